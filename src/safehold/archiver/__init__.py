@@ -1,0 +1,1 @@
+"""From change to vault: prepare, encrypt once, write ahead, ship, seal."""

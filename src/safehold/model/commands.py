@@ -1,0 +1,189 @@
+"""Commands and outcomes: what protocols, pages and the command line ask of the service, and what became of it.
+
+A command is judged and applied within one transaction, so its preconditions travel inside it. Commands are
+plain values that pass unchanged over the local socket (msgpack, tagged by their class name).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from safehold.model.kinds import CollectionType, Kind
+
+
+class Tags(msgspec.Struct, frozen=True):
+    """An If-Match or If-None-Match header (RFC 9110 section 13.1): any existing resource, or one of these digests.
+
+    `digests` holds body digests of well-formed strong tags of ours; a tag that cannot be ours matches nothing.
+    """
+
+    any: bool = False
+    digests: tuple[bytes, ...] = ()
+
+
+class Body(msgspec.Struct, frozen=True):
+    """A body on its way in: inline, or a blob that already lies in every sync vault."""
+
+    digest: bytes
+    size: int
+    inline: bytes | None = None
+    blob: bytes | None = None
+
+
+class Command(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Base of all commands. `account` is the account's id; `actor` names who acts, for the history."""
+
+    account: bytes
+    actor: str = "operator"
+
+
+class PutItem(Command, frozen=True):
+    """Create or replace an item. The body is valid for its collection type (judged before, it needs no state)."""
+
+    path: str
+    name: str
+    body: Body
+    media: str
+    uid: str | None = None  # of a vCard or iCalendar object: unique within its collection
+    component: str | None = None  # of an iCalendar object: must be in the collection's component set
+    if_match: Tags | None = None
+    if_none_match: Tags | None = None
+    keep_refused: bool = True  # keep the body in history where a precondition refuses it
+
+
+class DeleteItem(Command, frozen=True):
+    """Remove an item."""
+
+    path: str
+    name: str
+    if_match: Tags | None = None
+    if_none_match: Tags | None = None
+
+
+class MakeCollection(Command, frozen=True):
+    """Make a collection at `path`; its parent exists or is a home. `props` as `canonical_props` takes them."""
+
+    path: str
+    type: CollectionType
+    components: frozenset[str] = frozenset()
+    props: dict[str, str] = {}
+
+
+class RemoveCollection(Command, frozen=True):
+    """Remove a collection, everything in it and every collection below it, as one group."""
+
+    path: str
+    if_match: Tags | None = None
+
+
+class PatchProps(Command, frozen=True):
+    """Set and remove properties of a collection, or of an item where `name` is not None (RFC 4918 section 9.2).
+
+    All or nothing; in document order, a name in both ends as the last instruction says (`set` wins here: the
+    protocol resolves order first).
+    """
+
+    path: str
+    name: str | None = None
+    set: dict[str, str] = {}
+    remove: tuple[str, ...] = ()
+
+
+class AddScore(Command, frozen=True):
+    """Record a score; an unknown game is made. `detail` is JSON text."""
+
+    game: str
+    score: float | int
+    at: int | None = None  # µs; now where None
+    detail: str | None = None
+
+
+class AddAccount(Command, frozen=True):
+    """Make an account with its default collections. `account` is the new id; `password` an argon2 hash or None."""
+
+    name: str
+    password: str | None = None
+
+
+class SetPassword(Command, frozen=True):
+    """Replace the account's password by this argon2 hash."""
+
+    password: str
+
+
+class AddAppPassword(Command, frozen=True):
+    """Add an app password: random, so one SHA-256 suffices. `label` is what the person calls the device."""
+
+    label: str
+    sha256: bytes
+
+
+class RevokeAppPassword(Command, frozen=True):
+    label: str
+
+
+class SetListed(Command, frozen=True):
+    """Whether the account is shown on leaderboards."""
+
+    listed: bool
+
+
+class EraseAccount(Command, frozen=True):
+    """Drop the account and all its streams from the core and enter its id in the register of erased ids."""
+
+
+class Undo(Command, frozen=True):
+    """Bring an item (`path`, `name`), a collection (`path`) or a kind back to what it was at `to` (µs).
+
+    A new group of changes; nothing is rewritten. With `dry_run` only says what it would do.
+    """
+
+    to: int
+    kind: Kind | None = None
+    path: str | None = None
+    name: str | None = None
+    dry_run: bool = False
+
+
+class AcceptLoss(Command, frozen=True):
+    """The operator's recorded word that a stream's missing revisions are gone: it is served again."""
+
+    kind: Kind
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command did. `digest` is the item's ETag value after it; `rev` the stream's last rev it made (0: none)."""
+
+    created: bool = False
+    changed: bool = True  # False: it was so already, and no change was made
+    digest: bytes = b""
+    rev: int = 0
+    path: str = ""
+    name: str = ""
+    undone: tuple[UndoneItem, ...] = ()
+
+
+class UndoneItem(msgspec.Struct, frozen=True):
+    """One line of an undo: `action` is "added", "changed" or "removed", as the undo makes it."""
+
+    path: str
+    name: str  # "" for the collection itself
+    action: str
+
+
+AnyCommand = (
+    PutItem
+    | DeleteItem
+    | MakeCollection
+    | RemoveCollection
+    | PatchProps
+    | AddScore
+    | AddAccount
+    | SetPassword
+    | AddAppPassword
+    | RevokeAppPassword
+    | SetListed
+    | EraseAccount
+    | Undo
+    | AcceptLoss
+)

@@ -1,0 +1,49 @@
+"""Sync tokens and collection tags (RFC 6578 section 4): what a device last saw, in words that survive a recovery.
+
+    urn:safehold:sync:1:<base64url of: collection id (16) | rev (8, big-endian) | hash (16, first half) | mac (16)>
+
+mac is HMAC-SHA-256 over the first 40 bytes, cut to 16, under a key that is restored with the identity. A token
+is good for as long as that hash is on the stream, whatever timeline wrote it.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as Base64Error
+from hashlib import sha256
+from typing import NamedTuple
+
+from safehold.model.errors import BadToken
+
+PREFIX = "urn:safehold:sync:1:"
+_BODY_BYTES = 40
+_MAC_BYTES = 16
+
+
+class SyncPoint(NamedTuple):
+    """A place on a stream as one collection saw it; `hash` is the first 16 bytes of the hash at rev."""
+
+    collection: bytes
+    rev: int
+    hash: bytes
+
+
+def make_token(key: bytes, collection: bytes, rev: int, head: bytes) -> str:
+    """The token for a collection whose last change is `rev`, at which the stream's hash is `head`."""
+    body = collection + rev.to_bytes(8, "big") + head[:16]
+    mac = hmac.digest(key, body, sha256)[:_MAC_BYTES]
+    return PREFIX + urlsafe_b64encode(body + mac).decode()
+
+
+def parse_token(key: bytes, token: str) -> SyncPoint:
+    """The point a token names. Raises BadToken where it is not one of ours."""
+    try:
+        raw = urlsafe_b64decode(token.removeprefix(PREFIX).encode("ascii"))
+    except (Base64Error, ValueError):
+        raw = b""
+    body, mac = raw[:_BODY_BYTES], raw[_BODY_BYTES:]
+    good = hmac.compare_digest(mac, hmac.digest(key, body, sha256)[:_MAC_BYTES])
+    if not token.startswith(PREFIX) or len(raw) != _BODY_BYTES + _MAC_BYTES or not good:
+        raise BadToken("this sync token was not given out here", hint="sync again from the beginning")
+    return SyncPoint(body[:16], int.from_bytes(body[16:24], "big"), body[24:40])

@@ -1,0 +1,204 @@
+"""The core: the live database. It takes verified changes and keeps the present state derived from them.
+
+`CoreStore.apply` is the only way in, for the service, for the take-in of a vault's tail and for recovery alike:
+it appends a change to the journal, verbatim, and brings accounts, collections, items and heads up to date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from safehold.model.change import Change, Op
+from safehold.model.items import Account, Collection, Item
+from safehold.model.kinds import Kind
+from safehold.model.stream import Head
+
+
+class LogPosition(NamedTuple):
+    """The end of a writer's log: the timeline, the number of the last frame, and its digest.
+
+    Frames are numbered 1, 2, 3 … through all timelines. (0, 0, b"") is the empty log.
+    """
+
+    timeline: int
+    frame: int
+    digest: bytes
+
+
+EMPTY_LOG = LogPosition(0, 0, b"")
+
+
+class Touched(NamedTuple):
+    """A name that changed in a collection since some rev: its last rev, and the item where it still lives.
+
+    `deleted` is True only where a delete after that rev is on record; an item that neither lives nor was
+    deleted since (a refused write to a name that never was) is not reported at all.
+    """
+
+    name: str
+    rev: int
+    item: Item | None
+    deleted: bool
+
+
+class Stored(NamedTuple):
+    """A body as it is kept: inline, or the name of its blob."""
+
+    inline: bytes | None
+    blob: bytes | None
+    size: int
+
+
+class Version(msgspec.Struct, frozen=True):
+    """A line of an item's or collection's history: what one change did, without its body."""
+
+    journal: int
+    account: int
+    kind: Kind
+    rev: int
+    group: int
+    at: int
+    op: Op
+    collection: bytes
+    path: str  # of the collection, as it is or last was
+    name: str
+    media: str
+    digest: bytes
+    size: int
+    actor: str
+
+
+class CoreReads(Protocol):
+    """Reads of committed state. Each method sees one moment; `snapshot` holds one moment over several."""
+
+    def snapshot(self) -> Snapshot:
+        """A context manager: within it all reads of this object see the same moment."""
+        ...
+
+    def accounts(self) -> list[Account]: ...
+
+    def account_named(self, name: str) -> Account | None: ...
+
+    def account_by_id(self, id_: bytes) -> Account | None: ...
+
+    def secret(self, account: int, name: str) -> bytes | None:
+        """The body of an item of the account's identity (`password`, `app/…`, `blob-key`), or None."""
+        ...
+
+    def secrets(self, account: int, prefix: str) -> list[tuple[str, bytes]]:
+        """Identity items whose name begins with prefix, with bodies."""
+        ...
+
+    def head(self, account: int, kind: Kind) -> Head:
+        """The stream's head; EMPTY_HEAD where it has no change."""
+        ...
+
+    def held(self, account: int, kind: Kind) -> str | None:
+        """Why this stream may not be read now (revisions missing …), or None where it is whole."""
+        ...
+
+    def hash_at(self, account: int, kind: Kind, rev: int) -> bytes | None:
+        """The stream's hash at rev; None where the stream does not reach it."""
+        ...
+
+    def collection(self, account: int, path: str) -> Collection | None: ...
+
+    def collections(self, account: int, prefix: str = "") -> list[Collection]:
+        """Live collections whose path begins with prefix, sorted by path."""
+        ...
+
+    def item(self, collection: Collection, name: str) -> Item | None: ...
+
+    def item_by_uid(self, collection: Collection, uid: str) -> Item | None: ...
+
+    def items(self, collection: Collection) -> list[Item]:
+        """All live items, sorted by name."""
+        ...
+
+    def body(self, item: Item) -> Stored: ...
+
+    def items_with_bodies(self, collection: Collection, names: Sequence[str]) -> Iterator[tuple[Item, Stored]]:
+        """Those of names that live, in the order asked."""
+        ...
+
+    def props(self, item: Item) -> dict[str, str]:
+        """The item's own properties."""
+        ...
+
+    def touched(self, collection: Collection, since_rev: int, limit: int | None = None) -> list[Touched]:
+        """Names whose state a change after since_rev touched, by their last rev ascending.
+
+        At most limit of them: then the last one's rev is where the next call goes on.
+        """
+        ...
+
+    def history(
+        self, account: int, *, kind: Kind | None = None, path: str | None = None, name: str | None = None
+    ) -> Iterator[Version]:
+        """Changes of an item, a collection (by path: every collection that bore it), or a kind; newest first."""
+        ...
+
+    def version_body(self, journal: int) -> Stored: ...
+
+    def change(self, journal: int) -> Change:
+        """One change of the journal, verbatim, with its body where that is inline."""
+        ...
+
+    def changes(self, *, after_journal: int = 0, limit: int = 1000) -> list[tuple[int, int, Change]]:
+        """(journal number, frame, change) in commit order, verbatim, bodies included."""
+        ...
+
+    def log_position(self) -> LogPosition:
+        """Up to where the log has been applied."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """Live items by kind, and `accounts`, `changes`."""
+        ...
+
+    def best_score(self, account: int, game: str) -> float | None: ...
+
+    def leaderboard(self, game: str, limit: int) -> list[tuple[str, float, int]]:
+        """(account name, best score, at) of accounts that chose to be listed, best first."""
+        ...
+
+
+class Snapshot(Protocol):
+    def __enter__(self) -> CoreReads: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+class CoreStore(CoreReads, Protocol):
+    """The one writer's view. Between begin and commit its reads see what it has written."""
+
+    def begin(self) -> None: ...
+
+    def apply(self, change: Change, frame: int) -> None:
+        """Enter a change that continues its stream (asserted), archived in log frame `frame`."""
+        ...
+
+    def hold(self, account: bytes, kind: Kind, reason: str | None) -> None:
+        """Mark a stream as not to be read (None: as whole again)."""
+        ...
+
+    def drop_account(self, id_: bytes) -> None:
+        """Erase every trace of an account from the core: journal, state, name."""
+        ...
+
+    def set_log_position(self, position: LogPosition) -> None: ...
+
+    def commit(self) -> None:
+        """Durable when it returns. Raises OutOfSpace, or Damaged where the database file fails its checks."""
+        ...
+
+    def rollback(self) -> None: ...
+
+    def reader(self) -> CoreReads:
+        """Another connection that sees committed state only; for another thread."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,71 @@
+"""A vault: append, put-if-absent, get, list. Nothing here can overwrite, shorten or expire anything.
+
+Object names are relative paths of safe ASCII segments (`log/00000001/00000000.seg`, `blobs/ab/abcd…`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Protocol
+
+from safehold.model.errors import OperatorError, OutOfSpace
+
+
+class ObjectInfo(NamedTuple):
+    name: str
+    size: int
+
+
+class VaultDown(OperatorError):
+    """The vault cannot be reached, is missing, or refuses."""
+
+
+class VaultFull(OutOfSpace):
+    """The vault has no room. Nothing of the object, or a torn part at its end, may be there."""
+
+
+class VaultSuspect(OperatorError):
+    """A sync failed: what was written may or may not be there. The writer stops and reads back."""
+
+
+class LengthMismatch(OperatorError):
+    """An append expected another length: somebody else wrote, or the vault forgot."""
+
+
+class Vault(Protocol):
+    """A store of append-only objects. One instance is used by one thread at a time."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def url(self) -> str: ...
+
+    def available(self) -> bool:
+        """Whether it is there and bears the mark of a vault (its FORMAT object)."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Objects whose name begins with prefix, sorted by name. Raises VaultDown."""
+        ...
+
+    def size(self, name: str) -> int | None:
+        """Bytes of an object; None where it is not there. Raises VaultDown."""
+        ...
+
+    def get(self, name: str, offset: int = 0, count: int | None = None) -> bytes:
+        """A part of an object, to its end where count is None. Raises VaultDown, KeyError where it is not there."""
+        ...
+
+    def put(self, name: str, chunks: Iterable[bytes]) -> bool:
+        """Store a whole object and sync it; False, and nothing done, where the name is taken. Raises as append."""
+        ...
+
+    def append(self, name: str, expected: int, data: bytes) -> None:
+        """Add data at the end of an object whose length must be `expected`, and sync it before returning.
+
+        Raises LengthMismatch, VaultFull, VaultSuspect, VaultDown.
+        """
+        ...
+
+    def close(self) -> None: ...

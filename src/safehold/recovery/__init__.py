@@ -1,0 +1,1 @@
+"""From vaults back into a core: plan, verify, stage. Works when service, archiver and web are dead."""

@@ -1,0 +1,1 @@
+"""The rules of accounts, collections and items; one command is one transaction."""

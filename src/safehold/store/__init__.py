@@ -1,0 +1,1 @@
+"""The core: journal and present state in a database, and the live blobs beside it."""

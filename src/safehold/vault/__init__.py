@@ -1,0 +1,1 @@
+"""Places that take appends and never forget, and the reading of logs out of them."""

@@ -1,0 +1,1 @@
+"""The ASGI edge: joins protocol and service. The only room with asyncio."""

@@ -1,0 +1,47 @@
+"""What the edge needs of the rest: one value, handed in by assembly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from safehold.model.commands import AnyCommand, Outcome
+from safehold.model.items import Account
+from safehold.ports.blobs import Blobs
+from safehold.ports.core import CoreReads
+from safehold.ports.world import Clock, Entropy
+
+T = TypeVar("T")
+
+
+class Gate(Protocol):
+    """The service as the edge sees it. Used on the event loop's thread only."""
+
+    clock: Clock
+    entropy: Entropy
+    blobs: Blobs
+    reads: CoreReads  # for short reads, on the event loop's thread
+    token_key: bytes  # MAC key of sync tokens
+    max_object_bytes: int  # of a vCard or iCalendar object
+    max_file_bytes: int  # of a note or photo
+    max_request_bytes: int  # of an XML or JSON request body
+
+    async def authenticate(self, authorization: str | None, peer: str) -> Account:
+        """The account behind Basic credentials. Raises Unauthenticated, TooManyAttempts, Held."""
+        ...
+
+    async def execute(self, command: AnyCommand) -> Outcome:
+        """Judge, apply, vault, commit. Raises RequestError, Held, OutOfSpace."""
+        ...
+
+    async def in_thread(self, work: Callable[[CoreReads], T]) -> T:
+        """Run a long read with a reader of its own, off the event loop."""
+        ...
+
+    async def run_blocking(self, work: Callable[[], T]) -> T:
+        """Run blocking disk work (blob stages) off the event loop."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """The contract's status object."""
+        ...
