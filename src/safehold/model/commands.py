@@ -98,6 +98,12 @@ class AddScore(Command, frozen=True):
     detail: str | None = None
 
 
+class FoundInstallation(Command, frozen=True):
+    """The first change of all: the installation's own identity, with the key of sync tokens and the configuration."""
+
+    config: str
+
+
 class AddAccount(Command, frozen=True):
     """Make an account with its default collections. `account` is the new id; `password` an argon2 hash or None."""
 
@@ -178,6 +184,7 @@ AnyCommand = (
     | RemoveCollection
     | PatchProps
     | AddScore
+    | FoundInstallation
     | AddAccount
     | SetPassword
     | AddAppPassword

@@ -44,9 +44,7 @@ def check_self(change: Change) -> None:
     where = f"{change.kind} rev {change.rev}"
     if rehash(change) != change.hash:
         raise BadChange(f"{where}: the hash does not match")
-    if change.body is not None and (
-        len(change.body) != change.size or sha256(change.body).digest() != change.digest
-    ):
+    if change.body is not None and (len(change.body) != change.size or sha256(change.body).digest() != change.digest):
         raise BadChange(f"{where}: the body does not match its digest")
     if change.props is not None and props_digest(change.props) != change.props_digest:
         raise BadChange(f"{where}: the properties do not match their digest")

@@ -71,6 +71,26 @@ class Version(msgspec.Struct, frozen=True):
     actor: str
 
 
+class PastCollection(NamedTuple):
+    """A collection as it was at some time."""
+
+    id: bytes
+    path: str
+    props: dict[str, str]
+
+
+class PastItem(NamedTuple):
+    """An item as it was at some time: its body is `version_body(journal)`, its properties `props_at(props_journal)`."""
+
+    name: str
+    journal: int  # of the change that holds the body
+    digest: bytes
+    size: int
+    media: str
+    props_journal: int | None  # of the change that holds the properties; None where it had none
+    props_digest: bytes
+
+
 class CoreReads(Protocol):
     """Reads of committed state. Each method sees one moment; `snapshot` holds one moment over several."""
 
@@ -143,12 +163,28 @@ class CoreReads(Protocol):
 
     def version_body(self, journal: int) -> Stored: ...
 
+    def collections_at(self, account: int, kind: Kind, at: int) -> list[PastCollection]:
+        """Collections of a kind that lived at a time (µs): after the last rev of the stream whose `at` is not later."""
+        ...
+
+    def items_at(self, account: int, collection: bytes, at: int) -> dict[str, PastItem]:
+        """Items of a collection (by id, live or removed since) that lived at that moment, by name."""
+        ...
+
+    def props_at(self, journal: int) -> dict[str, str]:
+        """The properties that a change set."""
+        ...
+
     def change(self, journal: int) -> Change:
         """One change of the journal, verbatim, with its body where that is inline."""
         ...
 
     def changes(self, *, after_journal: int = 0, limit: int = 1000) -> list[tuple[int, int, Change]]:
         """(journal number, frame, change) in commit order, verbatim, bodies included."""
+        ...
+
+    def changes_after_frame(self, frame: int, limit: int = 1000) -> list[tuple[int, int, Change]]:
+        """(journal number, frame, change) of what was archived in later frames than this, in commit order."""
         ...
 
     def log_position(self) -> LogPosition:

@@ -1,0 +1,296 @@
+"""The writer: many commands, one transaction, one frame, written ahead.
+
+    prepare    begin; judge and apply each command; encode, encrypt and sign one frame        (CPU)
+    finish     append the frame to every sync vault and sync it; commit the core              (disk)
+
+Invariants (docs/invariants.md):
+
+- I1  a command is answered only after its frame is synced in every sync vault and the core has committed;
+- I2  the frame is written inside the open transaction, so nothing is readable before it is vaulted;
+- I3  the core's log position is committed with the changes of that frame;
+- I4  if anything is uncertain after the append began (a failed sync, a failed commit), the writer stops. It goes
+      on only with a core and a log opened anew, after the vault's tail has been taken in.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from safehold.model.change import Change, Op
+from safehold.model.commands import AnyCommand, Outcome
+from safehold.model.errors import Damaged, Held, OperatorError, OutOfSpace, RequestError, SafeholdError
+from safehold.model.kinds import Kind
+from safehold.model.stream import ChainError, Head, check_next
+from safehold.ports.core import CoreStore
+from safehold.ports.log import Hole, LogFrame, LogWriter, PreparedFrame, Superseded
+from safehold.ports.vault import VaultDown, VaultFull
+from safehold.ports.world import Clock, Entropy
+from safehold.service.judge import SYSTEM_ACCOUNT, Judge, erased_id
+from safehold.service.ledger import Ledger
+
+_log = logging.getLogger("safehold.engine")
+
+#: Frames taken in per transaction at a start.
+TAKE_IN_FRAMES = 500
+
+Result = Outcome | SafeholdError
+
+
+class Written(NamedTuple):
+    """A frame that is in every sync vault and in the core: for whoever ships, counts or invalidates."""
+
+    frame: PreparedFrame
+    changes: Sequence[Change]
+    at: int
+
+
+class Batch:
+    """The commands of one transaction on their way: results are final once `finish` has returned."""
+
+    __slots__ = ("at", "changes", "commands", "frame", "results")
+
+    def __init__(self, commands: Sequence[AnyCommand]) -> None:
+        self.commands = commands
+        self.results: list[Result] = []
+        self.changes: list[Change] = []
+        self.frame: PreparedFrame | None = None
+        self.at = 0
+
+    def fail(self, error: SafeholdError) -> None:
+        """Nothing of this batch happened, or nobody can say: every command gets this answer."""
+        self.results = [r if isinstance(r, RequestError) else error for r in self.results]
+        self.results += [error] * (len(self.commands) - len(self.results))
+        self.frame = None
+
+
+class Engine:
+    """Owns the core's writing connection and the end of the log."""
+
+    def __init__(
+        self,
+        core: CoreStore,
+        log: LogWriter,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        reopen: Callable[[], tuple[CoreStore, LogWriter]],
+        on_written: Callable[[Written], None] = lambda _: None,
+    ) -> None:
+        self._clock = clock
+        self._entropy = entropy
+        self._reopen = reopen
+        self._on_written = on_written
+        self._attach(core, log)
+        #: Why nothing is accepted now; None while running.
+        self.stopped: SafeholdError | None = None
+
+    def _attach(self, core: CoreStore, log: LogWriter) -> None:
+        self.core, self.log = core, log
+        self._ledger = Ledger(core, log.timeline)
+        self._judge = Judge(self._ledger, self._entropy)
+
+    # -- the way of a write ----------------------------------------------------------------------------------
+
+    def execute(self, command: AnyCommand) -> Outcome:
+        """One command in a transaction of its own. Raises what the command's answer is, if an error."""
+        result = self.execute_all([command])[0]
+        if isinstance(result, SafeholdError):
+            raise result
+        return result
+
+    def execute_all(self, commands: Sequence[AnyCommand]) -> list[Result]:
+        """Several commands in one transaction; one that is refused does not hinder the others."""
+        batch = self.prepare(commands)
+        self.finish(batch)
+        return batch.results
+
+    def prepare(self, commands: Sequence[AnyCommand]) -> Batch:
+        """Judge and apply inside a transaction that stays open until `finish`."""
+        batch = Batch(commands)
+        if self.stopped is not None:
+            batch.fail(Held(f"no change can be taken now: {self.stopped.message}", hint=self.stopped.hint))
+            return batch
+        skip: dict[int, SafeholdError] = {}
+        while True:
+            culprit = self._try_prepare(batch, skip)
+            if culprit is None:
+                return batch
+            skip[culprit] = Held("this change could not be taken", hint="try again; the server's log says more")
+
+    def _try_prepare(self, batch: Batch, skip: dict[int, SafeholdError]) -> int | None:
+        """One attempt; the index of a command on which it failed by a fault of ours, or None when done."""
+        self._begin(batch)
+        index = 0
+        try:
+            self.core.begin()
+            for index, command in enumerate(batch.commands):
+                batch.results.append(skip[index] if index in skip else self._judge_one(command))
+            if self._ledger.changes:
+                batch.changes = self._ledger.changes
+                batch.frame = self.log.prepare(batch.changes)
+                self.core.set_log_position(batch.frame.position)
+            else:
+                self.core.rollback()
+        except (OutOfSpace, OperatorError, Damaged) as error:
+            self._roll_back()
+            batch.fail(error if isinstance(error, Held) else Held(error.message, hint=error.hint))
+        except Exception:
+            if index in skip:
+                raise
+            _log.exception("a %s failed and is left out", type(batch.commands[index]).__name__)
+            self._roll_back()
+            return index
+        return None
+
+    def _begin(self, batch: Batch) -> None:
+        batch.results = []
+        batch.at = self._clock.now()
+        self._ledger.begin(self.log.position.frame + 1, batch.at)
+
+    def _judge_one(self, command: AnyCommand) -> Result:
+        """The outcome, or the refusal. A refusal may have left a REFUSED change: that is part of the transaction."""
+        try:
+            return self._judge.judge(command)
+        except RequestError as refusal:
+            return refusal
+        except OutOfSpace:
+            raise
+        except Held as held:
+            return held
+
+    def finish(self, batch: Batch) -> None:
+        """Write ahead, then commit. Afterwards `batch.results` are the answers."""
+        frame = batch.frame
+        if frame is None:
+            return
+        try:
+            self.log.write(frame)
+        except (VaultDown, VaultFull) as error:
+            self._roll_back()
+            kind = OutOfSpace if isinstance(error, VaultFull) else Held
+            batch.fail(kind(error.message, hint=error.hint))
+            return
+        except Exception as error:
+            self._roll_back()
+            self._stop(batch, error)
+            return
+        try:
+            self.core.commit()
+        except Exception as error:
+            self._roll_back()
+            self._stop(batch, error)
+            return
+        self._on_written(Written(frame, batch.changes, batch.at))
+
+    def _roll_back(self) -> None:
+        self._ledger.forget()
+        try:
+            self.core.rollback()
+        except Exception:
+            _log.exception("the core's rollback failed")
+
+    def _stop(self, batch: Batch, error: BaseException) -> None:
+        """I4: what became of this batch is known only after the tail has been taken in."""
+        _log.error("the writer stops: %s", error)
+        reason = error if isinstance(error, SafeholdError) else OperatorError(str(error))
+        self.stopped = reason
+        full = isinstance(reason, OutOfSpace)
+        batch.fail((OutOfSpace if full else Held)(reason.message, hint=reason.hint))
+
+    # -- seals, and going on ---------------------------------------------------------------------------------
+
+    def seal(self) -> None:
+        """Seal what was written since the last seal. Called between batches."""
+        if self.stopped is not None:
+            return
+        before = self.log.position
+        try:
+            self.log.seal()
+        except (VaultDown, VaultFull) as error:
+            _log.warning("no seal could be written: %s", error.message)
+            return
+        except SafeholdError as error:
+            self.stopped = error
+            return
+        if self.log.position != before:
+            self._remember_position()
+
+    def _remember_position(self) -> None:
+        """The core's position follows a seal with the next commit; here at once, so that a start reads less."""
+        try:
+            self.core.begin()
+            self.core.set_log_position(self.log.position)
+            self.core.commit()
+        except SafeholdError as error:
+            self._roll_back()
+            self.stopped = error
+
+    def try_resume(self) -> bool:
+        """With a core and a log opened anew, go on; False while that is not possible. Superseded is for ever."""
+        if self.stopped is None:
+            return True
+        if isinstance(self.stopped, Superseded):
+            return False
+        try:
+            core, log = self._reopen()
+        except SafeholdError as error:
+            self.stopped = error
+            return False
+        self._attach(core, log)
+        self.stopped = None
+        _log.warning("the writer goes on, in timeline %d", log.timeline)
+        return True
+
+
+def take_in(core: CoreStore, entries: Iterable[LogFrame | Hole]) -> int:
+    """Enter the log's tail, beyond the core's position, as verified changes; the number of changes entered.
+
+    Raises OperatorError where the tail cannot be entered whole: then nothing may be written before a recovery.
+    """
+    count = 0
+    pending = 0
+    heads: dict[tuple[bytes, Kind], Head] = {}
+    core.begin()
+    try:
+        for entry in entries:
+            if isinstance(entry, Hole):
+                raise OperatorError(
+                    f"frames {entry.first} to {entry.last} of the log cannot be read from any vault",
+                    hint="run `safehold recover plan` to see what is affected",
+                )
+            for change in entry.changes:
+                _enter(core, change, entry.position.frame, heads)
+                count += 1
+            core.set_log_position(entry.position)
+            pending += 1
+            if pending == TAKE_IN_FRAMES:
+                core.commit()
+                core.begin()
+                pending = 0
+        core.commit()
+    except BaseException:
+        core.rollback()
+        raise
+    return count
+
+
+def _enter(core: CoreStore, change: Change, frame: int, heads: dict[tuple[bytes, Kind], Head]) -> None:
+    key = (change.account, change.kind)
+    head = heads.get(key)
+    if head is None:
+        account = core.account_by_id(change.account)
+        head = core.head(account.number, change.kind) if account is not None else Head(0, change.prev)
+    try:
+        heads[key] = check_next(head, change)
+    except ChainError as error:
+        raise OperatorError(
+            f"the vault's tail does not continue the core: {error}",
+            hint="run `safehold recover plan` to compare them",
+        ) from error
+    core.apply(change, frame)
+    if change.account == SYSTEM_ACCOUNT and change.op is Op.PUT:
+        gone = erased_id(change.name)
+        if gone is not None:
+            core.drop_account(gone)

@@ -1,0 +1,198 @@
+"""The rules of accounts: names, credentials, what a new account has, and what erasing one means."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+
+import msgspec
+
+from safehold.model.change import Op
+from safehold.model.commands import (
+    AcceptLoss,
+    AddAccount,
+    AddAppPassword,
+    Body,
+    EraseAccount,
+    FoundInstallation,
+    Outcome,
+    RevokeAppPassword,
+    SetListed,
+    SetPassword,
+)
+from safehold.model.errors import BadRequest, Conflict, Forbidden, NotFound
+from safehold.model.items import Account, Collection
+from safehold.model.kinds import PATH_IDENTITY, ROOT_NOTES, ROOT_PHOTOS, CollectionType, Kind
+from safehold.ports.world import Entropy
+from safehold.service.collections import CollectionRules
+from safehold.service.ledger import Ledger
+
+#: The installation itself: its identity holds the token key, the configuration and the register of erased ids.
+SYSTEM_ACCOUNT = bytes(16)
+PROFILE, PASSWORD, BLOB_KEY, TOKEN_KEY, CONFIG = "profile", "password", "blob-key", "token-key", "config"
+APP_PREFIX, ERASED_PREFIX = "app/", "erased/"
+
+MEDIA_OCTETS = "application/octet-stream"
+KEY_BYTES = 32
+MAX_LABEL = 64
+MAX_APP_PASSWORDS = 100
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
+#: Names that are words of the URL space.
+_RESERVED = frozenset(("principals",))
+
+_DEFAULTS: tuple[tuple[Kind, str, CollectionType, frozenset[str], str], ...] = (
+    (Kind.CONTACTS, "contacts/default", CollectionType.ADDRESSBOOK, frozenset(), "Contacts"),
+    (Kind.CALENDAR, "calendars/default", CollectionType.CALENDAR, frozenset(("VEVENT",)), "Calendar"),
+    (Kind.TASKS, "calendars/tasks", CollectionType.CALENDAR, frozenset(("VTODO",)), "Tasks"),
+    (Kind.NOTES, "calendars/notes", CollectionType.CALENDAR, frozenset(("VJOURNAL",)), "Notes"),
+    (Kind.NOTES, ROOT_NOTES, CollectionType.FOLDER, frozenset(), "Notes"),
+    (Kind.PHOTOS, ROOT_PHOTOS, CollectionType.FOLDER, frozenset(), "Photos"),
+)
+
+
+def erased_id(item_name: str) -> bytes | None:
+    """The account id that an item of the register of erased ids names; None for any other item."""
+    if not item_name.startswith(ERASED_PREFIX):
+        return None
+    return bytes.fromhex(item_name.removeprefix(ERASED_PREFIX))
+
+
+def check_account_name(name: str) -> str:
+    """Raises BadRequest where a name cannot be an account's."""
+    if not _NAME.fullmatch(name) or name in _RESERVED:
+        raise BadRequest(
+            f"{name!r} cannot be an account's name",
+            hint="use up to 64 of a-z, 0-9 and . _ @ + - and begin with a letter or digit",
+        )
+    return name
+
+
+class IdentityRules:
+    def __init__(self, ledger: Ledger, entropy: Entropy, collections: CollectionRules) -> None:
+        self._ledger = ledger
+        self._entropy = entropy
+        self._collections = collections
+
+    # -- accounts --------------------------------------------------------------------------------------------
+
+    def add_account(self, command: AddAccount) -> Outcome:
+        ledger = self._ledger
+        check_account_name(command.name)
+        if ledger.core.account_named(command.name) is not None:
+            raise Conflict(f"there is an account {command.name} already")
+        if ledger.core.account_by_id(command.account) is not None:
+            raise Conflict("there is an account of this id already")
+        account = Account(-1, command.account, command.name, False)
+        with ledger.group():
+            identity = self._make_identity(account, command.actor)
+            account = ledger.account(command.account)
+            self._write(account, identity, PROFILE, _profile(command.name, False), command.actor)
+            self._write(account, identity, BLOB_KEY, self._entropy.bytes(KEY_BYTES), command.actor)
+            if command.password is not None:
+                self._write(account, identity, PASSWORD, command.password.encode(), command.actor)
+            account = ledger.account(command.account)
+            for kind, path, type_, components, title in _DEFAULTS:
+                props = {"{DAV:}displayname": f'<displayname xmlns="DAV:">{title}</displayname>'}
+                self._collections.create(account, kind, path, type_, command.actor, components, props)
+        return Outcome(created=True, name=command.name)
+
+    def _make_identity(self, account: Account, actor: str) -> Collection:
+        return self._collections.create(account, Kind.IDENTITY, PATH_IDENTITY, CollectionType.IDENTITY, actor)
+
+    def _identity(self, account: Account) -> Collection:
+        found = self._ledger.collection(account, PATH_IDENTITY)
+        if found is None:
+            raise NotFound("this account has no identity")
+        return found
+
+    def _write(self, account: Account, identity: Collection, name: str, data: bytes, actor: str) -> int:
+        body = Body(sha256(data).digest(), len(data), inline=data)
+        return self._ledger.put(account, identity, name, MEDIA_OCTETS, body, actor).rev
+
+    def _set(self, id_: bytes, name: str, data: bytes, actor: str) -> Outcome:
+        account = self._ledger.account(id_)
+        return Outcome(rev=self._write(account, self._identity(account), name, data, actor), name=name)
+
+    def erase(self, command: EraseAccount) -> Outcome:
+        if command.account == SYSTEM_ACCOUNT:
+            raise Forbidden("the installation itself cannot be erased")
+        account = self._ledger.account(command.account)
+        self.register_erased(account.id, command.actor)
+        self._ledger.core.drop_account(account.id)
+        self._ledger.forget_account(account)
+        return Outcome(name=account.name)
+
+    # -- the installation ------------------------------------------------------------------------------------
+
+    def register_erased(self, id_: bytes, actor: str) -> None:
+        record = msgspec.json.encode({"at": self._ledger.now})
+        system = self._ledger.account(SYSTEM_ACCOUNT)
+        self._write(system, self._identity(system), ERASED_PREFIX + id_.hex(), record, actor)
+
+    def found(self, command: FoundInstallation) -> Outcome:
+        if self._ledger.core.account_by_id(SYSTEM_ACCOUNT) is not None:
+            return Outcome(changed=False)
+        system = Account(0, SYSTEM_ACCOUNT, "", False)
+        with self._ledger.group():
+            identity = self._make_identity(system, command.actor)
+            self._write(system, identity, TOKEN_KEY, self._entropy.bytes(KEY_BYTES), command.actor)
+            self._write(system, identity, CONFIG, command.config.encode(), command.actor)
+        return Outcome(created=True)
+
+    # -- credentials -----------------------------------------------------------------------------------------
+
+    def set_password(self, command: SetPassword) -> Outcome:
+        return self._set(command.account, PASSWORD, command.password.encode(), command.actor)
+
+    def add_app_password(self, command: AddAppPassword) -> Outcome:
+        account = self._ledger.account(command.account)
+        label = _check_label(command.label)
+        held = self._ledger.core.secrets(account.number, APP_PREFIX)
+        if any(name == APP_PREFIX + label for name, _ in held):
+            raise Conflict(f"there is an app password {label!r} already", hint="revoke it or choose another label")
+        if len(held) >= MAX_APP_PASSWORDS:
+            raise Conflict(f"an account may have {MAX_APP_PASSWORDS} app passwords", hint="revoke one first")
+        record = msgspec.json.encode({"sha256": command.sha256.hex(), "created": self._ledger.now})
+        return self._set(command.account, APP_PREFIX + label, record, command.actor)
+
+    def revoke_app_password(self, command: RevokeAppPassword) -> Outcome:
+        account = self._ledger.account(command.account)
+        identity = self._identity(account)
+        name = APP_PREFIX + command.label
+        if self._ledger.core.item(identity, name) is None:
+            raise NotFound(f"there is no app password {command.label!r}")
+        change = self._ledger.append(account, Kind.IDENTITY, Op.DELETE, identity.id, command.actor, name=name)
+        return Outcome(rev=change.rev, name=name)
+
+    def set_listed(self, command: SetListed) -> Outcome:
+        account = self._ledger.account(command.account)
+        return self._set(command.account, PROFILE, _profile(account.name, command.listed), command.actor)
+
+    # -- after a loss ----------------------------------------------------------------------------------------
+
+    def accept_loss(self, command: AcceptLoss) -> Outcome:
+        """The stream is served again; a GAP change says what was missing and that somebody took it on them."""
+        account = self._ledger.account(command.account)
+        reason = self._ledger.core.held(account.number, command.kind)
+        if reason is None:
+            return Outcome(changed=False)
+        collections = [c for c in self._ledger.core.collections(account.number) if c.kind is command.kind]
+        self._ledger.core.hold(account.id, command.kind, None)
+        rev = 0
+        if collections:
+            change = self._ledger.append(
+                account, command.kind, Op.GAP, collections[0].id, command.actor, props={"missing": reason}
+            )
+            rev = change.rev
+        return Outcome(rev=rev)
+
+
+def _profile(name: str, listed: bool) -> bytes:
+    return msgspec.json.encode({"name": name, "listed": listed})
+
+
+def _check_label(label: str) -> str:
+    if not label or len(label) > MAX_LABEL or not label.isprintable() or "/" in label:
+        raise BadRequest(f"a label has 1 to {MAX_LABEL} printable characters and no slash")
+    return label

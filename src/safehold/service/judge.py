@@ -1,0 +1,78 @@
+"""From command to changes: one entry, one rule book for each family of commands."""
+
+from __future__ import annotations
+
+from safehold.model.commands import (
+    AcceptLoss,
+    AddAccount,
+    AddAppPassword,
+    AddScore,
+    AnyCommand,
+    DeleteItem,
+    EraseAccount,
+    FoundInstallation,
+    MakeCollection,
+    Outcome,
+    PatchProps,
+    PutItem,
+    RemoveCollection,
+    RevokeAppPassword,
+    SetListed,
+    SetPassword,
+    Undo,
+)
+from safehold.ports.world import Entropy
+from safehold.service.collections import CollectionRules
+from safehold.service.identity import SYSTEM_ACCOUNT, IdentityRules, erased_id
+from safehold.service.items import ItemRules
+from safehold.service.ledger import Ledger
+from safehold.service.undo import UndoRules
+
+__all__ = ["SYSTEM_ACCOUNT", "Judge", "erased_id"]
+
+
+class Judge:
+    """Judges a command against the open transaction and applies it there.
+
+    Raises RequestError where the person's request cannot be done, Held where it cannot be judged now. A command
+    is judged whole before its first change, so a refusal leaves nothing behind but a REFUSED change.
+    """
+
+    def __init__(self, ledger: Ledger, entropy: Entropy) -> None:
+        self._collections = CollectionRules(ledger, entropy)
+        self._items = ItemRules(ledger, entropy, self._collections)
+        self._identity = IdentityRules(ledger, entropy, self._collections)
+        self._undo = UndoRules(ledger, entropy)
+
+    def judge(self, command: AnyCommand) -> Outcome:
+        match command:
+            case PutItem():
+                return self._items.put(command)
+            case DeleteItem():
+                return self._items.delete(command)
+            case PatchProps():
+                return self._items.patch(command) if command.name is not None else self._collections.patch(command)
+            case MakeCollection():
+                return self._collections.make(command)
+            case RemoveCollection():
+                return self._collections.remove(command)
+            case AddScore():
+                return self._items.add_score(command)
+            case Undo():
+                return self._undo.undo(command)
+            case FoundInstallation():
+                return self._identity.found(command)
+            case AddAccount():
+                return self._identity.add_account(command)
+            case SetPassword():
+                return self._identity.set_password(command)
+            case AddAppPassword():
+                return self._identity.add_app_password(command)
+            case RevokeAppPassword():
+                return self._identity.revoke_app_password(command)
+            case SetListed():
+                return self._identity.set_listed(command)
+            case EraseAccount():
+                return self._identity.erase(command)
+            case AcceptLoss():
+                return self._identity.accept_loss(command)
