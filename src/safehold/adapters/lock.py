@@ -1,0 +1,54 @@
+"""The lock on a data folder: one process writes to a core."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from typing import Self
+
+from safehold.model.errors import OperatorError
+
+
+class Locked(OperatorError):
+    """Another process has the lock."""
+
+
+class FolderLock:
+    """An advisory lock on a file, held until `release` or the end of the process. The file names its holder's pid."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Raises Locked at once where another process has it."""
+        assert self._descriptor is None
+        os.makedirs(os.path.dirname(self._path), exist_ok=True)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 32).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            raise Locked(
+                f"another Safehold process{f' ({holder})' if holder else ''} is writing to this data folder",
+                hint="stop it, or wait until it has ended",
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.release()

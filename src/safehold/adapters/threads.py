@@ -1,0 +1,104 @@
+"""The scheduler of a real process: one thread for each worker.
+
+- A wake-up is never lost: it is noted under the worker's lock and taken back only at the moment before a step begins,
+  so one that comes during a step causes another step.
+- A step that raises is logged and tried again after 1, 2, 4 … 60 seconds; wake-ups do not shorten that wait.
+- `stop` ends every wait at once; a running step is let to its end.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from safehold.ports.world import Worker
+
+_log = logging.getLogger("safehold.scheduler")
+
+FIRST_BACKOFF_SECONDS = 1.0
+LAST_BACKOFF_SECONDS = 60.0
+
+
+class ThreadScheduler:
+    """`ports.world.Scheduler`. A worker's first step comes at once after `add`."""
+
+    def __init__(
+        self,
+        *,
+        first_backoff_seconds: float = FIRST_BACKOFF_SECONDS,
+        last_backoff_seconds: float = LAST_BACKOFF_SECONDS,
+    ) -> None:
+        self._backoff = (first_backoff_seconds, last_backoff_seconds)
+        self._lock = threading.Lock()
+        self._running: dict[int, _Running] = {}
+        self._stopped = False
+
+    def add(self, worker: Worker) -> None:
+        with self._lock:
+            assert not self._stopped, "the scheduler has been stopped"
+            assert id(worker) not in self._running, f"{worker.name} runs already"
+            running = self._running[id(worker)] = _Running(worker, *self._backoff)
+            running.thread.start()
+
+    def wake(self, worker: Worker) -> None:
+        self._running[id(worker)].wake()
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            all_running = list(self._running.values())
+        for running in all_running:
+            running.stop()
+        for running in all_running:
+            if running.thread is not threading.current_thread():
+                running.thread.join()
+
+
+class _Running:
+    """A worker and its thread."""
+
+    def __init__(self, worker: Worker, first_backoff_seconds: float, last_backoff_seconds: float) -> None:
+        self._worker = worker
+        self._first_backoff = first_backoff_seconds
+        self._last_backoff = last_backoff_seconds
+        self._condition = threading.Condition()
+        self._woken = True
+        self._stopping = False
+        # A daemon, so that a process that dies without `stop` is not kept alive by a waiting worker.
+        self.thread = threading.Thread(target=self._run, name=worker.name, daemon=True)
+
+    def wake(self) -> None:
+        with self._condition:
+            self._woken = True
+            self._condition.notify()
+
+    def stop(self) -> None:
+        with self._condition:
+            self._stopping = True
+            self._condition.notify()
+
+    def _run(self) -> None:
+        pause: float | None = None
+        backoff = self._first_backoff
+        deaf = False
+        while self._wait(pause, deaf):
+            try:
+                pause, deaf = self._worker.step(), False
+                backoff = self._first_backoff
+            except Exception:
+                _log.exception("%s failed; it goes on in %g seconds", self._worker.name, backoff)
+                pause, deaf = backoff, True
+                backoff = min(backoff * 2, self._last_backoff)
+
+    def _wait(self, pause: float | None, deaf: bool) -> bool:
+        """Wait for `pause` seconds or a wake-up (`deaf`: for the time alone); False when it is time to stop."""
+        until = None if pause is None else time.monotonic() + pause
+        with self._condition:
+            while not self._stopping:
+                left = None if until is None else until - time.monotonic()
+                if (self._woken and not deaf) or (left is not None and left <= 0):
+                    self._woken = False
+                    return True
+                self._condition.wait(left)
+            return False
