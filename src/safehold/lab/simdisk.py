@@ -1,0 +1,447 @@
+"""A disk in memory that loses what was not synced.
+
+Faults that it injects, and what must be survived:
+
+Power loss, `crash()`. The disk turns into what a real one may hold afterwards, and the one that crashed answers
+nothing more. Without a seed it is the worst that the port allows: every unsynced write and every unsynced name is
+gone, a file that was synced under a name that was not is gone too, and a removed or renamed name whose folder was
+not synced is back. With a seed each file keeps its unsynced writes in one of the ways that disks have: none, all,
+the first few with the last of them torn, or any subset of their 512-byte sectors in any mixture; and each folder
+keeps the first few of its unsynced names. MUST be survived without the loss of anything acknowledged, and without
+anything half done being taken for whole.
+
+A crash at a given moment. `on_write_point` is called before every operation that changes anything; raising `Crash`
+there stops the process at that point. MUST be survived at every such point.
+
+Errors, `fail()`: the nth operation of a sort raises ENOSPC, EIO or what is asked for. A write that fails leaves a
+part of itself behind; a sync that fails leaves the writes readable and never makes them durable, whatever syncs
+follow (as Linux does: the pages are marked clean). MUST be survived: refuse, stop, or read back; never acknowledge.
+
+A full disk, `capacity_bytes`: writes past it raise ENOSPC after the part that fits. MUST be survived, and service
+goes on once there is room.
+
+A disk that lies, `lies_about_sync`: syncs return and do nothing. What was acknowledged may be lost: it MUST be
+noticed after a crash and named, and MUST NOT be served as if it were whole.
+
+Bit rot, `flip_bit()`: MUST be detected when it is read.
+
+Not simulated: reordering between a file's bytes and its name beyond the above, a damaged file system, wrong
+answers to `list` or `size`, sharing between threads.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from safehold.ports.disk import Disk, Entry, File
+
+SECTOR_BYTES = 512
+#: Operations that change something; each is a write point, named so in `on_write_point` and `fail`.
+WRITE_POINTS = ("create", "write", "truncate", "sync", "make_folder", "rename", "link", "remove", "sync_folder")
+
+_Bytes = tuple[int, bytes]  # a write: offset, data
+_Step = _Bytes | int  # or a truncation to a size
+
+
+class Crash(BaseException):
+    """The power is gone. No `except Exception` may catch it: nothing runs after a power loss."""
+
+
+class _Node:
+    """A file's bytes: as they read now, as they are on disk, and the steps from the one to the other."""
+
+    __slots__ = ("durable", "now", "steps")
+
+    def __init__(self, durable: bytes = b"") -> None:
+        self.now = bytearray(durable)
+        self.durable = bytearray(durable)
+        self.steps: list[_Step] = []
+
+    def step(self, step: _Step) -> None:
+        if not isinstance(step, int) and not step[1]:
+            return
+        _take(self.now, step)
+        self.steps.append(step)
+
+
+class _Folder:
+    """A folder's names, likewise. A step is (name, what it names from then on, or None)."""
+
+    __slots__ = ("durable", "now", "steps")
+
+    def __init__(self) -> None:
+        self.now: dict[str, _Node | _Folder] = {}
+        self.durable: dict[str, _Node | _Folder] = {}
+        # One step may set several names: a rename within a folder is one.
+        self.steps: list[dict[str, _Node | _Folder | None]] = []
+
+    def step(self, names: dict[str, _Node | _Folder | None]) -> None:
+        _rename(self.now, names)
+        self.steps.append(names)
+
+
+class _Fault(msgspec.Struct):
+    operation: str
+    nth: int
+    error: int
+    path: str
+    times: int
+
+
+def _take(data: bytearray, step: _Step) -> None:
+    if isinstance(step, int):
+        if step < len(data):
+            del data[step:]
+        else:
+            data.extend(bytes(step - len(data)))
+        return
+    offset, piece = step
+    if offset > len(data):
+        data.extend(bytes(offset - len(data)))
+    data[offset : offset + len(piece)] = piece
+
+
+def _rename(names: dict[str, _Node | _Folder], step: dict[str, _Node | _Folder | None]) -> None:
+    for name, node in step.items():
+        if node is None:
+            names.pop(name, None)
+        else:
+            names[name] = node
+
+
+class SimDisk:
+    """See the module's text. Relative paths are taken from "/"."""
+
+    def __init__(self, *, capacity_bytes: int | None = None) -> None:
+        self.capacity_bytes = capacity_bytes
+        self.on_write_point: Callable[[str, str], None] | None = None
+        self.lies_about_sync = False
+        self.operations: Counter[str] = Counter()
+        self._root = _Folder()
+        self._faults: list[_Fault] = []
+        self._crashed = False
+
+    # -- faults
+
+    def fail(
+        self, operation: str = "*", *, nth: int = 1, error: int = errno.EIO, path: str = "", times: int = 1
+    ) -> None:
+        """Let the nth operation from now raise OSError(error), and those after it while `times` lasts.
+
+        `operation` is one of WRITE_POINTS, "read", "list", or "*" for any write point; `path` a part of its path.
+        """
+        self._faults.append(_Fault(operation, nth, error, path, times))
+
+    def mend(self) -> None:
+        """Forget all faults that `fail` ordered."""
+        self._faults.clear()
+
+    def flip_bit(self, path: str, offset: int, bit: int = 0) -> None:
+        """Bit rot, on the platter and in the cache alike."""
+        node = self._file(path)
+        for data in (node.now, node.durable):
+            if offset < len(data):
+                data[offset] ^= 1 << bit
+
+    def crash(self, seed: int | None = None) -> SimDisk:
+        """The disk after a power loss; this one raises Crash from now on. See the module's text."""
+        self._crashed = True
+        rng = None if seed is None else random.Random(seed)
+        after = SimDisk(capacity_bytes=self.capacity_bytes)
+        nodes: dict[int, _Node] = {}  # files with two names stay one file
+
+        def survive(folder: _Folder) -> _Folder:
+            names = dict(folder.durable)
+            if rng is not None:
+                for step in folder.steps[: rng.randint(0, len(folder.steps))]:
+                    _rename(names, step)
+            result = _Folder()
+            for name in sorted(names):
+                node = names[name]
+                if isinstance(node, _Folder):
+                    result.durable[name] = survive(node)
+                else:
+                    if id(node) not in nodes:
+                        nodes[id(node)] = _Node(_survivor(node, rng))
+                    result.durable[name] = nodes[id(node)]
+            result.now = dict(result.durable)
+            return result
+
+        after._root = survive(self._root)
+        return after
+
+    def point(self, operation: str, path: str) -> None:
+        """Count an operation, let the crash hook speak, and raise what was ordered for it."""
+        if self._crashed:
+            raise Crash
+        self.operations[operation] += 1
+        if operation in WRITE_POINTS and self.on_write_point is not None:
+            try:
+                self.on_write_point(operation, path)
+            except Crash:
+                self._crashed = True
+                raise
+        for fault in self._faults:
+            wanted = fault.operation == operation or (fault.operation == "*" and operation in WRITE_POINTS)
+            if not wanted or fault.path not in path or fault.times == 0:
+                continue
+            fault.nth -= 1
+            if fault.nth <= 0:
+                fault.times -= 1
+                raise OSError(fault.error, os.strerror(fault.error), path)
+
+    def used_bytes(self) -> int:
+        """Bytes of all files that have a name."""
+        seen: dict[int, int] = {}
+
+        def walk(folder: _Folder) -> None:
+            for node in folder.now.values():
+                if isinstance(node, _Folder):
+                    walk(node)
+                else:
+                    seen[id(node)] = len(node.now)
+
+        walk(self._root)
+        return sum(seen.values())
+
+    def room_for(self, node: _Node, offset: int, count: int) -> int:
+        """How many of count bytes can be written at offset."""
+        if self.capacity_bytes is None:
+            return count
+        free = self.capacity_bytes - self.used_bytes()
+        return max(0, min(count, len(node.now) + free - offset))
+
+    # -- the port
+
+    def open(self, path: str, *, write: bool = False, create: bool = False, exclusive: bool = False) -> File:
+        folder, name = self._parent(path)
+        node = folder.now.get(name)
+        if isinstance(node, _Folder):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if node is None:
+            if not create:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+            self.point("create", path)
+            node = _Node()
+            folder.step({name: node})
+        elif create and exclusive:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+        else:
+            self.point("open", path)
+        return SimFile(self, node, path, write or create)
+
+    def exists(self, path: str) -> bool:
+        self.point("exists", path)
+        try:
+            folder, name = self._parent(path)
+        except OSError:
+            return False
+        return not name or name in folder.now
+
+    def size(self, path: str) -> int:
+        self.point("size", path)
+        return len(self._file(path).now)
+
+    def list(self, folder: str) -> Iterator[Entry]:
+        self.point("list", folder)
+        for name, node in list(self._folder(folder).now.items()):
+            is_folder = isinstance(node, _Folder)
+            yield Entry(name, is_folder, 0 if isinstance(node, _Folder) else len(node.now))
+
+    def make_folders(self, path: str) -> None:
+        here = self._root
+        for name in _segments(path):
+            node = here.now.get(name)
+            if node is None:
+                self.point("make_folder", path)
+                node = _Folder()
+                here.step({name: node})
+                self._sync_names(here)
+            if not isinstance(node, _Folder):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+            here = node
+
+    def rename(self, source: str, target: str) -> None:
+        old, old_name = self._parent(source)
+        new, new_name = self._parent(target)
+        if old_name not in old.now:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source)
+        self.point("rename", target)
+        node = old.now[old_name]
+        if old is new:
+            old.step({old_name: None, new_name: node})
+        else:
+            new.step({new_name: node})
+            old.step({old_name: None})
+
+    def link(self, source: str, target: str) -> None:
+        node = self._file(source)
+        folder, name = self._parent(target)
+        if name in folder.now:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+        self.point("link", target)
+        folder.step({name: node})
+
+    def remove(self, path: str) -> None:
+        self._file(path)
+        folder, name = self._parent(path)
+        self.point("remove", path)
+        folder.step({name: None})
+
+    def sync_folder(self, path: str) -> None:
+        folder = self._folder(path)
+        try:
+            self.point("sync_folder", path)
+        except OSError:
+            folder.steps.clear()
+            raise
+        self._sync_names(folder)
+
+    def free_bytes(self, path: str) -> int:
+        self.point("free_bytes", path)
+        return 1 << 40 if self.capacity_bytes is None else max(0, self.capacity_bytes - self.used_bytes())
+
+    # -- within
+
+    def _sync_names(self, folder: _Folder) -> None:
+        if not self.lies_about_sync:
+            for step in folder.steps:
+                _rename(folder.durable, step)
+            folder.steps.clear()
+
+    def _parent(self, path: str) -> tuple[_Folder, str]:
+        *above, name = _segments(path) or [""]
+        here: _Node | _Folder | None = self._root
+        for segment in above:
+            if isinstance(here, _Folder):
+                here = here.now.get(segment)
+        if here is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        if not isinstance(here, _Folder):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        return here, name
+
+    def _folder(self, path: str) -> _Folder:
+        folder, name = self._parent(path)
+        node = folder.now.get(name) if name else folder
+        if node is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        if not isinstance(node, _Folder):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        return node
+
+    def _file(self, path: str) -> _Node:
+        folder, name = self._parent(path)
+        node = folder.now.get(name)
+        if node is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        if not isinstance(node, _Node):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        return node
+
+
+class SimFile:
+    """An open file of a SimDisk; it stays usable when its name is gone."""
+
+    def __init__(self, disk: SimDisk, node: _Node, path: str, writable: bool) -> None:
+        self._disk = disk
+        self._node = node
+        self._path = path
+        self._writable = writable
+        self._closed = False
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        self._check("read", writing=False)
+        return bytes(self._node.now[offset : offset + count])
+
+    def write_at(self, offset: int, data: bytes) -> None:
+        try:
+            self._check("write")
+        except OSError:
+            if not self._closed and self._writable:
+                self._node.step((offset, bytes(data[: len(data) // 2])))
+            raise
+        room = self._disk.room_for(self._node, offset, len(data))
+        self._node.step((offset, bytes(data[:room])))
+        if room < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
+
+    def truncate(self, size: int) -> None:
+        self._check("truncate")
+        self._node.step(size)
+
+    def sync(self) -> None:
+        try:
+            self._check("sync", writing=False)
+        except OSError:
+            self._node.steps.clear()
+            raise
+        if not self._disk.lies_about_sync:
+            for step in self._node.steps:
+                _take(self._node.durable, step)
+            self._node.steps.clear()
+
+    def size(self) -> int:
+        self._check("size", writing=False)
+        return len(self._node.now)
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _check(self, operation: str, writing: bool = True) -> None:
+        if self._closed or (writing and not self._writable):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF), self._path)
+        self._disk.point(operation, self._path)
+
+
+def _segments(path: str) -> list[str]:
+    return [part for part in posixpath.normpath("/" + path).split("/") if part]
+
+
+def _survivor(node: _Node, rng: random.Random | None) -> bytes:
+    """A file's bytes after a power loss."""
+    data = bytearray(node.durable)
+    steps = node.steps
+    if rng is None or not steps:
+        return bytes(data)
+    way = rng.choice(("none", "all", "torn", "sectors"))
+    if way == "all":
+        keep: list[_Step] = list(steps)
+    elif way == "torn":
+        keep = list(steps[: rng.randint(1, len(steps))])
+        last = keep.pop()
+        if not isinstance(last, int):
+            sectors = _sectors(*last)
+            keep += sectors[: rng.randint(0, len(sectors))]
+    elif way == "sectors":
+        keep = []
+        for step in steps:
+            pieces: list[_Step] = [step] if isinstance(step, int) else list(_sectors(*step))
+            keep += [piece for piece in pieces if rng.random() < 0.5]
+    else:
+        keep = []
+    for step in keep:
+        _take(data, step)
+    return bytes(data)
+
+
+def _sectors(offset: int, data: bytes) -> list[_Bytes]:
+    """A write cut at the boundaries of the sectors it covers."""
+    pieces = []
+    end = offset + len(data)
+    here = offset
+    while here < end:
+        stop = min(end, (here // SECTOR_BYTES + 1) * SECTOR_BYTES)
+        pieces.append((here, data[here - offset : stop - offset]))
+        here = stop
+    return pieces
+
+
+_: type[Disk] = SimDisk

@@ -1,0 +1,142 @@
+"""Opening the files of a core: which VFS, and the settings that every connection needs.
+
+The writer's settings: WAL with synchronous=FULL, so that a COMMIT that returned is on disk; a checkpoint about every
+16 MB of WAL; page checksums verified at every read of the database file. A reader is a connection of its own, in
+the same process or another, that sees committed state only.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+import apsw
+
+from safehold.model.errors import Damaged, OperatorError
+from safehold.ports.disk import Disk
+from safehold.store.realdisk import RealDisk
+from safehold.store.sqlite.errors import in_words
+from safehold.store.sqlite.schema import require_current, restore_indexes, upgrade
+from safehold.store.sqlite.vfs import CHECKSUM_BYTES, SeamVfs, checksum_vfs
+
+BUSY_TIMEOUT_MS = 5_000
+CHECKPOINT_PAGES = 4_000
+WAL_LIMIT_BYTES = 64 << 20  # a WAL that grew beyond (behind a long read) is cut back to this
+WRITER_CACHE_KIB = 64 << 10
+READER_CACHE_KIB = 16 << 10
+_STATEMENTS = 200  # prepared statements kept for each connection
+
+
+class CoreFile(NamedTuple):
+    """Where a core lies. `disk` None is this machine's, through SQLite's own VFS; else one through a SeamVfs."""
+
+    path: str
+    disk: Disk | None
+    checksum: bool
+
+
+class Opened(NamedTuple):
+    """A connection, and the VFS that must be unregistered after it."""
+
+    db: apsw.Connection
+    seam: SeamVfs | None
+
+
+def open_writer(file: CoreFile, *, create: bool) -> Opened:
+    """The writer's connection, with the schema brought up to date.
+
+    Raises OperatorError where there is no core and none is to be made, or it is newer than this program; Damaged
+    where the file is no database or fails its checks.
+    """
+    disk = file.disk or RealDisk()
+    existed = disk.exists(file.path) and disk.size(file.path) > 0
+    if not existed and not create:
+        raise OperatorError(f"there is no core at {file.path}", hint="`safehold recover run` makes one from the vaults")
+    opened = _connect(file, apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0))
+    try:
+        db = opened.db
+        if file.checksum:
+            db.reserve_bytes(reserve=CHECKSUM_BYTES)
+        if opened.seam is not None:
+            db.pragma("locking_mode", "exclusive")  # before anything is read: a WAL needs shared memory else
+        _configure(db, WRITER_CACHE_KIB)
+        if db.pragma("journal_mode", "wal") != "wal":
+            raise OperatorError(f"{file.path} cannot be used with a write-ahead log", hint="use a local disk")
+        db.pragma("synchronous", "full")
+        db.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        db.pragma("journal_size_limit", WAL_LIMIT_BYTES)
+        upgrade(db, file.path)
+        restore_indexes(db)
+        _require_checksums(file, db)
+        if not existed:
+            disk.sync_folder(os.path.dirname(file.path))
+    except BaseException as error:
+        _give_up(opened, error)
+        raise
+    return opened
+
+
+def open_reader(file: CoreFile) -> Opened:
+    """A connection that only reads; the core may be in use by a writer. Not for a seam. Raises as open_writer."""
+    assert file.disk is None, "a seam has one connection"
+    if not os.path.exists(file.path):
+        raise OperatorError(f"there is no core at {file.path}", hint="`safehold recover run` makes one from the vaults")
+    opened = _connect(file, apsw.SQLITE_OPEN_READONLY)
+    try:
+        _configure(opened.db, READER_CACHE_KIB)
+        require_current(opened.db, file.path)
+        _require_checksums(file, opened.db)
+    except BaseException as error:
+        _give_up(opened, error)
+        raise
+    return opened
+
+
+def close(opened: Opened) -> None:
+    """Close, and forget the VFS. Harmless when repeated."""
+    try:
+        opened.db.close()
+    finally:
+        if opened.seam is not None:
+            opened.seam.unregister()
+
+
+def _connect(file: CoreFile, flags: int) -> Opened:
+    seam = None
+    if file.disk is not None:
+        seam = SeamVfs(file.disk, checksum=file.checksum)
+        vfs = seam.name
+    else:
+        vfs = checksum_vfs() if file.checksum else "unix"
+    try:
+        db = apsw.Connection(file.path, flags=flags, vfs=vfs, statementcachesize=_STATEMENTS)
+    except apsw.Error as error:
+        if seam is not None:
+            seam.unregister()
+        raise in_words(error) or error from error
+    return Opened(db, seam)
+
+
+def _configure(db: apsw.Connection, cache_kib: int) -> None:
+    db.set_busy_timeout(BUSY_TIMEOUT_MS)
+    db.pragma("temp_store", "memory")
+    db.pragma("cache_size", -cache_kib)
+    db.pragma("trusted_schema", 0)
+    db.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
+
+
+def _require_checksums(file: CoreFile, db: apsw.Connection) -> None:
+    """A core that was made with checksums must still say so: else a flipped bit in its header would turn them off."""
+    has = db.reserve_bytes() == CHECKSUM_BYTES
+    if file.checksum and not has:
+        raise Damaged(f"{file.path}: its header asks for no page checksums", where="core", hint="run `safehold scrub`")
+    if not file.checksum and has:
+        raise OperatorError(f"{file.path} was made with page checksums", hint="open it with them")
+
+
+def _give_up(opened: Opened, error: BaseException) -> None:
+    close(opened)
+    if isinstance(error, apsw.Error):
+        typed = in_words(error)
+        if typed is not None:
+            raise typed from error

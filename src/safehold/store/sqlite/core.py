@@ -1,0 +1,207 @@
+"""The core on SQLite: `ports.core.CoreStore`.
+
+Invariants:
+
+1. what `commit` returned from is on disk (WAL, synchronous=FULL), with the log position of the same transaction;
+2. between begin and commit other connections see nothing of it; a crash leaves all of it or none;
+3. after a commit that failed nothing more is read or written through this object: whether the transaction is on
+   disk shows when the file is opened anew.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import apsw
+import msgspec
+
+from safehold.model.change import Change
+from safehold.model.errors import Damaged
+from safehold.model.kinds import Kind
+from safehold.ports.core import CoreReads, CoreStore, LogPosition
+from safehold.ports.disk import Disk
+from safehold.store.sqlite.apply import Applier
+from safehold.store.sqlite.connection import BUSY_TIMEOUT_MS, CoreFile, Opened, close, open_reader, open_writer
+from safehold.store.sqlite.errors import guarded
+from safehold.store.sqlite.reads import SqliteReads
+from safehold.store.sqlite.schema import DEFERRED_INDEXES, KIND_NUMBERS
+
+BULK_CACHE_KIB = 128 << 10
+
+_encode_position = msgspec.msgpack.Encoder().encode
+
+
+class SqliteCore(SqliteReads):
+    """The writer. One for each core file; who may open it is for the caller to settle, by a lock."""
+
+    def __init__(self, opened: Opened, file: CoreFile) -> None:
+        super().__init__(opened)
+        self._file = file
+        self._failed = False
+        self._erased = False  # an erasure is in this transaction, or its traces are still in the WAL
+        self._readers: list[SqliteReads] = []
+        self._applier = Applier(opened.db)
+
+    @classmethod
+    def open(
+        cls,
+        path: str,
+        *,
+        disk: Disk | None = None,
+        create: bool = False,
+        checksum: bool = True,
+        read_only: bool = False,
+    ) -> SqliteCore:
+        """Open the core at `path` for writing, bringing its schema up to date.
+
+        `disk` puts it on a disk port in place of this machine's (for the simulator: one connection, no readers
+        beside it). `checksum` must be as when it was made. `read_only` reads what is committed, whether a writer
+        has it open or not. Raises OperatorError (missing and not `create`, newer, or another program's file),
+        Damaged, OutOfSpace.
+        """
+        file = CoreFile(path, disk, checksum)
+        opened = open_reader(file) if read_only else open_writer(file, create=create)
+        try:
+            return _made(opened, file)
+        except BaseException:
+            close(opened)
+            raise
+
+    # -- transactions
+
+    @guarded
+    def begin(self) -> None:
+        self._check()
+        assert not self._moment.open, "a snapshot is open on the writer's connection"
+        self._db.execute("BEGIN IMMEDIATE")
+
+    @guarded
+    def apply(self, change: Change, frame: int, after_gap: bool = False) -> None:
+        assert self._db.in_transaction, "apply without begin"
+        self._applier.apply(change, frame, after_gap)
+
+    @guarded
+    def hold(self, account: bytes, kind: Kind, reason: str | None) -> None:
+        assert self._db.in_transaction, "hold without begin"
+        self._db.execute(
+            """
+            INSERT INTO stream (account, kind, rev, head, held) VALUES (?, ?, 0, zeroblob(32), ?)
+            ON CONFLICT (account, kind) DO UPDATE SET held = excluded.held
+            """,
+            (self._applier.account(account), KIND_NUMBERS[kind], reason),
+        )
+
+    @guarded
+    def drop_account(self, id_: bytes) -> None:
+        """Its bytes are overwritten, and leave the WAL when the transaction is committed and no reader needs them."""
+        assert self._db.in_transaction, "drop_account without begin"
+        self._db.pragma("secure_delete", 1)
+        try:
+            self._applier.drop_account(id_)
+        finally:
+            self._db.pragma("secure_delete", 0)
+        self._erased = True
+
+    @guarded
+    def set_log_position(self, position: LogPosition) -> None:
+        assert self._db.in_transaction, "set_log_position without begin"
+        value = _encode_position(tuple(position))
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('log_position', ?)", (value,))
+
+    @guarded
+    def set_frame(self, first_journal: int, last_journal: int, frame: int) -> None:
+        assert self._db.in_transaction, "set_frame without begin"
+        self._db.execute("UPDATE journal SET frame = ? WHERE seq BETWEEN ? AND ?", (frame, first_journal, last_journal))
+
+    @guarded
+    def commit(self) -> None:
+        try:
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._failed = True
+            raise
+        if self._erased:
+            self._empty_wal()
+
+    @guarded
+    def rollback(self) -> None:
+        """Harmless where no transaction is open. Raises Damaged where even that fails; then close."""
+        if self._failed:
+            return
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        self._erased = False
+        self._applier.forget()
+
+    def _empty_wal(self) -> None:
+        """Bring everything into the database file and empty the WAL; tried again at the next commit if in use."""
+        self._db.set_busy_timeout(0)
+        try:
+            self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            self._erased = False
+        except (apsw.BusyError, apsw.LockedError):
+            pass
+        finally:
+            self._db.set_busy_timeout(BUSY_TIMEOUT_MS)
+
+    def _check(self) -> None:
+        if self._failed:
+            raise Damaged("a commit of this core failed", where="core", hint="close it and open it again")
+
+    # -- beside transactions
+
+    def reader(self) -> SqliteReads:
+        """Another connection; close it when done, or with the core. On a seam this same connection, which is shared."""
+        self._check()
+        if self._file.disk is not None:
+            return _SharedReads(self._opened, self._moment)
+        reader = SqliteReads(open_reader(self._file))
+        self._readers.append(reader)
+        return reader
+
+    @guarded
+    def bulk(self, on: bool) -> None:
+        assert not self._db.in_transaction, "bulk within a transaction"
+        if on:
+            for name in DEFERRED_INDEXES:
+                self._db.execute(f"DROP INDEX IF EXISTS {name}")
+            self._db.pragma("synchronous", "off")
+            self._db.pragma("cache_size", -BULK_CACHE_KIB)
+            return
+        self._db.pragma("synchronous", "full")
+        with self._db:
+            for name, sql in DEFERRED_INDEXES.items():
+                self._db.execute(f"DROP INDEX IF EXISTS {name}")
+                self._db.execute(sql)
+        # The indexes are in the WAL, so this checkpoint writes to the database file, and then syncs all of that file.
+        self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        self._db.execute("PRAGMA optimize")
+
+    def close(self) -> None:
+        """Close the readers and this connection; the WAL is brought into the file, unless a commit failed."""
+        for reader in self._readers:
+            try:
+                reader.close()
+            except apsw.ThreadingViolationError:
+                continue  # in use by its thread, with which it ends
+        self._readers.clear()
+        if self._failed:
+            with suppress(apsw.ConnectionClosedError):
+                self._db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        super().close()
+
+
+class _SharedReads(SqliteReads):
+    """A reader on the writer's own connection: it ends with it."""
+
+    def close(self) -> None:
+        return
+
+
+@guarded
+def _made(opened: Opened, file: CoreFile) -> SqliteCore:
+    return SqliteCore(opened, file)
+
+
+_: type[CoreStore] = SqliteCore
+__: type[CoreReads] = SqliteReads

@@ -1,0 +1,370 @@
+"""What the core gives to read: `ports.core.CoreReads` on one connection.
+
+A collection that is handed in counts by its numbers and kind: what else it says may be older than the core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import starmap
+from typing import Any
+
+import apsw
+import msgspec
+
+from safehold.model.change import GENESIS, Change, Op, parse_props
+from safehold.model.errors import Held
+from safehold.model.items import Account, Collection, Item
+from safehold.model.kinds import PATH_IDENTITY, RESTORE_ORDER, Kind
+from safehold.model.stream import EMPTY_HEAD, Head
+from safehold.ports.core import (
+    EMPTY_LOG,
+    CoreReads,
+    LogPosition,
+    PastCollection,
+    PastItem,
+    Removed,
+    Stored,
+    Touched,
+    Version,
+)
+from safehold.store.sqlite import past
+from safehold.store.sqlite.connection import Opened, close
+from safehold.store.sqlite.errors import guarded, guarded_iterator
+from safehold.store.sqlite.rows import (
+    ACCOUNT_COLUMNS,
+    CHANGE_SELECT,
+    COLLECTION_COLUMNS,
+    ITEM_COLUMNS,
+    ITEM_COLUMNS_I,
+    account_of,
+    change_of,
+    collection_of,
+)
+from safehold.store.sqlite.schema import KIND_NUMBERS, OP_NUMBERS
+
+#: Bodies read together by items_with_bodies; between two chunks no read is open.
+BODIES_CHUNK = 128
+#: What no name under a prefix comes after.
+_LAST = "\U0010ffff" * 4
+
+_decode_position = msgspec.msgpack.Decoder(tuple[int, int, bytes]).decode
+
+_BODY_OF = """
+    SELECT j.body FROM collection c JOIN item i ON i.collection = c.number JOIN journal j ON j.seq = i.journal
+    WHERE c.account = ? AND c.path = ? AND c.deleted_rev IS NULL AND i.name = ?
+"""
+_BODIES_OF = """
+    SELECT i.name, j.body FROM collection c JOIN item i ON i.collection = c.number JOIN journal j ON j.seq = i.journal
+    WHERE c.account = ? AND c.path = ? AND c.deleted_rev IS NULL AND i.name >= ? AND i.name < ? ORDER BY i.name
+"""
+_COLLECTION = f"SELECT {COLLECTION_COLUMNS} FROM collection WHERE account = ? AND path = ? AND deleted_rev IS NULL"
+_COLLECTIONS = f"""
+    SELECT {COLLECTION_COLUMNS} FROM collection
+    WHERE account = ? AND path >= ? AND path < ? AND deleted_rev IS NULL ORDER BY path
+"""
+_ITEM = f"SELECT {ITEM_COLUMNS} FROM item WHERE collection = ? AND name = ?"
+#: Named, because without statistics SQLite expects a collection to be small and walks it.
+_ITEM_BY_UID = f"SELECT {ITEM_COLUMNS} FROM item INDEXED BY item_uid WHERE collection = ? AND uid = ?"
+_ITEMS = f"SELECT {ITEM_COLUMNS} FROM item WHERE collection = ? ORDER BY name"
+_ITEM_WITH_BODY = f"""
+    SELECT j.body, j.blob, {ITEM_COLUMNS_I} FROM item i JOIN journal j ON j.seq = i.journal
+    WHERE i.collection = ? AND i.name = ?
+"""
+_ITEM_OPS = ", ".join(str(OP_NUMBERS[op]) for op in (Op.PUT, Op.PROPS, Op.DELETE, Op.REFUSED))
+#: Per name its last rev and whether a DELETE is among its changes; a name that neither lives nor was deleted since
+#: (a refused write) drops out. MAX(op = …) is 1 where any row is a DELETE.
+_TOUCHED = f"""
+    SELECT t.name, t.last, {ITEM_COLUMNS_I} FROM (
+        SELECT j.name AS name, MAX(j.rev) AS last, MAX(j.op = {OP_NUMBERS[Op.DELETE]}) AS deleted
+        FROM journal j
+        WHERE j.account = ?4 AND j.kind = ?5 AND j.rev > ?2 AND j.collection = ?1 AND j.op IN ({_ITEM_OPS})
+        GROUP BY j.name
+    ) t LEFT JOIN item i ON i.collection = ?1 AND i.name = t.name
+    WHERE i.name IS NOT NULL OR t.deleted ORDER BY t.last LIMIT ?3
+"""
+
+
+class Moment:
+    """The read transaction of a connection, entered any number of times at once."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+        self._depth = 0
+        self._opened = False
+
+    @property
+    def open(self) -> bool:
+        return self._opened
+
+    def enter(self) -> None:
+        if self._depth == 0 and not self._db.in_transaction:
+            self._db.execute("BEGIN")
+            self._opened = True
+        self._depth += 1
+
+    def leave(self) -> None:
+        self._depth -= 1
+        if self._depth == 0 and self._opened:
+            self._opened = False
+            if self._db.in_transaction:
+                self._db.execute("COMMIT")
+
+
+class _Snapshot:
+    def __init__(self, reads: SqliteReads, moment: Moment) -> None:
+        self._reads = reads
+        self._moment = moment
+
+    def __enter__(self) -> CoreReads:
+        self._moment.enter()
+        return self._reads
+
+    def __exit__(self, *exc: object) -> None:
+        self._moment.leave()
+
+
+class SqliteReads:
+    """CoreReads on one connection, for one thread at a time."""
+
+    def __init__(self, opened: Opened, moment: Moment | None = None) -> None:
+        self._opened = opened
+        self._db = opened.db
+        self._moment = moment or Moment(opened.db)
+
+    def snapshot(self) -> _Snapshot:
+        return _Snapshot(self, self._moment)
+
+    def close(self) -> None:
+        """Close the connection; harmless when repeated."""
+        close(self._opened)
+
+    # -- accounts and their secrets
+
+    @guarded
+    def accounts(self) -> list[Account]:
+        """Sorted by name. One whose profile is not here (yet) has the name ""."""
+        rows = self._db.execute(f"SELECT {ACCOUNT_COLUMNS} FROM account WHERE number <> 0 ORDER BY name")
+        return [account_of(row) for row in rows]
+
+    @guarded
+    def account_named(self, name: str) -> Account | None:
+        """Raises Held where two bear the name: some change of theirs is not back yet."""
+        if not name:
+            return None
+        rows = self._db.execute(
+            f"SELECT {ACCOUNT_COLUMNS} FROM account WHERE name = ? AND name <> ''", (name,)
+        ).fetchall()
+        if len(rows) > 1:
+            raise Held(f"two accounts bear the name {name} until all their changes are back")
+        return account_of(rows[0]) if rows else None
+
+    @guarded
+    def account_by_id(self, id_: bytes) -> Account | None:
+        row = self._db.execute(f"SELECT {ACCOUNT_COLUMNS} FROM account WHERE id = ?", (id_,)).get
+        return None if row is None else account_of(row)
+
+    @guarded
+    def secret(self, account: int, name: str) -> bytes | None:
+        body: Any = self._db.execute(_BODY_OF, (account, PATH_IDENTITY, name)).get
+        return body  # type: ignore[no-any-return]
+
+    @guarded
+    def secrets(self, account: int, prefix: str) -> list[tuple[str, bytes]]:
+        rows: Any = self._db.execute(_BODIES_OF, (account, PATH_IDENTITY, prefix, prefix + _LAST))
+        return [(name, body) for name, body in rows if body is not None]
+
+    # -- streams
+
+    @guarded
+    def head(self, account: int, kind: Kind) -> Head:
+        row: Any = self._db.execute(
+            "SELECT rev, head FROM stream WHERE account = ? AND kind = ?", (account, KIND_NUMBERS[kind])
+        ).get
+        return EMPTY_HEAD if row is None else Head(*row)
+
+    @guarded
+    def held(self, account: int, kind: Kind) -> str | None:
+        reason: Any = self._db.execute(
+            "SELECT held FROM stream WHERE account = ? AND kind = ?", (account, KIND_NUMBERS[kind])
+        ).get
+        return reason  # type: ignore[no-any-return]
+
+    @guarded
+    def hash_at(self, account: int, kind: Kind, rev: int) -> bytes | None:
+        """GENESIS for rev 0. The last rev of a gap is told by the change after it."""
+        if rev == 0:
+            return GENESIS
+        sql = "SELECT {} FROM journal WHERE account = ? AND kind = ? AND rev = ?"
+        number = KIND_NUMBERS[kind]
+        found: Any = self._db.execute(sql.format("hash"), (account, number, rev)).get
+        if found is None:
+            found = self._db.execute(sql.format("prev"), (account, number, rev + 1)).get
+        return found  # type: ignore[no-any-return]
+
+    # -- collections and items
+
+    @guarded
+    def collection(self, account: int, path: str) -> Collection | None:
+        """Where two bear the path (a change that removes the older one is not back yet), the one entered last."""
+        rows = self._db.execute(_COLLECTION, (account, path)).fetchall()
+        return collection_of(rows[-1]) if rows else None
+
+    @guarded
+    def collections(self, account: int, prefix: str = "") -> list[Collection]:
+        rows = self._db.execute(_COLLECTIONS, (account, prefix, prefix + _LAST))
+        return [collection_of(row) for row in rows]
+
+    @guarded
+    def item(self, collection: Collection, name: str) -> Item | None:
+        row: Any = self._db.execute(_ITEM, (collection.number, name)).get
+        return None if row is None else Item(*row)
+
+    @guarded
+    def item_by_uid(self, collection: Collection, uid: str) -> Item | None:
+        row: Any = self._db.execute(_ITEM_BY_UID, (collection.number, uid)).get
+        return None if row is None else Item(*row)
+
+    @guarded
+    def items(self, collection: Collection) -> list[Item]:
+        rows: Any = self._db.execute(_ITEMS, (collection.number,))
+        return list(starmap(Item, rows))
+
+    def body(self, item: Item) -> Stored:
+        return self.version_body(item.journal)
+
+    @guarded_iterator
+    def items_with_bodies(self, collection: Collection, names: Sequence[str]) -> Iterator[tuple[Item, Stored]]:
+        """Read in chunks, each at one moment; within a snapshot all at one."""
+        for start in range(0, len(names), BODIES_CHUNK):
+            with self.snapshot():
+                rows: list[Any] = [
+                    self._db.execute(_ITEM_WITH_BODY, (collection.number, name)).get
+                    for name in names[start : start + BODIES_CHUNK]
+                ]
+            for row in rows:
+                if row is not None:
+                    item = Item(*row[2:])
+                    yield item, Stored(row[0], row[1], item.size)
+
+    def props(self, item: Item) -> dict[str, str]:
+        return {} if item.props_journal is None else self.props_at(item.props_journal)
+
+    @guarded
+    def touched(self, collection: Collection, since_rev: int, limit: int | None = None) -> list[Touched]:
+        rows: Any = self._db.execute(
+            _TOUCHED,
+            (
+                collection.number,
+                since_rev,
+                -1 if limit is None else limit,
+                collection.account,
+                KIND_NUMBERS[collection.kind],
+            ),
+        )
+        return [
+            Touched(row[0], row[1], None, True) if row[2] is None else Touched(row[0], row[1], Item(*row[2:]), False)
+            for row in rows
+        ]
+
+    # -- the journal
+
+    def history(
+        self, account: int, *, kind: Kind | None = None, path: str | None = None, name: str | None = None
+    ) -> Iterator[Version]:
+        return past.history(self._db, account, kind, path, name)
+
+    @guarded
+    def version_at(self, account: int, kind: Kind, rev: int) -> Version | None:
+        return past.version_at(self._db, account, kind, rev)
+
+    @guarded
+    def version_body(self, journal: int) -> Stored:
+        row: Any = self._db.execute("SELECT body, blob, size FROM journal WHERE seq = ?", (journal,)).get
+        assert row is not None, f"no change has the journal number {journal}"
+        return Stored(*row)
+
+    @guarded
+    def collections_at(self, account: int, kind: Kind, at: int) -> list[PastCollection]:
+        with self.snapshot():
+            return past.collections_at(self._db, account, kind, at)
+
+    @guarded
+    def items_at(self, account: int, collection: bytes, at: int) -> dict[str, PastItem]:
+        with self.snapshot():
+            return past.items_at(self._db, account, collection, at)
+
+    @guarded
+    def removed_collections(self, account: int, kind: Kind) -> list[Removed]:
+        return past.removed_collections(self._db, account, kind)
+
+    @guarded
+    def props_at(self, journal: int) -> dict[str, str]:
+        props: Any = self._db.execute("SELECT props FROM journal WHERE seq = ?", (journal,)).get
+        return parse_props(props)
+
+    @guarded
+    def change(self, journal: int) -> Change:
+        row = self._db.execute(f"{CHANGE_SELECT} WHERE j.seq = ?", (journal,)).get
+        assert row is not None, f"no change has the journal number {journal}"
+        return change_of(row)[2]
+
+    @guarded
+    def changes(self, *, after_journal: int = 0, limit: int = 1000) -> list[tuple[int, int, Change]]:
+        rows = self._db.execute(f"{CHANGE_SELECT} WHERE j.seq > ? ORDER BY j.seq LIMIT ?", (after_journal, limit))
+        return [change_of(row) for row in rows]
+
+    @guarded
+    def changes_after_frame(
+        self, frame: int, limit: int = 1000, *, after_journal: int = 0
+    ) -> list[tuple[int, int, Change]]:
+        rows = self._db.execute(
+            f"{CHANGE_SELECT} WHERE j.frame > ? AND j.seq > ? ORDER BY j.seq LIMIT ?", (frame, after_journal, limit)
+        )
+        return [change_of(row) for row in rows]
+
+    @guarded
+    def unarchived(self, frame: int) -> tuple[int, int | None]:
+        row: Any = self._db.execute("SELECT COUNT(*), MIN(at) FROM journal WHERE frame > ?", (frame,)).get
+        return (row[0], row[1])
+
+    @guarded
+    def log_position(self) -> LogPosition:
+        value: Any = self._db.execute("SELECT value FROM meta WHERE name = 'log_position'").get
+        return EMPTY_LOG if value is None else LogPosition(*_decode_position(value))
+
+    # -- figures
+
+    @guarded
+    def counts(self) -> dict[str, int]:
+        """Live items by kind (those of the installation itself left out), `accounts`, and `changes` of all streams."""
+        counts = {str(kind): 0 for kind in RESTORE_ORDER}
+        with self.snapshot():
+            changes = 0
+            rows: Any = self._db.execute(
+                """
+                SELECT kind, SUM(CASE account WHEN 0 THEN 0 ELSE items END), SUM(rev - missing) FROM stream
+                GROUP BY kind
+                """
+            )
+            for kind, items, kept in rows:
+                counts[str(RESTORE_ORDER[kind])] = items
+                changes += kept
+            accounts: Any = self._db.execute("SELECT COUNT(*) FROM account WHERE number <> 0").get
+        return {**counts, "accounts": accounts, "changes": changes}
+
+    @guarded
+    def best_score(self, account: int, game: str) -> float | None:
+        score: Any = self._db.execute("SELECT score FROM best WHERE account = ? AND game = ?", (account, game)).get
+        return score  # type: ignore[no-any-return]
+
+    @guarded
+    def leaderboard(self, game: str, limit: int) -> list[tuple[str, float, int]]:
+        rows: Any = self._db.execute(
+            """
+            SELECT a.name, b.score, b.at FROM best b JOIN account a ON a.number = b.account
+            WHERE b.game = ? AND a.listed AND a.name <> '' ORDER BY b.score DESC, b.at, a.name LIMIT ?
+            """,
+            (game, limit),
+        )
+        return list(rows)

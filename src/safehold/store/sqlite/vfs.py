@@ -1,0 +1,221 @@
+"""The files beneath SQLite: the checksum VFS of a real core, and a VFS over the disk port for a simulated one.
+
+A core in production lies on SQLite's own `unix` VFS under `cksmvfs`, SQLite's checksum VFS: the last eight bytes of
+each page of the database file hold a checksum, written with the page and verified when it is read. A core in the
+simulator lies on a `SeamVfs`, which does the same in the same format over any `ports.disk.Disk`.
+
+What a SeamVfs does not do: shared memory. So a connection on it holds the database alone (locking_mode=EXCLUSIVE,
+which keeps the index of the WAL in memory), and its locks are no-ops.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+from operator import mul
+from struct import Struct
+from typing import Any
+
+import apsw
+import apsw.sqlite_extra
+
+from safehold.model.errors import OperatorError
+from safehold.ports.disk import Disk, File
+
+CHECKSUM_VFS = "cksmvfs"
+CHECKSUM_BYTES = 8  # at the end of each page: SQLite's "reserved bytes"
+PAGE_BYTES = 4096
+_HEADER = b"SQLite format 3\0"
+_RESERVED_OFFSET = 20  # in the database header: bytes reserved at the end of each page
+
+_WORD = 0xFFFFFFFF
+_WORDS = Struct(f"<{(PAGE_BYTES - CHECKSUM_BYTES) // 4}I")
+_SUMS = Struct("<II")
+
+_serial = itertools.count(1)
+
+
+def checksum_vfs() -> str:
+    """The name of SQLite's checksum VFS, registered over `unix` at the first call; the default VFS stays as it was.
+
+    Raises OperatorError where this build of apsw does not bring it.
+    """
+    if CHECKSUM_VFS not in apsw.vfs_names():
+        scratch = apsw.Connection(":memory:")
+        try:
+            apsw.sqlite_extra.load(scratch, "cksumvfs")
+            apsw.set_default_vfs("unix")
+        except (apsw.sqlite_extra.NotAvailable, apsw.Error) as error:
+            raise OperatorError(
+                f"SQLite's checksum VFS cannot be loaded: {error}",
+                hint="install apsw from its wheels on PyPI, which bring it",
+            ) from error
+        finally:
+            scratch.close()
+    return CHECKSUM_VFS
+
+
+def _factors() -> tuple[list[int], list[int]]:
+    """What each word of a page counts in the two sums; see page_checksum."""
+    count = _WORDS.size // 4
+    first, second = [0] * count, [0] * count
+    # Backwards from the end: how much a unit added to s1 or s2 before step i adds to the sums at the end.
+    one, two = (1, 0), (0, 1)
+    for i in range(count - 2, -1, -2):
+        # A step is: s1 += word[i] + s2; s2 += word[i + 1] + s1.
+        second[i + 1], first[i + 1] = two[1], two[0]
+        first[i], second[i] = one[0] + two[0] & _WORD, one[1] + two[1] & _WORD
+        before_one = (first[i], second[i])
+        before_two = (first[i] + two[0] & _WORD, second[i] + two[1] & _WORD)
+        one, two = before_one, before_two
+    return first, second
+
+
+_FIRST, _SECOND = _factors()
+
+
+def page_checksum(page: bytes) -> bytes:
+    """The eight bytes that `cksmvfs` puts at the end of a page of PAGE_BYTES (https://sqlite.org/cksumvfs.html).
+
+    Its two sums run through the page as `s1 += word[i] + s2; s2 += word[i + 1] + s1`, modulo 2^32: both are linear
+    in the words, so that each is one sum of products with fixed factors.
+    """
+    words = _WORDS.unpack_from(page)
+    return _SUMS.pack(sum(map(mul, _FIRST, words)) & _WORD, sum(map(mul, _SECOND, words)) & _WORD)
+
+
+class SeamVfs(apsw.VFS):
+    """SQLite's files on a Disk. `name` is what a connection asks for; call `unregister` when it is closed."""
+
+    def __init__(self, disk: Disk, *, checksum: bool) -> None:
+        self.name = f"safehold-seam-{next(_serial)}"
+        self._disk = disk
+        self._checksum = checksum
+        super().__init__(self.name, "unix")
+
+    def xFullPathname(self, name: str) -> str:
+        return name
+
+    def xAccess(self, pathname: str, flags: int) -> bool:  # noqa: ARG002
+        try:
+            return self._disk.exists(pathname) and self._disk.size(pathname) > 0
+        except OSError as error:
+            raise _translated(error) from error
+
+    def xDelete(self, filename: str, syncdir: bool) -> None:
+        try:
+            self._disk.remove(filename)
+            if syncdir:
+                self._disk.sync_folder(os.path.dirname(filename))
+        except FileNotFoundError as error:
+            raise _error(apsw.IOError, apsw.SQLITE_IOERR_DELETE_NOENT, str(error)) from error
+        except OSError as error:
+            raise _translated(error) from error
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> Any:
+        path = name.filename() if isinstance(name, apsw.URIFilename) else name
+        assert path is not None, "temp_store=MEMORY keeps temporary files out of here"
+        create = bool(flags[0] & apsw.SQLITE_OPEN_CREATE)
+        main = bool(flags[0] & apsw.SQLITE_OPEN_MAIN_DB)
+        flags[1] = flags[0]
+        try:
+            created = create and not self._disk.exists(path)
+            file = self._disk.open(path, write=True, create=create)
+        except OSError as error:
+            raise _error(apsw.CantOpenError, apsw.SQLITE_CANTOPEN, str(error)) from error
+        return _SeamFile(self._disk, file, path, checksum=self._checksum and main, fresh=created)
+
+
+class _SeamFile:
+    """One of SQLite's files on a Disk: database, WAL or rollback journal."""
+
+    def __init__(self, disk: Disk, file: File, path: str, *, checksum: bool, fresh: bool) -> None:
+        self._disk = disk
+        self._file = file
+        self._path = path
+        self._checksum = checksum
+        self._active = False  # the header asks for checksums
+        self._fresh = fresh  # the name is not synced yet
+
+    def xRead(self, amount: int, offset: int) -> bytes:
+        try:
+            data = self._file.read_at(offset, amount)
+        except OSError as error:
+            raise _translated(error) from error
+        if self._checksum and len(data) == amount:
+            self._look(data, offset)
+            if self._active and amount == PAGE_BYTES and data[-CHECKSUM_BYTES:] != page_checksum(data):
+                raise _error(apsw.IOError, apsw.SQLITE_IOERR_DATA, f"{self._path}: checksum fault at byte {offset}")
+        return data
+
+    def xWrite(self, data: Any, offset: int) -> None:
+        page = bytes(data)
+        if self._checksum:
+            self._look(page, offset)
+            if self._active and len(page) == PAGE_BYTES:
+                page = page[:-CHECKSUM_BYTES] + page_checksum(page)
+        try:
+            self._file.write_at(offset, page)
+        except OSError as error:
+            raise _translated(error) from error
+
+    def _look(self, data: bytes, offset: int) -> None:
+        if offset == 0 and len(data) >= 100 and data.startswith(_HEADER):
+            self._active = data[_RESERVED_OFFSET] == CHECKSUM_BYTES
+
+    def xTruncate(self, newsize: int) -> None:
+        try:
+            self._file.truncate(newsize)
+        except OSError as error:
+            raise _translated(error) from error
+
+    def xSync(self, flags: int) -> None:  # noqa: ARG002
+        try:
+            self._file.sync()
+            if self._fresh:
+                self._disk.sync_folder(os.path.dirname(self._path))
+                self._fresh = False
+        except OSError as error:
+            raise _error(apsw.IOError, apsw.SQLITE_IOERR_FSYNC, str(error)) from error
+
+    def xFileSize(self) -> int:
+        try:
+            return self._file.size()
+        except OSError as error:
+            raise _translated(error) from error
+
+    def xClose(self) -> None:
+        self._file.close()
+
+    def xLock(self, level: int) -> None:
+        """One connection only: nothing to lock."""
+
+    def xUnlock(self, level: int) -> None:
+        """One connection only: nothing to unlock."""
+
+    def xCheckReservedLock(self) -> bool:
+        return False
+
+    def xSectorSize(self) -> int:
+        return PAGE_BYTES
+
+    def xDeviceCharacteristics(self) -> int:
+        # As `unix` says of every disk: a torn write harms no byte outside of what was written.
+        return apsw.SQLITE_IOCAP_POWERSAFE_OVERWRITE
+
+    def xFileControl(self, op: int, ptr: int) -> bool:  # noqa: ARG002
+        return False
+
+
+def _error(kind: type[apsw.Error], code: int, text: str) -> apsw.Error:
+    """An error that reaches SQLite as this extended result code."""
+    error = kind(text)
+    setattr(error, "extendedresult", code)  # noqa: B010  (the type stubs of apsw leave it out)
+    return error
+
+
+def _translated(error: OSError) -> apsw.Error:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return _error(apsw.FullError, apsw.SQLITE_FULL, str(error))
+    return _error(apsw.IOError, apsw.SQLITE_IOERR, str(error))
