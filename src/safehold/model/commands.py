@@ -30,7 +30,7 @@ class Body(msgspec.Struct, frozen=True):
     blob: bytes | None = None
 
 
-class Command(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class Command(msgspec.Struct, frozen=True, tag=True, tag_field="command", kw_only=True):
     """Base of all commands. `account` is the account's id; `actor` names who acts, for the history."""
 
     account: bytes

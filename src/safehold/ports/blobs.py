@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from safehold.formats.streams import ByteSink, ByteSource
 from safehold.model.commands import Body
 
 #: Bodies up to this size travel inline in the journal and in frames.
@@ -35,9 +36,31 @@ class Blobs(Protocol):
         """`key` is the account's blob key: the name is HMAC-SHA-256(key, digest of the body)."""
         ...
 
-    def read(self, name: bytes, size: int, offset: int = 0, count: int | None = None) -> Iterator[bytes]:
-        """Chunks of at most 256 KiB. Fetched back from a vault, verified, where the live file is missing.
+    def read(
+        self, name: bytes, size: int, offset: int = 0, count: int | None = None, *, digest: bytes | None = None
+    ) -> Iterator[bytes]:
+        """Chunks of at most 256 KiB. Fetched back from a vault where the live file is missing or of another size.
 
+        With `digest` (SHA-256 of the body) what is fetched back is checked against it before it is taken.
         Raises Held where no vault that can be reached has it.
+        """
+        ...
+
+
+class BlobArchive(Protocol):
+    """Where the live blobs keep their other copies: the vaults."""
+
+    def store(self, name: bytes, source: ByteSource) -> None:
+        """Encrypt and put into every sync vault; nothing where they have it.
+
+        Raises OutOfSpace, VaultDown, VaultSuspect.
+        """
+        ...
+
+    def fetch(self, name: bytes, sink: ByteSink) -> None:
+        """Decrypt from the first vault that has a good copy.
+
+        Raises KeyError where every vault was asked and none has it, Damaged where only bad copies were found, VaultDown
+        where none has it and one could not be asked. What went into the sink before counts for nothing then.
         """
         ...

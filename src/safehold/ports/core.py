@@ -91,6 +91,13 @@ class PastItem(NamedTuple):
     props_digest: bytes
 
 
+class Removed(NamedTuple):
+    """A collection that was removed, as it last was, and the rev that removed it; `changed_at` says when."""
+
+    collection: Collection
+    rev: int
+
+
 class CoreReads(Protocol):
     """Reads of committed state. Each method sees one moment; `snapshot` holds one moment over several."""
 
@@ -161,6 +168,10 @@ class CoreReads(Protocol):
         """Changes of an item, a collection (by path: every collection that bore it), or a kind; newest first."""
         ...
 
+    def version_at(self, account: int, kind: Kind, rev: int) -> Version | None:
+        """The line of history of one rev; None where it is not here."""
+        ...
+
     def version_body(self, journal: int) -> Stored: ...
 
     def collections_at(self, account: int, kind: Kind, at: int) -> list[PastCollection]:
@@ -169,6 +180,10 @@ class CoreReads(Protocol):
 
     def items_at(self, account: int, collection: bytes, at: int) -> dict[str, PastItem]:
         """Items of a collection (by id, live or removed since) that lived at that moment, by name."""
+        ...
+
+    def removed_collections(self, account: int, kind: Kind) -> list[Removed]:
+        """Collections of a kind that were removed, the last removed first."""
         ...
 
     def props_at(self, journal: int) -> dict[str, str]:
@@ -183,8 +198,17 @@ class CoreReads(Protocol):
         """(journal number, frame, change) in commit order, verbatim, bodies included."""
         ...
 
-    def changes_after_frame(self, frame: int, limit: int = 1000) -> list[tuple[int, int, Change]]:
-        """(journal number, frame, change) of what was archived in later frames than this, in commit order."""
+    def changes_after_frame(
+        self, frame: int, limit: int = 1000, *, after_journal: int = 0
+    ) -> list[tuple[int, int, Change]]:
+        """(journal number, frame, change) of what was archived in later frames than this, in commit order.
+
+        `after_journal` goes on after the last number of the call before.
+        """
+        ...
+
+    def unarchived(self, frame: int) -> tuple[int, int | None]:
+        """How many changes were archived in later frames than this, and the `at` of the oldest of them (µs)."""
         ...
 
     def log_position(self) -> LogPosition:
@@ -213,8 +237,20 @@ class CoreStore(CoreReads, Protocol):
 
     def begin(self) -> None: ...
 
-    def apply(self, change: Change, frame: int) -> None:
-        """Enter a change that continues its stream (asserted), archived in log frame `frame`."""
+    def apply(self, change: Change, frame: int, after_gap: bool = False) -> None:
+        """Enter a change that continues its stream (asserted), archived in log frame `frame`.
+
+        With `after_gap` a recovery enters a change before which revisions are missing for good; whether the stream
+        may be read is then a matter of `hold`.
+        """
+        ...
+
+    def bulk(self, on: bool) -> None:
+        """Outside of a transaction: fill a core that nobody uses yet faster, without durability and slow to read.
+
+        After bulk(False) everything is synced and indexed, as after any commit. Close the core before its file is
+        renamed into place.
+        """
         ...
 
     def hold(self, account: bytes, kind: Kind, reason: str | None) -> None:
@@ -226,6 +262,10 @@ class CoreStore(CoreReads, Protocol):
         ...
 
     def set_log_position(self, position: LogPosition) -> None: ...
+
+    def set_frame(self, first_journal: int, last_journal: int, frame: int) -> None:
+        """Changes of this range of journal numbers have been archived again, in this frame."""
+        ...
 
     def commit(self) -> None:
         """Durable when it returns. Raises OutOfSpace, or Damaged where the database file fails its checks."""

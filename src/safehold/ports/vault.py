@@ -5,7 +5,7 @@ Object names are relative paths of safe ASCII segments (`log/00000001/00000000.s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from safehold.model.errors import OperatorError, OutOfSpace
@@ -43,6 +43,10 @@ class Vault(Protocol):
 
     def available(self) -> bool:
         """Whether it is there and bears the mark of a vault (its FORMAT object)."""
+        ...
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        """Names of the folders directly below prefix (`log/`), sorted, without looking into them. Raises VaultDown."""
         ...
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 from safehold.model.change import Change, Op
 from safehold.model.commands import AnyCommand, Outcome
@@ -36,14 +35,6 @@ _log = logging.getLogger("safehold.engine")
 TAKE_IN_FRAMES = 500
 
 Result = Outcome | SafeholdError
-
-
-class Written(NamedTuple):
-    """A frame that is in every sync vault and in the core: for whoever ships, counts or invalidates."""
-
-    frame: PreparedFrame
-    changes: Sequence[Change]
-    at: int
 
 
 class Batch:
@@ -70,26 +61,25 @@ class Engine:
 
     def __init__(
         self,
-        core: CoreStore,
-        log: LogWriter,
         clock: Clock,
         entropy: Entropy,
         *,
         reopen: Callable[[], tuple[CoreStore, LogWriter]],
-        on_written: Callable[[Written], None] = lambda _: None,
+        on_committed: Callable[[Sequence[Change]], None] = lambda _: None,
     ) -> None:
+        """`reopen` gives a core and a log with the tail taken in; it is first called by `try_resume`."""
         self._clock = clock
         self._entropy = entropy
         self._reopen = reopen
-        self._on_written = on_written
-        self._attach(core, log)
+        self._on_committed = on_committed
         #: Why nothing is accepted now; None while running.
-        self.stopped: SafeholdError | None = None
+        self.stopped: SafeholdError | None = OperatorError("the writer has not been opened yet")
 
     def _attach(self, core: CoreStore, log: LogWriter) -> None:
         self.core, self.log = core, log
         self._ledger = Ledger(core, log.timeline)
         self._judge = Judge(self._ledger, self._entropy)
+        self.stopped = None
 
     # -- the way of a write ----------------------------------------------------------------------------------
 
@@ -182,7 +172,7 @@ class Engine:
             self._roll_back()
             self._stop(batch, error)
             return
-        self._on_written(Written(frame, batch.changes, batch.at))
+        self._on_committed(batch.changes)
 
     def _roll_back(self) -> None:
         self._ledger.forget()
@@ -227,6 +217,10 @@ class Engine:
             self._roll_back()
             self.stopped = error
 
+    def pause(self, reason: SafeholdError) -> None:
+        """Take nothing until `try_resume`. Called between batches."""
+        self.stopped = reason
+
     def try_resume(self) -> bool:
         """With a core and a log opened anew, go on; False while that is not possible. Superseded is for ever."""
         if self.stopped is None:
@@ -239,8 +233,7 @@ class Engine:
             self.stopped = error
             return False
         self._attach(core, log)
-        self.stopped = None
-        _log.warning("the writer goes on, in timeline %d", log.timeline)
+        _log.info("writing in timeline %d", log.timeline)
         return True
 
 

@@ -1,0 +1,11 @@
+"""The only room that chooses implementations: it puts disk, clock, core, log, vaults and service together.
+
+installation  a data folder: where its parts lie, how it is made, what state it is in
+writer        core and log opened for writing, with the vault's tail taken in, and the shippers behind them
+session       what a command works with: the running service over its socket, or a writer of its own
+serving       the service: writer, sign-in, edge and local socket in one process
+"""
+
+from safehold.assembly.installation import Installation, open_installation
+
+__all__ = ["Installation", "open_installation"]

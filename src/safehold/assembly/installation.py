@@ -1,0 +1,261 @@
+"""A data folder: where its parts lie, how it is made, and what state it is in.
+
+core/core.db     the live database          blobs/   live blobs
+vaults/<name>/   the default vaults         keys/    identity, root and writer key, recovery.txt
+safehold.toml    the configuration          run/     lock and socket          scratch/   what may be thrown away
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from safehold.adapters.channel import UnixChannel
+from safehold.adapters.lock import FolderLock, Locked
+from safehold.adapters.system import SystemClock, SystemEntropy
+from safehold.archiver.log import Mode
+from safehold.archiver.shipper import Shipper
+from safehold.assembly.recovering import Sources, plan_recovery, run_recovery
+from safehold.assembly.session import Session
+from safehold.assembly.status import describe_vaults, status_object
+from safehold.assembly.vaults import add_vault
+from safehold.assembly.writer import Writer
+from safehold.config import FILE_NAME, Config, VaultConfig
+from safehold.model.change import Change
+from safehold.model.errors import OperatorError
+from safehold.model.kinds import Kind
+from safehold.ports.blobs import BlobArchive
+from safehold.recovery.plan import Plan
+from safehold.recovery.report import Progress, silent
+from safehold.recovery.run import Result
+from safehold.service.control import STATUS, decode_json
+from safehold.store.realdisk import RealDisk
+from safehold.store.sqlite.core import SqliteCore
+from safehold.vault.blobs import VaultBlobs
+from safehold.vault.folder import FolderVault
+from safehold.vault.keyring import Keyring, ensure_keyring, load_keyring
+
+
+class CoreMissing(OperatorError):
+    """There are vaults with history, but no core."""
+
+
+class Installation:
+    """The parts of one data folder. Opens nothing by itself."""
+
+    def __init__(self, data: Path, config: Config, config_path: Path | None = None) -> None:
+        self.data = data
+        self._config_path = config_path
+        self.config = config
+        self.disk = RealDisk()
+        self.clock = SystemClock()
+        self.entropy = SystemEntropy()
+        self._keyring: Keyring | None = None
+
+    # -- places ----------------------------------------------------------------------------------------------
+
+    @property
+    def core_path(self) -> Path:
+        return self.data / "core" / "core.db"
+
+    @property
+    def config_path(self) -> Path:
+        return self._config_path or self.data / FILE_NAME
+
+    @property
+    def blobs_folder(self) -> Path:
+        return self.data / "blobs"
+
+    @property
+    def scratch_folder(self) -> Path:
+        return self.data / "scratch"
+
+    @property
+    def keys_folder(self) -> Path:
+        return self.data / "keys"
+
+    @property
+    def socket_path(self) -> Path:
+        return self.data / "run" / "safehold.sock"
+
+    def lock(self) -> FolderLock:
+        """Not yet acquired: use it as a context manager."""
+        return FolderLock(str(self.data / "run" / "lock"))
+
+    def is_locked(self) -> bool:
+        """Whether another process is writing to this data folder."""
+        try:
+            with self.lock():
+                return False
+        except Locked:
+            return True
+
+    @property
+    def keyring(self) -> Keyring:
+        """Raises OperatorError where keys are missing or damaged."""
+        if self._keyring is None:
+            self._keyring = load_keyring(self.disk, str(self.keys_folder))
+        return self._keyring
+
+    def vault(self, config: VaultConfig) -> FolderVault:
+        """A fresh instance, for one thread."""
+        return FolderVault(config.name, str(config.folder(self.data)), self.disk, self.keyring.installation)
+
+    # -- making ----------------------------------------------------------------------------------------------
+
+    def make(self) -> None:
+        """Make what is missing of a new installation; harmless on one that is there.
+
+        Raises CoreMissing rather than make an empty core over vaults that hold history.
+        """
+        if self.core_path.exists():
+            return
+        with self.lock():
+            if self.core_path.exists():
+                return
+            self._refuse_history_without_core()
+            self._keyring = ensure_keyring(self.disk, str(self.keys_folder), self.entropy)
+            for vault in self.config.vaults:
+                FolderVault.create(
+                    vault.name, str(vault.folder(self.data)), self.disk, self._keyring.installation
+                ).close()
+            self.disk.make_folders(str(self.blobs_folder))
+            self.disk.make_folders(str(self.scratch_folder))
+            self.disk.make_folders(str(self.core_path.parent))
+            SqliteCore.open(str(self.core_path), create=True).close()
+        with self.session() as session:
+            session.execute_all([])  # opens a writer, which makes the installation's own identity
+
+    def _refuse_history_without_core(self) -> None:
+        """An empty core beside vaults that hold history would tell every device that all is gone."""
+        held = [v.name for v in self.config.vaults if _has_history(v.folder(self.data))]
+        if held:
+            raise CoreMissing(
+                f"the core is missing, but the vaults hold its history ({', '.join(held)})",
+                hint="run `safehold recover run` to bring it back; nothing was changed",
+            )
+
+    # -- opening ---------------------------------------------------------------------------------------------
+
+    def open_core(self) -> SqliteCore:
+        """For writing; its caller holds the lock. Raises CoreMissing, OperatorError, Damaged."""
+        self._require_core()
+        return SqliteCore.open(str(self.core_path))
+
+    def open_reads(self) -> SqliteCore:
+        """Committed state, for one thread. Raises CoreMissing, OperatorError, Damaged."""
+        self._require_core()
+        return SqliteCore.open(str(self.core_path), read_only=True)
+
+    def _require_core(self) -> None:
+        if not self.core_path.exists():
+            self._refuse_history_without_core()
+            raise OperatorError(f"there is no core in {self.data}", hint="`safehold serve` makes a new installation")
+
+    def blob_archive(self) -> BlobArchive:
+        """For one thread."""
+        sync = [self.vault(v) for v in self.config.vaults if v.mode == Mode.SYNC]
+        others = [self.vault(v) for v in self.config.vaults if v.mode != Mode.SYNC]
+        keys = self.keyring
+        return VaultBlobs(sync, others, keys.sealer, keys.opener, self.disk, str(self.scratch_folder))
+
+    def make_writer(
+        self,
+        *,
+        wake: Callable[[Shipper], None] = lambda _: None,
+        on_committed: Callable[[Sequence[Change]], None] = lambda _: None,
+    ) -> Writer:
+        """A writer that is not yet open; its caller holds the lock."""
+        return Writer(
+            open_core=self.open_core,
+            vaults=self.config.vaults,
+            make_vault=self.vault,
+            keyring=self.keyring,
+            disk=self.disk,
+            scratch=str(self.scratch_folder),
+            clock=self.clock,
+            entropy=self.entropy,
+            wake=wake,
+            on_committed=on_committed,
+        )
+
+    def session(self) -> Session:
+        return Session(self)
+
+    # -- recovery --------------------------------------------------------------------------------------------
+
+    def recovery_plan(
+        self,
+        *,
+        account: str | None = None,
+        kind: Kind | None = None,
+        to: int | None = None,
+        source: str | None = None,
+        vault: str | None = None,
+        identity: Path | None = None,
+        progress: Progress = silent,
+    ) -> Plan:
+        """What would come back, from `source` (a configured vault) or `vault` (a URL) alone if given."""
+        sources = Sources(self, only=source, url=vault, identity=identity)
+        return plan_recovery(self, sources, account=account, kind=kind, to=to, progress=progress)
+
+    def recover(self, plan: Plan, *, accept_loss: bool = False, progress: Progress = silent) -> Result:
+        """Carry a plan out; the service must be stopped."""
+        planned = {s.vault for s in plan.sources}
+        only = next(iter(planned)) if len(planned) == 1 else None
+        url = plan.sources[0].url if only == "given" else None
+        sources = Sources(self, only=only, url=url)
+        return run_recovery(self, plan, sources, accept_loss=accept_loss, progress=progress)
+
+    # -- how it stands ---------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """The contract's status object: the running service's own word where one runs, else what lies there."""
+        running = self.ask_service(STATUS)
+        if running is not None:
+            return running
+        core = self.open_reads()
+        try:
+            return status_object(self, core, None)
+        finally:
+            core.close()
+
+    def ask_service(self, request: bytes) -> dict[str, Any] | None:
+        """The JSON answer of the running service; None where none runs."""
+        if not self.socket_path.exists():
+            return None
+        try:
+            return decode_json(UnixChannel().request(str(self.socket_path), request))
+        except ConnectionError:
+            return None
+
+    def vaults(self) -> list[dict[str, Any]]:
+        """One object for each configured vault, as in `status`."""
+        status = self.ask_service(STATUS)
+        if status is not None:
+            return list(status["vaults"])
+        if not self.core_path.exists():
+            return describe_vaults(self, None)
+        core = self.open_reads()
+        try:
+            return describe_vaults(self, None, core)
+        finally:
+            core.close()
+
+    def vault_add(self, name: str, url: str, mode: str) -> dict[str, Any]:
+        """Make a vault, or make one anew whose folder is missing, and bring it level. Raises OperatorError."""
+        return add_vault(self, VaultConfig(name, url, mode))
+
+
+def _has_history(folder: Path) -> bool:
+    """Whether a vault's folder holds a log with anything in it."""
+    return any((folder / "log").glob("*/*"))
+
+
+def open_installation(data: Path, config: Config, *, make: bool, config_path: Path | None = None) -> Installation:
+    """The installation in a data folder; with `make` it is made where there is none. Raises OperatorError."""
+    installation = Installation(data, config, config_path)
+    if make:
+        installation.make()
+    return installation

@@ -1,0 +1,191 @@
+"""Recovery wired to a data folder: which vaults, which keys, which core; the work is recovery's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safehold.archiver.claiming import LogVault, Mode, claim_timeline
+from safehold.config import FOLDER_SCHEME, VaultConfig, check_vault
+from safehold.formats.keys import Opener
+from safehold.model.commands import Undo
+from safehold.model.errors import Damaged, NotFound, OperatorError
+from safehold.model.kinds import DATA_KINDS, Kind
+from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
+from safehold.ports.vault import VaultDown
+from safehold.recovery.plan import Plan, make_plan
+from safehold.recovery.report import Progress, silent
+from safehold.recovery.run import Result, run_plan
+from safehold.recovery.sources import look
+from safehold.store.blobs import LiveBlobs
+from safehold.store.sqlite.core import SqliteCore
+from safehold.vault.blobs import VaultBlobs
+from safehold.vault.folder import FolderVault
+from safehold.vault.keyring import load_identity
+from safehold.vault.log import VaultLogReader
+
+if TYPE_CHECKING:
+    from safehold.assembly.installation import Installation
+
+
+class Sources:
+    """The vaults that a recovery reads, and the key that opens them."""
+
+    def __init__(
+        self,
+        installation: Installation,
+        *,
+        only: str | None = None,
+        url: str | None = None,
+        identity: Path | None = None,
+    ) -> None:
+        self._installation = installation
+        self._configs = _chosen(installation, only, url)
+        self.opener: Opener = (
+            load_identity(installation.disk, str(identity)) if identity is not None else installation.keyring.opener
+        )
+
+    def vaults(self) -> list[FolderVault]:
+        """Fresh instances, sync ones first: their copies are preferred."""
+        data, disk = self._installation.data, self._installation.disk
+        return [
+            FolderVault(c.name, str(c.folder(data)), disk, self.opener.installation)
+            for c in sorted(self._configs, key=lambda c: c.mode != Mode.SYNC)
+        ]
+
+    def reader(self) -> VaultLogReader:
+        return VaultLogReader(self.vaults(), self.opener)
+
+    def sync_names(self) -> list[str]:
+        return [c.name for c in self._configs if c.mode == Mode.SYNC]
+
+    def blobs(self) -> LiveBlobs:
+        installation = self._installation
+        keyring = installation.keyring
+        archive = VaultBlobs(
+            [], self.vaults(), keyring.sealer, self.opener, installation.disk, str(installation.scratch_folder)
+        )
+        return LiveBlobs(installation.disk, str(installation.blobs_folder), str(installation.scratch_folder), archive)
+
+
+def _chosen(installation: Installation, only: str | None, url: str | None) -> Sequence[VaultConfig]:
+    if url is not None:
+        return [check_vault("given", url if url.startswith(FOLDER_SCHEME) else f"{FOLDER_SCHEME}{url}", "sync")]
+    configs = installation.config.vaults
+    if only is None:
+        return configs
+    chosen = [c for c in configs if c.name == only]
+    if not chosen:
+        names = ", ".join(c.name for c in configs)
+        raise OperatorError(f"there is no vault {only!r}", hint=f"the configured ones are {names}", exit_code=2)
+    return chosen
+
+
+def plan_recovery(
+    installation: Installation,
+    sources: Sources,
+    *,
+    account: str | None = None,
+    kind: Kind | None = None,
+    to: int | None = None,
+    progress: Progress = silent,
+) -> Plan:
+    """Read and verify everything; write nothing. Raises OperatorError."""
+    with ExitStack() as stack:
+        core, problem = _core_there(installation, stack)
+        return make_plan(
+            sources.reader(),
+            sources.vaults(),
+            installation.clock,
+            accounts=[account] if account is not None else (),
+            kinds=[kind] if kind is not None else (),
+            to=to,
+            sync=sources.sync_names(),
+            core=core,
+            core_problem=problem,
+            blobs=sources.blobs(),
+            progress=progress,
+        )
+
+
+def _core_there(installation: Installation, stack: ExitStack) -> tuple[CoreReads | None, str]:
+    """The core that is there, opened for reading, or why it cannot be."""
+    if not installation.core_path.exists():
+        return None, ""
+    try:
+        core = SqliteCore.open(str(installation.core_path), read_only=True)
+    except (Damaged, OperatorError) as error:
+        return None, error.message
+    stack.callback(core.close)
+    return core, ""
+
+
+def run_recovery(
+    installation: Installation, plan: Plan, sources: Sources, *, accept_loss: bool, progress: Progress = silent
+) -> Result:
+    """Carry a plan out, with nothing else running; then undo what came after `plan.to`, where that is set."""
+    with installation.lock(), ExitStack() as stack:
+        old, _ = _core_there(installation, stack)
+        installation.disk.make_folders(str(installation.scratch_folder))
+        installation.disk.make_folders(str(installation.blobs_folder))
+        result = run_plan(
+            plan,
+            sources.reader(),
+            make_core=_make_core,
+            blobs=sources.blobs(),
+            disk=installation.disk,
+            data=str(installation.data),
+            clock=installation.clock,
+            claim=lambda: _claim(installation, sources),
+            look=lambda: look(sources.vaults()),
+            old=old,
+            accept_loss=accept_loss,
+            progress=progress,
+        )
+    if plan.to is not None:
+        _undo_to(installation, plan, plan.to)
+    return result
+
+
+def _make_core(folder: str) -> SqliteCore:
+    return SqliteCore.open(f"{folder}/core.db", create=True)
+
+
+def _claim(installation: Installation, sources: Sources) -> int:
+    """The next timeline in every vault that can be reached: whoever still writes to the old core is refused now.
+
+    The vault whose log leads furthest stands for all, whatever its mode: the others may be behind it or gone.
+    """
+    ends: list[tuple[LogPosition, FolderVault]] = []
+    for config in installation.config.vaults:
+        vault = installation.vault(config)
+        try:
+            ends.append((VaultLogReader([vault], sources.opener).end(), vault))
+        except VaultDown:
+            vault.close()
+    if not ends:
+        raise VaultDown("none of the configured vaults can be reached", hint="mount one, or `safehold vault add` one")
+    ends.sort(key=lambda e: (e[0].timeline, e[0].frame), reverse=True)
+    vaults = [LogVault(vault, Mode.ASYNC if n else Mode.SYNC) for n, (_, vault) in enumerate(ends)]
+    keyring = installation.keyring
+    try:
+        return claim_timeline(vaults, keyring.sealer, keyring.opener, EMPTY_LOG).timeline
+    finally:
+        for entry in vaults:
+            entry.vault.close()
+
+
+def _undo_to(installation: Installation, plan: Plan, to: int) -> None:
+    """Everything has come back; what came after `to` is now undone by new changes, for those the plan selects."""
+    kinds = [k for k in DATA_KINDS if not plan.selection.kinds or k in plan.selection.kinds]
+    with installation.session() as session:
+        for account in session.reads.accounts():
+            if plan.selection.accounts and account.id not in plan.selection.accounts:
+                continue
+            for kind in kinds:
+                try:
+                    session.execute(Undo(account=account.id, actor="recovery", to=to, kind=kind))
+                except NotFound:  # it did not exist at that time: it is left alone
+                    continue

@@ -1,0 +1,235 @@
+"""The service: writer, sign-in, edge, local socket and shippers in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import local
+from typing import Any, TypeVar
+
+from safehold.adapters.channel import ChannelServer
+from safehold.adapters.passwords import Argon2Hasher
+from safehold.adapters.threads import ThreadScheduler
+from safehold.assembly.installation import Installation, open_installation
+from safehold.assembly.status import status_object
+from safehold.config import Config
+from safehold.model.change import Change
+from safehold.model.commands import AnyCommand, Outcome
+from safehold.model.errors import BadRequest, OperatorError, SafeholdError
+from safehold.model.items import Account
+from safehold.model.kinds import Kind
+from safehold.ports.blobs import Blobs
+from safehold.ports.core import CoreReads
+from safehold.ports.world import Clock, Entropy
+from safehold.service.auth import Authenticator, Limits
+from safehold.service.control import RELOAD, STATUS, decode_commands, encode_json, encode_results
+from safehold.service.identity import SYSTEM_ACCOUNT, TOKEN_KEY
+from safehold.store.blobs import LiveBlobs
+from safehold.store.sqlite.core import SqliteCore
+from safehold.web.pump import Pump
+from safehold.web.server import serve_until_told
+from safehold.web.signin import SignIn
+
+_log = logging.getLogger("safehold.serve")
+T = TypeVar("T")
+
+#: Long reads side by side. More would only contend for the interpreter.
+READING_THREADS = 2
+TICK_SECONDS = 1.0
+#: A thread that computes gives way after this long; the default of 5 ms would stall the event loop behind it.
+SWITCH_SECONDS = 0.0005
+
+
+class Service:
+    """Implements web.gate.Gate over one installation. Made and used on the event loop's thread."""
+
+    def __init__(self, installation: Installation) -> None:
+        config = installation.config
+        self.installation = installation
+        self.clock: Clock = installation.clock
+        self.entropy: Entropy = installation.entropy
+        self.max_object_bytes = config.max_object_bytes
+        self.max_file_bytes = config.max_file_bytes
+        self.max_request_bytes = config.max_request_bytes
+        self._scheduler = ThreadScheduler()
+        self._disk_thread = ThreadPoolExecutor(1, "commit")
+        self._blob_thread = ThreadPoolExecutor(1, "blobs")
+        self._readers = ThreadPoolExecutor(READING_THREADS, "read")
+        self._local = local()
+        self._open_readers: list[SqliteCore] = []
+        self._loop = asyncio.get_running_loop()
+        self.writer = installation.make_writer(wake=self._scheduler.wake, on_committed=self._committed)
+        self._open_writer()
+        self.reads: CoreReads = self._reader()
+        key = self.reads.secret(0, TOKEN_KEY)
+        if key is None:
+            raise OperatorError("the installation's identity is not in the core", hint="run `safehold recover plan`")
+        self.token_key = key
+        self.blobs: Blobs = LiveBlobs(
+            installation.disk,
+            str(installation.blobs_folder),
+            str(installation.scratch_folder),
+            self.writer.archive,
+        )
+        self._authenticator = Authenticator(
+            self.reads,
+            Argon2Hasher(),
+            self.clock,
+            self.entropy,
+            Limits.of(
+                failures=config.auth_failures,
+                window_seconds=config.auth_window_seconds,
+                remember_seconds=config.auth_remember_seconds,
+            ),
+        )
+        self._sign_in = SignIn(self._authenticator)
+        self.pump = Pump(self.writer.engine, self._disk_thread)
+        self._channel = ChannelServer(str(installation.socket_path), self._answer)
+        self._ticking: asyncio.Task[None] | None = None
+
+    def _open_writer(self) -> None:
+        """A vault that is away stops writing, not reading: what is whole is served, and the writer tries again."""
+        try:
+            self.writer.open()
+            self.writer.found(self.installation.config.text)
+        except SafeholdError as error:
+            _log.error("no change can be taken: %s. %s", error.message, error.hint)
+
+    # -- the gate --------------------------------------------------------------------------------------------
+
+    async def authenticate(self, authorization: str | None, peer: str) -> Account:
+        return await self._sign_in.authenticate(authorization, peer)
+
+    async def execute(self, command: AnyCommand) -> Outcome:
+        return await self.pump.execute(command)
+
+    async def in_thread(self, work: Callable[[CoreReads], T]) -> T:
+        return await self._loop.run_in_executor(self._readers, self._with_reader, work)
+
+    async def run_blocking(self, work: Callable[[], T]) -> T:
+        return await self._loop.run_in_executor(self._blob_thread, work)
+
+    def status(self) -> dict[str, Any]:
+        return status_object(self.installation, self.reads, self.writer)
+
+    def _reader(self) -> SqliteCore:
+        reader = self.installation.open_reads()
+        self._open_readers.append(reader)
+        return reader
+
+    def _with_reader(self, work: Callable[[CoreReads], T]) -> T:
+        if not hasattr(self._local, "reader"):
+            self._local.reader = self._reader()
+        return work(self._local.reader)
+
+    # -- along the way ---------------------------------------------------------------------------------------
+
+    def _committed(self, changes: Sequence[Change]) -> None:
+        """In the disk thread. A change of identity ends what was remembered of its credentials."""
+        accounts = {c.account for c in changes if c.kind is Kind.IDENTITY}
+        if accounts:
+            self._loop.call_soon_threadsafe(self._forget_credentials, accounts)
+
+    def _forget_credentials(self, accounts: set[bytes]) -> None:
+        if SYSTEM_ACCOUNT in accounts:  # the register of erased accounts
+            accounts = accounts | {a.id for a in self.reads.accounts()}
+        for account in accounts:
+            self._authenticator.invalidate(account)
+
+    def _answer(self, payload: bytes) -> bytes:
+        """A request at the local socket, in a thread of the channel."""
+        if payload == STATUS:
+            return asyncio.run_coroutine_threadsafe(self._status_json(), self._loop).result()
+        if payload == RELOAD:
+            return asyncio.run_coroutine_threadsafe(self._reload(), self._loop).result()
+        try:
+            commands = decode_commands(payload)
+        except BadRequest as error:
+            return encode_results([error])
+        results = asyncio.run_coroutine_threadsafe(self.pump.execute_all(commands), self._loop).result()
+        return encode_results(results)
+
+    async def _status_json(self) -> bytes:
+        return encode_json(self.status())
+
+    async def _reload(self) -> bytes:
+        """The configuration's vaults have changed: close the writer and open it over the new ones."""
+        from safehold.config import load
+
+        config = load(self.installation.config_path)
+        self.installation.config = config
+        await self.pump.exclusive(lambda: self.writer.change_vaults(config.vaults))
+        self._start_shippers()
+        stopped = self.writer.engine.stopped
+        return encode_json({"ok": stopped is None, "why": None if stopped is None else stopped.message})
+
+    # -- starting and ending ---------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._start_shippers()
+        self._channel.start()
+        self._ticking = asyncio.create_task(self._tick())
+
+    def _start_shippers(self) -> None:
+        for shipper in self.writer.take_new_shippers():
+            self._scheduler.add(shipper)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            try:
+                await self.pump.exclusive(self.writer.tick)
+            except Exception:
+                _log.exception("the writer's housekeeping failed; it is tried again")
+
+    async def stop(self) -> None:
+        """Finish what waits, seal, ship, close."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._ticking
+        await self._loop.run_in_executor(None, self._channel.stop)
+        await self.pump.drain()
+        await self.pump.exclusive(self.writer.close)
+        await self._loop.run_in_executor(None, self._scheduler.stop)
+        await self._loop.run_in_executor(None, self.writer.ship_all)
+        self._sign_in.close()
+        for pool in (self._disk_thread, self._blob_thread, self._readers):
+            pool.shutdown()
+        for reader in self._open_readers:
+            reader.close()
+
+
+def serve(data: Path, config: Config, listen: tuple[str, int], announce: Callable[[str, Sequence[str]], None]) -> int:
+    """Serve until SIGTERM or Ctrl-C; the exit code. `announce(url, account names)` once requests are taken."""
+    import uvloop
+
+    installation = open_installation(data, config, make=True)
+    with installation.lock():
+        sys.setswitchinterval(SWITCH_SECONDS)
+        uvloop.run(_serve(installation, listen, announce))
+    return 0
+
+
+async def _serve(
+    installation: Installation, listen: tuple[str, int], announce: Callable[[str, Sequence[str]], None]
+) -> None:
+    from safehold.web.app import make_app
+
+    service = Service(installation)
+    try:
+        host, port = listen
+
+        async def started() -> None:
+            service.start()
+            shown = f"[{host}]" if ":" in host else host
+            announce(f"http://{shown}:{port}", [a.name for a in service.reads.accounts()])
+
+        await serve_until_told(make_app(service), host, port, started)
+    finally:
+        await service.stop()

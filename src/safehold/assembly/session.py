@@ -1,0 +1,120 @@
+"""What a command works with: reads of the core, and a way to have changes made.
+
+Where `serve` runs, changes go to it over the local socket. Where nothing runs, the first change takes the lock
+and opens a writer, and the end of the session seals, ships and closes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from safehold.adapters.channel import UnixChannel
+from safehold.adapters.lock import Locked
+from safehold.adapters.passwords import Argon2Hasher
+from safehold.adapters.system import SystemEntropy
+from safehold.model.commands import AnyCommand, Outcome
+from safehold.model.errors import OperatorError, SafeholdError
+from safehold.model.items import Account
+from safehold.ports.blobs import Blobs
+from safehold.ports.core import CoreReads
+from safehold.service.control import decode_results, encode_commands
+from safehold.service.identity import BLOB_KEY
+from safehold.store.blobs import LiveBlobs
+
+if TYPE_CHECKING:
+    from safehold.assembly.installation import Installation
+    from safehold.assembly.writer import Writer
+
+
+class Session:
+    """Use as a context manager."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+        self._stack = ExitStack()
+        self._channel = UnixChannel()
+        self._writer: Writer | None = None
+        self._reads: CoreReads | None = None
+        self._blobs: Blobs | None = None
+        self.entropy = SystemEntropy()
+        self.hasher = Argon2Hasher()
+        self.disk = installation.disk
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, type_: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def reads(self) -> CoreReads:
+        if self._reads is None:
+            core = self._installation.open_reads()
+            self._stack.callback(core.close)
+            self._reads = core
+        return self._reads
+
+    @property
+    def blobs(self) -> Blobs:
+        """Live blobs; what is staged is in the sync vaults before a change names it, whoever then makes the change."""
+        if self._blobs is None:
+            archive = self._installation.blob_archive()
+            self._blobs = LiveBlobs(
+                self.disk, str(self._installation.blobs_folder), str(self._installation.scratch_folder), archive
+            )
+        return self._blobs
+
+    def blob_key(self, account: Account) -> bytes:
+        key = self.reads.secret(account.number, BLOB_KEY)
+        if key is None:
+            raise OperatorError(f"the account {account.name} has no blob key", hint="run `safehold recover plan`")
+        return key
+
+    def execute(self, command: AnyCommand) -> Outcome:
+        """One change, vaulted when this returns. Raises what the service answers, if an error."""
+        result = self.execute_all([command])[0]
+        if isinstance(result, SafeholdError):
+            raise result
+        return result
+
+    def execute_all(self, commands: Sequence[AnyCommand]) -> list[Outcome | SafeholdError]:
+        """Changes in one transaction; each succeeds or is refused for itself."""
+        if self._writer is None:
+            answer = self._ask_service(commands)
+            if answer is not None:
+                return answer
+            self._open_writer()
+        assert self._writer is not None
+        return list(self._writer.engine.execute_all(commands))
+
+    def _ask_service(self, commands: Sequence[AnyCommand]) -> list[Outcome | SafeholdError] | None:
+        """None where no service runs."""
+        if not self._installation.socket_path.exists():
+            return None
+        try:
+            return decode_results(self._channel.request(str(self._installation.socket_path), encode_commands(commands)))
+        except ConnectionError as error:
+            if self._installation.is_locked():
+                raise OperatorError(
+                    f"the running service does not answer: {error}", hint="look at its log, or stop it and try again"
+                ) from error
+            return None
+
+    def _open_writer(self) -> None:
+        try:
+            self._stack.enter_context(self._installation.lock())
+        except Locked:
+            if not self._installation.socket_path.exists():
+                raise
+            raise OperatorError("the service is just starting or ending", hint="try again in a moment") from None
+        writer = self._installation.make_writer()
+        self._stack.callback(writer.ship_all)
+        self._stack.callback(writer.close)
+        writer.open()
+        writer.found(self._installation.config.text)
+        self._writer = writer

@@ -1,0 +1,178 @@
+"""The writing side of an installation, opened in the one order that is safe.
+
+1. open the core; 2. claim the next timeline in every vault; 3. read the log's tail and take it in; 4. start the log.
+Only then is anything accepted (law 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from safehold.archiver.log import Log, LogVault, Mode, Written
+from safehold.archiver.shipper import Shipper
+from safehold.config import VaultConfig
+from safehold.model.change import Change
+from safehold.model.commands import FoundInstallation
+from safehold.model.errors import OperatorError, SafeholdError
+from safehold.ports.disk import Disk
+from safehold.ports.vault import Vault
+from safehold.ports.world import Clock, Entropy
+from safehold.service.engine import Engine, take_in
+from safehold.service.identity import SYSTEM_ACCOUNT
+from safehold.store.sqlite.core import SqliteCore
+from safehold.vault.blobs import VaultBlobs
+from safehold.vault.folder import FolderVault
+from safehold.vault.keyring import Keyring
+
+#: Steps that a closing writer gives each shipper to bring its vault level.
+CLOSING_STEPS = 10_000
+#: A seal follows so soon on what it seals.
+SEAL_SECONDS = 10.0
+
+
+def folder_vault(config: VaultConfig, path: str, disk: Disk, keyring: Keyring) -> FolderVault:
+    return FolderVault(config.name, path, disk, keyring.installation)
+
+
+class Writer:
+    """Core, log, engine, blobs and shippers of one process. `make_vault` gives a fresh vault instance by config."""
+
+    def __init__(
+        self,
+        *,
+        open_core: Callable[[], SqliteCore],
+        vaults: Sequence[VaultConfig],
+        make_vault: Callable[[VaultConfig], Vault],
+        keyring: Keyring,
+        disk: Disk,
+        scratch: str,
+        clock: Clock,
+        entropy: Entropy,
+        wake: Callable[[Shipper], None] = lambda _: None,
+        on_committed: Callable[[Sequence[Change]], None] = lambda _: None,
+    ) -> None:
+        self._open_core = open_core
+        self._vaults = list(vaults)
+        self._make_vault = make_vault
+        self._keyring = keyring
+        self._clock = clock
+        self._wake = wake
+        self._sealed_at = clock.monotonic()
+        self._core: SqliteCore | None = None
+        self._log: Log | None = None
+        self._not_started: list[Shipper] = []
+        self.shippers = self._make_shippers(self._vaults)
+        self.archive = VaultBlobs(
+            [make_vault(v) for v in vaults if v.mode == Mode.SYNC],
+            [make_vault(v) for v in vaults if v.mode != Mode.SYNC],
+            keyring.sealer,
+            keyring.opener,
+            disk,
+            scratch,
+            self._note_blob,
+        )
+        self.engine = Engine(clock, entropy, reopen=self._reopen, on_committed=on_committed)
+
+    def _make_shippers(self, vaults: Sequence[VaultConfig]) -> list[Shipper]:
+        """One for each async vault, fed by the first sync vault."""
+        source = next(v for v in self._vaults if v.mode == Mode.SYNC)
+        made = [
+            Shipper(self._make_vault(source), self._make_vault(v), self._clock) for v in vaults if v.mode != Mode.SYNC
+        ]
+        self._not_started += made
+        return made
+
+    def take_new_shippers(self) -> list[Shipper]:
+        """Those that nobody has been given yet, to be run by the caller's scheduler."""
+        new, self._not_started = self._not_started, []
+        return new
+
+    def change_vaults(self, vaults: Sequence[VaultConfig]) -> None:
+        """Take up vaults that were added or made anew; the writer is closed and opened again over all of them."""
+        known = {v.name for v in self._vaults}
+        self._vaults = list(vaults)
+        self.shippers += self._make_shippers([v for v in vaults if v.name not in known])
+        self.engine.pause(OperatorError("the vaults are being changed"))
+        self.engine.try_resume()
+
+    # -- opening ---------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Raises OperatorError where nothing can be written; `engine.stopped` then says so too."""
+        if not self.engine.try_resume():
+            assert self.engine.stopped is not None
+            raise self.engine.stopped
+
+    def _reopen(self) -> tuple[SqliteCore, Log]:
+        self._close_parts()
+        core = self._core = self._open_core()
+        log = Log.claim(
+            [LogVault(self._make_vault(v), Mode(v.mode)) for v in self._vaults],
+            self._keyring.sealer,
+            self._keyring.opener,
+            self._clock,
+            core.log_position(),
+            on_written=self._after_append,
+        )
+        self._log = log
+        take_in(core, log.tail())
+        log.start()
+        return core, log
+
+    def found(self, config_text: str) -> None:
+        """The installation's own identity, where it is not there yet."""
+        assert self._core is not None
+        if self._core.account_by_id(SYSTEM_ACCOUNT) is None:
+            self.engine.execute(FoundInstallation(account=SYSTEM_ACCOUNT, config=config_text))
+
+    # -- along the way ---------------------------------------------------------------------------------------
+
+    def _after_append(self, written: Written) -> None:
+        for shipper in self.shippers:
+            shipper.note(written)
+            self._wake(shipper)
+
+    def _note_blob(self, name: str, size: int, digest: bytes) -> None:
+        if self._log is not None:
+            self._log.note_blob(name, size, digest)
+        for shipper in self.shippers:
+            shipper.note_blob(name, size, digest)
+            self._wake(shipper)
+
+    def tick(self) -> None:
+        """Called about once a second, between batches: seal, close an old segment, go on after a stop."""
+        if self.engine.stopped is not None:
+            self.engine.try_resume()
+            return
+        now = self._clock.monotonic()
+        if now - self._sealed_at >= SEAL_SECONDS:
+            self._sealed_at = now
+            self.engine.seal()
+        if self._log is not None:
+            self._log.tick()
+
+    # -- closing ---------------------------------------------------------------------------------------------
+
+    def ship_all(self) -> None:
+        """Bring the async vaults level as far as they let us, without waiting for one that is down."""
+        for shipper in self.shippers:
+            for _ in range(CLOSING_STEPS):
+                if shipper.level or shipper.step() is None or shipper.trouble:
+                    break
+
+    def close(self) -> None:
+        """Seal and close; then the vaults are told all there is to tell, except what async ones still lack."""
+        self._close_parts()
+
+    def _close_parts(self) -> None:
+        log, self._log = self._log, None
+        core, self._core = self._core, None
+        try:
+            if log is not None:
+                log.close()
+        except SafeholdError as error:
+            if core is None or not isinstance(error, OperatorError):
+                raise
+        finally:
+            if core is not None:
+                core.close()

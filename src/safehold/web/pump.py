@@ -1,0 +1,96 @@
+"""From many requests to few transactions: what comes in while one batch is on its way to disk makes the next.
+
+The engine's CPU half (`prepare`) runs on the event loop's thread and its disk half (`finish`) in one other, so
+the two never contend for the interpreter: a thread that waits for a disk holds no lock. One batch is on its way
+at a time; seals and other work on the writer take their turn between batches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import TypeVar
+
+from safehold.model.commands import AnyCommand, Outcome, PutItem
+from safehold.model.errors import Held, SafeholdError
+from safehold.service.engine import Batch, Engine
+
+T = TypeVar("T")
+
+#: One group commit holds so many commands and inline bytes, at most.
+BATCH_COMMANDS = 128
+BATCH_BYTES = 4 * 1024 * 1024
+#: Commands that may wait; beyond, the answer is to come again.
+QUEUE_LIMIT = 4096
+
+_Waiting = tuple[AnyCommand, "asyncio.Future[Outcome]"]
+
+
+class Pump:
+    """Feeds an engine from one event loop."""
+
+    def __init__(self, engine: Engine, disk_thread: Executor) -> None:
+        self._engine = engine
+        self._disk_thread = disk_thread
+        self._waiting: deque[_Waiting] = deque()
+        self._turn = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    async def execute(self, command: AnyCommand) -> Outcome:
+        """Raises what the command's answer is, if an error."""
+        if len(self._waiting) >= QUEUE_LIMIT:
+            raise Held("too many changes are waiting to be written", retry_after_seconds=5)
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting.append((command, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+        return await future
+
+    async def execute_all(self, commands: Sequence[AnyCommand]) -> list[Outcome | SafeholdError]:
+        """Several commands in one transaction of their own, in their order."""
+        async with self._turn:
+            return (await self._commit(commands)).results
+
+    async def exclusive(self, work: Callable[[], T]) -> T:
+        """Run work on the writer between batches, in the disk thread."""
+        async with self._turn:
+            return await asyncio.get_running_loop().run_in_executor(self._disk_thread, work)
+
+    async def drain(self) -> None:
+        """Return once nothing waits."""
+        while self._task is not None:
+            await asyncio.shield(self._task)
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                async with self._turn:
+                    taken = self._take()
+                    batch = await self._commit([command for command, _ in taken])
+                for (_, future), result in zip(taken, batch.results, strict=True):
+                    if future.done():  # the request was cancelled; its change stands all the same
+                        continue
+                    if isinstance(result, SafeholdError):
+                        future.set_exception(result)
+                    else:
+                        future.set_result(result)
+        finally:
+            self._task = None
+
+    async def _commit(self, commands: Sequence[AnyCommand]) -> Batch:
+        batch = self._engine.prepare(commands)
+        if batch.frame is not None:
+            await asyncio.get_running_loop().run_in_executor(self._disk_thread, self._engine.finish, batch)
+        return batch
+
+    def _take(self) -> list[_Waiting]:
+        taken: list[_Waiting] = []
+        size = 0
+        while self._waiting and len(taken) < BATCH_COMMANDS and size < BATCH_BYTES:
+            entry = self._waiting.popleft()
+            if isinstance(entry[0], PutItem):
+                size += len(entry[0].body.inline or b"")
+            taken.append(entry)
+        return taken

@@ -1,0 +1,71 @@
+"""An ASGI application on granian, in this process, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+#: A connection that has not sent its header by then is closed: slow senders must not hold sockets.
+HEADER_READ_SECONDS = 15
+BACKLOG = 1024
+#: Requests under way at a time; beyond, connections wait in the backlog.
+BACKPRESSURE = 1024
+#: What requests under way at a stop are given to end.
+GRACE_SECONDS = 10.0
+
+
+async def serve_until_told(app: Any, host: str, port: int, started: Callable[[], Awaitable[None]]) -> None:
+    """Serve until SIGTERM or SIGINT; `started` runs once connections are taken. Idle connections do not delay it."""
+    import logging
+
+    from granian.constants import Interfaces
+    from granian.http import HTTP1Settings
+    from granian.log import LogLevels
+    from granian.server.embed import Server
+
+    logging.getLogger("_granian").setLevel(logging.ERROR)
+    server = Server(
+        app,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGI,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_SECONDS * 1000),
+        websockets=False,
+        backlog=BACKLOG,
+        backpressure=BACKPRESSURE,
+        log_enabled=False,
+        log_level=LogLevels.error,
+    )
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    serving = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(told.wait())
+    await _listening(host, port, serving)
+    await started()
+    await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+    if serving.done():
+        stopping.cancel()
+        await serving
+        return
+    server.stop()
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(serving, GRACE_SECONDS)
+
+
+async def _listening(host: str, port: int, serving: asyncio.Task[None]) -> None:
+    """Return once the port takes connections. Raises what ended the server, if it ended."""
+    while not serving.done():
+        try:
+            _, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            await asyncio.sleep(0.02)
+            continue
+        writer.close()
+        return
+    await serving
+    raise OSError(f"nothing listens at {host}:{port}")
