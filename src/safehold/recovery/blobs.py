@@ -1,0 +1,133 @@
+"""Bodies that lie outside the journal: which of them a vault still has, and which items that touches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+from safehold.model.change import Change, Op
+from safehold.model.errors import SafeholdError
+from safehold.ports.blobs import Blobs
+from safehold.ports.core import CoreReads
+from safehold.ports.vault import Vault, VaultDown
+from safehold.recovery.chains import StreamKey
+from safehold.recovery.contents import BlobRef, Contents, name_key
+from safehold.recovery.tally import BlobLoss
+from safehold.recovery.verify import BlobItem
+
+PREFIX = "blobs/"
+
+#: A live item by stream, collection id and name key.
+ItemKey = tuple[StreamKey, bytes, int]
+
+
+def live_blobs(contents: Contents, counted: Iterable[StreamKey]) -> Iterator[tuple[ItemKey, BlobRef]]:
+    """The blobs that live items of these streams name."""
+    for key in counted:
+        state = contents.streams.get(key)
+        for id_, collection in state.collections.items() if state is not None else ():
+            if collection.path is None:
+                continue
+            for item in collection.blobs:
+                ref = collection.blob(item)
+                if ref is not None:
+                    yield (key, id_, item), ref
+
+
+def absent(vaults: Sequence[Vault], wanted: Iterable[bytes]) -> set[bytes]:
+    """Those of the wanted blobs that no vault lists. Their content is checked when they are fetched."""
+    missing = set(wanted)
+    for vault in vaults:
+        if not missing:
+            break
+        try:
+            for info in vault.list(PREFIX):
+                name = blob_name(info.name)
+                if name is not None and info.size > 0:
+                    missing.discard(name)
+        except VaultDown:
+            continue
+    return missing
+
+
+def blob_name(object_name: str) -> bytes | None:
+    """The blob that an object of a vault holds: its last segment in hex. None for anything else."""
+    stem = object_name.rpartition("/")[2].partition(".")[0]
+    try:
+        return bytes.fromhex(stem)
+    except ValueError:
+        return None
+
+
+class _Version(NamedTuple):
+    rev: int
+    blob: bytes | None
+    size: int
+    digest: bytes
+
+
+def name_losses(
+    changes: Iterable[Change],
+    hurt: set[ItemKey],
+    contents: Contents,
+    vaults: Sequence[Vault],
+    blobs: Blobs | None,
+) -> list[BlobLoss]:
+    """Names for items whose blob no vault has, from another reading of all changes, and whether they are merely older.
+
+    What lies in the live blobs all the same is not lost.
+    """
+    names: dict[ItemKey, str] = {}
+    versions: dict[ItemKey, list[_Version]] = {key: [] for key in hurt}
+    for change in changes:
+        if change.op is Op.PUT:
+            item = ((change.account, change.kind), change.collection, name_key(change.name))
+            if item in versions:
+                names[item] = change.name
+                versions[item].append(_Version(change.rev, change.blob, change.size, change.digest))
+    gone = absent(vaults, {v.blob for found in versions.values() for v in found if v.blob is not None})
+
+    def there(version: _Version) -> bool:
+        if version.blob is None or version.blob not in gone:
+            return True
+        return blobs is not None and restore(blobs, version.blob, version.size, version.digest)
+
+    losses = []
+    for item, found in versions.items():
+        stream, id_, _ = item
+        if found and not there(found[-1]):
+            earlier = any(there(version) for version in found[:-1])
+            path = contents.stream(stream).collections[id_].path
+            losses.append(BlobLoss(*stream, path, names[item], found[-1].rev, earlier))
+    return losses
+
+
+def restore(blobs: Blobs, name: bytes, size: int, digest: bytes) -> bool:
+    """Bring a live blob to where the service reads it, and read it there. False where no good copy is to be had."""
+    whole = sha256()
+    length = 0
+    try:
+        for chunk in blobs.read(name, size, digest=digest):
+            whole.update(chunk)
+            length += len(chunk)
+    except (SafeholdError, OSError):
+        return False
+    return length == size and whole.digest() == digest
+
+
+def loss_of(core: CoreReads, number: int, lost: BlobItem, blobs: Blobs) -> BlobLoss:
+    """What is lost with this blob; an earlier version that is there makes the item older instead."""
+    older = False
+    rev = lost.item.rev
+    for version in core.history(number, kind=lost.kind, path=lost.path, name=lost.item.name):
+        if version.op is not Op.PUT:
+            continue
+        if version.journal == lost.item.journal:
+            rev = version.rev
+        elif version.journal < lost.item.journal:
+            stored = core.version_body(version.journal)
+            older = stored.blob is None or restore(blobs, stored.blob, stored.size, version.digest)
+            if older:
+                break
+    return BlobLoss(lost.account, lost.kind, lost.path, lost.item.name, rev, older)

@@ -1,0 +1,308 @@
+"""`recover plan`: read and verify everything, say what would come back, write nothing.
+
+A plan reads the whole log out of the vaults (the reader verifies digests, signatures and the chain of frames), follows
+every stream's chain and bodies, looks whether the blobs of live items are there, compares the core that is there, and
+forecasts how long a run takes from how long this took. It holds some 200 bytes an item while it works, and is itself
+a small value: it can be printed, and written to a JSON file for `recover run`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+import msgspec
+
+from safehold.model.change import Change
+from safehold.model.errors import OperatorError
+from safehold.model.kinds import RESTORE_ORDER, Kind
+from safehold.model.stream import Head
+from safehold.ports.blobs import Blobs
+from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
+from safehold.ports.log import Hole, LogFrame, LogReader
+from safehold.ports.vault import Vault
+from safehold.ports.world import Clock
+from safehold.recovery.blobs import ItemKey, absent, live_blobs, name_losses
+from safehold.recovery.chains import Gap, StreamKey
+from safehold.recovery.examine import Finding, State, compare, inspect
+from safehold.recovery.forecast import Pace, basis, forecast, new_pace
+from safehold.recovery.replay import Replay
+from safehold.recovery.report import Progress, Report, Stage, silent
+from safehold.recovery.selection import SYSTEM, Selection
+from safehold.recovery.sources import Source, look
+from safehold.recovery.tally import BlobLoss, make_tally
+from safehold.recovery.unknown import unknown_seconds, whole_at_end
+from safehold.recovery.witness import CoreWitness
+
+PLAN_VERSION = 1
+#: Sentences kept in a plan.
+MAX_PROBLEMS = 500
+
+
+class StreamPlan(msgspec.Struct, frozen=True):
+    """One stream: what can be reached, what was sealed beyond it, and the state at what can be reached."""
+
+    account: bytes
+    kind: Kind
+    name: str  # of the account
+    head: Head
+    sealed: Head | None
+    missing: tuple[Gap, ...]
+    items: int
+    state: bytes  # StreamState.fingerprint
+
+
+class Plan(msgspec.Struct):
+    """What a run would do, and from what. `report` has forecasts where a run has measurements."""
+
+    version: int
+    made_at: int  # µs
+    sources: list[Source]
+    end: LogPosition  # of the last good frame
+    core: State
+    core_reason: str
+    selection: Selection
+    to: int | None  # µs: undo what came after, once everything is back
+    erased: list[bytes]
+    holes: list[Hole]
+    streams: list[StreamPlan]
+    problems: list[str]
+    basis: str
+    report: Report
+
+    def to_json(self) -> bytes:
+        return msgspec.json.format(msgspec.json.encode(self), indent=1)
+
+    @property
+    def nothing_to_do(self) -> bool:
+        return self.core is State.WHOLE
+
+
+def parse_plan(data: bytes) -> Plan:
+    """A plan file. Raises OperatorError (exit 2) where it is none, or of another version."""
+    try:
+        plan = msgspec.json.decode(data, type=Plan)
+    except msgspec.MsgspecError as error:
+        raise OperatorError(f"this is no plan: {error}", exit_code=2) from error
+    if plan.version != PLAN_VERSION:
+        raise OperatorError(f"this plan is of version {plan.version}; make a new one", exit_code=2)
+    return plan
+
+
+class _Reading(msgspec.Struct):
+    """What comes of reading the log once."""
+
+    holes: list[Hole]
+    pace: Pace
+    end: LogPosition = EMPTY_LOG
+    last_at: int | None = None
+    last_from: str = ""
+    position_seen: bool = False
+
+
+def make_plan(
+    reader: LogReader,
+    vaults: Sequence[Vault],
+    clock: Clock,
+    *,
+    accounts: Sequence[str] = (),
+    kinds: Sequence[Kind] = (),
+    to: int | None = None,
+    sync: Collection[str] = (),
+    erased: Collection[bytes] = (),
+    core: CoreReads | None = None,
+    core_problem: str = "",
+    blobs: Blobs | None = None,
+    lost_at: int | None = None,
+    progress: Progress = silent,
+) -> Plan:
+    """Plan the recovery of these accounts (names; all where empty) and kinds from what `reader` reads.
+
+    `vaults` are those behind the reader, which prefers the sync ones; `sync` are the names of those that
+    acknowledgements waited for. `core` is the one
+    that is there, opened for reading, or `core_problem` says why it cannot be. `blobs` are the live ones, for bodies
+    that no vault has. `lost_at` (µs) is the last moment at which something may have been acknowledged; now if None.
+    Raises OperatorError where no vault can be read, nothing in them is ours, or a named account is unknown.
+    """
+    now = clock.now()
+    sources = look(vaults)
+    _check_sources(sources)
+    found = inspect(core, core_problem, progress)
+    witness = CoreWitness(core) if core is not None else None
+    log = Replay(erased, witness)
+    reading = _read(reader, log, found.position, clock, _Bytes(progress, sources))
+    if core is not None and found.state is State.WHOLE:
+        found = compare(core, found, log.chains, reading.position_seen or found.position == EMPTY_LOG)
+    if reading.end == EMPTY_LOG and found.state is not State.WHOLE:
+        raise _nothing(sources, "no frame of it can be read with this key")
+    replay = found.replay if found.state is State.WHOLE and found.replay is not None else log
+    selection = _select(log, accounts, kinds, found)
+    counted = [key for key in replay.chains.streams() if selection.counted(*key)]
+    losses = _blob_losses(reader, replay, counted, vaults, blobs, reading.pace)
+    tally = make_tally(replay, selection.counted, losses)
+    problems = [*reader.problems(), *log.chains.problems, *_doubts(replay)]
+    whole = found.state is State.WHOLE or whole_at_end(sources, sync, reading.last_from, problems)
+    seconds = forecast(reading.pace)
+    if found.state is State.WHOLE:
+        seconds = dict.fromkeys(RESTORE_ORDER, 0.0)
+    total = sum(seconds.values())
+    report = Report(
+        accounts=tally.accounts,
+        streams=tally.streams,
+        changes_expected=tally.changes_expected,
+        changes_recovered=tally.changes_recovered,
+        items=tally.items,
+        lost=tally.lost,
+        unknown_seconds=unknown_seconds(whole, reading.last_at, now if lost_at is None else lost_at),
+        stages=[
+            Stage(kind, tally.items[kind].exact + tally.items[kind].older, seconds[kind]) for kind in RESTORE_ORDER
+        ],
+        first_contact_seconds=total,
+        seconds=total,
+        verified=found.state is State.WHOLE or not log.chains.refused,
+        timeline=reading.end.timeline,
+    )
+    return Plan(
+        version=PLAN_VERSION,
+        made_at=now,
+        sources=sources,
+        end=reading.end,
+        core=found.state,
+        core_reason=found.reason,
+        selection=selection,
+        to=to,
+        erased=sorted(replay.erased),
+        holes=reading.holes,
+        streams=_streams(log),
+        problems=problems[:MAX_PROBLEMS],
+        basis=basis(reading.pace),
+        report=report,
+    )
+
+
+class _Bytes:
+    """Progress in bytes of the log, out of those of the largest vault."""
+
+    def __init__(self, progress: Progress, sources: Sequence[Source]) -> None:
+        self._progress = progress
+        self._total = max((source.size for source in sources), default=0)
+        self._done = 0
+
+    def read(self, count: int) -> None:
+        self._done += count
+        self._progress("read", self._done, max(self._total, self._done), "bytes")
+
+
+def _read(reader: LogReader, log: Replay, position: LogPosition, clock: Clock, progress: _Bytes) -> _Reading:
+    reading = _Reading([], new_pace())
+    before = clock.monotonic()
+    for entry in reader.entries():
+        if isinstance(entry, Hole):
+            reading.holes.append(entry)
+            continue
+        for change in entry.changes:
+            log.feed(change)
+        if entry.sealed:
+            log.seal(entry.heads)
+        reading.end, reading.last_at, reading.last_from = entry.position, entry.at, entry.source
+        reading.position_seen |= entry.position == position
+        after = clock.monotonic()
+        share_seconds(entry, after - before, reading.pace.seconds)
+        before = after
+        progress.read(entry.size)
+    log.finish()
+    for kind, count in log.changes.items():
+        reading.pace.changes[kind] = count
+    return reading
+
+
+def share_seconds(entry: LogFrame, seconds: float, kinds: dict[Kind, float]) -> None:
+    """Charge the time that a frame took to the kinds in it; a frame without changes to identity, which comes first."""
+    changes = entry.changes
+    if not changes:
+        kinds[Kind.IDENTITY] += seconds
+    elif len(changes) == 1:
+        kinds[changes[0].kind] += seconds
+    else:
+        each = seconds / len(changes)
+        for change in changes:
+            kinds[change.kind] += each
+
+
+def _check_sources(sources: Sequence[Source]) -> None:
+    if all(source.problem for source in sources):
+        raise _nothing(sources, "")
+
+
+def _doubts(replay: Replay) -> list[str]:
+    if not replay.chains.missing((SYSTEM, Kind.IDENTITY)):
+        return []
+    return ["revisions of the installation's own identity are missing: an account that was erased there may come back"]
+
+
+def _nothing(sources: Sequence[Source], why: str) -> OperatorError:
+    told = "; ".join(f"{source.vault}: {source.problem or why}" for source in sources)
+    return OperatorError(
+        f"nothing can be recovered from these vaults: {told or 'none is given'}",
+        hint="name a vault by --vault URL and its key by --identity FILE",
+    )
+
+
+def _select(log: Replay, accounts: Sequence[str], kinds: Sequence[Kind], found: Finding) -> Selection:
+    ids: tuple[bytes, ...] | None = None
+    if accounts:
+        by_name = {name: id_ for id_, name in log.names.items()}
+        by_name |= {account.hex(): account for account, _ in log.chains.streams()}
+        unknown = [name for name in accounts if name not in by_name]
+        if unknown:
+            raise OperatorError(f"the vaults know no account {', '.join(unknown)}", exit_code=2)
+        ids = tuple(sorted(by_name[name] for name in accounts))
+    chosen = tuple(kind for kind in RESTORE_ORDER if kind in kinds) if kinds else None
+    selection = Selection(ids, chosen)
+    if selection.whole or found.replay is None:
+        return selection
+    keep = tuple(key for key in found.holds if not selection.entered(*key))
+    return msgspec.structs.replace(selection, keep=keep)
+
+
+def _blob_losses(
+    reader: LogReader,
+    replay: Replay,
+    counted: Sequence[StreamKey],
+    vaults: Sequence[Vault],
+    blobs: Blobs | None,
+    pace: Pace,
+) -> list[BlobLoss]:
+    wanted: set[bytes] = set()
+    for (stream, _, _), ref in live_blobs(replay.contents, counted):
+        wanted.add(ref.name)
+        pace.blobs[stream[1]] += 1
+        pace.blob_bytes[stream[1]] += ref.size
+    if not wanted:
+        return []
+    gone = absent(vaults, wanted)
+    hurt: set[ItemKey] = {key for key, ref in live_blobs(replay.contents, counted) if ref.name in gone}
+    return name_losses(_changes(reader), hurt, replay.contents, vaults, blobs) if hurt else []
+
+
+def _changes(reader: LogReader) -> Iterator[Change]:
+    for entry in reader.entries():
+        if not isinstance(entry, Hole):
+            yield from entry.changes
+
+
+def _streams(log: Replay) -> list[StreamPlan]:
+    streams = []
+    for key in log.chains.streams():
+        state = log.contents.stream(key)
+        streams.append(
+            StreamPlan(
+                *key,
+                log.name_of(key[0]),
+                log.chains.head(key),
+                log.chains.sealed.get(key),
+                tuple(log.chains.missing(key)),
+                state.live,
+                state.fingerprint(),
+            )
+        )
+    return streams

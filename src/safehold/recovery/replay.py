@@ -1,0 +1,172 @@
+"""Chains and contents of all streams together, fed change by change: from a log, or from a core's own journal.
+
+What a replay knows it knows from changes alone; it shares no code with any core, so that comparing the two says
+something about both.
+
+A witness (an old core, another export) can fill a gap: what it offers is taken only where it chains, hash by hash,
+from the last change before the gap to the first one after it or to the sealed head. That proves it, whoever holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from safehold.model.change import Change, Op
+from safehold.model.kinds import Kind
+from safehold.model.stream import ChainError, Head, check_next
+from safehold.recovery.chains import Chains, Step, StreamKey
+from safehold.recovery.contents import Contents
+from safehold.recovery.selection import SYSTEM
+
+PROFILE = "profile"
+ERASED_PREFIX = "erased/"
+
+
+class _Profile(msgspec.Struct):
+    name: str = ""
+
+
+_decode_profile = msgspec.json.Decoder(_Profile).decode
+
+
+class Witness(Protocol):
+    """Somebody outside the log who remembers changes."""
+
+    def changes(self, account: bytes, kind: Kind, first: int, last: int) -> Sequence[Change]:
+        """Revs first to last of a stream, ascending, as far as it has them; unverified. Raises nothing."""
+        ...
+
+
+class Entered(msgspec.Struct, frozen=True, array_like=True):
+    """A change that belongs into the core, and whether revs before it are missing for good."""
+
+    change: Change
+    after_gap: bool
+
+
+def erased_id(change: Change) -> bytes | None:
+    """The account that this change enters in the register of erased ids; None for any other change."""
+    if change.account != SYSTEM or change.op is not Op.PUT or not change.name.startswith(ERASED_PREFIX):
+        return None
+    try:
+        return bytes.fromhex(change.name.removeprefix(ERASED_PREFIX))
+    except ValueError:
+        return None
+
+
+class Replay:
+    """`erased` are ids known to be erased from elsewhere; those found are added. Without `track` no contents."""
+
+    def __init__(self, erased: Collection[bytes] = (), witness: Witness | None = None, *, track: bool = True) -> None:
+        self._track = track
+        self.chains = Chains()
+        self.contents = Contents()
+        self.erased: set[bytes] = set(erased)
+        self.names: dict[bytes, str] = {}
+        self.body_bytes: dict[Kind, int] = dict.fromkeys(Kind, 0)
+        self.changes: dict[Kind, int] = dict.fromkeys(Kind, 0)
+        #: Changes that a witness gave and the chain proved.
+        self.filled = 0
+        self._witness = witness
+
+    def feed(self, change: Change) -> Sequence[Entered]:
+        """What to enter in the core for this change, in order: nothing where it is erased, doubled or bad."""
+        if change.account in self.erased:
+            return ()
+        step = self.chains.follow(change)
+        if step is Step.NEXT:
+            self._apply(change)
+            return (Entered(change, False),)
+        if step is Step.AFTER_GAP:
+            return self._after_gap(change)
+        return ()
+
+    def _after_gap(self, change: Change) -> Sequence[Entered]:
+        key = (change.account, change.kind)
+        gap = self.chains.gaps[key][-1]
+        if self._witness is not None:
+            before_gap = Head(gap.first - 1, self.chains.before_gap[key])
+            found = self._proven(key, before_gap, gap.last, change.prev)
+            if found:
+                self.chains.close(key)
+                for one in found:
+                    self._apply(one)
+                self._apply(change)
+                self.filled += len(found)
+                return [Entered(one, False) for one in (*found, change)]
+        if self._track:
+            self.contents.stream(key).gap()
+        self._apply(change)
+        return (Entered(change, True),)
+
+    def _proven(self, key: StreamKey, head: Head, last: int, end: bytes) -> Sequence[Change]:
+        """The witness's changes after `head`, if they lead to rev `last` with hash `end` and nothing else."""
+        assert self._witness is not None
+        offered = self._witness.changes(*key, head.rev + 1, last)
+        for change in offered:
+            if (change.account, change.kind) != key:
+                return ()
+            try:
+                head = check_next(head, change)
+            except ChainError:
+                return ()
+        return offered if head == Head(last, end) else ()
+
+    def _apply(self, change: Change) -> None:
+        kind = change.kind
+        if self._track:
+            self.contents.stream((change.account, kind)).apply(change)
+        self.changes[kind] += 1
+        self.body_bytes[kind] += change.size
+        if kind is Kind.IDENTITY and change.op is Op.PUT:
+            self._identity(change)
+
+    def _identity(self, change: Change) -> None:
+        gone = erased_id(change)
+        if gone is not None:
+            self._erase(gone)
+        elif change.name == PROFILE and change.body is not None:
+            try:
+                self.names[change.account] = _decode_profile(change.body).name
+            except msgspec.MsgspecError:
+                self.chains.note(f"account {change.account.hex()}: its profile cannot be read")
+
+    def _erase(self, account: bytes) -> None:
+        self.erased.add(account)
+        self.names.pop(account, None)
+        self.chains.forget(account)
+        for kind in Kind:
+            self.contents.streams.pop((account, kind), None)
+
+    def seal(self, heads: Mapping[StreamKey, Head]) -> None:
+        """What a seal of the log says."""
+        if self.erased:
+            heads = {key: head for key, head in heads.items() if key[0] not in self.erased}
+        self.chains.seal(heads)
+
+    def finish(self) -> Sequence[Entered]:
+        """After the last entry: what a witness can add at the end of streams whose sealed head was not reached."""
+        found: list[Entered] = []
+        for key, sealed in list(self.chains.sealed.items()):
+            changes: Iterable[Change] = ()
+            if self._witness is not None:
+                changes = self._proven(key, self.chains.head(key), sealed.rev, sealed.hash)
+            for change in changes:
+                del self.chains.sealed[key]
+                found.extend(self.feed(change))
+                self.chains.sealed[key] = sealed
+            if self.chains.head(key) == sealed:
+                self.chains.sealed.pop(key, None)
+            elif self._track:
+                self.contents.stream(key).gap()
+        self.filled += len(found)
+        return found
+
+    def name_of(self, account: bytes) -> str:
+        """The account's name, "" for the installation, its id in hex where the name is not known."""
+        if account == SYSTEM:
+            return ""
+        return self.names.get(account) or account.hex()

@@ -1,0 +1,101 @@
+"""A replay in numbers and names: what is exact, older and lost.
+
+The rule, so that `exact` is never rounded up:
+
+- an item whose body is there and after whose last change no rev of its stream is missing is exact;
+- each missing rev counts as one lost item, since it may have made one; and one item that lives from before the gap
+  counts as older, since it may have changed or removed that. Which one it is nobody knows, so neither has a name;
+- an item that a later change names and whose body lies in a gap is lost by name, in place of one missing rev;
+- an item of a collection whose making lies in a gap is there, but under no path: it is lost, by its rev;
+- an item whose blob no vault holds is older where an earlier version's body is there, else lost: by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from safehold.model.kinds import RESTORE_ORDER, Kind
+from safehold.recovery.chains import StreamKey
+from safehold.recovery.replay import Replay
+from safehold.recovery.report import KindCount, Loss
+from safehold.recovery.selection import SYSTEM
+
+
+class BlobLoss(msgspec.Struct, frozen=True):
+    """A live item whose body is a blob that no vault holds whole."""
+
+    account: bytes
+    kind: Kind
+    path: str | None
+    name: str
+    rev: int
+    older: bool  # whether an earlier version's body is there
+
+
+class Tally(msgspec.Struct):
+    """`accounts` leaves out the installation itself."""
+
+    accounts: int
+    streams: int
+    changes_expected: int
+    changes_recovered: int
+    items: dict[Kind, KindCount]
+    lost: list[Loss]
+
+
+def make_tally(replay: Replay, counted: Callable[[bytes, Kind], bool], blob_losses: Sequence[BlobLoss]) -> Tally:
+    """Count the streams for which `counted` says so."""
+    tally = Tally(0, 0, 0, 0, {kind: KindCount() for kind in RESTORE_ORDER}, [])
+    by_stream: dict[StreamKey, list[BlobLoss]] = {}
+    for loss in blob_losses:
+        by_stream.setdefault((loss.account, loss.kind), []).append(loss)
+    accounts = set()
+    for key in replay.chains.streams():
+        account, kind = key
+        if not counted(account, kind):
+            continue
+        tally.streams += 1
+        tally.changes_expected += replay.chains.expected(key)
+        tally.changes_recovered += replay.chains.reached(key)
+        if account != SYSTEM:
+            accounts.add(account)
+        _count_stream(tally, replay, key, by_stream.get(key, ()))
+    tally.accounts = len(accounts)
+    order = {kind: place for place, kind in enumerate(RESTORE_ORDER)}
+    tally.lost.sort(key=lambda loss: (order[loss.kind], loss.account, loss.revs))
+    return tally
+
+
+def _count_stream(tally: Tally, replay: Replay, key: StreamKey, blob_losses: Sequence[BlobLoss]) -> None:
+    account, kind = key
+    state = replay.contents.streams.get(key)
+    live = state.live if state is not None else 0
+    unsure = state.unsure if state is not None else 0
+    who = replay.name_of(account)
+    for loss in blob_losses:
+        tally.lost.append(Loss(who, kind, loss.path, loss.name, [loss.rev]))
+    ghosts = astray = 0
+    for collection in state.collections.values() if state is not None else ():
+        if collection.path is None and collection.items:
+            astray += len(collection.items)
+            tally.lost.append(Loss(who, kind, None, None, sorted(collection.revs())))
+        for name, rev in collection.ghosts.values():
+            ghosts += 1
+            tally.lost.append(Loss(who, kind, collection.path, name, [rev]))
+    missing = 0
+    for gap in replay.chains.missing(key):
+        missing += gap.revs
+        tally.lost.append(Loss(who, kind, None, None, list(range(gap.first, gap.last + 1))))
+    blob_older = sum(loss.older for loss in blob_losses)
+    whole = live - len(blob_losses) - astray
+    maybe_older = min(missing, unsure, whole)
+    count = tally.items[kind]
+    older = blob_older + maybe_older
+    lost = len(blob_losses) - blob_older + astray + max(missing, ghosts)
+    exact = whole - maybe_older
+    count.exact += exact
+    count.older += older
+    count.lost += lost
+    count.expected += exact + older + lost
