@@ -1,0 +1,23 @@
+"""Which methods apply where, and which WebDAV features the server claims (RFC 4918 section 10.1)."""
+
+from __future__ import annotations
+
+from safehold.protocol.target import Place
+
+#: Class 2 (locks) is not claimed, nor is anything else that does not work yet.
+DAV_FEATURES = b"1, 3, access-control, extended-mkcol, addressbook, calendar-access"
+
+_ITEM = b"OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH"
+_COLLECTION = b"OPTIONS, DELETE, PROPFIND, PROPPATCH, REPORT, MKCOL, MKCALENDAR"
+_FIXED = b"OPTIONS, PROPFIND, PROPPATCH"
+
+_ALLOW: dict[Place, bytes] = {
+    Place.COLLECTION: _COLLECTION,
+    Place.ITEM: _ITEM,
+    Place.FILE: b"OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, MKCOL",
+}
+
+
+def allow(place: Place) -> bytes:
+    """The Allow header of a place, as far as its URL tells."""
+    return _ALLOW.get(place, _FIXED)

@@ -1,0 +1,144 @@
+"""Request bodies of WebDAV: PROPFIND, PROPPATCH, MKCOL (RFC 4918, 5689), sync-collection (RFC 6578), REPORT's root.
+
+A body becomes a value; devices send the same few bodies again and again, so small ones are remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, auto
+from functools import lru_cache
+from typing import NamedTuple, TypeVar
+
+from safehold.model.errors import BadRequest, Forbidden
+from safehold.protocol.names import DAV
+from safehold.protocol.xml import Element, child, clark, keep, parse, text_of
+
+T = TypeVar("T")
+
+_REMEMBERED_BYTES = 4096
+_REMEMBERED_BODIES = 256
+#: Names in one PROPFIND or REPORT: more than any client has properties.
+MAX_NAMES = 256
+
+
+def remembering(reader: Callable[[bytes], T]) -> Callable[[bytes], T]:
+    """The same reader, with the values of small bodies kept. Only for readers whose values are immutable."""
+    cached = lru_cache(maxsize=_REMEMBERED_BODIES)(reader)
+    return lambda body: cached(body) if len(body) <= _REMEMBERED_BYTES else reader(body)
+
+
+class Mode(Enum):
+    """What a PROPFIND asks for."""
+
+    PROP = auto()  # these properties
+    ALLPROP = auto()  # the dead ones, those of RFC 4918, and these
+    PROPNAME = auto()  # the names of all
+
+
+class PropFind(NamedTuple):
+    mode: Mode
+    names: tuple[str, ...] = ()
+    #: The DAV:prop element as sent, where a report needs more than names from it.
+    data: str = ""  # the Clark name of calendar-data or address-data, where it is among the names
+
+
+ALLPROP = PropFind(Mode.ALLPROP)
+_DATA = frozenset(("{urn:ietf:params:xml:ns:caldav}calendar-data", "{urn:ietf:params:xml:ns:carddav}address-data"))
+
+
+@remembering
+def read_propfind(body: bytes) -> PropFind:
+    """RFC 4918 section 9.1; no body means allprop. Raises BadRequest."""
+    if not body.strip():
+        return ALLPROP
+    return which_properties(parse(body, root=DAV + "propfind"))
+
+
+def which_properties(root: Element) -> PropFind:
+    """The prop, allprop (with include) or propname within a propfind or a report. Raises BadRequest."""
+    asked = [c for c in root if clark(c) in (DAV + "prop", DAV + "allprop", DAV + "propname")]
+    if len(asked) != 1:
+        raise BadRequest("exactly one of prop, allprop and propname is needed")
+    kind = clark(asked[0])
+    if kind == DAV + "propname":
+        return PropFind(Mode.PROPNAME)
+    if kind == DAV + "allprop":
+        return PropFind(Mode.ALLPROP, _names(child(root, DAV + "include")))
+    names = _names(asked[0])
+    data = next((n for n in names if n in _DATA), "")
+    return PropFind(Mode.PROP, names, data)
+
+
+def _names(element: Element | None) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(clark(c) for c in element)) if element is not None else ()
+    if len(names) > MAX_NAMES:
+        raise BadRequest(f"{len(names)} properties are asked for; the limit is {MAX_NAMES}")
+    return names
+
+
+class Instruction(NamedTuple):
+    """One step of a PROPPATCH, in document order: set a property to a value (a whole element), or remove it."""
+
+    name: str
+    value: str | None
+    #: The text of a value that is text only; what a rule about the value looks at.
+    text: str = ""
+
+
+def read_proppatch(body: bytes) -> list[Instruction]:
+    """RFC 4918 section 9.2. Raises BadRequest."""
+    root = parse(body, root=DAV + "propertyupdate")
+    steps: list[Instruction] = []
+    for action in root:
+        if clark(action) == DAV + "set":
+            steps += instructions(action)
+        elif clark(action) == DAV + "remove":
+            steps += [Instruction(clark(p), None) for prop in action if clark(prop) == DAV + "prop" for p in prop]
+    if not steps:
+        raise BadRequest("a propertyupdate sets or removes at least one property")
+    if len(steps) > MAX_NAMES:
+        raise BadRequest(f"{len(steps)} properties are changed at once; the limit is {MAX_NAMES}")
+    return steps
+
+
+def instructions(action: Element) -> list[Instruction]:
+    """The properties within a DAV:set element."""
+    return [
+        Instruction(clark(p), keep(p), "".join(p.itertext()))
+        for prop in action
+        if clark(prop) == DAV + "prop"
+        for p in prop
+    ]
+
+
+class SyncCollection(NamedTuple):
+    """RFC 6578 section 6.1. `token` is "" for the first sync; `limit` None where all is wanted."""
+
+    token: str
+    limit: int | None
+    asked: PropFind
+
+
+def read_report(body: bytes) -> Element:
+    """The root of a REPORT body, whose name says which report it is. Raises BadRequest."""
+    if not body.strip():
+        raise BadRequest("a REPORT needs a body that names the report")
+    return parse(body)
+
+
+def read_sync_collection(root: Element) -> SyncCollection:
+    """Raises BadRequest, Forbidden for a level other than 1."""
+    if text_of(child(root, DAV + "sync-level")) == "infinite":
+        raise Forbidden(
+            "sync of a whole tree at once is not offered; sync each collection",
+            element=DAV + "sync-traversal-supported",
+        )
+    limit: int | None = None
+    limits = child(root, DAV + "limit")
+    if limits is not None:
+        said = text_of(child(limits, DAV + "nresults"))
+        if not said.isascii() or not said.isdigit() or not 0 < len(said) <= 9 or int(said) == 0:
+            raise BadRequest("DAV:nresults is a positive number")
+        limit = int(said)
+    return SyncCollection(text_of(child(root, DAV + "sync-token")), limit, which_properties(root))

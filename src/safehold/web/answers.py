@@ -1,0 +1,108 @@
+"""What REST, pages and status share at the edge: who asks, the body within its bound, and an answer in every case.
+
+No request ends in 500: a fault of ours is logged and answered 503, since it says nothing about the data.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from safehold.model.errors import Held, NotAllowed, SafeholdError, TooLarge
+from safehold.model.items import Account
+from safehold.protocol.problems import headers_of
+from safehold.protocol.rest import JSON_TYPE, PROBLEM_TYPE, problem
+from safehold.web.gate import Gate
+
+_log = logging.getLogger("safehold.web")
+
+MAX_ACTOR_CHARS = 80
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
+
+Handler = Callable[[Request], Awaitable[Response]]
+#: Turns an error into an answer: JSON for programs, HTML for people. Gets a random byte to spread retries with.
+Refuse = Callable[[Request, SafeholdError, int], Response]
+
+
+async def signed_in(gate: Gate, request: Request) -> Account:
+    """The account behind the request. Raises Unauthenticated, TooManyAttempts, Held."""
+    peer = request.client.host if request.client is not None else ""
+    return await gate.authenticate(request.headers.get("authorization"), peer)
+
+
+def actor(request: Request) -> str:
+    """Who acts, for the history: the program as it names itself."""
+    agent = _UNPRINTABLE.sub(" ", request.headers.get("user-agent", ""))
+    return f"device:{agent.strip()[:MAX_ACTOR_CHARS] or 'unnamed'}"
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body, in memory. Raises TooLarge as soon as it is known to be."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise TooLarge(f"a request here may be {limit} bytes, not {declared[:20]}")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise TooLarge(f"a request here may be {limit} bytes")
+    return bytes(body)
+
+
+def json_answer(body: bytes, status: int = 200) -> Response:
+    return Response(body, status, {"cache-control": "no-store"}, media_type=JSON_TYPE)
+
+
+def refuse_json(_: Request, error: SafeholdError, dice: int) -> Response:
+    """A problem document (RFC 9457)."""
+    status, body = problem(error)
+    response = Response(body, status, {"cache-control": "no-store"}, media_type=PROBLEM_TYPE)
+    response.raw_headers += headers_of(error, status, dice)
+    return response
+
+
+class Resource:
+    """One resource as an ASGI application: a handler for each method; HEAD is GET without the body."""
+
+    def __init__(self, gate: Gate, handlers: Mapping[str, Handler], refuse: Refuse) -> None:
+        self._gate = gate
+        self._refuse = refuse
+        self._handlers = dict(handlers)
+        if "GET" in handlers:
+            self._handlers["HEAD"] = handlers["GET"]
+        self._allow = ", ".join(sorted((*self._handlers, "OPTIONS")))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except ClientDisconnect:
+            return
+        except SafeholdError as error:
+            response = self._refuse(request, error, self._dice())
+        except Exception:
+            _log.exception("%s %s failed", request.method, request.url.path)
+            held = Held("this request could not be answered", hint="try again; the operator's log says more")
+            response = self._refuse(request, held, self._dice())
+        if request.method == "HEAD":
+            response.body = b""
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        handler = self._handlers.get(request.method)
+        if handler is not None:
+            return await handler(request)
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"allow": self._allow})
+        refusal = NotAllowed(f"{request.method} does not apply here", hint=f"use {self._allow}")
+        response = self._refuse(request, refusal, 0)
+        response.headers["allow"] = self._allow
+        return response
+
+    def _dice(self) -> int:
+        return self._gate.entropy.bytes(1)[0]

@@ -1,0 +1,79 @@
+"""The one ASGI application: DAV goes straight to its edge, everything else through routes; all of it is counted."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from safehold.web import metrics, pages, rest, status
+from safehold.web.dav import Dav, well_known
+from safehold.web.gate import Gate
+from safehold.web.metrics import Meter
+from safehold.web.respond import send_reply, unexpected
+
+_WELL_KNOWN = frozenset(f"/.well-known/{service}{slash}" for service in ("caldav", "carddav") for slash in ("", "/"))
+
+
+def make_app(gate: Gate) -> ASGIApp:
+    """The application for one installation."""
+    meter = Meter(gate.clock.monotonic)
+    source = status.remembered(gate)
+    dav = Dav(gate)
+    routed = Starlette(
+        routes=[
+            *rest.routes(gate),
+            *status.routes(gate, source),
+            *metrics.routes(gate, meter, source),
+            *pages.routes(gate),
+        ]
+    )
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await _lifespan(scope, receive, send)
+            return
+        path: str = scope["path"]
+        if path.startswith("/dav/") or path == "/dav":
+            await dav(scope, receive, send)
+        # A device that was given the bare host begins by asking the root.
+        elif path in _WELL_KNOWN or (path == "/" and scope["method"] == "PROPFIND"):
+            await well_known(scope, send)
+        else:
+            await _guarded(gate, routed, scope, receive, send)
+
+    return meter.wrap(app)
+
+
+async def _guarded(gate: Gate, routed: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """No path answers 500: a fault of our own is 503, or a broken connection where the answer has begun."""
+    begun = False
+
+    async def watched(message: Message) -> None:
+        nonlocal begun
+        if message["type"] == "http.response.start":
+            if message["status"] == 500:  # the framework's own answer to a fault, which it raises again after it
+                raise _Fault
+            begun = True
+        await send(message)
+
+    try:
+        await routed(scope, receive, watched)
+    except Exception:
+        if begun:
+            raise
+        await send_reply(send, unexpected(gate.entropy), head=scope["method"] == "HEAD")
+
+
+class _Fault(Exception):
+    """The framework is about to answer 500."""
+
+
+async def _lifespan(scope: Scope, receive: Receive, send: Send) -> None:
+    """Assembly starts and stops everything itself; a server only wants to hear that it may go on."""
+    while scope["type"] == "lifespan":
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await send({"type": "lifespan.shutdown.complete"})
+            return

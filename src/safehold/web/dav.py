@@ -1,0 +1,80 @@
+"""The DAV edge: who asks, for what, by which method; and every failure as an answer that a device can bear.
+
+A plain ASGI callable, without a framework: polls and small GETs are most of what a server of devices does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from safehold.model.errors import Forbidden, NotAllowed, SafeholdError
+from safehold.protocol.methods import DAV_FEATURES, allow
+from safehold.protocol.target import ROOT_HREF, parse_target
+from safehold.web import dav_reads, dav_reports, dav_writes
+from safehold.web.dav_call import Call
+from safehold.web.gate import Gate
+from safehold.web.request import Disconnected, Receive, Request, Scope, Send
+from safehold.web.respond import Reply, empty, problem, send_reply, unexpected
+
+Handler = Callable[[Call], Awaitable[Reply]]
+
+
+async def _options(call: Call) -> Reply:
+    """RFC 4918 section 10.1. Tells nothing of what is there, only of what could be."""
+    headers = [(b"dav", DAV_FEATURES), (b"allow", allow(call.target.place)), (b"ms-author-via", b"DAV")]
+    return empty(200, headers)
+
+
+_METHODS: dict[str, Handler] = {
+    "GET": dav_reads.get,
+    "HEAD": dav_reads.get,
+    "PUT": dav_writes.put,
+    "PROPFIND": dav_reads.propfind,
+    "REPORT": dav_reports.report,
+    "DELETE": dav_writes.delete,
+    "PROPPATCH": dav_writes.proppatch,
+    "MKCOL": dav_writes.mkcol,
+    "MKCALENDAR": dav_writes.mkcalendar,
+    "OPTIONS": _options,
+}
+
+
+class Dav:
+    """Everything under /dav/."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            reply = await self._answer(scope, receive)
+        except Disconnected:
+            return
+        except Exception:
+            reply = unexpected(self._gate.entropy)
+        await send_reply(send, reply, head=scope["method"] == "HEAD")
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Reply:
+        gate = self._gate
+        name, allowed = "", b""
+        try:
+            request = Request(scope, receive)
+            account = await gate.authenticate(request.header(b"authorization"), request.peer)
+            name = account.name
+            target = parse_target(request.raw_path)
+            allowed = allow(target.place)
+            if target.account and target.account != name:
+                # The same whether that account exists or not: nobody learns who else lives here.
+                raise Forbidden("this is not yours to see", hint=f"your own data is below {ROOT_HREF}{name}/")
+            handler = _METHODS.get(request.method)
+            if handler is None:
+                raise NotAllowed(f"{request.method[:20]} is not supported here")
+            return await handler(Call(gate, account, request, target))
+        except SafeholdError as error:
+            return problem(error, gate.entropy, account=name, allow=allowed)
+
+
+async def well_known(scope: Scope, send: Send) -> None:
+    """RFC 6764 section 5: whatever the method, the service begins at /dav/."""
+    reply = empty(301, [(b"location", ROOT_HREF.encode()), (b"cache-control", b"max-age=86400")])
+    await send_reply(send, reply, head=scope["method"] == "HEAD")

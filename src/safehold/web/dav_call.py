@@ -1,0 +1,90 @@
+"""One DAV request under way, and how what it names is looked up."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from safehold.model.errors import Held, NotFound
+from safehold.model.items import Account, Collection, Item
+from safehold.model.kinds import Kind
+from safehold.ports.core import CoreReads
+from safehold.protocol.conditions import wants_minimal
+from safehold.protocol.problems import Headers
+from safehold.protocol.properties import View
+from safehold.protocol.target import Place, Target, collection_href, href_of, kinds_at
+from safehold.web.gate import Gate
+from safehold.web.request import Request
+
+
+class Call(NamedTuple):
+    """A request whose sender is known, on a target that is the sender's own."""
+
+    gate: Gate
+    account: Account
+    request: Request
+    target: Target
+
+    @property
+    def minimal(self) -> bool:
+        return wants_minimal(self.request.headers)
+
+    def view(self, place: Place, path: str = "", collection: Collection | None = None) -> View:
+        """A resource other than an item, as this sender sees it; `path` under the account where it has one."""
+        name = self.account.name
+        href = collection_href(name, path) if path else href_of(Target(place, name))
+        limits = (self.gate.max_object_bytes, self.gate.max_file_bytes)
+        return View(href, place, name, collection, self.gate.token_key, limits)
+
+    def view_of(self, collection: Collection) -> View:
+        return self.view(Place.COLLECTION, collection.path, collection)
+
+    def preferred(self) -> Headers:
+        """The headers that tell which preference was followed (RFC 8144 section 2)."""
+        return [(b"preference-applied", b"return=minimal"), (b"vary", b"Prefer, Brief")] if self.minimal else []
+
+
+class Found(NamedTuple):
+    """A collection, or an item in it."""
+
+    collection: Collection
+    item: Item | None
+
+
+def require_whole(reads: CoreReads, account: Account, kind: Kind) -> None:
+    """Raises Held where revisions of the stream are missing: what it lost must not look absent."""
+    reason = reads.held(account.number, kind)
+    if reason is not None:
+        raise Held(f"your {kind} cannot be shown now: {reason}", hint="nothing is deleted; it is being restored")
+
+
+def collection_at(reads: CoreReads, account: Account, path: str) -> Collection:
+    """The collection at a path. Raises NotFound where it surely does not exist, Held where that is not sure."""
+    found = reads.collection(account.number, path)
+    if found is not None:
+        require_whole(reads, account, found.kind)
+        return found
+    for kind in kinds_at(path):
+        require_whole(reads, account, kind)
+    raise NotFound(f"there is no collection at {path}")
+
+
+def find(call: Call, reads: CoreReads) -> Found:
+    """What the target names. Raises NotFound, Held."""
+    account, target = call.account, call.target
+    if target.place is Place.COLLECTION:
+        return Found(collection_at(reads, account, target.path), None)
+    if target.place is Place.ITEM:
+        collection = collection_at(reads, account, target.path)
+        item = reads.item(collection, target.name)
+        if item is None:
+            raise NotFound(f"there is no {target.name} in {target.path}")
+        return Found(collection, item)
+    if target.place is Place.FILE:
+        above = reads.collection(account.number, target.path)
+        if above is not None:
+            require_whole(reads, account, above.kind)
+            item = reads.item(above, target.name)
+            if item is not None:
+                return Found(above, item)
+        return Found(collection_at(reads, account, target.full_path), None)
+    raise NotFound("nothing lies at this address")

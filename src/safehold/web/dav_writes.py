@@ -1,0 +1,322 @@
+"""PUT, DELETE, PROPPATCH, MKCOL and MKCALENDAR: from request to command, from outcome to answer."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from hashlib import sha256
+from mimetypes import guess_type
+
+from safehold.content.check import check_icalendar, check_vcard
+from safehold.content.media import icalendar_media, vcard_media
+from safehold.model.commands import Body, DeleteItem, MakeCollection, PatchProps, PutItem, RemoveCollection, Tags
+from safehold.model.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    Held,
+    NotAllowed,
+    NotFound,
+    RequestError,
+    TooLarge,
+    UnsupportedMedia,
+)
+from safehold.model.kinds import HOME_CONTACTS, CollectionType
+from safehold.ports.blobs import INLINE_LIMIT_BYTES, BodyStage
+from safehold.protocol.caldav import MKCALENDAR
+from safehold.protocol.conditions import INFINITY, check_unmodified_since, etag, parse_depth, parse_tags
+from safehold.protocol.making import NewCollection, read_mkcalendar, read_mkcol
+from safehold.protocol.multistatus import make_document, patch_document
+from safehold.protocol.names import CALDAV, CARDDAV, DAV
+from safehold.protocol.properties import PROTECTED_ERROR, is_file_root, refusal
+from safehold.protocol.target import Place, href_of
+from safehold.protocol.webdav import read_proppatch
+from safehold.web.dav_call import Call, collection_at, find
+from safehold.web.respond import Reply, empty, xml
+
+#: Bytes handed to a stage at a time: each goes through a thread.
+_SPILL_BYTES = 256 * 1024
+_BLOB_KEY = "blob-key"
+_MUST_BE_NULL = DAV + "resource-must-be-null"
+_MEDIA = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,80}/[A-Za-z0-9!#$&^_.+-]{1,80}(?:[ \t]*;[\x20-\x7e]{0,120})?").fullmatch
+_UNTOLD = frozenset(("", "application/x-www-form-urlencoded"))  # what tools send that were told nothing
+_DEVICE = re.compile(r"[^\x20-\x7e]+")
+
+
+def actor(call: Call) -> str:
+    """Who acts, for the history: the device as it names itself."""
+    return "device:" + _DEVICE.sub(" ", call.request.header(b"user-agent") or "unnamed")[:80].strip()
+
+
+def _conditions(call: Call) -> tuple[Tags | None, Tags | None]:
+    """If-Match and If-None-Match. Raises BadRequest, PreconditionFailed.
+
+    If-Unmodified-Since is judged here and then held to the transaction as the tag of what was judged.
+    """
+    request = call.request
+    if_match = parse_tags(request.header(b"if-match"))
+    if if_match is None and b"if-unmodified-since" in request.headers:
+        try:
+            item = find(call, call.gate.reads).item
+        except NotFound:
+            item = None
+        if item is not None:
+            check_unmodified_since(item, request.headers)
+            if_match = Tags(digests=(item.digest,))
+    return if_match, parse_tags(request.header(b"if-none-match"), weak=True)
+
+
+# -- PUT -----------------------------------------------------------------------------------------------------
+
+
+async def put(call: Call) -> Reply:
+    """RFC 9110 section 9.3.4. The body is stored as sent, so the answer may give its entity tag."""
+    target = call.target
+    if target.place not in (Place.ITEM, Place.FILE) or target.slash:
+        if target.place in (Place.NOWHERE, Place.FILES):
+            raise Forbidden("nothing can be put at this address")
+        raise NotAllowed("a collection cannot be put", hint="put items into it, or make one with MKCOL")
+    if b"content-range" in call.request.headers:
+        raise BadRequest("a PUT of a part of a body is not supported")
+    if call.request.header(b"content-encoding") not in (None, "", "identity"):
+        raise UnsupportedMedia("bodies are stored as sent; send them without Content-Encoding")
+    if_match, if_none_match = _conditions(call)
+    draft = await (_file(call) if target.place is Place.FILE else _object(call))
+    body, media, uid, component = draft
+    outcome = await call.gate.execute(
+        PutItem(
+            account=call.account.id,
+            actor=actor(call),
+            path=target.path,
+            name=target.name,
+            body=body,
+            media=media,
+            uid=uid,
+            component=component,
+            if_match=if_match,
+            if_none_match=if_none_match,
+        )
+    )
+    return empty(201 if outcome.created else 204, [(b"etag", etag(body.digest).encode())])
+
+
+_Draft = tuple[Body, str, str | None, str | None]
+
+
+async def _object(call: Call) -> _Draft:
+    """A vCard or iCalendar object, valid. Raises InvalidContent, UnsupportedMedia, TooLarge."""
+    card = call.target.path.startswith(HOME_CONTACTS + "/")
+    limit_element = (CARDDAV if card else CALDAV) + "max-resource-size"
+    data = await call.request.read(call.gate.max_object_bytes, limit_element)
+    content_type = call.request.header(b"content-type")
+    component = None
+    if card:
+        media = vcard_media(content_type, data)
+        uid = check_vcard(data).uid
+    else:
+        media = icalendar_media(content_type, data)
+        facts = check_icalendar(data)
+        uid, component = facts.uid, facts.component
+    if len(data) <= INLINE_LIMIT_BYTES:
+        return Body(sha256(data).digest(), len(data), inline=data), media, uid, component
+    stage = _stage(call)
+    return await call.gate.run_blocking(partial(_store, stage, data)), media, uid, component
+
+
+def _store(stage: BodyStage, data: bytes) -> Body:
+    try:
+        stage.write(data)
+        return stage.finish()
+    finally:
+        stage.abort()
+
+
+async def _file(call: Call) -> _Draft:
+    """A file, whatever it holds, in constant memory. Nothing of it stays where the client goes away half-way."""
+    parent = collection_at_or_conflict(call)
+    assert parent, "a file lies in a folder"
+    held = bytearray()
+    stage: BodyStage | None = None
+    try:
+        async for chunk in call.request.chunks(call.gate.max_file_bytes):
+            held += chunk
+            if len(held) > (INLINE_LIMIT_BYTES if stage is None else _SPILL_BYTES):
+                stage = stage or _stage(call)
+                await call.gate.run_blocking(partial(stage.write, bytes(held)))
+                held.clear()
+        data = bytes(held)
+        if stage is None:
+            body = Body(sha256(data).digest(), len(data), inline=data)
+        else:
+            body = await call.gate.run_blocking(partial(_finish, stage, data))
+    except BaseException:
+        if stage is not None:
+            stage.abort()
+        raise
+    return body, _file_media(call), None, None
+
+
+def _finish(stage: BodyStage, rest: bytes) -> Body:
+    if rest:
+        stage.write(rest)
+    return stage.finish()
+
+
+def _stage(call: Call) -> BodyStage:
+    key = call.gate.reads.secret(call.account.number, _BLOB_KEY)
+    if key is None:
+        raise Held("the key of your large files is not here now")
+    return call.gate.blobs.stage(key)
+
+
+def collection_at_or_conflict(call: Call) -> str:
+    """The path of the folder that the target lies in. Raises Conflict before a large body is taken in vain."""
+    try:
+        return collection_at(call.gate.reads, call.account, call.target.path).path
+    except NotFound:
+        raise Conflict(f"there is no folder at {call.target.path}", hint="make the folder first") from None
+
+
+def _file_media(call: Call) -> str:
+    """The media type that the client says, else the one that the name suggests."""
+    said = (call.request.header(b"content-type") or "").strip()
+    if said.lower() not in _UNTOLD and _MEDIA(said):
+        return said
+    return guess_type(call.target.name, strict=False)[0] or "application/octet-stream"
+
+
+# -- DELETE --------------------------------------------------------------------------------------------------
+
+
+async def delete(call: Call) -> Reply:
+    """RFC 4918 section 9.6. A collection goes as a whole or not at all."""
+    target, gate = call.target, call.gate
+    if target.place is Place.NOWHERE:
+        raise NotFound("nothing lies at this address")
+    if target.place not in (Place.COLLECTION, Place.ITEM, Place.FILE) or is_file_root(target.full_path):
+        raise Forbidden("this belongs to the account and cannot be deleted")
+    if_match, if_none_match = _conditions(call)
+    folder = target.place is Place.COLLECTION or (
+        target.place is Place.FILE and gate.reads.collection(call.account.number, target.full_path) is not None
+    )
+    if folder:
+        if parse_depth(call.request.headers) != INFINITY:
+            raise BadRequest("a collection is deleted with Depth: infinity", hint="leave the header out")
+        await gate.execute(
+            RemoveCollection(account=call.account.id, actor=actor(call), path=target.full_path, if_match=if_match)
+        )
+    else:
+        await gate.execute(
+            DeleteItem(
+                account=call.account.id,
+                actor=actor(call),
+                path=target.path,
+                name=target.name,
+                if_match=if_match,
+                if_none_match=if_none_match,
+            )
+        )
+    return empty(204)
+
+
+# -- PROPPATCH -----------------------------------------------------------------------------------------------
+
+
+async def proppatch(call: Call) -> Reply:
+    """RFC 4918 section 9.2: all or nothing, and the answer says which instruction was the reason."""
+    steps = read_proppatch(await call.request.read(call.gate.max_request_bytes))
+    place = call.target.place
+    if place is Place.NOWHERE:
+        raise NotFound("nothing lies at this address")
+    if place not in (Place.COLLECTION, Place.ITEM, Place.FILE):
+        refused = {step.name: ("403 Forbidden", PROTECTED_ERROR) for step in steps}
+        return xml(207, patch_document(href_of(call.target), steps, refused))
+    collection, item = find(call, call.gate.reads)
+    href = call.view_of(collection).href if item is None else href_of(call.target)
+    refused = {step.name: why for step in steps if (why := refusal(step)) is not None}
+    if not refused:
+        last = {step.name: step.value for step in steps}
+        command = PatchProps(
+            account=call.account.id,
+            actor=actor(call),
+            path=collection.path,
+            name=None if item is None else item.name,
+            set={name: value for name, value in last.items() if value is not None},
+            remove=tuple(name for name, value in last.items() if value is None),
+        )
+        try:
+            await call.gate.execute(command)
+        except TooLarge:
+            refused = dict.fromkeys(command.set, ("507 Insufficient Storage", ""))
+    return xml(207, patch_document(href, steps, refused))
+
+
+# -- MKCOL, MKCALENDAR ---------------------------------------------------------------------------------------
+
+
+async def mkcol(call: Call) -> Reply:
+    """RFC 4918 section 9.3, RFC 5689."""
+    body = await call.request.read(call.gate.max_request_bytes)
+    content_type = (call.request.header(b"content-type") or "").lower()
+    if body.strip() and content_type and "xml" not in content_type:
+        raise UnsupportedMedia(f"MKCOL takes XML or nothing, not {content_type[:80]!r}")
+    path = _place_for_collection(call)
+    if call.gate.reads.collection(call.account.number, path) is not None:
+        raise NotAllowed(f"there is a collection at {path} already", element=_MUST_BE_NULL)
+    return await _make(call, path, read_mkcol(body), DAV + "mkcol-response")
+
+
+async def mkcalendar(call: Call) -> Reply:
+    """RFC 4791 section 5.3.1, where what is there already is a 403."""
+    new = read_mkcalendar(await call.request.read(call.gate.max_request_bytes))
+    try:
+        path = _place_for_collection(call, CALDAV + "calendar-collection-location-ok")
+        if call.gate.reads.collection(call.account.number, path) is not None:
+            raise NotAllowed(f"there is a collection at {path} already", element=_MUST_BE_NULL)
+        return await _make(call, path, new, MKCALENDAR + "-response")
+    except NotAllowed as error:
+        raise Forbidden(error.message, hint=error.hint, element=error.element) from None
+
+
+def _place_for_collection(call: Call, element: str = "") -> str:
+    """The path at which the target would have a collection. Raises NotAllowed, Forbidden, Conflict."""
+    target = call.target
+    if target.place in (Place.COLLECTION, Place.FILE):
+        return target.full_path
+    if target.place is Place.ITEM:
+        collection_at_or_conflict(call)
+        raise Forbidden("an address book or calendar holds no collections", element=element)
+    if target.place is Place.NOWHERE:
+        raise Forbidden("no collection can lie at this address", element=element)
+    raise NotAllowed("there is a collection here already", element=_MUST_BE_NULL)
+
+
+async def _make(call: Call, path: str, new: NewCollection, response: str) -> Reply:
+    """Make it, or say which property was the reason not to (RFC 5689 section 3.5)."""
+    if new.refused:
+        return xml(403, make_document(response, new.steps, new.refused))
+    try:
+        await call.gate.execute(
+            MakeCollection(
+                account=call.account.id,
+                actor=actor(call),
+                path=path,
+                type=new.type,
+                components=new.components,
+                props=new.props,
+            )
+        )
+    except Forbidden as error:
+        raise _with_advice(error, path, new.type) from None
+    return empty(201, [(b"cache-control", b"no-cache")])
+
+
+def _with_advice(error: Forbidden, path: str, type_: CollectionType) -> RequestError:
+    if type_ is CollectionType.FOLDER and not error.hint:
+        what = "addressbook" if path.startswith(HOME_CONTACTS) else "calendar"
+        return Forbidden(
+            error.message,
+            hint=f"name the resource type {what} in the body (RFC 5689)",
+            element=error.element or DAV + "valid-resourcetype",
+        )
+    return error

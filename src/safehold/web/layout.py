@@ -1,0 +1,138 @@
+"""The look of the plain pages: one style sheet, one frame, the headers that keep a page to itself.
+
+Nothing is loaded from anywhere: style and icon stand in the page, and the policy that goes with it allows just these,
+by the digest of the one and as `data:` the other. Whatever comes from outside passes through `escape`.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from hashlib import sha256
+from html import escape
+from http import HTTPStatus
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from safehold.model.errors import SafeholdError
+from safehold.protocol.problems import headers_of, status_of
+
+__all__ = ["escape", "page", "refuse_page", "table"]
+
+STYLE = """
+:root{color-scheme:light dark;--paper:#fbfaf7;--card:#fff;--ink:#1d2b2a;--soft:#5c6b69;--line:#e1ddd3;--mark:#0b6b61;
+--good:#1c7c3c;--warn:#9a5b00;--bad:#b3261e}
+@media(prefers-color-scheme:dark){:root{--paper:#121817;--card:#1a2221;--ink:#e6ece9;--soft:#9aaba7;--line:#2d3836;
+--mark:#62c9ba;--good:#6fcf8a;--warn:#e5b35c;--bad:#f28b82}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--paper);color:var(--ink);
+font:17px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+header,main,footer{max-width:60rem;margin:0 auto;padding:0 1.25rem}
+header{display:flex;align-items:center;gap:.75rem;padding-top:1.25rem;padding-bottom:1.25rem}
+header svg{width:2rem;height:2rem;flex:none}
+header .name{font-weight:650;font-size:1.2rem;letter-spacing:-.01em;color:inherit;text-decoration:none}
+nav{margin-left:auto;display:flex;gap:1.25rem}
+a{color:var(--mark);text-underline-offset:.2em}
+a:focus-visible{outline:2px solid var(--mark);outline-offset:3px;border-radius:2px}
+h1{font-size:clamp(1.7rem,5vw,2.5rem);line-height:1.15;letter-spacing:-.02em;margin:1.5rem 0 .75rem;max-width:24em;
+text-wrap:balance}
+h2{font-size:1.25rem;margin:2.5rem 0 .75rem;letter-spacing:-.01em}
+h3{font-size:1.02rem;margin:0 0 .35rem}
+p{margin:.5rem 0;max-width:42em}
+.lead{font-size:1.1rem;color:var(--soft)}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,17rem),1fr));gap:1rem}
+.card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:1rem 1.15rem;min-width:0}
+.card p{color:var(--soft);font-size:.95rem}
+code,.address{font:.92em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
+.address{display:block;background:var(--paper);border:1px solid var(--line);border-radius:8px;padding:.5rem .7rem;
+margin:.5rem 0;overflow-wrap:anywhere;user-select:all}
+.wide{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:12px}
+table{border-collapse:collapse;width:100%}
+th,td{text-align:left;padding:.6rem 1.15rem;border-bottom:1px solid var(--line);white-space:nowrap}
+th{font-size:.82rem;font-weight:600;color:var(--soft)}
+tr:last-child td{border-bottom:0}
+td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}
+.state{font-size:1.1rem;font-weight:600}
+.good{color:var(--good)}.warn{color:var(--warn)}.bad{color:var(--bad)}
+.note{border-left:3px solid var(--warn);padding:.1rem 0 .1rem 1rem;margin:1rem 0}
+footer{margin-top:3.5rem;padding-bottom:2rem;color:var(--soft);font-size:.9rem}
+footer p{border-top:1px solid var(--line);padding-top:1rem;max-width:none}
+"""
+
+_ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"{attributes}>'
+    '<rect x="2" y="2" width="28" height="28" rx="8" fill="#0b6b61"/>'
+    '<circle cx="16" cy="16" r="8" fill="none" stroke="#fff" stroke-width="2.4"/>'
+    '<path d="M16 16V10.6M16 16l4.7 2.7M16 16l-4.7 2.7" stroke="#fff" stroke-width="2.4" stroke-linecap="round"/></svg>'
+)
+_LOGO = _ICON.format(attributes=' aria-hidden="true"')
+_ICON_URL = "data:image/svg+xml," + quote(_ICON.format(attributes=""))
+
+_STYLE_DIGEST = b64encode(sha256(STYLE.encode()).digest()).decode()
+HEADERS = {
+    "content-security-policy": (
+        f"default-src 'none'; style-src 'sha256-{_STYLE_DIGEST}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+    "vary": "Authorization, Accept",
+}
+
+
+def page(title: str, main: str, *, status: int = 200, name: str | None = None) -> HTMLResponse:
+    """A whole page. `main` is HTML; `title` and the account's `name` are text."""
+    who = f"<span>{escape(name)}</span>" if name is not None else '<a href="/sign-in">Sign in</a>'
+    return HTMLResponse(
+        "<!doctype html>\n"
+        '<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f'<title>{escape(title)}</title><link rel="icon" href="{_ICON_URL}"><style>{STYLE}</style></head><body>'
+        f'<header>{_LOGO}<a class="name" href="/">Safehold</a><nav><a href="/status">Status</a>{who}</nav></header>'
+        f"<main>{main}</main>"
+        "<footer><p>Safehold keeps personal data for all your devices and proves that it can give it back.</p></footer>"
+        "</body></html>\n",
+        status,
+        HEADERS,
+    )
+
+
+def table(columns: list[str], rows: list[list[str]], *, numbers: frozenset[int] = frozenset()) -> str:
+    """A table as HTML. Cells are HTML; columns in `numbers` are set right."""
+    marks = [' class="number"' if i in numbers else "" for i in range(len(columns))]
+    head = "".join(f"<th{mark}>{column}</th>" for mark, column in zip(marks, columns, strict=True))
+    body = "".join(
+        "<tr>" + "".join(f"<td{mark}>{cell}</td>" for mark, cell in zip(marks, row, strict=True)) + "</tr>"
+        for row in rows
+    )
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+_TITLES = {
+    401: "Sign in",
+    404: "There is nothing here",
+    429: "Too many attempts",
+    503: "Not at this moment",
+    507: "The server’s disk is full",
+}
+
+
+def refuse_page(_: Request, error: SafeholdError, dice: int) -> HTMLResponse:
+    """An error as a page for people."""
+    status = status_of(error)
+    title = _TITLES.get(status, HTTPStatus(status).phrase)
+    said = f'<h1>{title}</h1><p class="lead">{escape(_sentence(error.message))}</p>'
+    if error.hint:
+        said += f"<p>{escape(_sentence(error.hint))}</p>"
+    if status in (503, 507):
+        said += "<p>Nothing has been deleted. Your devices keep what they have and will try again by themselves.</p>"
+    response = page(title, said, status=status)
+    response.raw_headers += headers_of(error, status, dice)
+    return response
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
