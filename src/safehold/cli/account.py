@@ -1,0 +1,202 @@
+"""Accounts: whose data it is, and how their devices sign in."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+from safehold.cli.context import Context, account_named
+from safehold.cli.exits import UsageError
+from safehold.cli.output import Answer, Table, count_text, is_terminal
+from safehold.cli.parser import Parser
+
+if TYPE_CHECKING:
+    from safehold.model.items import Account
+    from safehold.ports.core import CoreReads
+
+EXAMPLE = "safehold account add ada"
+
+MAX_PASSWORD_BYTES = 1024
+_APP_ITEMS = "app/"
+
+
+def configure(parser: Parser) -> None:
+    add = parser.command(
+        "add",
+        "add an account",
+        "printf '%s' \"$SECRET\" | safehold account add ada --password-stdin",
+        _add,
+        "Adds an account with an address book, calendars, and folders for notes and photos.",
+    )
+    _name(add)
+    _password(add)
+    parser.command("list", "list the accounts", "safehold account list --json", _list)
+    passwd = parser.command("passwd", "replace an account's password", "safehold account passwd ada", _passwd)
+    _name(passwd)
+    _password(passwd)
+    app = parser.command(
+        "app-password",
+        "make a password for one device",
+        "safehold account app-password ada --label phone",
+        _app_password,
+        "Makes a random password for one device and prints it once. It can be revoked without touching the others.",
+    )
+    _name(app)
+    app.add_argument("--label", metavar="LABEL", help="what to call the device (default: device-1, device-2 …)")
+    app.add_argument("--revoke", metavar="LABEL", help="instead: make the password of this label useless at once")
+    erase = parser.command(
+        "erase",
+        "erase an account and all its data",
+        "safehold account erase ada --yes",
+        _erase,
+        "Drops an account with all it holds from the core and enters it in the register of erased accounts, which "
+        "every recovery honours. Without --yes it only says what would go.",
+    )
+    _name(erase)
+    erase.add_argument("--yes", action="store_true", help="do it")
+
+
+def _name(parser: Parser) -> None:
+    parser.add_argument("name", metavar="NAME", help="the account's name")
+
+
+def _password(parser: Parser) -> None:
+    parser.add_argument(
+        "--password-stdin",
+        action="store_true",
+        help="read the password from standard input (default: ask for it twice on the terminal)",
+    )
+
+
+def _add(args: Namespace, context: Context) -> Answer:
+    from safehold.model.commands import AddAccount
+    from safehold.service.identity import check_account_name
+
+    check_account_name(args.name)
+    password = read_password(args.password_stdin)
+    with context.installation().session() as session:
+        id_ = session.entropy.bytes(16)
+        session.execute(AddAccount(account=id_, name=args.name, password=session.hasher.hash(password)))
+    return Answer(
+        {"account": args.name, "id": id_.hex()},
+        [f"added the account {args.name}; the sync vaults hold it", "next: safehold serve"],
+    )
+
+
+def _list(_args: Namespace, context: Context) -> Answer:
+    with context.installation().session() as session, session.reads.snapshot() as reads:
+        accounts = [_described(reads, account) for account in reads.accounts()]
+    table = Table(
+        ("name", "password", "app passwords", "listed"),
+        [
+            (a["name"], "yes" if a["password"] else "no", len(a["app_passwords"]), "yes" if a["listed"] else "no")
+            for a in accounts
+        ],
+    )
+    return Answer({"accounts": accounts}, [table] if accounts else ["no accounts yet: safehold account add NAME"])
+
+
+def _described(reads: CoreReads, account: Account) -> dict[str, Any]:
+    labels = [name.removeprefix(_APP_ITEMS) for name, _ in reads.secrets(account.number, _APP_ITEMS)]
+    return {
+        "name": account.name,
+        "id": account.id.hex(),
+        "listed": account.listed,
+        "password": reads.secret(account.number, "password") is not None,
+        "app_passwords": sorted(labels),
+    }
+
+
+def _passwd(args: Namespace, context: Context) -> Answer:
+    from safehold.model.commands import SetPassword
+
+    with context.installation().session() as session:
+        account = account_named(session.reads, args.name)
+        password = read_password(args.password_stdin)
+        session.execute(SetPassword(account=account.id, password=session.hasher.hash(password)))
+    return Answer({"account": args.name}, [f"replaced the password of {args.name}; app passwords stay"])
+
+
+def _app_password(args: Namespace, context: Context) -> Answer:
+    from safehold.model.commands import AddAppPassword, RevokeAppPassword
+    from safehold.service.auth import app_password_digest, make_app_password
+
+    if args.revoke is not None and args.label is not None:
+        raise UsageError("--revoke names the label itself", hint="leave --label out")
+    with context.installation().session() as session:
+        account = account_named(session.reads, args.name)
+        if args.revoke is not None:
+            session.execute(RevokeAppPassword(account=account.id, label=args.revoke))
+            return Answer(
+                {"account": args.name, "revoked": args.revoke}, [f"{args.revoke} can no longer sign in as {args.name}"]
+            )
+        label = args.label if args.label is not None else _free_label(session.reads, account)
+        secret = make_app_password(session.entropy)
+        digest = app_password_digest(secret)
+        assert digest is not None
+        session.execute(AddAppPassword(account=account.id, label=label, sha256=digest))
+    return Answer(
+        {"account": args.name, "label": label, "password": secret},
+        [secret, f"signs in as {args.name} under the label {label}; it is not shown again"],
+    )
+
+
+def _free_label(reads: CoreReads, account: Account) -> str:
+    taken = {name for name, _ in reads.secrets(account.number, _APP_ITEMS)}
+    number = 1
+    while f"{_APP_ITEMS}device-{number}" in taken:
+        number += 1
+    return f"device-{number}"
+
+
+def _erase(args: Namespace, context: Context) -> Answer:
+    from safehold.model.commands import EraseAccount
+
+    with context.installation().session() as session:
+        with session.reads.snapshot() as reads:
+            account = account_named(reads, args.name)
+            collections = [(c.path, str(c.kind), len(reads.items(c))) for c in reads.collections(account.number)]
+        collections = [row for row in collections if row[1] != "identity"]
+        if args.yes:
+            session.execute(EraseAccount(account=account.id))
+    data = {
+        "account": args.name,
+        "id": account.id.hex(),
+        "erased": bool(args.yes),
+        "collections": [{"path": path, "kind": kind, "items": items} for path, kind, items in collections],
+    }
+    held = count_text(sum(items for _, _, items in collections), "item")
+    if args.yes:
+        told = f"erased {args.name} and {held}; the vaults keep their encrypted copies until they are retained away"
+        return Answer(data, [told])
+    table = Table(("collection", "kind", "items"), collections)
+    return Answer(data, [table, f"would erase {args.name} and {held}, for good: add --yes to do it"])
+
+
+def read_password(from_stdin: bool) -> str:
+    """A password of a person. Raises UsageError: none, too long, not UTF-8, or nobody to ask."""
+    if from_stdin:
+        raw = sys.stdin.buffer.read(MAX_PASSWORD_BYTES + 3)
+        if raw.endswith(b"\n"):
+            raw = raw[:-1].removesuffix(b"\r")
+    elif is_terminal(sys.stdin):
+        from getpass import getpass
+
+        first = getpass("Password: ", stream=sys.stderr)
+        if getpass("The same again: ", stream=sys.stderr) != first:
+            raise UsageError("the two passwords are not the same", hint="try again")
+        raw = first.encode()
+    else:
+        raise UsageError(
+            "a password is needed and there is no terminal to ask on",
+            hint="give --password-stdin and the password on standard input",
+        )
+    if not raw:
+        raise UsageError("the password is empty")
+    if len(raw) > MAX_PASSWORD_BYTES:
+        raise UsageError(f"the password is longer than {MAX_PASSWORD_BYTES} bytes")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise UsageError("the password is not UTF-8 text") from None

@@ -1,0 +1,191 @@
+"""Brings the core back from vaults and keys: first a plan, which reads and verifies all and writes nothing but itself,
+then the run."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safehold.cli.context import Context
+from safehold.cli.exits import Exit, UsageError
+from safehold.cli.output import Answer, Table, count_text, say
+from safehold.cli.parser import Parser
+from safehold.cli.progress import Reporter
+from safehold.cli.times import parse_time
+from safehold.model.kinds import DATA_KINDS, Kind
+
+if TYPE_CHECKING:
+    from safehold.recovery.plan import Plan
+    from safehold.recovery.report import Report
+
+EXAMPLE = "safehold recover plan && safehold recover run --yes"
+PLAN_NAME = "recovery-plan.json"
+
+#: Losses and problems that are told to people; --json and the plan file have all.
+SHOWN = 20
+
+
+def configure(parser: Parser) -> None:
+    plan = parser.command(
+        "plan",
+        "say what would come back, and write a plan",
+        "safehold recover plan --json",
+        _plan,
+        "Reads and verifies everything the vaults hold, says what would come back exact, older or lost, and how long "
+        "it takes. Writes nothing but the plan file.",
+    )
+    _filters(plan)
+    plan.add_argument("--output", metavar="FILE", help=f"the plan file (default: {PLAN_NAME} in the data folder)")
+    run = parser.command(
+        "run",
+        "carry a plan out",
+        "safehold recover run --yes",
+        _run,
+        "Rebuilds the core, verifies it against the vaults and puts it into place; what was there is kept aside. It "
+        "may be killed and run again. Without a plan file it plans, prints the plan, and goes on with --yes. The "
+        "service must be stopped.",
+    )
+    run.add_argument("plan", metavar="PLAN", nargs="?", help="a file that recover plan has written")
+    _filters(run)
+    run.add_argument("--yes", action="store_true", help="go on after planning")
+    run.add_argument(
+        "--accept-loss",
+        action="store_true",
+        help="record that what is lost is gone, so that the rest of it is served again",
+    )
+
+
+def _filters(parser: Parser) -> None:
+    parser.add_argument("--account", metavar="NAME", help="only this account")
+    parser.add_argument("--kind", choices=[str(kind) for kind in DATA_KINDS], help="only this kind")
+    parser.add_argument(
+        "--to", metavar="TIME", help="then undo what came after: 2026-11-20T08:30Z, or how long ago: 30m, 2h, 1d"
+    )
+    parser.add_argument("--from", dest="source", metavar="VAULT", help="read this vault only")
+    parser.add_argument("--vault", metavar="URL", help="on a bare machine: the vault, folder:PATH")
+    parser.add_argument("--identity", metavar="FILE", help="on a bare machine: the recovery key text")
+
+
+def _plan(args: Namespace, context: Context) -> Answer:
+    plan = _make_plan(args, context)
+    path = Path(args.output).absolute() if args.output else context.data / PLAN_NAME
+    data = _plan_data(plan)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(plan.to_json())
+        data["plan"] = str(path)
+        written = f"the plan is in {path}: safehold recover run {path}"
+    except OSError as error:
+        if args.output:
+            raise
+        data["plan"] = None
+        written = f"the plan could not be written to {path} ({error.strerror}): give --output FILE"
+    blocks = [*describe_plan(plan), "nothing to do" if plan.nothing_to_do else written]
+    return Answer(data, blocks, Exit(plan.report.exit_code))
+
+
+def _run(args: Namespace, context: Context) -> Answer:
+    if args.plan:
+        given = [o for o in ("account", "kind", "to", "source", "vault") if getattr(args, o) is not None]
+        if given:
+            raise UsageError("a plan file already says what to recover", hint="give the file alone, or make a new plan")
+        plan = _read_plan(Path(args.plan))
+    else:
+        plan = _make_plan(args, context)
+        if not args.yes:
+            return Answer(
+                _plan_data(plan) | {"executed": False},
+                [*describe_plan(plan), "nothing was written: add --yes to carry this out"],
+                Exit(plan.report.exit_code),
+            )
+        for block in describe_plan(plan):
+            if isinstance(block, str):
+                say(block)
+    with Reporter() as progress:
+        result = context.installation(make=False).recover(
+            plan,
+            accept_loss=args.accept_loss,
+            identity=Path(args.identity) if args.identity else None,
+            progress=progress,
+        )
+    report = result.report
+    blocks = [*describe_report(report, planned=False), *result.notes]
+    if result.moved_aside:
+        blocks.append(f"the core that was there lies in {result.moved_aside}")
+    more = {"executed": True, "moved_aside": result.moved_aside, "accepted": result.accepted, "notes": result.notes}
+    return Answer(
+        _report_data(report) | more, [*blocks, "the service can be started: safehold serve"], Exit(report.exit_code)
+    )
+
+
+def _make_plan(args: Namespace, context: Context) -> Plan:
+    to = parse_time(args.to, time.time_ns() // 1000) if args.to is not None else None
+    with Reporter() as progress:
+        return context.installation(make=False).recovery_plan(
+            account=args.account,
+            kind=Kind(args.kind) if args.kind else None,
+            to=to,
+            source=args.source,
+            vault=args.vault,
+            identity=Path(args.identity) if args.identity else None,
+            progress=progress,
+        )
+
+
+def _read_plan(path: Path) -> Plan:
+    from safehold.recovery.plan import parse_plan
+
+    return parse_plan(path.read_bytes())
+
+
+def _report_data(report: Report) -> dict[str, Any]:
+    import msgspec
+
+    data = msgspec.to_builtins(report)
+    assert isinstance(data, dict)
+    return data
+
+
+def _plan_data(plan: Plan) -> dict[str, Any]:
+    return _report_data(plan.report) | {
+        "core": str(plan.core),
+        "core_reason": plan.core_reason,
+        "problems": plan.problems,
+    }
+
+
+def describe_plan(plan: Plan) -> list[str | Table]:
+    """A plan for people."""
+    reason = f" ({plan.core_reason})" if plan.core_reason else ""
+    blocks: list[str | Table] = [f"the core is {plan.core}{reason}"]
+    blocks += [f"{s.vault}: {s.problem}" if s.problem else f"{s.vault}: read, {s.url}" for s in plan.sources]
+    blocks += plan.problems[:SHOWN]
+    if len(plan.problems) > SHOWN:
+        blocks.append(f"and {len(plan.problems) - SHOWN} more problems, in the plan file")
+    return [*blocks, *describe_report(plan.report, planned=True)]
+
+
+def describe_report(report: Report, *, planned: bool) -> list[str | Table]:
+    """Counts by kind, each loss by name, and how long."""
+    rows = [
+        (str(kind), count.expected, count.exact, count.older, count.lost)
+        for kind, count in report.items.items()
+        if count.expected or kind is not Kind.IDENTITY
+    ]
+    blocks: list[str | Table] = [Table(("items", "expected", "exact", "older", "lost"), rows)]
+    for loss in report.lost[:SHOWN]:
+        where = "/".join(filter(None, (loss.collection, loss.name))) or "items that nobody can name"
+        revs = f"rev {loss.revs[0]}" if len(loss.revs) == 1 else f"revs {loss.revs[0]} to {loss.revs[-1]}"
+        blocks.append(f"lost: {loss.account} {loss.kind} {where} ({revs})")
+    if len(report.lost) > SHOWN:
+        blocks.append(f"and {len(report.lost) - SHOWN} more losses: --json names them all")
+    accounts, changes = count_text(report.accounts, "account"), count_text(report.changes_recovered, "change")
+    takes = "would take about" if planned else "took"
+    blocks.append(f"{accounts}, {changes} of {report.changes_expected}; {takes} {report.seconds:.1f} s")
+    if report.unknown_seconds:
+        blocks.append(f"what was written in the last {report.unknown_seconds:.0f} s before the end is unknown")
+    if not report.verified:
+        blocks.append("not everything could be verified")
+    return blocks

@@ -1,0 +1,40 @@
+"""Serves phones, computers and browsers until it is told to stop (SIGTERM or Ctrl-C): then it finishes what is under
+way, ships and seals."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+
+from safehold.cli.context import Context
+from safehold.cli.exits import Exit
+from safehold.cli.output import Answer, print_json
+from safehold.cli.parser import Parser
+from safehold.cli.welcome import welcome
+
+EXAMPLE = "safehold serve --listen 127.0.0.1:8460"
+
+
+def configure(parser: Parser) -> None:
+    parser.add_argument("--listen", metavar="HOST:PORT", help="where to listen (default: as configured)")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: Namespace, context: Context) -> Answer:
+    import logging
+
+    from safehold.assembly.serving import serve
+    from safehold.config import parse_listen
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    config = context.config
+    listen = parse_listen(args.listen) if args.listen else (config.listen_host, config.listen_port)
+
+    def announce(url: str, accounts: Sequence[str]) -> None:
+        """Called once, when requests are taken."""
+        if context.as_json:
+            print_json({"url": url, "data": str(context.data), "accounts": list(accounts)})
+        else:
+            print(welcome(url, context.data, accounts), flush=True)
+
+    return Answer({}, exit=Exit(serve(context.data, config, listen, announce)), printed=True)

@@ -1,0 +1,89 @@
+"""Says how the installation stands: what it holds, how far each vault is, what is unmet."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any
+
+from safehold.cli.context import Context
+from safehold.cli.exits import Exit
+from safehold.cli.output import Answer, Table, count_text
+from safehold.cli.parser import Parser
+
+EXAMPLE = "safehold status --check"
+
+#: What an objective's state is called when it needs somebody.
+UNMET = ("at risk", "violated")
+
+
+def configure(parser: Parser) -> None:
+    parser.add_argument("--check", action="store_true", help="exit with 1 if anything is unmet")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: Namespace, context: Context) -> Answer:
+    status = context.installation().status()
+    unmet = find_unmet(status)
+    told = Exit.FOUND if args.check and unmet else Exit.DONE
+    return Answer(status, describe(status, unmet), told)
+
+
+def find_unmet(status: dict[str, Any]) -> list[str]:
+    """What needs somebody, in plain words: incidents, an open recovery, objectives at risk or violated."""
+    found = [f"incident: {_sentence(incident)}" for incident in status.get("incidents") or ()]
+    if status.get("recovery"):
+        found.append("a recovery is open")
+    for name, objective in (status.get("objectives") or {}).items():
+        if isinstance(objective, dict) and objective.get("state") in UNMET:
+            found.append(f"objective {name}: {objective['state']}")
+    return found
+
+
+def _sentence(incident: Any) -> str:
+    if isinstance(incident, dict):
+        return str(incident.get("message") or incident.get("summary") or incident)
+    return str(incident)
+
+
+def describe(status: dict[str, Any], unmet: Sequence[str]) -> list[str | Table]:
+    """The status for people."""
+    head = f"service {status.get('service')}, timeline {status.get('timeline')}"
+    accounts, changes = (count_text(int(status.get(f"{what}s") or 0), what) for what in ("account", "change"))
+    kinds = ", ".join(f"{count} {kind}" for kind, count in (status.get("items") or {}).items())
+    vaults = Table(
+        ("vault", "mode", "state", "append-only", "unarchived", "lag s", "last scrub", "last drill", "url"),
+        [_vault_row(vault) for vault in status.get("vaults") or ()],
+    )
+    objectives = Table(
+        ("objective", "target s", "actual s", "state"),
+        [
+            (name, _text(o.get("target_seconds")), _text(o.get("actual_seconds")), _text(o.get("state")))
+            for name, o in (status.get("objectives") or {}).items()
+            if isinstance(o, dict) and o.get("target_seconds") is not None
+        ],
+    )
+    blocks: list[str | Table] = [head, f"{accounts}, {changes}; items: {kinds or 'none'}", vaults]
+    if objectives.rows:
+        blocks.append(objectives)
+    risks = [f"at risk: {risk}" for risk in status.get("risks") or ()]
+    return [*blocks, *risks, *(unmet or ["nothing is unmet"])]
+
+
+def _vault_row(vault: dict[str, Any]) -> tuple[str | int, ...]:
+    lag = vault.get("lag_seconds")
+    return (
+        str(vault.get("name")),
+        str(vault.get("mode")),
+        _text(vault.get("state")),
+        str(vault.get("append_only")),
+        _text(vault.get("unarchived_changes")),
+        f"{lag:.1f}" if isinstance(lag, float) else _text(lag),
+        _text(vault.get("last_scrub")),
+        _text(vault.get("last_drill")),
+        str(vault.get("url")),
+    )
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else str(value)

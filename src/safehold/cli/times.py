@@ -1,0 +1,60 @@
+"""Moments as people write them: `2026-11-20T08:30Z`, `2026-11-20 08:30`, `2h`, `30m`, `1d`, `2 hours ago`."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from safehold.cli.exits import UsageError
+
+_MICROS = 1_000_000
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_WORDS = {
+    "s": ("s", "sec", "secs", "second", "seconds"),
+    "m": ("m", "min", "mins", "minute", "minutes"),
+    "h": ("h", "hr", "hrs", "hour", "hours"),
+    "d": ("d", "day", "days"),
+    "w": ("w", "week", "weeks"),
+}
+_UNIT_OF = {word: unit for unit, words in _WORDS.items() for word in words}
+_PART = re.compile(r"(\d{1,9})\s*([a-z]+)\s*")
+_HINT = "write a time such as 2026-11-20T08:30Z or 2026-11-20 08:30, or how long ago: 30m, 2h, 1d, 2 hours ago"
+
+
+def parse_time(text: str, now: int) -> int:
+    """The moment a text means, in microseconds since 1970 (UTC).
+
+    A time without a zone is local time of this machine, a bare date its midnight. Raises UsageError: unreadable,
+    or after `now`.
+    """
+    given = text.strip()
+    ago = _seconds_ago(given.lower())
+    at = now - ago * _MICROS if ago is not None else _moment(given)
+    if at > now:
+        raise UsageError(f"{text!r} lies in the future", hint=_HINT)
+    if at < 0:
+        raise UsageError(f"{text!r} lies before 1970", hint=_HINT)
+    return at
+
+
+def _seconds_ago(text: str) -> int | None:
+    if text == "now":
+        return 0
+    rest = text.removesuffix("ago").strip()
+    total, position = 0, 0
+    while position < len(rest):
+        part = _PART.match(rest, position)
+        unit = _UNIT_OF.get(part[2]) if part else None
+        if part is None or unit is None:
+            return None
+        total += int(part[1]) * _UNIT_SECONDS[unit]
+        position = part.end()
+    return total if rest else None
+
+
+def _moment(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+        return int(moment.astimezone().timestamp()) * _MICROS + moment.microsecond
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(f"{text!r} is not a time", hint=_HINT) from None

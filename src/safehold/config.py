@@ -1,0 +1,316 @@
+"""The configuration: one frozen value, parsed once from `safehold.toml`.
+
+Everything has a default, so an empty file is a good one. A key that is not known is an error that names it and
+its line: a misspelt setting that is silently ignored is a setting that somebody believes in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safehold.model.errors import OperatorError
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+FILE_NAME = "safehold.toml"
+MODES = ("sync", "async")
+#: The one scheme of vault URLs so far: a folder, its path absolute or relative to the data folder.
+FOLDER_SCHEME = "folder:"
+
+_VAULT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_SIZE = re.compile(r"(\d+)\s*(KiB|MiB|GiB)?")
+_UNITS = {None: 1, "KiB": KIB, "MiB": MIB, "GiB": GIB}
+_HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
+_KEY = re.compile(r"""\s*(?:"([^"]+)"|'([^']+)'|([A-Za-z0-9_-]+))\s*[=.]""")
+
+DEFAULT_TEXT = """\
+# Safehold's configuration. Every key may be left out; what stands here are the defaults.
+# A running service reads it at its start.
+
+[serve]
+# Where `safehold serve` listens. Put a proxy with TLS before it to reach it from other machines.
+listen = "127.0.0.1:8460"
+
+# Vaults hold every change, encrypted and signed, so that the core can be lost and rebuilt.
+# A change is answered only once every vault in mode "sync" holds it; "async" vaults follow within moments.
+# url: "folder:PATH", PATH absolute or relative to the data folder. Put them on disks that do not fail together.
+[vaults.near]
+url = "folder:vaults/near"
+mode = "sync"
+
+[vaults.far]
+url = "folder:vaults/far"
+mode = "async"
+
+[limits]
+max_object = "1 MiB"   # one contact, event, task or journal entry
+max_file = "4 GiB"     # one note or photo
+max_request = "8 MiB"  # an XML or JSON request: a phone that asks for all its items by name needs room
+
+[auth]
+failures = 10          # wrong passwords that one place may send for one account …
+window_seconds = 60    # … within so many seconds, before it has to wait
+remember_seconds = 300 # how long a password that was right is not hashed again
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class VaultConfig:
+    """A vault by name: `url` is `folder:PATH`, `mode` is `sync` (written ahead) or `async` (follows)."""
+
+    name: str
+    url: str
+    mode: str
+
+    def folder(self, data: Path) -> Path:
+        """The folder that a `folder:` URL names; a relative path lies in the data folder."""
+        return data / self.url.removeprefix(FOLDER_SCHEME)
+
+
+DEFAULT_VAULTS = (
+    VaultConfig("near", "folder:vaults/near", "sync"),
+    VaultConfig("far", "folder:vaults/far", "async"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings of an installation. Sizes in bytes, durations in seconds."""
+
+    listen_host: str = "127.0.0.1"
+    listen_port: int = 8460
+    vaults: tuple[VaultConfig, ...] = DEFAULT_VAULTS
+    max_object_bytes: int = MIB
+    max_file_bytes: int = 4 * GIB
+    max_request_bytes: int = 8 * MIB
+    auth_failures: int = 10
+    auth_window_seconds: int = 60
+    auth_remember_seconds: int = 300
+    #: The text it was parsed from: it travels in the identity stream, so that a bare machine gets it back.
+    text: str = field(default=DEFAULT_TEXT, compare=False, repr=False)
+
+
+class ConfigError(OperatorError):
+    """The configuration cannot be used as it stands; the message names file, line and key."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint, exit_code=2)
+
+
+def load(path: Path) -> Config:
+    """The configuration in a file; the defaults where there is none. Raises ConfigError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Config()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    return parse(text, str(path))
+
+
+def write_default(path: Path) -> bool:
+    """Write the defaults with their comments, durably; False, and nothing done, where the file is there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        return False
+    _replace(path, DEFAULT_TEXT)
+    return True
+
+
+def add_vault(path: Path, vault: VaultConfig) -> Config:
+    """Enter a further vault at the end of the file; nothing is done where it stands there already.
+
+    Raises ConfigError where the name stands for another URL or mode.
+    """
+    write_default(path)
+    config = load(path)
+    for known in config.vaults:
+        if known.name == vault.name:
+            if known == vault:
+                return config
+            raise ConfigError(
+                f"the vault {vault.name} is already in {path} as {known.url} ({known.mode})",
+                hint="choose another name, or edit the file",
+            )
+    text = config.text
+    if "vaults" not in tomllib.loads(text):
+        # The defaults stood for the section that is about to appear: write them down, or they would be gone.
+        text = "".join([text.rstrip("\n"), "\n", *map(_vault_text, config.vaults)])
+    text = text.rstrip("\n") + "\n" + _vault_text(vault)
+    changed = parse(text, str(path))
+    _replace(path, text)
+    return changed
+
+
+def parse(text: str, where: str = FILE_NAME) -> Config:
+    """The configuration in a TOML text. Raises ConfigError; `where` is named in its message."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where}: {error}", hint="the file is TOML: see https://toml.io") from error
+    reader = _Reader(text, where)
+    reader.only(tables, "", ("serve", "vaults", "limits", "auth"))
+    serve = reader.table(tables, "serve", ("listen",))
+    limits = reader.table(tables, "limits", ("max_object", "max_file", "max_request"))
+    auth = reader.table(tables, "auth", ("failures", "window_seconds", "remember_seconds"))
+    try:
+        host, port = parse_listen(reader.text(serve, "serve", "listen", "127.0.0.1:8460"))
+    except ConfigError as error:
+        raise reader.error("serve", "listen", error.message) from error
+    default = Config()
+    return Config(
+        listen_host=host,
+        listen_port=port,
+        vaults=reader.vaults(tables),
+        max_object_bytes=reader.size(limits, "max_object", default.max_object_bytes),
+        max_file_bytes=reader.size(limits, "max_file", default.max_file_bytes),
+        max_request_bytes=reader.size(limits, "max_request", default.max_request_bytes),
+        auth_failures=reader.count(auth, "failures", default.auth_failures),
+        auth_window_seconds=reader.count(auth, "window_seconds", default.auth_window_seconds),
+        auth_remember_seconds=reader.count(auth, "remember_seconds", default.auth_remember_seconds, least=0),
+        text=text,
+    )
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """`HOST:PORT`, with an IPv6 address in brackets. Raises ConfigError."""
+    host, colon, port = text.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not bare or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"{text!r} is not HOST:PORT", hint="for instance 127.0.0.1:8460 or [::1]:8460")
+    if (":" in bare) != bracketed:
+        raise ConfigError(f"{text!r}: only an IPv6 address stands in brackets, and it must", hint="[::1]:8460")
+    return bare, int(port)
+
+
+def check_vault(name: str, url: str, mode: str) -> VaultConfig:
+    """A vault's settings, judged. Raises ConfigError."""
+    if not _VAULT_NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} is not a name for a vault", hint="lowercase letters, digits and -, at most 32 of them"
+        )
+    if not url.startswith(FOLDER_SCHEME) or url == FOLDER_SCHEME or "\0" in url:
+        raise ConfigError(f"{url!r} is not the URL of a vault", hint="write folder:PATH")
+    if mode not in MODES:
+        raise ConfigError(f"{mode!r} is not a mode of a vault", hint="sync or async")
+    return VaultConfig(name, url, mode)
+
+
+class _Reader:
+    """Takes values out of parsed tables and says where in the text a bad one stands."""
+
+    def __init__(self, text: str, where: str) -> None:
+        self._text = text
+        self._where = where
+
+    def error(self, table: str, key: str, message: str, hint: str = "") -> ConfigError:
+        line = _line_of(self._text, table, key)
+        place = f"{self._where}, line {line}" if line else self._where
+        return ConfigError(f"{place}: {f'{table}.{key}' if table else key}: {message}", hint=hint)
+
+    def only(self, values: Mapping[str, Any], table: str, known: tuple[str, ...]) -> None:
+        for key in values:
+            if key not in known:
+                what = "key" if table else "section"
+                raise self.error(table, key, f"not a {what} of this file", hint="known here: " + ", ".join(known))
+
+    def table(self, values: Mapping[str, Any], name: str, known: tuple[str, ...]) -> Mapping[str, Any]:
+        found = values.get(name, {})
+        if not isinstance(found, dict):
+            raise self.error("", name, f"this is a section: write [{name}]")
+        self.only(found, name, known)
+        return found
+
+    def text(self, values: Mapping[str, Any], table: str, key: str, default: str) -> str:
+        value = values.get(key, default)
+        if not isinstance(value, str):
+            raise self.error(table, key, "needs a text in quotes")
+        return value
+
+    def count(self, values: Mapping[str, Any], key: str, default: int, *, least: int = 1) -> int:
+        value = values.get(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise self.error("auth", key, f"needs a whole number of {least} or more")
+        return value
+
+    def size(self, values: Mapping[str, Any], key: str, default: int) -> int:
+        value = values.get(key, default)
+        if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+            value = int(match[1]) * _UNITS[match[2]]
+        if not isinstance(value, int) or isinstance(value, bool) or value < KIB:
+            raise self.error("limits", key, "needs a size of 1 KiB or more", hint='bytes, or a text such as "8 MiB"')
+        return value
+
+    def vaults(self, tables: Mapping[str, Any]) -> tuple[VaultConfig, ...]:
+        if "vaults" not in tables:
+            return DEFAULT_VAULTS
+        found = []
+        section = tables["vaults"]
+        if not isinstance(section, dict) or not all(isinstance(v, dict) for v in section.values()):
+            raise self.error("", "vaults", "each vault is a section: write [vaults.NAME]")
+        for name, values in section.items():
+            table = f"vaults.{name}"
+            self.only(values, table, ("url", "mode"))
+            if "url" not in values:
+                raise self.error("vaults", name, "url is missing", hint='url = "folder:PATH"')
+            url, mode = self.text(values, table, "url", ""), self.text(values, table, "mode", "async")
+            try:
+                found.append(check_vault(name, url, mode))
+            except ConfigError as error:
+                raise self.error("vaults", name, error.message, error.hint) from error
+        if not any(vault.mode == "sync" for vault in found):
+            raise self.error(
+                "", "vaults", "no vault is in mode sync", hint="nothing would be vaulted before it is acknowledged"
+            )
+        places: dict[str, str] = {}
+        for vault in found:
+            other = places.setdefault(os.path.normpath(vault.url), vault.name)
+            if other != vault.name:
+                raise self.error("vaults", vault.name, f"lies in the same folder as the vault {other}")
+        return tuple(found)
+
+
+def _line_of(text: str, table: str, key: str) -> int | None:
+    """The number of the line where a key or section stands, as well as a look at single lines can tell."""
+    full = f"{table}.{key}" if table else key
+    current = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.match(line):
+            current = header[1].replace('"', "").replace(" ", "")
+            if current == full or current.startswith(full + "."):
+                return number
+        elif match := _KEY.match(line):
+            name = match[1] or match[2] or match[3]
+            if name == key and current == table:
+                return number
+    return None
+
+
+def _vault_text(vault: VaultConfig) -> str:
+    url = json.dumps(vault.url, ensure_ascii=False)  # a basic TOML string takes JSON's escapes
+    return f'\n[vaults.{vault.name}]\nurl = {url}\nmode = "{vault.mode}"\n'
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all, and sync it and its folder."""
+    temporary = path.with_name(path.name + ".new")
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

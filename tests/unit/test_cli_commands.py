@@ -1,0 +1,237 @@
+"""The commands on a real installation in a temporary folder, where nothing serves."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from safehold.cli.main import main
+
+CARD = b"BEGIN:VCARD\r\nVERSION:3.0\r\nUID:%s\r\nFN:%s\r\nN:;;;;\r\nEND:VCARD\r\n"
+
+Run = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command with --json on the data folder of this test: its exit code and its object."""
+
+    def command(*args: str, stdin: str = "") -> tuple[int, dict[str, Any]]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        capsys.readouterr()
+        code = main(["--data", str(tmp_path / "data"), "--json", *args])
+        told = json.loads(capsys.readouterr().out)
+        assert isinstance(told, dict)
+        return code, told
+
+    return command
+
+
+@pytest.fixture
+def with_ada(run: Run) -> Run:
+    assert run("account", "add", "ada", "--password-stdin", stdin="secret\n")[0] == 0
+    return run
+
+
+def import_cards(run: Run, folder: Path, *names: str) -> None:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / f"{name}.vcf").write_bytes(CARD % (name.encode(), name.encode()))
+    code, told = run("import", "ada", str(folder))
+    assert (code, told["added"], told["problems"]) == (0, len(names), [])
+
+
+def test_the_first_command_makes_an_installation(with_ada: Run, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    assert {"core", "blobs", "vaults", "keys", "safehold.toml"} <= {path.name for path in data.iterdir()}
+    assert {path.name for path in (data / "vaults").iterdir()} == {"near", "far"}
+    code, told = with_ada("account", "list")
+    assert code == 0
+    assert [(a["name"], a["password"], a["app_passwords"]) for a in told["accounts"]] == [("ada", True, [])]
+
+
+def test_a_configuration_elsewhere_is_used_and_none_is_written(run: Run, tmp_path: Path) -> None:
+    config = tmp_path / "other.toml"
+    config.write_text('[vaults.only]\nurl = "folder:only"\nmode = "sync"\n')
+    assert run("account", "list", "--config", str(config))[0] == 0
+    assert (tmp_path / "data" / "only").is_dir()
+    assert not (tmp_path / "data" / "vaults").exists()
+    assert not (tmp_path / "data" / "safehold.toml").exists()
+
+
+@pytest.mark.parametrize("name", ["", "Ada", "-ada", ".ada", "a b", "a/b", "ä", "x" * 65, "principals"])
+def test_names_that_no_account_can_have(run: Run, name: str, tmp_path: Path) -> None:
+    code, told = run("account", "add", "--password-stdin", "--", name, stdin="secret\n")
+    assert code == 2
+    assert "name" in told["error"]
+    assert not (tmp_path / "data" / "core").exists()
+
+
+def test_an_account_is_added_once(with_ada: Run) -> None:
+    code, told = with_ada("account", "add", "ada", "--password-stdin", stdin="secret\n")
+    assert code == 2
+    assert "ada" in told["error"]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("account", "passwd", "bob", "--password-stdin"),
+        ("account", "app-password", "bob"),
+        ("account", "erase", "bob", "--yes"),
+        ("history", "bob"),
+        ("undo", "bob", "--to", "now"),
+        ("export", "bob", "/nowhere"),
+    ],
+)
+def test_an_unknown_account_is_wrong_usage(with_ada: Run, args: tuple[str, ...]) -> None:
+    code, told = with_ada(*args, stdin="secret\n")
+    assert code == 2
+    assert told == {"error": "there is no account 'bob'", "hint": "safehold account list tells which there are"}
+
+
+def test_app_passwords_are_made_numbered_and_revoked(with_ada: Run) -> None:
+    made = [with_ada("account", "app-password", "ada")[1] for _ in range(2)]
+    made.append(with_ada("account", "app-password", "ada", "--label", "phone")[1])
+    assert [m["label"] for m in made] == ["device-1", "device-2", "phone"]
+    assert len({m["password"] for m in made}) == 3
+    assert with_ada("account", "app-password", "ada", "--label", "phone")[0] == 2
+    assert with_ada("account", "app-password", "ada", "--revoke", "device-1")[0] == 0
+    assert with_ada("account", "app-password", "ada", "--revoke", "device-1")[0] == 2
+    assert with_ada("account", "list")[1]["accounts"][0]["app_passwords"] == ["device-2", "phone"]
+    assert with_ada("account", "app-password", "ada")[1]["label"] == "device-1"
+
+
+def test_passwd_replaces_the_password(with_ada: Run) -> None:
+    assert with_ada("account", "passwd", "ada", "--password-stdin", stdin="other\n") == (0, {"account": "ada"})
+    code, told = with_ada("history", "ada", "--kind", "identity", "--path", "identity", "--name", "password")
+    assert code == 0
+    assert [change["op"] for change in told["history"]] == ["put", "put"]
+
+
+def test_erase_is_a_plan_first(with_ada: Run, tmp_path: Path) -> None:
+    import_cards(with_ada, tmp_path / "cards", "grace")
+    code, plan = with_ada("account", "erase", "ada")
+    assert (code, plan["erased"]) == (0, False)
+    assert {"path": "contacts/default", "kind": "contacts", "items": 1} in plan["collections"]
+    assert len(with_ada("account", "list")[1]["accounts"]) == 1
+    code, done = with_ada("account", "erase", "ada", "--yes")
+    assert (code, done["erased"]) == (0, True)
+    assert with_ada("account", "list")[1]["accounts"] == []
+    assert with_ada("account", "add", "ada", "--password-stdin", stdin="secret\n")[0] == 0
+
+
+def test_what_is_exported_is_imported_again(with_ada: Run, tmp_path: Path) -> None:
+    import_cards(with_ada, tmp_path / "cards", "grace", "alan")
+    code, told = with_ada("export", "ada", str(tmp_path / "out"))
+    assert (code, told["items"], told["problems"]) == (0, {"contacts": 2}, [])
+    with_ada("account", "add", "bob", "--password-stdin", stdin="secret\n")
+    code, told = with_ada("import", "bob", str(tmp_path / "out"))
+    assert (code, told["added"]) == (0, 2)
+    assert with_ada("import", "bob", str(tmp_path / "out"))[1]["unchanged"] == 2
+    assert with_ada("export", "ada", str(tmp_path / "out"))[0] == 2
+
+
+def test_what_cannot_be_imported_is_named_and_the_rest_goes_on(with_ada: Run, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.vcf"
+    bad.write_bytes(b"BEGIN:VCARD\r\nnonsense")
+    good = tmp_path / "good.vcf"
+    good.write_bytes(CARD % (b"a", b"a"))
+    code, told = with_ada("import", "ada", str(bad), str(good))
+    assert (code, told["added"], len(told["problems"])) == (1, 1, 1)
+    assert with_ada("import", "ada", str(tmp_path / "missing.vcf"))[0] == 2
+
+
+def test_history_tells_changes_newest_first(with_ada: Run, tmp_path: Path) -> None:
+    import_cards(with_ada, tmp_path / "cards", "grace", "alan")
+    code, told = with_ada("history", "ada", "--path", "contacts/default/")
+    assert code == 0
+    changes = told["history"]
+    assert [c["op"] for c in changes] == ["put", "put", "mkcol"]
+    assert changes[0]["rev"] == 3
+    assert changes[2]["name"] == ""
+    assert with_ada("history", "ada", "--limit", "1", "--kind", "contacts")[1]["history"] == changes[:1]
+    assert with_ada("history", "ada", "--name", "x")[0] == 2
+    assert with_ada("history", "ada", "--limit", "0")[0] == 2
+
+
+def test_undo_brings_back_what_was(with_ada: Run, tmp_path: Path) -> None:
+    import_cards(with_ada, tmp_path / "cards", "grace")
+    then = with_ada("history", "ada", "--kind", "contacts", "--limit", "1")[1]["history"][0]["at"]
+    import_cards(with_ada, tmp_path / "more", "alan")
+    code, told = with_ada("undo", "ada", "--kind", "contacts", "--to", then, "--dry-run")
+    assert code == 0
+    assert [(line["path"], line["action"]) for line in told["undone"]] == [("contacts/default", "removed")]
+    assert with_ada("status")[1]["items"]["contacts"] == 2
+    assert with_ada("undo", "ada", "--kind", "contacts", "--to", then)[1]["undone"] == told["undone"]
+    assert with_ada("status")[1]["items"]["contacts"] == 1
+    assert with_ada("undo", "ada", "--to", "2999-01-01")[0] == 2
+    assert with_ada("undo", "ada", "--kind", "notes", "--path", "files/notes", "--to", "1h")[0] == 2
+
+
+def test_vaults_are_listed_and_added(with_ada: Run, tmp_path: Path) -> None:
+    assert [(v["name"], v["mode"]) for v in with_ada("vault", "list")[1]["vaults"]] == [
+        ("near", "sync"),
+        ("far", "async"),
+    ]
+    code, told = with_ada("vault", "add", "usb", f"folder:{tmp_path / 'usb'}")
+    assert (code, told["vault"]["name"]) == (0, "usb")
+    assert (tmp_path / "usb" / "FORMAT").exists()
+    assert [v["name"] for v in with_ada("vault", "list")[1]["vaults"]] == ["near", "far", "usb"]
+    assert with_ada("vault", "add", "usb", "folder:elsewhere")[0] == 2
+    assert with_ada("vault", "add", "s3", "s3://bucket")[0] == 2
+    assert with_ada("status")[1]["vaults"][2]["unarchived_changes"] == 0
+
+
+def test_check_fails_where_a_vault_is_missing(with_ada: Run, tmp_path: Path) -> None:
+    assert with_ada("status", "--check")[0] == 0
+    (tmp_path / "data" / "vaults" / "far").rename(tmp_path / "away")
+    code, told = with_ada("status", "--check")
+    assert code == 1
+    assert any("far" in incident["message"] for incident in told["incidents"])
+    assert with_ada("status")[0] == 0
+
+
+def test_with_vaults_and_no_core_commands_name_recover_run(with_ada: Run, tmp_path: Path) -> None:
+    core = tmp_path / "data" / "core"
+    core.rename(tmp_path / "lost")
+    for args in (("account", "list"), ("account", "add", "bob", "--password-stdin"), ("status",), ("history", "ada")):
+        code, told = with_ada(*args, stdin="secret\n")
+        assert code == 3
+        assert "recover run" in told["hint"]
+    assert not core.exists()
+
+
+def test_a_plan_is_written_and_carried_out(with_ada: Run, tmp_path: Path) -> None:
+    import_cards(with_ada, tmp_path / "cards", "grace", "alan")
+    data = tmp_path / "data"
+    (data / "core").rename(tmp_path / "lost")
+    code, plan = with_ada("recover", "plan")
+    assert (code, plan["items"]["contacts"]["exact"]) == (0, 2)
+    assert not (data / "core" / "core.db").exists()
+    code, told = with_ada("recover", "run")
+    assert (code, told["executed"]) == (0, False)
+    assert with_ada("recover", "run", plan["plan"], "--account", "ada")[0] == 2
+    code, told = with_ada("recover", "run", plan["plan"])
+    assert (code, told["executed"], told["lost"], told["verified"]) == (0, True, [], True)
+    assert with_ada("status")[1]["items"]["contacts"] == 2
+    assert with_ada("recover", "run", str(tmp_path / "cards" / "grace.vcf"))[0] == 2
+
+
+def test_a_bare_machine_needs_a_vault_and_the_recovery_key(
+    with_ada: Run, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import_cards(with_ada, tmp_path / "cards", "grace")
+    (tmp_path / "data").rename(tmp_path / "saved")
+    code, told = run(
+        *("recover", "run", "--yes", "--vault", f"folder:{tmp_path / 'saved' / 'vaults' / 'near'}"),
+        *("--identity", str(tmp_path / "saved" / "keys" / "recovery.txt")),
+    )
+    assert (code, told["items"]["contacts"]["exact"]) == (0, 1)
+    assert run("account", "list")[1]["accounts"][0]["name"] == "ada"
