@@ -42,7 +42,10 @@ class ThreadScheduler:
             running.thread.start()
 
     def wake(self, worker: Worker) -> None:
-        self._running[id(worker)].wake()
+        """A worker that has not been added yet needs no wake-up: its first step comes with `add`."""
+        running = self._running.get(id(worker))
+        if running is not None:
+            running.wake()
 
     def stop(self) -> None:
         with self._lock:

@@ -200,12 +200,14 @@ class Installation:
         sources = Sources(self, only=source, url=vault, identity=identity)
         return plan_recovery(self, sources, account=account, kind=kind, to=to, progress=progress)
 
-    def recover(self, plan: Plan, *, accept_loss: bool = False, progress: Progress = silent) -> Result:
-        """Carry a plan out; the service must be stopped."""
+    def recover(
+        self, plan: Plan, *, accept_loss: bool = False, identity: Path | None = None, progress: Progress = silent
+    ) -> Result:
+        """Carry a plan out; the service must be stopped. `identity` opens the vaults where this folder has no keys."""
         planned = {s.vault for s in plan.sources}
         only = next(iter(planned)) if len(planned) == 1 else None
         url = plan.sources[0].url if only == "given" else None
-        sources = Sources(self, only=only, url=url)
+        sources = Sources(self, only=only, url=url, identity=identity)
         return run_recovery(self, plan, sources, accept_loss=accept_loss, progress=progress)
 
     # -- how it stands ---------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from safehold.adapters.channel import ChannelServer
 from safehold.adapters.passwords import Argon2Hasher
 from safehold.adapters.threads import ThreadScheduler
+from safehold.archiver.shipper import Shipper
 from safehold.assembly.installation import Installation, open_installation
 from safehold.assembly.status import status_object
 from safehold.config import Config
@@ -57,13 +58,14 @@ class Service:
         self.max_file_bytes = config.max_file_bytes
         self.max_request_bytes = config.max_request_bytes
         self._scheduler = ThreadScheduler()
+        self._shipping: set[int] = set()
         self._disk_thread = ThreadPoolExecutor(1, "commit")
         self._blob_thread = ThreadPoolExecutor(1, "blobs")
         self._readers = ThreadPoolExecutor(READING_THREADS, "read")
         self._local = local()
         self._open_readers: list[SqliteCore] = []
         self._loop = asyncio.get_running_loop()
-        self.writer = installation.make_writer(wake=self._scheduler.wake, on_committed=self._committed)
+        self.writer = installation.make_writer(wake=self._wake, on_committed=self._committed)
         self._open_writer()
         self.reads: CoreReads = self._reader()
         key = self.reads.secret(0, TOKEN_KEY)
@@ -136,8 +138,8 @@ class Service:
             self._loop.call_soon_threadsafe(self._forget_credentials, accounts)
 
     def _forget_credentials(self, accounts: set[bytes]) -> None:
-        if SYSTEM_ACCOUNT in accounts:  # the register of erased accounts
-            accounts = accounts | {a.id for a in self.reads.accounts()}
+        if SYSTEM_ACCOUNT in accounts:  # somebody was erased, and is no longer there to be named
+            self._authenticator.forget_all()
         for account in accounts:
             self._authenticator.invalidate(account)
 
@@ -178,6 +180,12 @@ class Service:
     def _start_shippers(self) -> None:
         for shipper in self.writer.take_new_shippers():
             self._scheduler.add(shipper)
+            self._shipping.add(id(shipper))
+
+    def _wake(self, shipper: Shipper) -> None:
+        """One that does not run yet begins with a step anyway."""
+        if id(shipper) in self._shipping:
+            self._scheduler.wake(shipper)
 
     async def _tick(self) -> None:
         while True:

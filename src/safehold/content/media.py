@@ -20,7 +20,7 @@ _ICALENDAR_TYPES = frozenset((ICALENDAR,))
 _UNKNOWN_TYPES = frozenset(("", "application/octet-stream"))
 _CHARSETS = frozenset(("utf-8", "utf8", "us-ascii"))
 _CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([^"';\s]*)""", re.IGNORECASE)
-_BEGIN = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:[A-Za-z0-9-]+\.)?BEGIN\s*:\s*(VCARD|VCALENDAR)\b", re.IGNORECASE)
+_BEGIN = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:[A-Za-z0-9_./-]+\.)?BEGIN\s*:\s*(VCARD|VCALENDAR)\b", re.IGNORECASE)
 
 
 def sniff(body: bytes) -> str | None:

@@ -28,12 +28,12 @@ _WHOLE_CALENDAR = frozenset(
     )
 )
 _BOUNDARY = re.compile(
-    rb"^(?:\xef\xbb\xbf)?((?:[A-Za-z0-9-]+\.)?(BEGIN|END)):[ \t]*([A-Za-z0-9-]+)[ \t]*\r?(?:\n|\Z)",
+    rb"^(?:\xef\xbb\xbf)?((?:[A-Za-z0-9_./-]+\.)?(BEGIN|END)):[ \t]*([A-Za-z0-9-]+)[ \t]*\r?(?:\n|\Z)",
     re.IGNORECASE | re.MULTILINE,
 )
 _LOGICAL_LINE = re.compile(rb"[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)")
 _FOLD = re.compile(rb"\r?\n[ \t]")
-_UID = re.compile(rb"^(?:[A-Za-z0-9-]+\.)?UID(?:;[^:\n]*)?:[ \t]*([^\r\n]*)\r?\n?", re.IGNORECASE | re.MULTILINE)
+_UID = re.compile(rb"^(?:[A-Za-z0-9_./-]+\.)?UID(?:;[^:\n]*)?:[ \t]*([^\r\n]*)\r?\n?", re.IGNORECASE | re.MULTILINE)
 _EMPTY_UID = re.compile(rb"^UID(?:;[^:\n]*)?:[ \t]*\r?\n(?![ \t])", re.IGNORECASE | re.MULTILINE)
 _VERSION = re.compile(rb"^VERSION[;:][^\n]*\n", re.IGNORECASE | re.MULTILINE)
 _SEQUENCE = re.compile(rb"^SEQUENCE(?:;[^:\n]*)?:[ \t]*([0-9]{1,9})[ \t]*$", re.IGNORECASE | re.MULTILINE)

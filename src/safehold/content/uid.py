@@ -10,7 +10,7 @@ import re
 
 #: BEGIN, END and UID lines: name (its group left out), parameters, value.
 _LINE = re.compile(
-    rb"""^(?:[A-Za-z0-9-]+\.)?(BEGIN|END|UID)(?:;[^":\n]*+(?:"[^"\n]*+"[^":\n]*+)*+)?:([^\n]*)""",
+    rb"""^(?:[A-Za-z0-9_./-]+\.)?(BEGIN|END|UID)(?:;[^":\n]*+(?:"[^"\n]*+"[^":\n]*+)*+)?:([^\n]*)""",
     re.IGNORECASE | re.MULTILINE,
 )
 #: Components of a VCALENDAR whose UID is the object's.

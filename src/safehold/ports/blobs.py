@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from safehold.formats.streams import ByteSink, ByteSource
@@ -57,10 +57,10 @@ class BlobArchive(Protocol):
         """
         ...
 
-    def fetch(self, name: bytes, sink: ByteSink) -> None:
-        """Decrypt from the first vault that has a good copy.
+    def fetch(self, name: bytes, begin: Callable[[], ByteSink], digest: bytes | None = None) -> None:
+        """Decrypt from the first vault that has a good copy; with `digest`, one whose body has that SHA-256.
 
-        Raises KeyError where every vault was asked and none has it, Damaged where only bad copies were found, VaultDown
-        where none has it and one could not be asked. What went into the sink before counts for nothing then.
+        `begin` is called once for each try and gives an empty sink. Raises KeyError where every vault was asked and
+        none has it, Damaged where only bad copies were found, VaultDown where none has it and one could not be asked.
         """
         ...

@@ -1,23 +1,212 @@
-"""Live blobs."""
+"""Live blobs: bodies too large for the journal, one file each under `blobs/XX/`, by their name in hex.
+
+A blob lies in every sync vault before it lies here, and a live file bears its name only once it is whole and synced.
+What is missing here, or of another length, is fetched back.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import hmac
+import itertools
 from collections.abc import Iterator
+from hashlib import sha256
 
-from safehold.ports.blobs import BlobArchive, BodyStage
-from safehold.ports.disk import Disk
+from safehold.formats.streams import ByteSink
+from safehold.model.commands import Body
+from safehold.model.errors import Damaged, Held, OutOfSpace
+from safehold.ports.blobs import INLINE_LIMIT_BYTES, BlobArchive, Blobs, BodyStage
+from safehold.ports.disk import Disk, File
+from safehold.ports.streams import FileSink, FileSource
+from safehold.ports.vault import VaultDown
+
+CHUNK_BYTES = 256 * 1024
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+
+
+def blob_name(key: bytes, digest: bytes) -> bytes:
+    """The name of a body under an account's blob key: nobody without the key can tell what it names."""
+    return hmac.digest(key, digest, sha256)
 
 
 class LiveBlobs:
-    """Implements ports.blobs.Blobs."""
+    """Implements ports.blobs.Blobs. May be used from several threads; a stage from one at a time."""
 
     def __init__(self, disk: Disk, folder: str, scratch: str, archive: BlobArchive) -> None:
-        raise NotImplementedError
+        self._disk = disk
+        self._folder = folder
+        self._scratch = scratch
+        self._archive = archive
+        self._numbers = itertools.count()
 
     def stage(self, key: bytes) -> BodyStage:
-        raise NotImplementedError
+        return _Stage(self, key)
 
     def read(
         self, name: bytes, size: int, offset: int = 0, count: int | None = None, *, digest: bytes | None = None
     ) -> Iterator[bytes]:
-        raise NotImplementedError
+        """See ports.blobs. What can go wrong does so at once, not at the first chunk."""
+        path = self._at(name)
+        try:
+            whole = self._disk.size(path) == size
+        except FileNotFoundError:
+            whole = False
+        except OSError as error:
+            raise _refusal(error) from error
+        if not whole:
+            self.restore(name, size, digest)
+        try:
+            file = self._disk.open(path)
+        except OSError as error:
+            raise _refusal(error) from error
+        return _chunks(file, offset, size if count is None else min(size, offset + count))
+
+    def restore(self, name: bytes, size: int, digest: bytes | None = None) -> None:
+        """Fetch a blob back from the vaults, verified, in place of the live file. Raises Held, OutOfSpace."""
+        path, file = self.temporary()
+        sinks: list[FileSink] = []
+
+        def begin() -> ByteSink:
+            file.truncate(0)
+            sinks.append(FileSink(file))
+            return sinks[-1]
+
+        try:
+            try:
+                self._archive.fetch(name, begin, digest)
+                if sinks[-1].offset != size:
+                    raise Damaged(f"the blob is {sinks[-1].offset} bytes long; it should be {size}")
+                file.sync()
+            finally:
+                file.close()
+            self._put_in_place(path, name)
+        except OSError as error:
+            self._drop(path)
+            raise _refusal(error) from error
+        except (KeyError, Damaged, VaultDown) as error:
+            self._drop(path)
+            reason = "no vault has it" if isinstance(error, KeyError) else str(error)
+            raise Held(
+                f"a large body ({name.hex()}) cannot be had now: {reason}",
+                hint="bring back the vaults that are missing, then run `safehold vault scrub`",
+            ) from error
+
+    def keep(self, file: File, path: str, name: bytes) -> None:
+        """Take a staged file: into the vaults first, then under its name. Raises as BodyStage.finish."""
+        try:
+            self._archive.store(name, FileSource(file))
+            file.sync()
+            file.close()
+            self._put_in_place(path, name)
+        except OSError as error:
+            raise _refusal(error) from error
+
+    def temporary(self) -> tuple[str, File]:
+        """A new file in the scratch folder. Raises OutOfSpace, Held."""
+        try:
+            return self._temporary()
+        except OSError as error:
+            raise _refusal(error) from error
+
+    def drop(self, path: str) -> None:
+        """Remove a scratch file that may be gone already."""
+        self._drop(path)
+
+    def _at(self, name: bytes) -> str:
+        text = name.hex()
+        return f"{self._folder}/{text[:2]}/{text}"
+
+    def _put_in_place(self, path: str, name: bytes) -> None:
+        target = self._at(name)
+        folder = target.rpartition("/")[0]
+        self._disk.make_folders(folder)
+        self._disk.rename(path, target)
+        self._disk.sync_folder(folder)
+
+    def _temporary(self) -> tuple[str, File]:
+        self._disk.make_folders(self._scratch)
+        while True:
+            path = f"{self._scratch}/body-{next(self._numbers):08d}"
+            try:
+                return path, self._disk.open(path, write=True, create=True, exclusive=True)
+            except FileExistsError:
+                continue
+
+    def _drop(self, path: str) -> None:
+        with contextlib.suppress(OSError):  # scratch is swept at the next start
+            self._disk.remove(path)
+
+
+class _Stage:
+    """Implements ports.blobs.BodyStage: in memory up to the inline limit, then in a scratch file."""
+
+    def __init__(self, blobs: LiveBlobs, key: bytes) -> None:
+        self._blobs = blobs
+        self._key = key
+        self._digest = sha256()
+        self._size = 0
+        self._held = bytearray()
+        self._path = ""
+        self._file: File | None = None
+
+    def write(self, data: bytes) -> None:
+        self._digest.update(data)
+        self._size += len(data)
+        self._held += data
+        if self._file is None and self._size > INLINE_LIMIT_BYTES:
+            self._path, self._file = self._blobs.temporary()
+        if self._file is not None and len(self._held) >= CHUNK_BYTES:
+            self._spill(self._file)
+
+    def finish(self) -> Body:
+        digest = self._digest.digest()
+        if self._file is None:
+            return Body(digest, self._size, inline=bytes(self._held))
+        name = blob_name(self._key, digest)
+        try:
+            self._spill(self._file)
+            self._blobs.keep(self._file, self._path, name)
+        except BaseException:
+            self.abort()
+            raise
+        self._file = None
+        return Body(digest, self._size, blob=name)
+
+    def abort(self) -> None:
+        file, self._file = self._file, None
+        self._held = bytearray()
+        if file is not None:
+            file.close()
+            self._blobs.drop(self._path)
+
+    def _spill(self, file: File) -> None:
+        try:
+            file.write_at(self._size - len(self._held), bytes(self._held))
+        except OSError as error:
+            raise _refusal(error) from error
+        self._held.clear()
+
+
+def _chunks(file: File, offset: int, end: int) -> Iterator[bytes]:
+    try:
+        while offset < end:
+            chunk = file.read_at(offset, min(CHUNK_BYTES, end - offset))
+            if not chunk:
+                raise Held("a large body ended early while it was read", hint="ask again")
+            yield chunk
+            offset += len(chunk)
+    except OSError as error:
+        raise _refusal(error) from error
+    finally:
+        file.close()
+
+
+def _refusal(error: OSError) -> Held:
+    reason = error.strerror or str(error)
+    if error.errno in _FULL:
+        return OutOfSpace(f"there is no room for a large body: {reason}", hint="make room on the data disk")
+    return Held(f"a large body cannot be read or written now: {reason}", hint="see what is wrong with the data disk")
+
+
+_: type[Blobs] = LiveBlobs

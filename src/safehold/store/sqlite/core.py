@@ -177,6 +177,11 @@ class SqliteCore(SqliteReads):
         self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         self._db.execute("PRAGMA optimize")
 
+    def abandon(self) -> None:
+        """Let go of the file without writing to it any more, as a process that dies does."""
+        self._failed = True
+        self.close()
+
     def close(self) -> None:
         """Close the readers and this connection; the WAL is brought into the file, unless a commit failed."""
         for reader in self._readers:

@@ -1,0 +1,235 @@
+"""Opening the log: what must hold before a writer may claim a timeline, and what it mends first.
+
+Claim, then read: the next timeline is claimed in every vault that can be reached, by exclusive creation of its first
+segment, before the tail is read. Whoever wrote before checks for higher timelines after each append, so that its
+frames were either there to be read, or are never acknowledged.
+
+Every vault is dense: where it has timeline N it has all below it, if only the header of their first segment. So one
+look for timeline N+1 tells the writer of N that it was superseded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from safehold.formats import segment
+from safehold.formats.frame import RawFrame
+from safehold.formats.keys import Opener, Sealer
+from safehold.formats.segment import SegmentName, claim_object
+from safehold.model.errors import OperatorError, OutOfSpace
+from safehold.ports.core import LogPosition
+from safehold.ports.log import Superseded
+from safehold.ports.vault import Vault, VaultDown
+from safehold.vault.log import VaultLogReader
+from safehold.vault.segments import Copy, Holder, load_copy, segments, timelines
+
+
+class Mode(StrEnum):
+    """Whether an acknowledgement waits for a vault."""
+
+    SYNC = "sync"
+    ASYNC = "async"
+
+
+class LogVault(NamedTuple):
+    vault: Vault
+    mode: Mode
+
+
+class Claimed(NamedTuple):
+    """A timeline of one's own, with the vaults that bear the claim."""
+
+    timeline: int
+    sync: list[Vault]
+    others: list[Vault]  # async vaults that could be reached
+    problems: list[str]
+    anchored: list[tuple[SegmentName, int, int]]  # segments made: name, size, changes
+
+
+def claim_timeline(vaults: Sequence[LogVault], sealer: Sealer, opener: Opener, core: LogPosition) -> Claimed:
+    """Look, refuse or claim, level the sync vaults. Raises OperatorError (VaultDown, Superseded), OutOfSpace."""
+    problems: list[str] = []
+    sync, others = _reachable(vaults, problems)
+    for vault in (*sync, *others):
+        _refuse_stranger(vault, sealer.installation)
+    highest = {vault.name: max(timelines([vault]), default=0) for vault in (*sync, *others)}
+    _refuse_lost(sync, others, opener, core, highest)
+    top = max(highest.values())
+    _claim(sync, others, top + 1, sealer, highest, problems)
+    for timeline in range(max(1, core.timeline), top + 1):
+        _level(sync, timeline, problems)
+    anchored = _anchor(sync, opener, core, problems)
+    return Claimed(top + 1, sync, others, problems, anchored)
+
+
+def _reachable(vaults: Sequence[LogVault], problems: list[str]) -> tuple[list[Vault], list[Vault]]:
+    sync = [vault for vault, mode in vaults if mode is Mode.SYNC]
+    if not sync:
+        raise VaultDown("there is no sync vault", hint="`safehold vault add` makes one")
+    for vault in sync:
+        if not vault.available():
+            vault.size("FORMAT")  # says what is wrong, in the vault's own words
+            raise VaultDown(f"vault {vault.name} ({vault.url}) cannot be reached", hint="mount it or bring it back")
+    others = []
+    for vault, mode in vaults:
+        if mode is Mode.ASYNC and vault.available():
+            others.append(vault)
+        elif mode is Mode.ASYNC:
+            problems.append(f"vault {vault.name} ({vault.url}) cannot be reached: nothing is shipped to it for now")
+    return sync, others
+
+
+def _refuse_stranger(vault: Vault, installation: bytes) -> None:
+    """The log in a vault must be ours, whatever its FORMAT says."""
+    last = max(timelines([vault]), default=0)
+    try:
+        header = segment.parse_segment_header(vault.get(claim_object(last), 0, segment.HEADER_BYTES)) if last else None
+    except KeyError:
+        header = None
+    if header is not None and header.installation != installation:
+        raise OperatorError(
+            f"vault {vault.name} ({vault.url}) holds the log of another installation ({header.installation.hex()})",
+            hint="name the right vault, or use the keys that belong to it",
+        )
+
+
+def _refuse_lost(
+    sync: list[Vault], others: list[Vault], opener: Opener, core: LogPosition, highest: dict[str, int]
+) -> None:
+    """Refuse where the sync vaults lack what the core or an async vault has."""
+    reader = VaultLogReader(sync, opener)
+    end = reader.end()
+    names = " and ".join(vault.name for vault in sync)
+    top = max(highest[vault.name] for vault in sync)
+    for vault in others:
+        theirs = VaultLogReader([vault], opener).end()
+        if highest[vault.name] > top or theirs.timeline > end.timeline or _beyond(theirs, end):
+            raise OperatorError(
+                f"vault {names} ends at frame {end.frame} of timeline {end.timeline}, but {vault.name} has frame "
+                f"{theirs.frame} of timeline {theirs.timeline}: {names} was rolled back or lost the end of its log",
+                hint=f"`safehold vault repair {sync[0].name}` brings it back from {vault.name}",
+            )
+    if core.frame > end.frame:
+        missing = f"frame {core.frame}" if core.frame == end.frame + 1 else f"frames {end.frame + 1} to {core.frame}"
+        raise OperatorError(
+            f"the core has {missing}, which vault {names} has lost: it ends at frame {end.frame}",
+            hint=f"`safehold vault repair {sync[0].name}` writes again what the core holds",
+        )
+    if core.frame == end.frame and core != end:
+        raise OperatorError(
+            f"frame {core.frame} of the core and of vault {names} are not the same: their histories differ",
+            hint="run `safehold recover plan` to compare them",
+        )
+
+
+def _beyond(theirs: LogPosition, ours: LogPosition) -> bool:
+    return theirs.timeline == ours.timeline and theirs.frame > ours.frame
+
+
+def _claim(
+    sync: list[Vault], others: list[Vault], timeline: int, sealer: Sealer, highest: dict[str, int], problems: list[str]
+) -> None:
+    """Make the first segment of the timeline everywhere; sync vaults first, so that none is behind an async one."""
+    header = segment.encode_header(segment.header_for(SegmentName(timeline, 0, 0), sealer))
+    everyone = [*sync, *others]
+    for vault in list(everyone):
+        try:
+            for missing in range(highest[vault.name] + 1, timeline):
+                _fill(vault, everyone, missing)
+            won = vault.put(claim_object(timeline), (header,))
+        except (VaultDown, OutOfSpace) as error:
+            if vault in sync:
+                raise
+            problems.append(error.message)
+            others.remove(vault)
+            continue
+        if not won:
+            raise Superseded(
+                f"another writer claimed timeline {timeline} in vault {vault.name} at the same moment",
+                hint="see which other process or machine writes to these vaults, and stop one of them",
+            )
+
+
+def _fill(vault: Vault, everyone: list[Vault], timeline: int) -> None:
+    """Give a vault the header of a timeline's first segment that it lacks; its shipper brings the rest."""
+    name = claim_object(timeline)
+    for source in everyone:
+        if source is not vault and source.size(name) is not None:
+            vault.put(name, (source.get(name, 0, segment.HEADER_BYTES),))
+            return
+
+
+def _level(sync: list[Vault], timeline: int, problems: list[str]) -> None:
+    """Bring sync vaults to the same length, as a crash between two appends leaves them apart."""
+    if len(sync) == 1:
+        return
+    for name, holders in segments(sync, timeline).items():
+        sizes = {holder.vault.name: holder.size for holder in holders}
+        if len(sizes) == len(sync) and len(set(sizes.values())) == 1:
+            continue
+        _level_segment(sync, name, holders, problems)
+
+
+def _level_segment(sync: list[Vault], name: SegmentName, holders: list[Holder], problems: list[str]) -> None:
+    best, good_end = holders[0].vault, -1
+    for holder in holders:
+        copy = load_copy(holder.vault, name)
+        end = copy.size if copy.closed and not copy.bad else copy.good_end
+        if end > good_end:
+            best, good_end = holder.vault, end
+    source = best.get(str(name), 0, good_end)
+    for vault in sync:
+        size = vault.size(str(name)) or 0
+        if size >= len(source):
+            continue
+        if vault.get(str(name)) != source[:size] if size else False:
+            problems.append(f"{vault.name}: {name} is damaged at its end; {best.name} has it whole")
+            continue
+        vault.append(str(name), size, source[size:])
+
+
+def _anchor(
+    sync: list[Vault], opener: Opener, core: LogPosition, problems: list[str]
+) -> list[tuple[SegmentName, int, int]]:
+    """Write the frames in doubt once more, into a segment of their own.
+
+    In doubt are frames that the core has not taken in yet, in a last segment that was left open: their sync may
+    have failed or never come, while they can be read (from the cache). They are about to be believed, so they are
+    first made certain. By rule 3 of vault/log.py the new segment's copy is the one that counts.
+    """
+    reader = VaultLogReader(sync, opener)
+    end = reader.end()
+    if end.frame <= core.frame:
+        return []
+    found = segments(sync, end.timeline)
+    name, holders = list(found.items())[-1]
+    copies = [load_copy(holder.vault, name) for holder in holders]
+    if all(copy.closed for copy in copies):
+        return []
+    frames: list[RawFrame] = []
+    number = end.frame
+    while number > core.frame and (frame := _frame_in(copies, number, reader)) is not None:
+        frames.append(frame)
+        number -= 1
+    header = next((copy.header for copy in copies if copy.header is not None), None)
+    if not frames or header is None:
+        return []
+    anchor = SegmentName(end.timeline, name.number + 1, frames[-1].header.number)
+    header = header._replace(number=anchor.number, first=anchor.first)
+    parts = [segment.encode_header(header), *(frame.data for frame in reversed(frames)), segment.encode_footer(header)]
+    for vault in sync:
+        vault.put(str(anchor), parts)
+    problems.append(
+        f"frames {anchor.first} to {end.frame} were written by a writer that did not end well; "
+        f"they are kept once more in {anchor}"
+    )
+    return [(anchor, sum(map(len, parts)), sum(frame.header.changes for frame in frames))]
+
+
+def _frame_in(copies: list[Copy], number: int, reader: VaultLogReader) -> RawFrame | None:
+    return next(
+        (copy.frames[number] for copy in copies if number in copy.frames and reader.signed(copy, copy.frames[number])),
+        None,
+    )

@@ -1,0 +1,314 @@
+"""Copies log and blobs, byte for byte and in order, from a sync vault to one async vault.
+
+Where it stands follows from the two vaults alone: an object that is shorter in the target is continued. It is looked
+up once, at the first step that reaches both; from then on the writer's notes say what is new.
+
+What is counted as shipped is synced in the target. So an object whose end was found there is synced once more before
+it counts (the process before may have been killed between write and sync), and after a failed sync nothing counts any
+more: the bytes can be read there and may still be gone tomorrow. Blobs go before frames, so no frame in the target
+mentions a blob that it lacks, unless the source lacks it too.
+
+`live`: a writer appends to the source meanwhile. Then the end of its newest segment is shipped only as far as the
+notes say that it is synced; else a frame could survive in the target that the source lost.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, TypeVar
+
+from safehold.archiver.log import Written
+from safehold.formats import blob, segment
+from safehold.model.errors import SafeholdError
+from safehold.ports.vault import Vault, VaultSuspect
+from safehold.ports.world import Clock
+from safehold.vault.segments import Copy, timelines
+
+CHUNK_BYTES = 1024 * 1024
+_MICROSECONDS = 1_000_000
+_BACKOFF_SECONDS = (1.0, 60.0)
+_COMPARED_BYTES = 4096
+_BLOB_FOLDERS = 256
+
+T = TypeVar("T")
+
+
+class Piece(NamedTuple):
+    """The part of an object up to `end`, still to be shipped, or on its way."""
+
+    object: str
+    end: int
+    changes: int
+    since: float  # monotonic seconds: when the oldest of it was written
+    open: bool = False  # of a live source's newest segment, found by looking: wait for a note
+
+
+class Shipper:
+    """A Worker. The vault instances are its own. Wake it (Scheduler.wake) after `note` and `note_blob`."""
+
+    def __init__(self, source: Vault, target: Vault, clock: Clock, *, live: bool = False) -> None:
+        self._source = source
+        self._target = target
+        self._clock = clock
+        self._live = live
+        self._notes: deque[Piece] = deque()  # appended to by the writer's thread
+        self._backlog: tuple[Piece, ...] = ()  # replaced as a whole, by the shipper's thread
+        self._blob_notes: deque[str] = deque()
+        self._blobs: dict[str, None] = {}
+        self._blob_folder = 0  # of 256: how far the blobs of both were compared
+        self._looked = False
+        self._newest = 0  # timeline up to which the source was looked at
+        self._noted = ("", 0)  # the latest note: object and end
+        self._at: tuple[str, int] | None = None  # the object being shipped, and its length in the target
+        self._backoff = _BACKOFF_SECONDS[0]
+        self._trouble: str | None = None
+        self._dead = False
+        self._differences: dict[str, None] = {}
+
+    @property
+    def name(self) -> str:
+        return f"ship to {self._target.name}"
+
+    # -- from other threads
+
+    def note(self, written: Written) -> None:
+        """The writer's word that an object is synced up to a length. Safe from any thread."""
+        since = self._clock.monotonic() - max(0.0, (self._clock.now() - written.at) / _MICROSECONDS)
+        self._notes.append(Piece(written.object, written.size, written.changes, since))
+        self._noted = max(self._noted, (written.object, written.size))
+
+    def note_blob(self, name: str, size: int = 0, digest: bytes = b"") -> None:
+        """A blob object that is new in the source. Safe from any thread."""
+        del size, digest
+        self._blob_notes.append(name)
+
+    @property
+    def unarchived_changes(self) -> int:
+        """Changes that are not known to be synced in the target.
+
+        Before the two were compared, all that the target, as far as it can be read, does not have in full.
+        """
+        if not self._looked:
+            return sum(piece.changes for piece in self._look())
+        return sum(piece.changes for piece in self._waiting())
+
+    @property
+    def lag_seconds(self) -> float:
+        """Age of the oldest frame that is not known to be synced in the target; 0 where there is none."""
+        waiting = self._waiting() if self._looked else [*self._look()]
+        oldest = min((piece.since for piece in waiting), default=None)
+        return 0.0 if oldest is None else max(0.0, self._clock.monotonic() - oldest)
+
+    @property
+    def level(self) -> bool:
+        """Whether the target has all that the source is known to have, synced."""
+        return self._looked and not self._waiting() and not self.pending_blobs() and self._blob_folder == _BLOB_FOLDERS
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it does not get on, in plain words; None while it does."""
+        return self._trouble
+
+    def pending_blobs(self) -> list[str]:
+        """Blob objects that the target is known to lack."""
+        return [*self._blobs, *_frozen(self._blob_notes)]
+
+    def differences(self) -> list[str]:
+        """Objects that are longer in the target than in the source, or not the same: left as they are."""
+        return list(self._differences)
+
+    # -- the work
+
+    def step(self) -> float | None:
+        if self._dead:
+            return None
+        try:
+            pause = self._work()
+        except VaultSuspect as error:
+            self._dead = True
+            self._trouble = f"{error.message}; nothing more is shipped there until the service starts again"
+            return None
+        except (SafeholdError, KeyError) as error:
+            self._at = None
+            self._trouble = str(error)
+            pause, self._backoff = self._backoff, min(self._backoff * 2, _BACKOFF_SECONDS[1])
+            return pause
+        self._trouble = None
+        self._backoff = _BACKOFF_SECONDS[0]
+        return pause
+
+    def _work(self) -> float | None:
+        """One bounded piece: compare, or a blob, or up to a megabyte of the log."""
+        if not self._looked:
+            self._begin()
+            return 0.0
+        self._fold_notes()
+        if self._blobs:
+            self._ship_blob()
+            return 0.0
+        if self._blob_folder < _BLOB_FOLDERS:
+            self._compare_blobs()
+            return 0.0
+        if not self._backlog or not self._settled(self._backlog[0]):
+            return None
+        self._ship_piece()
+        return 0.0 if self._waiting() else None
+
+    def _begin(self) -> None:
+        """Compare the logs. Notes from before are covered by what is found."""
+        if not self._target.available():
+            self._target.size("FORMAT")  # says what is wrong, in the vault's own words
+        covered = len(self._notes)
+        newest = max(timelines([self._source]), default=0)
+        backlog = tuple(self._look())
+        self._sync_last()
+        self._backlog = backlog
+        self._newest = newest
+        self._looked = True
+        for _ in range(covered):
+            self._notes.popleft()
+
+    def _look(self) -> Iterator[Piece]:
+        """What the target lacks of the log, with the changes in it: from both listings and the source's frames.
+
+        A target that cannot be reached counts as empty: what it has is not known.
+        """
+        there = self._target.available()
+        newest = max(timelines([self._source]), default=0)
+        for timeline in timelines([self._source]):
+            prefix = segment.timeline_prefix(timeline)
+            have = {info.name: info.size for info in self._target.list(prefix)} if there else {}
+            held = [info for info in self._source.list(prefix) if segment.parse_name(info.name)]
+            for info in held:
+                shipped = have.get(info.name, 0)
+                if shipped > info.size:
+                    self._differ(f"{info.name} is longer in {self._target.name} than in {self._source.name}")
+                elif shipped < info.size:
+                    open_ = self._live and timeline == newest and info is held[-1]
+                    yield self._piece(info.name, shipped, info.size, open_=open_)
+
+    def _piece(self, object_: str, shipped: int, size: int, *, open_: bool) -> Piece:
+        name = segment.parse_name(object_)
+        assert name is not None
+        copy = Copy(self._source.name, name, self._source.get(object_, 0, size))
+        headers = [f.header for f in copy.frames.values() if f.offset + len(f.data) > shipped]
+        now, wall = self._clock.monotonic(), self._clock.now()
+        since = min((now - max(0.0, (wall - h.at) / _MICROSECONDS) for h in headers), default=now)
+        return Piece(object_, size, sum(h.changes for h in headers), since, open_)
+
+    def _sync_last(self) -> None:
+        """Sync once more the objects that a shipper killed between write and sync may have appended to."""
+        last: list[tuple[str, int]] = []
+        for timeline in timelines([self._target])[-2:]:
+            held = self._target.list(segment.timeline_prefix(timeline))
+            last += [(info.name, info.size) for info in held if info.size > segment.HEADER_BYTES][-1:]
+        for object_, size in last:
+            self._target.append(object_, size, b"")
+
+    def _fold_notes(self) -> None:
+        """Move the notes into the backlog, those of one object into one piece."""
+        while self._blob_notes:
+            self._blobs[self._blob_notes[0]] = None
+            self._blob_notes.popleft()
+        count = len(self._notes)
+        if not count:
+            return
+        notes = [self._notes[i] for i in range(count)]
+        newest = max(name.timeline for note in notes if (name := segment.parse_name(note.object)))
+        self._backlog = tuple(_joined([*self._backlog, *self._left_open(newest), *notes]))
+        self._newest = max(self._newest, newest)
+        for _ in range(count):
+            self._notes.popleft()
+
+    def _left_open(self, newest: int) -> Iterator[Piece]:
+        """What a writer left without a note at the end of its last segment: settled, now that another began."""
+        for timeline in timelines([self._source]):
+            if not self._newest <= timeline < newest:
+                continue
+            known: dict[str, int] = {}
+            for piece in self._backlog:
+                known[piece.object] = max(piece.end, known.get(piece.object, 0))
+            for info in self._source.list(segment.timeline_prefix(timeline)):
+                if info.size > max(known.get(info.name, 0), self._target.size(info.name) or 0):
+                    yield Piece(info.name, info.size, 0, self._clock.monotonic())
+
+    def _settled(self, piece: Piece) -> bool:
+        object_, end = self._noted
+        return not piece.open or piece.object < object_ or (piece.object == object_ and piece.end <= end)
+
+    def _ship_piece(self) -> None:
+        piece = self._backlog[0]
+        if self._at is None or self._at[0] != piece.object:
+            self._at = (piece.object, self._continue(piece.object))
+        have = self._at[1]
+        if have < piece.end:
+            data = self._source.get(piece.object, have, min(CHUNK_BYTES, piece.end - have))
+            if not data:
+                self._differ(f"{piece.object} is shorter in {self._source.name} than was written")
+                self._backlog = self._backlog[1:]
+                return
+            self._target.append(piece.object, have, data)
+            self._at = (piece.object, have + len(data))
+        if self._at[1] >= piece.end:
+            self._backlog = self._backlog[1:]
+
+    def _continue(self, object_: str) -> int:
+        """The length of an object in the target, synced, and the same as the source's there."""
+        have = self._target.size(object_) or 0
+        if have:
+            start = max(0, have - _COMPARED_BYTES)
+            if self._target.get(object_, start, have - start) != self._source.get(object_, start, have - start):
+                self._differ(f"{object_} is not the same in {self._target.name} and {self._source.name}")
+                raise SafeholdError(f"{object_} is not the same in {self._target.name} and {self._source.name}")
+            self._target.append(object_, have, b"")
+        return have
+
+    def _ship_blob(self) -> None:
+        name = next(iter(self._blobs))
+        size = self._source.size(name)
+        if size is None:
+            self._differ(f"{name} is missing in {self._source.name}")
+        elif self._target.size(name) is None:
+            self._target.put(name, self._chunks(name, size))
+        del self._blobs[name]
+
+    def _chunks(self, name: str, size: int) -> Iterator[bytes]:
+        for offset in range(0, size, CHUNK_BYTES):
+            yield self._source.get(name, offset, CHUNK_BYTES)
+
+    def _compare_blobs(self) -> None:
+        prefix = f"{blob.BLOB_PREFIX}{self._blob_folder:02x}/"
+        have = {info.name for info in self._target.list(prefix)}
+        self._blobs.update(dict.fromkeys(info.name for info in self._source.list(prefix) if info.name not in have))
+        self._blob_folder += 1
+
+    def _waiting(self) -> list[Piece]:
+        """Everything not known to be shipped. The notes are read first: a piece moves from them to the backlog."""
+        return [*_frozen(self._notes), *self._backlog]
+
+    def _differ(self, text: str) -> None:
+        self._differences[text] = None
+
+
+def _frozen(notes: deque[T]) -> list[T]:
+    """A copy of what another thread appends to meanwhile."""
+    while True:
+        try:
+            return list(notes)
+        except RuntimeError:  # it grew while it was copied
+            continue
+
+
+def _joined(pieces: Iterable[Piece]) -> list[Piece]:
+    """Neighbours of one object as one piece, in the order of the log."""
+    joined: list[Piece] = []
+    for piece in pieces:
+        last = joined[-1] if joined else None
+        if last is not None and last.object == piece.object and not last.open:
+            joined[-1] = Piece(
+                piece.object, max(last.end, piece.end), last.changes + piece.changes, min(last.since, piece.since)
+            )
+        else:
+            joined.append(piece)
+    return joined

@@ -1,0 +1,117 @@
+"""A segment: an object of the log that holds frames of one timeline. The page: docs/formats/segment.md.
+
+    header   176 bytes  who wrote it, and the root's word for that
+    frames
+    footer   176 bytes  the header again, under another mark, once the segment is closed
+
+Name: `log/TTTTTTTT/SSSSSSSS-NNNNNNNNNNNN.seg` in decimal: timeline, segment number 0, 1, 2 … within it, and the number
+of its first frame. The first segment of a timeline is made before that number is known: there it is 0, and the
+segment's exclusive creation is the claim of the timeline.
+
+A frame whose number is not below the first frame of the next segment was given up: its write failed, it was never
+acknowledged, and the writer went on with the same number in the next segment.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import NamedTuple
+from zlib import crc32
+
+from safehold.formats.keys import Sealer, certificate_holds
+
+HEADER_MAGIC = b"\x93SHsegm\n"
+FOOTER_MAGIC = b"\x94SHsegm\n"
+VERSION = 1
+LOG_PREFIX = "log/"
+
+_FIELDS = struct.Struct(">8sHHIIQ16s32s32s64s")
+_CRC = struct.Struct(">I")
+HEADER_BYTES = _FIELDS.size + _CRC.size
+_NAME = re.compile(r"log/(\d{8})/(\d{8})-(\d{12})\.seg\Z", re.ASCII)
+
+
+class SegmentName(NamedTuple):
+    """Where a segment stands; sorts as the names do."""
+
+    timeline: int
+    number: int
+    first: int  # number of its first frame; 0 in a timeline's first segment
+
+    def __str__(self) -> str:
+        return f"{timeline_prefix(self.timeline)}{self.number:08d}-{self.first:012d}.seg"
+
+
+class SegmentHeader(NamedTuple):
+    timeline: int
+    number: int
+    first: int
+    installation: bytes  # 16 bytes
+    writer_public: bytes  # 32 bytes
+    root_public: bytes  # 32 bytes
+    certificate: bytes  # 64 bytes: the root's for the writer
+
+    @property
+    def name(self) -> SegmentName:
+        return SegmentName(self.timeline, self.number, self.first)
+
+
+def timeline_prefix(timeline: int) -> str:
+    """The folder of a timeline's segments."""
+    return f"{LOG_PREFIX}{timeline:08d}/"
+
+
+def claim_object(timeline: int) -> str:
+    """The object whose existence is the claim of a timeline."""
+    return str(SegmentName(timeline, 0, 0))
+
+
+def parse_name(name: str) -> SegmentName | None:
+    """None where it is no segment's name."""
+    match = _NAME.match(name)
+    return SegmentName(*map(int, match.groups())) if match else None
+
+
+def header_for(name: SegmentName, sealer: Sealer) -> SegmentHeader:
+    """The header of a segment that this writer makes."""
+    return SegmentHeader(*name, sealer.installation, sealer.writer.public, sealer.root_public, sealer.certificate)
+
+
+def encode_header(header: SegmentHeader) -> bytes:
+    return _encode(HEADER_MAGIC, header)
+
+
+def encode_footer(header: SegmentHeader) -> bytes:
+    return _encode(FOOTER_MAGIC, header)
+
+
+def parse_segment_header(data: bytes) -> SegmentHeader | None:
+    """The header at the beginning of a segment, or None where it is missing or damaged."""
+    return _parse(HEADER_MAGIC, data[:HEADER_BYTES])
+
+
+def parse_segment_footer(data: bytes) -> SegmentHeader | None:
+    """The footer at the end of a segment that was closed, or None."""
+    return _parse(FOOTER_MAGIC, data[-HEADER_BYTES:])
+
+
+def vouched(header: SegmentHeader, installation: bytes) -> bool:
+    """Whether the segment is this installation's and its writer certified by the installation's root."""
+    return header.installation == installation and certificate_holds(
+        installation, header.root_public, header.writer_public, header.certificate
+    )
+
+
+def _encode(magic: bytes, header: SegmentHeader) -> bytes:
+    fields = _FIELDS.pack(magic, VERSION, 0, *header)
+    return fields + _CRC.pack(crc32(fields))
+
+
+def _parse(magic: bytes, data: bytes) -> SegmentHeader | None:
+    if len(data) != HEADER_BYTES or data[: len(magic)] != magic:
+        return None
+    if _CRC.unpack_from(data, _FIELDS.size)[0] != crc32(data[: _FIELDS.size]):
+        return None
+    _, version, zero, *fields = _FIELDS.unpack_from(data)
+    return SegmentHeader(*fields) if version == VERSION and not zero else None

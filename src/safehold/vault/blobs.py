@@ -1,0 +1,178 @@
+"""Blobs in vaults: encrypted once, in constant memory, the same bytes in every vault."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
+
+import pyrage
+
+from safehold.formats import blob
+from safehold.formats.blob import BlobTrailer, blob_object
+from safehold.formats.keys import Opener, Sealer
+from safehold.formats.streams import ByteSink, ByteSource
+from safehold.model.errors import Damaged, Held, OutOfSpace
+from safehold.ports.blobs import BlobArchive
+from safehold.ports.disk import Disk, File
+from safehold.ports.streams import FileSink, FileSource, HashedSink, PulledSource
+from safehold.ports.vault import Vault, VaultDown
+
+CHUNK_BYTES = 1024 * 1024
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+
+#: Told of an object that is new in the sync vaults: its name, and the size and SHA-256 that a seal states of it.
+NoteBlob = Callable[[str, int, bytes], None]
+
+
+def ignore(_name: str, _size: int, _digest: bytes) -> None:
+    """A NoteBlob for where nobody listens."""
+
+
+class VaultBlobs:
+    """Implements ports.blobs.BlobArchive.
+
+    `sync` vaults get every blob before `store` returns; `others` are only read from. The vault instances are its own
+    (not those of the log); only their put, get and size are used.
+    """
+
+    def __init__(
+        self,
+        sync: Sequence[Vault],
+        others: Sequence[Vault],
+        sealer: Sealer,
+        opener: Opener,
+        disk: Disk,
+        scratch: str,
+        note: NoteBlob = ignore,
+    ) -> None:
+        self._sync = list(sync)
+        self._others = list(others)
+        self._sealer = sealer
+        self._opener = opener
+        self._disk = disk
+        self._scratch = scratch
+        self._note = note
+
+    def store(self, name: bytes, source: ByteSource) -> None:
+        object_ = blob_object(name)
+        lacking = [vault for vault in self._sync if vault.size(object_) is None]
+        for vault in self._sync:
+            if vault not in lacking:
+                vault.put(object_, ())  # makes sure of the name
+                for other in lacking:
+                    other.put(object_, _chunks_of(vault, object_))
+                return
+        path, file = self._temporary(name)
+        try:
+            trailer = self._encrypt(name, source, file)
+            for vault in lacking:
+                vault.put(object_, _chunks_in(file))
+        except OSError as error:
+            raise _refusal(error) from error
+        finally:
+            file.close()
+            self._disk.remove(path)
+        self._note(object_, blob.HEADER_BYTES + trailer.sealed_bytes, trailer.digest)
+
+    def fetch(self, name: bytes, begin: Callable[[], ByteSink], digest: bytes | None = None) -> None:
+        object_ = blob_object(name)
+        bad: list[str] = []
+        down: VaultDown | None = None
+        for vault in (*self._sync, *self._others):
+            try:
+                size = vault.size(object_)
+                if size is None:
+                    continue
+                trailer = self._verify(vault, object_, name, size)
+                self._decrypt(vault, object_, trailer, begin(), digest)
+            except VaultDown as error:
+                down = error
+            except (Damaged, KeyError) as error:
+                bad.append(f"{vault.name}: {object_}: {error}")
+            else:
+                return
+        if bad:
+            raise Damaged("; ".join(bad), where=object_)
+        if down is not None:
+            raise down
+        raise KeyError(object_)
+
+    def _encrypt(self, name: bytes, source: ByteSource, file: File) -> BlobTrailer:
+        """Header, age file and trailer into the file."""
+        sink = FileSink(file)
+        sink.write(blob.encode_header(name))
+        try:
+            self._sealer.encrypt_stream(source, sink)
+        except (pyrage.EncryptError, OSError) as error:
+            raise sink.error or getattr(source, "error", None) or error from error
+        trailer = BlobTrailer(sink.offset - blob.HEADER_BYTES, sink.digest.digest(), name)
+        sink.write(blob.encode_trailer(trailer))
+        return trailer
+
+    def _verify(self, vault: Vault, object_: str, name: bytes, size: int) -> BlobTrailer:
+        """Both ends and the digest of what is between. Raises Damaged, VaultDown."""
+        if size < blob.OVERHEAD_BYTES:
+            raise Damaged(f"it is {size} bytes long, too short for a blob")
+        trailer = blob.parse_trailer(vault.get(object_, size - blob.TRAILER_BYTES), name)
+        if trailer.sealed_bytes + blob.OVERHEAD_BYTES != size:
+            raise Damaged(f"it is {size} bytes long; its end says {trailer.sealed_bytes + blob.OVERHEAD_BYTES}")
+        blob.check_header(vault.get(object_, 0, blob.HEADER_BYTES), name)
+        actual = sha256()
+        end = size - blob.TRAILER_BYTES
+        for offset in range(0, end, CHUNK_BYTES):
+            actual.update(vault.get(object_, offset, min(CHUNK_BYTES, end - offset)))
+        if actual.digest() != trailer.digest:
+            raise Damaged("its digest does not match")
+        return trailer
+
+    def _decrypt(self, vault: Vault, object_: str, trailer: BlobTrailer, sink: ByteSink, digest: bytes | None) -> None:
+        """Raises Damaged, VaultDown, and what the sink raises."""
+        source = PulledSource(
+            lambda offset, count: vault.get(object_, offset, count),
+            blob.HEADER_BYTES,
+            trailer.sealed_bytes,
+            CHUNK_BYTES,
+        )
+        hashed = HashedSink(sink)
+        try:
+            self._opener.decrypt_stream(source, hashed)
+        except Damaged as error:
+            raise source.error or hashed.error or error from error
+        if digest is not None and hashed.digest.digest() != digest:
+            raise Damaged("it decrypts to another body")
+
+    def _temporary(self, name: bytes) -> tuple[str, File]:
+        try:
+            self._disk.make_folders(self._scratch)
+            number = 0
+            while True:
+                path = f"{self._scratch}/{name.hex()[:16]}-{number}.sealed"
+                try:
+                    return path, self._disk.open(path, write=True, create=True, exclusive=True)
+                except FileExistsError:
+                    number += 1
+        except OSError as error:
+            raise _refusal(error) from error
+
+
+def _chunks_of(vault: Vault, object_: str) -> Iterator[bytes]:
+    size = vault.size(object_) or 0
+    for offset in range(0, size, CHUNK_BYTES):
+        yield vault.get(object_, offset, CHUNK_BYTES)
+
+
+def _chunks_in(file: File) -> Iterator[bytes]:
+    source = FileSource(file)
+    while chunk := source.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _refusal(error: OSError) -> Held:
+    reason = error.strerror or str(error)
+    if error.errno in _FULL:
+        return OutOfSpace(f"there is no room to encrypt a large body: {reason}", hint="make room on the data disk")
+    return Held(f"a large body could not be encrypted: {reason}", hint="see what is wrong with the data disk")
+
+
+_: type[BlobArchive] = VaultBlobs

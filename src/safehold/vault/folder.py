@@ -1,0 +1,296 @@
+"""A vault in a folder, on any Disk.
+
+    FORMAT                 the mark: without it this is no vault, and nothing in it is believed to be absent
+    log/…  blobs/…         objects
+    tmp/                   objects being put
+
+Put: temporary file, sync, link to the name (which fails where the name is taken), remove the temporary, sync the
+folder. Append: write, sync, and the folder at the first append through a handle. The handle of the last object
+appended to stays open; a handle whose sync failed is closed and never used again.
+
+Append-only is by convention here: whoever may write the folder may also remove what is in it.
+"""
+
+from __future__ import annotations
+
+import errno
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from safehold.formats import mark
+from safehold.model.errors import Damaged, OperatorError
+from safehold.ports.disk import Disk, Entry, File
+from safehold.ports.vault import LengthMismatch, ObjectInfo, Vault, VaultDown, VaultFull, VaultSuspect
+
+_TEMPORARY = "tmp"
+_SAFE_NAME = re.compile(r"(?!tmp/)[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*\Z", re.ASCII)
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+
+
+class FolderVault:
+    """Implements ports.vault.Vault. `installation` is the id its FORMAT must bear; None takes any.
+
+    `put`, `get`, `list` and `size` keep no state and may be called from several threads; `append` may not.
+    """
+
+    def __init__(self, name: str, path: str, disk: Disk, installation: bytes | None = None) -> None:
+        self._name = name
+        self._path = path.rstrip("/") or "/"
+        self._disk = disk
+        self._wanted = installation
+        self._recognised = False
+        self._open_name = ""
+        self._open_file: File | None = None
+        self._open_is_new = False  # its name may not be synced yet
+
+    @classmethod
+    def create(cls, name: str, path: str, disk: Disk, installation: bytes) -> FolderVault:
+        """Make the folder and write FORMAT; harmless where it is a vault of this installation already.
+
+        Raises OperatorError where it holds something else.
+        """
+        vault = cls(name, path, disk, installation)
+        try:
+            if disk.exists(vault._at(mark.NAME)):
+                vault._require()
+                return vault
+            disk.make_folders(vault._at(_TEMPORARY))
+            strange = sorted(entry.name for entry in disk.list(path) if entry.name != _TEMPORARY)
+            if strange:
+                raise OperatorError(
+                    f"{path} is not empty and no vault: it holds {', '.join(strange[:3])}",
+                    hint="name an empty or a new folder for the vault",
+                )
+            vault._put(mark.NAME, (mark.encode_mark(installation),))
+        except OSError as error:
+            raise vault._refusal(error) from error
+        return vault
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def url(self) -> str:
+        return f"file://{self._path}"
+
+    def available(self) -> bool:
+        try:
+            self._recognised = False
+            self._require()
+        except VaultDown:
+            return False
+        return True
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        assert prefix.endswith("/")
+        return sorted(entry.name for entry in self._entries(prefix.rstrip("/")) if entry.is_folder)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        folder, _, _ = prefix.rpartition("/")
+        return self._walk(folder, prefix)
+
+    def size(self, name: str) -> int | None:
+        try:
+            return self._disk.size(self._at(name))
+        except (FileNotFoundError, NotADirectoryError):
+            self._require()
+            return None
+        except OSError as error:
+            raise self._refusal(error) from error
+
+    def get(self, name: str, offset: int = 0, count: int | None = None) -> bytes:
+        try:
+            file = self._disk.open(self._at(name))
+            try:
+                return file.read_at(offset, max(0, file.size() - offset) if count is None else count)
+            finally:
+                file.close()
+        except (FileNotFoundError, NotADirectoryError):
+            self._require()
+            raise KeyError(name) from None
+        except OSError as error:
+            raise self._refusal(error) from error
+
+    def put(self, name: str, chunks: Iterable[bytes]) -> bool:
+        there = self.size(name) is not None
+        self._require()
+        try:
+            if there:  # under a name that whoever put it may not have lived to sync
+                self._disk.sync_folder(posixpath.dirname(self._at(name)))
+                return False
+            self._disk.make_folders(posixpath.dirname(self._at(name)))
+            return self._put(name, chunks)
+        except OSError as error:
+            raise self._refusal(error) from error
+
+    def append(self, name: str, expected: int, data: bytes) -> None:
+        if name != self._open_name or self._open_file is None:
+            self._open(name, expected)
+        file = self._open_file
+        assert file is not None
+        try:
+            length = file.size()
+            if length != expected:
+                self.close()
+                raise self._mismatch(name, expected, length)
+            file.write_at(expected, data)
+        except OSError as error:
+            self.close()
+            raise self._refusal(error) from error
+        try:
+            file.sync()
+            if self._open_is_new:
+                self._disk.sync_folder(posixpath.dirname(self._at(name)))
+                self._open_is_new = False
+        except OSError as error:
+            self.close()
+            raise self._suspect(name, error) from error
+        # The handle outlives the name: a folder that was moved away or replaced must not take acknowledged writes.
+        if self.size(name) != expected + len(data):
+            self.close()
+            raise VaultDown(
+                f"vault {self._name}: {name} was replaced or removed while it was being written",
+                hint=f"see what happened to {self._path}",
+            )
+
+    def close(self) -> None:
+        file, self._open_file, self._open_name = self._open_file, None, ""
+        if file is not None:
+            file.close()
+
+    def clear_temporary(self) -> None:
+        """Remove what interrupted puts left. Only while nothing else writes to this vault."""
+        try:
+            for entry in list(self._disk.list(self._at(_TEMPORARY))):
+                self._disk.remove(self._at(f"{_TEMPORARY}/{entry.name}"))
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise self._refusal(error) from error
+
+    def _at(self, name: str) -> str:
+        return f"{self._path}/{name}"
+
+    def _open(self, name: str, expected: int) -> None:
+        """Open an object to append to it, making it where the expected length is 0."""
+        assert _SAFE_NAME.match(name), name
+        self.close()
+        path = self._at(name)
+        self._require()
+        try:
+            if not expected:
+                self._disk.make_folders(posixpath.dirname(path))
+            self._open_file = self._disk.open(path, write=True, create=not expected)
+        except FileNotFoundError:
+            raise self._mismatch(name, expected, 0) from None
+        except OSError as error:
+            raise self._refusal(error) from error
+        self._open_name, self._open_is_new = name, True
+
+    def _put(self, name: str, chunks: Iterable[bytes]) -> bool:
+        assert _SAFE_NAME.match(name), name
+        temporary, file = self._temporary()
+        try:
+            offset = 0
+            for chunk in chunks:
+                file.write_at(offset, chunk)
+                offset += len(chunk)
+            try:
+                file.sync()
+            except OSError as error:
+                raise self._suspect(name, error) from error
+        finally:
+            file.close()
+        taken = False
+        try:
+            self._disk.link(temporary, self._at(name))
+        except FileExistsError:
+            taken = True
+        self._disk.remove(temporary)
+        if not taken:
+            try:
+                self._disk.sync_folder(posixpath.dirname(self._at(name)))
+            except OSError as error:
+                raise self._suspect(name, error) from error
+        return not taken
+
+    def _temporary(self) -> tuple[str, File]:
+        """A new file in tmp/, under the first number that is free."""
+        self._disk.make_folders(self._at(_TEMPORARY))
+        number = 0
+        while True:
+            path = self._at(f"{_TEMPORARY}/{number:08d}")
+            try:
+                return path, self._disk.open(path, write=True, create=True, exclusive=True)
+            except FileExistsError:
+                number += 1
+
+    def _entries(self, folder: str) -> Sequence[Entry]:
+        """Entries of a folder under the vault's path, temporary files left out."""
+        try:
+            entries = list(self._disk.list(self._at(folder) if folder else self._path))
+        except (FileNotFoundError, NotADirectoryError):
+            self._require()
+            return []
+        except OSError as error:
+            raise self._refusal(error) from error
+        self._require()
+        return [entry for entry in entries if folder or entry.name != _TEMPORARY]
+
+    def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
+        for entry in sorted(self._entries(folder), key=lambda entry: entry.name + "/" * entry.is_folder):
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.is_folder and (name + "/").startswith(prefix):
+                yield from self._walk(name, prefix)
+            elif not entry.is_folder and name.startswith(prefix):
+                yield ObjectInfo(name, entry.size)
+
+    def _require(self) -> None:
+        """Raises VaultDown where this is not the vault it should be. Reads FORMAT once, then only looks for it."""
+        path = self._at(mark.NAME)
+        try:
+            if self._recognised and self._disk.exists(path):
+                return
+            file = self._disk.open(path)
+            try:
+                installation = mark.parse_mark(file.read_at(0, file.size()))
+            finally:
+                file.close()
+        except (FileNotFoundError, NotADirectoryError):
+            raise VaultDown(
+                f"vault {self._name}: there is no vault in {self._path}",
+                hint="mount or bring back the folder; to begin a new vault there, use `safehold vault add`",
+            ) from None
+        except OSError as error:
+            raise self._refusal(error) from error
+        except Damaged as error:
+            raise VaultDown(f"vault {self._name} in {self._path}: {error.message}") from None
+        if self._wanted is not None and installation != self._wanted:
+            raise VaultDown(
+                f"vault {self._name} in {self._path} belongs to another installation ({installation.hex()})",
+                hint="mount the right folder, or name another one with `safehold vault add`",
+            )
+        self._recognised = True
+
+    def _refusal(self, error: OSError) -> OperatorError | VaultFull:
+        reason = error.strerror or str(error)
+        if error.errno in _FULL:
+            return VaultFull(f"vault {self._name} is full: {reason}", hint=f"make room in {self._path}")
+        return VaultDown(f"vault {self._name} cannot be used: {reason}", hint=f"see what is wrong with {self._path}")
+
+    def _suspect(self, name: str, error: OSError) -> VaultSuspect:
+        return VaultSuspect(
+            f"vault {self._name}: {name} could not be synced: {error.strerror or error}",
+            hint="see what is wrong with its disk, then start again: what was written is read back then",
+        )
+
+    def _mismatch(self, name: str, expected: int, length: int) -> LengthMismatch:
+        return LengthMismatch(
+            f"vault {self._name}: {name} is {length} bytes long and should be {expected}",
+            hint="another writer appended to it, or the vault lost what was written",
+        )
+
+
+_: type[Vault] = FolderVault

@@ -1,0 +1,498 @@
+"""Reads the log out of any number of vaults, each frame from the first vault that has a good copy.
+
+A frame counts when its writer is certified by the installation's root, its signature holds, its number is the next
+one, its `prev` is the digest of the frame before (where that one could be read), and its payload decrypts to what its
+header promises, with every change true to its own hash.
+
+Which frames make up the log:
+
+1. the highest timeline with a good frame counts to its end;
+2. what it continues, each of its frames says: the parent timeline counts up to the frame before the claim, and so on
+   down; timelines in between, and what the parent holds beyond, were abandoned;
+3. within a timeline a segment counts up to the number before the first of the segments after it: what is beyond was
+   a write that failed and was done again.
+
+A write cut short at the very end was never acknowledged: that is no hole, but it is told in `problems`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from safehold.formats import claim, seal, segment
+from safehold.formats.frame import FrameHeader, FrameType, RawFrame, scan_frames, verify_frame
+from safehold.formats.keys import Opener
+from safehold.formats.payload import Unpacker
+from safehold.formats.segment import SegmentName
+from safehold.model.change import GENESIS, Change
+from safehold.model.errors import Damaged, OperatorError
+from safehold.model.kinds import Kind
+from safehold.model.stream import BadChange, Head, check_self
+from safehold.ports.core import EMPTY_LOG, LogPosition
+from safehold.ports.log import Hole, LogFrame, LogReader
+from safehold.ports.vault import Vault, VaultDown
+from safehold.vault.segments import Copy, Holder, limits, load_copy, segments, timelines
+
+_GLANCE_BYTES = 64 * 1024
+_MAX_PROBLEMS = 1000
+_UNSIGNED = "its signature is not that of a certified writer"
+
+
+class NotOnTheLog(OperatorError):
+    """A position that the log does not lead past: of an abandoned branch, or of another log."""
+
+
+class Stretch:
+    """The part of a timeline that counts: up to `last`, or to its end where that is None."""
+
+    __slots__ = ("last", "opened", "parent", "timeline")
+
+    def __init__(self, timeline: int, opened: int, parent: int, last: int | None) -> None:
+        self.timeline = timeline
+        self.opened = opened  # number of its claim; 0 where no frame of it could be read
+        self.parent = parent
+        self.last = last
+
+
+class VaultLogReader:
+    """Implements ports.log.LogReader. Vaults in the order in which their copies are preferred."""
+
+    def __init__(self, vaults: Sequence[Vault], opener: Opener) -> None:
+        self._vaults = list(vaults)
+        self._installation = opener.installation
+        self._unpacker = Unpacker(opener)
+        self._problems: dict[str, None] = {}
+        self._writers: dict[bytes, bool] = {}  # writer's public key -> whether it is certified
+        self._searched = False
+
+    def problems(self) -> list[str]:
+        return list(self._problems)
+
+    def entries(self, after: LogPosition = EMPTY_LOG) -> Iterator[LogFrame | Hole]:
+        """See ports.log. Raises NotOnTheLog, VaultDown."""
+        stretches = list(self._branch(after.timeline))[::-1]
+        _check_start(stretches, after)
+        run = _Run(after)
+        witness = _SealWitness(begins=after == EMPTY_LOG)
+        for stretch in stretches:
+            for entry in self._stretch(stretch, run):
+                for problem in witness.look(entry):
+                    self.note(problem)
+                yield entry
+        yield from self._lost_end(run)
+
+    def check(self, position: LogPosition) -> None:
+        """Raises NotOnTheLog where the log does not lead past this position, VaultDown."""
+        _check_start(list(self._branch(position.timeline))[::-1], position)
+
+    def end(self) -> LogPosition:
+        """See ports.log; reads the last segments only. Raises VaultDown."""
+        for stretch in self._branch(0):
+            found = segments(self._vaults, stretch.timeline)
+            names = list(found)
+            for name, limit in reversed(list(zip(names, limits(names), strict=True))):
+                copies = _Copies(self, name, found[name])
+                for number in sorted(copies.numbers(), reverse=True):
+                    if limit is not None and number > limit:
+                        continue
+                    frame = next((f for f, _ in self._signed(copies, number, None)), None)
+                    if frame is not None:
+                        return LogPosition(stretch.timeline, number, frame.digest)
+        return EMPTY_LOG
+
+    def find(self, number: int) -> RawFrame | None:
+        """The signed frame of that number on the log, not decrypted; None where there is none. Raises VaultDown."""
+        for stretch in self._branch(0):
+            if number < stretch.opened:
+                continue
+            found = segments(self._vaults, stretch.timeline)
+            names = list(found)
+            for name, limit in reversed(list(zip(names, limits(names), strict=True))):
+                if name.first <= number and (limit is None or number <= limit):
+                    copies = _Copies(self, name, found[name])
+                    return next((frame for frame, _ in self._signed(copies, number, None)), None)
+            return None
+        return None
+
+    def note(self, problem: str) -> None:
+        """Remember a problem, once; the first thousand."""
+        if len(self._problems) < _MAX_PROBLEMS:
+            self._problems[problem] = None
+
+    def signed(self, copy: Copy, frame: RawFrame) -> bool:
+        """Whether a certified writer signed this frame of this copy."""
+        return any(_signed_by(frame, writer) for writer in self._writers_of(copy))
+
+    def last_seal(self) -> LogPosition:
+        """The position of the last seal on the log; EMPTY_LOG where there is none. Raises VaultDown."""
+        for stretch in self._branch(0):
+            found = segments(self._vaults, stretch.timeline)
+            names = list(found)
+            for name, limit in reversed(list(zip(names, limits(names), strict=True))):
+                upto = min((n for n in (limit, stretch.last) if n is not None), default=None)
+                copies = _Copies(self, name, found[name])
+                seals = {n for copy in copies.all() for n, f in copy.frames.items() if f.header.type is FrameType.SEAL}
+                for number in sorted((n for n in seals if upto is None or n <= upto), reverse=True):
+                    for frame, _ in self._signed(copies, number, None):
+                        return LogPosition(stretch.timeline, number, frame.digest)
+        return EMPTY_LOG
+
+    # -- the branch: rules 1 and 2
+
+    def _branch(self, lowest: int) -> Iterator[Stretch]:
+        """The stretches that count, from the last down to the one in timeline `lowest`."""
+        wanted: int | None = None  # the timeline that the one above continues; None while looking for the last
+        last: int | None = None
+        for timeline in reversed(timelines(self._vaults)):
+            if timeline < lowest:
+                break
+            if wanted is not None and timeline > wanted:
+                self._note_abandoned(timeline)
+                continue
+            if wanted is not None and timeline < wanted:
+                self.note(f"timeline {wanted} is missing in every vault that was read")
+            anchor = self._anchor(timeline)
+            if anchor is None:
+                # At the top: claimed and never written to, or lost (see _lost_end). Below: what it continues is
+                # unknown, so that the next one down counts as far as the numbers let it.
+                if wanted is not None:
+                    self.note(f"timeline {timeline}: no frame of it can be read")
+                    wanted = timeline - 1
+                continue
+            yield Stretch(timeline, anchor.opened, anchor.parent, last)
+            wanted, last = anchor.parent, anchor.opened - 1
+            if not wanted:
+                break
+
+    def _anchor(self, timeline: int) -> FrameHeader | None:
+        """The header of the first good frame of a timeline: it says what the timeline continues."""
+        found = segments(self._vaults, timeline)
+        for name, holders in found.items():
+            for holder in holders:
+                glance = self._glance(holder.vault, name, _GLANCE_BYTES)
+                header = segment.parse_segment_header(glance)
+                start = segment.HEADER_BYTES if header is not None else 0
+                item = next(scan_frames(glance, start), None)
+                if isinstance(item, RawFrame) and self._certified(header, name) and header is not None:
+                    try:
+                        verify_frame(item, header.writer_public)
+                    except Damaged:
+                        pass
+                    else:
+                        return item.header
+            copies = _Copies(self, name, holders)
+            for number in sorted(copies.numbers()):
+                for frame, _ in self._signed(copies, number, None):
+                    return frame.header
+        return None
+
+    def _glance(self, vault: Vault, name: SegmentName, count: int) -> bytes:
+        """The first bytes of a segment; none where they cannot be read."""
+        try:
+            return vault.get(str(name), 0, count)
+        except (KeyError, VaultDown) as error:
+            self.note(f"{vault.name}: {name} cannot be read: {error}")
+            return b""
+
+    def _note_abandoned(self, timeline: int) -> None:
+        """A timeline that no later one continues: told where it holds more than the header of its first segment."""
+        held = {name: max(h.size for h in holders) for name, holders in segments(self._vaults, timeline).items()}
+        if sum(held.values()) > segment.HEADER_BYTES:
+            self.note(f"timeline {timeline} was abandoned: a later one continues without it")
+
+    def _lost_end(self, run: _Run) -> Iterator[Hole]:
+        """A hole for timelines at the top that were written to and of which nothing can be read."""
+        for timeline in timelines(self._vaults):
+            if timeline <= run.timeline:
+                continue
+            found = segments(self._vaults, timeline)
+            names = list(found)
+            certain = max((name.first - 1 for name in names), default=0)
+            for name in names:
+                for copy in _Copies(self, name, found[name]).all():
+                    doubtful = copy.doubtful() if name == names[-1] else None
+                    certain = max([certain, *(n for n in copy.numbers() if n != doubtful)])
+            if any(h.size > segment.HEADER_BYTES for holders in found.values() for h in holders):
+                self.note(f"timeline {timeline}: no frame of it can be read")
+            if certain >= run.next:
+                yield Hole(run.next, certain, timeline, (f"timeline {timeline}: no frame of it can be read",))
+                run.skip(certain, timeline)
+
+    # -- one timeline: rule 3
+
+    def _stretch(self, stretch: Stretch, run: _Run) -> Iterator[LogFrame | Hole]:
+        found = segments(self._vaults, stretch.timeline)
+        names = list(found)
+        for name, limit in zip(names, limits(names), strict=True):
+            if stretch.last is not None and name.first > stretch.last:
+                break
+            final = limit is None and stretch.last is None
+            upto = min((n for n in (limit, stretch.last) if n is not None), default=None)
+            if upto is not None and upto < run.next:
+                continue
+            yield from self._segment(_Copies(self, name, found[name]), upto, final, run)
+        if stretch.last is None:
+            return
+        if run.next <= stretch.last:
+            why = (f"timeline {stretch.timeline}: frames {run.next} to {stretch.last} are in no vault that was read",)
+            yield Hole(run.next, stretch.last, stretch.timeline, why)
+            run.skip(stretch.last, stretch.timeline)
+        self._note_overhang(stretch, found)
+
+    def _segment(self, copies: _Copies, upto: int | None, final: bool, run: _Run) -> Iterator[LogFrame | Hole]:
+        """The frames from run.next up to `upto`, or to the end of a timeline's last segment."""
+        certain = upto
+        if upto is None:
+            upto, certain = copies.reach()
+            if final:
+                self._note_torn(copies)
+        assert certain is not None
+        missing: list[str] = []
+        number = hole = run.next
+        while number <= upto:
+            frame, problems = self._frame(copies, number, run)
+            if frame is None:
+                missing += problems[: max(0, _MAX_PROBLEMS - len(missing))]
+                number = copies.next_number(number, upto)
+                continue
+            if hole < number:
+                yield Hole(hole, number - 1, copies.name.timeline, tuple(dict.fromkeys(missing)))
+            run.advance(frame.position)
+            yield frame
+            missing = []
+            number = hole = run.next
+        if hole <= certain:
+            yield Hole(hole, certain, copies.name.timeline, tuple(dict.fromkeys(missing)))
+            run.skip(certain, copies.name.timeline)
+
+    def _note_torn(self, copies: _Copies) -> None:
+        for copy in copies.loaded():
+            if torn := copy.torn_bytes():
+                self.note(
+                    f"{copy.vault}: {copy.name}: the last {torn} bytes are a write that was cut short and never "
+                    "acknowledged, or damage at the very end"
+                )
+
+    def _note_overhang(self, stretch: Stretch, found: dict[SegmentName, list[Holder]]) -> None:
+        """Frames of a timeline beyond the one that the next timeline continues from."""
+        assert stretch.last is not None
+        beyond = [name for name in found if name.first > stretch.last]
+        inside = [name for name in found if name.first <= stretch.last]
+        if inside:
+            copies = _Copies(self, inside[-1], found[inside[-1]])
+            beyond += [inside[-1] for copy in copies.all() if any(n > stretch.last for n in copy.frames)]
+        if beyond:
+            self.note(
+                f"timeline {stretch.timeline}: its frames after {stretch.last} were abandoned: "
+                "a later timeline continues before them"
+            )
+
+    # -- one frame
+
+    def _frame(self, copies: _Copies, number: int, run: _Run) -> tuple[LogFrame | None, list[str]]:
+        """The first good copy of a frame, and what was wrong with those before it."""
+        problems: list[str] = []
+        for frame, vault in self._signed(copies, number, problems):
+            try:
+                if number == run.next and run.digest is not None and frame.header.prev != run.digest:
+                    raise Damaged("it does not continue the frame before it")
+                return self._open(frame, vault), problems
+            except Damaged as error:
+                problem = f"{vault}: {copies.name}: frame {number} at byte {frame.offset}: {error.message}"
+                problems.append(problem)
+                self.note(problem)
+        return None, problems
+
+    def _signed(self, copies: _Copies, number: int, problems: list[str] | None) -> Iterator[tuple[RawFrame, str]]:
+        """The copies of a frame whose signature holds, with their vault's name; the rest go to problems."""
+        for copy in copies.each():
+            frame = copy.frames.get(number)
+            if frame is not None and frame.header.timeline != copies.name.timeline:
+                frame = None
+            if frame is not None and self.signed(copy, frame):
+                yield frame, copy.vault
+            elif problems is not None:
+                place = f"{copy.vault}: {copies.name}: frame {number}"
+                problem = copy.why_not(number) if frame is None else f"{place} at byte {frame.offset}: {_UNSIGNED}"
+                problems.append(problem)
+                self.note(problem)
+
+    def _open(self, frame: RawFrame, vault: str) -> LogFrame:
+        """Decrypt and decode. Raises Damaged."""
+        header = frame.header
+        position = LogPosition(header.timeline, header.number, frame.digest)
+        changes: list[Change] = []
+        heads: dict[tuple[bytes, Kind], Head] = {}
+        if header.type is FrameType.CHANGES:
+            changes = self._unpacker.unpack_changes(frame.payload)
+            try:
+                for change in changes:
+                    check_self(change)
+            except BadChange as error:
+                raise Damaged(str(error)) from None
+        elif header.type is FrameType.SEAL:
+            sealed = self._unpacker.unpack(frame.payload, seal.DECODER)
+            heads = {(h.account, h.kind): Head(h.rev, h.hash) for h in sealed.heads}
+        else:
+            claimed = self._unpacker.unpack(frame.payload, claim.DECODER)
+            if claimed.parent[:2] != (header.parent, header.number - 1) or claimed.timeline != header.timeline:
+                raise Damaged("the claim does not say what its header says")
+        if len(changes) != header.changes:
+            raise Damaged(f"it holds {len(changes)} changes; its header says {header.changes}")
+        return LogFrame(
+            position,
+            header.at,
+            vault,
+            len(frame.data),
+            changes,
+            heads,
+            header.type is FrameType.SEAL,
+            header.type is FrameType.CLAIM,
+        )
+
+    # -- who may sign
+
+    def _writers_of(self, copy: Copy) -> list[bytes]:
+        """Keys that may have signed this copy's frames: its own writer's, or any known where its headers are gone."""
+        if self._certified(copy.header, copy.name):
+            assert copy.header is not None
+            return [copy.header.writer_public]
+        if copy.header is not None:
+            self.note(f"{copy.vault}: {copy.name}: its writer is not certified by this installation")
+        elif not self._searched:
+            self._searched = True
+            for timeline in timelines(self._vaults):
+                for name, holders in segments(self._vaults, timeline).items():
+                    for holder in holders:
+                        data = self._glance(holder.vault, name, segment.HEADER_BYTES)
+                        self._certified(segment.parse_segment_header(data), name)
+        return [writer for writer, certified in self._writers.items() if certified]
+
+    def _certified(self, header: segment.SegmentHeader | None, name: SegmentName) -> bool:
+        if header is None or header.name != name:
+            return False
+        known = self._writers.get(header.writer_public)
+        if known is None or not known:
+            known = self._writers[header.writer_public] = segment.vouched(header, self._installation)
+        return known and header.installation == self._installation
+
+
+class _Run:
+    """Where the reading stands: the next number, and the digest of the frame before where that was good."""
+
+    def __init__(self, after: LogPosition) -> None:
+        self.next = after.frame + 1
+        self.digest: bytes | None = after.digest or GENESIS
+        self.timeline = after.timeline
+
+    def advance(self, position: LogPosition) -> None:
+        self.next, self.digest, self.timeline = position.frame + 1, position.digest, position.timeline
+
+    def skip(self, last: int, timeline: int) -> None:
+        self.next, self.digest, self.timeline = last + 1, None, timeline
+
+
+class _Copies:
+    """The copies of one segment, loaded when they are needed, in the order of the vaults."""
+
+    def __init__(self, reader: VaultLogReader, name: SegmentName, holders: Sequence[Holder]) -> None:
+        self.name = name
+        self._reader = reader
+        self._waiting = list(holders)
+        self._loaded: list[Copy] = []
+
+    def each(self) -> Iterator[Copy]:
+        """Those loaded, then the others one by one."""
+        yield from list(self._loaded)
+        while self._waiting:
+            before = len(self._loaded)
+            self._load(self._waiting.pop(0))
+            yield from self._loaded[before:]
+
+    def all(self) -> list[Copy]:
+        return list(self.each())
+
+    def loaded(self) -> list[Copy]:
+        return self._loaded
+
+    def numbers(self) -> set[int]:
+        return {number for copy in self.all() for number in copy.numbers()}
+
+    def reach(self) -> tuple[int, int]:
+        """The last number that any copy may have, and the last that certainly was written whole.
+
+        A copy of the same length as a first one that is whole adds nothing, and is not loaded.
+        """
+        if not self._loaded and self._waiting:
+            self._load(self._waiting.pop(0))
+        whole = self._loaded and not self._loaded[0].bad
+        if not whole or any(holder.size != self._loaded[0].size for holder in self._waiting):
+            self.all()
+        possible = certain = 0
+        for copy in self._loaded:
+            numbers, doubtful = copy.numbers(), copy.doubtful()
+            possible = max([possible, *numbers])
+            certain = max([certain, *(n for n in numbers if n != doubtful)])
+        return possible, certain
+
+    def next_number(self, number: int, upto: int) -> int:
+        """The next number after this one that any copy may have; past `upto` where there is none."""
+        return min((n for n in self.numbers() if n > number), default=upto + 1)
+
+    def _load(self, holder: Holder) -> None:
+        try:
+            self._loaded.append(load_copy(holder.vault, self.name))
+        except (KeyError, VaultDown) as error:
+            self._reader.note(f"{holder.vault.name}: {self.name} cannot be read: {error}")
+
+
+class _SealWitness:
+    """Compares the heads that seals state with those of the changes read since the seal before."""
+
+    def __init__(self, *, begins: bool) -> None:
+        self._heads: dict[tuple[bytes, Kind], Head] = {}
+        self._whole = begins  # every frame since the seal before was read
+
+    def look(self, entry: LogFrame | Hole) -> Iterator[str]:
+        """Problems, in words."""
+        if isinstance(entry, Hole):
+            self._whole = False
+            return
+        for change in entry.changes:
+            self._heads[change.account, change.kind] = Head(change.rev, change.hash)
+        if not entry.sealed:
+            return
+        for stream, head in entry.heads.items():
+            seen = self._heads.get(stream)
+            if seen != head and (self._whole or seen is not None):
+                rev = "nothing" if seen is None else f"rev {seen.rev}"
+                yield (
+                    f"{entry.source}: the seal in frame {entry.position.frame} states rev {head.rev} for {stream[1]} "
+                    f"of account {stream[0].hex()}; the log gives {rev}"
+                )
+        self._heads.clear()
+        self._whole = True
+
+
+def _check_start(stretches: list[Stretch], after: LogPosition) -> None:
+    if after == EMPTY_LOG:
+        return
+    first = stretches[0] if stretches else None
+    inside = first is not None and first.timeline == after.timeline
+    if not inside or (first is not None and first.last is not None and after.frame > first.last):
+        raise NotOnTheLog(
+            f"the log does not lead past frame {after.frame} of timeline {after.timeline}: "
+            "another writer went on from an earlier frame, or that timeline is gone",
+            hint="this core is an old one; run `safehold recover plan` to see what it holds that the log does not",
+        )
+
+
+def _signed_by(frame: RawFrame, writer: bytes) -> bool:
+    try:
+        verify_frame(frame, writer)
+    except Damaged:
+        return False
+    return True
+
+
+_: type[LogReader] = VaultLogReader

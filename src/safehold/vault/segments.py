@@ -1,0 +1,106 @@
+"""Segments as vaults hold them: which there are, and what each copy has in it. No key is needed here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from safehold.formats import segment
+from safehold.formats.frame import BadRange, RawFrame, scan_frames
+from safehold.formats.segment import SegmentHeader, SegmentName
+from safehold.ports.vault import Vault
+
+
+class Holder(NamedTuple):
+    """A vault that has an object, and how long it is there."""
+
+    vault: Vault
+    size: int
+
+
+class Copy:
+    """One vault's copy of a segment, cut into frames. The bytes are not kept beside them."""
+
+    def __init__(self, vault: str, name: SegmentName, data: bytes) -> None:
+        self.vault = vault
+        self.name = name
+        self.size = len(data)
+        self.header = _header_of(name, data)
+        self.closed = segment.parse_segment_footer(data) is not None
+        start = segment.HEADER_BYTES if segment.parse_segment_header(data) is not None else 0
+        stop = len(data) - segment.HEADER_BYTES * self.closed
+        self.frames: dict[int, RawFrame] = {}
+        self.bad: list[BadRange] = []
+        self.last: RawFrame | BadRange | None = None
+        self.good_end = start  # where the frames end that follow each other without damage from the start
+        for item in scan_frames(data, start, stop):
+            self.last = item
+            if isinstance(item, BadRange):
+                self.bad.append(item)
+                continue
+            self.frames.setdefault(item.header.number, item)
+            if not self.bad:
+                self.good_end = item.offset + len(item.data)
+
+    def numbers(self) -> set[int]:
+        """Of frames that are there, and of damaged ones whose header can still be read."""
+        return {*self.frames, *(bad.header.number for bad in self.bad if bad.header is not None)}
+
+    def doubtful(self) -> int | None:
+        """The number of the last frame where the segment was left open: its write may never have ended."""
+        if self.closed or self.last is None or self.last.header is None:
+            return None
+        return self.last.header.number
+
+    def torn_bytes(self) -> int:
+        """How many bytes at the end of an open segment are no frame."""
+        torn = not self.closed and isinstance(self.last, BadRange)
+        return self.last.end - self.last.offset if torn and isinstance(self.last, BadRange) else 0
+
+    def why_not(self, number: int) -> str:
+        """Why this copy does not give frame `number`."""
+        named = [bad for bad in self.bad if bad.header is not None and bad.header.number == number]
+        nameless = [bad for bad in self.bad if bad.header is None]
+        for bad in (*named, *nameless[:1]):
+            return f"{self.vault}: {self.name}: {bad.reason} at byte {bad.offset}"
+        return f"{self.vault}: {self.name}: frame {number} is missing"
+
+
+def load_copy(vault: Vault, name: SegmentName) -> Copy:
+    """Raises VaultDown, KeyError."""
+    return Copy(vault.name, name, vault.get(str(name)))
+
+
+def timelines(vaults: Sequence[Vault]) -> list[int]:
+    """The timelines that any of the vaults has a folder for, ascending. Raises VaultDown."""
+    names = {name for vault in vaults for name in vault.folders(segment.LOG_PREFIX)}
+    return sorted(int(name) for name in names if len(name) == 8 and name.isascii() and name.isdigit())
+
+
+def segments(vaults: Sequence[Vault], timeline: int) -> dict[SegmentName, list[Holder]]:
+    """The segments of a timeline in order, with the vaults that have them, in the order given. Raises VaultDown."""
+    found: dict[SegmentName, list[Holder]] = {}
+    for vault in vaults:
+        for info in vault.list(segment.timeline_prefix(timeline)):
+            name = segment.parse_name(info.name)
+            if name is not None and name.timeline == timeline:
+                found.setdefault(name, []).append(Holder(vault, info.size))
+    return dict(sorted(found.items()))
+
+
+def limits(names: Sequence[SegmentName]) -> list[int | None]:
+    """For each segment the last number that counts in it: the one before the first of any later segment."""
+    result: list[int | None] = []
+    lowest: int | None = None
+    for name in reversed(names):
+        result.append(lowest)
+        lowest = name.first - 1 if lowest is None else min(lowest, name.first - 1)
+    return result[::-1]
+
+
+def _header_of(name: SegmentName, data: bytes) -> SegmentHeader | None:
+    """From the beginning or, failing that, the end; one that names another place is none."""
+    for header in (segment.parse_segment_header(data), segment.parse_segment_footer(data)):
+        if header is not None and header.name == name:
+            return header
+    return None

@@ -1,0 +1,221 @@
+"""An ASGI application over the real service on a core in a folder, asked in memory, on one thread.
+
+What is not real: the log (in memory, it always succeeds unless told otherwise), the clock, the entropy, the slow hash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, cast
+from urllib.parse import unquote_to_bytes
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from safehold.lab.world import CheapHasher, SeededEntropy, SimClock
+from safehold.model.change import Change
+from safehold.model.commands import AddAccount, AnyCommand, FoundInstallation, Outcome, SetPassword
+from safehold.model.errors import Held
+from safehold.model.items import Account
+from safehold.model.kinds import Kind
+from safehold.ports.blobs import Blobs
+from safehold.ports.core import CoreReads, LogPosition
+from safehold.ports.log import PreparedFrame
+from safehold.service.auth import Authenticator
+from safehold.service.engine import Engine
+from safehold.service.identity import SYSTEM_ACCOUNT
+from safehold.store.sqlite.core import SqliteCore
+from safehold.web.signin import SignIn
+
+T = TypeVar("T")
+
+
+class MemoryLog:
+    """A log that keeps nothing but its end. `failure`, where set, is raised instead of the next write."""
+
+    timeline = 1
+
+    def __init__(self) -> None:
+        self.position = LogPosition(1, 0, b"")
+        self.failure: Exception | None = None
+
+    def prepare(self, changes: Sequence[Change]) -> PreparedFrame:
+        frame = self.position.frame + 1
+        return PreparedFrame(LogPosition(1, frame, frame.to_bytes(32, "big")), b"")
+
+    def write(self, frame: PreparedFrame) -> None:
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+        self.position = frame.position
+
+    def seal(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class TestGate:
+    """`web.gate.Gate`: commands go through the real engine, one transaction each."""
+
+    __test__ = False
+    blobs = cast(Blobs, None)
+    token_key = bytes(32)
+    max_object_bytes = 1 << 20
+    max_file_bytes = 1 << 30
+    max_request_bytes = 8 << 20
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = SimClock()
+        self.entropy = SeededEntropy(1)
+        self.hasher = CheapHasher()
+        self.log = MemoryLog()
+        self.core = SqliteCore.open(str(folder / "core.db"), create=True)
+        self.engine = Engine(
+            self.clock, self.entropy, reopen=lambda: (self.core, self.log), on_committed=self._committed
+        )
+        assert self.engine.try_resume()
+        self.engine.execute(FoundInstallation(account=SYSTEM_ACCOUNT, config=""))
+        self.reads: CoreReads = self.core.reader()
+        self.authenticator = Authenticator(self.reads, self.hasher, self.clock, self.entropy)
+        self._sign_in = SignIn(self.authenticator)
+        self.state: dict[str, Any] = {"service": "serving"}
+        self.status_calls = 0
+        self.broken: Exception | None = None
+
+    def _committed(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if change.kind is Kind.IDENTITY and change.account != SYSTEM_ACCOUNT:
+                self.authenticator.invalidate(change.account)
+
+    def add_account(self, name: str, password: str = "secret") -> Account:
+        id_ = self.entropy.bytes(16)
+        self.engine.execute(AddAccount(account=id_, name=name, password=self.hasher.hash(password)))
+        account = self.reads.account_by_id(id_)
+        assert account is not None
+        return account
+
+    def set_password(self, account: Account, password: str) -> None:
+        self.engine.execute(SetPassword(account=account.id, password=self.hasher.hash(password)))
+
+    def hold(self, account: Account, kind: Kind, reason: str | None) -> None:
+        self.core.begin()
+        self.core.hold(account.id, kind, reason)
+        self.core.commit()
+        self.engine.pause(Held("what is whole has changed"))
+        assert self.engine.try_resume()
+        self.authenticator.invalidate(account.id)
+
+    def close(self) -> None:
+        self._sign_in.close()
+        self.core.close()
+
+    # -- the gate ------------------------------------------------------------------------------------------------
+
+    async def authenticate(self, authorization: str | None, peer: str) -> Account:
+        return await self._sign_in.authenticate(authorization, peer)
+
+    async def execute(self, command: AnyCommand) -> Outcome:
+        return self.engine.execute(command)
+
+    async def in_thread(self, work: Callable[[CoreReads], T]) -> T:
+        if self.broken is not None:
+            raise self.broken
+        return work(self.reads)
+
+    async def run_blocking(self, work: Callable[[], T]) -> T:
+        return work()
+
+    def status(self) -> dict[str, Any]:
+        self.status_calls += 1
+        if self.broken is not None:
+            raise self.broken
+        return self.state
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Edge:
+    """A client of an application. `user` is (name, password), sent as Basic credentials."""
+
+    def __init__(self, gate: TestGate, routes: Sequence[BaseRoute] | ASGIApp) -> None:
+        self.gate = gate
+        self.app: ASGIApp = Starlette(routes=list(routes)) if isinstance(routes, Sequence) else routes
+        self._loop = asyncio.new_event_loop()
+
+    def close(self) -> None:
+        self._loop.close()
+        self.gate.close()
+
+    def ask(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None = None,
+        *,
+        json_body: Any = None,
+        user: tuple[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        peer: str = "192.0.2.1",
+        scheme: str = "http",
+        chunks: Sequence[bytes] = (),
+    ) -> Answer:
+        """One request. `chunks` sends a body in pieces and without Content-Length."""
+        sent = {"host": "pim.example:8460"} | (headers or {})
+        if user is not None:
+            sent["authorization"] = "Basic " + base64.b64encode(":".join(user).encode()).decode()
+        if json_body is not None:
+            body = json.dumps(json_body).encode()
+        if body is not None:
+            sent.setdefault("content-length", str(len(body)))
+        path, _, query = target.partition("?")
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": scheme,
+            "path": unquote_to_bytes(path).decode("utf-8", "surrogateescape"),
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "headers": [(k.lower().encode(), v.encode("latin-1")) for k, v in sent.items()],
+            "client": (peer, 40000),
+            "server": ("pim.example", 8460),
+        }
+        return self._loop.run_until_complete(self._ask(scope, list(chunks) or [body or b""]))
+
+    async def _ask(self, scope: dict[str, Any], chunks: list[bytes]) -> Answer:
+        waiting = [
+            {"type": "http.request", "body": chunk, "more_body": i + 1 < len(chunks)} for i, chunk in enumerate(chunks)
+        ]
+        messages: list[Any] = []
+
+        async def receive() -> Any:
+            return waiting.pop(0) if waiting else {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            messages.append(message)
+
+        await self.app(scope, receive, send)
+        start, *parts = messages
+        headers = {k.decode(): v.decode("latin-1") for k, v in start["headers"]}
+        return Answer(start["status"], headers, b"".join(part.get("body", b"") for part in parts))

@@ -1,0 +1,109 @@
+"""vdirsyncer as a device: folders of files, one pair for contacts, calendar and tasks, and its real command."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.support.service import environment
+
+#: Collection below the home, and the ending of its files.
+COLLECTIONS = {"contacts/default": ".vcf", "calendars/default": ".ics", "calendars/tasks": ".ics"}
+SYNC_SECONDS = 300
+
+_CONFIG = """\
+[general]
+status_path = "{status}"
+
+[pair contacts]
+a = "contacts_here"
+b = "contacts_there"
+collections = ["default"]
+
+[storage contacts_here]
+type = "filesystem"
+path = "{root}/contacts"
+fileext = ".vcf"
+
+[storage contacts_there]
+type = "carddav"
+url = "{url}"
+username = "{user}"
+password = "{password}"
+
+[pair calendars]
+a = "calendars_here"
+b = "calendars_there"
+collections = ["default", "tasks"]
+
+[storage calendars_here]
+type = "filesystem"
+path = "{root}/calendars"
+fileext = ".ics"
+
+[storage calendars_there]
+type = "caldav"
+url = "{url}"
+username = "{user}"
+password = "{password}"
+"""
+
+
+class Vdir:
+    """A folder `root` with the files of three collections, vdirsyncer's status and its configuration."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for path in COLLECTIONS:
+            (root / path).mkdir(parents=True, exist_ok=True)
+
+    def copy(self, root: Path) -> Vdir:
+        """The same device a second time: its files and what it remembers of its last sync."""
+        shutil.copytree(self.root, root)
+        return Vdir(root)
+
+    def configure(self, port: int, user: str, password: str) -> None:
+        """Where the service is. What was synced before stays known."""
+        url = f"http://127.0.0.1:{port}/"
+        text = _CONFIG.format(status=self.root / "status", root=self.root, url=url, user=user, password=password)
+        (self.root / "config").write_text(text)
+
+    def add(self, collection: str, uid: str, body: bytes) -> None:
+        """A new item, made on the device. The service will know it by the name of `uid` and the ending."""
+        (self.root / collection / (uid + COLLECTIONS[collection])).write_bytes(body)
+
+    def files(self) -> dict[str, bytes]:
+        """All items on the device: bytes by `collection/name`."""
+        return {f"{c}/{p.name}": p.read_bytes() for c in COLLECTIONS for p in (self.root / c).iterdir() if p.is_file()}
+
+    def run(self, command: str, each_line: Callable[[str], None] | None = None) -> tuple[int, str]:
+        """Run `discover` or `sync`; exit code and output. `each_line` hears each line as it comes."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vdirsyncer", "-c", str(self.root / "config"), command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment(),
+            text=True,
+        )
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if each_line is not None:
+                each_line(line)
+        return process.wait(SYNC_SECONDS), "".join(lines)
+
+
+def counted(output: str) -> dict[str, int]:
+    """How many items a sync said it uploads, downloads and deletes on either side."""
+    return {
+        "uploaded": len(re.findall(r"Copying \((?:uploading|updating)\) item .* to \w+_there", output)),
+        "downloaded": len(re.findall(r"Copying \((?:uploading|updating)\) item .* to \w+_here", output)),
+        "deleted_here": len(re.findall(r"Deleting item .* from \w+_here", output)),
+        "deleted_there": len(re.findall(r"Deleting item .* from \w+_there", output)),
+    }
