@@ -47,7 +47,7 @@ def bare_handler(folder: Path) -> Iterator[tuple[int, int]]:
     try:
         probe = Service(folder / "unused")
         probe.port = port
-        while not probe.healthy():
+        while probe.health() is None:
             try:
                 raise RuntimeError(f"the bare handler ended with {process.wait(0.05)}")
             except subprocess.TimeoutExpired:

@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable
 
 from safehold.adapters.system import SystemClock
+from safehold.archiver.claiming import claim_timeline
 from safehold.archiver.log import Log, LogVault, Mode
 from safehold.lab.simdisk import SimDisk
 from safehold.lab.world import SeededEntropy
 from safehold.model.change import Change
 from safehold.model.kinds import Kind
 from safehold.ports.core import EMPTY_LOG
-from safehold.recovery.claim import claim_next
 from safehold.recovery.plan import make_plan
 from safehold.recovery.run import run_plan
 from safehold.store.realdisk import RealDisk
@@ -55,7 +55,8 @@ def main(items: int, group: int) -> None:
     clock, disk = SystemClock(), RealDisk()
     near = MemoryVault("near")
     changes = contents(items)
-    log = Log.claim([LogVault(near, Mode.SYNC)], keyring.sealer, keyring.opener, clock, EMPTY_LOG)
+    vault = LogVault(near, Mode.SYNC)
+    log = Log.claim([vault], keyring.sealer, keyring.opener, clock, EMPTY_LOG)
     list(log.tail())
     log.start()
 
@@ -101,7 +102,7 @@ def main(items: int, group: int) -> None:
                 disk=disk,
                 data=f"{folder}/data",
                 clock=clock,
-                claim=lambda: claim_next([near], keyring.sealer),
+                claim=lambda: claim_timeline([vault], keyring.sealer, keyring.opener, EMPTY_LOG).timeline,
             ),
             count,
         )

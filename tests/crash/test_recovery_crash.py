@@ -1,4 +1,4 @@
-"""A run that is killed, or loses power, at any of its write points, and is started again, ends as one never killed.
+"""A run that is killed, or loses power, at any of its write points, ends as one never killed when it is run again (I27).
 
 Killed: what was written stays, synced or not; nothing more runs. Power loss: what was not synced is gone, or torn in
 one of the ways that SimDisk draws from a seed. Either way the second run must succeed without help, leave the core

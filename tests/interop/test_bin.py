@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from tests.support.service import ROOT
 
 SETUP_SECONDS = 120

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.support.service import ROOT, free_port
 
 STORY_SECONDS = 180

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from safehold.archiver.claiming import claim_timeline
 from safehold.archiver.log import Log, LogLimits, LogVault, Mode
 from safehold.formats.frame import RawFrame, scan_frames
 from safehold.formats.segment import HEADER_BYTES
@@ -50,6 +51,11 @@ class Vaults:
 
     def reader(self, *vaults: MemoryVault) -> VaultLogReader:
         return VaultLogReader(list(vaults) or [self.near, self.far], self.keyring.opener)
+
+    def claim(self, *vaults: MemoryVault) -> int:
+        """The next timeline, in each of these."""
+        modes = [LogVault(vault, Mode.ASYNC if n else Mode.SYNC) for n, vault in enumerate(vaults)]
+        return claim_timeline(modes, self.keyring.sealer, self.keyring.opener, EMPTY_LOG).timeline
 
     def segments(self) -> list[str]:
         return sorted(name for name in self.near.objects if name.startswith("log/"))

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
-from urllib.parse import quote
 
 from tests.support.oracle import Fate, Key, Oracle, Reply, State, View
 from tests.support.service import Answer, Client, Service
@@ -226,20 +225,6 @@ class Device:
             raise WrongAnswer(f"PROPPATCH {path}: {answer.body[:300]!r}")
         return None
 
-    def move(self) -> None:
-        """MOVE of an own note or photo: a delete and a put that stand or fall together."""
-        files = sorted(p for p in self._items if "/files/" in p)
-        if not files:
-            return self.create()
-        source = self.draw.choice(files)
-        target = f"{source.rpartition('/')[0]}/{self._name()}-moved"
-        was = self._items[source]
-        effects: dict[Key, State] = {("body", source): None, ("body", target): was}
-        headers = {"Destination": f"http://127.0.0.1:{self.service.port}{quote(target)}", "Overwrite": "F"}
-        self._do(f"MOVE {source} {target}", effects, lambda: self.client.ask("MOVE", source, b"", headers))
-        self._items[target], self._media[target] = self._items.pop(source), self._media.pop(source)
-        return None
-
     def score(self) -> None:
         game, points, detail = self.draw.choice(("chess", "blocks")), self.draw.randrange(10**6), self._name()
         body = json.dumps({"score": points, "detail": {"round": detail}}).encode()
@@ -329,7 +314,6 @@ _HABITS: Sequence[tuple[Callable[[Device], None], float]] = (
     (Device.look, 8),
     (Device.make_folder, 3),
     (Device.rename, 4),
-    (Device.move, 4),
     (Device.refused, 3),
     (Device.drop_folder, 1.5),
 )

@@ -224,14 +224,19 @@ def test_a_plan_is_written_and_carried_out(with_ada: Run, tmp_path: Path) -> Non
     assert with_ada("recover", "run", str(tmp_path / "cards" / "grace.vcf"))[0] == 2
 
 
-def test_a_bare_machine_needs_a_vault_and_the_recovery_key(
+def test_on_a_bare_machine_a_vault_and_the_recovery_key_make_a_plan(
     with_ada: Run, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import_cards(with_ada, tmp_path / "cards", "grace")
     (tmp_path / "data").rename(tmp_path / "saved")
-    code, told = run(
-        *("recover", "run", "--yes", "--vault", f"folder:{tmp_path / 'saved' / 'vaults' / 'near'}"),
-        *("--identity", str(tmp_path / "saved" / "keys" / "recovery.txt")),
-    )
+    where = ("--vault", f"folder:{tmp_path / 'saved' / 'vaults' / 'near'}")
+    key = ("--identity", str(tmp_path / "saved" / "keys" / "recovery.txt"))
+    code, told = run("recover", "plan", *where, *key)
+    assert (code, told["items"]["contacts"]["exact"]) == (0, 1)
+    code, told = run("recover", "run", "--yes", *where, *key)
+    assert code == 3 and "keys folder" in told["hint"], "what goes on with the log needs its keys"
+    (tmp_path / "saved" / "keys").rename(tmp_path / "data" / "keys")
+    (tmp_path / "saved" / "vaults").rename(tmp_path / "data" / "vaults")
+    code, told = run("recover", "run", "--yes")
     assert (code, told["items"]["contacts"]["exact"]) == (0, 1)
     assert run("account", "list")[1]["accounts"][0]["name"] == "ada"

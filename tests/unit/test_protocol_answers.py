@@ -31,7 +31,10 @@ from safehold.protocol.webdav import ALLPROP, Instruction, Mode, PropFind
 
 D = "{DAV:}"
 KEY = b"k" * 32
-DEAD = {"{urn:x}note": '<note xmlns="urn:x">100 % &amp; more</note>', D + "displayname": '<displayname xmlns="DAV:">B</displayname>'}
+DEAD = {
+    "{urn:x}note": '<note xmlns="urn:x">100 % &amp; more</note>',
+    D + "displayname": '<displayname xmlns="DAV:">B</displayname>',
+}
 BOOK = Collection(7, b"c" * 16, 1, Kind.CONTACTS, "contacts/b", 9, b"h" * 32, 1, 0, 0, {"type": "addressbook", **DEAD})
 CALENDAR = Collection(
     8,
@@ -236,6 +239,7 @@ def test_an_error_names_its_element_and_resource() -> None:
     assert body.findtext(f"{element}/{D}href") == "/dav/anna/calendars/c/a%20b.ics"
     assert body.findtext("{urn:safehold:error}hint") == "<look>"
     assert etree.fromstring(error_body(errors.BadToken("x"))).find(D + "valid-sync-token") is not None
+    assert etree.fromstring(error_body(errors.OutOfSpace("x"))).find(D + "sufficient-disk-space") is not None
 
 
 def test_retries_are_spread_by_a_quarter() -> None:

@@ -12,8 +12,7 @@ from safehold.lab.simdisk import SimDisk
 from safehold.model.change import Change
 from safehold.model.errors import OperatorError
 from safehold.model.kinds import Kind
-from safehold.ports.log import Superseded
-from safehold.recovery.claim import claim_next
+from safehold.ports.core import EMPTY_LOG
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.sources import look
@@ -57,6 +56,7 @@ class Recovery:
         return make_plan(self.world.reader(*self.sources), self.sources, self.clock, sync=("near",), **options)
 
     def run(self, plan: Plan, **options: Any) -> Result:
+        options.setdefault("claim", lambda: self.world.claim(*self.sources))
         return run_plan(
             plan,
             self.world.reader(*self.sources),
@@ -65,7 +65,6 @@ class Recovery:
             disk=self.disk,
             data=DATA,
             clock=self.clock,
-            claim=lambda: claim_next(self.sources, self.world.keyring.sealer),
             look=lambda: look(self.sources),
             **options,
         )
@@ -177,7 +176,7 @@ def test_the_vault_of_another_installation_adds_nothing(history: History, vaults
         keyring("theirs").sealer,
         keyring("theirs").opener,
         vaults.clock,
-        core=_nowhere(),
+        core=EMPTY_LOG,
     )
     assert not list(other.tail())
     other.start()
@@ -186,15 +185,11 @@ def test_the_vault_of_another_installation_adds_nothing(history: History, vaults
     (stranger,) = other._sync
     assert isinstance(stranger, MemoryVault)
     recovery = Recovery(vaults, stranger, vaults.far)
-    report = recovery.run(recovery.plan()).report
+    with pytest.raises(OperatorError, match="the log of another installation"):
+        recovery.run(recovery.plan())
+    report = recovery.run(recovery.plan(), claim=lambda: vaults.claim(vaults.far)).report
     assert report.exit_code == 0
     assert recovery.changes() == history.changes
-
-
-def _nowhere() -> Any:
-    from safehold.ports.core import EMPTY_LOG
-
-    return EMPTY_LOG
 
 
 def test_a_vault_that_is_gone_is_named(vaults: Vaults) -> None:
@@ -221,23 +216,6 @@ def test_a_writer_goes_on_after_a_recovery_and_everything_is_one_log(history: Hi
     assert log.timeline == 3
     frames = [entry for entry in vaults.reader(vaults.near).entries() if getattr(entry, "changes", ())]
     assert [c for frame in frames for c in getattr(frame, "changes", ())] == history.changes
-
-
-def test_the_claim_fences_a_writer_that_still_runs(history: History) -> None:
-    near, far = MemoryVault("near"), MemoryVault("far")
-    keys = keyring("ours")
-    log = Log.claim(
-        [LogVault(near, Mode.SYNC), LogVault(far, Mode.ASYNC)], keys.sealer, keys.opener, FakeClock(), _nowhere()
-    )
-    assert not list(log.tail())
-    log.start()
-    log.write(log.prepare(history.changes[:3]))
-    assert claim_next([near, far], keys.sealer) == 2
-    assert claim_next([far], keys.sealer) == 3
-    assert claim_next([near, far], keys.sealer) == 4, "a vault that was away is made dense"
-    assert {name.split("/")[1] for name in near.objects} == {f"{n:08}" for n in range(1, 5)}
-    with pytest.raises(Superseded):
-        log.write(log.prepare(history.changes[3:6]))
 
 
 def test_two_recoveries_out_of_the_same_vaults_are_equal(vaults: Vaults) -> None:

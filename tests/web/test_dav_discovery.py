@@ -17,9 +17,10 @@ def test_well_known_leads_to_dav_without_credentials(device: Device, path: str, 
     assert (answer.status, answer.headers["location"]) == (301, "/dav/")
 
 
-def test_a_device_given_the_bare_host_is_led_to_dav(device: Device) -> None:
-    answer = device.propfind("/", "D:current-user-principal")
-    assert (answer.status, answer.headers["location"]) == (301, "/dav/")
+def test_a_device_given_the_bare_host_is_answered_there(device: Device) -> None:
+    found = device.propfind("/", "D:current-user-principal").responses["/dav/"][200]["D:current-user-principal"]
+    assert found[0].text == "/dav/principals/anna/"
+    assert "1" in device.ask("OPTIONS", "/").headers["dav"]
 
 
 def test_from_the_root_to_the_collections(device: Device) -> None:
@@ -131,3 +132,9 @@ def test_where_nothing_can_be(device: Device, path: str) -> None:
         assert (method, answer.status) == (method, 404)
     assert device.ask("PUT", path).status in (403, 405)
     assert device.ask("MKCOL", path).status == 403
+
+
+def test_targets_that_are_no_path(device: Device) -> None:
+    assert "PROPFIND" in device.ask("OPTIONS", "*").headers["allow"]
+    assert device.ask("GET", "*").status == 400
+    assert device.ask("CONNECT", "").status == 400

@@ -150,10 +150,7 @@ class Shipper:
         if self._blob_folder < _BLOB_FOLDERS:
             self._compare_blobs()
             return 0.0
-        if not self._backlog or not self._settled(self._backlog[0]):
-            return None
-        self._ship_piece()
-        return 0.0 if self._waiting() else None
+        return 0.0 if self._backlog and self._ship_piece(self._backlog[0]) else None
 
     def _begin(self) -> None:
         """Compare the logs. Notes from before are covered by what is found."""
@@ -233,25 +230,29 @@ class Shipper:
                 if info.size > max(known.get(info.name, 0), self._target.size(info.name) or 0):
                     yield Piece(info.name, info.size, 0, self._clock.monotonic())
 
-    def _settled(self, piece: Piece) -> bool:
+    def _settled(self, piece: Piece) -> int:
+        """Up to where a piece may be shipped now."""
         object_, end = self._noted
-        return not piece.open or piece.object < object_ or (piece.object == object_ and piece.end <= end)
+        if not piece.open or piece.object < object_:
+            return piece.end
+        return min(end, piece.end) if piece.object == object_ else 0
 
-    def _ship_piece(self) -> None:
-        piece = self._backlog[0]
+    def _ship_piece(self, piece: Piece) -> bool:
+        """Up to a megabyte of the first piece; False where it has to wait for a note."""
+        settled = self._settled(piece)
         if self._at is None or self._at[0] != piece.object:
             self._at = (piece.object, self._continue(piece.object))
         have = self._at[1]
-        if have < piece.end:
-            data = self._source.get(piece.object, have, min(CHUNK_BYTES, piece.end - have))
+        if have < settled:
+            data = self._source.get(piece.object, have, min(CHUNK_BYTES, settled - have))
             if not data:
-                self._differ(f"{piece.object} is shorter in {self._source.name} than was written")
-                self._backlog = self._backlog[1:]
-                return
+                raise SafeholdError(f"{piece.object} is shorter in {self._source.name} than was written")
             self._target.append(piece.object, have, data)
             self._at = (piece.object, have + len(data))
         if self._at[1] >= piece.end:
             self._backlog = self._backlog[1:]
+            return True
+        return have < settled
 
     def _continue(self, object_: str) -> int:
         """The length of an object in the target, synced, and the same as the source's there."""

@@ -216,27 +216,34 @@ class Installation:
         """The contract's status object: the running service's own word where one runs, else what lies there."""
         running = self.ask_service(STATUS)
         if running is not None:
-            return running
+            return decode_json(running)
         core = self.open_reads()
         try:
             return status_object(self, core, None)
         finally:
             core.close()
 
-    def ask_service(self, request: bytes) -> dict[str, Any] | None:
-        """The JSON answer of the running service; None where none runs."""
+    def ask_service(self, request: bytes) -> bytes | None:
+        """The running service's answer over the local socket; None where none runs.
+
+        Raises OperatorError where one runs and does not answer.
+        """
         if not self.socket_path.exists():
             return None
         try:
-            return decode_json(UnixChannel().request(str(self.socket_path), request))
-        except ConnectionError:
-            return None
+            return UnixChannel().request(str(self.socket_path), request)
+        except ConnectionError as error:
+            if not self.is_locked():
+                return None
+            raise OperatorError(
+                f"the running service does not answer: {error}", hint="look at its log, or stop it and try again"
+            ) from error
 
     def vaults(self) -> list[dict[str, Any]]:
         """One object for each configured vault, as in `status`."""
-        status = self.ask_service(STATUS)
-        if status is not None:
-            return list(status["vaults"])
+        running = self.ask_service(STATUS)
+        if running is not None:
+            return list(decode_json(running)["vaults"])
         if not self.core_path.exists():
             return describe_vaults(self, None)
         core = self.open_reads()

@@ -105,7 +105,7 @@ def plan_recovery(
             sync=sources.sync_names(),
             core=core,
             core_problem=problem,
-            blobs=sources.blobs(),
+            blobs=sources.blobs() if installation.keys_folder.exists() else None,
             progress=progress,
         )
 
@@ -126,6 +126,12 @@ def run_recovery(
     installation: Installation, plan: Plan, sources: Sources, *, accept_loss: bool, progress: Progress = silent
 ) -> Result:
     """Carry a plan out, with nothing else running; then undo what came after `plan.to`, where that is set."""
+    if not installation.keys_folder.exists():
+        raise OperatorError(
+            f"{installation.keys_folder} is not here: the recovery key reads the vaults, but their log goes on only "
+            "under the keys that began it",
+            hint="put a copy of the keys folder there, then run this again",
+        )
     with installation.lock(), ExitStack() as stack:
         old, _ = _core_there(installation, stack)
         installation.disk.make_folders(str(installation.scratch_folder))

@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from safehold.adapters.channel import UnixChannel
 from safehold.adapters.lock import Locked
 from safehold.adapters.passwords import Argon2Hasher
 from safehold.adapters.system import SystemEntropy
@@ -35,7 +34,6 @@ class Session:
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
         self._stack = ExitStack()
-        self._channel = UnixChannel()
         self._writer: Writer | None = None
         self._reads: CoreReads | None = None
         self._blobs: Blobs | None = None
@@ -85,25 +83,12 @@ class Session:
     def execute_all(self, commands: Sequence[AnyCommand]) -> list[Outcome | SafeholdError]:
         """Changes in one transaction; each succeeds or is refused for itself."""
         if self._writer is None:
-            answer = self._ask_service(commands)
+            answer = self._installation.ask_service(encode_commands(commands))
             if answer is not None:
-                return answer
+                return decode_results(answer)
             self._open_writer()
         assert self._writer is not None
         return list(self._writer.engine.execute_all(commands))
-
-    def _ask_service(self, commands: Sequence[AnyCommand]) -> list[Outcome | SafeholdError] | None:
-        """None where no service runs."""
-        if not self._installation.socket_path.exists():
-            return None
-        try:
-            return decode_results(self._channel.request(str(self._installation.socket_path), encode_commands(commands)))
-        except ConnectionError as error:
-            if self._installation.is_locked():
-                raise OperatorError(
-                    f"the running service does not answer: {error}", hint="look at its log, or stop it and try again"
-                ) from error
-            return None
 
     def _open_writer(self) -> None:
         try:

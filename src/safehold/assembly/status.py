@@ -85,7 +85,10 @@ def _backlog(
     if writer is not None:
         for shipper in writer.shippers:
             if shipper.name.rpartition(" ")[2] == config.name:
-                return shipper.unarchived_changes, shipper.lag_seconds, shipper.trouble
+                try:
+                    return shipper.unarchived_changes, shipper.lag_seconds, shipper.trouble
+                except OperatorError:  # it has never seen its source: the core tells what the vault lacks
+                    break
         if config.mode == Mode.SYNC:
             return 0, 0.0, None  # a change that it does not hold is not in the core either
     if reads is None:

@@ -11,18 +11,21 @@ from collections.abc import Callable, Sequence
 from safehold.archiver.log import Log, LogVault, Mode, Written
 from safehold.archiver.shipper import Shipper
 from safehold.config import VaultConfig
+from safehold.formats.blob import blob_object
 from safehold.model.change import Change
 from safehold.model.commands import FoundInstallation
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.ports.disk import Disk
 from safehold.ports.vault import Vault
 from safehold.ports.world import Clock, Entropy
-from safehold.service.engine import Engine, take_in
+from safehold.service.engine import Engine
 from safehold.service.identity import SYSTEM_ACCOUNT
+from safehold.service.takein import archive_unarchived, mark_unarchived, take_in
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
 from safehold.vault.folder import FolderVault
 from safehold.vault.keyring import Keyring
+from safehold.vault.log import VaultLogReader
 
 #: Steps that a closing writer gives each shipper to bring its vault level.
 CLOSING_STEPS = 10_000
@@ -57,7 +60,9 @@ class Writer:
         self._keyring = keyring
         self._clock = clock
         self._wake = wake
+        self._on_committed = on_committed
         self._sealed_at = clock.monotonic()
+        self._mend = False  # whether vaults that lack what the core holds are to be given it
         self._core: SqliteCore | None = None
         self._log: Log | None = None
         self._not_started: list[Shipper] = []
@@ -71,13 +76,15 @@ class Writer:
             scratch,
             self._note_blob,
         )
-        self.engine = Engine(clock, entropy, reopen=self._reopen, on_committed=on_committed)
+        self.engine = Engine(clock, entropy, reopen=self._reopen, on_committed=self._after_commit)
 
     def _make_shippers(self, vaults: Sequence[VaultConfig]) -> list[Shipper]:
         """One for each async vault, fed by the first sync vault."""
         source = next(v for v in self._vaults if v.mode == Mode.SYNC)
         made = [
-            Shipper(self._make_vault(source), self._make_vault(v), self._clock) for v in vaults if v.mode != Mode.SYNC
+            Shipper(self._make_vault(source), self._make_vault(v), self._clock, live=True)
+            for v in vaults
+            if v.mode != Mode.SYNC
         ]
         self._not_started += made
         return made
@@ -88,24 +95,34 @@ class Writer:
         return new
 
     def change_vaults(self, vaults: Sequence[VaultConfig]) -> None:
-        """Take up vaults that were added or made anew; the writer is closed and opened again over all of them."""
+        """Take up vaults that were added or made anew; the writer is closed and opened again over all of them.
+
+        What the core holds and no vault does (a sync vault was lost, async ones lagged behind) is archived again.
+        """
         known = {v.name for v in self._vaults}
         self._vaults = list(vaults)
         self.shippers += self._make_shippers([v for v in vaults if v.name not in known])
         self.engine.pause(OperatorError("the vaults are being changed"))
+        self._mend = True
         self.engine.try_resume()
 
     # -- opening ---------------------------------------------------------------------------------------------
 
     def open(self) -> None:
         """Raises OperatorError where nothing can be written; `engine.stopped` then says so too."""
-        if not self.engine.try_resume():
-            assert self.engine.stopped is not None
+        self.engine.try_resume()
+        self.require_open()
+
+    def require_open(self) -> None:
+        """Raises what hinders the writer."""
+        if self.engine.stopped is not None:
             raise self.engine.stopped
 
     def _reopen(self) -> tuple[SqliteCore, Log]:
         self._close_parts()
         core = self._core = self._open_core()
+        if self._mend:
+            self._mark_missing(core)
         log = Log.claim(
             [LogVault(self._make_vault(v), Mode(v.mode)) for v in self._vaults],
             self._keyring.sealer,
@@ -115,9 +132,23 @@ class Writer:
             on_written=self._after_append,
         )
         self._log = log
+        log.pending_blobs = self._pending_blobs
         take_in(core, log.tail())
         log.start()
+        archive_unarchived(core, log)
+        self._mend = False
         return core, log
+
+    def _mark_missing(self, core: SqliteCore) -> None:
+        """Where the vaults end before the core does, mark what only the core holds: it is archived again."""
+        vaults = [vault for vault in map(self._make_vault, self._vaults) if vault.available()]
+        try:
+            end = VaultLogReader(vaults, self._keyring.opener).end()
+        finally:
+            for vault in vaults:
+                vault.close()
+        if end.frame < core.log_position().frame:
+            mark_unarchived(core, end)
 
     def found(self, config_text: str) -> None:
         """The installation's own identity, where it is not there yet."""
@@ -136,8 +167,20 @@ class Writer:
         if self._log is not None:
             self._log.note_blob(name, size, digest)
         for shipper in self.shippers:
-            shipper.note_blob(name, size, digest)
+            shipper.note_blob(name)
             self._wake(shipper)
+
+    def _after_commit(self, changes: Sequence[Change]) -> None:
+        """A command beside the service puts its blobs into the sync vaults itself: the shippers hear of them here."""
+        for change in changes:
+            if change.blob is not None:
+                for shipper in self.shippers:
+                    shipper.note_blob(blob_object(change.blob))
+                    self._wake(shipper)
+        self._on_committed(changes)
+
+    def _pending_blobs(self) -> list[str]:
+        return sorted({name for shipper in self.shippers for name in shipper.pending_blobs()})
 
     def tick(self) -> None:
         """Called about once a second, between batches: seal, close an old segment, go on after a stop."""

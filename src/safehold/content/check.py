@@ -1,8 +1,8 @@
 """Whether a body may be stored as an address object or a calendar object, and what the store must know of it.
 
 Rules of RFC 6352 sections 5.1 and 6.3.2.1 and of RFC 4791 sections 4.1 and 5.3.2.1; what of RFC 6350, 2426 and 5545
-is asked for beyond them is what other clients stumble over. docs/decisions/content-validation.md lists what is accepted
-although the standards forbid it, and why. Every refusal is an InvalidContent that names the standard's precondition.
+is asked for beyond them is what other clients stumble over. docs/decisions/0005-content-validation.md lists what is
+accepted although the standards forbid it, and why. Every refusal is an InvalidContent that names the precondition.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from typing import Protocol
 from safehold.formats.streams import ByteSink, ByteSource
 from safehold.model.commands import Body
 
-#: Bodies up to this size travel inline in the journal and in frames.
+#: Files up to this size travel inline in the journal and in frames. vCards and iCalendar objects always do, up to
+#: the limit on objects: their UID is read from the body wherever a change is applied.
 INLINE_LIMIT_BYTES = 64 * 1024
 
 

@@ -267,6 +267,10 @@ class CoreStore(CoreReads, Protocol):
         """Changes of this range of journal numbers have been archived again, in this frame."""
         ...
 
+    def set_frame_of(self, account: int, kind: Kind, rev: int, frame: int) -> None:
+        """The change at rev is in this frame of the log."""
+        ...
+
     def commit(self) -> None:
         """Durable when it returns. Raises OutOfSpace, or Damaged where the database file fails its checks."""
         ...

@@ -68,6 +68,11 @@ def element(name: str, content: str) -> str:
     return f"<{qualified}{declaration}>{content}</{qualified}>"
 
 
+def is_unreserved(text: str) -> bool:
+    """Whether text is the same percent-encoded as not (RFC 3986 section 2.3)."""
+    return _UNRESERVED(text) is not None
+
+
 def quote_segment(segment: str) -> str:
     """A path segment as it stands in an href: everything but unreserved characters percent-encoded."""
     return segment if _UNRESERVED(segment) else quote(segment, safe="")

@@ -89,8 +89,10 @@ def error_body(error: SafeholdError, account: str = "") -> bytes:
         if href and not href.startswith("/"):
             href = user_href(account) + quote_path(href)
         inner = element(error.element, f"<D:href>{escape(href)}</D:href>") if href else empty(error.element)
-    if isinstance(error, BadToken) and not error.element:
+    elif isinstance(error, BadToken):
         inner = empty(VALID_SYNC_TOKEN)
+    elif isinstance(error, OutOfSpace):
+        inner = empty(DAV + "sufficient-disk-space")  # RFC 4331 section 6
     return document(inner, error.message, error.hint)
 
 

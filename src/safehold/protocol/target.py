@@ -9,8 +9,8 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from safehold.model.errors import BadRequest
 from safehold.model.kinds import HOME_CALENDARS, HOME_CONTACTS, HOME_FILES, ROOT_NOTES, ROOT_PHOTOS, Kind
-from safehold.model.paths import MAX_PATH_BYTES, check_segment
-from safehold.protocol.names import quote_path, quote_segment
+from safehold.model.paths import MAX_PATH_BYTES, MAX_SEGMENT_BYTES, check_segment
+from safehold.protocol.names import is_unreserved, quote_path, quote_segment
 
 ROOT_HREF = "/dav/"
 PRINCIPALS_HREF = "/dav/principals/"
@@ -53,8 +53,7 @@ class Target(NamedTuple):
         return f"{self.path}/{self.name}" if self.name else self.path
 
 
-@lru_cache(maxsize=1024)
-def parse_target(raw: bytes) -> Target:
+def read_target(raw: bytes) -> Target:
     """The target behind the path of a request, as it came over the wire (percent-encoded, no query).
 
     Raises BadRequest: not UTF-8, an empty segment, `.` or `..`, a control character, too long.
@@ -71,6 +70,10 @@ def parse_target(raw: bytes) -> Target:
     for segment in segments:
         check_segment(segment)
     return _place(segments, slash)
+
+
+#: The same for targets of requests, of which few come again and again.
+parse_target = lru_cache(maxsize=1024)(read_target)
 
 
 def _decode(part: bytes) -> str:
@@ -123,9 +126,16 @@ def parse_href(href: str) -> Target | None:
     """The target that an href in a request body names: a path or a whole URL; None where it is none of ours."""
     try:
         parts = urlsplit(href.strip())
-        return parse_target(parts.path.encode()) if parts.path.startswith("/dav") else None
+        return read_target(parts.path.encode()) if parts.path.startswith("/dav") else None
     except (BadRequest, ValueError):
         return None
+
+
+def plain_name(href: str, collection: str) -> str | None:
+    """The name in an href right below a collection's, where it needs no decoding: how nearly all come. Else None."""
+    name = href[len(collection) :]
+    plain = href.startswith(collection) and len(name) <= MAX_SEGMENT_BYTES and name not in ("", ".", "..")
+    return name if plain and is_unreserved(name) else None
 
 
 def kinds_at(path: str) -> tuple[Kind, ...]:

@@ -129,16 +129,17 @@ def read_report(body: bytes) -> Element:
 
 def read_sync_collection(root: Element) -> SyncCollection:
     """Raises BadRequest, Forbidden for a level other than 1."""
-    if text_of(child(root, DAV + "sync-level")) == "infinite":
+    parts = {clark(part): part for part in root}
+    if text_of(parts.get(DAV + "sync-level")) == "infinite":
         raise Forbidden(
             "sync of a whole tree at once is not offered; sync each collection",
             element=DAV + "sync-traversal-supported",
         )
     limit: int | None = None
-    limits = child(root, DAV + "limit")
+    limits = parts.get(DAV + "limit")
     if limits is not None:
         said = text_of(child(limits, DAV + "nresults"))
         if not said.isascii() or not said.isdigit() or not 0 < len(said) <= 9 or int(said) == 0:
             raise BadRequest("DAV:nresults is a positive number")
         limit = int(said)
-    return SyncCollection(text_of(child(root, DAV + "sync-token")), limit, which_properties(root))
+    return SyncCollection(text_of(parts.get(DAV + "sync-token")), limit, which_properties(root))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
+from safehold.formats.blob import BLOB_PREFIX, OVERHEAD_BYTES, parse_object
 from safehold.model.change import Change, Op
-from safehold.model.errors import SafeholdError
+from safehold.model.errors import OutOfSpace, SafeholdError
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.vault import Vault, VaultDown
@@ -15,8 +16,6 @@ from safehold.recovery.chains import StreamKey
 from safehold.recovery.contents import BlobRef, Contents, name_key
 from safehold.recovery.tally import BlobLoss
 from safehold.recovery.verify import BlobItem
-
-PREFIX = "blobs/"
 
 #: A live item by stream, collection id and name key.
 ItemKey = tuple[StreamKey, bytes, int]
@@ -35,29 +34,23 @@ def live_blobs(contents: Contents, counted: Iterable[StreamKey]) -> Iterator[tup
                     yield (key, id_, item), ref
 
 
-def absent(vaults: Sequence[Vault], wanted: Iterable[bytes]) -> set[bytes]:
-    """Those of the wanted blobs that no vault lists. Their content is checked when they are fetched."""
+def absent(vaults: Sequence[Vault], wanted: Mapping[bytes, int]) -> set[bytes]:
+    """Those of the wanted blobs (name -> bytes of the body) that no vault has, or only cut short.
+
+    Told from listings alone; what they hold is checked when they are fetched.
+    """
     missing = set(wanted)
     for vault in vaults:
         if not missing:
             break
         try:
-            for info in vault.list(PREFIX):
-                name = blob_name(info.name)
-                if name is not None and info.size > 0:
+            for info in vault.list(BLOB_PREFIX):
+                name = parse_object(info.name)
+                if name in missing and info.size >= wanted[name] + OVERHEAD_BYTES:
                     missing.discard(name)
         except VaultDown:
             continue
     return missing
-
-
-def blob_name(object_name: str) -> bytes | None:
-    """The blob that an object of a vault holds: its last segment in hex. None for anything else."""
-    stem = object_name.rpartition("/")[2].partition(".")[0]
-    try:
-        return bytes.fromhex(stem)
-    except ValueError:
-        return None
 
 
 class _Version(NamedTuple):
@@ -86,7 +79,7 @@ def name_losses(
             if item in versions:
                 names[item] = change.name
                 versions[item].append(_Version(change.rev, change.blob, change.size, change.digest))
-    gone = absent(vaults, {v.blob for found in versions.values() for v in found if v.blob is not None})
+    gone = absent(vaults, {v.blob: v.size for found in versions.values() for v in found if v.blob is not None})
 
     def there(version: _Version) -> bool:
         if version.blob is None or version.blob not in gone:
@@ -104,13 +97,18 @@ def name_losses(
 
 
 def restore(blobs: Blobs, name: bytes, size: int, digest: bytes) -> bool:
-    """Bring a live blob to where the service reads it, and read it there. False where no good copy is to be had."""
+    """Bring a live blob to where the service reads it, and read it there. False where no good copy is to be had.
+
+    Raises OutOfSpace: a disk that is full is no loss.
+    """
     whole = sha256()
     length = 0
     try:
         for chunk in blobs.read(name, size, digest=digest):
             whole.update(chunk)
             length += len(chunk)
+    except OutOfSpace:
+        raise
     except (SafeholdError, OSError):
         return False
     return length == size and whole.digest() == digest

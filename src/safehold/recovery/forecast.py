@@ -10,7 +10,7 @@ import msgspec
 
 from safehold.model.kinds import RESTORE_ORDER, Kind
 
-#: Entering and verifying one change, in seconds; measured, see docs/decisions/recovery-in-one-pass.md.
+#: Entering and verifying one change, in seconds; measured, see docs/decisions/0009-recovery-in-one-pass.md.
 ENTER_SECONDS = 45e-6
 VERIFY_SECONDS = 45e-6
 #: Fetching, decrypting, writing and reading back blobs.

@@ -3,7 +3,7 @@
 A plan reads the whole log out of the vaults (the reader verifies digests, signatures and the chain of frames), follows
 every stream's chain and bodies, looks whether the blobs of live items are there, compares the core that is there, and
 forecasts how long a run takes from how long this took. It holds some 200 bytes an item while it works, and is itself
-a small value: it can be printed, and written to a JSON file for `recover run`.
+a small value: it can be printed, and written to a JSON file for `recover run` (I26: nothing else is written).
 """
 
 from __future__ import annotations
@@ -272,9 +272,9 @@ def _blob_losses(
     blobs: Blobs | None,
     pace: Pace,
 ) -> list[BlobLoss]:
-    wanted: set[bytes] = set()
+    wanted: dict[bytes, int] = {}
     for (stream, _, _), ref in live_blobs(replay.contents, counted):
-        wanted.add(ref.name)
+        wanted[ref.name] = ref.size
         pace.blobs[stream[1]] += 1
         pace.blob_bytes[stream[1]] += ref.size
     if not wanted:

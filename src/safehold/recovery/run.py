@@ -7,9 +7,13 @@
     hold      streams that miss revs, and those that this run left out
     place     the old core aside, the new one into place, as the last step
 
+Invariants (docs/invariants.md): only verified changes enter, and verbatim (I24, I25); everything is written beside what
+is there, and renamed into place once it is verified (I26); a run that was killed anywhere is simply started again, goes
+on from the log position in the scratch core, and ends as if it had never been killed (I27); erased accounts stay erased
+(I28); streams that miss revs are held (I14).
+
 All kinds are entered in one pass, since the log is in commit order and reading it is what takes long; the report
-charges each frame to the kinds in it. A run that is killed anywhere is simply started again: it goes on from the log
-position in the scratch core, and ends as if it had never been killed.
+charges each frame to the kinds in it.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ from safehold.recovery.chains import Gap, StreamKey
 from safehold.recovery.examine import State
 from safehold.recovery.place import Memo, Place
 from safehold.recovery.plan import Plan, share_seconds
-from safehold.recovery.replay import Replay
+from safehold.recovery.replay import Entered, Replay
 from safehold.recovery.report import Progress, Report, Stage, silent
 from safehold.recovery.selection import NOT_YET, SYSTEM
 from safehold.recovery.sources import Source, check_unchanged
@@ -219,24 +223,20 @@ class _Build:
 
     def _read_log(self, core: CoreStore, log: Replay, position: LogPosition) -> None:
         """The log from the core's position on; what is before the plan's end is read for its seals alone."""
-        run, selection = self._run, self._plan.selection
-        after = min(position, self._plan.end, key=lambda p: p.frame)
+        run = self._run
+        end = position
         pending = done = 0
-        last = position.frame
         core.begin()
         before = run.clock.monotonic()
-        for entry in self._reader.entries(after):
+        for entry in self._reader.entries(min(position, self._plan.end, key=lambda p: p.frame)):
             if isinstance(entry, Hole):
                 continue
             if entry.position.frame > position.frame:
-                last = entry.position.frame
+                end = entry.position
                 for change in entry.changes:
-                    for one in log.feed(change):
-                        if selection.entered(one.change.account, one.change.kind):
-                            core.apply(one.change, last, one.after_gap)
-                            pending += 1
-                core.set_log_position(entry.position)
+                    pending += self._apply(core, log.feed(change), end.frame)
                 if pending >= BATCH_CHANGES:
+                    core.set_log_position(end)
                     core.commit()
                     done += pending
                     pending = 0
@@ -248,11 +248,19 @@ class _Build:
             share_seconds(entry, now - before, run.seconds)
             before = now
         self._planned_seals(log)
-        for one in log.finish():
-            if selection.entered(one.change.account, one.change.kind):
-                core.apply(one.change, last, one.after_gap)
+        done += pending + self._apply(core, log.finish(), end.frame)
+        core.set_log_position(end)
         core.commit()
-        run.progress("enter", done + pending, max(self._total, done + pending), "changes")
+        run.progress("enter", done, max(self._total, done), "changes")
+
+    def _apply(self, core: CoreStore, entered: Sequence[Entered], frame: int) -> int:
+        """Enter what belongs to the selection; how many that was."""
+        count = 0
+        for one in entered:
+            if self._plan.selection.entered(one.change.account, one.change.kind):
+                core.apply(one.change, frame, one.after_gap)
+                count += 1
+        return count
 
     def _planned_seals(self, log: Replay) -> None:
         """Seals that an earlier part of a killed run read: heads that the plan missed and that are still missed."""

@@ -1,6 +1,6 @@
 """A replay in numbers and names: what is exact, older and lost.
 
-The rule, so that `exact` is never rounded up:
+The rule, so that `exact` is never rounded up (I29):
 
 - an item whose body is there and after whose last change no rev of its stream is missing is exact;
 - each missing rev counts as one lost item, since it may have made one; and one item that lives from before the gap

@@ -15,24 +15,19 @@ Invariants (docs/invariants.md):
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
-from safehold.model.change import Change, Op
+from safehold.model.change import Change
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.errors import Damaged, Held, OperatorError, OutOfSpace, RequestError, SafeholdError
-from safehold.model.kinds import Kind
-from safehold.model.stream import ChainError, Head, check_next
 from safehold.ports.core import CoreStore
-from safehold.ports.log import Hole, LogFrame, LogWriter, PreparedFrame, Superseded
+from safehold.ports.log import LogWriter, PreparedFrame, Superseded
 from safehold.ports.vault import VaultDown, VaultFull
 from safehold.ports.world import Clock, Entropy
-from safehold.service.judge import SYSTEM_ACCOUNT, Judge, erased_id
+from safehold.service.judge import Judge
 from safehold.service.ledger import Ledger
 
 _log = logging.getLogger("safehold.engine")
-
-#: Frames taken in per transaction at a start.
-TAKE_IN_FRAMES = 500
 
 Result = Outcome | SafeholdError
 
@@ -100,7 +95,8 @@ class Engine:
         """Judge and apply inside a transaction that stays open until `finish`."""
         batch = Batch(commands)
         if self.stopped is not None:
-            batch.fail(Held(f"no change can be taken now: {self.stopped.message}", hint=self.stopped.hint))
+            kind = OutOfSpace if isinstance(self.stopped, OutOfSpace) else Held
+            batch.fail(kind(f"no change can be taken now: {self.stopped.message}", hint=self.stopped.hint))
             return batch
         skip: dict[int, SafeholdError] = {}
         while True:
@@ -235,55 +231,3 @@ class Engine:
         self._attach(core, log)
         _log.info("writing in timeline %d", log.timeline)
         return True
-
-
-def take_in(core: CoreStore, entries: Iterable[LogFrame | Hole]) -> int:
-    """Enter the log's tail, beyond the core's position, as verified changes; the number of changes entered.
-
-    Raises OperatorError where the tail cannot be entered whole: then nothing may be written before a recovery.
-    """
-    count = 0
-    pending = 0
-    heads: dict[tuple[bytes, Kind], Head] = {}
-    core.begin()
-    try:
-        for entry in entries:
-            if isinstance(entry, Hole):
-                raise OperatorError(
-                    f"frames {entry.first} to {entry.last} of the log cannot be read from any vault",
-                    hint="run `safehold recover plan` to see what is affected",
-                )
-            for change in entry.changes:
-                _enter(core, change, entry.position.frame, heads)
-                count += 1
-            core.set_log_position(entry.position)
-            pending += 1
-            if pending == TAKE_IN_FRAMES:
-                core.commit()
-                core.begin()
-                pending = 0
-        core.commit()
-    except BaseException:
-        core.rollback()
-        raise
-    return count
-
-
-def _enter(core: CoreStore, change: Change, frame: int, heads: dict[tuple[bytes, Kind], Head]) -> None:
-    key = (change.account, change.kind)
-    head = heads.get(key)
-    if head is None:
-        account = core.account_by_id(change.account)
-        head = core.head(account.number, change.kind) if account is not None else Head(0, change.prev)
-    try:
-        heads[key] = check_next(head, change)
-    except ChainError as error:
-        raise OperatorError(
-            f"the vault's tail does not continue the core: {error}",
-            hint="run `safehold recover plan` to compare them",
-        ) from error
-    core.apply(change, frame)
-    if change.account == SYSTEM_ACCOUNT and change.op is Op.PUT:
-        gone = erased_id(change.name)
-        if gone is not None:
-            core.drop_account(gone)

@@ -22,7 +22,6 @@ from safehold.model.errors import (
 from safehold.model.items import Account, Collection, Item
 from safehold.model.kinds import HOME_SCORES, CollectionType, Kind
 from safehold.model.paths import check_segment
-from safehold.ports.blobs import INLINE_LIMIT_BYTES
 from safehold.ports.world import Entropy
 from safehold.service.collections import CALDAV, CARDDAV, CollectionRules, patched
 from safehold.service.ledger import Ledger
@@ -218,6 +217,3 @@ def check_tags(item: Item | None, if_match: Tags | None, if_none_match: Tags | N
         )
     if if_none_match is not None and item is not None and (if_none_match.any or item.digest in if_none_match.digests):
         raise PreconditionFailed("If-None-Match does not hold: there is a resource here already")
-
-
-assert INLINE_LIMIT_BYTES > MAX_DETAIL_BYTES

@@ -23,12 +23,10 @@ from safehold.model.commands import (
 )
 from safehold.ports.world import Entropy
 from safehold.service.collections import CollectionRules
-from safehold.service.identity import SYSTEM_ACCOUNT, IdentityRules, erased_id
+from safehold.service.identity import IdentityRules
 from safehold.service.items import ItemRules
 from safehold.service.ledger import Ledger
 from safehold.service.undo import UndoRules
-
-__all__ = ["SYSTEM_ACCOUNT", "Judge", "erased_id"]
 
 
 class Judge:

@@ -149,6 +149,7 @@ class _Stage:
         self._held = bytearray()
         self._path = ""
         self._file: File | None = None
+        self._aborted = False
 
     def write(self, data: bytes) -> None:
         self._digest.update(data)
@@ -161,6 +162,7 @@ class _Stage:
 
     def finish(self) -> Body:
         digest = self._digest.digest()
+        assert not self._aborted
         if self._file is None:
             return Body(digest, self._size, inline=bytes(self._held))
         name = blob_name(self._key, digest)
@@ -175,6 +177,7 @@ class _Stage:
 
     def abort(self) -> None:
         file, self._file = self._file, None
+        self._aborted = True
         self._held = bytearray()
         if file is not None:
             file.close()
@@ -184,6 +187,7 @@ class _Stage:
         try:
             file.write_at(self._size - len(self._held), bytes(self._held))
         except OSError as error:
+            self.abort()
             raise _refusal(error) from error
         self._held.clear()
 

@@ -195,10 +195,11 @@ class VaultLogReader:
             return b""
 
     def _note_abandoned(self, timeline: int) -> None:
-        """A timeline that no later one continues: told where it holds more than the header of its first segment."""
-        held = {name: max(h.size for h in holders) for name, holders in segments(self._vaults, timeline).items()}
-        if sum(held.values()) > segment.HEADER_BYTES:
-            self.note(f"timeline {timeline} was abandoned: a later one continues without it")
+        """A timeline that no later one continues: told where it holds a frame, not where a start was cut short."""
+        for name, holders in segments(self._vaults, timeline).items():
+            if max(h.size for h in holders) > segment.HEADER_BYTES and _Copies(self, name, holders).numbers():
+                self.note(f"timeline {timeline} was abandoned: a later one continues without it")
+                return
 
     def _lost_end(self, run: _Run) -> Iterator[Hole]:
         """A hole for timelines at the top that were written to and of which nothing can be read."""

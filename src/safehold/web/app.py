@@ -5,13 +5,16 @@ from __future__ import annotations
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from safehold.protocol.target import ROOT_HREF
 from safehold.web import metrics, pages, rest, status
 from safehold.web.dav import Dav, well_known
 from safehold.web.gate import Gate
 from safehold.web.metrics import Meter
-from safehold.web.respond import send_reply, unexpected
+from safehold.web.respond import Reply, empty, send_reply, unexpected
 
 _WELL_KNOWN = frozenset(f"/.well-known/{service}{slash}" for service in ("caldav", "carddav") for slash in ("", "/"))
+#: A device that was given the bare host begins by asking the root, and few follow a redirect from there.
+_ROOT_METHODS = frozenset(("PROPFIND", "OPTIONS"))
 
 
 def make_app(gate: Gate) -> ASGIApp:
@@ -33,15 +36,25 @@ def make_app(gate: Gate) -> ASGIApp:
             await _lifespan(scope, receive, send)
             return
         path: str = scope["path"]
-        if path.startswith("/dav/") or path == "/dav":
+        if not path.startswith("/"):
+            await send_reply(send, _no_path(scope), head=scope["method"] == "HEAD")
+        elif path.startswith("/dav/") or path == "/dav":
             await dav(scope, receive, send)
-        # A device that was given the bare host begins by asking the root.
-        elif path in _WELL_KNOWN or (path == "/" and scope["method"] == "PROPFIND"):
+        elif path == "/" and scope["method"] in _ROOT_METHODS:
+            await dav({**scope, "path": ROOT_HREF, "raw_path": ROOT_HREF.encode()}, receive, send)
+        elif path in _WELL_KNOWN:
             await well_known(scope, send)
         else:
             await _guarded(gate, routed, scope, receive, send)
 
     return meter.wrap(app)
+
+
+def _no_path(scope: Scope) -> Reply:
+    """`OPTIONS *` asks about the server as a whole (RFC 9110 section 9.3.7); other targets without a path are none."""
+    if scope["path"] == "*" and scope["method"] == "OPTIONS":
+        return empty(200, [(b"allow", b"OPTIONS, GET, HEAD, PUT, POST, DELETE, PROPFIND, PROPPATCH, REPORT, MKCOL")])
+    return empty(400)
 
 
 async def _guarded(gate: Gate, routed: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from safehold.model.errors import BadRequest, BadToken, Forbidden, Held
 from safehold.model.items import Collection, Item
 from safehold.model.kinds import CollectionType
-from safehold.model.token import make_token, parse_token
+from safehold.model.token import SyncPoint, make_token, parse_token
 from safehold.ports.core import CoreReads, Stored, Touched
 from safehold.protocol.caldav import CALENDAR_MULTIGET
 from safehold.protocol.carddav import ADDRESSBOOK_MULTIGET
@@ -19,7 +19,7 @@ from safehold.protocol.names import DAV, escape, quote_segment
 from safehold.protocol.problems import VALID_SYNC_TOKEN, XML_TYPE
 from safehold.protocol.properties import SYNC_COLLECTION
 from safehold.protocol.sync import DeviceAhead, judge_point
-from safehold.protocol.target import Place, parse_href
+from safehold.protocol.target import Place, parse_href, plain_name
 from safehold.protocol.webdav import SyncCollection, read_report, read_sync_collection, which_properties
 from safehold.protocol.xml import Element, children, clark, text_of
 from safehold.web.dav_call import Call, collection_at, find
@@ -34,6 +34,8 @@ _BATCH_NAMES = 64
 _BATCH_CHARACTERS = 1024 * 1024
 #: Items whose bodies are read on the event loop's thread.
 _INLINE_BODIES = 32
+#: A request body that is read on the event loop's thread.
+_INLINE_BYTES = 64 * 1024
 
 _SUPPORTED: dict[CollectionType, frozenset[str]] = {
     CollectionType.ADDRESSBOOK: frozenset((SYNC_COLLECTION, ADDRESSBOOK_MULTIGET)),
@@ -43,14 +45,16 @@ _SUPPORTED: dict[CollectionType, frozenset[str]] = {
 
 async def report(call: Call) -> Reply:
     """RFC 3253 section 3.6. Raises Forbidden with supported-report where the resource has no such report."""
-    root = read_report(await call.request.read(call.gate.max_request_bytes))
+    body = await call.request.read(call.gate.max_request_bytes)
+    large = len(body) > _INLINE_BYTES
+    root = await call.gate.in_thread(lambda _: read_report(body)) if large else read_report(body)
     name = clark(root)
     if call.target.place in (Place.COLLECTION, Place.ITEM, Place.FILE):
         collection, item = find(call, call.gate.reads)
         if item is None and name in _SUPPORTED.get(collection.type, ()):
             if name == SYNC_COLLECTION:
                 return await _sync(call, collection, read_sync_collection(root))
-            return await _multiget(call, collection, root)
+            return await _multiget(call, collection, root, large=large)
     raise Forbidden(f"there is no report {name} here", element=DAV + "supported-report")
 
 
@@ -69,7 +73,12 @@ class _News(NamedTuple):
 async def _sync(call: Call, collection: Collection, asked: SyncCollection) -> Reply:
     gate = call.gate
     try:
-        since = judge_token(gate.reads, gate.token_key, collection, asked.token) if asked.token else None
+        point = parse_token(gate.token_key, asked.token) if asked.token else None
+        if asked.asked.data:
+            return await _sync_with_bodies(call, collection, asked, point)
+        few = is_small(collection) if point is None else collection.rev - point.rev <= INLINE_ITEMS
+        work = partial(_sync_lines, call, asked, collection.path, point)
+        lines, token = work(gate.reads) if few else await gate.in_thread(work)
     except BadToken as error:
         raise _bearable(call, collection, error) from None
     except DeviceAhead as error:
@@ -77,18 +86,7 @@ async def _sync(call: Call, collection: Collection, asked: SyncCollection) -> Re
         device = call.request.header(b"user-agent") or "unknown"
         _log.error("%s (account %s, %s, device %.100r)", error.message, call.account.name, collection.path, device)
         raise
-    few = is_small(collection) if since is None else collection.rev - since <= INLINE_ITEMS
-    if asked.asked.data:
-        return await _sync_with_bodies(call, collection, asked)
-    work = partial(_sync_lines, call, asked, collection.path)
-    lines, token = work(gate.reads) if few else await gate.in_thread(work)
     return multistatus(lines, call.preferred(), token)
-
-
-def judge_token(reads: CoreReads, key: bytes, collection: Collection, token: str) -> int:
-    """The rev that a token leads on from. Raises BadToken, DeviceAhead."""
-    point = parse_token(key, token)
-    return judge_point(point, collection, reads.hash_at(collection.account, collection.kind, point.rev))
 
 
 def _bearable(call: Call, collection: Collection, error: BadToken) -> Exception:
@@ -102,18 +100,22 @@ def _bearable(call: Call, collection: Collection, error: BadToken) -> Exception:
     return error
 
 
-def _news(call: Call, asked: SyncCollection, path: str, moment: CoreReads) -> _News:
-    """What changed since the token, within one snapshot."""
+def _news(call: Call, asked: SyncCollection, path: str, point: SyncPoint | None, moment: CoreReads) -> _News:
+    """What changed since the token's point, within one snapshot. Raises BadToken, DeviceAhead."""
     key = call.gate.token_key
     collection = collection_at(moment, call.account, path)
     now = make_token(key, collection.id, collection.rev, collection.head)
-    since = judge_token(moment, key, collection, asked.token) if asked.token else 0
+    since = 0
+    if point is not None:
+        since = judge_point(point, collection, moment.hash_at(collection.account, collection.kind, point.rev))
+        if since >= collection.rev:  # what most syncs find
+            return _News((), collection, now, False)
     if asked.limit is None:
-        if asked.token:
+        if point is not None:
             return _News(moment.touched(collection, since), collection, now, False)
         items = [Touched(item.name, item.rev, item, False) for item in moment.items(collection)]
         return _News(items, collection, now, False)
-    page, reached = _page(moment, collection, since, asked.limit, first=not asked.token)
+    page, reached = _page(moment, collection, since, asked.limit, first=point is None)
     if reached is None:
         return _News(page, collection, now, False)
     at = moment.hash_at(collection.account, collection.kind, reached)
@@ -140,10 +142,12 @@ def _page(
             return page, since if moment.touched(collection, since, 1) else None
 
 
-def _sync_lines(call: Call, asked: SyncCollection, path: str, reads: CoreReads) -> tuple[list[str], str]:
+def _sync_lines(
+    call: Call, asked: SyncCollection, path: str, point: SyncPoint | None, reads: CoreReads
+) -> tuple[list[str], str]:
     """The responses of a sync without bodies, and its token."""
     with reads.snapshot() as moment:
-        news = _news(call, asked, path, moment)
+        news = _news(call, asked, path, point, moment)
         view = call.view_of(news.collection)
         template = ItemTemplate(asked.asked, view, minimal=call.minimal)
         lines = item_lines(template, [t.item for t in news.touched if t.item is not None], moment)
@@ -153,7 +157,9 @@ def _sync_lines(call: Call, asked: SyncCollection, path: str, reads: CoreReads) 
         return lines, news.token
 
 
-async def _sync_with_bodies(call: Call, collection: Collection, asked: SyncCollection) -> Reply:
+async def _sync_with_bodies(
+    call: Call, collection: Collection, asked: SyncCollection, point: SyncPoint | None
+) -> Reply:
     """A sync that asks for calendar-data or address-data: the names at one moment, the bodies as they are then read.
 
     A body may so be newer than the token; the next sync tells it again.
@@ -161,7 +167,7 @@ async def _sync_with_bodies(call: Call, collection: Collection, asked: SyncColle
 
     def names(reads: CoreReads) -> _News:
         with reads.snapshot() as moment:
-            return _news(call, asked, collection.path, moment)
+            return _news(call, asked, collection.path, point, moment)
 
     news = await call.gate.in_thread(names)
     view = call.view_of(collection)
@@ -195,19 +201,27 @@ class Entry(NamedTuple):
     status: str = "404 Not Found"
 
 
-async def _multiget(call: Call, collection: Collection, root: Element) -> Reply:
+async def _multiget(call: Call, collection: Collection, root: Element, *, large: bool) -> Reply:
     """RFC 4791 section 7.9, RFC 6352 section 8.7: an answer for each href, in the order asked."""
-    template = ItemTemplate(which_properties(root), call.view_of(collection), minimal=call.minimal)
-    entries = [_entry(call, collection, text_of(href)) for href in children(root, DAV + "href")]
+    view = call.view_of(collection)
+    template = ItemTemplate(which_properties(root), view, minimal=call.minimal)
+
+    def read_entries(_: CoreReads) -> list[Entry]:
+        return [_entry(call, collection, view.href, text_of(href)) for href in children(root, DAV + "href")]
+
+    entries = await call.gate.in_thread(read_entries) if large else read_entries(call.gate.reads)
     if not entries:
         raise BadRequest("a multiget names at least one href")
     return await _report_of(call, collection.path, template, entries, "")
 
 
-def _entry(call: Call, collection: Collection, href: str) -> Entry:
+def _entry(call: Call, collection: Collection, base: str, href: str) -> Entry:
     """What an href asks for. It is given back as it came: the client looks its own words up."""
-    target = parse_href(href)
     said = escape(href)
+    name = plain_name(href, base)
+    if name is not None:
+        return Entry(said, name)
+    target = parse_href(href)
     if target is None:
         return Entry(said, None)
     if target.account and target.account != call.account.name:

@@ -16,9 +16,9 @@ from safehold.model.errors import BadRequest, Conflict, Held, InvalidContent
 from safehold.model.items import Account
 from safehold.model.kinds import HOME_SCORES, CollectionType, Kind
 from safehold.model.paths import collection_kind, parent
-from safehold.ports.blobs import INLINE_LIMIT_BYTES, Blobs
+from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
-from safehold.service.transfer.layout import CHUNK_BYTES, ScoreEntry
+from safehold.service.transfer.layout import ScoreEntry
 from safehold.service.transfer.names import uid_name
 
 ACTOR = "import"
@@ -151,7 +151,7 @@ class Intake:
             self._scores[game][key] -= 1
             self.tally.unchanged += 1
             return
-        detail = None if key[2] == b"null" else key[2].decode()
+        detail = None if key[2] == b"null" else bytes(entry.detail).decode()
         command = AddScore(account=self._account.id, actor=ACTOR, game=game, score=entry.score, at=at, detail=detail)
         self._execute(command)
         self.tally.added += 1
@@ -205,7 +205,7 @@ class Intake:
         if known.tags.get(name) == digest and known.media.get(name) == media:
             self.tally.unchanged += 1
             return
-        self._put(known, path, name, self._staged(body, digest), media, uid, component)
+        self._put(known, path, name, Body(digest, len(body), inline=body), media, uid, component)
 
     def _free_name(self, known: _Known, name: str | None, uid: str, media: str) -> str:
         """The name asked for, unless an item of another UID has it."""
@@ -213,18 +213,6 @@ class Intake:
             return name
         made = uid_name(uid, ".vcf" if media == VCARD else ".ics")
         return made if made not in known.tags else uid_name(f"{uid}#{sha256(uid.encode()).hexdigest()}", made[-4:])
-
-    def _staged(self, body: bytes, digest: bytes) -> Body:
-        if len(body) <= INLINE_LIMIT_BYTES:
-            return Body(digest, len(body), inline=body)
-        stage = self._blobs.stage(self._blob_key)
-        try:
-            for start in range(0, len(body), CHUNK_BYTES):
-                stage.write(body[start : start + CHUNK_BYTES])
-            return stage.finish()
-        except BaseException:
-            stage.abort()
-            raise
 
     def _put(
         self,

@@ -55,7 +55,7 @@ def open_writer(file: CoreFile, *, create: bool) -> Opened:
     opened = _connect(file, apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0))
     try:
         db = opened.db
-        if file.checksum:
+        if file.checksum and not existed:
             db.reserve_bytes(reserve=CHECKSUM_BYTES)
         if opened.seam is not None:
             db.pragma("locking_mode", "exclusive")  # before anything is read: a WAL needs shared memory else

@@ -114,6 +114,14 @@ class SqliteCore(SqliteReads):
         self._db.execute("UPDATE journal SET frame = ? WHERE seq BETWEEN ? AND ?", (frame, first_journal, last_journal))
 
     @guarded
+    def set_frame_of(self, account: int, kind: Kind, rev: int, frame: int) -> None:
+        assert self._db.in_transaction, "set_frame_of without begin"
+        self._db.execute(
+            "UPDATE journal SET frame = ? WHERE account = ? AND kind = ? AND rev = ?",
+            (frame, account, KIND_NUMBERS[kind], rev),
+        )
+
+    @guarded
     def commit(self) -> None:
         try:
             self._db.execute("COMMIT")

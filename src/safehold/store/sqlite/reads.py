@@ -1,5 +1,8 @@
 """What the core gives to read: `ports.core.CoreReads` on one connection.
 
+`Cursor.get` of apsw gives the value, the row or the list of rows, whichever is the least that holds the result: it is
+used where there is one row at most.
+
 A collection that is handed in counts by its numbers and kind: what else it says may be older than the core.
 """
 
@@ -135,8 +138,9 @@ class SqliteReads:
     def snapshot(self) -> _Snapshot:
         return _Snapshot(self, self._moment)
 
+    @guarded
     def close(self) -> None:
-        """Close the connection; harmless when repeated."""
+        """Close the connection; harmless when repeated. What was committed is on disk, whatever this raises."""
         close(self._opened)
 
     # -- accounts and their secrets
@@ -166,8 +170,8 @@ class SqliteReads:
 
     @guarded
     def secret(self, account: int, name: str) -> bytes | None:
-        body: Any = self._db.execute(_BODY_OF, (account, PATH_IDENTITY, name)).get
-        return body  # type: ignore[no-any-return]
+        rows: Any = self._db.execute(_BODY_OF, (account, PATH_IDENTITY, name)).fetchall()
+        return rows[-1][0] if rows else None
 
     @guarded
     def secrets(self, account: int, prefix: str) -> list[tuple[str, bytes]]:
@@ -222,8 +226,9 @@ class SqliteReads:
 
     @guarded
     def item_by_uid(self, collection: Collection, uid: str) -> Item | None:
-        row: Any = self._db.execute(_ITEM_BY_UID, (collection.number, uid)).get
-        return None if row is None else Item(*row)
+        """Where several bear it (plain files may), the one whose change is the oldest."""
+        rows: Any = self._db.execute(_ITEM_BY_UID, (collection.number, uid)).fetchall()
+        return min(starmap(Item, rows), key=lambda item: item.rev) if rows else None
 
     @guarded
     def items(self, collection: Collection) -> list[Item]:

@@ -34,6 +34,8 @@ _WORDS = Struct(f"<{(PAGE_BYTES - CHECKSUM_BYTES) // 4}I")
 _SUMS = Struct("<II")
 
 _serial = itertools.count(1)
+#: SQLite keeps no reference to a VFS, and a connection that is dropped unclosed calls it to the last.
+_registered: dict[str, apsw.VFS] = {}
 
 
 def checksum_vfs() -> str:
@@ -85,6 +87,35 @@ def page_checksum(page: bytes) -> bytes:
     return _SUMS.pack(sum(map(mul, _FIRST, words)) & _WORD, sum(map(mul, _SECOND, words)) & _WORD)
 
 
+class _Passing:
+    """Passes errors of a Disk on to SQLite, as this extended result code where it is no lack of space.
+
+    What is no Exception (a simulated crash) goes through to whoever called SQLite; but once only: while SQLite then
+    winds up, the dead disk is silent, since an error that nobody can be told would be printed.
+    """
+
+    def __init__(self) -> None:
+        self._crashed = False
+        self._code = apsw.SQLITE_IOERR
+
+    def __call__(self, code: int) -> _Passing:
+        self._code = code
+        return self
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, OSError):
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            code = apsw.SQLITE_FULL if full else self._code
+            raise _error(apsw.FullError if full else apsw.IOError, code, str(error)) from error
+        if error is None or isinstance(error, Exception):
+            return False
+        silent, self._crashed = self._crashed, True
+        return silent
+
+
 class SeamVfs(apsw.VFS):
     """SQLite's files on a Disk. `name` is what a connection asks for; call `unregister` when it is closed."""
 
@@ -92,26 +123,30 @@ class SeamVfs(apsw.VFS):
         self.name = f"safehold-seam-{next(_serial)}"
         self._disk = disk
         self._checksum = checksum
+        self._passing = _Passing()
+        _registered[self.name] = self
         super().__init__(self.name, "unix")
+
+    def unregister(self) -> None:
+        """Harmless when repeated."""
+        if _registered.pop(self.name, None) is not None:
+            super().unregister()
 
     def xFullPathname(self, name: str) -> str:
         return name
 
     def xAccess(self, pathname: str, flags: int) -> bool:  # noqa: ARG002
-        try:
+        with self._passing(apsw.SQLITE_IOERR_ACCESS):
             return self._disk.exists(pathname) and self._disk.size(pathname) > 0
-        except OSError as error:
-            raise _translated(error) from error
+        return False
 
     def xDelete(self, filename: str, syncdir: bool) -> None:
-        try:
+        with self._passing(apsw.SQLITE_IOERR_DELETE):
+            if not self._disk.exists(filename):
+                raise _error(apsw.IOError, apsw.SQLITE_IOERR_DELETE_NOENT, filename)
             self._disk.remove(filename)
             if syncdir:
                 self._disk.sync_folder(os.path.dirname(filename))
-        except FileNotFoundError as error:
-            raise _error(apsw.IOError, apsw.SQLITE_IOERR_DELETE_NOENT, str(error)) from error
-        except OSError as error:
-            raise _translated(error) from error
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> Any:
         path = name.filename() if isinstance(name, apsw.URIFilename) else name
@@ -124,25 +159,25 @@ class SeamVfs(apsw.VFS):
             file = self._disk.open(path, write=True, create=create)
         except OSError as error:
             raise _error(apsw.CantOpenError, apsw.SQLITE_CANTOPEN, str(error)) from error
-        return _SeamFile(self._disk, file, path, checksum=self._checksum and main, fresh=created)
+        return _SeamFile(self._disk, file, path, self._passing, checksum=self._checksum and main, fresh=created)
 
 
 class _SeamFile:
     """One of SQLite's files on a Disk: database, WAL or rollback journal."""
 
-    def __init__(self, disk: Disk, file: File, path: str, *, checksum: bool, fresh: bool) -> None:
+    def __init__(self, disk: Disk, file: File, path: str, passing: _Passing, *, checksum: bool, fresh: bool) -> None:
         self._disk = disk
         self._file = file
         self._path = path
+        self._passing = passing
         self._checksum = checksum
         self._active = False  # the header asks for checksums
         self._fresh = fresh  # the name is not synced yet
 
     def xRead(self, amount: int, offset: int) -> bytes:
-        try:
+        data = b""
+        with self._passing(apsw.SQLITE_IOERR_READ):
             data = self._file.read_at(offset, amount)
-        except OSError as error:
-            raise _translated(error) from error
         if self._checksum and len(data) == amount:
             self._look(data, offset)
             if self._active and amount == PAGE_BYTES and data[-CHECKSUM_BYTES:] != page_checksum(data):
@@ -155,35 +190,28 @@ class _SeamFile:
             self._look(page, offset)
             if self._active and len(page) == PAGE_BYTES:
                 page = page[:-CHECKSUM_BYTES] + page_checksum(page)
-        try:
+        with self._passing(apsw.SQLITE_IOERR_WRITE):
             self._file.write_at(offset, page)
-        except OSError as error:
-            raise _translated(error) from error
 
     def _look(self, data: bytes, offset: int) -> None:
         if offset == 0 and len(data) >= 100 and data.startswith(_HEADER):
             self._active = data[_RESERVED_OFFSET] == CHECKSUM_BYTES
 
     def xTruncate(self, newsize: int) -> None:
-        try:
+        with self._passing(apsw.SQLITE_IOERR_TRUNCATE):
             self._file.truncate(newsize)
-        except OSError as error:
-            raise _translated(error) from error
 
     def xSync(self, flags: int) -> None:  # noqa: ARG002
-        try:
+        with self._passing(apsw.SQLITE_IOERR_FSYNC):
             self._file.sync()
             if self._fresh:
                 self._disk.sync_folder(os.path.dirname(self._path))
                 self._fresh = False
-        except OSError as error:
-            raise _error(apsw.IOError, apsw.SQLITE_IOERR_FSYNC, str(error)) from error
 
     def xFileSize(self) -> int:
-        try:
+        with self._passing(apsw.SQLITE_IOERR_FSTAT):
             return self._file.size()
-        except OSError as error:
-            raise _translated(error) from error
+        return 0
 
     def xClose(self) -> None:
         self._file.close()
@@ -213,9 +241,3 @@ def _error(kind: type[apsw.Error], code: int, text: str) -> apsw.Error:
     error = kind(text)
     setattr(error, "extendedresult", code)  # noqa: B010  (the type stubs of apsw leave it out)
     return error
-
-
-def _translated(error: OSError) -> apsw.Error:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return _error(apsw.FullError, apsw.SQLITE_FULL, str(error))
-    return _error(apsw.IOError, apsw.SQLITE_IOERR, str(error))

@@ -1,0 +1,280 @@
+"""One suite for every vault: what ports.vault promises. The folder vault runs on a real and on a simulated disk."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from safehold.formats.mark import NAME as MARK
+from safehold.lab.simdisk import Crash, SimDisk
+from safehold.model.errors import OperatorError
+from safehold.ports.disk import Disk
+from safehold.ports.vault import LengthMismatch, ObjectInfo, Vault, VaultDown, VaultFull, VaultSuspect
+from safehold.store.realdisk import RealDisk
+from safehold.vault.folder import FolderVault
+from safehold.vault.memory import MemoryVault
+from tests.support.logs import INSTALLATION, make_vault
+
+
+@pytest.fixture(params=["memory", "folder on a real disk", "folder on a simulated disk"])
+def vault(request: pytest.FixtureRequest, tmp_path: Path) -> Vault:
+    if request.param == "memory":
+        return MemoryVault("v")
+    disk: Disk = SimDisk() if "simulated" in request.param else RealDisk()
+    return FolderVault.create("v", str(tmp_path / "v"), disk, INSTALLATION)
+
+
+def listed(vault: Vault, prefix: str = "") -> list[ObjectInfo]:
+    return [info for info in vault.list(prefix) if info.name != MARK]
+
+
+def test_put_and_get(vault: Vault) -> None:
+    assert vault.put("log/00000001/a.seg", [b"hello ", b"", b"world"])
+    assert vault.get("log/00000001/a.seg") == b"hello world"
+    assert vault.get("log/00000001/a.seg", 6) == b"world"
+    assert vault.get("log/00000001/a.seg", 6, 2) == b"wo"
+    assert vault.get("log/00000001/a.seg", 50) == b""
+    assert vault.size("log/00000001/a.seg") == 11
+
+
+def test_put_leaves_what_is_there(vault: Vault) -> None:
+    assert vault.put("x/a", [b"one"])
+    assert not vault.put("x/a", [b"two"])
+    assert vault.get("x/a") == b"one"
+    assert listed(vault) == [ObjectInfo("x/a", 3)]
+
+
+def test_what_is_not_there(vault: Vault) -> None:
+    assert vault.size("log/a") is None
+    assert listed(vault, "log/") == []
+    assert list(vault.folders("log/")) == []
+    with pytest.raises(KeyError):
+        vault.get("log/a")
+
+
+def test_append_wants_the_length(vault: Vault) -> None:
+    vault.append("log/a", 0, b"one")
+    vault.append("log/a", 3, b"two")
+    for wrong in (0, 3, 7):
+        with pytest.raises(LengthMismatch):
+            vault.append("log/a", wrong, b"three")
+    vault.append("log/a", 6, b"!")
+    assert vault.get("log/a") == b"onetwo!"
+    with pytest.raises(LengthMismatch):
+        vault.append("log/b", 4, b"x")
+    assert vault.size("log/b") is None
+
+
+def test_append_goes_on_after_put_and_between_objects(vault: Vault) -> None:
+    vault.put("log/a", [b"head"])
+    vault.append("log/a", 4, b"1")
+    vault.append("log/b", 0, b"other")
+    vault.append("log/a", 5, b"2")
+    vault.close()
+    vault.append("log/a", 6, b"3")
+    vault.append("log/a", 7, b"")
+    assert vault.get("log/a") == b"head123"
+    assert vault.get("log/b") == b"other"
+
+
+def test_lists_are_sorted_and_cut_by_prefix(vault: Vault) -> None:
+    for name in ("log/b/2", "log/b/10", "log/a", "log/a-b/1", "blobs/ab/abcd", "log/b/1"):
+        vault.put(name, [b"x"])
+    names = [info.name for info in listed(vault)]
+    assert names == sorted(names) == ["blobs/ab/abcd", "log/a", "log/a-b/1", "log/b/1", "log/b/10", "log/b/2"]
+    assert [info.name for info in vault.list("log/b/1")] == ["log/b/1", "log/b/10"]
+    assert [info.name for info in vault.list("log/a")] == ["log/a", "log/a-b/1"]
+    assert [info.name for info in vault.list("blobs/")] == ["blobs/ab/abcd"]
+    assert list(vault.folders("log/")) == ["a-b", "b"]
+    assert vault.available()
+
+
+@pytest.fixture
+def disk() -> SimDisk:
+    return SimDisk()
+
+
+def test_what_was_appended_or_put_survives_a_crash(disk: SimDisk) -> None:
+    vault = make_vault(disk, "near")
+    vault.put("log/a", [b"head"])
+    vault.append("log/a", 4, b"more")
+    vault.append("log/b", 0, b"new")
+    after = FolderVault("near", "/near", disk.crash(), INSTALLATION)
+    assert after.get("log/a") == b"headmore"
+    assert after.get("log/b") == b"new"
+
+
+def test_put_is_whole_or_not_there_wherever_it_is_cut() -> None:
+    point = 0
+    while True:
+        disk = SimDisk()
+        vault = make_vault(disk, "near")
+        left = point
+
+        def strike(operation: str, path: str) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Crash
+
+        disk.on_write_point = strike
+        try:
+            done = vault.put("blobs/ab/abcd", [b"x" * 1000, b"y" * 1000])
+        except Crash:
+            done = False
+        for seed in (None, 1, 2, 3):
+            after = FolderVault("near", "/near", disk.crash(seed), INSTALLATION)
+            size = after.size("blobs/ab/abcd")
+            assert size == 2000 or (size is None and not done)
+        point += 1
+        if done:
+            assert point > 5
+            return
+
+
+def test_put_that_finds_the_name_taken_makes_it_last(disk: SimDisk) -> None:
+    vault = make_vault(disk, "near")
+
+    def kill(operation: str, path: str) -> None:
+        if operation == "sync_folder" and path == "/near/x":
+            raise KeyboardInterrupt
+
+    disk.on_write_point = kill
+    with pytest.raises(KeyboardInterrupt):
+        vault.put("x/a", [b"one"])
+    disk.on_write_point = None
+    assert not vault.put("x/a", [b"one"])
+    assert FolderVault("near", "/near", disk.crash(), INSTALLATION).get("x/a") == b"one"
+
+
+@pytest.mark.parametrize(
+    ("operation", "error", "expected"),
+    [
+        ("write", errno.ENOSPC, VaultFull),
+        ("write", errno.EIO, VaultDown),
+        ("sync", errno.EIO, VaultSuspect),
+        ("create", errno.ENOSPC, VaultFull),
+        ("sync_folder", errno.EIO, VaultSuspect),
+        ("create", errno.EROFS, VaultDown),
+    ],
+)
+def test_failures_have_names(disk: SimDisk, operation: str, error: int, expected: type[Exception]) -> None:
+    vault = make_vault(disk, "near")
+    vault.put("log/other", [b"x"])
+    for act in (lambda: vault.append("log/a", 0, b"data"), lambda: vault.put("log/b", [b"data"])):
+        disk.fail(operation, error=error)
+        with pytest.raises(expected, match="near"):
+            act()
+        disk.mend()
+
+
+def test_a_handle_whose_sync_failed_is_not_used_again(disk: SimDisk) -> None:
+    vault = make_vault(disk, "near")
+    vault.append("log/a", 0, b"one")
+    disk.fail("sync", error=errno.EIO)
+    with pytest.raises(VaultSuspect):
+        vault.append("log/a", 3, b"two")
+    with pytest.raises(LengthMismatch):
+        vault.append("log/a", 3, b"two")
+
+
+def remove_all(disk: RealDisk, folder: str) -> None:
+    for entry in list(disk.list(folder)):
+        if entry.is_folder:
+            remove_all(disk, f"{folder}/{entry.name}")
+            Path(f"{folder}/{entry.name}").rmdir()
+        else:
+            disk.remove(f"{folder}/{entry.name}")
+
+
+ACTS: list[Callable[[Vault], object]] = [
+    lambda vault: vault.size("log/a"),
+    lambda vault: vault.size("log/none"),
+    lambda vault: vault.get("log/a"),
+    lambda vault: vault.put("log/b", [b"x"]),
+    lambda vault: vault.append("log/a", 3, b"x"),
+    lambda vault: vault.append("log/c", 0, b"x"),
+    lambda vault: list(vault.list()),
+    lambda vault: list(vault.list("log/")),
+    lambda vault: vault.folders("log/"),
+]
+
+
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("how", ["moved away", "emptied"])
+def test_a_missing_vault_is_down_and_nothing_is_made_in_its_place(
+    tmp_path: Path, act: Callable[[Vault], object], how: str
+) -> None:
+    place = tmp_path / "v"
+    vault = FolderVault.create("v", str(place), RealDisk(), INSTALLATION)
+    vault.append("log/a", 0, b"one")
+    if how == "moved away":
+        place.rename(tmp_path / "elsewhere")
+    else:
+        remove_all(RealDisk(), str(place))
+    with pytest.raises(VaultDown):
+        act(vault)
+    assert not vault.available()
+    assert not place.exists() or not any(place.iterdir())
+
+
+def test_a_strange_folder_is_no_vault(tmp_path: Path) -> None:
+    disk = RealDisk()
+    other = FolderVault.create("v", str(tmp_path / "v"), disk, b"o" * 16)
+    assert other.available()
+    ours = FolderVault("v", str(tmp_path / "v"), disk, INSTALLATION)
+    assert not ours.available()
+    with pytest.raises(VaultDown, match="another installation"):
+        ours.append("log/a", 0, b"x")
+    with pytest.raises(OperatorError, match="another installation"):
+        FolderVault.create("v", str(tmp_path / "v"), disk, INSTALLATION)
+    assert FolderVault("v", str(tmp_path / "v"), disk).available()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").write_text("dear")
+    with pytest.raises(OperatorError, match=r"letter\.txt"):
+        FolderVault.create("v", str(tmp_path / "full"), disk, INSTALLATION)
+    (tmp_path / "v" / "FORMAT").write_text(
+        "This is a vault of Safehold.\n\nformat: 2\ninstallation: " + "0" * 32 + "\n"
+    )
+    with pytest.raises(VaultDown, match="format 2"):
+        list(FolderVault("v", str(tmp_path / "v"), disk).list())
+
+
+def test_create_is_harmless_and_survives_any_crash() -> None:
+    for point in range(30):
+        disk = SimDisk()
+        left = point
+
+        def strike(operation: str, path: str) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Crash
+
+        disk.on_write_point = strike
+        try:
+            make_vault(disk, "near")
+            whole = True
+        except Crash:
+            whole = False
+        after = disk.crash(point)
+        again = make_vault(after, "near")
+        assert again.available()
+        assert make_vault(after, "near").put("log/a", [b"x"])
+        if whole:
+            return
+    raise AssertionError("create never ended")
+
+
+def test_left_over_temporaries_are_cleared_and_not_listed(disk: SimDisk) -> None:
+    vault = make_vault(disk, "near")
+    disk.fail("link", error=errno.EIO)
+    with pytest.raises(VaultDown):
+        vault.put("log/a", [b"x"])
+    assert listed(vault) == []
+    assert vault.put("log/a", [b"x"])
+    vault.clear_temporary()
+    assert list(disk.list("/near/tmp")) == []

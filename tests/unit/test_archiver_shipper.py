@@ -1,0 +1,211 @@
+"""Shipping: order, honesty of its numbers, what happens when a vault is away or differs."""
+
+from __future__ import annotations
+
+import errno
+
+from safehold.archiver.log import DEFAULT_LIMITS, LogLimits, Written
+from safehold.archiver.shipper import Shipper
+from safehold.formats import segment
+from safehold.formats.segment import SegmentName
+from safehold.lab.simdisk import SimDisk
+from safehold.lab.world import SimClock
+from safehold.vault.memory import MemoryVault
+from tests.support.logs import Writing, folder_vault, make_vault, objects, read
+
+
+class Pair:
+    """A writer to near, and a shipper from near to far that is told of what is written."""
+
+    def __init__(self, limits: LogLimits = DEFAULT_LIMITS) -> None:
+        self.near, self.far, self.clock = MemoryVault("near"), MemoryVault("far"), SimClock()
+        self.limits = limits
+        self.shipper = Shipper(self.near, self.far, self.clock, live=True)
+        self.writing = self.open()
+
+    def open(self, **more: object) -> Writing:
+        return Writing(
+            [self.near],
+            [self.far],
+            limits=self.limits,
+            clock=self.clock,
+            on_written=self.shipper.note,
+            **more,  # type: ignore[arg-type]
+        )
+
+    def ship(self) -> None:
+        for _ in range(2000):
+            pause = self.shipper.step()
+            if pause is None or pause > 0:
+                return
+        raise AssertionError("the shipper never ends")
+
+
+def test_it_ships_what_was_written_and_says_so() -> None:
+    pair = Pair(LogLimits(3000, 10.0))
+    assert pair.shipper.unarchived_changes == 0
+    pair.ship()
+    assert pair.shipper.level
+    pair.writing.write(7, each=2)
+    assert pair.shipper.unarchived_changes == 14
+    assert not pair.shipper.level
+    pair.clock.advance(3)
+    assert 4.4 < pair.shipper.lag_seconds < 4.6  # 3 s and the six quarters since the first was written
+    pair.ship()
+    assert pair.shipper.level
+    assert (pair.shipper.unarchived_changes, pair.shipper.lag_seconds) == (0, 0.0)
+    assert pair.far.objects == pair.near.objects
+    pair.writing.log.close()
+    pair.ship()
+    assert pair.far.objects == pair.near.objects
+
+
+def test_a_target_that_is_down_is_tried_again_and_again_less_often() -> None:
+    pair = Pair()
+    pair.ship()
+    pair.far.down = True
+    pair.writing.write(3)
+    pauses = [pair.shipper.step() for _ in range(9)]
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert pair.shipper.trouble == "vault far is down"
+    assert pair.shipper.unarchived_changes == 3
+    pair.far.down = False
+    pair.ship()
+    assert pair.shipper.trouble is None
+    assert pair.far.objects == pair.near.objects
+    pair.far.down = True
+    pair.writing.write(1)
+    assert pair.shipper.step() == 1
+
+
+def test_before_the_first_look_everything_that_the_target_may_lack_counts() -> None:
+    pair = Pair()
+    pair.writing.write(3)
+    pair.ship()
+    pair.writing.write(2)
+    fresh = Shipper(pair.near, pair.far, pair.clock)
+    assert fresh.unarchived_changes == 2
+    pair.far.down = True
+    assert fresh.unarchived_changes == 5
+    assert fresh.step() == 1.0
+    assert not fresh.level
+    assert fresh.unarchived_changes == 5
+
+
+def test_a_frame_that_was_shipped_in_part_still_counts() -> None:
+    pair = Pair()
+    pair.writing.write(2)
+    (name,) = pair.near.objects
+    pair.far.objects[name] = pair.near.objects[name][:-1]
+    assert Shipper(pair.near, pair.far, pair.clock).unarchived_changes == 1
+
+
+def test_notes_from_before_the_first_look_are_not_counted_twice() -> None:
+    pair = Pair()
+    pair.writing.write(4)
+    pair.far.room_bytes = 0
+    pair.shipper.step()
+    pair.shipper.step()
+    assert pair.shipper.unarchived_changes == 4
+
+
+def test_a_live_source_is_shipped_only_as_far_as_it_is_synced() -> None:
+    """A frame that is written and not yet noted may still be lost: the target must not have it then."""
+    pair = Pair()
+    pair.writing.write(1)
+    (name,) = pair.near.objects
+    noted = pair.near.objects[name]
+    pair.near.objects[name] += b"written, and not yet synced"
+    fresh = Shipper(pair.near, pair.far, pair.clock, live=True)
+    for _ in range(300):
+        fresh.step()
+    assert pair.far.objects[name] == noted[: segment.HEADER_BYTES]
+    fresh.note(Written(name, len(noted), 1, pair.clock.now()))
+    for _ in range(3):
+        fresh.step()
+    assert pair.far.objects[name] == noted
+
+
+def test_what_a_writer_left_behind_is_shipped_when_the_next_begins() -> None:
+    pair = Pair()
+    pair.writing.write(2)
+    pair.ship()
+    (name,) = pair.near.objects
+    pair.near.objects[name] += b"a torn write"
+    core = pair.writing.log.position
+    pair.open(core=core, streams=pair.writing.streams)
+    pair.ship()
+    assert pair.far.objects == pair.near.objects
+    assert pair.shipper.level
+
+
+def test_blobs_go_first_and_what_was_there_before_is_found() -> None:
+    pair = Pair()
+    name = "blobs/ab/ab" + "cd" * 31
+    pair.near.put(name, [b"old"])
+    pair.ship()
+    assert pair.far.objects[name] == b"old"
+    new = "blobs/ff/ff" + "cd" * 31
+    pair.near.put(new, [b"new" * 1_000_000])
+    pair.shipper.note_blob(new, 1, b"")
+    pair.writing.write(1)
+    assert pair.shipper.pending_blobs() == [new]
+    assert not pair.shipper.level
+    pair.shipper.step()
+    assert pair.far.objects[new] == b"new" * 1_000_000
+    assert pair.shipper.unarchived_changes == 1
+    pair.ship()
+    assert pair.shipper.level
+
+
+def test_nothing_counts_any_more_after_a_failed_sync() -> None:
+    disk, clock = SimDisk(), SimClock()
+    near = MemoryVault("near")
+    writing = Writing([near], clock=clock)
+    writing.write(2)
+    make_vault(disk, "far")
+    shipper = Shipper(near, folder_vault(disk, "far"), clock)
+    disk.fail("sync", error=errno.EIO)
+    for _ in range(400):
+        shipper.step()
+    assert shipper.unarchived_changes == 2
+    assert not shipper.level
+    assert "starts again" in (shipper.trouble or "")
+
+
+def test_objects_that_differ_are_told_and_left() -> None:
+    pair = Pair()
+    pair.writing.write(2)
+    (name,) = pair.near.objects
+    other = bytearray(pair.near.objects[name][:-20])
+    other[-1] ^= 1
+    pair.far.objects[name] = bytes(other)
+    pair.ship()
+    assert pair.far.objects[name] == bytes(other)
+    assert "not the same" in (pair.shipper.trouble or "")
+    assert pair.shipper.unarchived_changes == 1
+    longer = Shipper(pair.near, pair.far, pair.clock)
+    pair.far.objects[name] = pair.near.objects[name] + b"more"
+    for _ in range(300):
+        longer.step()
+    assert any("longer in far" in text for text in longer.differences())
+    assert pair.far.objects[name] == pair.near.objects[name] + b"more"
+
+
+def test_a_whole_log_is_copied_into_an_empty_vault() -> None:
+    near, clock, position, streams = MemoryVault("near"), SimClock(), None, None
+    for _ in range(3):
+        more = {} if position is None else {"core": position, "streams": streams}
+        writing = Writing([near], clock=clock, limits=LogLimits(3000, 10.0), **more)  # type: ignore[arg-type]
+        writing.write(8)
+        writing.log.close()
+        position, streams = writing.log.position, writing.streams
+    disk = SimDisk()
+    far = make_vault(disk, "far")
+    shipper = Shipper(near, far, clock)
+    while not shipper.level:
+        shipper.step()
+        assert shipper.trouble is None
+    assert objects(far, "log/") == near.objects
+    assert read(folder_vault(disk.crash(), "far"))[0] == read(near)[0]
+    assert str(SegmentName(3, 0, 0)) in near.objects
