@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
 from tests.support.service import Service
 from tests.support.writers import CARD, card
 

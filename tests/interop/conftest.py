@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
+
 from tests.support.service import Client, Service
 
 CI_SEEDS = 20

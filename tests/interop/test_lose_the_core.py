@@ -20,15 +20,18 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+
 from tests.support import corpus
 from tests.support.oracle import Key, Oracle, State
 from tests.support.service import Client, Service
 from tests.support.vdir import Vdir, counted
 from tests.support.writers import CARD, CONTENDED, Device, Seen, Storm, card, digest, reply_to
 
-PEOPLE = {"ada": "correct horse battery", "björn": "staple ünder water"}
-DEVICES = (("phone", "ada"), ("laptop", "ada"), ("tablet", "ada"), ("desk", "björn"))
+PEOPLE = {"ada": "correct horse battery", "bjorn": "staple ünder water"}
+DEVICES = (("phone", "ada"), ("laptop", "ada"), ("tablet", "ada"), ("desk", "bjorn"))
 EXTRAS = 24
+#: What the carried objects must hold among them, so that the proof is about real data.
+VARIETY = (b"RRULE", b"TZID", b"VALUE=DATE", b"ATTACH", b"VALARM", b"PHOTO", b"EXDATE", b"RECURRENCE-ID")
 POLLS = 200
 
 
@@ -56,7 +59,10 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Base]:
         for name, body in islice(objects, count):
             (vdir.root / collection / name).write_bytes(body)
             made += 1
-        assert made == count
+        assert made == count, f"{made} objects for {collection}: has bin/test fetched the corpus?"
+    carried = b"".join(vdir.files().values())
+    assert all(mark in carried for mark in VARIETY)
+    assert not carried.isascii()
     service.start()
     try:
         seen = Seen()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.support.oracle import Fate, Key, Oracle, Reply, State, View
 
 A: Key = ("body", "/dav/ada/contacts/default/a.vcf")

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.support.service import Client, Service, command_line, environment
 from tests.support.writers import CARD, card, digest
 

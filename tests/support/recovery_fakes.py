@@ -191,6 +191,9 @@ class History:
             self.delete(name, Kind.CONTACTS, "1.vcf")
             self.put(name, Kind.NOTES, "todo.txt", b"milk")
             self.props(name, Kind.NOTES, "todo.txt", {"{urn:x}colour": "<colour/>"})
+            self.mkcol(name, Kind.CONTACTS, "contacts/old", {"type": "addressbook"})
+            self.put(name, Kind.CONTACTS, "old.vcf", card(f"{name}-old"), path="contacts/old")
+            self.rmcol(name, Kind.CONTACTS, "contacts/old")
             self.put(name, Kind.SCORES, "s1", b'{"score": 7, "at": 1}')
         self.seal()
 

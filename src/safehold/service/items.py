@@ -100,6 +100,7 @@ class ItemRules:
         """One UID, one resource, for as long as it lives (RFC 4791 section 5.3.2.1, RFC 6352 section 6.3.2.1)."""
         uid = command.uid
         assert uid is not None
+        assert command.body.inline is not None, "the core reads the UID from the body"
         if item is not None and item.uid == uid:
             return
         other = self._ledger.core.item_by_uid(collection, uid)

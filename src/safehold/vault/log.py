@@ -35,7 +35,7 @@ from safehold.vault.segments import Copy, Holder, limits, load_copy, segments, t
 
 _GLANCE_BYTES = 64 * 1024
 _MAX_PROBLEMS = 1000
-_UNSIGNED = "its signature is not that of a certified writer"
+_UNSIGNED = "its signature does not match"
 
 
 class NotOnTheLog(OperatorError):
@@ -442,7 +442,10 @@ class _Copies:
 
     def _load(self, holder: Holder) -> None:
         try:
-            self._loaded.append(load_copy(holder.vault, self.name))
+            copy = load_copy(holder.vault, self.name)
+            self._loaded.append(copy)
+            for fault in copy.faults:
+                self._reader.note(f"{copy.vault}: {self.name}: {fault}")
         except (KeyError, VaultDown) as error:
             self._reader.note(f"{holder.vault.name}: {self.name} cannot be read: {error}")
 

@@ -32,6 +32,7 @@ class Copy:
         self.frames: dict[int, RawFrame] = {}
         self.bad: list[BadRange] = []
         self.last: RawFrame | BadRange | None = None
+        self.faults = _faults(data)
         self.good_end = start  # where the frames end that follow each other without damage from the start
         for item in scan_frames(data, start, stop):
             self.last = item
@@ -43,8 +44,14 @@ class Copy:
                 self.good_end = item.offset + len(item.data)
 
     def numbers(self) -> set[int]:
-        """Of frames that are there, and of damaged ones whose header can still be read."""
-        return {*self.frames, *(bad.header.number for bad in self.bad if bad.header is not None)}
+        """Of frames that are there, and of damaged ones whose header can still be read.
+
+        Damage just before a footer was a frame, or several: one at least is counted.
+        """
+        numbers = {*self.frames, *(bad.header.number for bad in self.bad if bad.header is not None)}
+        if self.closed and isinstance(self.last, BadRange) and self.last.header is None:
+            numbers.add(max(numbers, default=max(self.name.first, 1) - 1) + 1)
+        return numbers
 
     def doubtful(self) -> int | None:
         """The number of the last frame where the segment was left open: its write may never have ended."""
@@ -96,6 +103,19 @@ def limits(names: Sequence[SegmentName]) -> list[int | None]:
         result.append(lowest)
         lowest = name.first - 1 if lowest is None else min(lowest, name.first - 1)
     return result[::-1]
+
+
+def _faults(data: bytes) -> list[str]:
+    """What is wrong with a segment's own ends; neither costs a frame."""
+    faults = []
+    if segment.parse_segment_header(data) is None:
+        faults.append("its header is damaged")
+    end = data[-segment.HEADER_BYTES :]
+    if segment.parse_segment_footer(data) is None and len(data) >= 2 * segment.HEADER_BYTES:
+        same = sum(a == b for a, b in zip(end, data[: segment.HEADER_BYTES], strict=True))
+        if same > segment.HEADER_BYTES // 2:
+            faults.append("its footer is damaged")
+    return faults
 
 
 def _header_of(name: SegmentName, data: bytes) -> SegmentHeader | None:

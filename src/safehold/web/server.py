@@ -27,7 +27,7 @@ async def serve_until_told(app: Any, host: str, port: int, started: Callable[[],
     from granian.server.embed import Server
 
     logging.getLogger("_granian").setLevel(logging.ERROR)
-    server = Server(
+    server: Any = Server(
         app,
         address=host,
         port=port,

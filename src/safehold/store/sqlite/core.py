@@ -93,13 +93,9 @@ class SqliteCore(SqliteReads):
 
     @guarded
     def drop_account(self, id_: bytes) -> None:
-        """Its bytes are overwritten, and leave the WAL when the transaction is committed and no reader needs them."""
+        """Its bytes are overwritten, and leave the WAL once the transaction is committed and no reader needs them."""
         assert self._db.in_transaction, "drop_account without begin"
-        self._db.pragma("secure_delete", 1)
-        try:
-            self._applier.drop_account(id_)
-        finally:
-            self._db.pragma("secure_delete", 0)
+        self._applier.drop_account(id_)
         self._erased = True
 
     @guarded
@@ -183,7 +179,6 @@ class SqliteCore(SqliteReads):
                 self._db.execute(sql)
         # The indexes are in the WAL, so this checkpoint writes to the database file, and then syncs all of that file.
         self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        self._db.execute("PRAGMA optimize")
 
     def abandon(self) -> None:
         """Let go of the file without writing to it any more, as a process that dies does."""

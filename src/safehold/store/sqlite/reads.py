@@ -323,6 +323,14 @@ class SqliteReads:
     def changes_after_frame(
         self, frame: int, limit: int = 1000, *, after_journal: int = 0
     ) -> list[tuple[int, int, Change]]:
+        if after_journal == 0:
+            # From the first of them on nearly all are wanted: frames grow with journal numbers but for a recovery's.
+            first: Any = self._db.execute(
+                "SELECT MIN(seq) FROM journal INDEXED BY journal_frame WHERE frame > ?", (frame,)
+            ).get
+            if first is None:
+                return []
+            after_journal = first - 1
         rows = self._db.execute(
             f"{CHANGE_SELECT} WHERE j.frame > ? AND j.seq > ? ORDER BY j.seq LIMIT ?", (frame, after_journal, limit)
         )
@@ -330,7 +338,7 @@ class SqliteReads:
 
     @guarded
     def unarchived(self, frame: int) -> tuple[int, int | None]:
-        row: Any = self._db.execute("SELECT COUNT(*), MIN(at) FROM journal WHERE frame > ?", (frame,)).get
+        row: Any = self._db.execute("SELECT COUNT(*), MIN(at) FROM journal INDEXED BY journal_frame WHERE frame > ?", (frame,)).get
         return (row[0], row[1])
 
     @guarded
