@@ -422,12 +422,18 @@ def test_a_change_that_does_not_continue_its_stream_is_our_mistake(core: CoreSto
     stranger = Streams()
     stranger.mkcol(ANN, Kind.CONTACTS, BOOK, {"type": "other"})
     forked = stranger.put_card(ANN, BOOK, "a.vcf")
-    for wrong in (following, forked, streams.made[2]):
+    unmade = streams_of_one_put()
+    for wrong in (following, forked, streams.made[2], unmade):
         core.begin()
         with pytest.raises(AssertionError):
             core.apply(wrong, 2)
         core.rollback()
     enter(core, skipped, following)
+
+
+def streams_of_one_put() -> Change:
+    """The first change of a stream, into a collection that was never made."""
+    return Streams().put_card(BEN, BOOK, "a.vcf")
 
 
 def test_a_recovery_enters_what_is_left_after_a_gap(open_core: Open, streams: Streams) -> None:

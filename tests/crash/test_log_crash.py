@@ -108,7 +108,7 @@ def test_nothing_acknowledged_is_lost_wherever_the_power_goes(names: tuple[str, 
     count = points(names)
     assert count > 50
     rng = random.Random(7)
-    for point in range(0, count, 1 if len(names) == 1 else 3):
+    for point in range(0, count, 2 if len(names) == 1 else 7):
         disk, core = crash_at(point, names)
         acknowledged = list(core.changes)
         for seed in (None, rng.randrange(1000)):
@@ -144,7 +144,7 @@ def test_a_core_that_was_restored_from_a_copy_takes_in_what_it_lacks() -> None:
 def test_a_crash_while_starting_again_loses_nothing() -> None:
     """The start itself mends: level, keep once more, claim. It may be cut anywhere, twice over."""
     names = ("near", "nigh")
-    for first in range(30, points(names), 37):
+    for first in range(30, points(names), 61):
         disk, core = crash_at(first, names)
         acknowledged = list(core.changes)
         for second in range(0, 60, 4):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -40,6 +41,7 @@ class Base:
     """The filled data folder, the vdirsyncer device that filled it, and what the service showed then."""
 
     data: Path
+    port: int  # where vdirsyncer knows the service, so all copies serve there
     vdir: Vdir
     states: dict[Key, State]
 
@@ -86,7 +88,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Base]:
         assert service.stop() == 0
     finally:
         service.close()
-    yield Base(service.data, vdir, seen.states)
+    yield Base(service.data, service.port, vdir, seen.states)
 
 
 class Scene:
@@ -96,9 +98,8 @@ class Scene:
         self.seed = seed
         self.draw = random.Random(f"scene/{seed}")
         shutil.copytree(base.data, root / "data")
-        self.service = Service(root / "data")
+        self.service = Service(root / "data", port=base.port)
         self.vdir = base.vdir.copy(root / "vdir")
-        self.vdir.configure(self.service.port, "ada", PEOPLE["ada"])
         self.oracle = Oracle(base.states)
         self.devices = [Device(d, seed, self.service, self.client(a), self.oracle) for d, a in DEVICES]
         self.extras: dict[str, bytes] = {}
@@ -145,9 +146,8 @@ def scene(base: Base, tmp_path: Path, storm_seed: int) -> Iterator[Scene]:
 
 def storm_over_vdirsyncer(scene: Scene, storm: Storm, acknowledgements: int) -> None:
     """Devices write while vdirsyncer uploads; the kill meets both."""
-    import threading
-
     uploading = threading.Event()
+    said: list[str] = []
     scene.add_extras()
 
     def hear(line: str) -> None:
@@ -155,7 +155,7 @@ def storm_over_vdirsyncer(scene: Scene, storm: Storm, acknowledgements: int) -> 
             uploading.set()
 
     def sync() -> None:
-        scene.vdir.run("sync", hear)  # whatever its exit code: the service dies under it
+        said.append(scene.vdir.run("sync", hear)[1])  # whatever its exit code: the service dies under it
         uploading.set()
 
     thread = threading.Thread(target=sync)
@@ -163,6 +163,7 @@ def storm_over_vdirsyncer(scene: Scene, storm: Storm, acknowledgements: int) -> 
     uploading.wait()
     storm.blow(acknowledgements, scene.service.kill, undo=scene.devices[:1])
     thread.join()
+    assert counted(said[0])["uploaded"], said[0]
 
 
 def test_lose_the_core_and_recover_from_the_sync_vault_or_the_asynchronous_one(scene: Scene) -> None:
@@ -171,18 +172,19 @@ def test_lose_the_core_and_recover_from_the_sync_vault_or_the_asynchronous_one(s
     service.start()
     watermark = None
     if far_only:
-        first = scene.draw.randrange(30, 90)
+        first = scene.draw.randrange(40, 160)
         scene.add_extras()
         code, output = scene.vdir.run("sync")
         assert code == 0, output
         storm.blow(first, None, undo=scene.devices[:1])
         watermark = scene.wait_for_far()
-        storm.blow(first + scene.draw.randrange(10, 90), service.kill)
+        storm.blow(first + scene.draw.randrange(10, 160), service.kill)
         scene.lose("near")
     else:
-        storm_over_vdirsyncer(scene, storm, scene.draw.randrange(20, 200))
+        storm_over_vdirsyncer(scene, storm, scene.draw.randrange(20, 400))
         scene.lose()
 
+    print(scene.oracle.summary(watermark))
     report = service.run("recover", "run", "--yes", codes=(0,)).out
     assert report is not None
     assert report["lost"] == []

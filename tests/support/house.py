@@ -1,26 +1,35 @@
-"""A whole installation on a simulated disk: core, two vaults, writer and edge, on one thread.
+"""A whole installation on a simulated disk: core, two vaults, writer, shippers and edge, on one thread.
 
 `House.boot` opens it as a start of the process does; `crash` throws away what was not synced and gives the house
-that finds the rest. Requests go through the real ASGI application.
+that finds the rest; `close` ends it as SIGTERM does. Requests go through the real ASGI application, and those that
+come together share one group commit. Shippers run when `scheduler` is told to.
+
+Readers share the writer's one connection (a core on a simulated disk has no other), so there is nothing to read
+while the writer has given its core up; `readable` says so.
 """
 
 from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeVar
 
 from safehold.assembly.writer import Writer
 from safehold.config import VaultConfig
-from safehold.lab.simdisk import SimDisk
-from safehold.lab.world import CheapHasher, SeededEntropy, SimClock
+from safehold.lab.simdisk import Crash, SimDisk
+from safehold.lab.world import CheapHasher, SeededEntropy, SimClock, SimScheduler
+from safehold.model.change import Change
 from safehold.model.commands import AddAccount, AnyCommand, Outcome
 from safehold.model.items import Account
+from safehold.model.kinds import Kind
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.service.auth import Authenticator
+from safehold.service.engine import Result
 from safehold.service.identity import TOKEN_KEY
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
@@ -34,6 +43,8 @@ VAULTS = (VaultConfig("near", "folder:/near", "sync"), VaultConfig("far", "folde
 CORE_FOLDER = "/core"
 CORE_PATH = "/core/core.db"
 PASSWORD = "correct horse"
+
+_asking: ContextVar[int] = ContextVar("asking")
 
 
 class Answer(NamedTuple):
@@ -50,6 +61,17 @@ class Request(NamedTuple):
     user: str = "ann"
 
 
+class Group:
+    """Commands that went to the engine together, in their order.
+
+    `requests` says where each came from; `results` stays None where the power went meanwhile.
+    """
+
+    def __init__(self, requests: list[int]) -> None:
+        self.requests = requests
+        self.results: Sequence[Result] | None = None
+
+
 class House:
     """Implements web.gate.Gate. `seed` decides ids and keys; the clock is the caller's."""
 
@@ -62,7 +84,12 @@ class House:
         self.max_object_bytes = 1 << 20
         self.max_file_bytes = 1 << 24
         self.max_request_bytes = 1 << 20
-        self._waiting: list[tuple[AnyCommand, asyncio.Future[Outcome]]] = []
+        self.scheduler = SimScheduler(clock, seed)
+        #: Of the last `requests`: what was answered (all there is, after a crash) and what was committed together.
+        self.answers: list[Answer | None] = []
+        self.groups: list[Group] = []
+        self._waiting: list[tuple[int, AnyCommand, asyncio.Future[Outcome]]] = []
+        self._cores: list[SqliteCore] = []
 
     # -- starting --------------------------------------------------------------------------------------------
 
@@ -78,36 +105,48 @@ class House:
         SqliteCore.open(CORE_PATH, disk=house.disk, create=True).close()
         house.boot()
         for name in accounts:
-            hashed = CheapHasher().hash(PASSWORD)
-            house.engine.execute(AddAccount(account=house.entropy.bytes(16), name=name, password=hashed))
+            house.engine.execute(house.new_account(name))
         return house
+
+    def new_account(self, name: str) -> AddAccount:
+        return AddAccount(account=self.entropy.bytes(16), name=name, password=CheapHasher().hash(PASSWORD))
 
     @staticmethod
     def folder(vault: VaultConfig) -> str:
         return vault.url.removeprefix("folder:")
 
-    def make_vault(self, config: VaultConfig) -> FolderVault:
+    def vault(self, config: VaultConfig) -> FolderVault:
         return FolderVault(config.name, self.folder(config), self.disk, self.keyring.installation)
+
+    def open_core(self) -> SqliteCore:
+        core = SqliteCore.open(CORE_PATH, disk=self.disk)
+        self._cores.append(core)
+        return core
 
     def make_writer(self) -> Writer:
         return Writer(
-            open_core=lambda: SqliteCore.open(CORE_PATH, disk=self.disk),
+            open_core=self.open_core,
             vaults=VAULTS,
-            make_vault=self.make_vault,
+            make_vault=self.vault,
             keyring=self.keyring,
             disk=self.disk,
             scratch="/scratch",
             clock=self.clock,
             entropy=self.entropy,
+            wake=lambda shipper: self.scheduler.wake(shipper),
+            on_committed=self._committed,
         )
 
     def boot(self) -> None:
         """Raises what hinders the writer from opening."""
         self.keyring = ensure_keyring(self.disk, "/keys", self.entropy)
         self.writer = self.make_writer()
+        self.engine = self.writer.engine
         self.writer.open()
         self.writer.found("")
-        self.engine = self.writer.engine
+        self.scheduler = SimScheduler(self.sim_clock, f"{self.seed} shippers")
+        for shipper in self.writer.take_new_shippers():
+            self.scheduler.add(shipper)
         self.reopen_reads()
         key = self.reads.secret(0, TOKEN_KEY)
         assert key is not None
@@ -120,11 +159,46 @@ class House:
         self.reads: CoreReads = self.engine.core
         self.authenticator = Authenticator(self.reads, CheapHasher(), self.clock, self.entropy)
 
+    @property
+    def readable(self) -> bool:
+        """Whether the writer's connection stands: not after a failed commit, nor a failed attempt to open anew."""
+        return self.engine.stopped is None or (self.reads is self._cores[-1] and not self._cores[-1]._failed)
+
+    def tick(self) -> bool:
+        """The writer's housekeeping, which opens it anew where it has stopped; whether it writes."""
+        stopped = self.engine.stopped is not None
+        self.writer.tick()
+        if stopped and self.engine.stopped is None:
+            self.reopen_reads()
+        return self.engine.stopped is None
+
+    # -- ending ----------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """As SIGTERM does: seal, close, ship."""
+        self.scheduler.stop()
+        self.writer.close()
+        self.writer.ship_all()
+
+    def abandon(self) -> None:
+        """Let go of everything without another write, as a process that is killed."""
+        self.scheduler.stop()
+        for core in self._cores:
+            with suppress(Crash):  # once for each connection that has not noticed yet that the disk is dead
+                core.abandon()
+
     def crash(self, seed: int | None = None) -> House:
         """Power loss: the same installation on what the disk kept, not yet booted."""
-        return House(self.disk.crash(seed), self.sim_clock, f"{self.seed}+")
+        disk = self.disk.crash(seed)
+        self.abandon()
+        return type(self)(disk, self.sim_clock, f"{self.seed}+")
 
     # -- the gate --------------------------------------------------------------------------------------------
+
+    def _committed(self, changes: Sequence[Change]) -> None:
+        for account in {change.account for change in changes if change.kind is Kind.IDENTITY}:
+            if hasattr(self, "authenticator"):
+                self.authenticator.invalidate(account)
 
     async def authenticate(self, authorization: str | None, peer: str) -> Account:
         found = self.authenticator.begin(authorization, peer)
@@ -133,13 +207,15 @@ class House:
     async def execute(self, command: AnyCommand) -> Outcome:
         """Joins the group that `requests` commits together; alone it is a group of one."""
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting.append((command, future))
+        self._waiting.append((_asking.get(), command, future))
         return await future
 
     def _commit(self) -> None:
         waiting, self._waiting = self._waiting, []
-        results = self.engine.execute_all([command for command, _ in waiting])
-        for (_, future), result in zip(waiting, results, strict=True):
+        group = Group([index for index, _, _ in waiting])
+        self.groups.append(group)
+        group.results = self.engine.execute_all([command for _, command, _ in waiting])
+        for (_, _, future), result in zip(waiting, group.results, strict=True):
             if isinstance(result, Outcome):
                 future.set_result(result)
             else:
@@ -167,31 +243,50 @@ class House:
         """One request through the application, as a device sends it."""
         return self.requests([Request(method, path, body, headers or {}, user)])[0]
 
-    def requests(self, wanted: list[Request]) -> list[Answer]:
-        """Several at once: those that change something share one group commit."""
+    def requests(self, wanted: Sequence[Request]) -> list[Answer]:
+        """Several at once: those that change something share one group commit.
+
+        A crash passes through, with `answers` and `groups` telling how far it had come.
+        """
         loop = asyncio.new_event_loop()
+        self.answers = [None] * len(wanted)
+        self.groups = []
+        tasks = [loop.create_task(self._ask(index, each)) for index, each in enumerate(wanted)]
         try:
-            tasks = [loop.create_task(self._ask(each)) for each in wanted]
             while not all(task.done() for task in tasks):
                 # Enough turns for each to come as far as it can without the others.
                 loop.run_until_complete(_turns(50))
+                _raise_first([task for task in tasks if task.done()])
                 if self._waiting:
                     self._commit()
-            return [task.result() for task in tasks]
+            _raise_first(tasks)
         finally:
             self._waiting = []
+            for task in tasks:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
             loop.close()
+        return [answer for answer in self.answers if answer is not None]
 
-    async def _ask(self, request: Request) -> Answer:
+    async def _ask(self, index: int, request: Request) -> None:
+        _asking.set(index)
         credentials = b64encode(f"{request.user}:{PASSWORD}".encode()).decode()
         sent = {"host": "house", "authorization": f"Basic {credentials}", "content-length": str(len(request.body))}
         sent.update({name.lower(): value for name, value in request.headers.items()})
-        return await _ask(self.app, request.method, request.path, sent, request.body)
+        self.answers[index] = await _ask(self.app, request.method, request.path, sent, request.body)
 
 
 async def _turns(count: int) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+def _raise_first(done: Sequence[asyncio.Task[None]]) -> None:
+    """What a request raised, a crash above all: nothing runs after one."""
+    for task in done:
+        error = task.exception()
+        if error is not None:
+            raise error
 
 
 async def _ask(app: Any, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:

@@ -20,7 +20,7 @@ What the oracle demands:
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -121,6 +121,13 @@ class Oracle:
     def keep_view(self, view: View) -> None:
         with self._lock:
             self.views.append(view)
+
+    def summary(self, watermark: int | None = None) -> str:
+        """What was noted, in a line."""
+        fates = Counter(a.fate.value for a in self.attempts)
+        late = sum(1 for a in self.attempts if watermark is not None and (a.ended or a.begun) > watermark)
+        told = ", ".join(f"{count} {fate}" for fate, count in sorted(fates.items()))
+        return f"{told}; {late} after the watermark; {len(self.views)} sync tokens"
 
     def check(self, observed: Mapping[Key, State], watermark: int | None = None) -> list[str]:
         """Complaints about what the service shows now; none if all demands hold.

@@ -54,9 +54,9 @@ def free_port() -> int:
 class Service:
     """One data folder and at most one `serve` on it."""
 
-    def __init__(self, data: Path, *, wrapper: tuple[str, ...] = ()) -> None:
+    def __init__(self, data: Path, *, port: int | None = None, wrapper: tuple[str, ...] = ()) -> None:
         self.data = data
-        self.port = free_port()
+        self.port = port or free_port()
         self.log = data.with_name(data.name + ".log")
         self._wrapper = wrapper  # e.g. strace and its options, before the command
         self._process: subprocess.Popen[bytes] | None = None

@@ -17,7 +17,7 @@ SYNC_SECONDS = 300
 
 _CONFIG = """\
 [general]
-status_path = "{status}"
+status_path = "status"
 
 [pair contacts]
 a = "contacts_here"
@@ -26,7 +26,7 @@ collections = ["default"]
 
 [storage contacts_here]
 type = "filesystem"
-path = "{root}/contacts"
+path = "contacts"
 fileext = ".vcf"
 
 [storage contacts_there]
@@ -42,7 +42,7 @@ collections = ["default", "tasks"]
 
 [storage calendars_here]
 type = "filesystem"
-path = "{root}/calendars"
+path = "calendars"
 fileext = ".ics"
 
 [storage calendars_there]
@@ -54,7 +54,10 @@ password = "{password}"
 
 
 class Vdir:
-    """A folder `root` with the files of three collections, vdirsyncer's status and its configuration."""
+    """A folder `root` with the files of three collections, vdirsyncer's status and its configuration.
+
+    Paths in the configuration are relative, so that a copy is the same device to vdirsyncer.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -67,10 +70,9 @@ class Vdir:
         return Vdir(root)
 
     def configure(self, port: int, user: str, password: str) -> None:
-        """Where the service is. What was synced before stays known."""
+        """Where the service is. After a change `discover` has to run; what was synced before stays known."""
         url = f"http://127.0.0.1:{port}/"
-        text = _CONFIG.format(status=self.root / "status", root=self.root, url=url, user=user, password=password)
-        (self.root / "config").write_text(text)
+        (self.root / "config").write_text(_CONFIG.format(url=url, user=user, password=password))
 
     def add(self, collection: str, uid: str, body: bytes) -> None:
         """A new item, made on the device. The service will know it by the name of `uid` and the ending."""
@@ -83,7 +85,8 @@ class Vdir:
     def run(self, command: str, each_line: Callable[[str], None] | None = None) -> tuple[int, str]:
         """Run `discover` or `sync`; exit code and output. `each_line` hears each line as it comes."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "vdirsyncer", "-c", str(self.root / "config"), command],
+            [sys.executable, "-m", "vdirsyncer", "-c", "config", command],
+            cwd=self.root,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -158,7 +158,7 @@ def small_log() -> tuple[MemoryVault, list[Change]]:
 def test_every_flip_is_noticed_and_never_gives_wrong_data() -> None:
     whole, acknowledged = small_log()
     for name, data in whole.objects.items():
-        for place in range(0, len(data), 7):
+        for place in range(0, len(data), 23):
             vault = MemoryVault("near")
             vault.objects = dict(whole.objects)
             spoil(vault, name, place)

@@ -22,9 +22,9 @@ from tests.support.logs import INSTALLATION, OPENER, SEALER, WRITER
 
 U32 = st.integers(0, 2**32 - 1)
 U64 = st.integers(0, 2**64 - 1)
-I64 = st.integers(-(2**63), 2**63 - 1)
+SIGNED = st.integers(-(2**63), 2**63 - 1)
 HASH = st.binary(min_size=32, max_size=32)
-HEADERS = st.builds(FrameHeader, st.sampled_from(FrameType), U32, U32, U64, U64, I64, U32, st.just(0), HASH)
+HEADERS = st.builds(FrameHeader, st.sampled_from(FrameType), U32, U32, U64, U64, SIGNED, U32, st.just(0), HASH)
 
 
 @given(HEADERS, st.binary(max_size=300))

@@ -132,6 +132,25 @@ def test_power_lost_while_a_core_is_made() -> None:
         core.close()
 
 
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_a_bulk_load_is_durable_when_it_has_ended(seed: int | None) -> None:
+    disk = new_disk()
+    core = SqliteCore.open(PATH, disk=disk, create=True)
+    core.bulk(True)
+    streams = Streams()
+    commit(core, [streams.mkcol(ANN, Kind.CONTACTS, BOOK)], 1)
+    syncs = disk.operations["sync"]
+    for frame in range(2, 40):
+        commit(core, group(streams, 64), frame)
+    assert disk.operations["sync"] == syncs, "a bulk load does not wait for the disk"
+    core.bulk(False)
+    core.abandon()
+    core = SqliteCore.open(PATH, disk=disk.crash(seed))
+    assert [change for _, _, change in core.changes(limit=10_000)] == streams.made
+    assert core.log_position().frame == 39
+    core.close()
+
+
 def test_a_full_disk_refuses_and_goes_on_when_there_is_room() -> None:
     disk = new_disk()
     core, streams = founded(disk)

@@ -8,12 +8,10 @@
     seal, tick    what was written since the last seal; close a segment that is old
     close
 
-Invariants:
-
-1. `position` is the last frame that is synced in every sync vault, while no higher timeline was there.
-2. A frame whose write failed is not on the log: the next one takes its number into a new segment, which by the rules
-   of reading voids it wherever it may lie.
-3. Where a sync failed nobody knows what is there: this log takes nothing more, and a new one has to be claimed.
+`position` is the last frame that is synced in every sync vault, while no higher timeline was there (I1, I6). A frame
+whose write failed is not on the log: the next one takes its number into a new segment, which by the rules of reading
+voids it wherever it may lie. Where a sync failed nobody knows what is there: this log takes nothing more, and a new one
+has to be claimed (I4).
 
 One thread at a time.
 """

@@ -56,7 +56,8 @@ class Sources:
         ]
 
     def reader(self) -> VaultLogReader:
-        return VaultLogReader(self.vaults(), self.opener)
+        """Of the vaults that are there; the plan names the others."""
+        return VaultLogReader([v for v in self.vaults() if v.available()], self.opener)
 
     def sync_names(self) -> list[str]:
         return [c.name for c in self._configs if c.mode == Mode.SYNC]

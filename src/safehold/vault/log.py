@@ -17,7 +17,7 @@ A write cut short at the very end was never acknowledged: that is no hole, but i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from safehold.formats import claim, seal, segment
 from safehold.formats.frame import FrameHeader, FrameType, RawFrame, scan_frames, verify_frame
@@ -55,10 +55,15 @@ class Stretch:
 
 
 class VaultLogReader:
-    """Implements ports.log.LogReader. Vaults in the order in which their copies are preferred."""
+    """Implements ports.log.LogReader. Vaults in the order in which their copies are preferred.
 
-    def __init__(self, vaults: Sequence[Vault], opener: Opener) -> None:
+    `spare` vaults come after those: what they hold counts as much, but one that goes down while it is read is left out,
+    and told among the problems, where another would end the reading with VaultDown.
+    """
+
+    def __init__(self, vaults: Sequence[Vault], opener: Opener, spare: Sequence[Vault] = ()) -> None:
         self._vaults = list(vaults)
+        self._spare = list(spare)
         self._installation = opener.installation
         self._unpacker = Unpacker(opener)
         self._problems: dict[str, None] = {}
@@ -88,7 +93,7 @@ class VaultLogReader:
     def end(self) -> LogPosition:
         """See ports.log; reads the last segments only. Raises VaultDown."""
         for stretch in self._branch(0):
-            found = segments(self._vaults, stretch.timeline)
+            found = self._segments(stretch.timeline)
             names = list(found)
             for name, limit in reversed(list(zip(names, limits(names), strict=True))):
                 copies = _Copies(self, name, found[name])
@@ -99,20 +104,6 @@ class VaultLogReader:
                     if frame is not None:
                         return LogPosition(stretch.timeline, number, frame.digest)
         return EMPTY_LOG
-
-    def find(self, number: int) -> RawFrame | None:
-        """The signed frame of that number on the log, not decrypted; None where there is none. Raises VaultDown."""
-        for stretch in self._branch(0):
-            if number < stretch.opened:
-                continue
-            found = segments(self._vaults, stretch.timeline)
-            names = list(found)
-            for name, limit in reversed(list(zip(names, limits(names), strict=True))):
-                if name.first <= number and (limit is None or number <= limit):
-                    copies = _Copies(self, name, found[name])
-                    return next((frame for frame, _ in self._signed(copies, number, None)), None)
-            return None
-        return None
 
     def note(self, problem: str) -> None:
         """Remember a problem, once; the first thousand."""
@@ -126,7 +117,7 @@ class VaultLogReader:
     def last_seal(self) -> LogPosition:
         """The position of the last seal on the log; EMPTY_LOG where there is none. Raises VaultDown."""
         for stretch in self._branch(0):
-            found = segments(self._vaults, stretch.timeline)
+            found = self._segments(stretch.timeline)
             names = list(found)
             for name, limit in reversed(list(zip(names, limits(names), strict=True))):
                 upto = min((n for n in (limit, stretch.last) if n is not None), default=None)
@@ -137,13 +128,31 @@ class VaultLogReader:
                         return LogPosition(stretch.timeline, number, frame.digest)
         return EMPTY_LOG
 
+    # -- listings
+
+    def _timelines(self) -> list[int]:
+        self._drop_spares(lambda vault: timelines([vault]))
+        return timelines([*self._vaults, *self._spare])
+
+    def _segments(self, timeline: int) -> dict[SegmentName, list[Holder]]:
+        self._drop_spares(lambda vault: segments([vault], timeline))
+        return segments([*self._vaults, *self._spare], timeline)
+
+    def _drop_spares(self, look: Callable[[Vault], object]) -> None:
+        for vault in list(self._spare):
+            try:
+                look(vault)
+            except VaultDown as error:
+                self._spare.remove(vault)
+                self.note(f"{vault.name} is left out: {error.message}")
+
     # -- the branch: rules 1 and 2
 
     def _branch(self, lowest: int) -> Iterator[Stretch]:
         """The stretches that count, from the last down to the one in timeline `lowest`."""
         wanted: int | None = None  # the timeline that the one above continues; None while looking for the last
         last: int | None = None
-        for timeline in reversed(timelines(self._vaults)):
+        for timeline in reversed(self._timelines()):
             if timeline < lowest:
                 break
             if wanted is not None and timeline > wanted:
@@ -166,7 +175,7 @@ class VaultLogReader:
 
     def _anchor(self, timeline: int) -> FrameHeader | None:
         """The header of the first good frame of a timeline: it says what the timeline continues."""
-        found = segments(self._vaults, timeline)
+        found = self._segments(timeline)
         for name, holders in found.items():
             for holder in holders:
                 glance = self._glance(holder.vault, name, _GLANCE_BYTES)
@@ -196,17 +205,17 @@ class VaultLogReader:
 
     def _note_abandoned(self, timeline: int) -> None:
         """A timeline that no later one continues: told where it holds a frame, not where a start was cut short."""
-        for name, holders in segments(self._vaults, timeline).items():
+        for name, holders in self._segments(timeline).items():
             if max(h.size for h in holders) > segment.HEADER_BYTES and _Copies(self, name, holders).numbers():
                 self.note(f"timeline {timeline} was abandoned: a later one continues without it")
                 return
 
     def _lost_end(self, run: _Run) -> Iterator[Hole]:
         """A hole for timelines at the top that were written to and of which nothing can be read."""
-        for timeline in timelines(self._vaults):
+        for timeline in self._timelines():
             if timeline <= run.timeline:
                 continue
-            found = segments(self._vaults, timeline)
+            found = self._segments(timeline)
             names = list(found)
             certain = max((name.first - 1 for name in names), default=0)
             for name in names:
@@ -222,7 +231,7 @@ class VaultLogReader:
     # -- one timeline: rule 3
 
     def _stretch(self, stretch: Stretch, run: _Run) -> Iterator[LogFrame | Hole]:
-        found = segments(self._vaults, stretch.timeline)
+        found = self._segments(stretch.timeline)
         names = list(found)
         for name, limit in zip(names, limits(names), strict=True):
             if stretch.last is not None and name.first > stretch.last:
@@ -362,8 +371,8 @@ class VaultLogReader:
             self.note(f"{copy.vault}: {copy.name}: its writer is not certified by this installation")
         elif not self._searched:
             self._searched = True
-            for timeline in timelines(self._vaults):
-                for name, holders in segments(self._vaults, timeline).items():
+            for timeline in self._timelines():
+                for name, holders in self._segments(timeline).items():
                     for holder in holders:
                         data = self._glance(holder.vault, name, segment.HEADER_BYTES)
                         self._certified(segment.parse_segment_header(data), name)

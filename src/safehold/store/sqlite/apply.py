@@ -92,6 +92,7 @@ class Applier:
         self._accounts: dict[bytes, int] = {}
         self._collections: dict[tuple[int, bytes], int] = {}
         self._seq = 0
+        self._unmade = False  # the step just taken entered a collection whose making is lost
         # Each returns (the collection's number, or its id where there is none; how many items more there are).
         self._steps: dict[Op, Callable[[int, int, int, Change], tuple[int | bytes, int]]] = {
             Op.PUT: self._put,
@@ -109,6 +110,7 @@ class Applier:
         """Drop what is remembered; required after a rollback."""
         self._accounts.clear()
         self._collections.clear()
+        self._unmade = False
         last: Any = self._run("SELECT MAX(seq) FROM journal").get
         floor: Any = self._run("SELECT value FROM meta WHERE name = 'last_journal'").get
         self._seq = max(last or 0, floor or 0)
@@ -119,6 +121,10 @@ class Applier:
         seq = self._seq + 1
         collection, items = self._steps[change.op](account, kind, seq, change)
         prev = self._advance(account, kind, change, items, after_gap)
+        if self._unmade:
+            self._unmade = False
+            missing = self._run("SELECT missing FROM stream WHERE account = ? AND kind = ?", (account, kind)).get
+            assert missing, f"{change.kind} rev {change.rev}: its collection was never made"
         self._run(
             _JOURNAL,
             (
@@ -298,8 +304,6 @@ class Applier:
         """The number of the change's collection, whose rev and head are brought up to it."""
         number = self._number(account, change.collection)
         if number is None:
-            missing = self._run("SELECT missing FROM stream WHERE account = ? AND kind = ?", (account, kind)).get
-            assert missing or change.rev > 1, f"{change.kind} rev {change.rev}: its collection was never made"
             self._run(
                 """
                 INSERT INTO collection
@@ -310,6 +314,7 @@ class Applier:
             )
             number = self._db.last_insert_rowid()
             self._collections[account, change.collection] = number
+            self._unmade = True
         else:
             self._run(_TOUCH_COLLECTION, (change.rev, change.hash, change.at, number))
         return number

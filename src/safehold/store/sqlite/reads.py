@@ -338,7 +338,9 @@ class SqliteReads:
 
     @guarded
     def unarchived(self, frame: int) -> tuple[int, int | None]:
-        row: Any = self._db.execute("SELECT COUNT(*), MIN(at) FROM journal INDEXED BY journal_frame WHERE frame > ?", (frame,)).get
+        row: Any = self._db.execute(
+            "SELECT COUNT(*), MIN(at) FROM journal INDEXED BY journal_frame WHERE frame > ?", (frame,)
+        ).get
         return (row[0], row[1])
 
     @guarded

@@ -1,0 +1,419 @@
+"""What must be true: every acknowledged wish of every device, in plain dictionaries, and what may be besides.
+
+The oracle judges each wish by the rules of the service, without any of its code, and keeps the world after each
+group commit. So it knows, after any disaster, what must be there bit for bit; what may be there, all or nothing, for
+a group that was never answered or answered 503; what a sync from any earlier moment must tell; and whether somebody
+ever asked for what a device is about to delete.
+
+A world maps a collection's path below /dav/ ("ann/contacts/default", or "ann/scores/chess") to a shelf. In a game's
+shelf a score's name is the text that came with it, since the server chooses the resource's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+#: What the world's paths may lie in without being made first.
+DEFAULTS = {
+    "contacts/default": "addressbook",
+    "calendars/default": "VEVENT",
+    "calendars/tasks": "VTODO",
+    "calendars/notes": "VJOURNAL",
+    "files/notes": "folder",
+    "files/photos": "folder",
+}
+#: The kinds of undo, and where their collections lie.
+KINDS = ("contacts", "calendar", "notes", "tasks", "photos", "scores")
+
+
+def etag_of(body: bytes) -> str:
+    return f'"{sha256(body).hexdigest()}"'
+
+
+class Thing(NamedTuple):
+    """An item. `uid` is that of a vCard or iCalendar object, else empty."""
+
+    body: bytes
+    uid: str = ""
+    tag: str = ""
+
+    @property
+    def etag(self) -> str:
+        return etag_of(self.body)
+
+
+class Shelf(NamedTuple):
+    """A collection. One made anew under an old path has another serial."""
+
+    serial: int
+    type: str
+    tag: str
+    items: Mapping[str, Thing]
+
+
+World = Mapping[str, Shelf]
+
+
+class Wish(NamedTuple):
+    """What somebody asks for: one request, or one command.
+
+    put, delete, tag: an item, or (tag) a shelf where `name` is empty. make, remove: a shelf, of `type`. score: `name`
+    is its text, `body` its number. undo: back to `to` (µs), an item, a shelf, or a kind (`type`). account: a new one,
+    whose name `shelf` is.
+    """
+
+    op: str
+    shelf: str
+    name: str = ""
+    body: bytes = b""
+    uid: str = ""
+    tag: str = ""
+    type: str = ""
+    if_match: str = ""  # an entity tag
+    if_absent: bool = False
+    to: int = 0
+
+
+class Touch(NamedTuple):
+    """A name that a wish touched: what the next sync of its shelf has to tell, or (refused) may tell."""
+
+    shelf: str
+    serial: int
+    name: str
+    refused: bool
+
+
+class Verdict(NamedTuple):
+    """What a wish comes to: the statuses it may be answered with, and the world afterwards."""
+
+    statuses: frozenset[int]
+    world: World
+    touched: tuple[Touch, ...] = ()
+
+
+class Moment(NamedTuple):
+    """The world after a group commit. `changes` counts the journal's rows; `at` is the commit's time (µs)."""
+
+    at: int
+    changes: int
+    world: World
+    touched: tuple[Touch, ...] = ()
+
+
+class Doubt(NamedTuple):
+    """A group that nobody was told the fate of: what it would have made of the world at that moment."""
+
+    at: int
+    world: World
+    touched: tuple[Touch, ...]
+
+
+class News(NamedTuple):
+    """What a sync from an earlier moment has to tell. `may` are names that only refused writes touched."""
+
+    must: frozenset[str]
+    may: frozenset[str]
+
+
+class Wrong(AssertionError):
+    """The house broke its word."""
+
+
+class Oracle:
+    """Keeps the worlds. Moments are numbered from 0; the last is what is now acknowledged."""
+
+    def __init__(self, users: Iterable[str]) -> None:
+        self._serial = 0
+        world: dict[str, Shelf] = {}
+        for user in users:
+            world.update(self._new_account(user))
+        self.moments = [Moment(0, 0, world)]
+        self.doubts: list[Doubt] = []
+        self._deleted: set[tuple[str, str]] = set()
+
+    @property
+    def world(self) -> World:
+        return self.moments[-1].world
+
+    @property
+    def now(self) -> int:
+        """The number of the last moment."""
+        return len(self.moments) - 1
+
+    def begin(self, at: int, changes: int) -> None:
+        """The first moment: an installation just made."""
+        self.moments = [Moment(at, changes, self.world)]
+
+    # -- what becomes of groups --------------------------------------------------------------------------------
+
+    def judge_group(self, wishes: Sequence[Wish]) -> tuple[list[Verdict], Doubt]:
+        """Verdicts on wishes that come in this order, and the world after all of them."""
+        world, touched = self.world, []
+        verdicts = []
+        for wish in wishes:
+            verdict = self.judge(wish, world)
+            verdicts.append(verdict)
+            world = verdict.world
+            touched += verdict.touched
+        return verdicts, Doubt(0, world, tuple(touched))
+
+    def acknowledge(self, doubt: Doubt, at: int, changes: int) -> None:
+        """A group was committed: it is the world now, and what was doubtful before it can not come any more."""
+        self._remember_deletes(self.world, doubt.world)
+        self.moments.append(Moment(at, changes, doubt.world, doubt.touched))
+        self.doubts.clear()
+
+    def doubt(self, doubt: Doubt, at: int) -> None:
+        """A group's fate is not known: it may show at the next start, as a whole, or not."""
+        if doubt.world != self.world or doubt.touched:
+            self.doubts.append(doubt._replace(at=at))
+
+    def settle(self, seen: World, changes: int, *, first: int | None = None) -> bool:
+        """After a start: find the moment that the house is at. Raises Wrong where it is at none.
+
+        It is the last one, or that with one doubtful group on top. With `first` history may have lost its end, but not
+        that moment. Whether anything was lost.
+        """
+        last = self.moments[-1]
+        for doubt in self.doubts:
+            if changes > last.changes and same(seen, doubt.world):
+                self.acknowledge(doubt, doubt.at, changes)
+                return False
+        if changes == last.changes:
+            self.doubts.clear()
+            self._require(seen, last.world)
+            return False
+        if changes > last.changes:
+            self._require(seen, self.doubts[0].world if self.doubts else last.world)
+            raise Wrong(f"there are {changes - last.changes} changes that nobody asked for")
+        if first is None:
+            raise Wrong(f"{last.changes - changes} acknowledged changes are gone")
+        found = next((n for n, moment in enumerate(self.moments) if moment.changes == changes), None)
+        if found is None:
+            raise Wrong(f"the house went back to {changes} changes, in the midst of a group")
+        if found < first:
+            raise Wrong(f"the house went back to moment {found}, but status had promised moment {first}")
+        self._require(seen, self.moments[found].world)
+        del self.moments[found + 1 :]
+        self.doubts.clear()
+        return True
+
+    def _require(self, seen: World, wanted: World) -> None:
+        for difference in differences(seen, wanted):
+            raise Wrong(difference)
+
+    def _remember_deletes(self, before: World, after: World) -> None:
+        for path, shelf in before.items():
+            now = after.get(path)
+            gone = shelf.items if now is None else [name for name in shelf.items if name not in now.items]
+            self._deleted.update((path, name) for name in gone)
+
+    # -- what devices may hear -----------------------------------------------------------------------------------
+
+    def asked_for(self, path: str, name: str) -> bool:
+        """Whether an item's absence is somebody's wish: it is not there, and it was deleted once."""
+        shelf = self.world.get(path)
+        return (shelf is None or name not in shelf.items) and (path, name) in self._deleted
+
+    def news(self, path: str, serial: int, since: int) -> News:
+        """What a sync of a shelf must tell to a device that saw it at moment `since`."""
+        must, may = set(), set()
+        for moment in self.moments[since + 1 :]:
+            for touch in moment.touched:
+                if touch.shelf == path and touch.serial == serial:
+                    (may if touch.refused else must).add(touch.name)
+        return News(frozenset(must), frozenset(may - must))
+
+    # -- judging -------------------------------------------------------------------------------------------------
+
+    def judge(self, wish: Wish, world: World) -> Verdict:
+        match wish.op:
+            case "put":
+                return self._put(wish, world)
+            case "delete":
+                return self._delete(wish, world)
+            case "tag":
+                return self._tag(wish, world)
+            case "make":
+                return self._make(wish, world)
+            case "remove":
+                return self._remove(wish, world)
+            case "score":
+                return self._score(wish, world)
+            case "undo":
+                return self._undo(wish, world)
+        assert wish.op == "account", wish.op
+        return Verdict(_said(201), {**world, **self._new_account(wish.shelf)})
+
+    def _new_account(self, user: str) -> dict[str, Shelf]:
+        return {f"{user}/{path}": Shelf(self._next(), type_, "", {}) for path, type_ in DEFAULTS.items()}
+
+    def _next(self) -> int:
+        self._serial += 1
+        return self._serial
+
+    def _put(self, wish: Wish, world: World) -> Verdict:
+        shelf = world.get(wish.shelf)
+        if shelf is None:
+            return Verdict(_said(409), world)
+        old = shelf.items.get(wish.name)
+        refused = (Touch(wish.shelf, shelf.serial, wish.name, True),)
+        if not _holds(wish, old):
+            return Verdict(_said(412), world, refused)
+        if wish.uid and (old is None or old.uid != wish.uid):
+            taken = any(thing.uid == wish.uid for thing in shelf.items.values())
+            if taken or old is not None:
+                return Verdict(_said(409), world, refused)
+        if old is not None and old.body == wish.body:
+            return Verdict(_said(204), world)
+        thing = Thing(wish.body, wish.uid, "" if old is None else old.tag)
+        return _with(wish, world, {**shelf.items, wish.name: thing}, 201 if old is None else 204)
+
+    def _delete(self, wish: Wish, world: World) -> Verdict:
+        shelf = world.get(wish.shelf)
+        old = None if shelf is None else shelf.items.get(wish.name)
+        if shelf is None or old is None:
+            return Verdict(_said(412 if wish.if_match and shelf is not None else 404), world)
+        if not _holds(wish, old):
+            return Verdict(_said(412), world, (Touch(wish.shelf, shelf.serial, wish.name, True),))
+        return _with(wish, world, {n: t for n, t in shelf.items.items() if n != wish.name}, 204)
+
+    def _tag(self, wish: Wish, world: World) -> Verdict:
+        shelf = world.get(wish.shelf)
+        if shelf is None or (wish.name and wish.name not in shelf.items):
+            return Verdict(_said(404), world)
+        if not wish.name:
+            return Verdict(_said(207), {**world, wish.shelf: shelf._replace(tag=wish.tag)})
+        old = shelf.items[wish.name]
+        if old.tag == wish.tag:
+            return Verdict(_said(207), world)
+        return _with(wish, world, {**shelf.items, wish.name: old._replace(tag=wish.tag)}, 207)
+
+    def _make(self, wish: Wish, world: World) -> Verdict:
+        above, _, name = wish.shelf.rpartition("/")
+        if wish.shelf in world or (above in world and name in world[above].items):
+            return Verdict(_said(403, 405), world)
+        if wish.type == "folder" and above not in world:
+            return Verdict(_said(409), world)
+        return Verdict(_said(201), {**world, wish.shelf: Shelf(self._next(), wish.type, "", {})})
+
+    def _remove(self, wish: Wish, world: World) -> Verdict:
+        if wish.shelf not in world:
+            return Verdict(_said(404), world)
+        left = {p: s for p, s in world.items() if p != wish.shelf and not p.startswith(wish.shelf + "/")}
+        return Verdict(_said(204), left)
+
+    def _score(self, wish: Wish, world: World) -> Verdict:
+        shelf = world.get(wish.shelf) or Shelf(self._next(), "game", "", {})
+        items = {**shelf.items, wish.name: Thing(wish.body)}
+        return Verdict(_said(201), {**world, wish.shelf: shelf._replace(items=items)})
+
+    # -- undo ----------------------------------------------------------------------------------------------------
+
+    def _undo(self, wish: Wish, world: World) -> Verdict:
+        then = self._world_at(wish.to)
+        if wish.name:
+            return self._undo_item(wish, world, then.get(wish.shelf))
+        paths = [wish.shelf]
+        if wish.type:
+            paths = [p for p in sorted({*world, *then}) if p.startswith(wish.shelf + "/") and kind_of(p, world, then)]
+            paths = [p for p in paths if kind_of(p, world, then) == wish.type]
+        elif wish.shelf not in then:
+            return Verdict(_said(404), world)
+        touched: list[Touch] = []
+        for path in paths:
+            world, more = self._undo_shelf(path, world, then.get(path))
+            touched += more
+        return Verdict(_said(200), world, tuple(touched))
+
+    def _undo_item(self, wish: Wish, world: World, past: Shelf | None) -> Verdict:
+        shelf = world.get(wish.shelf)
+        before = None if past is None else past.items.get(wish.name)
+        live = None if shelf is None else shelf.items.get(wish.name)
+        if before is None and live is None:
+            return Verdict(_said(404), world)
+        if before == live:
+            return Verdict(_said(200), world)
+        if before is not None and before.uid and shelf is not None:
+            others = [t for n, t in shelf.items.items() if n != wish.name]
+            if any(t.uid == before.uid for t in others):
+                return Verdict(_said(409), world)
+        if shelf is None:
+            assert past is not None
+            shelf = Shelf(self._next(), past.type, past.tag, {})
+        items = {n: t for n, t in shelf.items.items() if n != wish.name}
+        if before is not None:
+            items[wish.name] = before
+        touch = Touch(wish.shelf, shelf.serial, wish.name, False)
+        return Verdict(_said(200), {**world, wish.shelf: shelf._replace(items=items)}, (touch,))
+
+    def _undo_shelf(self, path: str, world: World, past: Shelf | None) -> tuple[World, list[Touch]]:
+        shelf = world.get(path)
+        if past is None:
+            return {p: s for p, s in world.items() if p != path}, []
+        if shelf is None:
+            return {**world, path: past._replace(serial=self._next())}, []
+        names = {*shelf.items, *past.items}
+        differ = sorted(n for n in names if shelf.items.get(n) != past.items.get(n))
+        touched = [Touch(path, shelf.serial, n, False) for n in differ]
+        return {**world, path: shelf._replace(tag=past.tag, items=past.items)}, touched
+
+    def _world_at(self, at: int) -> World:
+        return next((m.world for m in reversed(self.moments) if m.at <= at), self.moments[0].world)
+
+
+def kind_of(path: str, *worlds: World) -> str:
+    """The kind of data of a shelf that is in one of these worlds."""
+    _, home, *rest = path.split("/")
+    if home == "calendars":
+        type_ = next(world[path].type for world in worlds if path in world)
+        return {"VEVENT": "calendar", "VTODO": "tasks"}.get(type_, "notes")
+    return rest[0] if home == "files" else home
+
+
+def same(seen: World, wanted: World) -> bool:
+    return next(differences(seen, wanted), None) is None
+
+
+def differences(seen: World, wanted: World) -> Iterator[str]:
+    """Where two worlds differ, in words; serials and UIDs, which cannot be seen, aside."""
+    for path in sorted({*seen, *wanted}):
+        if path not in wanted:
+            yield f"{path} is there, and nobody made it"
+        elif path not in seen:
+            yield f"{path} is gone"
+        else:
+            yield from _shelf_differences(path, seen[path], wanted[path])
+
+
+def _shelf_differences(path: str, seen: Shelf, wanted: Shelf) -> Iterator[str]:
+    if seen.tag != wanted.tag:
+        yield f"{path} has the tag {seen.tag!r}, not {wanted.tag!r}"
+    for name in sorted({*seen.items, *wanted.items}):
+        one, other = seen.items.get(name), wanted.items.get(name)
+        if other is None:
+            yield f"{path}/{name} is there, and nobody put it, or it was deleted"
+        elif one is None:
+            yield f"{path}/{name} is gone"
+        elif one.body != other.body:
+            yield f"{path}/{name} has another body ({len(one.body)} bytes, not {len(other.body)})"
+        elif one.tag != other.tag:
+            yield f"{path}/{name} has the tag {one.tag!r}, not {other.tag!r}"
+
+
+def _said(*statuses: int) -> frozenset[int]:
+    return frozenset(statuses)
+
+
+def _holds(wish: Wish, old: Thing | None) -> bool:
+    if wish.if_absent and old is not None:
+        return False
+    return not wish.if_match or (old is not None and old.etag == wish.if_match)
+
+
+def _with(wish: Wish, world: World, items: Mapping[str, Thing], status: int) -> Verdict:
+    shelf = world[wish.shelf]
+    touch = Touch(wish.shelf, shelf.serial, wish.name, False)
+    return Verdict(_said(status), {**world, wish.shelf: shelf._replace(items=items)}, (touch,))
