@@ -161,7 +161,7 @@ def storm_over_vdirsyncer(scene: Scene, storm: Storm, acknowledgements: int) -> 
     thread = threading.Thread(target=sync)
     thread.start()
     uploading.wait()
-    storm.blow(acknowledgements, scene.service.kill, undo=scene.devices[:1])
+    storm.blow(acknowledgements, killed=True, undo=scene.devices[:1])
     thread.join()
     assert counted(said[0])["uploaded"], said[0]
 
@@ -176,9 +176,9 @@ def test_lose_the_core_and_recover_from_the_sync_vault_or_the_asynchronous_one(s
         scene.add_extras()
         code, output = scene.vdir.run("sync")
         assert code == 0, output
-        storm.blow(first, None, undo=scene.devices[:1])
+        storm.blow(first, killed=False, undo=scene.devices[:1])
         watermark = scene.wait_for_far()
-        storm.blow(first + scene.draw.randrange(10, 160), service.kill)
+        storm.blow(first + scene.draw.randrange(10, 160), killed=True)
         scene.lose("near")
     else:
         storm_over_vdirsyncer(scene, storm, scene.draw.randrange(20, 400))

@@ -131,11 +131,15 @@ class Service:
         except subprocess.TimeoutExpired:
             return None
 
+    def strike(self) -> None:
+        """SIGKILL, this moment."""
+        os.kill(self.pid, signal.SIGKILL)
+
     def kill(self) -> None:
         """SIGKILL, and wait until the process is gone."""
         assert self._process is not None
         if self._process.poll() is None:
-            os.kill(self.pid, signal.SIGKILL)
+            self.strike()
             self._process.wait(30)
 
     def stop(self, seconds: float = 30) -> int | None:

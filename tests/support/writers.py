@@ -24,6 +24,7 @@ CARD_NS, CAL_NS = "urn:ietf:params:xml:ns:carddav", "urn:ietf:params:xml:ns:cald
 HOMES = ("contacts", "calendars", "files/notes", "files/photos")
 CONTENDED = 3
 STEPS = 20_000  # a bound on what one device does in a storm
+UNDO_AT = 6  # a device's step at which its one undo comes
 MANY_FAMILIES = ("Ångström", "Nguyễn", "Папанина", "田中", "Okafor", "Mac an Ghaill")
 
 
@@ -332,45 +333,48 @@ class Storm:
         self.devices = devices
         self.errors: list[str] = []
         self._reached = threading.Event()
+        self._lock = threading.Lock()
 
-    def blow(self, acknowledgements: int, kill: Callable[[], None] | None, *, undo: Sequence[Device] = ()) -> None:
+    def blow(self, acknowledgements: int, *, killed: bool, undo: Sequence[Device] = ()) -> None:
         """Let all work until so many acknowledgements are counted (from the first ever); return when all rest.
 
-        With `kill` it is called at that moment, while all go on until their connections break; without, all
-        finish what they do. Devices in `undo` first do some things and then one undo.
+        `killed`: the device that hears the last of them kills the service in that moment, while the others go on
+        until their connections break. Else all finish what they do. Devices in `undo` first do some things and then
+        one undo.
         """
-        self._reached.clear()
+        self._reached = threading.Event()
         threads = [
-            threading.Thread(target=self._work, args=(d, acknowledgements, kill is not None, d in undo))
-            for d in self.devices
+            threading.Thread(target=self._work, args=(d, acknowledgements, killed, d in undo)) for d in self.devices
         ]
         for t in threads:
             t.start()
-        while not self._reached.wait(0.5) and any(t.is_alive() for t in threads):
-            pass
-        if kill is not None:
-            kill()
         for t in threads:
             t.join()
+        if killed:
+            self.devices[0].service.kill()
         assert not self.errors, "\n".join(self.errors)
 
-    def _work(self, device: Device, acknowledgements: int, until_killed: bool, undo: bool) -> None:
+    def _work(self, device: Device, acknowledgements: int, killed: bool, undo: bool) -> None:
         try:
             for step in range(STEPS):
-                if self._reached.is_set() and not until_killed:
+                if self.errors or (self._reached.is_set() and not killed):
                     return
-                if undo and step == 6:
+                if undo and step == UNDO_AT:
                     device.undo()
                 if device.step() >= acknowledgements:
-                    self._reached.set()
+                    self._end(device.service if killed else None)
         except (OSError, http.client.HTTPException) as e:
-            if not (until_killed and self._reached.is_set()):
+            if not (killed and self._reached.is_set()):
                 self.errors.append(f"{device.name}: the connection broke before the kill: {e!r}")
         except Exception as e:
             self.errors.append(f"{device.name}: {e!r}")
-        finally:
-            if not until_killed and self.errors:
-                self._reached.set()
+
+    def _end(self, killed: Service | None) -> None:
+        with self._lock:
+            first = not self._reached.is_set()
+            self._reached.set()
+        if first and killed is not None:
+            killed.strike()
 
 
 class Seen:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 
 import pytest
 
@@ -556,3 +557,49 @@ def test_frames_carry_their_count_and_type() -> None:
         (FrameType.SEAL, 0),
     ]
     assert not [b for d in vault.objects.values() for b in scan_frames(d, 176, len(d) - 176) if isinstance(b, BadRange)]
+
+
+class Unreadable(MemoryVault):
+    """Lists its objects and fails to read some of them, as a disk with bad sectors does."""
+
+    bad: frozenset[str] = frozenset()
+    unlistable = False
+
+    def get(self, name: str, offset: int = 0, count: int | None = None) -> bytes:
+        if name in self.bad:
+            raise VaultDown(f"vault {self.name} cannot be used: Input/output error")
+        return super().get(name, offset, count)
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        if self.unlistable:
+            raise VaultDown(f"vault {self.name} cannot be used: Input/output error")
+        return super().folders(prefix)
+
+
+def test_a_segment_that_cannot_be_read_is_never_taken_for_the_end() -> None:
+    whole, acknowledged = small_log()
+    for name in whole.objects:
+        vault = Unreadable("near")
+        vault.objects, vault.bad = dict(whole.objects), frozenset([name])
+        changes, holes, reader = read(vault)
+        assert len(changes) < len(acknowledged)
+        assert holes, name
+        assert any("Input/output" in problem for problem in reader.problems())
+        assert read(vault, whole)[:2] == (acknowledged, [])
+    with pytest.raises(VaultDown, match="Input/output"):
+        Writing([vault])
+    assert vault.objects == whole.objects
+
+
+def test_a_spare_vault_that_fails_is_left_out() -> None:
+    near, acknowledged = small_log()
+    far = Unreadable("far")
+    far.objects, far.unlistable = dict(near.objects), True
+    reader = VaultLogReader([near], OPENER, [far])
+    changes = [c for entry in reader.entries() for c in getattr(entry, "changes", ())]
+    assert changes == acknowledged
+    assert any("far is left out" in problem for problem in reader.problems())
+    with pytest.raises(VaultDown):
+        list(VaultLogReader([near, far], OPENER).entries())
+    writing = Writing([near], [far], core=reader.end())
+    assert any("far" in problem for problem in writing.log.problems())

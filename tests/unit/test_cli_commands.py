@@ -208,6 +208,23 @@ def test_with_vaults_and_no_core_commands_name_recover_run(with_ada: Run, tmp_pa
     assert not core.exists()
 
 
+def test_with_neither_core_nor_vaults_nothing_empty_is_made(with_ada: Run, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    assert with_ada("vault", "add", "usb", f"folder:{tmp_path / 'usb'}")[0] == 0
+    for lost in ("core", "blobs", "vaults"):
+        (data / lost).rename(tmp_path / f"lost-{lost}")
+    (tmp_path / "usb").rename(tmp_path / "unplugged")
+    code, told = with_ada("account", "list")
+    assert code == 3
+    assert "mount" in told["hint"]
+    assert not (data / "core").exists()
+    assert not (data / "vaults").exists()
+    (tmp_path / "unplugged").rename(tmp_path / "usb")
+    assert with_ada("vault", "add", "near")[0] == 0
+    assert with_ada("recover", "run", "--yes")[0] == 0
+    assert [a["name"] for a in with_ada("account", "list")[1]["accounts"]] == ["ada"]
+
+
 def test_a_plan_is_written_and_carried_out(with_ada: Run, tmp_path: Path) -> None:
     import_cards(with_ada, tmp_path / "cards", "grace", "alan")
     data = tmp_path / "data"

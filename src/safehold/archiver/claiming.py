@@ -52,10 +52,15 @@ def claim_timeline(vaults: Sequence[LogVault], sealer: Sealer, opener: Opener, c
     """Look, refuse or claim, level the sync vaults. Raises OperatorError (VaultDown, Superseded), OutOfSpace."""
     problems: list[str] = []
     sync, others = _reachable(vaults, problems)
-    for vault in (*sync, *others):
-        _refuse_stranger(vault, sealer.installation)
-    highest = {vault.name: max(timelines([vault]), default=0) for vault in (*sync, *others)}
-    _refuse_lost(sync, others, opener, core, highest)
+    state = {vault.name: _look(vault, opener) for vault in sync}
+    for vault in list(others):
+        try:
+            state[vault.name] = _look(vault, opener)
+        except VaultDown as error:
+            problems.append(f"{error.message}: nothing is shipped to it for now")
+            others.remove(vault)
+    _refuse_lost(sync, others, VaultLogReader(sync, opener).end(), core, state)
+    highest = {name: seen.highest for name, seen in state.items()}
     top = max(highest.values())
     _claim(sync, others, top + 1, sealer, highest, problems)
     for timeline in range(max(1, core.timeline), top + 1):
@@ -81,31 +86,38 @@ def _reachable(vaults: Sequence[LogVault], problems: list[str]) -> tuple[list[Va
     return sync, others
 
 
-def _refuse_stranger(vault: Vault, installation: bytes) -> None:
-    """The log in a vault must be ours, whatever its FORMAT says."""
-    last = max(timelines([vault]), default=0)
+class _Seen(NamedTuple):
+    """What a look at one vault says: its highest timeline, and where its own log ends."""
+
+    highest: int
+    end: LogPosition
+
+
+def _look(vault: Vault, opener: Opener) -> _Seen:
+    """Raises VaultDown; OperatorError where the log in it is not ours, whatever its FORMAT says."""
+    highest = max(timelines([vault]), default=0)
     try:
-        header = segment.parse_segment_header(vault.get(claim_object(last), 0, segment.HEADER_BYTES)) if last else None
+        data = vault.get(claim_object(highest), 0, segment.HEADER_BYTES) if highest else b""
     except KeyError:
-        header = None
-    if header is not None and header.installation != installation:
+        data = b""
+    header = segment.parse_segment_header(data)
+    if header is not None and header.installation != opener.installation:
         raise OperatorError(
             f"vault {vault.name} ({vault.url}) holds the log of another installation ({header.installation.hex()})",
             hint="name the right vault, or use the keys that belong to it",
         )
+    return _Seen(highest, VaultLogReader([vault], opener).end())
 
 
 def _refuse_lost(
-    sync: list[Vault], others: list[Vault], opener: Opener, core: LogPosition, highest: dict[str, int]
+    sync: list[Vault], others: list[Vault], end: LogPosition, core: LogPosition, state: dict[str, _Seen]
 ) -> None:
-    """Refuse where the sync vaults lack what the core or an async vault has."""
-    reader = VaultLogReader(sync, opener)
-    end = reader.end()
+    """Refuse where the sync vaults, which together end at `end`, lack what the core or an async vault has."""
     names = " and ".join(vault.name for vault in sync)
-    top = max(highest[vault.name] for vault in sync)
+    top = max(state[vault.name].highest for vault in sync)
     for vault in others:
-        theirs = VaultLogReader([vault], opener).end()
-        if highest[vault.name] > top or theirs.timeline > end.timeline or _beyond(theirs, end):
+        highest, theirs = state[vault.name]
+        if highest > top or theirs.timeline > end.timeline or _beyond(theirs, end):
             raise OperatorError(
                 f"vault {names} ends at frame {end.frame} of timeline {end.timeline}, but {vault.name} has frame "
                 f"{theirs.frame} of timeline {theirs.timeline}: {names} was rolled back or lost the end of its log",

@@ -94,7 +94,7 @@ class Log:
         self._limits = limits
         self._on_written = on_written
         self._packer = Packer(sealer)
-        self._reader = VaultLogReader([*claimed.sync, *claimed.others], opener)
+        self._reader = VaultLogReader(claimed.sync, opener, claimed.others)
         self._problems = claimed.problems
         self._position = self._parent = core
         self._core = core

@@ -107,9 +107,10 @@ class Installation:
     def make(self) -> None:
         """Make what is missing of a new installation; harmless on one that is there.
 
-        Raises CoreMissing rather than make an empty core over vaults that hold history.
+        Raises CoreMissing rather than make an empty core where there was one before (I16).
         """
         if self.core_path.exists():
+            self._mark_used()
             return
         with self.lock():
             if self.core_path.exists():
@@ -124,6 +125,7 @@ class Installation:
             self.disk.make_folders(str(self.scratch_folder))
             self.disk.make_folders(str(self.core_path.parent))
             SqliteCore.open(str(self.core_path), create=True).close()
+            self._mark_used()
         with self.session() as session:
             session.execute_all([])  # opens a writer, which makes the installation's own identity
 
@@ -135,6 +137,21 @@ class Installation:
                 f"the core is missing, but the vaults hold its history ({', '.join(held)})",
                 hint="run `safehold recover run` to bring it back; nothing was changed",
             )
+        if self._used_mark.exists():
+            raise CoreMissing(
+                f"the core is missing, and no vault that holds its history is in reach of {self.data}",
+                hint="mount the vaults' disks, then run `safehold recover run`; nothing was changed",
+            )
+
+    @property
+    def _used_mark(self) -> Path:
+        """Tells keys whose vaults may hold history, wherever these are now, from keys that were just made."""
+        return self.keys_folder / "used"
+
+    def _mark_used(self) -> None:
+        if self.keys_folder.exists() and not self._used_mark.exists():
+            self.disk.open(str(self._used_mark), write=True, create=True).close()
+            self.disk.sync_folder(str(self.keys_folder))
 
     # -- opening ---------------------------------------------------------------------------------------------
 

@@ -64,8 +64,8 @@ def _filters(parser: Parser) -> None:
         "--to", metavar="TIME", help="then undo what came after: 2026-11-20T08:30Z, or how long ago: 30m, 2h, 1d"
     )
     parser.add_argument("--from", dest="source", metavar="VAULT", help="read this vault only")
-    parser.add_argument("--vault", metavar="URL", help="on a bare machine: the vault, folder:PATH")
-    parser.add_argument("--identity", metavar="FILE", help="on a bare machine: the recovery key text")
+    parser.add_argument("--vault", metavar="URL", help="read the vault at this place, folder:PATH")
+    parser.add_argument("--identity", metavar="FILE", help="the recovery key text, where the data folder has no keys")
 
 
 def _plan(args: Namespace, context: Context) -> Answer:

@@ -40,7 +40,9 @@ def _list(_args: Namespace, context: Context) -> Answer:
 def _add(args: Namespace, context: Context) -> Answer:
     known = {vault.name: vault for vault in context.config.vaults}.get(args.name)
     vault = _wanted(args, known)
-    added = context.installation().vault_add(vault.name, vault.url, vault.mode)
+    # Where the core is gone a vault may be needed to recover into; nothing else is made then.
+    installation = context.installation(make=not (context.data / "keys").exists())
+    added = installation.vault_add(vault.name, vault.url, vault.mode)
     return Answer({"vault": added}, [f"the vault {vault.name} stands at {vault.url} ({vault.mode})"])
 
 

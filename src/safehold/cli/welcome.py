@@ -39,5 +39,5 @@ A password for one device, another account, how everything stands{elsewhere}:
   safehold account add NAME
   safehold status
 
-Keep a copy of keys/recovery.txt (in the data folder) away from this machine:
+Keep a copy of the folder keys (in the data folder) away from this machine:
 with it and one vault, everything can be brought back. Ctrl-C stops."""

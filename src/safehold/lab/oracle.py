@@ -77,7 +77,10 @@ class Wish(NamedTuple):
 
 
 class Touch(NamedTuple):
-    """A name that a wish touched: what the next sync of its shelf has to tell, or (refused) may tell."""
+    """A name that a wish touched: what the next sync of its shelf has to tell, or (refused) may tell.
+
+    An empty name is the shelf itself, of which a sync tells nothing.
+    """
 
     shelf: str
     serial: int
@@ -150,7 +153,8 @@ class Oracle:
 
     def judge_group(self, wishes: Sequence[Wish]) -> tuple[list[Verdict], Doubt]:
         """Verdicts on wishes that come in this order, and the world after all of them."""
-        world, touched = self.world, []
+        world = self.world
+        touched: list[Touch] = []
         verdicts = []
         for wish in wishes:
             verdict = self.judge(wish, world)
@@ -170,21 +174,21 @@ class Oracle:
         if doubt.world != self.world or doubt.touched:
             self.doubts.append(doubt._replace(at=at))
 
-    def settle(self, seen: World, changes: int, *, first: int | None = None) -> bool:
+    def settle(self, seen: World, changes: int, *, first: int | None = None) -> list[Moment]:
         """After a start: find the moment that the house is at. Raises Wrong where it is at none.
 
         It is the last one, or that with one doubtful group on top. With `first` history may have lost its end, but not
-        that moment. Whether anything was lost.
+        that moment. Returns the moments that were lost; they are forgotten here.
         """
         last = self.moments[-1]
         for doubt in self.doubts:
             if changes > last.changes and same(seen, doubt.world):
                 self.acknowledge(doubt, doubt.at, changes)
-                return False
+                return []
         if changes == last.changes:
             self.doubts.clear()
             self._require(seen, last.world)
-            return False
+            return []
         if changes > last.changes:
             self._require(seen, self.doubts[0].world if self.doubts else last.world)
             raise Wrong(f"there are {changes - last.changes} changes that nobody asked for")
@@ -196,9 +200,10 @@ class Oracle:
         if found < first:
             raise Wrong(f"the house went back to moment {found}, but status had promised moment {first}")
         self._require(seen, self.moments[found].world)
+        lost = self.moments[found + 1 :]
         del self.moments[found + 1 :]
         self.doubts.clear()
-        return True
+        return lost
 
     def _require(self, seen: World, wanted: World) -> None:
         for difference in differences(seen, wanted):
@@ -219,10 +224,11 @@ class Oracle:
 
     def news(self, path: str, serial: int, since: int) -> News:
         """What a sync of a shelf must tell to a device that saw it at moment `since`."""
-        must, may = set(), set()
+        must: set[str] = set()
+        may: set[str] = set()
         for moment in self.moments[since + 1 :]:
             for touch in moment.touched:
-                if touch.shelf == path and touch.serial == serial:
+                if touch.name and touch.shelf == path and touch.serial == serial:
                     (may if touch.refused else must).add(touch.name)
         return News(frozenset(must), frozenset(may - must))
 
@@ -285,7 +291,8 @@ class Oracle:
         if shelf is None or (wish.name and wish.name not in shelf.items):
             return Verdict(_said(404), world)
         if not wish.name:
-            return Verdict(_said(207), {**world, wish.shelf: shelf._replace(tag=wish.tag)})
+            touched = (Touch(wish.shelf, shelf.serial, "", False),) if shelf.tag != wish.tag else ()
+            return Verdict(_said(207), {**world, wish.shelf: shelf._replace(tag=wish.tag)}, touched)
         old = shelf.items[wish.name]
         if old.tag == wish.tag:
             return Verdict(_said(207), world)
@@ -318,15 +325,21 @@ class Oracle:
             return self._undo_item(wish, world, then.get(wish.shelf))
         paths = [wish.shelf]
         if wish.type:
-            paths = [p for p in sorted({*world, *then}) if p.startswith(wish.shelf + "/") and kind_of(p, world, then)]
-            paths = [p for p in paths if kind_of(p, world, then) == wish.type]
+            mine = [p for p in sorted({*world, *then}) if p.startswith(wish.shelf + "/")]
+            paths = [p for p in mine if kind_of(p, world, then) == wish.type]
+            if wish.type != "scores" and any(p in world for p in paths) and not any(p in then for p in paths):
+                return Verdict(_said(404), world)
         elif wish.shelf not in then:
             return Verdict(_said(404), world)
         touched: list[Touch] = []
+        after = world
         for path in paths:
-            world, more = self._undo_shelf(path, world, then.get(path))
+            past = then.get(path)
+            if past is not None and not _has_place(path, past, after):
+                return Verdict(_said(409), world)
+            after, more = self._undo_shelf(path, after, past)
             touched += more
-        return Verdict(_said(200), world, tuple(touched))
+        return Verdict(_said(200), after, tuple(touched))
 
     def _undo_item(self, wish: Wish, world: World, past: Shelf | None) -> Verdict:
         shelf = world.get(wish.shelf)
@@ -342,6 +355,8 @@ class Oracle:
                 return Verdict(_said(409), world)
         if shelf is None:
             assert past is not None
+            if not _has_place(wish.shelf, past, world):
+                return Verdict(_said(409), world)
             shelf = Shelf(self._next(), past.type, past.tag, {})
         items = {n: t for n, t in shelf.items.items() if n != wish.name}
         if before is not None:
@@ -357,7 +372,7 @@ class Oracle:
             return {**world, path: past._replace(serial=self._next())}, []
         names = {*shelf.items, *past.items}
         differ = sorted(n for n in names if shelf.items.get(n) != past.items.get(n))
-        touched = [Touch(path, shelf.serial, n, False) for n in differ]
+        touched = [Touch(path, shelf.serial, n, False) for n in [*differ, *([""] if shelf.tag != past.tag else [])]]
         return {**world, path: shelf._replace(tag=past.tag, items=past.items)}, touched
 
     def _world_at(self, at: int) -> World:
@@ -411,6 +426,14 @@ def _holds(wish: Wish, old: Thing | None) -> bool:
     if wish.if_absent and old is not None:
         return False
     return not wish.if_match or (old is not None and old.etag == wish.if_match)
+
+
+def _has_place(path: str, past: Shelf, world: World) -> bool:
+    """Whether a shelf that was there once could be there again: a folder lies in a folder, and on no file."""
+    above, _, name = path.rpartition("/")
+    if path in world or past.type != "folder" or path.partition("/")[2] in DEFAULTS:
+        return True
+    return above in world and name not in world[above].items
 
 
 def _with(wish: Wish, world: World, items: Mapping[str, Thing], status: int) -> Verdict:

@@ -73,7 +73,7 @@ class FolderVault:
 
     @property
     def url(self) -> str:
-        return f"file://{self._path}"
+        return f"folder:{self._path}"
 
     def available(self) -> bool:
         try:

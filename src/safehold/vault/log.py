@@ -18,6 +18,7 @@ A write cut short at the very end was never acknowledged: that is no hole, but i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from safehold.formats import claim, seal, segment
 from safehold.formats.frame import FrameHeader, FrameType, RawFrame, scan_frames, verify_frame
@@ -35,6 +36,7 @@ from safehold.vault.segments import Copy, Holder, limits, load_copy, segments, t
 
 _GLANCE_BYTES = 64 * 1024
 _MAX_PROBLEMS = 1000
+T = TypeVar("T")
 _UNSIGNED = "its signature does not match"
 
 
@@ -93,6 +95,7 @@ class VaultLogReader:
     def end(self) -> LogPosition:
         """See ports.log; reads the last segments only. Raises VaultDown."""
         for stretch in self._branch(0):
+            self._refuse_blind(stretch.timeline)
             found = self._segments(stretch.timeline)
             names = list(found)
             for name, limit in reversed(list(zip(names, limits(names), strict=True))):
@@ -103,7 +106,21 @@ class VaultLogReader:
                     frame = next((f for f, _ in self._signed(copies, number, None)), None)
                     if frame is not None:
                         return LogPosition(stretch.timeline, number, frame.digest)
+        self._refuse_blind(0)
         return EMPTY_LOG
+
+    def _refuse_blind(self, timeline: int) -> None:
+        """The end cannot be told where a segment at the end can be read in no vault. Raises VaultDown."""
+        for later in self._timelines():
+            if later < timeline:
+                continue
+            for name, holders in list(self._segments(later).items())[-1:]:
+                copies = _Copies(self, name, holders)
+                if copies.blind():
+                    raise VaultDown(
+                        f"{name} cannot be read: {copies.why_blind()}",
+                        hint="see what is wrong with that vault's disk; `safehold recover plan` says what is lost",
+                    )
 
     def note(self, problem: str) -> None:
         """Remember a problem, once; the first thousand."""
@@ -131,20 +148,33 @@ class VaultLogReader:
     # -- listings
 
     def _timelines(self) -> list[int]:
-        self._drop_spares(lambda vault: timelines([vault]))
-        return timelines([*self._vaults, *self._spare])
+        found: set[int] = set()
+        nothing: list[int] = []
+        for vault in self._all():
+            found.update(self._ask(vault, lambda v: timelines([v]), nothing))
+        return sorted(found)
 
     def _segments(self, timeline: int) -> dict[SegmentName, list[Holder]]:
-        self._drop_spares(lambda vault: segments([vault], timeline))
-        return segments([*self._vaults, *self._spare], timeline)
+        found: dict[SegmentName, list[Holder]] = {}
+        nothing: dict[SegmentName, list[Holder]] = {}
+        for vault in self._all():
+            for name, holders in self._ask(vault, lambda v: segments([v], timeline), nothing).items():
+                found.setdefault(name, []).extend(holders)
+        return dict(sorted(found.items()))
 
-    def _drop_spares(self, look: Callable[[Vault], object]) -> None:
-        for vault in list(self._spare):
-            try:
-                look(vault)
-            except VaultDown as error:
-                self._spare.remove(vault)
-                self.note(f"{vault.name} is left out: {error.message}")
+    def _all(self) -> list[Vault]:
+        return [*self._vaults, *self._spare]
+
+    def _ask(self, vault: Vault, listing: Callable[[Vault], T], nothing: T) -> T:
+        """A listing of one vault; a spare one that is down is left out from then on."""
+        try:
+            return listing(vault)
+        except VaultDown as error:
+            if vault not in self._spare:
+                raise
+            self._spare.remove(vault)
+            self.note(f"{vault.name} is left out: {error.message}")
+            return nothing
 
     # -- the branch: rules 1 and 2
 
@@ -219,7 +249,9 @@ class VaultLogReader:
             names = list(found)
             certain = max((name.first - 1 for name in names), default=0)
             for name in names:
-                for copy in _Copies(self, name, found[name]).all():
+                copies = _Copies(self, name, found[name])
+                certain = max(certain, run.next if copies.blind() else 0)
+                for copy in copies.all():
                     doubtful = copy.doubtful() if name == names[-1] else None
                     certain = max([certain, *(n for n in copy.numbers() if n != doubtful)])
             if any(h.size > segment.HEADER_BYTES for holders in found.values() for h in holders):
@@ -254,6 +286,8 @@ class VaultLogReader:
         certain = upto
         if upto is None:
             upto, certain = copies.reach()
+            if copies.blind():  # one frame at least, for all that can be known
+                upto = certain = max(upto, certain, run.next - 1) + 1
             if final:
                 self._note_torn(copies)
         assert certain is not None
@@ -410,6 +444,7 @@ class _Copies:
         self._reader = reader
         self._waiting = list(holders)
         self._loaded: list[Copy] = []
+        self._unread: dict[Holder, str] = {}  # why
 
     def each(self) -> Iterator[Copy]:
         """Those loaded, then the others one by one."""
@@ -436,7 +471,7 @@ class _Copies:
         if not self._loaded and self._waiting:
             self._load(self._waiting.pop(0))
         whole = self._loaded and not self._loaded[0].bad
-        if not whole or any(holder.size != self._loaded[0].size for holder in self._waiting):
+        if not whole or self._unread or any(holder.size != self._loaded[0].size for holder in self._waiting):
             self.all()
         possible = certain = 0
         for copy in self._loaded:
@@ -456,7 +491,17 @@ class _Copies:
             for fault in copy.faults:
                 self._reader.note(f"{copy.vault}: {self.name}: {fault}")
         except (KeyError, VaultDown) as error:
+            self._unread[holder] = str(error)
             self._reader.note(f"{holder.vault.name}: {self.name} cannot be read: {error}")
+
+    def blind(self) -> bool:
+        """Whether a copy that cannot be read may hold more than those that can."""
+        self.reach()
+        longest = max((copy.size for copy in self._loaded), default=segment.HEADER_BYTES)
+        return any(holder.size > longest for holder in self._unread)
+
+    def why_blind(self) -> str:
+        return "; ".join(f"{holder.vault.name}: {reason}" for holder, reason in self._unread.items())
 
 
 class _SealWitness:
