@@ -15,11 +15,12 @@ from base64 import b64encode
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Self, TypeVar
 
 from safehold.assembly.writer import Writer
 from safehold.config import VaultConfig
 from safehold.lab.simdisk import Crash, SimDisk
+from safehold.lab.wire import Answer, Request
 from safehold.lab.world import CheapHasher, SeededEntropy, SimClock, SimScheduler
 from safehold.model.change import Change
 from safehold.model.commands import AddAccount, AnyCommand, Outcome
@@ -45,20 +46,6 @@ CORE_PATH = "/core/core.db"
 PASSWORD = "correct horse"
 
 _asking: ContextVar[int] = ContextVar("asking")
-
-
-class Answer(NamedTuple):
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-class Request(NamedTuple):
-    method: str
-    path: str
-    body: bytes = b""
-    headers: dict[str, str] = {}  # noqa: RUF012
-    user: str = "ann"
 
 
 class Group:
@@ -137,11 +124,13 @@ class House:
             on_committed=self._committed,
         )
 
-    def boot(self) -> None:
-        """Raises what hinders the writer from opening."""
+    def boot(self, *, mend: bool = False) -> None:
+        """Raises what hinders the writer from opening. `mend`: as after `vault add`, to level all vaults."""
         self.keyring = ensure_keyring(self.disk, "/keys", self.entropy)
         self.writer = self.make_writer()
         self.engine = self.writer.engine
+        if mend:
+            self.writer.change_vaults(VAULTS)
         self.writer.open()
         self.writer.found("")
         self.scheduler = SimScheduler(self.sim_clock, f"{self.seed} shippers")
@@ -187,9 +176,15 @@ class House:
             with suppress(Crash):  # once for each connection that has not noticed yet that the disk is dead
                 core.abandon()
 
-    def crash(self, seed: int | None = None) -> House:
+    def crash(self, seed: int | None = None) -> Self:
         """Power loss: the same installation on what the disk kept, not yet booted."""
-        disk = self.disk.crash(seed)
+        return self._on(self.disk.crash(seed))
+
+    def kill(self) -> Self:
+        """The process is killed: the same installation on the same disk, not yet booted."""
+        return self._on(self.disk.kill())
+
+    def _on(self, disk: SimDisk) -> Self:
         self.abandon()
         return type(self)(disk, self.sim_clock, f"{self.seed}+")
 

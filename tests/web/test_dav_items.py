@@ -157,11 +157,12 @@ def test_a_large_file_is_streamed_both_ways(device: Device) -> None:
     assert got.headers["content-length"] == str(len(LARGE))
 
 
-def test_a_large_card_becomes_a_blob(device: Device) -> None:
+def test_a_large_card_stays_inline_and_its_uid_is_known(device: Device) -> None:
     body = vcard("a", extra="PHOTO;ENCODING=b:" + "A" * 100_000 + "\r\n")
     assert device.put(BOOK + "a.vcf", body).status == 201
-    assert len(device.gate.memory_blobs.kept) == 1
+    assert device.gate.memory_blobs.kept == {}
     assert device.ask("GET", BOOK + "a.vcf").body == body
+    assert device.put(BOOK + "b.vcf", body).error == "A:no-uid-conflict"
 
 
 def test_a_client_that_goes_away_leaves_nothing(device: Device) -> None:

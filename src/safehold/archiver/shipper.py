@@ -47,7 +47,14 @@ class Piece(NamedTuple):
 class Shipper:
     """A Worker. The vault instances are its own. Wake it (Scheduler.wake) after `note` and `note_blob`."""
 
-    def __init__(self, source: Vault, target: Vault, clock: Clock, *, live: bool = False) -> None:
+    def __init__(
+        self, source: Vault, target: Vault, clock: Clock, *, live: bool = False, gather_seconds: float = 0.0
+    ) -> None:
+        """`gather_seconds`: what is written within so short a time of the last append travels together."""
+        self._gather_seconds = gather_seconds
+        self._appended_at = -gather_seconds
+        #: Whether no step comes before the next `wake`. Read it after a note: who then sees True must wake.
+        self.asleep = False
         self._source = source
         self._target = target
         self._clock = clock
@@ -121,6 +128,7 @@ class Shipper:
     # -- the work
 
     def step(self) -> float | None:
+        self.asleep = False
         if self._dead:
             return None
         try:
@@ -136,7 +144,15 @@ class Shipper:
             return pause
         self._trouble = None
         self._backoff = _BACKOFF_SECONDS[0]
+        self.asleep = pause is None
+        if self.asleep and (self._notes or self._blob_notes):  # it came while nobody was asleep yet
+            self.asleep = False
+            return 0.0
         return pause
+
+    def hurry(self) -> None:
+        """Gather no more: ship at once. For an end."""
+        self._gather_seconds = 0.0
 
     def _work(self) -> float | None:
         """One bounded piece: compare, or a blob, or up to a megabyte of the log."""
@@ -150,7 +166,12 @@ class Shipper:
         if self._blob_folder < _BLOB_FOLDERS:
             self._compare_blobs()
             return 0.0
-        return 0.0 if self._backlog and self._ship_piece(self._backlog[0]) else None
+        if not self._backlog:
+            return None
+        wait = self._appended_at + self._gather_seconds - self._clock.monotonic()
+        if wait > 0 and len(self._backlog) == 1:
+            return wait
+        return 0.0 if self._ship_piece(self._backlog[0]) else None
 
     def _begin(self) -> None:
         """Compare the logs. Notes from before are covered by what is found."""
@@ -213,7 +234,8 @@ class Shipper:
             return
         notes = [self._notes[i] for i in range(count)]
         newest = max(name.timeline for note in notes if (name := segment.parse_name(note.object)))
-        self._backlog = tuple(_joined([*self._backlog, *self._left_open(newest), *notes]))
+        left_open = self._left_open(newest) if newest > self._newest else ()
+        self._backlog = tuple(_joined([*self._backlog, *left_open, *notes]))
         self._newest = max(self._newest, newest)
         for _ in range(count):
             self._notes.popleft()
@@ -249,6 +271,7 @@ class Shipper:
                 raise SafeholdError(f"{piece.object} is shorter in {self._source.name} than was written")
             self._target.append(piece.object, have, data)
             self._at = (piece.object, have + len(data))
+            self._appended_at = self._clock.monotonic() if len(data) < CHUNK_BYTES else -self._gather_seconds
         if self._at[1] >= piece.end:
             self._backlog = self._backlog[1:]
             return True

@@ -31,6 +31,8 @@ from safehold.vault.log import VaultLogReader
 CLOSING_STEPS = 10_000
 #: A seal follows so soon on what it seals.
 SEAL_SECONDS = 10.0
+#: Frames that follow each other so closely are shipped to async vaults together: a sync for each would slow the rest.
+GATHER_SECONDS = 0.05
 
 
 def folder_vault(config: VaultConfig, path: str, disk: Disk, keyring: Keyring) -> FolderVault:
@@ -82,7 +84,9 @@ class Writer:
         """One for each async vault, fed by the first sync vault."""
         source = next(v for v in self._vaults if v.mode == Mode.SYNC)
         made = [
-            Shipper(self._make_vault(source), self._make_vault(v), self._clock, live=True)
+            Shipper(
+                self._make_vault(source), self._make_vault(v), self._clock, live=True, gather_seconds=GATHER_SECONDS
+            )
             for v in vaults
             if v.mode != Mode.SYNC
         ]
@@ -161,7 +165,8 @@ class Writer:
     def _after_append(self, written: Written) -> None:
         for shipper in self.shippers:
             shipper.note(written)
-            self._wake(shipper)
+            if shipper.asleep:
+                self._wake(shipper)
 
     def _note_blob(self, name: str, size: int, digest: bytes) -> None:
         if self._log is not None:
@@ -199,6 +204,7 @@ class Writer:
     def ship_all(self) -> None:
         """Bring the async vaults level as far as they let us, without waiting for one that is down."""
         for shipper in self.shippers:
+            shipper.hurry()
             for _ in range(CLOSING_STEPS):
                 if shipper.level or shipper.step() is None or shipper.trouble:
                     break

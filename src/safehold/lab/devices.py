@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from safehold.lab.oracle import DEFAULTS, Wish, etag_of
 from safehold.lab.wire import (
-    Answer,
     Multistatus,
     Request,
     Send,
@@ -64,7 +63,12 @@ class Kept:
 
 
 class Device:
-    """One device of one person. `on_removed(device, path, name)` is called for what it deletes from its copy."""
+    """One device of one person.
+
+    `on_removed(device, path, name, why)` is called for what it deletes from its copy: because of the "sync", of a
+    listing after its "token" was refused, of the "listing", of the "multiget", or of the "home" that does not list
+    the collection.
+    """
 
     def __init__(
         self,
@@ -74,7 +78,7 @@ class Device:
         *,
         syncs: bool,
         strict: bool,
-        on_removed: Callable[[Device, str, str], None],
+        on_removed: Callable[[Device, str, str, str], None],
     ) -> None:
         self.name = name
         self.user = user
@@ -181,7 +185,7 @@ class Device:
         elif wish.op == "delete" and status in (204, 404):
             kept.items.pop(wish.name, None)
         elif status == 412 and wish.name in kept.items:
-            kept.items[wish.name].etag = "?"  # the server's is to be fetched again
+            kept.items[wish.name].etag = ""  # the server's is to be fetched again
 
     # -- keeping up ----------------------------------------------------------------------------------------------
 
@@ -212,12 +216,12 @@ class Device:
     def _drop(self, path: str) -> None:
         for each in [p for p in self.kept if p == path or p.startswith(path + "/")]:
             for name in sorted(self.kept[each].items):
-                self._remove(each, name)
+                self._remove(each, name, "home")
             del self.kept[each]
 
-    def _remove(self, path: str, name: str) -> None:
+    def _remove(self, path: str, name: str, why: str) -> None:
         del self.kept[path].items[name]
-        self._on_removed(self, path, name)
+        self._on_removed(self, path, name, why)
 
     def _sync(self, path: str, send: Send) -> None:
         kept = self.kept[path]
@@ -225,25 +229,25 @@ class Device:
         if answer.status in (400, 403):
             self.refused_tokens += 1
             kept.token = ""
-            self._list(path, send)
+            self._list(path, send, "token")
             return
         if answer.status != 207:
             return
         found = read_multistatus(answer)
         for line in found.lines:
             if line.status == 404 and line.name in kept.items:
-                self._remove(path, line.name)
+                self._remove(path, line.name, "sync")
         if self._fetch(path, found, send):
             kept.token = found.token
 
-    def _list(self, path: str, send: Send) -> None:
+    def _list(self, path: str, send: Send, why: str = "listing") -> None:
         answer = send(propfind(self.user, path, 1))
         if answer.status != 207:
             return
         found = read_multistatus(answer)
         listed = {line.name for line in found.lines if line.path != path}
         for name in sorted(self.kept[path].items.keys() - listed):
-            self._remove(path, name)
+            self._remove(path, name, why)
         self._fetch(path, found, send)
 
     def _list_folder(self, path: str, send: Send) -> None:
@@ -259,7 +263,7 @@ class Device:
             self._drop(gone)
         files = [line for line in found.lines if not line.is_collection]
         for name in sorted(kept.items.keys() - {line.name for line in files}):
-            self._remove(path, name)
+            self._remove(path, name, "listing")
         for line in files:
             copy = kept.items.get(line.name)
             if copy is None or copy.etag != line.etag:
@@ -286,7 +290,7 @@ class Device:
             if line.status == 200 and line.data is not None:
                 kept.items[line.name] = Copy(line.data, line.etag, _uid_of(line.data))
             elif line.status == 404 and self.strict and line.name in kept.items:
-                self._remove(path, line.name)
+                self._remove(path, line.name, "multiget")
         return True
 
 
@@ -358,6 +362,3 @@ def _hangs_on(wish: Wish, other: Wish) -> bool:
         return wish.shelf.startswith(other.shelf) or wish.shelf == above
     same = (wish.shelf, wish.name) == (other.shelf, other.name)
     return other.op == "tag" and wish.shelf == other.shelf and (same or not other.name)
-
-
-_: Callable[[Request], Answer]

@@ -10,6 +10,11 @@ the first few with the last of them torn, or any subset of their 512-byte sector
 keeps the first few of its unsynced names. MUST be survived without the loss of anything acknowledged, and without
 anything half done being taken for whole.
 
+A process that is killed, `kill()`: what it wrote can be read, and a power loss may still take what was not synced.
+MUST be survived: what is read back is not believed to be durable.
+
+A disk that is gone, `lose()`: a folder with all that is in it.
+
 A crash at a given moment. `on_write_point` is called before every operation that changes anything; raising `Crash`
 there stops the process at that point. MUST be survived at every such point.
 
@@ -153,6 +158,10 @@ class SimDisk:
     def crash(self, seed: int | None = None) -> SimDisk:
         """The disk after a power loss; this one raises Crash from now on. See the module's text."""
         self._crashed = True
+        return self.survivor(seed)
+
+    def survivor(self, seed: int | None = None) -> SimDisk:
+        """What `crash` would give, from a disk that goes on."""
         rng = None if seed is None else random.Random(seed)
         after = SimDisk(capacity_bytes=self.capacity_bytes)
         nodes: dict[int, _Node] = {}  # files with two names stay one file
@@ -176,6 +185,23 @@ class SimDisk:
 
         after._root = survive(self._root)
         return after
+
+    def kill(self) -> SimDisk:
+        """The disk after the process was killed: all that it wrote can be read, synced or not; this one is dead."""
+        self._crashed = True
+        after = SimDisk(capacity_bytes=self.capacity_bytes)
+        after._root = self._root
+        return after
+
+    def lose(self, path: str) -> None:
+        """What lay at a path is gone, as with the disk that it lay on. No error where there was nothing."""
+        try:
+            folder, name = self._parent(path)
+        except FileNotFoundError:
+            return
+        self._sync_names(folder)
+        folder.now.pop(name, None)
+        folder.durable.pop(name, None)
 
     def point(self, operation: str, path: str) -> None:
         """Count an operation, let the crash hook speak, and raise what was ordered for it."""
