@@ -105,10 +105,13 @@ class House:
     def vault(self, config: VaultConfig) -> FolderVault:
         return FolderVault(config.name, self.folder(config), self.disk, self.keyring.installation)
 
-    def open_core(self) -> SqliteCore:
-        core = SqliteCore.open(CORE_PATH, disk=self.disk)
+    def opened(self, core: SqliteCore) -> SqliteCore:
+        """Let go of it with the house."""
         self._cores.append(core)
         return core
+
+    def open_core(self) -> SqliteCore:
+        return self.opened(SqliteCore.open(CORE_PATH, disk=self.disk))
 
     def make_writer(self) -> Writer:
         return Writer(
@@ -120,20 +123,20 @@ class House:
             scratch="/scratch",
             clock=self.clock,
             entropy=self.entropy,
-            wake=lambda shipper: self.scheduler.wake(shipper),
+            wake=self.scheduler.wake,
             on_committed=self._committed,
         )
 
     def boot(self, *, mend: bool = False) -> None:
         """Raises what hinders the writer from opening. `mend`: as after `vault add`, to level all vaults."""
         self.keyring = ensure_keyring(self.disk, "/keys", self.entropy)
+        self.scheduler = SimScheduler(self.sim_clock, f"{self.seed} shippers")
         self.writer = self.make_writer()
         self.engine = self.writer.engine
         if mend:
             self.writer.change_vaults(VAULTS)
         self.writer.open()
         self.writer.found("")
-        self.scheduler = SimScheduler(self.sim_clock, f"{self.seed} shippers")
         for shipper in self.writer.take_new_shippers():
             self.scheduler.add(shipper)
         self.reopen_reads()

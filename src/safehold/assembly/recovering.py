@@ -43,6 +43,7 @@ class Sources:
     ) -> None:
         self._installation = installation
         self._configs = _chosen(installation, only, url)
+        self._given = url is not None
         self.opener: Opener = (
             load_identity(installation.disk, str(identity)) if identity is not None else installation.keyring.opener
         )
@@ -60,7 +61,8 @@ class Sources:
         return VaultLogReader([v for v in self.vaults() if v.available()], self.opener)
 
     def sync_names(self) -> list[str]:
-        return [c.name for c in self._configs if c.mode == Mode.SYNC]
+        """Those that acknowledgements waited for. Of a vault that is given by its URL nobody knows that."""
+        return [] if self._given else [c.name for c in self._configs if c.mode == Mode.SYNC]
 
     def blobs(self) -> LiveBlobs:
         installation = self._installation

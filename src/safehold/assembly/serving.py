@@ -8,7 +8,6 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import local
 from typing import Any, TypeVar
 
@@ -16,9 +15,8 @@ from safehold.adapters.channel import ChannelServer
 from safehold.adapters.passwords import Argon2Hasher
 from safehold.adapters.threads import ThreadScheduler
 from safehold.archiver.shipper import Shipper
-from safehold.assembly.installation import Installation, open_installation
+from safehold.assembly.installation import Installation
 from safehold.assembly.status import status_object
-from safehold.config import Config
 from safehold.model.change import Change
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.errors import BadRequest, OperatorError, SafeholdError
@@ -33,7 +31,7 @@ from safehold.service.identity import SYSTEM_ACCOUNT, TOKEN_KEY
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.web.pump import Pump
-from safehold.web.server import serve_until_told
+from safehold.web.server import require_free, serve_until_told
 from safehold.web.signin import SignIn
 
 _log = logging.getLogger("safehold.serve")
@@ -213,12 +211,12 @@ class Service:
             reader.close()
 
 
-def serve(data: Path, config: Config, listen: tuple[str, int], announce: Callable[[str, Sequence[str]], None]) -> int:
+def serve(installation: Installation, listen: tuple[str, int], announce: Callable[[str, Sequence[str]], None]) -> int:
     """Serve until SIGTERM or Ctrl-C; the exit code. `announce(url, account names)` once requests are taken."""
     import uvloop
 
-    installation = open_installation(data, config, make=True)
     with installation.lock():
+        require_free(*listen)
         sys.setswitchinterval(SWITCH_SECONDS)
         uvloop.run(_serve(installation, listen, announce))
     return 0

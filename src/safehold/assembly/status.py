@@ -29,7 +29,7 @@ def status_object(installation: Installation, reads: CoreReads, writer: Writer |
     incidents = _incidents(vaults, writer)
     return {
         "service": _service_state(writer),
-        "timeline": reads.log_position().timeline,
+        "timeline": _timeline(reads, writer),
         "accounts": counts["accounts"],
         "changes": counts["changes"],
         "items": {kind.value: counts.get(kind.value, 0) for kind in DATA_KINDS},
@@ -41,6 +41,13 @@ def status_object(installation: Installation, reads: CoreReads, writer: Writer |
         "recovery": None,
         "risks": _risks(installation, vaults),
     }
+
+
+def _timeline(reads: CoreReads, writer: Writer | None) -> int:
+    """The one that is written in; with no writer that of the last frame."""
+    if writer is not None and writer.engine.stopped is None:
+        return writer.engine.log.timeline
+    return reads.log_position().timeline
 
 
 def _service_state(writer: Writer | None) -> str:

@@ -21,9 +21,10 @@ def add_vault(installation: Installation, vault: VaultConfig) -> dict[str, Any]:
 
     A service that runs takes it up at once. Raises OperatorError.
     """
+    others = [v for v in installation.config.vaults if v.name != vault.name]
+    _require_core_or_nothing(installation, vault, others)
     path = str(vault.folder(installation.data))
     FolderVault.create(vault.name, path, installation.disk, installation.keyring.installation).close()
-    others = [v for v in installation.config.vaults if v.name != vault.name]
     copied_from = _copy(installation, vault, others)
     installation.config = configuration.add_vault(installation.config_path, vault)
     running = installation.ask_service(RELOAD)
@@ -38,6 +39,18 @@ def add_vault(installation: Installation, vault: VaultConfig) -> dict[str, Any]:
         "mode": vault.mode,
         "copied_from": copied_from,
     }
+
+
+def _require_core_or_nothing(installation: Installation, vault: VaultConfig, others: list[VaultConfig]) -> None:
+    """A sync vault copied from async ones would vouch for a tail that these never had: the core comes back first."""
+    if installation.core_path.exists() or vault.mode != Mode.SYNC:
+        return
+    there = [o for o in others if installation.vault(o).available()]
+    if there and all(o.mode != Mode.SYNC for o in there):
+        raise OperatorError(
+            f"the core is missing, and {there[0].name}, from which it would be copied, may lack the last changes",
+            hint="run `safehold recover run` first, then this",
+        )
 
 
 def _copy(installation: Installation, vault: VaultConfig, others: list[VaultConfig]) -> list[str]:

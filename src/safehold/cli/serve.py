@@ -37,4 +37,4 @@ def _run(args: Namespace, context: Context) -> Answer:
         else:
             print(welcome(url, context.data, accounts), flush=True)
 
-    return Answer({}, exit=Exit(serve(context.data, config, listen, announce)), printed=True)
+    return Answer({}, exit=Exit(serve(context.installation(), listen, announce)), printed=True)

@@ -234,9 +234,11 @@ class Device:
         if answer.status != 207:
             return
         found = read_multistatus(answer)
-        for line in found.lines:
-            if line.status == 404 and line.name in kept.items:
-                self._remove(path, line.name, "sync")
+        gone = {line.name for line in found.lines if line.status == 404}
+        if not kept.token:  # the first sync lists all there is
+            gone = kept.items.keys() - {line.name for line in found.lines}
+        for name in sorted(gone & kept.items.keys()):
+            self._remove(path, name, "sync")
         if self._fetch(path, found, send):
             kept.token = found.token
 

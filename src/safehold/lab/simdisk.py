@@ -144,9 +144,14 @@ class SimDisk:
         """
         self._faults.append(_Fault(operation, nth, error, path, times))
 
-    def mend(self) -> None:
-        """Forget all faults that `fail` ordered."""
-        self._faults.clear()
+    def mend(self) -> list[_Fault]:
+        """Forget all faults that `fail` ordered; returns them for `restore`."""
+        faults, self._faults = self._faults, []
+        return faults
+
+    def restore(self, faults: list[_Fault]) -> None:
+        """Order them again."""
+        self._faults += faults
 
     def flip_bit(self, path: str, offset: int, bit: int = 0) -> None:
         """Bit rot, on the platter and in the cache alike."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+from safehold.model.errors import OperatorError
 
 #: A connection that has not sent its header by then is closed: slow senders must not hold sockets.
 HEADER_READ_SECONDS = 15
@@ -15,6 +18,20 @@ BACKLOG = 1024
 BACKPRESSURE = 1024
 #: What requests under way at a stop are given to end.
 GRACE_SECONDS = 10.0
+
+
+def require_free(host: str, port: int) -> None:
+    """Raises OperatorError where something else listens there, or this address is not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise OperatorError(
+                f"{host} port {port} cannot be listened at: {error.strerror}",
+                hint="stop what listens there, or choose another place with --listen HOST:PORT",
+            ) from error
 
 
 async def serve_until_told(app: Any, host: str, port: int, started: Callable[[], Awaitable[None]]) -> None:

@@ -1,0 +1,725 @@
+"""A seeded simulation of the whole system: devices at work, shippers, seals, faults, disasters, and an oracle over all.
+
+One seed is one course of events, on one thread. Devices work over all six kinds through the ASGI application. In
+between, and in the midst of writes, shippers take steps; the clock advances; disks fail, fill up and lose power;
+processes are killed; cores, blobs and vaults are lost and brought back, by a recovery that may be struck itself.
+
+What holds, always (`Wrong` names what did not):
+
+- what was acknowledged is there bit for bit, with its entity tag, and what was deleted stays deleted;
+- of a group that was not acknowledged, all is there or nothing; nothing else is there;
+- a sync from any token that was ever given tells what changed since, or answers 503 where the token is of a moment
+  that did not survive;
+- no device drops an item that nobody deleted;
+- no answer is 500, and none is 503 or 507 while nothing is wrong;
+- what is acknowledged is durable in the sync vault, and status never reports less lag than there is;
+- once the faults are over the writer goes on, and after any disaster the house starts.
+
+After a disaster that took core and sync vault together, history may have lost its end, but not what status had
+reported as shipped; then devices that only list what is there may drop items of the lost end (`exposed` counts them).
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from safehold.archiver.claiming import LogVault, Mode, claim_timeline
+from safehold.archiver.shipper import Shipper
+from safehold.lab.devices import Device, conflicts, request_of
+from safehold.lab.oracle import KINDS, Moment, Oracle, Shelf, Thing, Touch, Verdict, Wish, World, Wrong, etag_of
+from safehold.lab.simdisk import Crash, SimDisk
+from safehold.lab.wire import (
+    Answer,
+    Line,
+    Request,
+    href,
+    propfind,
+    read_multistatus,
+    sync_collection,
+)
+from safehold.model.commands import AnyCommand, Outcome, Undo
+from safehold.model.errors import Conflict, Held, NotFound, RequestError, SafeholdError
+from safehold.model.kinds import Kind
+from safehold.ports.core import EMPTY_LOG
+from safehold.recovery.plan import make_plan
+from safehold.recovery.run import Result, run_plan
+from safehold.recovery.sources import look
+from safehold.store.blobs import LiveBlobs
+from safehold.store.sqlite.core import SqliteCore
+from safehold.vault.blobs import VaultBlobs
+from safehold.vault.folder import FolderVault
+from safehold.vault.keyring import ensure_keyring
+from safehold.vault.log import VaultLogReader
+from tests.support.house import CORE_FOLDER, VAULTS, House
+
+import msgspec
+
+NEAR, FAR = VAULTS
+USERS = ("ann", "bob")
+#: Answers that a house in trouble may give.
+TROUBLE = frozenset((503, 507))
+
+
+class Token(NamedTuple):
+    """A sync token that was given out at a moment. `beyond`: of a state that did not survive."""
+
+    user: str
+    path: str
+    serial: int
+    moment: int
+    text: str
+    beyond: bool = False
+
+
+class Simulation:
+    """One course. `make_house` is for houses that break their word on purpose."""
+
+    def __init__(self, seed: int | str, *, make_house: Callable[[], House] | None = None, steps: int = 40) -> None:
+        self.seed = seed
+        self.rng = random.Random(f"simulation {seed}")
+        self.log: list[str] = []
+        self.happened: Counter[str] = Counter()
+        self.exposed = 0
+        self._steps = steps
+        self._fuse: int | None = None
+        self._at_work = ""  # who runs: "writer", "shipper", or nobody
+        self._lively = True
+        self._faulty = False
+        self._lossy = False  # whether history ever lost its end
+        self._tokens: list[Token] = []
+        self._lost_items: set[tuple[str, str]] = set()
+        #: The last moment that status reported as being in the async vault; None while it has less.
+        self._shipped: int | None = None
+        self.house = make_house() if make_house is not None else House.new(f"house {seed}", USERS)
+        self.clock = self.house.sim_clock
+        self.oracle = Oracle(USERS)
+        self.oracle.begin(self.clock.now(), self._changes())
+        self.devices = [self._device(number) for number in range(self.rng.randint(2, 4))]
+        self.house.disk.on_write_point = self._on_write_point
+
+    def _device(self, number: int) -> Device:
+        rng = random.Random(self.rng.getrandbits(64))
+        return Device(
+            f"d{number}",
+            self.rng.choice(USERS),
+            rng,
+            syncs=rng.random() < 0.6,
+            strict=rng.random() < 0.5,
+            on_removed=self._removed,
+        )
+
+    # -- the course ------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Raises Wrong."""
+        actions: list[tuple[Callable[[], None], int]] = [
+            (self.work, 40),
+            (self.keep_up, 14),
+            (self.take_token, 8),
+            (self.ask_token, 8),
+            (self.ship, 14),
+            (self.pass_time, 12),
+            (self.read_status, 8),
+            (self.undo, 5),
+            (self.break_something, 5),
+            (self.light_fuse, 5),
+            (self.strike, 3),
+        ]
+        names, weights = zip(*actions, strict=True)
+        for _ in range(self._steps):
+            action = self.rng.choices(names, weights)[0]
+            self._note(action.__name__)
+            with self._power():
+                action()
+                self._look_after()
+        self._note("finish")
+        self.finish()
+
+    def finish(self) -> None:
+        """Everything is mended, devices and far vault catch up, and one more power loss changes nothing."""
+        self._fuse = None
+        self._mend()
+        for device in self.devices:
+            for _ in range(2):
+                device.keep_up(self._send)
+        for device in self.devices:
+            self._compare_copy(device)
+        self.house.scheduler.run_for(120)
+        self.read_status()
+        if self.rng.random() < 0.5:
+            self.house.close()
+        self.house = self.house.crash(self._torn())
+        self._start()
+
+    @contextmanager
+    def _power(self) -> Iterator[None]:
+        try:
+            yield
+        except Crash:
+            self._black_out()
+
+    def _look_after(self) -> None:
+        """Nobody leaves a house for long that does not write; one that cannot be read is seen to at once."""
+        if self.house.engine.stopped is not None and (not self.house.readable or self.rng.random() < 0.5):
+            self._mend()
+
+    def _note(self, text: str) -> None:
+        self.log.append(text)
+        self.happened[text.partition(":")[0]] += 1
+
+    def _torn(self) -> int | None:
+        return self.rng.choice((None, self.rng.getrandbits(32)))
+
+    # -- devices at work ---------------------------------------------------------------------------------------------
+
+    def work(self) -> None:
+        count = self.rng.choice((1, 1, 2, 3, 6))
+        pairs = [(device, device.wish()) for device in self.rng.choices(self.devices, k=count)]
+        late = set(conflicts([wish for _, wish in pairs]))
+        self._ask([pair for number, pair in enumerate(pairs) if number not in late])
+
+    def keep_up(self) -> None:
+        if self.house.readable:
+            self.rng.choice(self.devices).keep_up(self._send)
+
+    def _send(self, request: Request) -> Answer:
+        answer = self.house.requests([request])[0]
+        self._check_status(answer, f"{request.method} {request.path}")
+        return answer
+
+    def _check_status(self, answer: Answer, asked: str) -> None:
+        if answer.status == 500 or (answer.status in TROUBLE and not self._troubled()):
+            raise Wrong(f"{asked} was answered {answer.status}: {answer.body[-300:]!r}")
+
+    def _troubled(self) -> bool:
+        return self._faulty or self.house.engine.stopped is not None or self.house.disk.capacity_bytes is not None
+
+    def _ask(self, pairs: Sequence[tuple[Device, Wish]]) -> None:
+        """Send wishes at once, and have the oracle judge what comes of them."""
+        if not self.house.readable:
+            return
+        wishes = [wish for _, wish in pairs]
+        before = self.oracle.world
+        troubled = self._troubled()
+        self._note("ask: " + "; ".join(f"{d.name} {w.op} {w.shelf}/{w.name}" for d, w in pairs))
+        try:
+            with self._working("writer"):
+                self.house.requests([request_of(wish) for wish in wishes])
+        finally:
+            answers = list(self.house.answers)
+            told: dict[int, Verdict] = {}
+            for group in self.house.groups:
+                told.update(zip(group.requests, self._judge([wishes[n] for n in group.requests], group.results)))
+            for (device, wish), answer in zip(pairs, answers, strict=True):
+                device.heard(wish, None if answer is None else answer.status)
+        for number, (wish, answer) in enumerate(zip(wishes, answers, strict=True)):
+            assert answer is not None
+            if answer.status in TROUBLE and (troubled or self._troubled()):
+                continue
+            self._check_status(answer, f"{wish.op} {wish.shelf}/{wish.name}")
+            verdict = told.get(number) or self.oracle.judge(wish, before)
+            if answer.status not in verdict.statuses:
+                raise Wrong(
+                    f"{wish.op} {wish.shelf}/{wish.name} was answered {answer.status}, not {set(verdict.statuses)}: "
+                    f"{answer.body[-300:]!r}"
+                )
+            if wish.op == "put" and answer.status < 300 and answer.headers.get("etag") != etag_of(wish.body):
+                raise Wrong(f"{wish.shelf}/{wish.name} was answered with the tag {answer.headers.get('etag')}")
+
+    def _judge(self, wishes: Sequence[Wish], results: Sequence[Outcome | SafeholdError] | None) -> list[Verdict]:
+        """Tell the oracle what became of a group."""
+        verdicts, group = self.oracle.judge_group(wishes)
+        if results is None or any(isinstance(result, Held) for result in results):
+            self.oracle.doubt(group, self.clock.now())
+            return verdicts
+        self.oracle.acknowledge(group, self.clock.now(), self._changes())
+        return verdicts
+
+    def _changes(self) -> int:
+        with self._calm():
+            return self.house.reads.counts()["changes"]
+
+    @contextmanager
+    def _calm(self) -> Iterator[None]:
+        """The oracle looks: no faults meanwhile."""
+        faults = self.house.disk.mend()
+        try:
+            yield
+        finally:
+            self.house.disk.restore(faults)
+
+    def undo(self) -> None:
+        """Back to some moment: an item, a collection or a kind."""
+        if not self.house.readable:
+            return
+        moment = self.rng.choice(self.oracle.moments[-8:])
+        user = self.rng.choice(USERS)
+        shelf, name, kind = user, "", ""
+        if self.rng.random() < 0.2:
+            kind = self.rng.choice(KINDS)
+        else:
+            both = {**moment.world, **self.oracle.world}
+            shelf = self.rng.choice([path for path in both if path.startswith(user + "/")])
+            shelves = [world[shelf] for world in (moment.world, self.oracle.world) if shelf in world]
+            names = sorted({name for each in shelves for name in each.items})
+            if names and "/scores/" not in shelf and self.rng.random() < 0.6:
+                name = self.rng.choice(names)
+        wish = Wish("undo", shelf, name, type=kind, to=moment.at)
+        self._note(f"undo: {shelf}/{name} {kind}")
+        command = Undo(
+            account=self.house.account(user).id,
+            to=moment.at,
+            kind=Kind(kind) if kind else None,
+            path=shelf.partition("/")[2] or None,
+            name=name or None,
+        )
+        self._command(wish, command)
+
+    def _command(self, wish: Wish, command: AnyCommand) -> None:
+        verdicts, group = self.oracle.judge_group([wish])
+        try:
+            with self._working("writer"):
+                result = self.house.engine.execute_all([command])[0]
+        except BaseException:
+            self.oracle.doubt(group, self.clock.now())
+            raise
+        (verdict,) = self._judge([wish], [result])
+        if isinstance(result, Held):
+            if not self._troubled():
+                raise Wrong(f"{wish.op} {wish.shelf}/{wish.name} was answered: {result.message}")
+            return
+        status = 404 if isinstance(result, NotFound) else 409 if isinstance(result, Conflict) else 200
+        if status not in verdict.statuses or (isinstance(result, RequestError) and status == 200):
+            raise Wrong(f"{wish.op} {wish.shelf}/{wish.name} came to {result!r}, not {set(verdict.statuses)}")
+
+    # -- sync tokens -------------------------------------------------------------------------------------------------
+
+    def take_token(self) -> None:
+        """A first sync, which lists all; its token is asked again later."""
+        if not self.house.readable:
+            return
+        path, shelf = self.rng.choice([(p, s) for p, s in self.oracle.world.items() if s.type not in ("folder", "game")])
+        user = path.partition("/")[0]
+        answer = self._send(sync_collection(user, path, ""))
+        if answer.status in TROUBLE:
+            return
+        found = read_multistatus(answer)
+        if {line.name: line.etag for line in found.lines} != {n: t.etag for n, t in shelf.items.items()}:
+            raise Wrong(f"the first sync of {path} lists {sorted(line.name for line in found.lines)}")
+        self._tokens.append(Token(user, path, shelf.serial, self.oracle.now, found.token))
+
+    def ask_token(self) -> None:
+        if self._tokens and self.house.readable:
+            self._ask_token(self.rng.choice(self._tokens))
+
+    def _ask_token(self, token: Token) -> None:
+        limit = self.rng.choice((None, None, 1, 2, 5))
+        told: dict[str, Line] = {}
+        text = token.text
+        shelf = self.oracle.world.get(token.path)
+        while True:
+            answer = self._send_freely(sync_collection(token.user, token.path, text, limit))
+            if answer.status in TROUBLE and self._troubled():
+                return
+            wanted = 503 if token.beyond else 404 if shelf is None else 403 if shelf.serial != token.serial else 207
+            if answer.status != wanted:
+                raise Wrong(
+                    f"a token of {token.path}, given at moment {token.moment}, was answered {answer.status}, not {wanted}: "
+                    f"{answer.body[-300:]!r}"
+                )
+            if wanted != 207:
+                return
+            found = read_multistatus(answer)
+            told.update((line.name, line) for line in found.lines)
+            text = found.token
+            if not found.truncated:
+                break
+        assert shelf is not None
+        self._check_news(token, shelf, told)
+
+    def _check_news(self, token: Token, shelf: Shelf, told: dict[str, Line]) -> None:
+        news = self.oracle.news(token.path, token.serial, token.moment)
+        if not news.must <= told.keys() <= news.must | news.may:
+            raise Wrong(
+                f"a sync of {token.path} since moment {token.moment} tells {sorted(told)}, "
+                f"not {sorted(news.must)} (and perhaps {sorted(news.may)})"
+            )
+        for name, line in told.items():
+            thing = shelf.items.get(name)
+            if (line.status, line.etag) != ((404, "") if thing is None else (200, thing.etag)):
+                raise Wrong(f"a sync of {token.path} says {line.status} {line.etag} of {name}")
+
+    def _send_freely(self, request: Request) -> Answer:
+        """Where 503 may be the right answer."""
+        answer = self.house.requests([request])[0]
+        if answer.status == 500:
+            raise Wrong(f"{request.method} {request.path} was answered 500")
+        return answer
+
+    # -- what runs beside --------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _working(self, who: str) -> Iterator[None]:
+        before, self._at_work = self._at_work, who
+        try:
+            yield
+        finally:
+            self._at_work = before
+
+    def ship(self) -> None:
+        with self._working("shipper"):
+            for _ in range(self.rng.choice((1, 3, 300))):
+                if not self.house.scheduler.run_one():
+                    break
+        self._check_shippers()
+
+    def _check_shippers(self) -> None:
+        for name, error in self.house.scheduler.failures:
+            raise Wrong(f"{name} failed: {error!r}") from error
+
+    def pass_time(self) -> None:
+        self.clock.advance(self.rng.choice((0.5, 1, 11, 60)))
+        with self._working("writer"):
+            self._tick()
+
+    def _tick(self) -> bool:
+        stopped = self.house.engine.stopped is not None
+        writing = self.house.tick()
+        if stopped and writing:
+            self._settle()
+        return writing
+
+    def read_status(self) -> None:
+        """I1: what is acknowledged is durable in the sync vault; what the async one has not is in status."""
+        house = self.house
+        if not house.readable:
+            return
+        survivor = house.disk.survivor()
+        lacking, _ = self._lacking(survivor, NEAR.name)
+        if house.engine.stopped is None and lacking:
+            raise Wrong(f"{lacking} acknowledged changes are not durable in the sync vault")
+        shipper = house.writer.shippers[0]
+        try:
+            reported, lag = shipper.unarchived_changes, shipper.lag_seconds
+        except SafeholdError:
+            if not self._troubled():
+                raise
+            return
+        count, oldest = self._lacking(survivor, FAR.name)
+        if reported < count:
+            raise Wrong(f"the async vault lacks {count} changes; status says {reported}")
+        age = 0.0 if oldest is None else (self.clock.now() - oldest) / 1_000_000
+        if lag < age - 0.001:
+            raise Wrong(f"the async vault lags {age} s behind; status says {lag}")
+        if reported == 0 and house.engine.stopped is None:
+            self._shipped = self.oracle.now
+
+    def _lacking(self, survivor: SimDisk, name: str) -> tuple[int, int | None]:
+        vault = FolderVault(name, f"/{name}", survivor)
+        end = VaultLogReader([vault], self.house.keyring.opener).end()
+        with self._calm():
+            return self.house.reads.unarchived(end.frame)
+
+    def _on_write_point(self, operation: str, path: str) -> None:
+        if self._fuse is not None:
+            self._fuse -= 1
+            if self._fuse <= 0:
+                self._fuse = None
+                self._note(f"crash: at {operation} {path}")
+                raise Crash
+        if not self._at_work or not self._lively or self.rng.random() > 0.05:
+            return
+        who, self._at_work = self._at_work, ""
+        try:
+            if who == "writer":
+                self.house.scheduler.run_one()
+            elif self.house.engine.stopped is None:
+                self.work()
+        finally:
+            self._at_work = who
+
+    # -- faults ------------------------------------------------------------------------------------------------------
+
+    def break_something(self) -> None:
+        """A disk that fails in one of its parts, or is nearly full, until somebody sees to it."""
+        disk, rng = self.house.disk, self.rng
+        self._faulty = True
+        if rng.random() < 0.2:
+            disk.capacity_bytes = disk.used_bytes() + rng.randint(0, 20_000)
+            self._note("full: the disk")
+            return
+        where = rng.choice(("/core/", "/core/", "/near/log", "/near/", "/far/", "/blobs", "/scratch"))
+        operation = rng.choice(("sync", "write", "*", "read", "sync_folder", "create"))
+        error = rng.choice((errno.EIO, errno.ENOSPC))
+        times = rng.choice((1, 1, 3, 1000))
+        self._note(f"fault: {operation} {where} {errno.errorcode[error]} {times}")
+        disk.fail(operation, nth=rng.randint(1, 6), error=error, path=where, times=times)
+
+    def light_fuse(self) -> None:
+        """The power goes at one of the next write points."""
+        self._fuse = self.rng.randint(1, 40)
+
+    def strike(self) -> None:
+        raise Crash
+
+    def _mend(self) -> None:
+        """The faults are over: the writer must go on by itself."""
+        self.house.disk.mend()
+        self.house.disk.capacity_bytes = None
+        for _ in range(3):
+            self.clock.advance(1)
+            if self.house.engine.stopped is None or self._tick():
+                break
+        if self.house.engine.stopped is not None:
+            raise Wrong(f"the disks are whole again, and the writer does not go on: {self.house.engine.stopped!r}")
+        self._faulty = False
+
+    # -- disasters ---------------------------------------------------------------------------------------------------
+
+    def _black_out(self) -> None:
+        """The power went, or the process was killed; what else is lost, and how the house comes back."""
+        self._at_work = ""
+        self._fuse = None
+        self._go_down()
+        kinds = ["restart"] * 8 + ["core", "core", "core", "blobs", "far"]
+        if self._shipped is not None:
+            kinds += ["core and near", "core and near", "near"]
+        disaster = self.rng.choice(kinds)
+        self._note(f"disaster: {disaster}")
+        disk = self.house.disk
+        if disaster.startswith("core"):
+            disk.lose(CORE_FOLDER)
+            disk.lose("/blobs")
+        if disaster.endswith("near"):
+            disk.lose("/near")
+        if disaster == "blobs":
+            disk.lose("/blobs")
+        if disaster == "far":
+            disk.lose("/far")
+            self._shipped = None
+        strikes = self.rng.choice((0, 0, 0, 1, 2))
+        while True:
+            if strikes:
+                strikes -= 1
+                self._fuse = self.rng.randint(1, 150)
+            try:
+                self._come_back(disaster)
+                break
+            except Crash:
+                self._fuse = None
+                self._go_down()
+        self._fuse = None
+
+    def _go_down(self) -> None:
+        killed = self.rng.random() < 0.25
+        self._note("down: killed" if killed else "down: power")
+        self.house = self.house.kill() if killed else self.house.crash(self._torn())
+        self.house.disk.on_write_point = self._on_write_point
+        self._faulty = False
+
+    def _come_back(self, disaster: str) -> None:
+        house = self.house
+        house.keyring = ensure_keyring(house.disk, "/keys", house.entropy)
+        if disaster == "far":
+            FolderVault.create("far", "/far", house.disk, house.keyring.installation).close()
+        near_first = self.rng.random() < 0.5
+        if disaster.endswith("near") and (near_first or disaster == "near"):
+            self._make_near()
+        if disaster.startswith("core"):
+            self._recover(lossy=disaster != "core")
+        if disaster.endswith("near"):
+            self._make_near()
+        self._start(mend=disaster == "near", lossy=disaster == "core and near")
+
+    def _make_near(self) -> None:
+        """As `vault add near` does."""
+        house = self.house
+        FolderVault.create("near", "/near", house.disk, house.keyring.installation).close()
+        shipper = Shipper(house.vault(FAR), house.vault(NEAR), self.clock)
+        while not shipper.level:
+            shipper.step()
+            if shipper.trouble:
+                raise Wrong(f"far could not be copied to near: {shipper.trouble}")
+
+    def _recover(self, *, lossy: bool) -> None:
+        """As `recover plan` and `recover run` do."""
+        house, disk, keyring = self.house, self.house.disk, self.house.keyring
+        for folder in ("/scratch", "/blobs"):
+            disk.make_folders(folder)
+        archive = VaultBlobs([], self._vaults(), keyring.sealer, keyring.opener, disk, "/scratch")
+        blobs = LiveBlobs(disk, "/blobs", "/scratch", archive)
+
+        def make_core(folder: str) -> SqliteCore:
+            core = SqliteCore.open(f"{folder}/core.db", disk=disk, create=True)
+            house.opened(core)
+            return core
+
+        core, problem = None, ""
+        if disk.exists(f"{CORE_FOLDER}/core.db"):
+            try:
+                core = make_core(CORE_FOLDER)
+            except SafeholdError as error:
+                problem = error.message
+        plan = make_plan(
+            VaultLogReader(self._vaults(), keyring.opener),
+            self._vaults(),
+            self.clock,
+            sync=(NEAR.name,),
+            core=core,
+            core_problem=problem,
+            blobs=blobs,
+        )
+        if core is not None:
+            core.close()
+        result = run_plan(
+            plan,
+            VaultLogReader(self._vaults(), keyring.opener),
+            make_core=make_core,
+            blobs=blobs,
+            disk=disk,
+            data="",
+            clock=self.clock,
+            claim=self._claim,
+            look=lambda: look(self._vaults()),
+        )
+        self._check_report(result, lossy=lossy)
+
+    def _check_report(self, result: Result, *, lossy: bool) -> None:
+        report = result.report
+        if report.lost or not report.verified or any(i.expected != i.exact for i in report.items.values()):
+            raise Wrong(f"the recovery reports losses: {msgspec.json.encode(report).decode()}")
+        if report.unknown_seconds and not lossy:
+            raise Wrong(f"the sync vault is whole, and the recovery does not know {report.unknown_seconds} s")
+        self._unknown_since = self.clock.now() - report.unknown_seconds * 1_000_000
+
+    def _vaults(self) -> list[FolderVault]:
+        return [vault for vault in map(self.house.vault, VAULTS) if vault.available()]
+
+    def _claim(self) -> int:
+        """The next timeline in every vault that is there; the one that leads furthest stands for all."""
+        keyring = self.house.keyring
+        ends = [(VaultLogReader([vault], keyring.opener).end(), vault) for vault in self._vaults()]
+        ends.sort(key=lambda each: (each[0].timeline, each[0].frame), reverse=True)
+        vaults = [LogVault(vault, Mode.ASYNC if n else Mode.SYNC) for n, (_, vault) in enumerate(ends)]
+        return claim_timeline(vaults, keyring.sealer, keyring.opener, EMPTY_LOG).timeline
+
+    # -- after a start -----------------------------------------------------------------------------------------------
+
+    def _start(self, *, mend: bool = False, lossy: bool = False) -> None:
+        try:
+            self.house.boot(mend=mend)
+        except SafeholdError as error:
+            raise Wrong(f"the house does not start: {error!r} {error.hint}") from error
+        self._settle(lossy=lossy)
+
+    def _settle(self, *, lossy: bool = False) -> None:
+        """The house has read back what there is: compare all of it with what must be."""
+        with self._calm():
+            lost = self.oracle.settle(self.read_all(), self._changes(), first=self._shipped if lossy else None)
+            if lost:
+                self._forget(lost)
+            for token in self.rng.sample(self._tokens, min(4, len(self._tokens))):
+                self._ask_token(token)
+
+    def _forget(self, lost: Sequence[Moment]) -> None:
+        """History lost its end: what was seen of it must not be denied."""
+        self._note(f"lost: {len(lost)} moments")
+        if any(moment.at < self._unknown_since for moment in lost):
+            raise Wrong("the recovery lost changes from before the time that it says it does not know")
+        last = self.oracle.now
+        self._lossy = True
+        for moment in lost:
+            for path, shelf in moment.world.items():
+                now = self.oracle.world.get(path)
+                self._lost_items.update((path, n) for n in shelf.items if now is None or n not in now.items)
+        self._tokens = [self._after_loss(token, last, lost) for token in self._tokens]
+        self._shipped = min(self._shipped, last) if self._shipped is not None else None
+
+    def _after_loss(self, token: Token, last: int, lost: Sequence[Moment]) -> Token:
+        if token.beyond or token.moment <= last:
+            return token
+        seen = lost[: token.moment - last]
+        touched: list[Touch] = [t for moment in seen for t in moment.touched]
+        beyond = any((t.shelf, t.serial) == (token.path, token.serial) for t in touched)
+        made = token.serial not in [shelf.serial for shelf in self.oracle.world.values()]
+        return token._replace(moment=last, beyond=beyond or made)
+
+    def read_all(self) -> World:
+        """Everything, over HTTP, bit for bit. Serials and UIDs cannot be seen."""
+        world: dict[str, Shelf] = {}
+        for user in USERS:
+            paths = [line.path for home in ("contacts", "calendars") for line in self._listing(user, f"{user}/{home}")]
+            for path in paths:
+                if path.count("/") == 2:
+                    self._read_shelf(user, path, world)
+            for root in ("notes", "photos"):
+                self._read_shelf(user, f"{user}/files/{root}", world)
+            self._read_scores(user, world)
+        return world
+
+    def _listing(self, user: str, path: str) -> list[Line]:
+        return read_multistatus(self._must(propfind(user, path, 1), 207)).lines
+
+    def _must(self, request: Request, status: int) -> Answer:
+        answer = self.house.requests([request])[0]
+        if answer.status != status:
+            raise Wrong(f"{request.method} {request.path} was answered {answer.status}: {answer.body[-300:]!r}")
+        return answer
+
+    def _read_shelf(self, user: str, path: str, world: dict[str, Shelf]) -> None:
+        items = {}
+        tag = ""
+        for line in self._listing(user, path):
+            if line.path == path:
+                tag = line.tag
+            elif line.is_collection:
+                self._read_shelf(user, line.path, world)
+            else:
+                answer = self._must(Request("GET", href(line.path), user=user), 200)
+                if not answer.headers["etag"] == line.etag == etag_of(answer.body):
+                    raise Wrong(f"{line.path} has the tag {line.etag} in a listing and {answer.headers['etag']} alone")
+                items[line.name] = Thing(answer.body, tag=line.tag)
+        world[path] = Shelf(0, "", tag, items)
+
+    def _read_scores(self, user: str, world: dict[str, Shelf]) -> None:
+        games = msgspec.json.decode(self._must(Request("GET", "/api/v1/scores", user=user), 200).body)["games"]
+        for game in (each["game"] for each in games):
+            found = msgspec.json.decode(self._must(Request("GET", f"/api/v1/scores/{game}", user=user), 200).body)
+            scores = {score["detail"]: Thing(b"%d" % score["score"]) for score in found["history"]}
+            if len(scores) != len(found["history"]):
+                raise Wrong(f"a score of {game} is there twice")
+            if scores and found["best"] != max(int(thing.body) for thing in scores.values()):
+                raise Wrong(f"the best score of {game} is not {found['best']}")
+            world[f"{user}/scores/{game}"] = Shelf(0, "", "", scores)
+
+    # -- devices afterwards ------------------------------------------------------------------------------------------
+
+    def _removed(self, device: Device, path: str, name: str, why: str) -> None:
+        if self.oracle.asked_for(path, name):
+            return
+        if (path, name) in self._lost_items and why not in ("sync", "token"):
+            self.exposed += 1
+            return
+        raise Wrong(f"{device.name} dropped {path}/{name} for its {why}, and nobody deleted it")
+
+    def _compare_copy(self, device: Device) -> None:
+        """A device that could keep up has what the server has."""
+        if self._lossy:
+            return
+        for path, kept in device.kept.items():
+            shelf = self.oracle.world.get(path)
+            there = {} if shelf is None else {name: thing.etag for name, thing in shelf.items.items()}
+            here = {name: copy.etag for name, copy in kept.items.items()}
+            if here != there:
+                raise Wrong(f"{device.name} has {here} in {path}, not {there}")
+
+
+def quiet() -> None:
+    """The house speaks to its operator of every fault; here they are on purpose."""
+    logging.getLogger("safehold").setLevel(logging.CRITICAL)
