@@ -3,7 +3,9 @@
 vdirsyncer carries 300 contacts, 300 events and 50 tasks in; this filled data folder is made once. Each seed starts
 from a copy of it: four devices of two people write over all kinds while an oracle notes every intent and answer; at a
 seeded count of acknowledgements the service is killed; `core/` and `blobs/` are deleted, and with even seeds the
-sync vault `near` too, so that only the asynchronous copy `far` is left; `recover run`; `serve`.
+sync vault `near` too, so that only the asynchronous copy `far` is left; `recover run`; `serve`. In some seeds `far`
+cannot be reached for the last stretch, so that history surely ends early; in some `recover run` is itself killed and
+run again; in some the core is lost a second time.
 
 Then everything acknowledged is there bit for bit under its ETag (with `far` alone: everything up to the moment at
 which status said that far had it all, and after that a prefix); every sync token is answered exactly; and
@@ -31,6 +33,8 @@ from tests.support.writers import CARD, CONTENDED, Device, Seen, Storm, card, di
 PEOPLE = {"ada": "correct horse battery", "bjorn": "staple ünder water"}
 DEVICES = (("phone", "ada"), ("laptop", "ada"), ("tablet", "ada"), ("desk", "bjorn"))
 EXTRAS = 24
+#: What `recover run` says on its way, from first to last.
+RECOVERY_STEPS = ("read", "enter", "verify")
 #: What the carried objects must hold among them, so that the proof is about real data.
 VARIETY = (b"RRULE", b"TZID", b"VALUE=DATE", b"ATTACH", b"VALARM", b"PHOTO", b"EXDATE", b"RECURRENCE-ID")
 POLLS = 200
@@ -96,6 +100,10 @@ class Scene:
 
     def __init__(self, base: Base, root: Path, seed: int) -> None:
         self.seed = seed
+        self.far_only = seed % 2 == 0
+        self.loses_the_end = seed % 4 == 0
+        self.kills_the_recovery = seed % 3 == 0
+        self.has_a_second_disaster = seed % 4 in (0, 1)
         self.draw = random.Random(f"scene/{seed}")
         shutil.copytree(base.data, root / "data")
         self.service = Service(root / "data", port=base.port)
@@ -166,33 +174,49 @@ def storm_over_vdirsyncer(scene: Scene, storm: Storm, acknowledgements: int) -> 
     assert counted(said[0])["uploaded"], said[0]
 
 
-def test_lose_the_core_and_recover_from_the_sync_vault_or_the_asynchronous_one(scene: Scene) -> None:
-    far_only = scene.seed % 2 == 0
-    storm, service = Storm(scene.devices), scene.service
-    service.start()
-    watermark = None
-    if far_only:
-        first = scene.draw.randrange(40, 160)
-        scene.add_extras()
-        code, output = scene.vdir.run("sync")
-        assert code == 0, output
-        storm.blow(first, killed=False, undo=scene.devices[:1])
-        watermark = scene.wait_for_far()
-        storm.blow(first + scene.draw.randrange(10, 160), killed=True)
-        scene.lose("near")
-    else:
-        storm_over_vdirsyncer(scene, storm, scene.draw.randrange(20, 400))
-        scene.lose()
+def storm_until_only_far_is_left(scene: Scene, storm: Storm) -> int:
+    """The moment up to which `far` reported to have everything; afterwards it may follow, or is out of its reach."""
+    first = scene.draw.randrange(40, 160)
+    scene.add_extras()
+    code, output = scene.vdir.run("sync")
+    assert code == 0, output
+    storm.blow(first, killed=False, undo=scene.devices[:1])
+    watermark = scene.wait_for_far()
+    far, aside = scene.service.data / "vaults/far", scene.service.data / "aside"
+    if scene.loses_the_end:
+        far.rename(aside)
+    storm.blow(first + scene.draw.randrange(10, 160), killed=True)
+    if scene.loses_the_end:
+        aside.rename(far)
+    scene.lose("near")
+    return watermark
 
-    print(scene.oracle.summary(watermark))
-    report = service.run("recover", "run", "--yes", codes=(0,)).out
+
+def recover(scene: Scene) -> None:
+    """`recover run`, in some seeds killed on its way and run again; nothing may be reported older or lost."""
+    if scene.kills_the_recovery:
+        assert scene.service.interrupt(scene.draw.choice(RECOVERY_STEPS), "recover", "run", "--yes")
+    report = scene.service.run("recover", "run", "--yes").out
     assert report is not None
     assert report["lost"] == []
     assert all(k["lost"] == k["older"] == 0 and k["exact"] == k["expected"] for k in report["items"].values())
-    if far_only:
+
+
+def test_lose_the_core_and_miss_nothing(scene: Scene) -> None:
+    storm, service = Storm(scene.devices), scene.service
+    service.start()
+    watermark = None
+    if scene.far_only:
+        watermark = storm_until_only_far_is_left(scene, storm)
+    else:
+        storm_over_vdirsyncer(scene, storm, scene.draw.randrange(20, 400))
+        scene.lose()
+    print(scene.oracle.summary(watermark))
+
+    recover(scene)
+    if scene.far_only:
         service.run("vault", "add", "near")
     service.start()
-
     seen = scene.observe()
     assert seen.problems == []
     assert scene.oracle.check(seen.states, watermark) == []
@@ -200,6 +224,15 @@ def test_lose_the_core_and_recover_from_the_sync_vault_or_the_asynchronous_one(s
     check_vdirsyncer(scene, seen)
     check_that_life_goes_on(scene)
     check_tokens(scene, watermark)
+
+    if scene.has_a_second_disaster:
+        before = scene.observe().states
+        service.kill()
+        scene.lose()
+        recover(scene)
+        service.start()
+        assert scene.observe().states == before
+        check_tokens(scene, watermark)
     assert service.stop() == 0
 
 
@@ -218,6 +251,7 @@ def check_vdirsyncer(scene: Scene, before: Seen) -> None:
     home = "/dav/ada/"
     there = {path for aspect, path in before.states if aspect == "body" and path.startswith(home)}
     never_acknowledged = {n for n in scene.extras if f"{home}contacts/default/{n}" not in there}
+    assert not (scene.far_only and never_acknowledged), "all of them were uploaded before the watermark"
     here = scene.vdir.files()
     code, output = scene.vdir.run("sync")
     assert code == 0, output

@@ -212,8 +212,11 @@ class House:
         waiting, self._waiting = self._waiting, []
         group = Group([index for index, _, _ in waiting])
         self.groups.append(group)
-        group.results = self.engine.execute_all([command for _, command, _ in waiting])
-        for (_, _, future), result in zip(waiting, group.results, strict=True):
+        results = self.engine.execute_all([command for _, command, _ in waiting])
+        if self.disk.dead:  # the crash got lost on its way through a library
+            raise Crash
+        group.results = results
+        for (_, _, future), result in zip(waiting, results, strict=True):
             if isinstance(result, Outcome):
                 future.set_result(result)
             else:

@@ -76,6 +76,22 @@ class Service:
         out = json.loads(text) if text.strip() else None
         return Ran(ended.returncode, out, text, err)
 
+    def interrupt(self, mark: str, *args: str) -> bool:
+        """Run a command and SIGKILL it when its standard error says `mark`; False where it ended before that."""
+        process = subprocess.Popen(
+            command_line(self.data, "--json", *args),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=environment(),
+        )
+        assert process.stderr is not None
+        said = any(mark in line.decode() for line in process.stderr)
+        process.kill()
+        process.wait(30)
+        process.stderr.close()
+        return said
+
     def add_account(self, name: str, password: str) -> None:
         self.run("account", "add", name, "--password-stdin", stdin=password + "\n")
 

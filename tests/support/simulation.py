@@ -89,8 +89,9 @@ class Simulation:
         self._steps = steps
         self._fuse: int | None = None
         self._at_work = ""  # who runs: "writer", "shipper", or nobody
-        self._lively = True
+        self._interrupted = False  # one runs in the midst of the other; no deeper
         self._faulty = False
+        self._struck = False  # the power goes between two actions
         self._lossy = False  # whether history ever lost its end
         self._tokens: list[Token] = []
         self._lost_items: set[tuple[str, str]] = set()
@@ -155,13 +156,25 @@ class Simulation:
         if self.rng.random() < 0.5:
             self.house.close()
         self.house = self.house.crash(self._torn())
-        self._start()
+        self._come_back("restart")
+        self.house.scheduler.run_for(130)
+        self._check_shippers()
+        self.read_status()
+        if self._shipped != self.oracle.now and not self._far_differs():
+            raise Wrong(f"the async vault never caught up: {self.house.writer.shippers[0].trouble}")
+
+    def _far_differs(self) -> bool:
+        """A power loss tore what was being appended there: status tells, and the vault has to be made anew."""
+        return bool(self.house.writer.shippers[0].differences())
 
     @contextmanager
     def _power(self) -> Iterator[None]:
         try:
             yield
-        except Crash:
+        except (Crash, Exception):
+            if not self.house.disk.dead and not self._struck:
+                raise
+            self._struck = False
             self._black_out()
 
     def _look_after(self) -> None:
@@ -171,7 +184,8 @@ class Simulation:
 
     def _note(self, text: str) -> None:
         self.log.append(text)
-        self.happened[text.partition(":")[0]] += 1
+        what, _, more = text.partition(": ")
+        self.happened[text if what == "disaster" else what] += 1
 
     def _torn(self) -> int | None:
         return self.rng.choice((None, self.rng.getrandbits(32)))
@@ -190,7 +204,9 @@ class Simulation:
 
     def _send(self, request: Request) -> Answer:
         answer = self.house.requests([request])[0]
-        self._check_status(answer, f"{request.method} {request.path}")
+        ahead = self._lossy and request.method == "REPORT" and answer.status == 503
+        if not ahead:
+            self._check_status(answer, f"{request.method} {request.path}")
         return answer
 
     def _check_status(self, answer: Answer, asked: str) -> None:
@@ -247,12 +263,14 @@ class Simulation:
 
     @contextmanager
     def _calm(self) -> Iterator[None]:
-        """The oracle looks: no faults meanwhile."""
-        faults = self.house.disk.mend()
+        """The oracle looks: no faults meanwhile, and room for all."""
+        disk = self.house.disk
+        faults, disk.capacity_bytes = (disk.mend(), disk.capacity_bytes), None
         try:
             yield
         finally:
-            self.house.disk.restore(faults)
+            disk.restore(faults[0])
+            disk.capacity_bytes = faults[1]
 
     def undo(self) -> None:
         """Back to some moment: an item, a collection or a kind."""
@@ -378,6 +396,8 @@ class Simulation:
                 if not self.house.scheduler.run_one():
                     break
         self._check_shippers()
+        if self.rng.random() < 0.3:
+            self.read_status()
 
     def _check_shippers(self) -> None:
         for name, error in self.house.scheduler.failures:
@@ -433,16 +453,16 @@ class Simulation:
                 self._fuse = None
                 self._note(f"crash: at {operation} {path}")
                 raise Crash
-        if not self._at_work or not self._lively or self.rng.random() > 0.05:
+        if self._interrupted or not self._at_work or self.rng.random() > 0.05:
             return
-        who, self._at_work = self._at_work, ""
+        self._interrupted = True
         try:
-            if who == "writer":
+            if self._at_work == "writer":
                 self.house.scheduler.run_one()
             elif self.house.engine.stopped is None:
                 self.work()
         finally:
-            self._at_work = who
+            self._interrupted = False
 
     # -- faults ------------------------------------------------------------------------------------------------------
 
@@ -466,6 +486,7 @@ class Simulation:
         self._fuse = self.rng.randint(1, 40)
 
     def strike(self) -> None:
+        self._struck = True
         raise Crash
 
     def _mend(self) -> None:
@@ -484,14 +505,15 @@ class Simulation:
 
     def _black_out(self) -> None:
         """The power went, or the process was killed; what else is lost, and how the house comes back."""
-        self._at_work = ""
         self._fuse = None
+        differs = self._far_differs()
         self._go_down()
-        kinds = ["restart"] * 8 + ["core", "core", "core", "blobs", "far"]
+        kinds = ["restart"] * 6 + ["core", "core", "core", "blobs", "far"]
         if self._shipped is not None:
-            kinds += ["core and near", "core and near", "near"]
-        disaster = self.rng.choice(kinds)
+            kinds += ["core and near"] * 4 + ["near"] * 2
+        disaster = "far" if differs else self.rng.choice(kinds)
         self._note(f"disaster: {disaster}")
+        self._unknown_since = float(self.clock.now())
         disk = self.house.disk
         if disaster.startswith("core"):
             disk.lose(CORE_FOLDER)
@@ -511,10 +533,21 @@ class Simulation:
             try:
                 self._come_back(disaster)
                 break
-            except Crash:
-                self._fuse = None
+            except Wrong:
+                raise
+            except (Crash, Exception) as error:
+                if self.house.disk.dead:
+                    self._go_down()
+                    continue
+                if not isinstance(error, SafeholdError):
+                    raise
+                if self.house.disk.capacity_bytes is None:
+                    raise Wrong(f"the house does not come back: {error!r} {error.hint}") from error
+                self._note("full: while the house came back")
                 self._go_down()
-        self._fuse = None
+                self.house.disk.capacity_bytes = None
+            finally:
+                self._fuse = None
 
     def _go_down(self) -> None:
         killed = self.rng.random() < 0.25
@@ -596,7 +629,7 @@ class Simulation:
             raise Wrong(f"the recovery reports losses: {msgspec.json.encode(report).decode()}")
         if report.unknown_seconds and not lossy:
             raise Wrong(f"the sync vault is whole, and the recovery does not know {report.unknown_seconds} s")
-        self._unknown_since = self.clock.now() - report.unknown_seconds * 1_000_000
+        self._unknown_since = min(self._unknown_since, self.clock.now() - report.unknown_seconds * 1_000_000)
 
     def _vaults(self) -> list[FolderVault]:
         return [vault for vault in map(self.house.vault, VAULTS) if vault.available()]
@@ -612,16 +645,17 @@ class Simulation:
     # -- after a start -----------------------------------------------------------------------------------------------
 
     def _start(self, *, mend: bool = False, lossy: bool = False) -> None:
-        try:
-            self.house.boot(mend=mend)
-        except SafeholdError as error:
-            raise Wrong(f"the house does not start: {error!r} {error.hint}") from error
+        self.house.boot(mend=mend)
         self._settle(lossy=lossy)
 
     def _settle(self, *, lossy: bool = False) -> None:
         """The house has read back what there is: compare all of it with what must be."""
         with self._calm():
+            doubts, before = len(self.oracle.doubts), self.oracle.now
             lost = self.oracle.settle(self.read_all(), self._changes(), first=self._shipped if lossy else None)
+            if doubts:
+                self._note("doubt: it had happened" if self.oracle.now > before else "doubt: it had not happened")
+                self.happened["doubt: happened"] += self.oracle.now > before
             if lost:
                 self._forget(lost)
             for token in self.rng.sample(self._tokens, min(4, len(self._tokens))):

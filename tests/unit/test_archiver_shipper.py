@@ -192,6 +192,26 @@ def test_objects_that_differ_are_told_and_left() -> None:
     assert pair.far.objects[name] == pair.near.objects[name] + b"more"
 
 
+def test_a_hole_that_a_power_loss_left_at_the_end_is_found_and_counts() -> None:
+    pair = Pair()
+    pair.writing.write(3, each=2)
+    pair.ship()
+    pair.writing.log.close()
+    pair.ship()
+    name, data = list(pair.far.objects.items())[-1]
+    pair.far.objects[name] = data[:-800] + bytes(300) + data[-500:]
+    for _ in range(3):  # each start claims a timeline in both
+        Writing([pair.near], [pair.far], clock=pair.clock).log.close()
+    fresh = Shipper(pair.near, pair.far, pair.clock, live=True)
+    assert fresh.unarchived_changes > 0
+    for _ in range(600):
+        fresh.step()
+    assert fresh.unarchived_changes > 0
+    assert not fresh.level
+    assert fresh.trouble is not None and name in fresh.trouble
+    assert fresh.differences()
+
+
 def test_a_whole_log_is_copied_into_an_empty_vault() -> None:
     near, clock, position, streams = MemoryVault("near"), SimClock(), None, None
     for _ in range(3):

@@ -220,9 +220,13 @@ def test_with_neither_core_nor_vaults_nothing_empty_is_made(with_ada: Run, tmp_p
     assert not (data / "core").exists()
     assert not (data / "vaults").exists()
     (tmp_path / "unplugged").rename(tmp_path / "usb")
-    assert with_ada("vault", "add", "near")[0] == 0
+    code, told = with_ada("vault", "add", "near")
+    assert code == 3 and "recover run" in told["hint"], "a copy of an async vault must not vouch for the tail"
     assert with_ada("recover", "run", "--yes")[0] == 0
     assert [a["name"] for a in with_ada("account", "list")[1]["accounts"]] == ["ada"]
+    assert with_ada("account", "add", "bob", "--password-stdin", stdin="x\n")[0] == 3, "near is a sync vault, and away"
+    assert with_ada("vault", "add", "near")[0] == 0
+    assert with_ada("account", "add", "bob", "--password-stdin", stdin="x\n")[0] == 0
 
 
 def test_a_plan_is_written_and_carried_out(with_ada: Run, tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 Where it stands follows from the two vaults alone: an object that is shorter in the target is continued. It is looked
 up once, at the first step that reaches both; from then on the writer's notes say what is new.
 
-What is counted as shipped is synced in the target. So an object whose end was found there is synced once more before
-it counts (the process before may have been killed between write and sync), and after a failed sync nothing counts any
-more: the bytes can be read there and may still be gone tomorrow. Blobs go before frames, so no frame in the target
+What is counted as shipped is synced in the target. The last append before this process began may never have been: it is
+synced once more (the process before may have been killed between write and sync) and compared with the source (a power
+loss may have kept any part of it, with a hole before its end). A difference is told and stays counted as lag, since
+nothing here can overwrite it. After a failed sync nothing counts any more: the bytes can be read there and may still be
+gone tomorrow. Blobs go before frames, so no frame in the target
 mentions a blob that it lacks, unless the source lacks it too.
 
 `live`: a writer appends to the source meanwhile. Then the end of its newest segment is shipped only as far as the
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 from typing import NamedTuple, TypeVar
 
 from safehold.archiver.log import Written
@@ -28,7 +31,8 @@ from safehold.vault.segments import Copy, timelines
 CHUNK_BYTES = 1024 * 1024
 _MICROSECONDS = 1_000_000
 _BACKOFF_SECONDS = (1.0, 60.0)
-_COMPARED_BYTES = 4096
+#: An append is no longer than a chunk, and each is synced before the next: what is before was synced.
+_COMPARED_BYTES = CHUNK_BYTES
 _BLOB_FOLDERS = 256
 
 T = TypeVar("T")
@@ -193,6 +197,7 @@ class Shipper:
         A target that cannot be reached counts as empty: what it has is not known.
         """
         there = self._target.available()
+        last = self._last_in_target()[0] if there else ""
         newest = max(timelines([self._source]), default=0)
         for timeline in timelines([self._source]):
             prefix = segment.timeline_prefix(timeline)
@@ -202,7 +207,10 @@ class Shipper:
                 shipped = have.get(info.name, 0)
                 if shipped > info.size:
                     self._differ(f"{info.name} is longer in {self._target.name} than in {self._source.name}")
-                elif shipped < info.size:
+                    continue
+                if info.name == last:
+                    shipped = self._same_until(info.name, shipped)
+                if shipped < info.size:
                     open_ = self._live and timeline == newest and info is held[-1]
                     yield self._piece(info.name, shipped, info.size, open_=open_)
 
@@ -215,14 +223,32 @@ class Shipper:
         since = min((now - max(0.0, (wall - h.at) / _MICROSECONDS) for h in headers), default=now)
         return Piece(object_, size, sum(h.changes for h in headers), since, open_)
 
-    def _sync_last(self) -> None:
-        """Sync once more the objects that a shipper killed between write and sync may have appended to."""
-        last: list[tuple[str, int]] = []
-        for timeline in timelines([self._target])[-2:]:
+    def _last_in_target(self) -> tuple[str, int]:
+        """The last object that a shipper appended to in the target, and its size there; ("", 0) where there is none.
+
+        Later timelines may have the header of their first segment, which the claim put there.
+        """
+        for timeline in reversed(timelines([self._target])):
             held = self._target.list(segment.timeline_prefix(timeline))
-            last += [(info.name, info.size) for info in held if info.size > segment.HEADER_BYTES][-1:]
-        for object_, size in last:
+            appended = [info for info in held if info.size > segment.HEADER_BYTES]
+            if appended:
+                return appended[-1].name, appended[-1].size
+        return "", 0
+
+    def _sync_last(self) -> None:
+        """Sync once more what a shipper that was killed between write and sync may have appended."""
+        object_, size = self._last_in_target()
+        if object_:
             self._target.append(object_, size, b"")
+
+    def _same_until(self, object_: str, have: int) -> int:
+        """Up to where an object in the target is the source's. Only its end is compared."""
+        start = max(0, have - _COMPARED_BYTES)
+        ours, theirs = (vault.get(object_, start, have - start) for vault in (self._source, self._target))
+        if ours == theirs:
+            return have
+        self._differ(f"{object_} is not the same in {self._target.name} and {self._source.name}")
+        return start + next(i for i, pair in enumerate(zip_longest(ours, theirs)) if pair[0] != pair[1])
 
     def _fold_notes(self) -> None:
         """Move the notes into the backlog, those of one object into one piece."""
@@ -281,10 +307,11 @@ class Shipper:
         """The length of an object in the target, synced, and the same as the source's there."""
         have = self._target.size(object_) or 0
         if have:
-            start = max(0, have - _COMPARED_BYTES)
-            if self._target.get(object_, start, have - start) != self._source.get(object_, start, have - start):
-                self._differ(f"{object_} is not the same in {self._target.name} and {self._source.name}")
-                raise SafeholdError(f"{object_} is not the same in {self._target.name} and {self._source.name}")
+            if self._same_until(object_, have) < have:
+                raise SafeholdError(
+                    f"{object_} is not the same in {self._target.name} and {self._source.name}",
+                    hint=f"run `safehold vault scrub {self._target.name}`; make it anew if it is damaged",
+                )
             self._target.append(object_, have, b"")
         return have
 

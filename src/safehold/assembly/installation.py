@@ -1,108 +1,28 @@
-"""A data folder: where its parts lie, how it is made, and what state it is in.
-
-core/core.db     the live database          blobs/   live blobs
-vaults/<name>/   the default vaults         keys/    identity, root and writer key, recovery.txt
-safehold.toml    the configuration          run/     lock and socket          scratch/   what may be thrown away
-"""
+"""What can be done with a data folder as a whole: make it, work in it, recover it, say how it stands."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from safehold.adapters.channel import UnixChannel
-from safehold.adapters.lock import FolderLock, Locked
-from safehold.adapters.system import SystemClock, SystemEntropy
-from safehold.archiver.log import Mode
-from safehold.archiver.shipper import Shipper
 from safehold.assembly.recovering import Sources, plan_recovery, run_recovery
 from safehold.assembly.session import Session
+from safehold.assembly.site import Site
 from safehold.assembly.status import describe_vaults, status_object
 from safehold.assembly.vaults import add_vault
-from safehold.assembly.writer import Writer
-from safehold.config import FILE_NAME, Config, VaultConfig
-from safehold.model.change import Change
-from safehold.model.errors import OperatorError
+from safehold.config import Config, VaultConfig
 from safehold.model.kinds import Kind
-from safehold.ports.blobs import BlobArchive
 from safehold.recovery.plan import Plan
 from safehold.recovery.report import Progress, silent
 from safehold.recovery.run import Result
 from safehold.service.control import STATUS, decode_json
-from safehold.store.realdisk import RealDisk
 from safehold.store.sqlite.core import SqliteCore
-from safehold.vault.blobs import VaultBlobs
 from safehold.vault.folder import FolderVault
-from safehold.vault.keyring import Keyring, ensure_keyring, load_keyring
+from safehold.vault.keyring import ensure_keyring
 
 
-class CoreMissing(OperatorError):
-    """There are vaults with history, but no core."""
-
-
-class Installation:
-    """The parts of one data folder. Opens nothing by itself."""
-
-    def __init__(self, data: Path, config: Config, config_path: Path | None = None) -> None:
-        self.data = data
-        self._config_path = config_path
-        self.config = config
-        self.disk = RealDisk()
-        self.clock = SystemClock()
-        self.entropy = SystemEntropy()
-        self._keyring: Keyring | None = None
-
-    # -- places ----------------------------------------------------------------------------------------------
-
-    @property
-    def core_path(self) -> Path:
-        return self.data / "core" / "core.db"
-
-    @property
-    def config_path(self) -> Path:
-        return self._config_path or self.data / FILE_NAME
-
-    @property
-    def blobs_folder(self) -> Path:
-        return self.data / "blobs"
-
-    @property
-    def scratch_folder(self) -> Path:
-        return self.data / "scratch"
-
-    @property
-    def keys_folder(self) -> Path:
-        return self.data / "keys"
-
-    @property
-    def socket_path(self) -> Path:
-        return self.data / "run" / "safehold.sock"
-
-    def lock(self) -> FolderLock:
-        """Not yet acquired: use it as a context manager."""
-        return FolderLock(str(self.data / "run" / "lock"))
-
-    def is_locked(self) -> bool:
-        """Whether another process is writing to this data folder."""
-        try:
-            with self.lock():
-                return False
-        except Locked:
-            return True
-
-    @property
-    def keyring(self) -> Keyring:
-        """Raises OperatorError where keys are missing or damaged."""
-        if self._keyring is None:
-            self._keyring = load_keyring(self.disk, str(self.keys_folder))
-        return self._keyring
-
-    def vault(self, config: VaultConfig) -> FolderVault:
-        """A fresh instance, for one thread."""
-        return FolderVault(config.name, str(config.folder(self.data)), self.disk, self.keyring.installation)
-
-    # -- making ----------------------------------------------------------------------------------------------
+class Installation(Site):
+    """A data folder, as the commands see it."""
 
     def make(self) -> None:
         """Make what is missing of a new installation; harmless on one that is there.
@@ -110,12 +30,12 @@ class Installation:
         Raises CoreMissing rather than make an empty core where there was one before (I16).
         """
         if self.core_path.exists():
-            self._mark_used()
+            self.mark_used()
             return
         with self.lock():
             if self.core_path.exists():
                 return
-            self._refuse_history_without_core()
+            self.refuse_history_without_core()
             self._keyring = ensure_keyring(self.disk, str(self.keys_folder), self.entropy)
             for vault in self.config.vaults:
                 FolderVault.create(
@@ -125,77 +45,9 @@ class Installation:
             self.disk.make_folders(str(self.scratch_folder))
             self.disk.make_folders(str(self.core_path.parent))
             SqliteCore.open(str(self.core_path), create=True).close()
-            self._mark_used()
+            self.mark_used()
         with self.session() as session:
             session.execute_all([])  # opens a writer, which makes the installation's own identity
-
-    def _refuse_history_without_core(self) -> None:
-        """An empty core beside vaults that hold history would tell every device that all is gone."""
-        held = [v.name for v in self.config.vaults if _has_history(v.folder(self.data))]
-        if held:
-            raise CoreMissing(
-                f"the core is missing, but the vaults hold its history ({', '.join(held)})",
-                hint="run `safehold recover run` to bring it back; nothing was changed",
-            )
-        if self._used_mark.exists():
-            raise CoreMissing(
-                f"the core is missing, and no vault that holds its history is in reach of {self.data}",
-                hint="mount the vaults' disks, then run `safehold recover run`; nothing was changed",
-            )
-
-    @property
-    def _used_mark(self) -> Path:
-        """Tells keys whose vaults may hold history, wherever these are now, from keys that were just made."""
-        return self.keys_folder / "used"
-
-    def _mark_used(self) -> None:
-        if self.keys_folder.exists() and not self._used_mark.exists():
-            self.disk.open(str(self._used_mark), write=True, create=True).close()
-            self.disk.sync_folder(str(self.keys_folder))
-
-    # -- opening ---------------------------------------------------------------------------------------------
-
-    def open_core(self) -> SqliteCore:
-        """For writing; its caller holds the lock. Raises CoreMissing, OperatorError, Damaged."""
-        self._require_core()
-        return SqliteCore.open(str(self.core_path))
-
-    def open_reads(self) -> SqliteCore:
-        """Committed state, for one thread. Raises CoreMissing, OperatorError, Damaged."""
-        self._require_core()
-        return SqliteCore.open(str(self.core_path), read_only=True)
-
-    def _require_core(self) -> None:
-        if not self.core_path.exists():
-            self._refuse_history_without_core()
-            raise OperatorError(f"there is no core in {self.data}", hint="`safehold serve` makes a new installation")
-
-    def blob_archive(self) -> BlobArchive:
-        """For one thread."""
-        sync = [self.vault(v) for v in self.config.vaults if v.mode == Mode.SYNC]
-        others = [self.vault(v) for v in self.config.vaults if v.mode != Mode.SYNC]
-        keys = self.keyring
-        return VaultBlobs(sync, others, keys.sealer, keys.opener, self.disk, str(self.scratch_folder))
-
-    def make_writer(
-        self,
-        *,
-        wake: Callable[[Shipper], None] = lambda _: None,
-        on_committed: Callable[[Sequence[Change]], None] = lambda _: None,
-    ) -> Writer:
-        """A writer that is not yet open; its caller holds the lock."""
-        return Writer(
-            open_core=self.open_core,
-            vaults=self.config.vaults,
-            make_vault=self.vault,
-            keyring=self.keyring,
-            disk=self.disk,
-            scratch=str(self.scratch_folder),
-            clock=self.clock,
-            entropy=self.entropy,
-            wake=wake,
-            on_committed=on_committed,
-        )
 
     def session(self) -> Session:
         return Session(self)
@@ -240,22 +92,6 @@ class Installation:
         finally:
             core.close()
 
-    def ask_service(self, request: bytes) -> bytes | None:
-        """The running service's answer over the local socket; None where none runs.
-
-        Raises OperatorError where one runs and does not answer.
-        """
-        if not self.socket_path.exists():
-            return None
-        try:
-            return UnixChannel().request(str(self.socket_path), request)
-        except ConnectionError as error:
-            if not self.is_locked():
-                return None
-            raise OperatorError(
-                f"the running service does not answer: {error}", hint="look at its log, or stop it and try again"
-            ) from error
-
     def vaults(self) -> list[dict[str, Any]]:
         """One object for each configured vault, as in `status`."""
         running = self.ask_service(STATUS)
@@ -272,11 +108,6 @@ class Installation:
     def vault_add(self, name: str, url: str, mode: str) -> dict[str, Any]:
         """Make a vault, or make one anew whose folder is missing, and bring it level. Raises OperatorError."""
         return add_vault(self, VaultConfig(name, url, mode))
-
-
-def _has_history(folder: Path) -> bool:
-    """Whether a vault's folder holds a log with anything in it."""
-    return any((folder / "log").glob("*/*"))
 
 
 def open_installation(data: Path, config: Config, *, make: bool, config_path: Path | None = None) -> Installation:

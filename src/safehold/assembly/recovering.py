@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from safehold.archiver.claiming import LogVault, Mode, claim_timeline
+from safehold.assembly.session import Session
+from safehold.assembly.site import Site
 from safehold.config import FOLDER_SCHEME, VaultConfig, check_vault
 from safehold.formats.keys import Opener
 from safehold.model.commands import Undo
@@ -26,31 +27,26 @@ from safehold.vault.folder import FolderVault
 from safehold.vault.keyring import load_identity
 from safehold.vault.log import VaultLogReader
 
-if TYPE_CHECKING:
-    from safehold.assembly.installation import Installation
-
 
 class Sources:
     """The vaults that a recovery reads, and the key that opens them."""
 
     def __init__(
         self,
-        installation: Installation,
+        site: Site,
         *,
         only: str | None = None,
         url: str | None = None,
         identity: Path | None = None,
     ) -> None:
-        self._installation = installation
-        self._configs = _chosen(installation, only, url)
+        self._site = site
+        self._configs = _chosen(site, only, url)
         self._given = url is not None
-        self.opener: Opener = (
-            load_identity(installation.disk, str(identity)) if identity is not None else installation.keyring.opener
-        )
+        self.opener: Opener = load_identity(site.disk, str(identity)) if identity is not None else site.keyring.opener
 
     def vaults(self) -> list[FolderVault]:
         """Fresh instances, sync ones first: their copies are preferred."""
-        data, disk = self._installation.data, self._installation.disk
+        data, disk = self._site.data, self._site.disk
         return [
             FolderVault(c.name, str(c.folder(data)), disk, self.opener.installation)
             for c in sorted(self._configs, key=lambda c: c.mode != Mode.SYNC)
@@ -65,18 +61,16 @@ class Sources:
         return [] if self._given else [c.name for c in self._configs if c.mode == Mode.SYNC]
 
     def blobs(self) -> LiveBlobs:
-        installation = self._installation
-        keyring = installation.keyring
-        archive = VaultBlobs(
-            [], self.vaults(), keyring.sealer, self.opener, installation.disk, str(installation.scratch_folder)
-        )
-        return LiveBlobs(installation.disk, str(installation.blobs_folder), str(installation.scratch_folder), archive)
+        site = self._site
+        keyring = site.keyring
+        archive = VaultBlobs([], self.vaults(), keyring.sealer, self.opener, site.disk, str(site.scratch_folder))
+        return LiveBlobs(site.disk, str(site.blobs_folder), str(site.scratch_folder), archive)
 
 
-def _chosen(installation: Installation, only: str | None, url: str | None) -> Sequence[VaultConfig]:
+def _chosen(site: Site, only: str | None, url: str | None) -> Sequence[VaultConfig]:
     if url is not None:
         return [check_vault("given", url if url.startswith(FOLDER_SCHEME) else f"{FOLDER_SCHEME}{url}", "sync")]
-    configs = installation.config.vaults
+    configs = site.config.vaults
     if only is None:
         return configs
     chosen = [c for c in configs if c.name == only]
@@ -87,7 +81,7 @@ def _chosen(installation: Installation, only: str | None, url: str | None) -> Se
 
 
 def plan_recovery(
-    installation: Installation,
+    site: Site,
     sources: Sources,
     *,
     account: str | None = None,
@@ -97,64 +91,62 @@ def plan_recovery(
 ) -> Plan:
     """Read and verify everything; write nothing. Raises OperatorError."""
     with ExitStack() as stack:
-        core, problem = _core_there(installation, stack)
+        core, problem = _core_there(site, stack)
         return make_plan(
             sources.reader(),
             sources.vaults(),
-            installation.clock,
+            site.clock,
             accounts=[account] if account is not None else (),
             kinds=[kind] if kind is not None else (),
             to=to,
             sync=sources.sync_names(),
             core=core,
             core_problem=problem,
-            blobs=sources.blobs() if installation.keys_folder.exists() else None,
+            blobs=sources.blobs() if site.keys_folder.exists() else None,
             progress=progress,
         )
 
 
-def _core_there(installation: Installation, stack: ExitStack) -> tuple[CoreReads | None, str]:
+def _core_there(site: Site, stack: ExitStack) -> tuple[CoreReads | None, str]:
     """The core that is there, opened for reading, or why it cannot be."""
-    if not installation.core_path.exists():
+    if not site.core_path.exists():
         return None, ""
     try:
-        core = SqliteCore.open(str(installation.core_path), read_only=True)
+        core = SqliteCore.open(str(site.core_path), read_only=True)
     except (Damaged, OperatorError) as error:
         return None, error.message
     stack.callback(core.close)
     return core, ""
 
 
-def run_recovery(
-    installation: Installation, plan: Plan, sources: Sources, *, accept_loss: bool, progress: Progress = silent
-) -> Result:
+def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool, progress: Progress = silent) -> Result:
     """Carry a plan out, with nothing else running; then undo what came after `plan.to`, where that is set."""
-    if not installation.keys_folder.exists():
+    if not site.keys_folder.exists():
         raise OperatorError(
-            f"{installation.keys_folder} is not here: the recovery key reads the vaults, but their log goes on only "
+            f"{site.keys_folder} is not here: the recovery key reads the vaults, but their log goes on only "
             "under the keys that began it",
             hint="put a copy of the keys folder there, then run this again",
         )
-    with installation.lock(), ExitStack() as stack:
-        old, _ = _core_there(installation, stack)
-        installation.disk.make_folders(str(installation.scratch_folder))
-        installation.disk.make_folders(str(installation.blobs_folder))
+    with site.lock(), ExitStack() as stack:
+        old, _ = _core_there(site, stack)
+        site.disk.make_folders(str(site.scratch_folder))
+        site.disk.make_folders(str(site.blobs_folder))
         result = run_plan(
             plan,
             sources.reader(),
             make_core=_make_core,
             blobs=sources.blobs(),
-            disk=installation.disk,
-            data=str(installation.data),
-            clock=installation.clock,
-            claim=lambda: _claim(installation, sources),
+            disk=site.disk,
+            data=str(site.data),
+            clock=site.clock,
+            claim=lambda: _claim(site, sources),
             look=lambda: look(sources.vaults()),
             old=old,
             accept_loss=accept_loss,
             progress=progress,
         )
     if plan.to is not None:
-        _undo_to(installation, plan, plan.to)
+        _undo_to(site, plan, plan.to)
     return result
 
 
@@ -162,14 +154,14 @@ def _make_core(folder: str) -> SqliteCore:
     return SqliteCore.open(f"{folder}/core.db", create=True)
 
 
-def _claim(installation: Installation, sources: Sources) -> int:
+def _claim(site: Site, sources: Sources) -> int:
     """The next timeline in every vault that can be reached: whoever still writes to the old core is refused now.
 
     The vault whose log leads furthest stands for all, whatever its mode: the others may be behind it or gone.
     """
     ends: list[tuple[LogPosition, FolderVault]] = []
-    for config in installation.config.vaults:
-        vault = installation.vault(config)
+    for config in site.config.vaults:
+        vault = site.vault(config)
         try:
             ends.append((VaultLogReader([vault], sources.opener).end(), vault))
         except VaultDown:
@@ -178,7 +170,7 @@ def _claim(installation: Installation, sources: Sources) -> int:
         raise VaultDown("none of the configured vaults can be reached", hint="mount one, or `safehold vault add` one")
     ends.sort(key=lambda e: (e[0].timeline, e[0].frame), reverse=True)
     vaults = [LogVault(vault, Mode.ASYNC if n else Mode.SYNC) for n, (_, vault) in enumerate(ends)]
-    keyring = installation.keyring
+    keyring = site.keyring
     try:
         return claim_timeline(vaults, keyring.sealer, keyring.opener, EMPTY_LOG).timeline
     finally:
@@ -186,10 +178,10 @@ def _claim(installation: Installation, sources: Sources) -> int:
             entry.vault.close()
 
 
-def _undo_to(installation: Installation, plan: Plan, to: int) -> None:
+def _undo_to(site: Site, plan: Plan, to: int) -> None:
     """Everything has come back; what came after `to` is now undone by new changes, for those the plan selects."""
     kinds = [k for k in DATA_KINDS if not plan.selection.kinds or k in plan.selection.kinds]
-    with installation.session() as session:
+    with Session(site) as session:
         for account in session.reads.accounts():
             if plan.selection.accounts and account.id not in plan.selection.accounts:
                 continue

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from safehold.adapters.lock import Locked
 from safehold.adapters.passwords import Argon2Hasher
 from safehold.adapters.system import SystemEntropy
+from safehold.assembly.site import Site
+from safehold.assembly.writer import Writer
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.model.items import Account
@@ -23,23 +25,19 @@ from safehold.service.control import decode_results, encode_commands
 from safehold.service.identity import BLOB_KEY
 from safehold.store.blobs import LiveBlobs
 
-if TYPE_CHECKING:
-    from safehold.assembly.installation import Installation
-    from safehold.assembly.writer import Writer
-
 
 class Session:
     """Use as a context manager."""
 
-    def __init__(self, installation: Installation) -> None:
-        self._installation = installation
+    def __init__(self, site: Site) -> None:
+        self._site = site
         self._stack = ExitStack()
         self._writer: Writer | None = None
         self._reads: CoreReads | None = None
         self._blobs: Blobs | None = None
         self.entropy = SystemEntropy()
         self.hasher = Argon2Hasher()
-        self.disk = installation.disk
+        self.disk = site.disk
 
     def __enter__(self) -> Self:
         return self
@@ -52,7 +50,7 @@ class Session:
     @property
     def reads(self) -> CoreReads:
         if self._reads is None:
-            core = self._installation.open_reads()
+            core = self._site.open_reads()
             self._stack.callback(core.close)
             self._reads = core
         return self._reads
@@ -61,10 +59,8 @@ class Session:
     def blobs(self) -> Blobs:
         """Live blobs; what is staged is in the sync vaults before a change names it, whoever then makes the change."""
         if self._blobs is None:
-            archive = self._installation.blob_archive()
-            self._blobs = LiveBlobs(
-                self.disk, str(self._installation.blobs_folder), str(self._installation.scratch_folder), archive
-            )
+            archive = self._site.blob_archive()
+            self._blobs = LiveBlobs(self.disk, str(self._site.blobs_folder), str(self._site.scratch_folder), archive)
         return self._blobs
 
     def blob_key(self, account: Account) -> bytes:
@@ -83,7 +79,7 @@ class Session:
     def execute_all(self, commands: Sequence[AnyCommand]) -> list[Outcome | SafeholdError]:
         """Changes in one transaction; each succeeds or is refused for itself."""
         if self._writer is None:
-            answer = self._installation.ask_service(encode_commands(commands))
+            answer = self._site.ask_service(encode_commands(commands))
             if answer is not None:
                 return decode_results(answer)
             self._open_writer()
@@ -92,14 +88,14 @@ class Session:
 
     def _open_writer(self) -> None:
         try:
-            self._stack.enter_context(self._installation.lock())
+            self._stack.enter_context(self._site.lock())
         except Locked:
-            if not self._installation.socket_path.exists():
+            if not self._site.socket_path.exists():
                 raise
             raise OperatorError("the service is just starting or ending", hint="try again in a moment") from None
-        writer = self._installation.make_writer()
+        writer = self._site.make_writer()
         self._stack.callback(writer.ship_all)
         self._stack.callback(writer.close)
         writer.open()
-        writer.found(self._installation.config.text)
+        writer.found(self._site.config.text)
         self._writer = writer

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safehold.archiver.log import Mode
+from safehold.assembly.site import Site
+from safehold.assembly.writer import Writer
 from safehold.config import VaultConfig
 from safehold.model.errors import OperatorError
 from safehold.model.kinds import DATA_KINDS
 from safehold.ports.core import CoreReads
 from safehold.vault.log import VaultLogReader
-
-if TYPE_CHECKING:
-    from safehold.assembly.installation import Installation
-    from safehold.assembly.writer import Writer
 
 #: A folder that the service's own user can write to is append-only because we keep to it, not because we must.
 BY_CONVENTION = "by convention"
@@ -22,10 +20,10 @@ _OBJECTIVES = ("rpo", "rto", "first_contact")
 _MICROSECONDS = 1_000_000
 
 
-def status_object(installation: Installation, reads: CoreReads, writer: Writer | None) -> dict[str, Any]:
+def status_object(site: Site, reads: CoreReads, writer: Writer | None) -> dict[str, Any]:
     """As DESIGN's contract has it. `writer` is the running one, or None where nothing runs."""
     counts = reads.counts()
-    vaults = describe_vaults(installation, writer, reads)
+    vaults = describe_vaults(site, writer, reads)
     incidents = _incidents(vaults, writer)
     return {
         "service": _service_state(writer),
@@ -39,7 +37,7 @@ def status_object(installation: Installation, reads: CoreReads, writer: Writer |
         },
         "incidents": incidents,
         "recovery": None,
-        "risks": _risks(installation, vaults),
+        "risks": _risks(site, vaults),
     }
 
 
@@ -56,21 +54,17 @@ def _service_state(writer: Writer | None) -> str:
     return "serving" if writer.engine.stopped is None else "read-only"
 
 
-def describe_vaults(
-    installation: Installation, writer: Writer | None, reads: CoreReads | None = None
-) -> list[dict[str, Any]]:
+def describe_vaults(site: Site, writer: Writer | None, reads: CoreReads | None = None) -> list[dict[str, Any]]:
     """One line for each configured vault."""
-    return [_describe(installation, vault, writer, reads) for vault in installation.config.vaults]
+    return [_describe(site, vault, writer, reads) for vault in site.config.vaults]
 
 
-def _describe(
-    installation: Installation, config: VaultConfig, writer: Writer | None, reads: CoreReads | None
-) -> dict[str, Any]:
-    folder = config.folder(installation.data)
-    vault = installation.vault(config)
+def _describe(site: Site, config: VaultConfig, writer: Writer | None, reads: CoreReads | None) -> dict[str, Any]:
+    folder = config.folder(site.data)
+    vault = site.vault(config)
     available = vault.available()
     vault.close()
-    unarchived, lag, trouble = _backlog(installation, config, writer, reads) if available else (None, None, None)
+    unarchived, lag, trouble = _backlog(site, config, writer, reads) if available else (None, None, None)
     return {
         "name": config.name,
         "url": f"folder:{folder}",
@@ -86,7 +80,7 @@ def _describe(
 
 
 def _backlog(
-    installation: Installation, config: VaultConfig, writer: Writer | None, reads: CoreReads | None
+    site: Site, config: VaultConfig, writer: Writer | None, reads: CoreReads | None
 ) -> tuple[int | None, float | None, str | None]:
     """(changes not in the vault, age of the oldest of them in seconds, what hinders)."""
     if writer is not None:
@@ -100,15 +94,15 @@ def _backlog(
             return 0, 0.0, None  # a change that it does not hold is not in the core either
     if reads is None:
         return None, None, None
-    vault = installation.vault(config)
+    vault = site.vault(config)
     try:
-        end = VaultLogReader([vault], installation.keyring.opener).end()
+        end = VaultLogReader([vault], site.keyring.opener).end()
     except OperatorError as error:
         return None, None, error.message
     finally:
         vault.close()
     count, oldest = reads.unarchived(end.frame)
-    lag = 0.0 if oldest is None else max(0.0, (installation.clock.now() - oldest) / _MICROSECONDS)
+    lag = 0.0 if oldest is None else max(0.0, (site.clock.now() - oldest) / _MICROSECONDS)
     return count, lag, None
 
 
@@ -131,14 +125,14 @@ def _incidents(vaults: list[dict[str, Any]], writer: Writer | None) -> list[dict
     return found
 
 
-def _risks(installation: Installation, vaults: list[dict[str, Any]]) -> list[str]:
+def _risks(site: Site, vaults: list[dict[str, Any]]) -> list[str]:
     """Parts that would be lost together."""
-    core = _domain(str(installation.data))
+    core = _domain(str(site.data))
     risks = [
         f"the vault {v['name']} lies on the same device as the core"
         for v in vaults
         if v["failure_domain"] == core and v["state"] != "missing"
     ]
-    if installation.keys_folder.exists():
+    if site.keys_folder.exists():
         risks.append("the key that opens the vaults lies beside the core: keep a copy of keys/recovery.txt elsewhere")
     return risks

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safehold import config as configuration
 from safehold.archiver.log import Mode
 from safehold.archiver.shipper import Shipper
+from safehold.assembly.site import Site
 from safehold.config import VaultConfig
 from safehold.model.errors import OperatorError
 from safehold.service.control import RELOAD, decode_json
 from safehold.vault.folder import FolderVault
 
-if TYPE_CHECKING:
-    from safehold.assembly.installation import Installation
 
-
-def add_vault(installation: Installation, vault: VaultConfig) -> dict[str, Any]:
+def add_vault(site: Site, vault: VaultConfig) -> dict[str, Any]:
     """Make it, bring it level with what the others and the core hold, and enter it in the configuration.
 
     A service that runs takes it up at once. Raises OperatorError.
     """
-    others = [v for v in installation.config.vaults if v.name != vault.name]
-    _require_core_or_nothing(installation, vault, others)
-    path = str(vault.folder(installation.data))
-    FolderVault.create(vault.name, path, installation.disk, installation.keyring.installation).close()
-    copied_from = _copy(installation, vault, others)
-    installation.config = configuration.add_vault(installation.config_path, vault)
-    running = installation.ask_service(RELOAD)
+    others = [v for v in site.config.vaults if v.name != vault.name]
+    _require_core_or_nothing(site, vault, others)
+    path = str(vault.folder(site.data))
+    FolderVault.create(vault.name, path, site.disk, site.keyring.installation).close()
+    copied_from = _copy(site, vault, others)
+    site.config = configuration.add_vault(site.config_path, vault)
+    running = site.ask_service(RELOAD)
     if running is None:
-        if installation.core_path.exists():
-            _open_over_all(installation)
+        if site.core_path.exists():
+            _open_over_all(site)
     elif not (answer := decode_json(running)).get("ok"):
         raise OperatorError(f"the service took up the vault, but cannot write: {answer.get('why')}")
     return {
@@ -41,11 +39,11 @@ def add_vault(installation: Installation, vault: VaultConfig) -> dict[str, Any]:
     }
 
 
-def _require_core_or_nothing(installation: Installation, vault: VaultConfig, others: list[VaultConfig]) -> None:
+def _require_core_or_nothing(site: Site, vault: VaultConfig, others: list[VaultConfig]) -> None:
     """A sync vault copied from async ones would vouch for a tail that these never had: the core comes back first."""
-    if installation.core_path.exists() or vault.mode != Mode.SYNC:
+    if site.core_path.exists() or vault.mode != Mode.SYNC:
         return
-    there = [o for o in others if installation.vault(o).available()]
+    there = [o for o in others if site.vault(o).available()]
     if there and all(o.mode != Mode.SYNC for o in there):
         raise OperatorError(
             f"the core is missing, and {there[0].name}, from which it would be copied, may lack the last changes",
@@ -53,15 +51,15 @@ def _require_core_or_nothing(installation: Installation, vault: VaultConfig, oth
         )
 
 
-def _copy(installation: Installation, vault: VaultConfig, others: list[VaultConfig]) -> list[str]:
+def _copy(site: Site, vault: VaultConfig, others: list[VaultConfig]) -> list[str]:
     """Byte for byte, from every other vault that is there: sync ones first, for they hold the most."""
     sources = []
     for other in sorted(others, key=lambda v: v.mode != Mode.SYNC):
-        source = installation.vault(other)
+        source = site.vault(other)
         if not source.available():
             continue
-        target = installation.vault(vault)
-        shipper = Shipper(source, target, installation.clock)
+        target = site.vault(vault)
+        shipper = Shipper(source, target, site.clock)
         while not shipper.level:
             shipper.step()
             if shipper.trouble:
@@ -73,12 +71,12 @@ def _copy(installation: Installation, vault: VaultConfig, others: list[VaultConf
     return sources
 
 
-def _open_over_all(installation: Installation) -> None:
+def _open_over_all(site: Site) -> None:
     """Open a writer once, which brings every vault to what the core holds."""
-    with installation.lock():
-        writer = installation.make_writer()
+    with site.lock():
+        writer = site.make_writer()
         try:
-            writer.change_vaults(installation.config.vaults)
+            writer.change_vaults(site.config.vaults)
             writer.require_open()
         finally:
             writer.close()

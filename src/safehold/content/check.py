@@ -28,6 +28,8 @@ CALENDAR_VERSION = "2.0"
 #: Octets of a UID; it is a key of an index. The longest that clients are known to make have some 200.
 MAX_UID_BYTES = 1024
 
+#: Components that stand alone. Within another one their UID could be taken for the object's.
+_OUTER = frozenset((*COMPONENTS, "VCALENDAR", "VCARD", "VFREEBUSY", "VTIMEZONE"))
 _DATES = frozenset(("DTSTART", "DTEND", "DUE", "RECURRENCE-ID"))
 #: Properties of which a component has at most one (RFC 5545 section 3.6.1) and that give it its place and identity.
 _ONCE = _DATES | {"UID"}
@@ -88,6 +90,7 @@ def check_icalendar(body: bytes) -> CalendarFacts:
     uid = type_ = ""
     masters = instances = 0
     for component in calendar.components:
+        _check_inner(document, component)
         if component.name == "VTIMEZONE":
             _check_timezone(document, component)
             continue
@@ -129,6 +132,14 @@ def _check_calendar_properties(document: Document, calendar: Component) -> None:
                 _refuse(document, line, reason, SUPPORTED_CALENDAR_DATA)
     if version is None:
         _refuse(document, calendar.begin, "this calendar has no VERSION", VALID_CALENDAR_DATA)
+
+
+def _check_inner(document: Document, component: Component) -> None:
+    """RFC 5545 section 3.6: alarms and the like lie within a component, never one that stands alone."""
+    for inner in component.components:
+        if inner.name in _OUTER:
+            _refuse(document, inner.begin, f"a {inner.name} within a {component.name[:40]}", VALID_CALENDAR_DATA)
+        _check_inner(document, inner)
 
 
 def _check_timezone(document: Document, timezone: Component) -> None:

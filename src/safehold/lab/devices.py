@@ -234,11 +234,11 @@ class Device:
         if answer.status != 207:
             return
         found = read_multistatus(answer)
-        gone = {line.name for line in found.lines if line.status == 404}
+        gone, why = {line.name for line in found.lines if line.status == 404}, "sync"
         if not kept.token:  # the first sync lists all there is
-            gone = kept.items.keys() - {line.name for line in found.lines}
+            gone, why = kept.items.keys() - {line.name for line in found.lines}, "listing"
         for name in sorted(gone & kept.items.keys()):
-            self._remove(path, name, "sync")
+            self._remove(path, name, why)
         if self._fetch(path, found, send):
             kept.token = found.token
 

@@ -133,6 +133,11 @@ class SimDisk:
         self._faults: list[_Fault] = []
         self._crashed = False
 
+    @property
+    def dead(self) -> bool:
+        """Whether it crashed: whatever a process still does or says is not heard any more."""
+        return self._crashed
+
     # -- faults
 
     def fail(

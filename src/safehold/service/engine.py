@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from safehold.model.change import Change
+from safehold.model.change import Change, Op
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.errors import Damaged, Held, OperatorError, OutOfSpace, RequestError, SafeholdError
 from safehold.ports.core import CoreStore
@@ -35,18 +35,24 @@ Result = Outcome | SafeholdError
 class Batch:
     """The commands of one transaction on their way: results are final once `finish` has returned."""
 
-    __slots__ = ("at", "changes", "commands", "frame", "results")
+    __slots__ = ("at", "changes", "commands", "frame", "results", "sure")
 
     def __init__(self, commands: Sequence[AnyCommand]) -> None:
         self.commands = commands
         self.results: list[Result] = []
+        #: So many results at the beginning rest on what is committed, and on no change of this batch.
+        self.sure = 0
         self.changes: list[Change] = []
         self.frame: PreparedFrame | None = None
         self.at = 0
 
     def fail(self, error: SafeholdError) -> None:
-        """Nothing of this batch happened, or nobody can say: every command gets this answer."""
-        self.results = [r if isinstance(r, RequestError) else error for r in self.results]
+        """Nothing of this batch happened, or nobody can say: every command gets this answer.
+
+        So does a refusal that rests on a change of this batch: a 404 because of a delete that did not happen, a 412
+        whose body was to be kept in the history.
+        """
+        self.results = [r if isinstance(r, RequestError) else error for r in self.results[: self.sure]]
         self.results += [error] * (len(self.commands) - len(self.results))
         self.frame = None
 
@@ -99,20 +105,29 @@ class Engine:
             batch.fail(kind(f"no change can be taken now: {self.stopped.message}", hint=self.stopped.hint))
             return batch
         skip: dict[int, SafeholdError] = {}
-        while True:
-            culprit = self._try_prepare(batch, skip)
-            if culprit is None:
-                return batch
-            skip[culprit] = Held("this change could not be taken", hint="try again; the server's log says more")
+        while culprit := self._try_prepare(batch, skip):
+            index, answer = culprit
+            skip[index] = answer
+        return batch
 
-    def _try_prepare(self, batch: Batch, skip: dict[int, SafeholdError]) -> int | None:
-        """One attempt; the index of a command on which it failed by a fault of ours, or None when done."""
+    def _try_prepare(self, batch: Batch, skip: dict[int, SafeholdError]) -> tuple[int, SafeholdError] | None:
+        """One attempt; the command that has to be left out of the next one and its answer, or None when done."""
         self._begin(batch)
-        index = 0
+        judged: int | None = None
         try:
             self.core.begin()
             for index, command in enumerate(batch.commands):
-                batch.results.append(skip[index] if index in skip else self._judge_one(command))
+                before = len(self._ledger.changes)
+                if index not in skip:
+                    judged = index
+                result = skip.get(index) or self._judge_one(command)
+                judged = None
+                if isinstance(result, SafeholdError) and self._half_done(before):
+                    self._roll_back()
+                    return index, result
+                batch.results.append(result)
+                if not self._ledger.changes:
+                    batch.sure = index + 1
             if self._ledger.changes:
                 batch.changes = self._ledger.changes
                 batch.frame = self.log.prepare(batch.changes)
@@ -123,15 +138,22 @@ class Engine:
             self._roll_back()
             batch.fail(error if isinstance(error, Held) else Held(error.message, hint=error.hint))
         except Exception:
-            if index in skip:
-                raise
-            _log.exception("a %s failed and is left out", type(batch.commands[index]).__name__)
+            answer = Held("this change could not be taken", hint="try again; the server's log says more")
             self._roll_back()
-            return index
+            if judged is not None:
+                _log.exception("a %s failed and is left out", type(batch.commands[judged]).__name__)
+                return judged, answer
+            _log.exception("a batch of %d commands failed", len(batch.commands))
+            batch.fail(answer)
         return None
+
+    def _half_done(self, before: int) -> bool:
+        """Whether a command that was refused has left more than the record of its refusal."""
+        return any(change.op is not Op.REFUSED for change in self._ledger.changes[before:])
 
     def _begin(self, batch: Batch) -> None:
         batch.results = []
+        batch.sure = 0
         batch.at = self._clock.now()
         self._ledger.begin(self.log.position.frame + 1, batch.at)
 
@@ -168,20 +190,24 @@ class Engine:
             self._roll_back()
             self._stop(batch, error)
             return
-        self._on_committed(batch.changes)
+        try:
+            self._on_committed(batch.changes)
+        except Exception:
+            _log.exception("something that was to be told of a commit failed; the commit stands")
 
     def _roll_back(self) -> None:
+        """Where even that fails the transaction may still be open: nothing goes on with this core."""
         self._ledger.forget()
         try:
             self.core.rollback()
-        except Exception:
+        except Exception as error:
             _log.exception("the core's rollback failed")
+            self.stopped = _as_reason(error)
 
     def _stop(self, batch: Batch, error: BaseException) -> None:
         """I4: what became of this batch is known only after the tail has been taken in."""
         _log.error("the writer stops: %s", error)
-        reason = error if isinstance(error, SafeholdError) else OperatorError(str(error))
-        self.stopped = reason
+        reason = self.stopped = _as_reason(error)
         full = isinstance(reason, OutOfSpace)
         batch.fail((OutOfSpace if full else Held)(reason.message, hint=reason.hint))
 
@@ -197,8 +223,9 @@ class Engine:
         except (VaultDown, VaultFull) as error:
             _log.warning("no seal could be written: %s", error.message)
             return
-        except SafeholdError as error:
-            self.stopped = error
+        except Exception as error:
+            _log.exception("the writer stops: a seal failed")
+            self.stopped = _as_reason(error)
             return
         if self.log.position != before:
             self._remember_position()
@@ -209,9 +236,9 @@ class Engine:
             self.core.begin()
             self.core.set_log_position(self.log.position)
             self.core.commit()
-        except SafeholdError as error:
+        except Exception as error:
             self._roll_back()
-            self.stopped = error
+            self.stopped = _as_reason(error)
 
     def pause(self, reason: SafeholdError) -> None:
         """Take nothing until `try_resume`. Called between batches."""
@@ -231,3 +258,7 @@ class Engine:
         self._attach(core, log)
         _log.info("writing in timeline %d", log.timeline)
         return True
+
+
+def _as_reason(error: BaseException) -> SafeholdError:
+    return error if isinstance(error, SafeholdError) else OperatorError(str(error) or type(error).__name__)

@@ -8,15 +8,18 @@ at a time; seals and other work on the writer take their turn between batches.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from typing import TypeVar
 
 from safehold.model.commands import AnyCommand, Outcome, PutItem
 from safehold.model.errors import Held, SafeholdError
 from safehold.service.engine import Batch, Engine
 
+_log = logging.getLogger("safehold.pump")
 T = TypeVar("T")
 
 #: One group commit holds so many commands and inline bytes, at most.
@@ -56,7 +59,7 @@ class Pump:
     async def exclusive(self, work: Callable[[], T]) -> T:
         """Run work on the writer between batches, in the disk thread."""
         async with self._turn:
-            return await asyncio.get_running_loop().run_in_executor(self._disk_thread, work)
+            return await self._on_disk(work)
 
     async def drain(self) -> None:
         """Return once nothing waits."""
@@ -68,8 +71,8 @@ class Pump:
             while self._waiting:
                 async with self._turn:
                     taken = self._take()
-                    batch = await self._commit([command for command, _ in taken])
-                for (_, future), result in zip(taken, batch.results, strict=True):
+                    results = await self._results(taken)
+                for (_, future), result in zip(taken, results, strict=True):
                     if future.done():  # the request was cancelled; its change stands all the same
                         continue
                     if isinstance(result, SafeholdError):
@@ -79,11 +82,34 @@ class Pump:
         finally:
             self._task = None
 
+    async def _results(self, taken: Sequence[_Waiting]) -> Sequence[Outcome | SafeholdError]:
+        """One for each, whatever happens: nobody is left waiting for an answer that does not come."""
+        try:
+            return (await self._commit([command for command, _ in taken])).results
+        except Exception:
+            _log.exception("a batch of %d commands failed", len(taken))
+            return [Held("whether this change was taken is not known", hint="try again")] * len(taken)
+        except BaseException:
+            for _, future in taken:
+                future.cancel()
+            raise
+
     async def _commit(self, commands: Sequence[AnyCommand]) -> Batch:
         batch = self._engine.prepare(commands)
         if batch.frame is not None:
-            await asyncio.get_running_loop().run_in_executor(self._disk_thread, self._engine.finish, batch)
+            await self._on_disk(lambda: self._engine.finish(batch))
         return batch
+
+    async def _on_disk(self, work: Callable[[], T]) -> T:
+        """Whoever is cancelled meanwhile keeps the turn until the work has ended: nobody else may touch the writer."""
+        running = asyncio.get_running_loop().run_in_executor(self._disk_thread, work)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            while not running.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait((running,))
+            raise
 
     def _take(self) -> list[_Waiting]:
         taken: list[_Waiting] = []

@@ -38,7 +38,7 @@ async def serve_until_told(app: Any, host: str, port: int, started: Callable[[],
     """Serve until SIGTERM or SIGINT; `started` runs once connections are taken. Idle connections do not delay it."""
     import logging
 
-    from granian.constants import Interfaces
+    from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
     from granian.server.embed import Server
@@ -49,6 +49,8 @@ async def serve_until_told(app: Any, host: str, port: int, started: Callable[[],
         address=host,
         port=port,
         interface=Interfaces.ASGI,
+        # Not HTTP/2 besides: to tell them apart a first byte is waited for, without a limit of time.
+        http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_SECONDS * 1000),
         websockets=False,
         backlog=BACKLOG,

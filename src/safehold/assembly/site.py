@@ -1,0 +1,184 @@
+"""A data folder: where its parts lie, and how each is opened.
+
+core/core.db     the live database          blobs/   live blobs
+vaults/<name>/   the default vaults         keys/    identity, root and writer key, recovery.txt
+safehold.toml    the configuration          run/     lock and socket          scratch/   what may be thrown away
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from safehold.adapters.channel import UnixChannel
+from safehold.adapters.lock import FolderLock, Locked
+from safehold.adapters.system import SystemClock, SystemEntropy
+from safehold.archiver.log import Mode
+from safehold.archiver.shipper import Shipper
+from safehold.assembly.writer import Writer
+from safehold.config import FILE_NAME, Config, VaultConfig
+from safehold.model.change import Change
+from safehold.model.errors import OperatorError
+from safehold.ports.blobs import BlobArchive
+from safehold.store.realdisk import RealDisk
+from safehold.store.sqlite.core import SqliteCore
+from safehold.vault.blobs import VaultBlobs
+from safehold.vault.folder import FolderVault
+from safehold.vault.keyring import Keyring, load_keyring
+
+
+class CoreMissing(OperatorError):
+    """There are vaults with history, but no core."""
+
+
+class Site:
+    """The parts of one data folder. Opens nothing by itself."""
+
+    def __init__(self, data: Path, config: Config, config_path: Path | None = None) -> None:
+        self.data = data
+        self._config_path = config_path
+        self.config = config
+        self.disk = RealDisk()
+        self.clock = SystemClock()
+        self.entropy = SystemEntropy()
+        self._keyring: Keyring | None = None
+
+    # -- places ----------------------------------------------------------------------------------------------
+
+    @property
+    def core_path(self) -> Path:
+        return self.data / "core" / "core.db"
+
+    @property
+    def config_path(self) -> Path:
+        return self._config_path or self.data / FILE_NAME
+
+    @property
+    def blobs_folder(self) -> Path:
+        return self.data / "blobs"
+
+    @property
+    def scratch_folder(self) -> Path:
+        return self.data / "scratch"
+
+    @property
+    def keys_folder(self) -> Path:
+        return self.data / "keys"
+
+    @property
+    def socket_path(self) -> Path:
+        return self.data / "run" / "safehold.sock"
+
+    def lock(self) -> FolderLock:
+        """Not yet acquired: use it as a context manager."""
+        return FolderLock(str(self.data / "run" / "lock"))
+
+    def is_locked(self) -> bool:
+        """Whether another process is writing to this data folder."""
+        try:
+            with self.lock():
+                return False
+        except Locked:
+            return True
+
+    @property
+    def keyring(self) -> Keyring:
+        """Raises OperatorError where keys are missing or damaged."""
+        if self._keyring is None:
+            self._keyring = load_keyring(self.disk, str(self.keys_folder))
+        return self._keyring
+
+    def vault(self, config: VaultConfig) -> FolderVault:
+        """A fresh instance, for one thread."""
+        return FolderVault(config.name, str(config.folder(self.data)), self.disk, self.keyring.installation)
+
+    # -- whether it was ever used -----------------------------------------------------------------------------
+
+    def refuse_history_without_core(self) -> None:
+        """An empty core beside vaults that hold history would tell every device that all is gone."""
+        held = [v.name for v in self.config.vaults if _has_history(v.folder(self.data))]
+        if held:
+            raise CoreMissing(
+                f"the core is missing, but the vaults hold its history ({', '.join(held)})",
+                hint="run `safehold recover run` to bring it back; nothing was changed",
+            )
+        if self._used_mark.exists():
+            raise CoreMissing(
+                f"the core is missing, and no vault that holds its history is in reach of {self.data}",
+                hint="mount the vaults' disks, then run `safehold recover run`; nothing was changed",
+            )
+
+    @property
+    def _used_mark(self) -> Path:
+        """Tells keys whose vaults may hold history, wherever these are now, from keys that were just made."""
+        return self.keys_folder / "used"
+
+    def mark_used(self) -> None:
+        if self.keys_folder.exists() and not self._used_mark.exists():
+            self.disk.open(str(self._used_mark), write=True, create=True).close()
+            self.disk.sync_folder(str(self.keys_folder))
+
+    # -- opening ---------------------------------------------------------------------------------------------
+
+    def open_core(self) -> SqliteCore:
+        """For writing; its caller holds the lock. Raises CoreMissing, OperatorError, Damaged."""
+        self._require_core()
+        return SqliteCore.open(str(self.core_path))
+
+    def open_reads(self) -> SqliteCore:
+        """Committed state, for one thread. Raises CoreMissing, OperatorError, Damaged."""
+        self._require_core()
+        return SqliteCore.open(str(self.core_path), read_only=True)
+
+    def _require_core(self) -> None:
+        if not self.core_path.exists():
+            self.refuse_history_without_core()
+            raise OperatorError(f"there is no core in {self.data}", hint="`safehold serve` makes a new installation")
+
+    def blob_archive(self) -> BlobArchive:
+        """For one thread."""
+        sync = [self.vault(v) for v in self.config.vaults if v.mode == Mode.SYNC]
+        others = [self.vault(v) for v in self.config.vaults if v.mode != Mode.SYNC]
+        keys = self.keyring
+        return VaultBlobs(sync, others, keys.sealer, keys.opener, self.disk, str(self.scratch_folder))
+
+    def make_writer(
+        self,
+        *,
+        wake: Callable[[Shipper], None] = lambda _: None,
+        on_committed: Callable[[Sequence[Change]], None] = lambda _: None,
+    ) -> Writer:
+        """A writer that is not yet open; its caller holds the lock."""
+        return Writer(
+            open_core=self.open_core,
+            vaults=self.config.vaults,
+            make_vault=self.vault,
+            keyring=self.keyring,
+            disk=self.disk,
+            scratch=str(self.scratch_folder),
+            clock=self.clock,
+            entropy=self.entropy,
+            wake=wake,
+            on_committed=on_committed,
+        )
+
+    def ask_service(self, request: bytes) -> bytes | None:
+        """The running service's answer over the local socket; None where none runs.
+
+        Raises OperatorError where one runs and does not answer.
+        """
+        if not self.socket_path.exists():
+            return None
+        try:
+            return UnixChannel().request(str(self.socket_path), request)
+        except ConnectionError as error:
+            if not self.is_locked():
+                return None
+            raise OperatorError(
+                f"the running service does not answer: {error}", hint="look at its log, or stop it and try again"
+            ) from error
+
+
+def _has_history(folder: Path) -> bool:
+    """Whether a vault's folder holds a log with anything in it."""
+    return any((folder / "log").glob("*/*"))
