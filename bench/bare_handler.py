@@ -16,6 +16,7 @@ from typing import Any
 
 import uvloop
 from granian.constants import Interfaces
+from granian.log import LogLevels
 from granian.server.embed import Server
 
 
@@ -45,7 +46,7 @@ class Handler:
 
 async def serve(port: int, database: str) -> None:
     server = Server(
-        Handler(database), "127.0.0.1", port, interface=Interfaces.ASGI, log_level="warning", websockets=False
+        Handler(database), "127.0.0.1", port, interface=Interfaces.ASGI, log_level=LogLevels.warning, websockets=False
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
     await server.serve()

@@ -120,7 +120,7 @@ def measure(small: int, large: int, rounds: int) -> dict[str, Any]:
                     side.found.setdefault(name, []).append(run(side))
     table: dict[str, Any] = {}
     for name in MEASURED:
-        row = {}
+        row: dict[str, Any] = {}
         for label, side in zip(("small", "large"), sides, strict=True):
             found = side.found[name]
             row[label] = {

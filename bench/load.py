@@ -143,7 +143,9 @@ def send(port: int, pid: int, requests: Sequence[bytes], connections: int, *, ke
 
     async def run() -> Round:
         loop = asyncio.get_running_loop()
-        source, latencies, bodies = iter(requests), [], []
+        source = iter(requests)
+        latencies: list[float] = []
+        bodies: list[bytes] = []
         cpu, start = cpu_seconds(pid), time.perf_counter()
         made = [
             (

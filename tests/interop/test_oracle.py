@@ -139,3 +139,12 @@ def test_a_token_of_a_state_that_may_be_lost_may_be_held_and_no_other() -> None:
     held = Reply(503, {}, set(), {})
     assert oracle.check_view(late, held, watermark) == []
     assert oracle.check_view(early, held, watermark) != []
+
+
+def test_a_collection_may_be_gone_only_where_somebody_removed_it() -> None:
+    oracle = Oracle(BEFORE)
+    held = view(oracle, {"a.vcf": "a0", "c.vcf": "c0"})
+    gone = Reply(404, {}, set(), None)
+    assert oracle.check_view(held, gone) != []
+    done(oracle, "phone", {("exists", BOOK): None, A: None, C: None})
+    assert oracle.check_view(held, gone) == []

@@ -223,7 +223,9 @@ class Oracle:
             early = watermark is None or view.ended <= watermark
             return [f"{where}: 503 although its state must be there"] if early else []
         if reply.listing is None:
-            return [] if reply.status == 404 else [f"{where}: the collection is gone and the answer {reply.status}"]
+            removed = any(a.effects.get(("exists", view.path), "") is None for a in self.attempts)
+            right = removed and reply.status == 404
+            return [] if right else [f"{where}: {reply.status}, and nobody removed the collection"]
         if reply.status != 207:
             return [f"{where}: answer {reply.status}"]
         complaints = []
