@@ -186,3 +186,20 @@ def test_a_full_disk_refuses_and_goes_on_when_there_is_room() -> None:
     after = house.crash()
     after.boot()
     assert state(after) == NEW
+
+
+def test_a_failed_sync_of_the_core_leaves_no_hole_behind() -> None:
+    """Frames of a WAL whose sync failed can be read, and are not on disk: a later power loss must not uncover that."""
+    house = ready()
+    house.disk.fail("sync", error=errno.EIO, path="/core/core.db-wal", times=1)
+    assert {answer.status for answer in house.requests([request for request, _ in GROUP])} == {503}
+    house.disk.mend()
+    assert house.tick()
+    found = state(house)
+    for number in range(20):
+        assert house.request("PUT", f"{BOOK}/more{number}.vcf", card(f"more{number}"), VCARD).status == 201
+    house.close()  # a checkpoint; that the WAL was removed is not on disk yet
+    after = house.crash()
+    after.boot()
+    assert state(after) == found
+    assert read(after, f"{BOOK}/more19.vcf") == card("more19")

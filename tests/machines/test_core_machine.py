@@ -174,13 +174,14 @@ class CoreMachine(RuleBasedStateMachine):
         since = max(0, head.rev - back)
         live = self.world(account).items.get(collection.id, {})
         last: dict[str, int] = {}
-        deleted = set()
+        deleted: dict[str, int] = {}
         for change in self.of(account, collection.id):
             if change.rev > since and change.op in ITEM_OPS:
                 last[change.name] = change.rev
                 if change.op is Op.DELETE:
-                    deleted.add(change.name)
-        expected = sorted((rev, name) for name, rev in last.items() if name in live or name in deleted)[:limit]
+                    deleted[change.name] = change.rev
+        told = {name: rev if name in live else deleted.get(name) for name, rev in last.items()}
+        expected = sorted((rev, name) for name, rev in told.items() if rev is not None)[:limit]
         touched = self.core.touched(collection, since, limit)
         assert [(t.rev, t.name) for t in touched] == expected
         assert [t.deleted for t in touched] == [name not in live for _, name in expected]

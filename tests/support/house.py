@@ -11,6 +11,7 @@ while the writer has given its core up; `readable` says so.
 from __future__ import annotations
 
 import asyncio
+import atexit
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -46,6 +47,9 @@ CORE_PATH = "/core/core.db"
 PASSWORD = "correct horse"
 
 _asking: ContextVar[int] = ContextVar("asking")
+#: One for all houses: making one takes longer than most requests.
+_loop = asyncio.new_event_loop()
+atexit.register(_loop.close)
 
 
 class Group:
@@ -77,6 +81,7 @@ class House:
         self.groups: list[Group] = []
         self._waiting: list[tuple[int, AnyCommand, asyncio.Future[Outcome]]] = []
         self._cores: list[SqliteCore] = []
+        self.on_committed: Callable[[Sequence[Change]], None] = lambda _: None
 
     # -- starting --------------------------------------------------------------------------------------------
 
@@ -120,6 +125,7 @@ class House:
             make_vault=self.vault,
             keyring=self.keyring,
             disk=self.disk,
+            blobs="/blobs",
             scratch="/scratch",
             clock=self.clock,
             entropy=self.entropy,
@@ -194,6 +200,7 @@ class House:
     # -- the gate --------------------------------------------------------------------------------------------
 
     def _committed(self, changes: Sequence[Change]) -> None:
+        self.on_committed(changes)
         for account in {change.account for change in changes if change.kind is Kind.IDENTITY}:
             if hasattr(self, "authenticator"):
                 self.authenticator.invalidate(account)
@@ -249,14 +256,12 @@ class House:
 
         A crash passes through, with `answers` and `groups` telling how far it had come.
         """
-        loop = asyncio.new_event_loop()
         self.answers = [None] * len(wanted)
         self.groups = []
-        tasks = [loop.create_task(self._ask(index, each)) for index, each in enumerate(wanted)]
+        tasks = [_loop.create_task(self._ask(index, each)) for index, each in enumerate(wanted)]
         try:
             while not all(task.done() for task in tasks):
-                # Enough turns for each to come as far as it can without the others.
-                loop.run_until_complete(_turns(50))
+                _loop.run_until_complete(self._turns(tasks))
                 _raise_first([task for task in tasks if task.done()])
                 if self._waiting:
                     self._commit()
@@ -265,9 +270,15 @@ class House:
             self._waiting = []
             for task in tasks:
                 task.cancel()
-            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-            loop.close()
+            _loop.run_until_complete(_ended(tasks))
         return [answer for answer in self.answers if answer is not None]
+
+    async def _turns(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Until each task has come as far as it can without the others: it is done, or waits for the commit."""
+        for _ in range(50):
+            await asyncio.sleep(0)
+            if sum(not task.done() for task in tasks) <= len(self._waiting):
+                return
 
     async def _ask(self, index: int, request: Request) -> None:
         _asking.set(index)
@@ -277,9 +288,8 @@ class House:
         self.answers[index] = await _ask(self.app, request.method, request.path, sent, request.body)
 
 
-async def _turns(count: int) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _raise_first(done: Sequence[asyncio.Task[None]]) -> None:

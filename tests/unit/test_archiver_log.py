@@ -603,3 +603,19 @@ def test_a_spare_vault_that_fails_is_left_out() -> None:
         list(VaultLogReader([near, far], OPENER).entries())
     writing = Writing([near], [far], core=reader.end())
     assert any("far" in problem for problem in writing.log.problems())
+
+
+@pytest.mark.parametrize("left", ["folder", "temporary"])
+def test_a_claim_that_was_broken_off_hides_no_later_one(left: str) -> None:
+    """A writer looks for the timeline after its own: were that left out, it would never learn that it was followed."""
+    disk = SimDisk()
+    first = Writing([make_vault(disk, "near")])
+    first.write()
+    disk.make_folders("/near/log/00000002")
+    if left == "temporary":
+        disk.open("/near/tmp/00000000", write=True, create=True).close()
+    second = Writing([folder_vault(disk, "near")])
+    second.write()
+    with pytest.raises(Superseded):
+        first.write()
+    assert read(folder_vault(disk, "near"))[0] == first.acknowledged + second.acknowledged

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 
+import msgspec
+
 from safehold.archiver.log import DEFAULT_LIMITS, LogLimits, Written
 from safehold.archiver.shipper import Shipper
 from safehold.formats import segment
+from safehold.formats.blob import blob_object
 from safehold.formats.segment import SegmentName
 from safehold.lab.simdisk import SimDisk
 from safehold.lab.world import SimClock
@@ -156,6 +159,21 @@ def test_blobs_go_first_and_what_was_there_before_is_found() -> None:
     assert pair.shipper.unarchived_changes == 1
     pair.ship()
     assert pair.shipper.level
+
+
+def test_a_frame_never_goes_before_a_blob_that_another_process_brought() -> None:
+    """Its note comes with the frame that names it, from the log."""
+    pair = Pair()
+    pair.ship()
+    name = bytes.fromhex("ab" + "cd" * 31)
+    pair.near.put(blob_object(name), (b"a photo",))
+    change = msgspec.structs.replace(pair.writing.change(1), body=None, blob=name)
+    pair.writing.log.write(pair.writing.log.prepare([change]))
+    whole = objects(pair.near, "log/")
+    while objects(pair.far, "log/") != whole:
+        assert pair.shipper.unarchived_changes == 1
+        assert pair.shipper.step() == 0
+    assert blob_object(name) in pair.far.objects
 
 
 def test_nothing_counts_any_more_after_a_failed_sync() -> None:

@@ -25,7 +25,7 @@ from safehold.protocol.multistatus import (
 from safehold.protocol.names import escape, escape_attribute, tag
 from safehold.protocol.problems import error_body, headers_of, jittered, status_of
 from safehold.protocol.properties import ALLPROP_NAMES, View, live_of
-from safehold.protocol.sync import DeviceAhead, judge_point
+from safehold.protocol.sync import DeviceAhead, judge_collection, judge_point
 from safehold.protocol.target import Place
 from safehold.protocol.webdav import ALLPROP, Instruction, Mode, PropFind
 
@@ -250,13 +250,13 @@ def test_retries_are_spread_by_a_quarter() -> None:
 
 def test_points_of_tokens() -> None:
     point = parse_token(KEY, view(BOOK).token)
-    assert judge_point(point, BOOK, b"h" * 32) == 9
+    assert judge_point(point, b"h" * 32) == 9
     for known in (None, GENESIS):
         with pytest.raises(DeviceAhead):
-            judge_point(point, BOOK, known)
-    with pytest.raises(errors.BadToken) as refused:
-        judge_point(point, CALENDAR, b"h" * 32)
-    assert refused.value.element == D + "valid-sync-token"
+            judge_point(point, known)
+    judge_collection(point, {BOOK.id, CALENDAR.id})
+    with pytest.raises(DeviceAhead):
+        judge_collection(point, {CALENDAR.id})
 
 
 def test_a_status_without_properties() -> None:

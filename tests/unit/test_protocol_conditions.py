@@ -40,7 +40,7 @@ ITEM = Item("x", 1, DIGEST, 10, "text/plain", AT + 999_999, AT, 1, None, None)
         (" * ", False, Tags(any=True)),
         (etag(DIGEST), False, Tags(digests=(DIGEST,))),
         (f"{etag(DIGEST)}, {etag(OTHER)}", False, Tags(digests=(DIGEST, OTHER))),
-        (f"{etag(DIGEST)},,{etag(OTHER)}", False, None),
+        (f", {etag(DIGEST)},,{etag(OTHER)} ,", False, Tags(digests=(DIGEST, OTHER))),
         (f"W/{etag(DIGEST)}", False, Tags()),
         (f"W/{etag(DIGEST)}", True, Tags(digests=(DIGEST,))),
         ('"foreign"', False, Tags()),
@@ -95,6 +95,8 @@ def test_not_modified() -> None:
     assert not not_modified(ITEM, {b"if-none-match": other})
     assert not_modified(ITEM, {b"if-modified-since": now})
     assert not not_modified(ITEM, {b"if-modified-since": before})
+    later = http_date(AT + 3_600_000_000).encode()
+    assert not not_modified(ITEM, {b"if-modified-since": later}), "the clock that made the later one was set back"
     assert not not_modified(ITEM, {b"if-modified-since": b"nonsense"})
     # If-None-Match decides alone where it is there.
     assert not not_modified(ITEM, {b"if-none-match": other, b"if-modified-since": now})
@@ -108,7 +110,7 @@ def test_not_modified() -> None:
     ("value", "expected"),
     [
         (b"bytes=0-3", (0, 4)),
-        (b"bytes=4-", (4, 6)),
+        (b"Bytes=4-", (4, 6)),
         (b"bytes=-3", (7, 3)),
         (b"bytes=-99", (0, 10)),
         (b"bytes=5-99", (5, 5)),
@@ -131,8 +133,7 @@ def test_if_range() -> None:
     assert parse_range(ITEM, asked | {b"if-range": etag(DIGEST).encode()}) == (0, 4)
     assert parse_range(ITEM, asked | {b"if-range": etag(OTHER).encode()}) is None
     assert parse_range(ITEM, asked | {b"if-range": b"W/" + etag(DIGEST).encode()}) is None
-    assert parse_range(ITEM, asked | {b"if-range": http_date(AT).encode()}) == (0, 4)
-    assert parse_range(ITEM, asked | {b"if-range": http_date(0).encode()}) is None
+    assert parse_range(ITEM, asked | {b"if-range": http_date(AT).encode()}) is None, "it may have changed twice in it"
 
 
 def test_depth() -> None:

@@ -13,11 +13,10 @@ from safehold.lab.simdisk import SimDisk
 from safehold.model.errors import Damaged, OperatorError
 from safehold.model.kinds import DATA_KINDS, RESTORE_ORDER, Kind
 from safehold.model.stream import EMPTY_HEAD
-from safehold.ports.core import CoreStore
+from safehold.ports.core import NOT_YET, CoreStore
 from safehold.recovery.examine import State
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.run import Result, run_plan
-from safehold.recovery.selection import NOT_YET
 from safehold.recovery.sources import look
 from safehold.store.sqlite.core import SqliteCore
 from tests.support.recovery_fakes import SYSTEM, FakeBlobs, FakeClock, History, an_id, card, state_of

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from safehold.archiver.log import Log, LogVault, Mode
+from safehold.formats.frame import RawFrame, scan_frames
 from safehold.formats.keys import Opener
+from safehold.formats.segment import HEADER_BYTES
 from safehold.lab.simdisk import SimDisk
 from safehold.model.change import Change
 from safehold.model.errors import OperatorError
 from safehold.model.kinds import Kind
-from safehold.ports.core import EMPTY_LOG
+from safehold.ports.core import EMPTY_LOG, UNARCHIVED
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.sources import look
@@ -149,6 +151,39 @@ def test_an_old_core_heals_a_hole_in_both(history: History, vaults: Vaults) -> N
     old.close()
     assert result.report.exit_code == 0
     assert sorted(c.hash for c in recovery.changes()) == sorted(c.hash for c in history.changes)
+
+
+def test_what_only_an_old_core_has_is_to_be_archived_again(history: History, vaults: Vaults) -> None:
+    whole = Recovery(vaults, vaults.near)
+    whole.run(whole.plan())
+    last = next(c for c in reversed(history.changes) if (c.account, c.kind) == (an_id("bob"), Kind.CONTACTS))
+    vaults.spoil(last, vaults.near, vaults.far)
+    recovery = Recovery(vaults, vaults.near, vaults.far)
+    old = whole.core()
+    assert recovery.run(recovery.plan(), old=old).report.exit_code == 0
+    old.close()
+    core = recovery.core()
+    assert [change for _, _, change in core.changes_after_frame(vaults.end.frame)] == [last]
+    assert core.unarchived(UNARCHIVED - 1)[0] == 1, "the next writer gives it to the vaults"
+    core.close()
+
+
+def test_damage_at_the_very_end_is_told(history: History, vaults: Vaults) -> None:
+    """The seal is gone with the frame before it: no stream misses a rev, and yet something was there."""
+    name = vaults.segments()[-1]
+    for vault in (vaults.near, vaults.far):
+        frames = [f for f in scan_frames(vault.objects[name], HEADER_BYTES) if isinstance(f, RawFrame)]
+        data = bytearray(vault.objects[name])
+        for frame in frames[-2:]:
+            data[frame.offset + len(frame.data) // 2] ^= 0x10
+        vault.objects[name] = bytes(data)
+    recovery = Recovery(vaults, vaults.near, vaults.far)
+    plan = recovery.plan()
+    assert [(hole.first, hole.last) for hole in plan.holes] == [(vaults.end.frame - 1, vaults.end.frame)]
+    assert plan.report.unknown_seconds > 0
+    report = recovery.run(plan).report
+    assert not report.verified
+    assert report.exit_code == 1
 
 
 def test_a_torn_tail_loses_no_change_before_it(history: History, vaults: Vaults) -> None:

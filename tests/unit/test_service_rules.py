@@ -8,6 +8,7 @@ import pytest
 
 from safehold.model.change import Op
 from safehold.model.commands import (
+    AcceptLoss,
     AddAccount,
     AddAppPassword,
     AddScore,
@@ -28,6 +29,7 @@ from safehold.model.errors import (
     BadRequest,
     Conflict,
     Forbidden,
+    Held,
     InvalidContent,
     NotAllowed,
     NotFound,
@@ -35,9 +37,11 @@ from safehold.model.errors import (
     UnsupportedMedia,
 )
 from safehold.model.kinds import CollectionType, Kind
+from safehold.ports.core import NOT_YET
 from tests.support.house import House
 
 FOLDER = CollectionType.FOLDER
+CALENDAR = CollectionType.CALENDAR
 BOOK = "contacts/default"
 
 
@@ -299,6 +303,49 @@ def test_an_erased_account_is_gone_and_registered(house: House) -> None:
         house.engine.execute(DeleteItem(account=account.id, path=BOOK, name="a.vcf"))
 
 
+class TestAcceptLoss:
+    @staticmethod
+    def hold(house: House, kind: Kind, reason: str) -> None:
+        core = house.engine.core
+        core.begin()
+        core.hold(house.account().id, kind, reason)
+        core.commit()
+
+    @pytest.mark.parametrize("kind", [Kind.CONTACTS, Kind.SCORES])
+    def test_the_stream_is_served_again_and_it_is_on_record(self, house: House, kind: Kind) -> None:
+        """Of scores nothing is there, not even a game."""
+        self.hold(house, kind, "revisions 2 to 3 are in no vault")
+        account = house.account()
+        command = AcceptLoss(account=account.id, kind=kind)
+        outcome = house.engine.execute(command)
+        assert outcome.changed
+        assert house.reads.held(account.number, kind) is None
+        version = house.reads.version_at(account.number, kind, outcome.rev)
+        assert version is not None
+        assert version.op is Op.GAP
+        assert not house.engine.execute(command).changed
+        after = house.crash()
+        after.boot()
+        assert after.reads.held(account.number, kind) is None
+
+    def test_it_is_taken_in_like_any_change(self, house: House) -> None:
+        self.hold(house, Kind.CONTACTS, "revisions 2 to 3 are in no vault")
+        account = house.account()
+        house.disk.fail("write", path="/core/", times=1)
+        with pytest.raises(Held):
+            house.engine.execute(AcceptLoss(account=account.id, kind=Kind.CONTACTS))
+        house.disk.mend()
+        assert house.reads is not None and house.tick()
+        assert house.reads.held(account.number, Kind.CONTACTS) is None
+
+    def test_what_a_recovery_left_out_is_not_lost(self, house: House) -> None:
+        self.hold(house, Kind.CONTACTS, NOT_YET)
+        account = house.account()
+        with pytest.raises(Conflict):
+            house.engine.execute(AcceptLoss(account=account.id, kind=Kind.CONTACTS))
+        assert house.reads.held(account.number, Kind.CONTACTS) == NOT_YET
+
+
 class TestUndo:
     def at(self, house: House) -> int:
         """A moment between what was before and what comes after."""
@@ -376,6 +423,54 @@ class TestUndo:
             ("files/notes/new", "", "removed"),
         ]
         assert stored(house, "files/notes/a", "n.txt") == b"text"
+
+    def test_an_item_whose_uid_another_has_taken_does_not_come_back_alone(self, house: House) -> None:
+        put(house, "a.vcf", "a")
+        moment = self.at(house)
+        house.engine.execute(DeleteItem(account=house.account().id, path=BOOK, name="a.vcf"))
+        put(house, "b.vcf", "a")
+        with pytest.raises(Conflict, match="UID"):
+            self.undo(house, moment, path=BOOK, name="a.vcf")
+        assert names(house) == ["b.vcf"]
+        self.undo(house, moment, path=BOOK)
+        assert names(house) == ["a.vcf"]
+
+    def test_a_folder_comes_back_only_into_a_folder(self, house: House) -> None:
+        folder(house, "files/notes/a")
+        folder(house, "files/notes/a/b")
+        moment = self.at(house)
+        house.engine.execute(RemoveCollection(account=house.account().id, path="files/notes/a"))
+        for dry_run in (True, False):
+            with pytest.raises(Conflict, match="no folder"):
+                self.undo(house, moment, path="files/notes/a/b", dry_run=dry_run)
+        note(house, "files/notes", "a", b"in its place")
+        with pytest.raises(Conflict, match="file"):
+            self.undo(house, moment, path="files/notes/a")
+        self.undo(house, moment, kind=Kind.NOTES)
+        assert house.reads.collection(house.account().number, "files/notes/a/b") is not None
+
+    def test_a_file_does_not_come_back_where_a_folder_lies(self, house: House) -> None:
+        note(house, "files/notes", "a", b"a file")
+        moment = self.at(house)
+        house.engine.execute(DeleteItem(account=house.account().id, path="files/notes", name="a"))
+        folder(house, "files/notes/a")
+        with pytest.raises(Conflict, match="folder"):
+            self.undo(house, moment, path="files/notes", name="a")
+        self.undo(house, moment, kind=Kind.NOTES)
+        assert stored(house, "files/notes", "a") == b"a file"
+
+    def test_a_calendar_does_not_come_back_over_a_list_of_tasks(self, house: House) -> None:
+        account, path = house.account().id, "calendars/x"
+        kinds = [frozenset((component,)) for component in ("VEVENT", "VTODO")]
+        make = [MakeCollection(account=account, path=path, type=CALENDAR, components=c) for c in kinds]
+        house.engine.execute(make[0])
+        moment = self.at(house)
+        house.engine.execute(RemoveCollection(account=account, path=path))
+        house.engine.execute(make[1])
+        with pytest.raises(Conflict, match="another kind"):
+            self.undo(house, moment, path=path)
+        with pytest.raises(Conflict, match="another kind"):
+            self.undo(house, moment, kind=Kind.CALENDAR)
 
     def test_a_time_before_the_account_is_refused(self, house: House) -> None:
         put(house, "a.vcf", "a")

@@ -93,9 +93,6 @@ def test_every_request_gets_an_answer(
     shared: Device, method: str, path: bytes, headers: dict[str, str], body: bytes
 ) -> None:
     answer = shared.ask(method, path, body, headers)
-    if answer.status == 0:  # a body shorter than announced: the client is gone
-        assert "Content-Length" in headers
-        return
     assert 200 <= answer.status < 500
     if answer.status >= 400 and method != "HEAD" and answer.status != 416:
         assert answer.xml is not None

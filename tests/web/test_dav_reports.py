@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from safehold.model.commands import EraseAccount
 from safehold.model.kinds import Kind
-from safehold.model.token import make_token, parse_token
+from safehold.model.token import account_key, make_token, parse_token
 from tests.support.asgi import DECLARED, ICAL, Device, event, tag_of, vcard
 
 BOOK = "/dav/anna/contacts/default/"
 CALENDAR = "/dav/anna/calendars/default/"
 NOTES = "/dav/anna/files/notes/"
+
+
+def token_key(device: Device) -> bytes:
+    return account_key(device.gate.token_key, device.gate.reads.account_named(device.user).id)
 
 
 def names(answer) -> dict[str, int | None]:
@@ -94,6 +99,20 @@ def test_a_limited_sync_reaches_the_same_end(device: Device, limit: int, start: 
     assert token == device.sync(BOOK).token
 
 
+def test_no_page_leads_past_a_delete_that_a_refused_put_followed(device: Device) -> None:
+    fill(device, 2)
+    token = device.sync(BOOK).token
+    device.ask("DELETE", BOOK + "0000.vcf")
+    device.put(BOOK + "0001.vcf", vcard("u1", "changed"))
+    assert device.put(BOOK + "0000.vcf", vcard("u0"), if_match="*").status == 412
+    found: dict[str, int | None] = {}
+    for _ in range(3):
+        page = device.sync(BOOK, token, limit=1)
+        found |= {r["href"].rpartition("/")[2]: r["status"] for r in page.listed if r["status"] != 507}
+        token = page.token
+    assert found == {"0000.vcf": 404, "0001.vcf": None}
+
+
 def test_a_refused_put_moves_the_token_but_tells_nothing(device: Device) -> None:
     token = device.sync(BOOK).token
     assert device.put(BOOK + "never.vcf", vcard("n"), if_match="*").status == 412
@@ -127,15 +146,42 @@ def test_a_token_that_the_stream_does_not_bear_out_is_never_a_403(
     device: Device, caplog: pytest.LogCaptureFixture
 ) -> None:
     fill(device, 1)
-    point = parse_token(device.gate.token_key, device.sync(BOOK).token)
-    ahead = make_token(device.gate.token_key, point.collection, point.rev + 5, b"x" * 32)
-    off = make_token(device.gate.token_key, point.collection, point.rev, b"x" * 32)
+    key = token_key(device)
+    point = parse_token(key, device.sync(BOOK).token)
+    ahead = make_token(key, point.collection, point.rev + 5, b"x" * 32)
+    off = make_token(key, point.collection, point.rev, b"x" * 32)
     for token in (ahead, off):
         for agent in ("DAVx5", "Thunderbird"):
             answer = device.sync(BOOK, token, agent=agent)
             assert (answer.status, answer.error) == (503, "")
     assert "DAVx5" in caplog.text
     assert "anna" in caplog.text
+
+
+@pytest.mark.parametrize("path", [BOOK, "/dav/anna/contacts/lost/"])
+def test_a_token_of_a_collection_that_is_not_on_record_proves_a_loss(
+    device: Device, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    lost = make_token(token_key(device), b"made and lost ..", 9, b"x" * 32)
+    answer = device.sync(path, lost, agent="DAVx5")
+    assert (answer.status, answer.error) == (503, "")
+    assert "DAVx5" in caplog.text
+
+
+def test_a_collection_that_was_removed_is_not_found_whatever_the_token(device: Device) -> None:
+    token = device.sync(BOOK).token
+    device.ask("DELETE", BOOK)
+    for shown in (token, "", "nonsense", device.sync(CALENDAR).token):
+        assert device.sync(BOOK, shown).status == 404
+
+
+def test_a_token_of_an_erased_account_is_none_of_ours(device: Device) -> None:
+    token = device.sync(BOOK).token
+    account = device.gate.reads.account_named("anna")
+    device.gate.engine.execute(EraseAccount(account=account.id))
+    device.gate.authenticator.forget_all()
+    device.gate.add_account("anna")
+    assert device.sync(BOOK, token).error == "D:valid-sync-token"
 
 
 def test_reports_of_a_stream_that_is_not_whole(device: Device) -> None:
@@ -194,7 +240,7 @@ def test_multiget_answers_in_the_order_asked(device: Device) -> None:
     answer = device.multiget(BOOK, hrefs)
     rows = answer.listed
     assert [r["href"] or "" for r in rows] == hrefs
-    assert [r["status"] for r in rows] == [None, 404, None, None, None, None, 403, 404, 404, 404, 404, 404]
+    assert [r["status"] for r in rows] == [None, 404, None, None, None, None, 403, 403, 404, 404, 403, 404]
     assert rows[0][200]["A:address-data"].text.encode() == bodies[2]
     assert rows[4][200]["A:address-data"].text.encode() == bodies[1]
     assert rows[5][200]["D:getetag"].text == tag_of(bodies[0])

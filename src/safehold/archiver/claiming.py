@@ -63,8 +63,9 @@ def claim_timeline(vaults: Sequence[LogVault], sealer: Sealer, opener: Opener, c
     highest = {name: seen.highest for name, seen in state.items()}
     top = max(highest.values())
     _claim(sync, others, top + 1, sealer, highest, problems)
-    for timeline in range(max(1, core.timeline), top + 1):
-        _level(sync, timeline, problems)
+    for timeline in timelines(sync):
+        if timeline <= top:
+            _level(sync, timeline, problems)
     anchored = _anchor(sync, opener, core, problems)
     return Claimed(top + 1, sync, others, problems, anchored)
 
@@ -95,7 +96,7 @@ class _Seen(NamedTuple):
 
 def _look(vault: Vault, opener: Opener) -> _Seen:
     """Raises VaultDown; OperatorError where the log in it is not ours, whatever its FORMAT says."""
-    highest = max(timelines([vault]), default=0)
+    highest = _highest(vault)
     try:
         data = vault.get(claim_object(highest), 0, segment.HEADER_BYTES) if highest else b""
     except KeyError:
@@ -107,6 +108,18 @@ def _look(vault: Vault, opener: Opener) -> _Seen:
             hint="name the right vault, or use the keys that belong to it",
         )
     return _Seen(highest, VaultLogReader([vault], opener).end())
+
+
+def _highest(vault: Vault) -> int:
+    """The highest timeline of which a vault has an object; 0 where it has none.
+
+    A claim that was broken off may leave an empty folder. Were its timeline passed over, the writer of the one before
+    would look for it in vain, and never learn that another has followed.
+    """
+    for timeline in reversed(timelines([vault])):
+        if next(iter(vault.list(segment.timeline_prefix(timeline))), None) is not None:
+            return timeline
+    return 0
 
 
 def _refuse_lost(

@@ -25,6 +25,7 @@ from typing import NamedTuple, NoReturn
 from safehold.archiver.claiming import Claimed, LogVault, Mode, claim_timeline
 from safehold.archiver.unsealed import Heads, Unsealed, blobs_of, heads_of, unsealed_segments
 from safehold.formats import claim, segment
+from safehold.formats.blob import blob_object
 from safehold.formats.frame import FrameHeader, FrameType, encode_frame, parse_header
 from safehold.formats.keys import Opener, Sealer
 from safehold.formats.payload import Packer
@@ -55,6 +56,7 @@ class Written(NamedTuple):
     size: int  # of the object now
     changes: int
     at: int  # µs
+    blobs: tuple[str, ...] = ()  # objects that these changes name
 
 
 class _Open:
@@ -193,7 +195,7 @@ class Log:
 
     def write(self, frame: PreparedFrame) -> None:
         heads, blobs = self._prepared[frame.position.digest]
-        self._write(frame)
+        self._write(frame, tuple(map(blob_object, blobs)))
         self._prepared = {}
         self._unsealed.add(heads, blobs)
 
@@ -247,7 +249,7 @@ class Log:
         data = encode_frame(header, payload, self._sealer.writer.sign)
         return PreparedFrame(LogPosition(self._timeline, number, sha256(data).digest()), data)
 
-    def _write(self, frame: PreparedFrame) -> None:
+    def _write(self, frame: PreparedFrame, blobs: tuple[str, ...] = ()) -> None:
         """Invariants 1 to 3."""
         if self._stopped is not None:
             raise self._stopped
@@ -277,7 +279,7 @@ class Log:
         opened.header = b""
         opened.size += len(data)
         self._position = frame.position
-        self._on_written(Written(str(opened.name), opened.size, header.changes, header.at))
+        self._on_written(Written(str(opened.name), opened.size, header.changes, header.at, blobs))
         if opened.size >= self._limits.segment_bytes:
             self._close_segment()
 
@@ -290,10 +292,10 @@ class Log:
 
     def _stop_mismatched(self, error: LengthMismatch) -> NoReturn:
         """Somebody else appended, or a vault forgot: nothing can be said of the frame."""
+        self._stopped = VaultSuspect(error.message, hint=error.hint)
         for vault in self._sync:
             if vault.size(claim_object(self._timeline + 1)) is not None:
                 self._stop_superseded(vault.name)
-        self._stopped = VaultSuspect(error.message, hint=error.hint)
         raise self._stopped from error
 
     # -- segments

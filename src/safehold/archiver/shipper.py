@@ -86,6 +86,7 @@ class Shipper:
     def note(self, written: Written) -> None:
         """The writer's word that an object is synced up to a length. Safe from any thread."""
         since = self._clock.monotonic() - max(0.0, (self._clock.now() - written.at) / _MICROSECONDS)
+        self._blob_notes.extend(written.blobs)  # before the frame that names them
         self._notes.append(Piece(written.object, written.size, written.changes, since))
         self._noted = max(self._noted, (written.object, written.size))
 
@@ -153,6 +154,10 @@ class Shipper:
             self.asleep = False
             return 0.0
         return pause
+
+    def end(self) -> None:
+        """Take no further step: another one takes over. Safe from any thread."""
+        self._dead = True
 
     def hurry(self) -> None:
         """Gather no more: ship at once. For an end."""
@@ -252,10 +257,10 @@ class Shipper:
 
     def _fold_notes(self) -> None:
         """Move the notes into the backlog, those of one object into one piece."""
+        count = len(self._notes)  # looked at first: the blobs of so many are noted already
         while self._blob_notes:
             self._blobs[self._blob_notes[0]] = None
             self._blob_notes.popleft()
-        count = len(self._notes)
         if not count:
             return
         notes = [self._notes[i] for i in range(count)]

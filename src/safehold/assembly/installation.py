@@ -29,11 +29,11 @@ class Installation(Site):
 
         Raises CoreMissing rather than make an empty core where there was one before (I16).
         """
-        if self.core_path.exists():
+        if self.has_core():
             self.mark_used()
             return
         with self.lock():
-            if self.core_path.exists():
+            if self.has_core():
                 return
             self.refuse_history_without_core()
             self._keyring = ensure_keyring(self.disk, str(self.keys_folder), self.entropy)

@@ -12,7 +12,7 @@ from safehold.assembly.site import Site
 from safehold.config import FOLDER_SCHEME, VaultConfig, check_vault
 from safehold.formats.keys import Opener
 from safehold.model.commands import Undo
-from safehold.model.errors import Damaged, NotFound, OperatorError
+from safehold.model.errors import Damaged, NotFound, OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
 from safehold.ports.vault import VaultDown
@@ -145,9 +145,27 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
             accept_loss=accept_loss,
             progress=progress,
         )
+        result.notes += _go_on(site, plan)
     if plan.to is not None:
         _undo_to(site, plan, plan.to)
     return result
+
+
+def _go_on(site: Site, plan: Plan) -> list[str]:
+    """Where the end of the log cannot be read: the next timeline, opened here, goes on before it, on record.
+
+    No start does that by itself; here somebody has seen the plan. Vaults that this run has not read have their say.
+    """
+    if not plan.holes:
+        return []
+    writer = site.make_writer()
+    try:
+        writer.open(set_aside=plan.holes)
+    except SafeholdError as error:
+        return [f"no change can be taken yet: {error.message}. {error.hint}"]
+    finally:
+        writer.close()
+    return []
 
 
 def _make_core(folder: str) -> SqliteCore:

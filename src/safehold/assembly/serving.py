@@ -163,6 +163,7 @@ class Service:
 
         config = load(self.installation.config_path)
         self.installation.config = config
+        await self.run_blocking(lambda: self.writer.use_for_blobs(config.vaults))
         await self.pump.exclusive(lambda: self.writer.change_vaults(config.vaults))
         self._start_shippers()
         stopped = self.writer.engine.stopped
@@ -217,6 +218,7 @@ def serve(installation: Installation, listen: tuple[str, int], announce: Callabl
 
     with installation.lock():
         require_free(*listen)
+        installation.sweep()
         sys.setswitchinterval(SWITCH_SECONDS)
         uvloop.run(_serve(installation, listen, announce))
     return 0

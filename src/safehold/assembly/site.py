@@ -7,6 +7,8 @@ safehold.toml    the configuration          run/     lock and socket          sc
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,13 +20,16 @@ from safehold.archiver.shipper import Shipper
 from safehold.assembly.writer import Writer
 from safehold.config import FILE_NAME, Config, VaultConfig
 from safehold.model.change import Change
-from safehold.model.errors import OperatorError
+from safehold.model.errors import OperatorError, SafeholdError
 from safehold.ports.blobs import BlobArchive
 from safehold.store.realdisk import RealDisk
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
 from safehold.vault.folder import FolderVault
 from safehold.vault.keyring import Keyring, load_keyring
+
+#: In scratch/: bodies being staged (store/blobs.py) and being encrypted (vault/blobs.py).
+_HALF_WRITTEN = re.compile(r"body-[0-9]+|[0-9a-f]+-[0-9]+\.sealed")
 
 
 class CoreMissing(OperatorError):
@@ -118,6 +123,21 @@ class Site:
             self.disk.open(str(self._used_mark), write=True, create=True).close()
             self.disk.sync_folder(str(self.keys_folder))
 
+    def sweep(self) -> None:
+        """Remove what killed processes left half written: bodies on their way in, objects on their way into vaults.
+
+        The caller holds the lock. A command that brings a large body at this very moment is told to try again.
+        """
+        with contextlib.suppress(OSError):
+            for entry in list(self.disk.list(str(self.scratch_folder))):
+                if not entry.is_folder and _HALF_WRITTEN.fullmatch(entry.name):
+                    self.disk.remove(str(self.scratch_folder / entry.name))
+        for config in self.config.vaults:
+            with contextlib.suppress(SafeholdError):
+                vault = self.vault(config)
+                if vault.available():
+                    vault.clear_temporary()
+
     # -- opening ---------------------------------------------------------------------------------------------
 
     def open_core(self) -> SqliteCore:
@@ -130,8 +150,12 @@ class Site:
         self._require_core()
         return SqliteCore.open(str(self.core_path), read_only=True)
 
+    def has_core(self) -> bool:
+        """An empty file is none: a start that was killed while it made one leaves that."""
+        return self.core_path.exists() and self.core_path.stat().st_size > 0
+
     def _require_core(self) -> None:
-        if not self.core_path.exists():
+        if not self.has_core():
             self.refuse_history_without_core()
             raise OperatorError(f"there is no core in {self.data}", hint="`safehold serve` makes a new installation")
 
@@ -155,6 +179,7 @@ class Site:
             make_vault=self.vault,
             keyring=self.keyring,
             disk=self.disk,
+            blobs=str(self.blobs_folder),
             scratch=str(self.scratch_folder),
             clock=self.clock,
             entropy=self.entropy,

@@ -83,7 +83,7 @@ def _backlog(
     site: Site, config: VaultConfig, writer: Writer | None, reads: CoreReads | None
 ) -> tuple[int | None, float | None, str | None]:
     """(changes not in the vault, age of the oldest of them in seconds, what hinders)."""
-    if writer is not None:
+    if writer is not None and writer.engine.stopped is None:
         for shipper in writer.shippers:
             if shipper.name.rpartition(" ")[2] == config.name:
                 try:

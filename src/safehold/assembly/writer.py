@@ -6,7 +6,8 @@ Only then is anything accepted (law 1).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from safehold.archiver.log import Log, LogVault, Mode, Written
 from safehold.archiver.shipper import Shipper
@@ -15,12 +16,16 @@ from safehold.formats.blob import blob_object
 from safehold.model.change import Change
 from safehold.model.commands import FoundInstallation
 from safehold.model.errors import OperatorError, SafeholdError
+from safehold.model.kinds import Kind
+from safehold.ports.core import LogPosition
 from safehold.ports.disk import Disk
+from safehold.ports.log import Hole, LogFrame
 from safehold.ports.vault import Vault
 from safehold.ports.world import Clock, Entropy
 from safehold.service.engine import Engine
 from safehold.service.identity import SYSTEM_ACCOUNT
 from safehold.service.takein import archive_unarchived, mark_unarchived, take_in
+from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
 from safehold.vault.folder import FolderVault
@@ -29,10 +34,16 @@ from safehold.vault.log import VaultLogReader
 
 #: Steps that a closing writer gives each shipper to bring its vault level.
 CLOSING_STEPS = 10_000
+CLOSING_SECONDS = 10.0
 #: A seal follows so soon on what it seals.
 SEAL_SECONDS = 10.0
 #: Frames that follow each other so closely are shipped to async vaults together: a sync for each would slow the rest.
 GATHER_SECONDS = 0.05
+#: A try to go on may claim a timeline, which stays in the vaults for ever: after so many in vain they become rare.
+QUICK_TRIES = 30
+SLOW_TRY_SECONDS = 60.0
+
+_log = logging.getLogger("safehold.writer")
 
 
 def folder_vault(config: VaultConfig, path: str, disk: Disk, keyring: Keyring) -> FolderVault:
@@ -50,6 +61,7 @@ class Writer:
         make_vault: Callable[[VaultConfig], Vault],
         keyring: Keyring,
         disk: Disk,
+        blobs: str,
         scratch: str,
         clock: Clock,
         entropy: Entropy,
@@ -65,20 +77,18 @@ class Writer:
         self._on_committed = on_committed
         self._sealed_at = clock.monotonic()
         self._mend = False  # whether vaults that lack what the core holds are to be given it
+        self._set_aside: Sequence[Hole] = ()
+        self._tries = 0  # of which none held for a minute
+        self._tried_at = clock.monotonic()
+        self._was_away = False
         self._core: SqliteCore | None = None
         self._log: Log | None = None
         self._not_started: list[Shipper] = []
         self.shippers = self._make_shippers(self._vaults)
-        self.archive = VaultBlobs(
-            [make_vault(v) for v in vaults if v.mode == Mode.SYNC],
-            [make_vault(v) for v in vaults if v.mode != Mode.SYNC],
-            keyring.sealer,
-            keyring.opener,
-            disk,
-            scratch,
-            self._note_blob,
-        )
-        self.engine = Engine(clock, entropy, reopen=self._reopen, on_committed=self._after_commit)
+        self.archive = VaultBlobs([], [], keyring.sealer, keyring.opener, disk, scratch, self._note_blob)
+        self.use_for_blobs(vaults)
+        self._live_blobs = LiveBlobs(disk, blobs, scratch, self.archive)
+        self.engine = Engine(clock, entropy, reopen=self._reopen, on_committed=on_committed)
 
     def _make_shippers(self, vaults: Sequence[VaultConfig]) -> list[Shipper]:
         """One for each async vault, fed by the first sync vault."""
@@ -103,17 +113,31 @@ class Writer:
 
         What the core holds and no vault does (a sync vault was lost, async ones lagged behind) is archived again.
         """
-        known = {v.name for v in self._vaults}
         self._vaults = list(vaults)
-        self.shippers += self._make_shippers([v for v in vaults if v.name not in known])
+        self.use_for_blobs(vaults)
+        for shipper in self.shippers:
+            shipper.end()
+        self._not_started = []
+        self.shippers = self._make_shippers(vaults)
         self.engine.pause(OperatorError("the vaults are being changed"))
         self._mend = True
         self.engine.try_resume()
 
+    def use_for_blobs(self, vaults: Sequence[VaultConfig]) -> None:
+        """The vaults for blobs, before they are those of the log. To be called in the thread that blobs come in by."""
+        self.archive.use(
+            [self._make_vault(v) for v in vaults if v.mode == Mode.SYNC],
+            [self._make_vault(v) for v in vaults if v.mode != Mode.SYNC],
+        )
+
     # -- opening ---------------------------------------------------------------------------------------------
 
-    def open(self) -> None:
-        """Raises OperatorError where nothing can be written; `engine.stopped` then says so too."""
+    def open(self, set_aside: Sequence[Hole] = ()) -> None:
+        """Raises OperatorError where nothing can be written; `engine.stopped` then says so too.
+
+        `set_aside` are holes of the log that a recovery has told of: the log goes on before them.
+        """
+        self._set_aside = set_aside
         self.engine.try_resume()
         self.require_open()
 
@@ -125,34 +149,68 @@ class Writer:
     def _reopen(self) -> tuple[SqliteCore, Log]:
         self._close_parts()
         core = self._core = self._open_core()
-        if self._mend:
-            self._mark_missing(core)
-        log = Log.claim(
-            [LogVault(self._make_vault(v), Mode(v.mode)) for v in self._vaults],
-            self._keyring.sealer,
-            self._keyring.opener,
-            self._clock,
-            core.log_position(),
-            on_written=self._after_append,
-        )
-        self._log = log
+        known = [*self._set_aside, *(self._mark_missing(core) if self._mend else ())]
+        log = self._log = self._claim(core.log_position())
         log.pending_blobs = self._pending_blobs
-        take_in(core, log.tail())
+        credentials: dict[bytes, Change] = {}
+        take_in(core, self._told(log.tail(), credentials), known)
         log.start()
-        archive_unarchived(core, log)
+        if self._mend:
+            self.archive.level()
+        archive_unarchived(core, log, self._keep_blob)
         self._mend = False
+        self._set_aside = ()
+        self._on_committed(list(credentials.values()))
         return core, log
 
-    def _mark_missing(self, core: SqliteCore) -> None:
-        """Where the vaults end before the core does, mark what only the core holds: it is archived again."""
-        vaults = [vault for vault in map(self._make_vault, self._vaults) if vault.available()]
+    def _claim(self, position: LogPosition) -> Log:
+        vaults = [LogVault(self._make_vault(v), Mode(v.mode)) for v in self._vaults]
         try:
-            end = VaultLogReader(vaults, self._keyring.opener).end()
+            return Log.claim(
+                vaults,
+                self._keyring.sealer,
+                self._keyring.opener,
+                self._clock,
+                position,
+                on_written=self._after_append,
+            )
+        except BaseException:
+            for vault, _ in vaults:
+                vault.close()
+            raise
+
+    def _mark_missing(self, core: SqliteCore) -> list[Hole]:
+        """Where the vaults end before the core does, mark what only the core holds: it is archived again.
+
+        Returns what cannot be read of the log from there on, which the core does hold.
+        """
+        vaults = [vault for vault in map(self._make_vault, self._vaults) if vault.available()]
+        position = core.log_position()
+        try:
+            reader = VaultLogReader(vaults, self._keyring.opener)
+            end = reader.end()
+            if end.frame >= position.frame:
+                return []
+            mark_unarchived(core, end, reader.entries())
         finally:
             for vault in vaults:
                 vault.close()
-        if end.frame < core.log_position().frame:
-            mark_unarchived(core, end)
+        return [Hole(end.frame + 1, position.frame, position.timeline, ())]
+
+    def _told(self, tail: Iterable[LogFrame | Hole], credentials: dict[bytes, Change]) -> Iterator[LogFrame | Hole]:
+        """The tail on its way into the core. Who hears of commits hears of it too: shippers of its blobs at once."""
+        for entry in tail:
+            for change in entry.changes if isinstance(entry, LogFrame) else ():
+                self._tell_of_blob(change)
+                if change.kind is Kind.IDENTITY:
+                    credentials[change.account] = change
+            yield entry
+
+    def _keep_blob(self, change: Change) -> None:
+        """I8, for a change that is archived again."""
+        assert change.blob is not None
+        if not self._live_blobs.archive_again(change.blob, change.size, change.digest):
+            _log.warning("the large body %s of %r is not in the core's blobs any more", change.blob.hex(), change.name)
 
     def found(self, config_text: str) -> None:
         """The installation's own identity, where it is not there yet."""
@@ -175,14 +233,11 @@ class Writer:
             shipper.note_blob(name)
             self._wake(shipper)
 
-    def _after_commit(self, changes: Sequence[Change]) -> None:
-        """A command beside the service puts its blobs into the sync vaults itself: the shippers hear of them here."""
-        for change in changes:
-            if change.blob is not None:
-                for shipper in self.shippers:
-                    shipper.note_blob(blob_object(change.blob))
-                    self._wake(shipper)
-        self._on_committed(changes)
+    def _tell_of_blob(self, change: Change) -> None:
+        if change.blob is not None:
+            for shipper in self.shippers:
+                shipper.note_blob(blob_object(change.blob))
+                self._wake(shipper)
 
     def _pending_blobs(self) -> list[str]:
         return sorted({name for shipper in self.shippers for name in shipper.pending_blobs()})
@@ -190,14 +245,27 @@ class Writer:
     def tick(self) -> None:
         """Called about once a second, between batches: seal, close an old segment, go on after a stop."""
         if self.engine.stopped is not None:
-            self.engine.try_resume()
+            self._try_again()
             return
         now = self._clock.monotonic()
+        if now - self._tried_at >= SLOW_TRY_SECONDS:
+            self._tries = 0
         if now - self._sealed_at >= SEAL_SECONDS:
             self._sealed_at = now
             self.engine.seal()
         if self._log is not None:
             self._log.tick()
+
+    def _try_again(self) -> None:
+        away = not all(self._make_vault(v).available() for v in self._vaults if v.mode == Mode.SYNC)
+        if self._was_away and not away:
+            self._tries = 0
+        self._was_away = away
+        now = self._clock.monotonic()
+        if self._tries < QUICK_TRIES or now - self._tried_at >= SLOW_TRY_SECONDS:
+            self._tried_at = now
+            self._tries += 1
+            self.engine.try_resume()
 
     # -- closing ---------------------------------------------------------------------------------------------
 
@@ -205,12 +273,14 @@ class Writer:
         """Bring the async vaults level as far as they let us, without waiting for one that is down."""
         for shipper in self.shippers:
             shipper.hurry()
+            until = self._clock.monotonic() + CLOSING_SECONDS
             for _ in range(CLOSING_STEPS):
-                if shipper.level or shipper.step() is None or shipper.trouble:
+                if shipper.level or shipper.step() is None or shipper.trouble or self._clock.monotonic() > until:
                     break
 
     def close(self) -> None:
         """Seal and close; then the vaults are told all there is to tell, except what async ones still lack."""
+        self.engine.pause(OperatorError("the writer is closed"))
         self._close_parts()
 
     def _close_parts(self) -> None:
@@ -220,8 +290,7 @@ class Writer:
             if log is not None:
                 log.close()
         except SafeholdError as error:
-            if core is None or not isinstance(error, OperatorError):
-                raise
+            _log.warning("the log was closed without a last seal: %s", error.message)
         finally:
             if core is not None:
                 core.close()

@@ -97,12 +97,16 @@ class Verdict(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """The world after a group commit. `changes` counts the journal's rows; `at` is the commit's time (µs)."""
+    """The world after a group commit. `changes` counts the journal's rows; `at` is the commit's time (µs).
+
+    `known_at` is when it was acknowledged, or found to have happened.
+    """
 
     at: int
     changes: int
     world: World
-    touched: tuple[Touch, ...] = ()
+    touched: tuple[Touch, ...]
+    known_at: int
 
 
 class Doubt(NamedTuple):
@@ -132,7 +136,7 @@ class Oracle:
         world: dict[str, Shelf] = {}
         for user in users:
             world.update(self._new_account(user))
-        self.moments = [Moment(0, 0, world)]
+        self.moments = [Moment(0, 0, world, (), 0)]
         self.doubts: list[Doubt] = []
         self._deleted: set[tuple[str, str]] = set()
 
@@ -147,7 +151,7 @@ class Oracle:
 
     def begin(self, at: int, changes: int) -> None:
         """The first moment: an installation just made."""
-        self.moments = [Moment(at, changes, self.world)]
+        self.moments = [Moment(at, changes, self.world, (), at)]
 
     # -- what becomes of groups --------------------------------------------------------------------------------
 
@@ -163,18 +167,19 @@ class Oracle:
             touched += verdict.touched
         return verdicts, Doubt(0, world, tuple(touched))
 
-    def acknowledge(self, doubt: Doubt, at: int, changes: int) -> None:
-        """A group was committed: it is the world now, and what was doubtful before it can not come any more."""
+    def acknowledge(self, doubt: Doubt, at: int, changes: int, known_at: int | None = None) -> None:
+        """A group was committed: it is the world now. Where it wrote, what was doubtful before cannot come any more."""
         self._remember_deletes(self.world, doubt.world)
-        self.moments.append(Moment(at, changes, doubt.world, doubt.touched))
-        self.doubts.clear()
+        if changes > self.moments[-1].changes:
+            self.doubts.clear()
+        self.moments.append(Moment(at, changes, doubt.world, doubt.touched, at if known_at is None else known_at))
 
     def doubt(self, doubt: Doubt, at: int) -> None:
         """A group's fate is not known: it may show at the next start, as a whole, or not."""
         if doubt.world != self.world or doubt.touched:
             self.doubts.append(doubt._replace(at=at))
 
-    def settle(self, seen: World, changes: int, *, first: int | None = None) -> list[Moment]:
+    def settle(self, seen: World, changes: int, now: int, *, first: int | None = None) -> list[Moment]:
         """After a start: find the moment that the house is at. Raises Wrong where it is at none.
 
         It is the last one, or that with one doubtful group on top. With `first` history may have lost its end, but not
@@ -183,7 +188,7 @@ class Oracle:
         last = self.moments[-1]
         for doubt in self.doubts:
             if changes > last.changes and same(seen, doubt.world):
-                self.acknowledge(doubt, doubt.at, changes)
+                self.acknowledge(doubt, doubt.at, changes, now)
                 return []
         if changes == last.changes:
             self.doubts.clear()
@@ -194,7 +199,7 @@ class Oracle:
             raise Wrong(f"there are {changes - last.changes} changes that nobody asked for")
         if first is None:
             raise Wrong(f"{last.changes - changes} acknowledged changes are gone")
-        found = next((n for n, moment in enumerate(self.moments) if moment.changes == changes), None)
+        found = next((n for n in range(self.now, -1, -1) if self.moments[n].changes == changes), None)
         if found is None:
             raise Wrong(f"the house went back to {changes} changes, in the midst of a group")
         if found < first:
@@ -214,6 +219,11 @@ class Oracle:
             now = after.get(path)
             gone = shelf.items if now is None else [name for name in shelf.items if name not in now.items]
             self._deleted.update((path, name) for name in gone)
+
+    def lacking_since(self, count: int) -> int:
+        """When the first of the last `count` changes became known (µs)."""
+        kept = self.moments[-1].changes - count
+        return next(moment.known_at for moment in self.moments if moment.changes > kept)
 
     # -- what devices may hear -----------------------------------------------------------------------------------
 

@@ -42,6 +42,7 @@ import posixpath
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import msgspec
 
@@ -353,7 +354,7 @@ class SimDisk:
             folder.steps.clear()
 
     def _parent(self, path: str) -> tuple[_Folder, str]:
-        *above, name = _segments(path) or [""]
+        *above, name = _segments(path) or ("",)
         here: _Node | _Folder | None = self._root
         for segment in above:
             if isinstance(here, _Folder):
@@ -437,8 +438,9 @@ class SimFile:
         self._disk.point(operation, self._path)
 
 
-def _segments(path: str) -> list[str]:
-    return [part for part in posixpath.normpath("/" + path).split("/") if part]
+@lru_cache(maxsize=1 << 14)
+def _segments(path: str) -> tuple[str, ...]:
+    return tuple(part for part in posixpath.normpath("/" + path).split("/") if part)
 
 
 def _survivor(node: _Node, rng: random.Random | None) -> bytes:

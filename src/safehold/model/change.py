@@ -137,6 +137,12 @@ def rehash(change: Change) -> bytes:
     )
 
 
+def hashed(change: Change) -> Change:
+    """The same change with its hash filled in; for one that has just been made and that nobody else holds yet."""
+    msgspec.structs.force_setattr(change, "hash", rehash(change))
+    return change
+
+
 def canonical_props(props: Mapping[str, str]) -> bytes:
     """Properties as the msgpack array of [name, value], sorted by name: the bytes that props_digest covers.
 

@@ -2,8 +2,8 @@
 
     urn:safehold:sync:1:<base64url of: collection id (16) | rev (8, big-endian) | hash (16, first half) | mac (16)>
 
-mac is HMAC-SHA-256 over the first 40 bytes, cut to 16, under a key that is restored with the identity. A token
-is good for as long as that hash is on the stream, whatever timeline wrote it.
+mac is HMAC-SHA-256 over the first 40 bytes, cut to 16, under the account's key, which is derived from one that is
+restored with the identity. A token is good for as long as that hash is on the stream, whatever timeline wrote it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -27,6 +28,12 @@ class SyncPoint(NamedTuple):
     collection: bytes
     rev: int
     hash: bytes
+
+
+@lru_cache(maxsize=1024)
+def account_key(key: bytes, account: bytes) -> bytes:
+    """The key of an account's tokens. One of another account, or of an erased one of the same name, is none of ours."""
+    return hmac.digest(key, b"sync tokens of " + account, sha256)
 
 
 def make_token(key: bytes, collection: bytes, rev: int, head: bytes) -> str:

@@ -30,10 +30,17 @@ class LogPosition(NamedTuple):
 
 EMPTY_LOG = LogPosition(0, 0, b"")
 
+#: The frame of changes that no vault holds: later than any. The next writer archives them, as they are.
+UNARCHIVED = 1 << 62
+
+#: Why a stream that a filtered recovery left out is held. It is told from a loss by this.
+NOT_YET = "not recovered yet"
+
 
 class Touched(NamedTuple):
     """A name that changed in a collection since some rev: its last rev, and the item where it still lives.
 
+    `rev` is that of its delete where it does not live.
     `deleted` is True only where a delete after that rev is on record; an item that neither lives nor was
     deleted since (a refused write to a name that never was) is not reported at all.
     """
@@ -158,7 +165,8 @@ class CoreReads(Protocol):
     def touched(self, collection: Collection, since_rev: int, limit: int | None = None) -> list[Touched]:
         """Names whose state a change after since_rev touched, by their last rev ascending.
 
-        At most limit of them: then the last one's rev is where the next call goes on.
+        At most limit of them: then the last one's rev is where the next call goes on. For a name that is gone it is the
+        rev of its delete: a refused write may have come later.
         """
         ...
 

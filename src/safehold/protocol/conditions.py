@@ -14,7 +14,8 @@ from safehold.model.commands import Tags
 from safehold.model.errors import BadRequest, PreconditionFailed
 from safehold.model.items import Item
 
-_TAG = re.compile(r'[ \t]*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$)')
+# Empty elements of a list are passed over (RFC 9110 section 5.6.1.2).
+_TAG = re.compile(r'[ \t,]*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,[ \t,]*|$)')
 _DIGEST = re.compile(r"[0-9a-f]{64}").fullmatch
 _RANGE = re.compile(r"[ \t]*(\d{0,18})-(\d{0,18})[ \t]*").fullmatch
 _DAY_SECONDS = 86400
@@ -96,7 +97,8 @@ def parse_http_date(value: str | None) -> int | None:
 def not_modified(item: Item, header: dict[bytes, bytes]) -> bool:
     """Whether a GET is to be answered 304, in the order of RFC 9110 section 13.2.2.
 
-    Raises PreconditionFailed where If-Match or If-Unmodified-Since does not hold, BadRequest.
+    A date says that nothing changed only where it is the very one: times of changes may run backwards. Raises
+    PreconditionFailed where If-Match or If-Unmodified-Since does not hold, BadRequest.
     """
     if_match = parse_tags(text(header, b"if-match"))
     if if_match is not None:
@@ -108,7 +110,7 @@ def not_modified(item: Item, header: dict[bytes, bytes]) -> bool:
     if if_none_match is not None:
         return matches(if_none_match, item.digest)
     since = parse_http_date(text(header, b"if-modified-since"))
-    return since is not None and item.at // 1_000_000 <= since
+    return since is not None and item.at // 1_000_000 == since
 
 
 def check_unmodified_since(item: Item, header: dict[bytes, bytes]) -> None:
@@ -125,7 +127,7 @@ def parse_range(item: Item, header: dict[bytes, bytes]) -> tuple[int, int] | Non
     of 0 means that the range cannot be satisfied (416).
     """
     value = text(header, b"range")
-    if value is None or not value.startswith("bytes=") or not _if_range(item, text(header, b"if-range")):
+    if value is None or value[:6].lower() != "bytes=" or not _if_range(item, text(header, b"if-range")):
         return None
     match = _RANGE(value[len("bytes=") :])
     if match is None or not (match[1] or match[2]):
@@ -141,11 +143,8 @@ def parse_range(item: Item, header: dict[bytes, bytes]) -> tuple[int, int] | Non
 
 
 def _if_range(item: Item, value: str | None) -> bool:
-    if value is None:
-        return True
-    if '"' in value:
-        return value.strip() == etag(item.digest)
-    return value.strip() == http_date(item.at)
+    """A date is never taken: an item may change twice within its second (RFC 9110 section 13.1.5)."""
+    return value is None or value.strip() == etag(item.digest)
 
 
 def parse_depth(header: dict[bytes, bytes], *, default: int = INFINITY) -> int:

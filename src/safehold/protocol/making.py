@@ -9,7 +9,7 @@ from safehold.model.kinds import COMPONENTS, CollectionType
 from safehold.protocol.caldav import MKCALENDAR, SUPPORTED_COMPONENTS, component_set
 from safehold.protocol.names import CALDAV, CARDDAV, DAV
 from safehold.protocol.properties import RESOURCETYPE, refusal
-from safehold.protocol.webdav import Instruction, instructions
+from safehold.protocol.webdav import Instruction, changed_properties, instructions
 from safehold.protocol.xml import Element, clark, parse
 
 _FORBIDDEN = "403 Forbidden"
@@ -53,19 +53,9 @@ def read_mkcalendar(body: bytes) -> NewCollection:
 def _read(root: Element, type_: CollectionType) -> NewCollection:
     components: frozenset[str] = frozenset()
     props: dict[str, str] = {}
-    steps: list[Instruction] = []
     refused: dict[str, tuple[str, str]] = {}
-    elements = [
-        p
-        for action in root
-        if clark(action) == DAV + "set"
-        for prop in action
-        if clark(prop) == DAV + "prop"
-        for p in prop
-    ]
-    for action in root:
-        if clark(action) == DAV + "set":
-            steps += instructions(action)
+    elements = changed_properties(root, DAV + "set")
+    steps = instructions(elements)
     for step, element in zip(steps, elements, strict=True):
         if step.name == RESOURCETYPE:
             asked = _TYPES.get(frozenset(map(clark, element)))

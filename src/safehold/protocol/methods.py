@@ -18,6 +18,13 @@ _ALLOW: dict[Place, bytes] = {
 }
 
 
-def allow(place: Place) -> bytes:
-    """The Allow header of a place, as far as its URL tells."""
-    return _ALLOW.get(place, _FIXED)
+#: What is refused on a FILE only where it is a folder.
+_NOT_ON_FOLDERS = frozenset(("GET", "HEAD", "PUT"))
+
+
+def allow(place: Place, refused: str = "") -> bytes:
+    """The Allow header of a place, as far as its URL tells and, in a 405, the method that was `refused` there."""
+    if place is Place.FILE and refused in _NOT_ON_FOLDERS:
+        return _COLLECTION
+    listed = _ALLOW.get(place, _FIXED)
+    return b", ".join(m for m in listed.split(b", ") if m.decode() != refused) if refused else listed

@@ -22,6 +22,10 @@ PREFIXES = {DAV: "D", CALDAV: "C", CARDDAV: "A", CALENDARSERVER: "S"}
 DECLARATIONS = " ".join(f'xmlns:{prefix}="{name[1:-1]}"' for name, prefix in PREFIXES.items())
 XML_DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'
 
+#: Its prefix needs no declaration, and may have no other (Namespaces in XML 1.0 section 3).
+_XML = "{http://www.w3.org/XML/1998/namespace}"
+#: Names beyond are not worth remembering: strangers choose them.
+_REMEMBERED_CHARACTERS = 200
 _UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
 _UNSPEAKABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 
@@ -44,11 +48,15 @@ def escape_attribute(text: str) -> str:
     return escape(text).replace('"', "&quot;").replace("\n", "&#10;").replace("\t", "&#9;")
 
 
-@lru_cache(maxsize=1024)
 def tag(name: str) -> tuple[str, str]:
     """A Clark name as (`D:local`, declaration to add): the second is empty where the root declares the prefix."""
+    return _tag(name) if len(name) <= _REMEMBERED_CHARACTERS else _tag.__wrapped__(name)
+
+
+@lru_cache(maxsize=1024)
+def _tag(name: str) -> tuple[str, str]:
     namespace, local = name[: name.index("}") + 1], name[name.index("}") + 1 :]
-    prefix = PREFIXES.get(namespace)
+    prefix = "xml" if namespace == _XML else PREFIXES.get(namespace)
     if prefix is not None:
         return f"{prefix}:{local}", ""
     return local, f' xmlns="{escape_attribute(namespace[1:-1])}"'

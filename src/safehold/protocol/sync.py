@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from safehold.model.errors import BadToken, Held
-from safehold.model.items import Collection
+from collections.abc import Container
+
+from safehold.model.errors import Held
 from safehold.model.token import SyncPoint
-from safehold.protocol.problems import VALID_SYNC_TOKEN
 
 
 class DeviceAhead(Held):
@@ -15,16 +15,11 @@ class DeviceAhead(Held):
     """
 
 
-def judge_point(point: SyncPoint, collection: Collection, hash_at: bytes | None) -> int:
+def judge_point(point: SyncPoint, hash_at: bytes | None) -> int:
     """The rev after which changes are news to the device. `hash_at` is the stream's hash at the point's rev, if any.
 
-    Raises BadToken for a token of another collection (one deleted and made anew under the same path has a new id),
-    DeviceAhead.
+    Raises DeviceAhead.
     """
-    if point.collection != collection.id:
-        raise BadToken(
-            "this sync token is of another collection", hint="sync again from the beginning", element=VALID_SYNC_TOKEN
-        )
     if hash_at is None or hash_at[: len(point.hash)] != point.hash:
         raise DeviceAhead(
             "this device has seen changes that the server does not have",
@@ -32,3 +27,17 @@ def judge_point(point: SyncPoint, collection: Collection, hash_at: bytes | None)
             retry_after_seconds=3600,
         )
     return point.rev
+
+
+def judge_collection(point: SyncPoint, known: Container[bytes]) -> None:
+    """What a token means whose collection is not at its path, where `known` has the ids of all that are on record.
+
+    Returns where that collection lies elsewhere or was removed (one made anew under the same path has a new id).
+    Raises DeviceAhead where it was lost with its making.
+    """
+    if point.collection not in known:
+        raise DeviceAhead(
+            "this device has seen a collection that the server does not have",
+            hint="keep the device as it is; what it holds can be recovered from",
+            retry_after_seconds=3600,
+        )

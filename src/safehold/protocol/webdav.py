@@ -5,14 +5,14 @@ A body becomes a value; devices send the same few bodies again and again, so sma
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from safehold.model.errors import BadRequest, Forbidden
 from safehold.protocol.names import DAV
-from safehold.protocol.xml import Element, child, clark, keep, parse, text_of
+from safehold.protocol.xml import Element, child, children, clark, keep, parse, text_of
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ def read_propfind(body: bytes) -> PropFind:
 
 def which_properties(root: Element) -> PropFind:
     """The prop, allprop (with include) or propname within a propfind or a report. Raises BadRequest."""
-    asked = [c for c in root if clark(c) in (DAV + "prop", DAV + "allprop", DAV + "propname")]
+    asked = children(root, DAV + "prop", DAV + "allprop", DAV + "propname")
     if len(asked) != 1:
         raise BadRequest("exactly one of prop, allprop and propname is needed")
     kind = clark(asked[0])
@@ -88,28 +88,30 @@ class Instruction(NamedTuple):
 
 def read_proppatch(body: bytes) -> list[Instruction]:
     """RFC 4918 section 9.2. Raises BadRequest."""
-    root = parse(body, root=DAV + "propertyupdate")
-    steps: list[Instruction] = []
-    for action in root:
-        if clark(action) == DAV + "set":
-            steps += instructions(action)
-        elif clark(action) == DAV + "remove":
-            steps += [Instruction(clark(p), None) for prop in action if clark(prop) == DAV + "prop" for p in prop]
+    steps = instructions(changed_properties(parse(body, root=DAV + "propertyupdate"), DAV + "set", DAV + "remove"))
     if not steps:
         raise BadRequest("a propertyupdate sets or removes at least one property")
-    if len(steps) > MAX_NAMES:
-        raise BadRequest(f"{len(steps)} properties are changed at once; the limit is {MAX_NAMES}")
     return steps
 
 
-def instructions(action: Element) -> list[Instruction]:
-    """The properties within a DAV:set element."""
+def changed_properties(root: Element, *actions: str) -> list[Element]:
+    """The properties within DAV:set (and DAV:remove) elements, in document order. Raises BadRequest: too many."""
+    found = [p for action in children(root, *actions) for prop in children(action, DAV + "prop") for p in prop]
+    if len(found) > MAX_NAMES:
+        raise BadRequest(f"{len(found)} properties are changed at once; the limit is {MAX_NAMES}")
+    return found
+
+
+def instructions(properties: Sequence[Element]) -> list[Instruction]:
+    """Set or remove each, as the element says that it stands in. Raises BadRequest."""
     return [
-        Instruction(clark(p), keep(p), "".join(p.itertext()))
-        for prop in action
-        if clark(prop) == DAV + "prop"
-        for p in prop
+        Instruction(clark(p), None) if _removed(p) else Instruction(clark(p), keep(p), "".join(p.itertext()))
+        for p in properties
     ]
+
+
+def _removed(element: Element) -> bool:
+    return next(element.iterancestors(DAV + "remove"), None) is not None
 
 
 class SyncCollection(NamedTuple):
@@ -129,17 +131,16 @@ def read_report(body: bytes) -> Element:
 
 def read_sync_collection(root: Element) -> SyncCollection:
     """Raises BadRequest, Forbidden for a level other than 1."""
-    parts = {clark(part): part for part in root}
-    if text_of(parts.get(DAV + "sync-level")) == "infinite":
+    if text_of(child(root, DAV + "sync-level")) == "infinite":
         raise Forbidden(
             "sync of a whole tree at once is not offered; sync each collection",
             element=DAV + "sync-traversal-supported",
         )
     limit: int | None = None
-    limits = parts.get(DAV + "limit")
+    limits = child(root, DAV + "limit")
     if limits is not None:
         said = text_of(child(limits, DAV + "nresults"))
         if not said.isascii() or not said.isdigit() or not 0 < len(said) <= 9 or int(said) == 0:
             raise BadRequest("DAV:nresults is a positive number")
         limit = int(said)
-    return SyncCollection(text_of(parts.get(DAV + "sync-token")), limit, which_properties(root))
+    return SyncCollection(text_of(child(root, DAV + "sync-token")), limit, which_properties(root))

@@ -6,18 +6,28 @@ from typing import TypeAlias
 
 from lxml import etree
 
-from safehold.model.errors import BadRequest
+from safehold.model.errors import BadRequest, TooLarge
 
 Element: TypeAlias = "etree._Element"
+
+#: Tags in one body, and attributes: an href of a report has two and perhaps one. A tree takes some 250 bytes for each.
+MAX_TAGS = 250_000
+#: Namespaces declared around a property that is kept: every one of them goes through the parser again with it.
+MAX_NAMESPACES = 64
 
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
 def parse(body: bytes, *, root: str = "") -> Element:
-    """The root element of a request body. Raises BadRequest: not well formed, a DOCTYPE, or not the root asked for."""
+    """The root element of a request body.
+
+    Raises BadRequest (not well formed, a DOCTYPE, or not the root asked for), TooLarge.
+    """
     # A DTD buys a client nothing and an attacker much, so it is refused before a parser sees it.
     if b"<!DOCTYPE" in body:
         raise BadRequest("a request body may not have a document type", element="{DAV:}no-external-entities")
+    if max(body.count(b"<"), body.count(b'="') + body.count(b"='")) > MAX_TAGS:
+        raise TooLarge(f"the request body has more than {MAX_TAGS} tags or attributes")
     parser = etree.XMLParser(
         resolve_entities=False,
         load_dtd=False,
@@ -47,14 +57,14 @@ def clark(element: Element) -> str:
     return name if name[0] == "{" else "{}" + name
 
 
-def children(element: Element, name: str) -> list[Element]:
-    """Child elements of this Clark name."""
-    return [child for child in element if clark(child) == name]
+def children(element: Element, *names: str) -> list[Element]:
+    """Child elements of these Clark names, in document order."""
+    return list(element.iterchildren(*names))
 
 
 def child(element: Element, name: str) -> Element | None:
     """The first child element of this Clark name."""
-    return next((c for c in element if clark(c) == name), None)
+    return next(element.iterchildren(name), None)
 
 
 def text_of(element: Element | None) -> str:
@@ -67,7 +77,10 @@ def keep(element: Element) -> str:
 
     Namespace declarations it uses come with it, and so does the xml:lang in scope. A prefix that occurs in text
     or in an attribute's value, where only the application knows what it means, keeps its declaration too.
+    Raises BadRequest where too many namespaces are in scope.
     """
+    if len(element.nsmap) > MAX_NAMESPACES:
+        raise BadRequest(f"more than {MAX_NAMESPACES} namespaces are declared around a property")
     language = next((e.get(_XML_LANG) for e in _upwards(element) if e.get(_XML_LANG) is not None), None)
     copy = etree.fromstring(etree.tostring(element, with_tail=False))
     if language is not None:

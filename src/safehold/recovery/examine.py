@@ -8,11 +8,10 @@ import msgspec
 
 from safehold.model.errors import SafeholdError
 from safehold.model.kinds import Kind
-from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
+from safehold.ports.core import EMPTY_LOG, NOT_YET, CoreReads, LogPosition
 from safehold.recovery.chains import Chains, StreamKey
 from safehold.recovery.replay import Replay
 from safehold.recovery.report import Progress
-from safehold.recovery.selection import NOT_YET
 from safehold.recovery.verify import BlobItem, compare_accounts, compare_kind, walk_journal
 
 

@@ -158,7 +158,7 @@ def make_plan(
         ],
         first_contact_seconds=total,
         seconds=total,
-        verified=found.state is State.WHOLE or not log.chains.refused,
+        verified=found.state is State.WHOLE or not (log.chains.refused or _lost_at_end(reading)),
         timeline=reading.end.timeline,
     )
     return Plan(
@@ -213,6 +213,11 @@ def _read(reader: LogReader, log: Replay, position: LogPosition, clock: Clock, p
     for kind, count in log.changes.items():
         reading.pace.changes[kind] = count
     return reading
+
+
+def _lost_at_end(reading: _Reading) -> bool:
+    """Whether frames after the last good one are known: what they held no stream misses, for nothing came after it."""
+    return any(hole.first > reading.end.frame for hole in reading.holes)
 
 
 def share_seconds(entry: LogFrame, seconds: float, kinds: dict[Kind, float]) -> None:

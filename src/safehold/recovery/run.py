@@ -26,7 +26,7 @@ from safehold.model.errors import Damaged
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.model.stream import EMPTY_HEAD
 from safehold.ports.blobs import Blobs
-from safehold.ports.core import CoreReads, CoreStore, LogPosition
+from safehold.ports.core import NOT_YET, UNARCHIVED, CoreReads, CoreStore, LogPosition
 from safehold.ports.disk import Disk
 from safehold.ports.log import Hole, LogReader
 from safehold.ports.world import Clock
@@ -37,7 +37,7 @@ from safehold.recovery.place import Memo, Place
 from safehold.recovery.plan import Plan, share_seconds
 from safehold.recovery.replay import Entered, Replay
 from safehold.recovery.report import Progress, Report, Stage, silent
-from safehold.recovery.selection import NOT_YET, SYSTEM
+from safehold.recovery.selection import SYSTEM
 from safehold.recovery.sources import Source, check_unchanged
 from safehold.recovery.tally import BlobLoss, make_tally
 from safehold.recovery.verify import BlobItem, compare_accounts, compare_kind, walk_journal
@@ -248,7 +248,7 @@ class _Build:
             share_seconds(entry, now - before, run.seconds)
             before = now
         self._planned_seals(log)
-        done += pending + self._apply(core, log.finish(), end.frame)
+        done += pending + self._apply(core, log.finish(), UNARCHIVED)  # what only the old core had
         core.set_log_position(end)
         core.commit()
         run.progress("enter", done, max(self._total, done), "changes")

@@ -13,9 +13,6 @@ from safehold.model.kinds import Kind
 #: The account of the installation itself.
 SYSTEM = bytes(16)
 
-#: Why a stream that a filtered run left out is held. A later run without the filter tells it from a loss by this.
-NOT_YET = "not recovered yet"
-
 
 class Selection(msgspec.Struct, frozen=True):
     """None means all. `keep` names streams that the present core holds whole: a filtered run does not lose them."""

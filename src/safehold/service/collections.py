@@ -28,7 +28,8 @@ MAX_PROPS_BYTES = 256 * 1024
 #: Folders within folders.
 MAX_DEPTH = 32
 
-_ROOTED = frozenset((PATH_IDENTITY, ROOT_NOTES, ROOT_PHOTOS))
+#: Made with the account, and never removed.
+ROOTED = frozenset((PATH_IDENTITY, ROOT_NOTES, ROOT_PHOTOS))
 _LOCATION_ELEMENT = {
     CollectionType.CALENDAR: CALDAV + "calendar-collection-location-ok",
     CollectionType.ADDRESSBOOK: CARDDAV + "addressbook-collection-location-ok",
@@ -92,7 +93,7 @@ class CollectionRules:
         if self._ledger.collection(account, path) is not None:
             raise NotAllowed(f"there is a collection at {path} already", element="{DAV:}resource-must-be-null")
         self.sure_of_absence(account, path)
-        if type_ is CollectionType.FOLDER and path not in _ROOTED:
+        if type_ is CollectionType.FOLDER and path not in ROOTED:
             above = self._ledger.collection(account, parent(path))
             if above is None:
                 raise Conflict(f"there is no folder at {parent(path)}", hint="make the folder above it first")
@@ -140,7 +141,7 @@ class CollectionRules:
     def remove(self, command: RemoveCollection) -> Outcome:
         account = self._ledger.account(command.account)
         collection = self.existing(account, command.path)
-        if command.path in _ROOTED:
+        if command.path in ROOTED:
             raise Forbidden(f"{command.path} belongs to the account and cannot be removed")
         if command.if_match is not None and not command.if_match.any:
             raise PreconditionFailed("collections have no entity tag that If-Match could name")

@@ -73,6 +73,7 @@ class Engine:
         self._entropy = entropy
         self._reopen = reopen
         self._on_committed = on_committed
+        self._doubtful: list[Change] = []  # of batches at which the writer stopped
         #: Why nothing is accepted now; None while running.
         self.stopped: SafeholdError | None = OperatorError("the writer has not been opened yet")
 
@@ -190,8 +191,11 @@ class Engine:
             self._roll_back()
             self._stop(batch, error)
             return
+        self._tell(batch.changes)
+
+    def _tell(self, changes: Sequence[Change]) -> None:
         try:
-            self._on_committed(batch.changes)
+            self._on_committed(changes)
         except Exception:
             _log.exception("something that was to be told of a commit failed; the commit stands")
 
@@ -207,6 +211,7 @@ class Engine:
     def _stop(self, batch: Batch, error: BaseException) -> None:
         """I4: what became of this batch is known only after the tail has been taken in."""
         _log.error("the writer stops: %s", error)
+        self._doubtful += batch.changes
         reason = self.stopped = _as_reason(error)
         full = isinstance(reason, OutOfSpace)
         batch.fail((OutOfSpace if full else Held)(reason.message, hint=reason.hint))
@@ -256,6 +261,9 @@ class Engine:
             self.stopped = error
             return False
         self._attach(core, log)
+        doubtful, self._doubtful = self._doubtful, []
+        if doubtful:  # they may well have happened
+            self._tell(doubtful)
         _log.info("writing in timeline %d", log.timeline)
         return True
 

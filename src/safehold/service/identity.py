@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import msgspec
 
-from safehold.model.change import Op
+from safehold.model.change import ID_BYTES, Op
 from safehold.model.commands import (
     AcceptLoss,
     AddAccount,
@@ -23,6 +23,7 @@ from safehold.model.commands import (
 from safehold.model.errors import BadRequest, Conflict, Forbidden, NotFound
 from safehold.model.items import Account, Collection
 from safehold.model.kinds import PATH_IDENTITY, ROOT_NOTES, ROOT_PHOTOS, CollectionType, Kind
+from safehold.ports.core import NOT_YET
 from safehold.ports.world import Entropy
 from safehold.service.collections import CollectionRules
 from safehold.service.ledger import Ledger
@@ -177,15 +178,22 @@ class IdentityRules:
         reason = self._ledger.core.held(account.number, command.kind)
         if reason is None:
             return Outcome(changed=False)
-        collections = [c for c in self._ledger.core.collections(account.number) if c.kind is command.kind]
-        self._ledger.core.hold(account.id, command.kind, None)
-        rev = 0
-        if collections:
-            change = self._ledger.append(
-                account, command.kind, Op.GAP, collections[0].id, command.actor, props={"missing": reason}
+        if reason == NOT_YET:
+            raise Conflict(
+                f"{command.kind} of this account has not been lost: a recovery has left it out",
+                hint="run `safehold recover run` without the filter",
             )
-            rev = change.rev
-        return Outcome(rev=rev)
+        collections = [c.id for c in self._ledger.core.collections(account.number) if c.kind is command.kind]
+        self._ledger.core.hold(account.id, command.kind, None)
+        change = self._ledger.append(
+            account,
+            command.kind,
+            Op.GAP,
+            collections[0] if collections else bytes(ID_BYTES),
+            command.actor,
+            props={"missing": reason},
+        )
+        return Outcome(rev=change.rev)
 
 
 def _profile(name: str, listed: bool) -> bytes:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from safehold.model.change import NO_DIGEST, Change, Op, canonical_props, change_hash, props_digest
+from safehold.model.change import NO_DIGEST, Change, Op, canonical_props, hashed, props_digest
 from safehold.model.commands import Body
 from safehold.model.errors import Held, NotFound
 from safehold.model.items import Account, Collection, Item
@@ -130,47 +130,32 @@ class Ledger:
         canonical = None if props is None else canonical_props(props)
         p_digest = kept_props_digest if canonical is None else props_digest(canonical)
         digest, size = (body.digest, body.size) if body is not None else (NO_DIGEST, 0)
-        hash_ = change_hash(
-            account.id,
-            kind,
-            self.timeline,
-            rev,
-            group,
-            self._at,
-            op,
-            collection,
-            name,
-            media,
-            digest,
-            size,
-            p_digest,
-            actor,
-            head.hash,
-        )
-        change = Change(
-            account.id,
-            kind,
-            self.timeline,
-            rev,
-            group,
-            self._at,
-            op,
-            collection,
-            name,
-            media,
-            digest,
-            size,
-            p_digest,
-            actor,
-            head.hash,
-            hash_,
-            body.inline if body is not None else None,
-            body.blob if body is not None else None,
-            canonical,
+        change = hashed(
+            Change(
+                account=account.id,
+                kind=kind,
+                timeline=self.timeline,
+                rev=rev,
+                group=group,
+                at=self._at,
+                op=op,
+                collection=collection,
+                name=name,
+                media=media,
+                digest=digest,
+                size=size,
+                props_digest=p_digest,
+                actor=actor,
+                prev=head.hash,
+                hash=NO_DIGEST,
+                body=body.inline if body is not None else None,
+                blob=body.blob if body is not None else None,
+                props=canonical,
+            )
         )
         self.core.apply(change, self._frame)
         self.changes.append(change)
-        self._heads[account.id, kind] = Head(rev, hash_)
+        self._heads[account.id, kind] = Head(rev, change.hash)
         if op in (Op.MKCOL, Op.SETCOL, Op.RMCOL):
             self._collections.clear()
         if kind is Kind.IDENTITY:

@@ -11,27 +11,27 @@ its changes there already and takes the mark from them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from safehold.model.change import Change, Op
 from safehold.model.errors import OperatorError
 from safehold.model.kinds import Kind
-from safehold.model.stream import ChainError, Head, check_next
-from safehold.ports.core import CoreStore, LogPosition
+from safehold.model.stream import EMPTY_HEAD, ChainError, Head, check_next
+from safehold.ports.core import UNARCHIVED, CoreStore, LogPosition
 from safehold.ports.log import Hole, LogFrame, LogWriter
 from safehold.service.identity import SYSTEM_ACCOUNT, erased_id
 
 #: Frames taken in per transaction.
 TAKE_IN_FRAMES = 500
-#: The frame of changes that no vault holds: later than any.
-UNARCHIVED = 1 << 62
-#: Changes that are archived again in one frame, about: a group stays together.
+#: About so many changes, and bytes of their bodies, are archived again in one frame. A commit is never parted.
 ARCHIVED_AT_ONCE = 500
+ARCHIVED_BYTES = 4 * 1024 * 1024
 
 
-def take_in(core: CoreStore, entries: Iterable[LogFrame | Hole]) -> int:
+def take_in(core: CoreStore, entries: Iterable[LogFrame | Hole], known: Sequence[Hole] = ()) -> int:
     """Enter the log's tail, beyond the core's position, as verified changes; the number of changes entered.
 
+    `known` holes are passed over: somebody was told what they may have held and went on without it, or the core has it.
     Raises OperatorError where the tail cannot be entered whole: then nothing may be written before a recovery.
     """
     count = 0
@@ -41,9 +41,11 @@ def take_in(core: CoreStore, entries: Iterable[LogFrame | Hole]) -> int:
     try:
         for entry in entries:
             if isinstance(entry, Hole):
+                if _covered(entry, known):
+                    continue
                 raise OperatorError(
                     f"frames {entry.first} to {entry.last} of the log cannot be read from any vault",
-                    hint="run `safehold recover plan` to see what is affected",
+                    hint="`safehold recover plan` says what that affects, `safehold recover run` goes on without them",
                 )
             count += sum(_enter(core, change, entry.position.frame, heads) for change in entry.changes)
             core.set_log_position(entry.position)
@@ -59,6 +61,14 @@ def take_in(core: CoreStore, entries: Iterable[LogFrame | Hole]) -> int:
     return count
 
 
+def _covered(hole: Hole, known: Sequence[Hole]) -> bool:
+    number = hole.first
+    for other in sorted(known, key=lambda each: each.first):
+        if other.first <= number <= other.last:
+            number = other.last + 1
+    return number > hole.last
+
+
 def _enter(core: CoreStore, change: Change, frame: int, heads: dict[tuple[bytes, Kind], Head]) -> bool:
     """Whether the change was new to the core."""
     key = (change.account, change.kind)
@@ -67,7 +77,7 @@ def _enter(core: CoreStore, change: Change, frame: int, heads: dict[tuple[bytes,
     if head is None:
         if account is None and _is_erased(core, change.account):
             return False
-        head = core.head(account.number, change.kind) if account is not None else Head(0, change.prev)
+        head = core.head(account.number, change.kind) if account is not None else EMPTY_HEAD
     if account is not None and core.hash_at(account.number, change.kind, change.rev) == change.hash:
         core.set_frame_of(account.number, change.kind, change.rev, frame)
         return False
@@ -79,10 +89,14 @@ def _enter(core: CoreStore, change: Change, frame: int, heads: dict[tuple[bytes,
             hint="run `safehold recover plan` to compare them",
         ) from error
     core.apply(change, frame)
+    if change.op is Op.GAP:  # somebody took the loss on them
+        core.hold(change.account, change.kind, None)
     if change.account == SYSTEM_ACCOUNT and change.op is Op.PUT:
         gone = erased_id(change.name)
         if gone is not None:
             core.drop_account(gone)
+            for kind in Kind:
+                heads.pop((gone, kind), None)
     return True
 
 
@@ -90,13 +104,15 @@ def _is_erased(core: CoreStore, account: bytes) -> bool:
     return core.secret(0, f"erased/{account.hex()}") is not None
 
 
-def mark_unarchived(core: CoreStore, end: LogPosition) -> None:
-    """The log ends at `end`, before the core's position: what came after is in no vault. One transaction."""
-    first = core.changes_after_frame(end.frame, limit=1)
+def mark_unarchived(core: CoreStore, end: LogPosition, log: Iterable[LogFrame | Hole]) -> None:
+    """The log, given whole, ends at `end`, before the core's position: mark what came after. One transaction.
+
+    Raises OperatorError where the log is not an earlier state of the core's own: its changes are not in the core.
+    """
+    last = _last_archived(core, log)
     core.begin()
     try:
-        if first:
-            core.set_frame(first[0][0], UNARCHIVED, UNARCHIVED)
+        core.set_frame(last + 1, UNARCHIVED, UNARCHIVED)
         core.set_log_position(end)
         core.commit()
     except BaseException:
@@ -104,10 +120,49 @@ def mark_unarchived(core: CoreStore, end: LogPosition) -> None:
         raise
 
 
-def archive_unarchived(core: CoreStore, log: LogWriter) -> int:
-    """Write all marked changes into new frames, in their order; how many. Raises as `LogWriter.write`."""
+def _last_archived(core: CoreStore, log: Iterable[LogFrame | Hole]) -> int:
+    """The number in the journal of the last change that is on the log; 0 where none is."""
+    last: tuple[int, Change] | None = None
+    for entry in log:
+        if isinstance(entry, Hole):
+            continue
+        for change in entry.changes:
+            account = core.account_by_id(change.account)
+            if account is None and _is_erased(core, change.account):
+                continue
+            if account is None or not _holds(core, account.number, change):
+                raise OperatorError(
+                    f"frame {entry.position.frame} of the vaults holds a change of {change.kind} (rev {change.rev}) "
+                    "that is not in the core: another core wrote to them",
+                    hint="run `safehold recover plan` to compare them",
+                )
+            if core.hash_at(account.number, change.kind, change.rev) is not None:
+                last = account.number, change
+    if last is None:
+        return 0
+    version = core.version_at(last[0], last[1].kind, last[1].rev)
+    assert version is not None, "its hash is there"
+    return version.journal
+
+
+def _holds(core: CoreStore, account: int, change: Change) -> bool:
+    """Whether the core has this very change, or is known to miss it: a gap, or a stream not recovered yet."""
+    hash_ = core.hash_at(account, change.kind, change.rev)
+    if hash_ is not None:
+        return hash_ == change.hash
+    return change.rev <= core.head(account, change.kind).rev or core.held(account, change.kind) is not None
+
+
+def archive_unarchived(core: CoreStore, log: LogWriter, keep_blob: Callable[[Change], None]) -> int:
+    """Write all marked changes into new frames, in their order; how many. Raises as `LogWriter.write`.
+
+    `keep_blob` sees to it, before such a frame is written, that the sync vaults have the blob that a change names (I8).
+    """
     count = 0
     while chunk := _next_chunk(core):
+        for _, _, change in chunk:
+            if change.blob is not None:
+                keep_blob(change)
         frame = log.prepare([change for _, _, change in chunk])
         core.begin()
         try:
@@ -123,14 +178,28 @@ def archive_unarchived(core: CoreStore, log: LogWriter) -> int:
 
 
 def _next_chunk(core: CoreStore) -> list[tuple[int, int, Change]]:
-    """The next marked changes, cut where a group begins."""
+    """The next marked changes, cut between two commits."""
     limit = ARCHIVED_AT_ONCE
     while True:
         found = core.changes_after_frame(UNARCHIVED - 1, limit=limit + 1)
-        if len(found) <= limit:
-            return found
-        for cut in range(limit, 0, -1):
-            change = found[cut][2]
-            if change.group == change.rev:
-                return found[:cut]
+        cut = _cut([change for _, _, change in found], whole=len(found) <= limit)
+        if cut or not found:
+            return found[:cut]
         limit *= 2
+
+
+def _cut(changes: Sequence[Change], *, whole: bool) -> int:
+    """How many of these make a frame; 0 where more have to be seen first. Changes of one commit share their time.
+
+    Two commits within one tick of the clock travel together, which does no harm.
+    """
+    cut = size = 0
+    for place, change in enumerate(changes):
+        if place and change.at != changes[place - 1].at:
+            if cut and (place > ARCHIVED_AT_ONCE or size > ARCHIVED_BYTES):
+                return cut
+            cut = place
+        size += len(change.body or b"")
+    if not whole or (cut and (len(changes) > ARCHIVED_AT_ONCE or size > ARCHIVED_BYTES)):
+        return cut
+    return len(changes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from safehold.content.uid import quick_uid
 from safehold.model.change import ID_BYTES, Op
 from safehold.model.commands import Body, Outcome, Undo, UndoneItem
 from safehold.model.errors import BadRequest, Conflict, Held, NotFound
@@ -12,7 +13,7 @@ from safehold.model.kinds import DATA_KINDS, CollectionType, Kind
 from safehold.model.paths import collection_kind
 from safehold.ports.core import PastCollection, PastItem
 from safehold.ports.world import Entropy
-from safehold.service.collections import kinds_under
+from safehold.service.collections import ROOTED, kinds_under
 from safehold.service.ledger import Ledger
 
 ADDED, CHANGED, REMOVED = "added", "changed", "removed"
@@ -54,6 +55,7 @@ class UndoRules:
         if command.to > self._ledger.now:
             raise BadRequest("the time to go back to lies in the future")
         plans = self._plan(account, command)
+        self._judge_places(account, plans)
         lines = tuple(line for plan in plans for line in plan.lines())
         rev = 0
         if not command.dry_run:
@@ -131,8 +133,55 @@ class UndoRules:
             assert live is not None
             plan.delete = [live]
         elif self._differs(past, live):
+            self._judge_uid(command, now, past)
             plan.put = [(past, live)]
         return plan
+
+    def _judge_uid(self, command: Undo, now: Collection | None, past: PastItem) -> None:
+        """An item alone may come back only under a UID that no other resource has taken since."""
+        body = self._ledger.core.version_body(past.journal).inline
+        if now is None or body is None or now.type not in (CollectionType.ADDRESSBOOK, CollectionType.CALENDAR):
+            return
+        uid = quick_uid(body)
+        other = self._ledger.core.item_by_uid(now, uid) if uid is not None else None
+        if other is not None and other.name != past.name:
+            raise Conflict(
+                f"{other.name} in {command.path} bears the UID of {past.name} now",
+                hint=f"remove {other.name} first, or bring the whole collection back",
+            )
+
+    def _judge_places(self, account: Account, plans: list[_CollectionPlan]) -> None:
+        """Whether everything has a place to come back to. Raises Conflict."""
+        by_path = {plan.path: plan for plan in plans}
+        for plan in plans:
+            if plan.then is None:
+                continue
+            type_, kind = _what(plan.then)
+            lies_there = self._ledger.fresh(account, plan.path)
+            if lies_there is not None and lies_there.kind is not kind:
+                raise Conflict(
+                    f"a collection of another kind lies at {plan.path} now", hint="remove or rename it first"
+                )
+            if type_ is not CollectionType.FOLDER:
+                continue
+            if plan.now is None and plan.path not in ROOTED:
+                self._judge_folder(account, plan.path, by_path)
+            for item, live in plan.put:
+                inner = f"{plan.path}/{item.name}"
+                goes = inner in by_path and by_path[inner].then is None
+                if live is None and not goes and self._ledger.fresh(account, inner) is not None:
+                    raise Conflict(f"there is a folder at {inner} now", hint="remove or rename it first")
+
+    def _judge_folder(self, account: Account, path: str, plans: dict[str, _CollectionPlan]) -> None:
+        """A folder lies in a folder, and not where a file lies."""
+        above, _, name = path.rpartition("/")
+        plan = plans.get(above)
+        there = self._ledger.fresh(account, above)
+        if (there is None and plan is None) or (plan is not None and plan.then is None):
+            raise Conflict(f"there is no folder at {above} any more", hint=f"bring {above} back first")
+        file = None if there is None else self._ledger.core.item(there, name)
+        if file is not None and (plan is None or all(item.name != name for item in plan.delete)):
+            raise Conflict(f"there is a file at {path} now", hint="remove or rename it first")
 
     def _differs(self, past: PastItem, live: Item | None) -> bool:
         if live is None or live.digest != past.digest or live.media != past.media:
@@ -161,12 +210,7 @@ class UndoRules:
         return rev
 
     def _make(self, account: Account, then: PastCollection, actor: str) -> tuple[Kind, bytes, int]:
-        type_ = CollectionType(then.props.get("type", "folder"))
-        components = frozenset(filter(None, then.props.get("components", "").split(",")))
-        kind = collection_kind(then.path, type_, components)
-        assert kind is not None, "a collection that was there may lie there"
-        if self._ledger.fresh(account, then.path) is not None:
-            raise Conflict(f"another collection lies at {then.path} now", hint="remove or rename it first")
+        _, kind = _what(then)
         self._ledger.head(account, kind)
         id_ = self._entropy.bytes(ID_BYTES)
         change = self._ledger.append(account, kind, Op.MKCOL, id_, actor, name=then.path, props=then.props)
@@ -198,6 +242,15 @@ class UndoRules:
             props = ledger.core.props_at(past.props_journal) if past.props_journal is not None else {}
             rev = ledger.append(account, kind, Op.PROPS, collection, actor, name=past.name, props=props).rev
         return rev
+
+
+def _what(then: PastCollection) -> tuple[CollectionType, Kind]:
+    """The type and kind of a collection that was there."""
+    type_ = CollectionType(then.props.get("type", "folder"))
+    components = frozenset(filter(None, then.props.get("components", "").split(",")))
+    kind = collection_kind(then.path, type_, components)
+    assert kind is not None, "a collection that was there may lie there"
+    return type_, kind
 
 
 def _as_past(now: Collection) -> PastCollection:

@@ -92,6 +92,30 @@ class LiveBlobs:
                 hint="bring back the vaults that are missing, then run `safehold vault scrub`",
             ) from error
 
+    def archive_again(self, name: bytes, size: int, digest: bytes) -> bool:
+        """See that every sync vault has a blob that lies here; False where it does not, whole.
+
+        Raises OutOfSpace, VaultDown, VaultSuspect, Held.
+        """
+        try:
+            file = self._disk.open(self._at(name))
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise _refusal(error) from error
+        try:
+            whole = sha256()
+            for offset in range(0, size, CHUNK_BYTES):
+                whole.update(file.read_at(offset, CHUNK_BYTES))
+            if file.size() != size or whole.digest() != digest:
+                return False
+            self._archive.store(name, FileSource(file))
+        except OSError as error:
+            raise _refusal(error) from error
+        finally:
+            file.close()
+        return True
+
     def keep(self, file: File, path: str, name: bytes) -> None:
         """Take a staged file: into the vaults first, then under its name. Raises as BodyStage.finish."""
         try:

@@ -46,18 +46,49 @@ class VaultBlobs:
         scratch: str,
         note: NoteBlob = ignore,
     ) -> None:
-        self._sync = list(sync)
-        self._others = list(others)
+        self.use(sync, others)
         self._sealer = sealer
         self._opener = opener
         self._disk = disk
         self._scratch = scratch
         self._note = note
 
+    def use(self, sync: Sequence[Vault], others: Sequence[Vault]) -> None:
+        """From the next call on, these vaults; a call that runs ends with those it began with."""
+        self._sync = tuple(sync)
+        self._others = tuple(others)
+
+    def level(self) -> int:
+        """Give each sync vault the blobs that it lacks and another one has whole; how many. Raises as `store`."""
+        holders: dict[str, list[Vault]] = {}
+        sync = self._sync
+        for vault in sync if len(sync) > 1 else ():
+            for info in vault.list(blob.BLOB_PREFIX):
+                holders.setdefault(info.name, []).append(vault)
+        copied = 0
+        for object_, having in holders.items():
+            lacking = [vault for vault in sync if vault not in having]
+            name = blob.parse_object(object_)
+            if not lacking or name is None:
+                continue
+            for good in having:
+                if self._is_good(good, object_, name):
+                    copied += sum(vault.put(object_, _chunks_of(good, object_)) for vault in lacking)
+                    break
+        return copied
+
+    def _is_good(self, vault: Vault, object_: str, name: bytes) -> bool:
+        try:
+            self._verify(vault, object_, name, vault.size(object_) or 0)
+        except (Damaged, KeyError):
+            return False
+        return True
+
     def store(self, name: bytes, source: ByteSource) -> None:
         object_ = blob_object(name)
-        lacking = [vault for vault in self._sync if vault.size(object_) is None]
-        for vault in self._sync:
+        sync = self._sync
+        lacking = [vault for vault in sync if vault.size(object_) is None]
+        for vault in sync:
             if vault not in lacking:
                 vault.put(object_, ())  # makes sure of the name
                 for other in lacking:

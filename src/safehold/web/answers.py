@@ -18,6 +18,8 @@ from safehold.model.items import Account
 from safehold.protocol.problems import headers_of
 from safehold.protocol.rest import JSON_TYPE, PROBLEM_TYPE, problem
 from safehold.web.gate import Gate
+from safehold.web.request import Disconnected, patient
+from safehold.web.respond import broken_off, send_reply
 
 _log = logging.getLogger("safehold.web")
 
@@ -78,10 +80,14 @@ class Resource:
         self._allow = ", ".join(sorted((*self._handlers, "OPTIONS")))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
+        request = Request(scope, patient(receive))
         try:
             response = await self._answer(request)
         except ClientDisconnect:
+            await send_reply(send, broken_off(Disconnected()))
+            return
+        except Disconnected as error:
+            await send_reply(send, broken_off(error))
             return
         except SafeholdError as error:
             response = self._refuse(request, error, self._dice())

@@ -36,7 +36,7 @@ def make_app(gate: Gate) -> ASGIApp:
             await _lifespan(scope, receive, send)
             return
         path: str = scope["path"]
-        if not path.startswith("/"):
+        if not path.startswith("/") or path.startswith("//"):  # of a proxy's making: 404 would say that it is gone
             await send_reply(send, _no_path(scope), head=scope["method"] == "HEAD")
         elif path.startswith("/dav/") or path == "/dav":
             await dav(scope, receive, send)

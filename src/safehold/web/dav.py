@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable
 
 from safehold.model.errors import Forbidden, NotAllowed, SafeholdError
 from safehold.protocol.methods import DAV_FEATURES, allow
-from safehold.protocol.target import ROOT_HREF, parse_target
+from safehold.protocol.target import ROOT_HREF, Place, parse_target
 from safehold.web import dav_reads, dav_reports, dav_writes
 from safehold.web.dav_call import Call
 from safehold.web.gate import Gate
-from safehold.web.request import Disconnected, Receive, Request, Scope, Send
-from safehold.web.respond import Reply, empty, problem, send_reply, unexpected
+from safehold.web.request import Disconnected, Receive, Request, Room, Scope, Send
+from safehold.web.respond import Reply, broken_off, empty, problem, send_reply, unexpected
 
 Handler = Callable[[Call], Awaitable[Reply]]
 
@@ -44,25 +44,30 @@ class Dav:
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
+        # A report is under way for as long as its reader takes: that must not keep changes waiting.
+        self._room, self._report_room = Room(), Room()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, self._report_room if scope["method"] == "REPORT" else self._room)
         try:
-            reply = await self._answer(scope, receive)
-        except Disconnected:
-            return
-        except Exception:
-            reply = unexpected(self._gate.entropy)
-        await send_reply(send, reply, head=scope["method"] == "HEAD")
+            try:
+                reply = await self._answer(request)
+            except Disconnected as error:
+                reply = broken_off(error)
+            except Exception:
+                reply = unexpected(self._gate.entropy)
+            await send_reply(send, reply, head=request.method == "HEAD")
+        finally:
+            request.release()
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Reply:
+    async def _answer(self, request: Request) -> Reply:
         gate = self._gate
-        name, allowed = "", b""
+        name, place = "", Place.NOWHERE
         try:
-            request = Request(scope, receive)
             account = await gate.authenticate(request.header(b"authorization"), request.peer)
             name = account.name
             target = parse_target(request.raw_path)
-            allowed = allow(target.place)
+            place = target.place
             if target.account and target.account != name:
                 # The same whether that account exists or not: nobody learns who else lives here.
                 raise Forbidden("this is not yours to see", hint=f"your own data is below {ROOT_HREF}{name}/")
@@ -71,6 +76,7 @@ class Dav:
                 raise NotAllowed(f"{request.method[:20]} is not supported here")
             return await handler(Call(gate, account, request, target))
         except SafeholdError as error:
+            allowed = allow(place, request.method) if isinstance(error, NotAllowed) else b""
             return problem(error, gate.entropy, account=name, allow=allowed)
 
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 from safehold.model.errors import Held, NotFound
 from safehold.model.items import Account, Collection, Item
 from safehold.model.kinds import Kind
+from safehold.model.token import account_key
 from safehold.ports.core import CoreReads
 from safehold.protocol.conditions import wants_minimal
 from safehold.protocol.problems import Headers
 from safehold.protocol.properties import View
 from safehold.protocol.target import Place, Target, collection_href, href_of, kinds_at
 from safehold.web.gate import Gate
-from safehold.web.request import Request
+from safehold.web.request import SMALL_BYTES, Request
+
+T = TypeVar("T")
+
+#: A request body that tells of properties, at most: all those of one resource together are smaller.
+PROPERTIES_BYTES = 1024 * 1024
 
 
 class Call(NamedTuple):
@@ -28,12 +35,24 @@ class Call(NamedTuple):
     def minimal(self) -> bool:
         return wants_minimal(self.request.headers)
 
+    @property
+    def token_key(self) -> bytes:
+        """The MAC key of this account's sync tokens."""
+        return account_key(self.gate.token_key, self.account.id)
+
+    async def read_body(self, reader: Callable[[bytes], T], limit: int = PROPERTIES_BYTES) -> T:
+        """The request body as a value; a large one is made sense of off the event loop. Raises as both do."""
+        body = await self.request.read(min(limit, self.gate.max_request_bytes))
+        if len(body) <= SMALL_BYTES:
+            return reader(body)
+        return await self.gate.in_thread(lambda _: reader(body))
+
     def view(self, place: Place, path: str = "", collection: Collection | None = None) -> View:
         """A resource other than an item, as this sender sees it; `path` under the account where it has one."""
         name = self.account.name
         href = collection_href(name, path) if path else href_of(Target(place, name))
         limits = (self.gate.max_object_bytes, self.gate.max_file_bytes)
-        return View(href, place, name, collection, self.gate.token_key, limits)
+        return View(href, place, name, collection, self.token_key, limits)
 
     def view_of(self, collection: Collection) -> View:
         return self.view(Place.COLLECTION, collection.path, collection)

@@ -28,10 +28,12 @@ _log = logging.getLogger("safehold.web")
 INLINE_ITEMS = 500
 
 _CALENDAR_TYPES = frozenset((VCARD, ICALENDAR))
-# A person's own file may be a page with scripts; it must not act as this site.
+# A person's own file may be a page with scripts, which must not act as this site, or a picture, which no other site
+# may show or look for.
 _HARMLESS: Headers = [
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"sandbox; default-src 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"private, no-cache"),
     (b"accept-ranges", b"bytes"),
 ]
@@ -110,7 +112,7 @@ def checked(item: Item, body: bytes) -> bytes:
 async def propfind(call: Call) -> Reply:
     """RFC 4918 section 9.1. Depth infinity, also by default, is refused on collections."""
     depth = parse_depth(call.request.headers)
-    asked = read_propfind(await call.request.read(call.gate.max_request_bytes))
+    asked = await call.read_body(read_propfind)
     if asked.data:  # bodies are for reports; here the property is not known
         asked = asked._replace(data="")
     place = call.target.place

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from safehold.model.errors import BadRequest, BadToken, Forbidden, Held
-from safehold.model.items import Collection, Item
+from safehold.model.errors import BadRequest, BadToken, Forbidden, Held, NotFound, RequestError
+from safehold.model.items import Account, Collection, Item
 from safehold.model.kinds import CollectionType
 from safehold.model.token import SyncPoint, make_token, parse_token
 from safehold.ports.core import CoreReads, Stored, Touched
@@ -18,10 +18,10 @@ from safehold.protocol.multistatus import CLOSE, OPEN, ItemTemplate, data_elemen
 from safehold.protocol.names import DAV, escape, quote_segment
 from safehold.protocol.problems import VALID_SYNC_TOKEN, XML_TYPE
 from safehold.protocol.properties import SYNC_COLLECTION
-from safehold.protocol.sync import DeviceAhead, judge_point
-from safehold.protocol.target import Place, parse_href, plain_name
-from safehold.protocol.webdav import SyncCollection, read_report, read_sync_collection, which_properties
-from safehold.protocol.xml import Element, children, clark, text_of
+from safehold.protocol.sync import DeviceAhead, judge_collection, judge_point
+from safehold.protocol.target import Place, kinds_at, parse_href, plain_name
+from safehold.protocol.webdav import PropFind, SyncCollection, read_report, read_sync_collection, which_properties
+from safehold.protocol.xml import children, clark, text_of
 from safehold.web.dav_call import Call, collection_at, find
 from safehold.web.dav_reads import INLINE_ITEMS, checked, is_small, item_lines
 from safehold.web.gate import Gate
@@ -34,8 +34,6 @@ _BATCH_NAMES = 64
 _BATCH_CHARACTERS = 1024 * 1024
 #: Items whose bodies are read on the event loop's thread.
 _INLINE_BODIES = 32
-#: A request body that is read on the event loop's thread.
-_INLINE_BYTES = 64 * 1024
 
 _SUPPORTED: dict[CollectionType, frozenset[str]] = {
     CollectionType.ADDRESSBOOK: frozenset((SYNC_COLLECTION, ADDRESSBOOK_MULTIGET)),
@@ -43,18 +41,47 @@ _SUPPORTED: dict[CollectionType, frozenset[str]] = {
 }
 
 
+class _Asked(NamedTuple):
+    """A report's body: its name, and what it asks for where it is one of ours."""
+
+    name: str
+    sync: SyncCollection | None = None
+    properties: PropFind | None = None  # of a multiget
+    hrefs: Sequence[str] = ()
+    flaw: RequestError | None = None  # what is wrong with it, if the report exists where it is asked for
+
+
+def _read(body: bytes) -> _Asked:
+    """Raises BadRequest, TooLarge."""
+    root = read_report(body)
+    name = clark(root)
+    try:
+        if name == SYNC_COLLECTION:
+            return _Asked(name, sync=read_sync_collection(root))
+        if name in (CALENDAR_MULTIGET, ADDRESSBOOK_MULTIGET):
+            return _Asked(name, None, which_properties(root), [text_of(href) for href in children(root, DAV + "href")])
+    except RequestError as error:
+        return _Asked(name, flaw=error)
+    return _Asked(name)
+
+
 async def report(call: Call) -> Reply:
     """RFC 3253 section 3.6. Raises Forbidden with supported-report where the resource has no such report."""
-    body = await call.request.read(call.gate.max_request_bytes)
-    large = len(body) > _INLINE_BYTES
-    root = await call.gate.in_thread(lambda _: read_report(body)) if large else read_report(body)
-    name = clark(root)
+    asked = await call.read_body(_read, call.gate.max_request_bytes)
+    name = asked.name
     if call.target.place in (Place.COLLECTION, Place.ITEM, Place.FILE):
-        collection, item = find(call, call.gate.reads)
+        try:
+            collection, item = find(call, call.gate.reads)
+        except NotFound:
+            if asked.sync is not None:
+                _judge_absence(call, asked.sync)
+            raise
         if item is None and name in _SUPPORTED.get(collection.type, ()):
-            if name == SYNC_COLLECTION:
-                return await _sync(call, collection, read_sync_collection(root))
-            return await _multiget(call, collection, root, large=large)
+            if asked.flaw is not None:
+                raise asked.flaw
+            if asked.sync is not None:
+                return await _sync(call, collection, asked.sync)
+            return await _multiget(call, collection, asked)
     raise Forbidden(f"there is no report {name} here", element=DAV + "supported-report")
 
 
@@ -73,7 +100,7 @@ class _News(NamedTuple):
 async def _sync(call: Call, collection: Collection, asked: SyncCollection) -> Reply:
     gate = call.gate
     try:
-        point = parse_token(gate.token_key, asked.token) if asked.token else None
+        point = parse_token(call.token_key, asked.token) if asked.token else None
         if asked.asked.data:
             return await _sync_with_bodies(call, collection, asked, point)
         few = is_small(collection) if point is None else collection.rev - point.rev <= INLINE_ITEMS
@@ -82,11 +109,34 @@ async def _sync(call: Call, collection: Collection, asked: SyncCollection) -> Re
     except BadToken as error:
         raise _bearable(call, collection, error) from None
     except DeviceAhead as error:
-        # Proof that something was lost here, and the name of a device that may still have it.
-        device = call.request.header(b"user-agent") or "unknown"
-        _log.error("%s (account %s, %s, device %.100r)", error.message, call.account.name, collection.path, device)
+        _report_loss(call, error)
         raise
     return multistatus(lines, call.preferred(), token)
+
+
+def _report_loss(call: Call, error: DeviceAhead) -> None:
+    """Proof that something was lost here, and the name of a device that may still have it."""
+    device = call.request.header(b"user-agent") or "unknown"
+    _log.error("%s (account %s, %s, device %.100r)", error.message, call.account.name, call.target.full_path, device)
+
+
+def _judge_absence(call: Call, asked: SyncCollection) -> None:
+    """No collection lies here. Raises DeviceAhead where the device's token proves that one was lost with its making."""
+    try:
+        point = parse_token(call.token_key, asked.token)
+        judge_collection(point, _on_record(call.gate.reads, call.account, call.target.full_path))
+    except BadToken:
+        return
+    except DeviceAhead as error:
+        _report_loss(call, error)
+        raise
+
+
+def _on_record(reads: CoreReads, account: Account, path: str) -> frozenset[bytes]:
+    """The ids of the account's collections, and of those that were removed and may have lain at the path."""
+    live = (collection.id for collection in reads.collections(account.number))
+    removed = (r.collection.id for kind in kinds_at(path) for r in reads.removed_collections(account.number, kind))
+    return frozenset((*live, *removed))
 
 
 def _bearable(call: Call, collection: Collection, error: BadToken) -> Exception:
@@ -102,12 +152,16 @@ def _bearable(call: Call, collection: Collection, error: BadToken) -> Exception:
 
 def _news(call: Call, asked: SyncCollection, path: str, point: SyncPoint | None, moment: CoreReads) -> _News:
     """What changed since the token's point, within one snapshot. Raises BadToken, DeviceAhead."""
-    key = call.gate.token_key
+    key = call.token_key
     collection = collection_at(moment, call.account, path)
     now = make_token(key, collection.id, collection.rev, collection.head)
     since = 0
     if point is not None:
-        since = judge_point(point, collection, moment.hash_at(collection.account, collection.kind, point.rev))
+        if point.collection != collection.id:
+            judge_collection(point, _on_record(moment, call.account, path))
+            hint = "sync again from the beginning"
+            raise BadToken("this sync token is of another collection", hint=hint, element=VALID_SYNC_TOKEN)
+        since = judge_point(point, moment.hash_at(collection.account, collection.kind, point.rev))
         if since >= collection.rev:  # what most syncs find
             return _News((), collection, now, False)
     if asked.limit is None:
@@ -171,11 +225,8 @@ async def _sync_with_bodies(
 
     news = await call.gate.in_thread(names)
     view = call.view_of(collection)
-    entries = [
-        Entry(view.href + quote_segment(t.name), t.name if t.item is not None else None)
-        for t in news.touched
-        if t.item is not None or t.deleted
-    ]
+    told = [(t.name, t.item is not None) for t in news.touched if t.item is not None or t.deleted]
+    entries = _Entries(told, lambda t: Entry(view.href + quote_segment(t[0]), t[0] if t[1] else None))
     tail = _truncated(view.href) if news.truncated else ""
     template = ItemTemplate(asked.asked, view, minimal=call.minimal)
     return await _report_of(call, collection.path, template, entries, tail + sync_token(news.token))
@@ -201,17 +252,14 @@ class Entry(NamedTuple):
     status: str = "404 Not Found"
 
 
-async def _multiget(call: Call, collection: Collection, root: Element, *, large: bool) -> Reply:
+async def _multiget(call: Call, collection: Collection, asked: _Asked) -> Reply:
     """RFC 4791 section 7.9, RFC 6352 section 8.7: an answer for each href, in the order asked."""
-    view = call.view_of(collection)
-    template = ItemTemplate(which_properties(root), view, minimal=call.minimal)
-
-    def read_entries(_: CoreReads) -> list[Entry]:
-        return [_entry(call, collection, view.href, text_of(href)) for href in children(root, DAV + "href")]
-
-    entries = await call.gate.in_thread(read_entries) if large else read_entries(call.gate.reads)
-    if not entries:
+    if not asked.hrefs:
         raise BadRequest("a multiget names at least one href")
+    assert asked.properties is not None
+    view = call.view_of(collection)
+    template = ItemTemplate(asked.properties, view, minimal=call.minimal)
+    entries = _Entries(asked.hrefs, partial(_entry, call, collection, view.href))
     return await _report_of(call, collection.path, template, entries, "")
 
 
@@ -222,15 +270,32 @@ def _entry(call: Call, collection: Collection, base: str, href: str) -> Entry:
     if name is not None:
         return Entry(said, name)
     target = parse_href(href)
-    if target is None:
+    if target is None or target.place is Place.NOWHERE:
         return Entry(said, None)
-    if target.account and target.account != call.account.name:
-        return Entry(said, None, "403 Forbidden")
-    inside = target.place is Place.ITEM and target.path == collection.path
-    return Entry(said, target.name if inside else None)
+    if target.place is Place.ITEM and target.account == call.account.name and target.path == collection.path:
+        return Entry(said, target.name)
+    # Whether it is there was not asked at the right place; not found must not be the answer.
+    return Entry(said, None, "403 Forbidden")
 
 
-async def _report_of(call: Call, path: str, template: ItemTemplate, entries: Sequence[Entry], tail: str) -> Reply:
+T = TypeVar("T")
+
+
+class _Entries(Generic[T]):
+    """Entries that are made when their turn comes: a report may ask for very many."""
+
+    def __init__(self, asked: Sequence[T], make: Callable[[T], Entry]) -> None:
+        self._asked = asked
+        self._make = make
+
+    def __len__(self) -> int:
+        return len(self._asked)
+
+    def window(self, start: int) -> list[Entry]:
+        return [self._make(asked) for asked in self._asked[start : start + _BATCH_NAMES]]
+
+
+async def _report_of(call: Call, path: str, template: ItemTemplate, entries: _Entries[Any], tail: str) -> Reply:
     """The 207 with a response for each entry, a piece at a time. What cannot be had before the first piece is 503."""
     gate = call.gate
     work = partial(_piece, call, path, template, entries)
@@ -268,7 +333,7 @@ def _piece(
     call: Call,
     path: str,
     template: ItemTemplate,
-    entries: Sequence[Entry],
+    entries: _Entries[Any],
     start: int,
     reads: CoreReads,
     *,
@@ -278,7 +343,7 @@ def _piece(
 
     Every item of the piece is there with its body, or surely absent. Raises Held.
     """
-    window = entries[start : start + _BATCH_NAMES]
+    window = entries.window(start)
     lines: list[str] = []
     size = done = 0
     with reads.snapshot() as moment:

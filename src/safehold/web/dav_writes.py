@@ -214,7 +214,7 @@ async def delete(call: Call) -> Reply:
 
 async def proppatch(call: Call) -> Reply:
     """RFC 4918 section 9.2: all or nothing, and the answer says which instruction was the reason."""
-    steps = read_proppatch(await call.request.read(call.gate.max_request_bytes))
+    steps = await call.read_body(read_proppatch)
     place = call.target.place
     if place is Place.NOWHERE:
         raise NotFound("nothing lies at this address")
@@ -246,19 +246,23 @@ async def proppatch(call: Call) -> Reply:
 
 async def mkcol(call: Call) -> Reply:
     """RFC 4918 section 9.3, RFC 5689."""
-    body = await call.request.read(call.gate.max_request_bytes)
     content_type = (call.request.header(b"content-type") or "").lower()
-    if body.strip() and content_type and "xml" not in content_type:
-        raise UnsupportedMedia(f"MKCOL takes XML or nothing, not {content_type[:80]!r}")
+
+    def reader(body: bytes) -> NewCollection:
+        if body.strip() and content_type and "xml" not in content_type:
+            raise UnsupportedMedia(f"MKCOL takes XML or nothing, not {content_type[:80]!r}")
+        return read_mkcol(body)
+
+    new = await call.read_body(reader)
     path = _place_for_collection(call)
     if call.gate.reads.collection(call.account.number, path) is not None:
         raise NotAllowed(f"there is a collection at {path} already", element=_MUST_BE_NULL)
-    return await _make(call, path, read_mkcol(body), DAV + "mkcol-response")
+    return await _make(call, path, new, DAV + "mkcol-response")
 
 
 async def mkcalendar(call: Call) -> Reply:
     """RFC 4791 section 5.3.1, where what is there already is a 403."""
-    new = read_mkcalendar(await call.request.read(call.gate.max_request_bytes))
+    new = await call.read_body(read_mkcalendar)
     try:
         path = _place_for_collection(call, CALDAV + "calendar-collection-location-ok")
         if call.gate.reads.collection(call.account.number, path) is not None:

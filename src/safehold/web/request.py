@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
-from safehold.model.errors import BadRequest, TooLarge
+from safehold.model.errors import BadRequest, Held, TooLarge
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -15,17 +17,86 @@ Send = Callable[[Message], Awaitable[None]]
 
 _MAX_LENGTH_DIGITS = 18
 
+#: A body of which nothing comes for so long is given up: a phone that lost its network says no goodbye, and its
+#: connection would stay for ever.
+STALL_SECONDS = 60.0
+#: Bodies up to this size are read at once; larger ones share the room.
+SMALL_BYTES = 64 * 1024
+#: Memory for larger bodies that are held whole, of all requests together.
+ROOM_BYTES = 64 * 1024 * 1024
+#: What a request waits for room, at most.
+ROOM_SECONDS = 60.0
+
 
 class Disconnected(Exception):
-    """The client went away before its request was complete: nobody is left to answer."""
+    """The client went away, or broke its body off, before its request was complete."""
+
+    status = 400
+    message = "the body is not complete"
+
+
+class Stalled(Disconnected):
+    """Nothing of the body came for `STALL_SECONDS`."""
+
+    status = 408
+    message = f"nothing of the body came for {STALL_SECONDS:.0f} seconds"
+
+
+def patient(receive: Receive) -> Receive:
+    """The same, but it raises Stalled where nothing comes."""
+
+    async def within_time() -> Message:
+        try:
+            async with asyncio.timeout(STALL_SECONDS):
+                return await receive()
+        except TimeoutError:
+            raise Stalled from None
+
+    return within_time
+
+
+class Room:
+    """Memory for bodies: who finds none left waits, unread, until others are done. First come, first served."""
+
+    def __init__(self, size: int = ROOM_BYTES) -> None:
+        self.size = self.free = size
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    async def take(self, count: int) -> int:
+        """Returns what is to be given back. Raises Held where there is no room for long."""
+        count = min(count, self.size)
+        if not self._waiting and count <= self.free:
+            self.free -= count
+            return count
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((count, future))
+        try:
+            async with asyncio.timeout(ROOM_SECONDS):
+                await future
+        except BaseException as error:
+            if future.done() and not future.cancelled():
+                self.give_back(count)
+            future.cancel()
+            if isinstance(error, TimeoutError):
+                raise Held("too many large requests are under way", retry_after_seconds=10) from None
+            raise
+        return count
+
+    def give_back(self, count: int) -> None:
+        self.free += count
+        while self._waiting and (self._waiting[0][1].done() or self._waiting[0][0] <= self.free):
+            wanted, future = self._waiting.popleft()
+            if not future.done():
+                self.free -= wanted
+                future.set_result(None)
 
 
 class Request:
-    """Method, path, headers and body of one HTTP request."""
+    """Method, path, headers and body of one HTTP request. `release` must follow once it is answered."""
 
-    __slots__ = ("_receive", "headers", "method", "peer", "raw_path")
+    __slots__ = ("_receive", "_room", "_taken", "headers", "method", "peer", "raw_path")
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive, room: Room) -> None:
         self.method: str = scope["method"]
         raw = scope.get("raw_path")
         self.raw_path: bytes = raw if raw else quote(scope["path"]).encode()
@@ -36,7 +107,15 @@ class Request:
         self.headers = headers
         client = scope.get("client")
         self.peer: str = client[0] if client else ""
-        self._receive = receive
+        self._receive = patient(receive)
+        self._room = room
+        self._taken = 0
+
+    def release(self) -> None:
+        """Give back the room that the body took."""
+        if self._taken:
+            self._room.give_back(self._taken)
+            self._taken = 0
 
     def header(self, name: bytes) -> str | None:
         """A header as text; None where it is absent."""
@@ -45,21 +124,35 @@ class Request:
 
     @property
     def length(self) -> int | None:
-        """Content-Length; None where the body comes in chunks or there is none. Raises BadRequest."""
+        """Content-Length; None where the body comes in chunks or there is none. Raises BadRequest.
+
+        With Transfer-Encoding beside it somebody on the way may read the request otherwise (RFC 9112 section 6.1).
+        """
         value = self.headers.get(b"content-length")
         if value is None:
             return None
+        if b"transfer-encoding" in self.headers:
+            raise BadRequest("Content-Length and Transfer-Encoding exclude each other")
         if not value.isdigit() or len(value) > _MAX_LENGTH_DIGITS:
             raise BadRequest("Content-Length is not a number")
         return int(value)
 
     async def read(self, limit: int, element: str = "") -> bytes:
-        """The whole body. Raises TooLarge over `limit` bytes (with `element`), Disconnected, BadRequest."""
-        parts = [chunk async for chunk in self.chunks(limit, element)]
+        """The whole body. Raises TooLarge over `limit` bytes (with `element`), Disconnected, BadRequest, Held."""
+        length = self.length
+        if length is not None and SMALL_BYTES < length <= limit:
+            self._taken = await self._room.take(length)
+        parts = []
+        size = 0
+        async for chunk in self.chunks(limit, element):
+            parts.append(chunk)
+            size += len(chunk)
+            if size > SMALL_BYTES and not self._taken:
+                self._taken = await self._room.take(limit)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def chunks(self, limit: int, element: str = "") -> AsyncIterator[bytes]:
-        """The body as it comes. Raises as `read` does; a body shorter than was announced is a client that went away."""
+        """The body as it comes. Raises as `read` does, Disconnected also for one that is shorter than was announced."""
         length = self.length
         if length is not None and length > limit:
             raise _too_large(limit, element)

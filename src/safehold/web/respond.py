@@ -19,7 +19,7 @@ from safehold.protocol.problems import (
     jittered,
     status_of,
 )
-from safehold.web.request import Send
+from safehold.web.request import Disconnected, Send
 
 _log = logging.getLogger("safehold.web")
 
@@ -74,6 +74,11 @@ def problem(error: SafeholdError, entropy: Entropy, *, account: str = "", allow:
     if isinstance(error, NotAllowed):
         headers.append((b"allow", allow))
     return xml(status, error_body(error, account), headers)
+
+
+def broken_off(error: Disconnected) -> Reply:
+    """The answer to a request that was never complete, for whoever still listens; the connection is of no more use."""
+    return xml(error.status, document("", error.message), [(b"connection", b"close")])
 
 
 def unexpected(entropy: Entropy) -> Reply:

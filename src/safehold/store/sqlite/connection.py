@@ -7,12 +7,13 @@ the same process or another, that sees committed state only.
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import NamedTuple
 
 import apsw
 
-from safehold.model.errors import Damaged, OperatorError
+from safehold.model.errors import Damaged, OperatorError, OutOfSpace
 from safehold.ports.disk import Disk
 from safehold.store.realdisk import RealDisk
 from safehold.store.sqlite.errors import in_words
@@ -24,6 +25,7 @@ CHECKPOINT_PAGES = 4_000
 WAL_LIMIT_BYTES = 64 << 20  # a WAL that grew beyond (behind a long read) is cut back to this
 WRITER_CACHE_KIB = 64 << 10
 READER_CACHE_KIB = 16 << 10
+_WAL_CHUNK_BYTES = 1 << 20
 _STATEMENTS = 200  # prepared statements kept for each connection
 
 
@@ -52,6 +54,7 @@ def open_writer(file: CoreFile, *, create: bool) -> Opened:
     existed = disk.exists(file.path) and disk.size(file.path) > 0
     if not existed and not create:
         raise OperatorError(f"there is no core at {file.path}", hint="`safehold recover run` makes one from the vaults")
+    _make_certain(disk, f"{file.path}-wal")
     opened = _connect(file, apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0))
     try:
         db = opened.db
@@ -76,6 +79,33 @@ def open_writer(file: CoreFile, *, create: bool) -> Opened:
         _give_up(opened, error)
         raise
     return opened
+
+
+def _make_certain(disk: Disk, path: str) -> None:
+    """Write a WAL that was left behind once more, and sync it, before its frames are believed.
+
+    Whoever left it may have had a sync fail: then frames can be read (from the cache) that are not on disk, and a
+    power loss after a later checkpoint would leave a WAL with a hole, whose first part SQLite would lay over newer
+    pages. Raises OutOfSpace, Damaged.
+    """
+    try:
+        if not disk.exists(path) or disk.size(path) == 0:
+            return
+        file = disk.open(path, write=True)
+        try:
+            for offset in range(0, file.size(), _WAL_CHUNK_BYTES):
+                file.write_at(offset, file.read_at(offset, _WAL_CHUNK_BYTES))
+            file.sync()
+        finally:
+            file.close()
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutOfSpace("the disk of the core is full", hint="free some space; nothing is lost") from error
+        raise Damaged(
+            f"the core's write-ahead log cannot be read or written: {error.strerror or error}",
+            where="core",
+            hint="see what is wrong with the disk; `safehold recover plan` says what the vaults can give back",
+        ) from error
 
 
 def open_reader(file: CoreFile) -> Opened:

@@ -70,21 +70,22 @@ _ITEM = f"SELECT {ITEM_COLUMNS} FROM item WHERE collection = ? AND name = ?"
 #: Named, because without statistics SQLite expects a collection to be small and walks it.
 _ITEM_BY_UID = f"SELECT {ITEM_COLUMNS} FROM item INDEXED BY item_uid WHERE collection = ? AND uid = ?"
 _ITEMS = f"SELECT {ITEM_COLUMNS} FROM item WHERE collection = ? ORDER BY name"
+#: An item whose journal row is gone is there all the same, without a body: it must not look absent.
 _ITEM_WITH_BODY = f"""
-    SELECT j.body, j.blob, {ITEM_COLUMNS_I} FROM item i JOIN journal j ON j.seq = i.journal
+    SELECT j.body, j.blob, {ITEM_COLUMNS_I} FROM item i LEFT JOIN journal j ON j.seq = i.journal
     WHERE i.collection = ? AND i.name = ?
 """
 _ITEM_OPS = ", ".join(str(OP_NUMBERS[op]) for op in (Op.PUT, Op.PROPS, Op.DELETE, Op.REFUSED))
-#: Per name its last rev and whether a DELETE is among its changes; a name that neither lives nor was deleted since
-#: (a refused write) drops out. MAX(op = …) is 1 where any row is a DELETE.
+#: Per name its last rev, or the rev of its last DELETE where it does not live: a refused write that came after the
+#: DELETE must not carry it past the end of a page. What neither lives nor was deleted since drops out.
 _TOUCHED = f"""
-    SELECT t.name, t.last, {ITEM_COLUMNS_I} FROM (
-        SELECT j.name AS name, MAX(j.rev) AS last, MAX(j.op = {OP_NUMBERS[Op.DELETE]}) AS deleted
+    SELECT t.name, CASE WHEN i.name IS NULL THEN t.deleted ELSE t.last END AS told, {ITEM_COLUMNS_I} FROM (
+        SELECT j.name AS name, MAX(j.rev) AS last, MAX(CASE j.op WHEN {OP_NUMBERS[Op.DELETE]} THEN j.rev END) AS deleted
         FROM journal j
         WHERE j.account = ?4 AND j.kind = ?5 AND j.rev > ?2 AND j.collection = ?1 AND j.op IN ({_ITEM_OPS})
         GROUP BY j.name
     ) t LEFT JOIN item i ON i.collection = ?1 AND i.name = t.name
-    WHERE i.name IS NOT NULL OR t.deleted ORDER BY t.last LIMIT ?3
+    WHERE i.name IS NOT NULL OR t.deleted IS NOT NULL ORDER BY told LIMIT ?3
 """
 
 
