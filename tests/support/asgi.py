@@ -242,6 +242,8 @@ class Device:
         sent: list[dict[str, Any]] = []
 
         async def receive() -> dict[str, Any]:
+            if not waiting and not gone:
+                await asyncio.Event().wait()  # nothing more comes, and the client stays
             return waiting.pop(0) if waiting else {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:

@@ -87,6 +87,7 @@ class TestGate:
         self._sign_in = SignIn(self.authenticator)
         self.state: dict[str, Any] = {"service": "serving"}
         self.status_calls = 0
+        self.ahead: list[tuple[str, str, str]] = []
         self.broken: Exception | None = None
 
     def _committed(self, changes: Sequence[Change]) -> None:
@@ -131,6 +132,9 @@ class TestGate:
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         return work()
+
+    def device_ahead(self, account: Account, path: str, device: str) -> None:
+        self.ahead.append((account.name, path, device))
 
     def status(self) -> dict[str, Any]:
         self.status_calls += 1

@@ -75,6 +75,7 @@ class House:
         self.max_object_bytes = 1 << 20
         self.max_file_bytes = 1 << 24
         self.max_request_bytes = 1 << 20
+        self.ahead: list[tuple[str, str, str]] = []
         self.scheduler = SimScheduler(clock, seed)
         #: Of the last `requests`: what was answered (all there is, after a crash) and what was committed together.
         self.answers: list[Answer | None] = []
@@ -235,6 +236,9 @@ class House:
     async def run_blocking(self, work: Callable[[], T]) -> T:
         return work()
 
+    def device_ahead(self, account: Account, path: str, device: str) -> None:
+        self.ahead.append((account.name, path, device))
+
     def status(self) -> dict[str, Any]:
         return {"service": "serving"}
 
@@ -320,7 +324,9 @@ async def _ask(app: Any, method: str, path: str, headers: dict[str, str], body: 
     status, answered, parts = 0, {}, []
 
     async def receive() -> dict[str, Any]:
-        return incoming.pop() if incoming else {"type": "http.disconnect"}
+        if not incoming:
+            await asyncio.Event().wait()  # nothing more comes, and the client stays
+        return incoming.pop()
 
     async def send(message: dict[str, Any]) -> None:
         nonlocal status, answered

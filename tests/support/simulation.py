@@ -93,7 +93,10 @@ class Simulation:
         self._interrupted = False  # one runs in the midst of the other; no deeper
         self._faulty = False
         self._struck = False  # the power goes between two actions
+        self._stopped = False  # the process ended by itself
         self._lossy = False  # whether history ever lost its end
+        self._device_count = 0
+        self._clock_was_set = False  # then times of the past say little
         self._tokens: list[Token] = []
         self._lost_items: set[tuple[str, str]] = set()
         #: The last moment that status reported as being in the async vault; None while it has less.
@@ -102,14 +105,16 @@ class Simulation:
         self.clock = self.house.sim_clock
         self.oracle = Oracle(USERS)
         self.oracle.begin(self.clock.now(), self._changes())
-        self.devices = [self._device(number) for number in range(self.rng.randint(2, 4))]
+        self.users = [*USERS]  # all that were ever asked for
+        self.devices = [self._device(self.rng.choice(USERS)) for _ in range(self.rng.randint(2, 4))]
         self.house.disk.on_write_point = self._on_write_point
 
-    def _device(self, number: int) -> Device:
+    def _device(self, user: str) -> Device:
         rng = random.Random(self.rng.getrandbits(64))
+        self._device_count += 1
         return Device(
-            f"d{number}",
-            self.rng.choice(USERS),
+            f"d{self._device_count}",
+            user,
             rng,
             syncs=rng.random() < 0.6,
             strict=rng.random() < 0.5,
@@ -132,6 +137,9 @@ class Simulation:
             (self.break_something, 5),
             (self.light_fuse, 5),
             (self.strike, 3),
+            (self.stop, 1),
+            (self.add_account, 1),
+            (self.set_clock, 0.3),
         ]
         names, weights = zip(*actions, strict=True)
         for _ in range(self._steps):
@@ -275,10 +283,10 @@ class Simulation:
 
     def undo(self) -> None:
         """Back to some moment: an item, a collection or a kind."""
-        if not self.house.readable:
+        if not self.house.readable or self._clock_was_set:
             return
         moment = self.rng.choice(self.oracle.moments[-8:])
-        user = self.rng.choice(USERS)
+        user = self.rng.choice(self._known_users())
         shelf, name, kind = user, "", ""
         if self.rng.random() < 0.2:
             kind = self.rng.choice(KINDS)
@@ -314,8 +322,22 @@ class Simulation:
                 raise Wrong(f"{wish.op} {wish.shelf}/{wish.name} was answered: {result.message}")
             return
         status = 404 if isinstance(result, NotFound) else 409 if isinstance(result, Conflict) else 200
-        if status not in verdict.statuses or (isinstance(result, RequestError) and status == 200):
+        status = 201 if status == 200 and wish.op == "account" else status
+        if status not in verdict.statuses or (isinstance(result, RequestError) and status < 300):
             raise Wrong(f"{wish.op} {wish.shelf}/{wish.name} came to {result!r}, not {set(verdict.statuses)}")
+
+    def _known_users(self) -> list[str]:
+        return sorted({path.partition("/")[0] for path in self.oracle.world})
+
+    def add_account(self) -> None:
+        if not self.house.readable:
+            return
+        name = f"user{len(self.users)}"
+        self.users.append(name)
+        self._note(f"account: {name}")
+        self._command(Wish("account", name), self.house.new_account(name))
+        if name in self._known_users():
+            self.devices.append(self._device(name))
 
     # -- sync tokens -------------------------------------------------------------------------------------------------
 
@@ -439,7 +461,7 @@ class Simulation:
             return
         if reported < (count := self._lacking(survivor, FAR.name)):
             raise Wrong(f"the async vault lacks {count} changes; status says {reported}")
-        if count and lag < (age := self._age(survivor, count)) - 0.001:
+        if count and not self._clock_was_set and lag < (age := self._age(survivor, count)) - 0.001:
             raise Wrong(f"the async vault lags {age} s behind; status says {lag}")
         if reported == 0 and house.engine.stopped is None:
             self._shipped = self.oracle.now
@@ -499,6 +521,21 @@ class Simulation:
         """The power goes at one of the next write points."""
         self._fuse = self.rng.randint(1, 40)
 
+    def set_clock(self) -> None:
+        """The wall clock jumps."""
+        self._clock_was_set = True
+        self.clock.jump(self.rng.choice((-3600, -5, 5, 3600)))
+
+    def stop(self) -> None:
+        """The process ends as it is told to, as far as its disks let it."""
+        try:
+            self.house.close()
+        except SafeholdError:
+            if not self._troubled():
+                raise
+        self._stopped = self._struck = True
+        raise Crash
+
     def strike(self) -> None:
         self._struck = True
         raise Crash
@@ -522,7 +559,7 @@ class Simulation:
         self._fuse = None
         differs = self._far_differs()
         self._go_down()
-        kinds = ["restart"] * 6 + ["core"] * 2 + ["blobs", "far"]
+        kinds = ["restart"] * 6 + ["core"] * 2 + ["rot"] * 2 + ["blobs", "far"]
         if self._shipped is not None:
             kinds += ["core and near"] * 7 + ["near"] * 3
         disaster = "far" if differs else self.rng.choice(kinds)
@@ -534,6 +571,8 @@ class Simulation:
             disk.lose("/blobs")
         if disaster.endswith("near"):
             disk.lose("/near")
+        if disaster == "rot":
+            self._rot(f"{CORE_FOLDER}/core.db")
         if disaster == "blobs":
             disk.lose("/blobs")
         if disaster == "far":
@@ -564,7 +603,8 @@ class Simulation:
                 self._fuse = None
 
     def _go_down(self) -> None:
-        killed = self.rng.random() < 0.25
+        killed = self._stopped or self.rng.random() < 0.25
+        self._stopped = False
         self._note("down: killed" if killed else "down: power")
         self.house = self.house.kill() if killed else self.house.crash(self._torn())
         self.house.disk.on_write_point = self._on_write_point
@@ -575,11 +615,17 @@ class Simulation:
         house.keyring = ensure_keyring(house.disk, "/keys", house.entropy)
         if disaster == "far":
             FolderVault.create("far", "/far", house.disk, house.keyring.installation).close()
-        if disaster.startswith("core"):
-            self._recover(lossy=disaster != "core")
+        if disaster.startswith("core") or disaster == "rot":
+            self._recover(lossy=disaster == "core and near")
         if disaster.endswith("near"):
             self._make_near()
         self._start(mend=disaster == "near", lossy=disaster == "core and near")
+
+    def _rot(self, path: str) -> None:
+        disk = self.house.disk
+        size = disk.size(path) if disk.exists(path) else 0
+        for _ in range(self.rng.choice((1, 3, 30)) if size else 0):
+            disk.flip_bit(path, self.rng.randrange(size), self.rng.randrange(8))
 
     def _make_near(self) -> None:
         """As `vault add near` does."""
@@ -646,7 +692,7 @@ class Simulation:
         report = result.report
         if report.lost or not report.verified or any(i.expected != i.exact for i in report.items.values()):
             raise Wrong(f"the recovery reports losses: {msgspec.json.encode(report).decode()}")
-        if report.unknown_seconds and not lossy:
+        if report.unknown_seconds and not lossy and not self._clock_was_set:
             raise Wrong(f"the sync vault is whole, and the recovery does not know {report.unknown_seconds} s")
         self._unknown_since = min(self._unknown_since, self.clock.now() - report.unknown_seconds * 1_000_000)
 
@@ -684,7 +730,7 @@ class Simulation:
     def _forget(self, lost: Sequence[Moment]) -> None:
         """History lost its end: what was seen of it must not be denied."""
         self._note(f"lost: {len(lost)} moments")
-        if any(moment.at < self._unknown_since for moment in lost):
+        if not self._clock_was_set and any(moment.at < self._unknown_since for moment in lost):
             raise Wrong("the recovery lost changes from before the time that it says it does not know")
         last = self.oracle.now
         self._lossy = True
@@ -692,7 +738,8 @@ class Simulation:
             for path, shelf in moment.world.items():
                 now = self.oracle.world.get(path)
                 self._lost_items.update((path, n) for n in shelf.items if now is None or n not in now.items)
-        self._tokens = [self._after_loss(token, last, lost) for token in self._tokens]
+        self._tokens = [self._after_loss(t, last, lost) for t in self._tokens if t.user in self._known_users()]
+        self.devices = [device for device in self.devices if device.user in self._known_users()]
         self._shipped = min(self._shipped, last) if self._shipped is not None else None
 
     def _after_loss(self, token: Token, last: int, lost: Sequence[Moment]) -> Token:
@@ -707,7 +754,9 @@ class Simulation:
     def read_all(self) -> World:
         """Everything, over HTTP, bit for bit. Serials and UIDs cannot be seen."""
         world: dict[str, Shelf] = {}
-        for user in USERS:
+        for user in self.users:
+            if self.house.reads.account_named(user) is None:
+                continue  # asked for, and it never came to be
             paths = [line.path for home in ("contacts", "calendars") for line in self._listing(user, f"{user}/{home}")]
             for path in paths:
                 if path.count("/") == 2:

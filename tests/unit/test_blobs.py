@@ -100,6 +100,23 @@ def test_the_same_body_is_stored_once() -> None:
     assert len(world.notes) == 1
 
 
+@pytest.mark.parametrize("vault", ["near", "nigh"])
+def test_a_damaged_copy_in_a_sync_vault_is_not_vouched_for(vault: str) -> None:
+    world = World()
+    world.store()
+    damaged: MemoryVault = getattr(world, vault)
+    spoilt = bytearray(damaged.objects[OBJECT])
+    spoilt[len(spoilt) // 2] ^= 4
+    damaged.objects[OBJECT] = bytes(spoilt)
+    with pytest.raises(Held, match=f"{vault} has a damaged copy"):
+        world.store()
+    other = world.nigh if vault == "near" else world.near
+    del other.objects[OBJECT]
+    with pytest.raises(Held):
+        world.store()
+    assert not other.objects, "damage is not copied"
+
+
 def test_a_missing_or_short_live_file_is_restored() -> None:
     for harm in ("gone", "short"):
         world = World()

@@ -156,6 +156,7 @@ def test_a_token_that_the_stream_does_not_bear_out_is_never_a_403(
             assert (answer.status, answer.error) == (503, "")
     assert "DAVx5" in caplog.text
     assert "anna" in caplog.text
+    assert set(device.gate.ahead) == {("anna", "contacts/default", agent) for agent in ("DAVx5", "Thunderbird")}
 
 
 @pytest.mark.parametrize("path", [BOOK, "/dav/anna/contacts/lost/"])

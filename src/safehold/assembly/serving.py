@@ -28,6 +28,7 @@ from safehold.ports.world import Clock, Entropy
 from safehold.service.auth import Authenticator, Limits
 from safehold.service.control import RELOAD, STATUS, decode_commands, encode_json, encode_results
 from safehold.service.identity import SYSTEM_ACCOUNT, TOKEN_KEY
+from safehold.service.incidents import DevicesAhead
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.web.pump import Pump
@@ -39,6 +40,8 @@ T = TypeVar("T")
 
 #: Long reads side by side. More would only contend for the interpreter.
 READING_THREADS = 2
+#: Large bodies side by side: one that is encrypted for the vaults, which may take a minute, must not keep others waiting.
+BLOB_THREADS = 4
 TICK_SECONDS = 1.0
 #: A thread that computes gives way after this long; the default of 5 ms would stall the event loop behind it.
 SWITCH_SECONDS = 0.0005
@@ -55,10 +58,11 @@ class Service:
         self.max_object_bytes = config.max_object_bytes
         self.max_file_bytes = config.max_file_bytes
         self.max_request_bytes = config.max_request_bytes
+        self._ahead = DevicesAhead(installation.clock)
         self._scheduler = ThreadScheduler()
         self._shipping: set[int] = set()
         self._disk_thread = ThreadPoolExecutor(1, "commit")
-        self._blob_thread = ThreadPoolExecutor(1, "blobs")
+        self._blob_threads = ThreadPoolExecutor(BLOB_THREADS, "blobs")
         self._readers = ThreadPoolExecutor(READING_THREADS, "read")
         self._local = local()
         self._open_readers: list[SqliteCore] = []
@@ -112,10 +116,13 @@ class Service:
         return await self._loop.run_in_executor(self._readers, self._with_reader, work)
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
-        return await self._loop.run_in_executor(self._blob_thread, work)
+        return await self._loop.run_in_executor(self._blob_threads, work)
+
+    def device_ahead(self, account: Account, path: str, device: str) -> None:
+        self._ahead.note(account.name, path, device)
 
     def status(self) -> dict[str, Any]:
-        return status_object(self.installation, self.reads, self.writer)
+        return status_object(self.installation, self.reads, self.writer, self._ahead.incidents())
 
     def _reader(self) -> SqliteCore:
         reader = self.installation.open_reads()
@@ -206,7 +213,7 @@ class Service:
         await self._loop.run_in_executor(None, self._scheduler.stop)
         await self._loop.run_in_executor(None, self.writer.ship_all)
         self._sign_in.close()
-        for pool in (self._disk_thread, self._blob_thread, self._readers):
+        for pool in (self._disk_thread, self._blob_threads, self._readers):
             pool.shutdown()
         for reader in self._open_readers:
             reader.close()

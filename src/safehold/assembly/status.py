@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from safehold.archiver.log import Mode
@@ -20,11 +21,13 @@ _OBJECTIVES = ("rpo", "rto", "first_contact")
 _MICROSECONDS = 1_000_000
 
 
-def status_object(site: Site, reads: CoreReads, writer: Writer | None) -> dict[str, Any]:
+def status_object(
+    site: Site, reads: CoreReads, writer: Writer | None, devices_ahead: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
     """As DESIGN's contract has it. `writer` is the running one, or None where nothing runs."""
     counts = reads.counts()
     vaults = describe_vaults(site, writer, reads)
-    incidents = _incidents(vaults, writer)
+    incidents = [*_incidents(vaults, writer), *devices_ahead]
     return {
         "service": _service_state(writer),
         "timeline": _timeline(reads, writer),

@@ -15,7 +15,7 @@ from safehold.config import VaultConfig
 from safehold.formats.blob import blob_object
 from safehold.model.change import Change
 from safehold.model.commands import FoundInstallation
-from safehold.model.errors import OperatorError, SafeholdError
+from safehold.model.errors import Held, OperatorError, OutOfSpace, SafeholdError
 from safehold.model.kinds import Kind
 from safehold.ports.core import LogPosition
 from safehold.ports.disk import Disk
@@ -209,8 +209,14 @@ class Writer:
     def _keep_blob(self, change: Change) -> None:
         """I8, for a change that is archived again."""
         assert change.blob is not None
-        if not self._live_blobs.archive_again(change.blob, change.size, change.digest):
-            _log.warning("the large body %s of %r is not in the core's blobs any more", change.blob.hex(), change.name)
+        try:
+            why = "" if self._live_blobs.archive_again(change.blob, change.size, change.digest) else "it is gone"
+        except OutOfSpace:
+            raise
+        except Held as error:
+            why = error.message
+        if why:  # its loss is none of the change's, which is archived all the same
+            _log.warning("the large body of %r cannot be given to the vaults again: %s", change.name, why)
 
     def found(self, config_text: str) -> None:
         """The installation's own identity, where it is not there yet."""

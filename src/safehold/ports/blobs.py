@@ -52,9 +52,9 @@ class BlobArchive(Protocol):
     """Where the live blobs keep their other copies: the vaults."""
 
     def store(self, name: bytes, source: ByteSource) -> None:
-        """Encrypt and put into every sync vault; nothing where they have it.
+        """Encrypt and put into every sync vault; nothing where they have it, whole.
 
-        Raises OutOfSpace, VaultDown, VaultSuspect.
+        Raises OutOfSpace, VaultDown, VaultSuspect, Held where one has it damaged.
         """
         ...
 

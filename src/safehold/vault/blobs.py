@@ -88,12 +88,13 @@ class VaultBlobs:
         object_ = blob_object(name)
         sync = self._sync
         lacking = [vault for vault in sync if vault.size(object_) is None]
-        for vault in sync:
-            if vault not in lacking:
-                vault.put(object_, ())  # makes sure of the name
-                for other in lacking:
-                    other.put(object_, _chunks_of(vault, object_))
-                return
+        holders = [vault for vault in sync if vault not in lacking]
+        for vault in holders:
+            self._vouch(vault, object_, name)
+        if holders:
+            for vault in lacking:
+                vault.put(object_, _chunks_of(holders[0], object_))
+            return
         path, file = self._temporary(name)
         try:
             trailer = self._encrypt(name, source, file)
@@ -105,6 +106,15 @@ class VaultBlobs:
             file.close()
             self._disk.remove(path)
         self._note(object_, blob.HEADER_BYTES + trailer.sealed_bytes, trailer.digest)
+
+    def _vouch(self, vault: Vault, object_: str, name: bytes) -> None:
+        """That a vault has an object whole, under a name that is synced. Raises Held where it is damaged there."""
+        if not self._is_good(vault, object_, name):
+            raise Held(
+                f"{vault.name} has a damaged copy of this body ({object_}), which nothing here may replace",
+                hint="run `safehold vault scrub`",
+            )
+        vault.put(object_, ())
 
     def fetch(self, name: bytes, begin: Callable[[], ByteSink], digest: bytes | None = None) -> None:
         object_ = blob_object(name)

@@ -56,7 +56,7 @@ class Dav:
                 reply = broken_off(error)
             except Exception:
                 reply = unexpected(self._gate.entropy)
-            await send_reply(send, reply, head=request.method == "HEAD")
+            await send_reply(send, reply, receive, head=request.method == "HEAD")
         finally:
             request.release()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
@@ -21,6 +22,9 @@ T = TypeVar("T")
 
 #: A request body that tells of properties, at most: all those of one resource together are smaller.
 PROPERTIES_BYTES = 1024 * 1024
+DEVICE_CHARS = 80
+
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 
 
 class Call(NamedTuple):
@@ -39,6 +43,12 @@ class Call(NamedTuple):
     def token_key(self) -> bytes:
         """The MAC key of this account's sync tokens."""
         return account_key(self.gate.token_key, self.account.id)
+
+    @property
+    def device(self) -> str:
+        """What sent this, as it names itself: printable ASCII, at most DEVICE_CHARS."""
+        named = self.request.header(b"user-agent") or "unnamed"
+        return _UNPRINTABLE.sub(" ", named)[:DEVICE_CHARS].strip()
 
     async def read_body(self, reader: Callable[[bytes], T], limit: int = PROPERTIES_BYTES) -> T:
         """The request body as a value; a large one is made sense of off the event loop. Raises as both do."""

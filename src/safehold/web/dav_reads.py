@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from functools import partial
 from hashlib import sha256
 
@@ -85,7 +85,7 @@ async def _body(gate: Gate, item: Item, status: int, headers: Headers, offset: i
 
 async def _stream(
     gate: Gate, item: Item, first: bytes, pieces: Iterator[bytes], *, whole: bool
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """The pieces of a blob. The last is held back until the digest of all is right: better none than a wrong one."""
     hasher = sha256()
     held = first

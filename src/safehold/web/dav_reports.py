@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -116,8 +116,8 @@ async def _sync(call: Call, collection: Collection, asked: SyncCollection) -> Re
 
 def _report_loss(call: Call, error: DeviceAhead) -> None:
     """Proof that something was lost here, and the name of a device that may still have it."""
-    device = call.request.header(b"user-agent") or "unknown"
-    _log.error("%s (account %s, %s, device %.100r)", error.message, call.account.name, call.target.full_path, device)
+    _log.error("%s (account %s, %s, %s)", error.message, call.account.name, call.target.full_path, call.device)
+    call.gate.device_ahead(call.account, call.target.full_path, call.device)
 
 
 def _judge_absence(call: Call, asked: SyncCollection) -> None:
@@ -321,7 +321,7 @@ def _blocking(work: Work, start: int, reads: CoreReads) -> tuple[str, int]:
     return piece
 
 
-async def _pieces(gate: Gate, work: Work, text: str, done: int, count: int, tail: str) -> AsyncIterator[bytes]:
+async def _pieces(gate: Gate, work: Work, text: str, done: int, count: int, tail: str) -> AsyncGenerator[bytes, None]:
     yield (OPEN + text).encode()
     while done < count:
         text, done = await gate.in_thread(partial(_blocking, work, done))

@@ -40,12 +40,11 @@ _BLOB_KEY = "blob-key"
 _MUST_BE_NULL = DAV + "resource-must-be-null"
 _MEDIA = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,80}/[A-Za-z0-9!#$&^_.+-]{1,80}(?:[ \t]*;[\x20-\x7e]{0,120})?").fullmatch
 _UNTOLD = frozenset(("", "application/x-www-form-urlencoded"))  # what tools send that were told nothing
-_DEVICE = re.compile(r"[^\x20-\x7e]+")
 
 
 def actor(call: Call) -> str:
-    """Who acts, for the history: the device as it names itself."""
-    return "device:" + _DEVICE.sub(" ", call.request.header(b"user-agent") or "unnamed")[:80].strip()
+    """Who acts, for the history."""
+    return "device:" + call.device
 
 
 def _conditions(call: Call) -> tuple[Tags | None, Tags | None]:

@@ -42,6 +42,10 @@ class Gate(Protocol):
         """Run blocking disk work (blob stages) off the event loop."""
         ...
 
+    def device_ahead(self, account: Account, path: str, device: str) -> None:
+        """A device has seen what the server does not have: an incident that names it."""
+        ...
+
     def status(self) -> dict[str, Any]:
         """The contract's status object."""
         ...

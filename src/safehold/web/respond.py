@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple
 
 from safehold.model.errors import NotAllowed, OperatorError, SafeholdError
@@ -19,7 +20,7 @@ from safehold.protocol.problems import (
     jittered,
     status_of,
 )
-from safehold.web.request import Disconnected, Send
+from safehold.web.request import Disconnected, Receive, Send
 
 _log = logging.getLogger("safehold.web")
 
@@ -36,7 +37,7 @@ class Reply(NamedTuple):
     status: int
     headers: Headers
     body: bytes = b""
-    chunks: AsyncIterator[bytes] | None = None
+    chunks: AsyncGenerator[bytes, None] | None = None
 
 
 def empty(status: int, headers: Headers | None = None) -> Reply:
@@ -58,7 +59,7 @@ def multistatus(lines: Sequence[str], headers: Headers, token: str = "") -> Repl
     return Reply(207, [XML_TYPE, *headers], chunks=_in_pieces(lines, token))
 
 
-async def _in_pieces(lines: Sequence[str], token: str) -> AsyncIterator[bytes]:
+async def _in_pieces(lines: Sequence[str], token: str) -> AsyncGenerator[bytes, None]:
     yield OPEN.encode()
     for start in range(0, len(lines), _LINES_AT_ONCE):
         yield "".join(lines[start : start + _LINES_AT_ONCE]).encode()
@@ -88,12 +89,27 @@ def unexpected(entropy: Entropy) -> Reply:
     return xml(503, document("", "something went wrong here; the operator's log says what"), headers)
 
 
-async def send_reply(send: Send, reply: Reply, *, head: bool = False) -> None:
-    """Send an answer; to a HEAD, without its body."""
+async def send_reply(send: Send, reply: Reply, receive: Receive | None = None, *, head: bool = False) -> None:
+    """Send an answer; to a HEAD, without its body. With `receive` no more is made of one than somebody waits for."""
     await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
     if reply.chunks is None or head:
         await send({"type": "http.response.body", "body": b"" if head else reply.body})
         return
-    async for chunk in reply.chunks:
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    gone = asyncio.ensure_future(_departure(receive)) if receive is not None else None
+    try:
+        async for chunk in reply.chunks:
+            # What is sent to nobody is taken all the same, as fast as it can be made.
+            if gone is not None and gone.done():
+                return
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    finally:
+        if gone is not None:
+            gone.cancel()
+        await reply.chunks.aclose()
     await send({"type": "http.response.body", "body": b""})
+
+
+async def _departure(receive: Receive) -> None:
+    """Return once the client has gone away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
