@@ -181,6 +181,17 @@ def test_a_handle_whose_sync_failed_is_not_used_again(disk: SimDisk) -> None:
         vault.append("log/a", 3, b"two")
 
 
+def test_an_append_of_nothing_makes_certain_of_what_another_process_failed_to_sync(disk: SimDisk) -> None:
+    vault = make_vault(disk, "near")
+    vault.append("log/a", 0, b"one")
+    disk.fail("sync", error=errno.EIO)
+    with pytest.raises(VaultSuspect):
+        vault.append("log/a", 3, b"two")
+    survivor = disk.kill()
+    FolderVault("near", "/near", survivor).append("log/a", 6, b"")
+    assert FolderVault("near", "/near", survivor.crash()).get("log/a") == b"onetwo"
+
+
 def remove_all(disk: RealDisk, folder: str) -> None:
     for entry in list(disk.list(folder)):
         if entry.is_folder:

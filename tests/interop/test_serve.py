@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import http.client
+import os
 import random
 import re
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -326,6 +329,45 @@ def test_a_large_photo_streams_through_in_constant_memory(service: Service, size
     print(f"{size >> 20} MiB: memory grew by {up / MIB:.1f} MiB upwards, {down / MIB:.1f} MiB downwards")
     assert up < FLAT_BYTES
     assert down < FLAT_BYTES
+
+
+def test_it_speaks_http_1_only(service: Service) -> None:
+    """To tell HTTP/2 by its first bytes a server waits for them, for ever where none come: 1024 silent connections
+    and nobody else is answered."""
+    service.start()
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        answer = connection.recv(1024)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 ")
+
+
+def test_downloads_that_are_broken_off_leave_nothing_open(service: Service) -> None:
+    service.start()
+    phone = client(service)
+    photo = random.Random(1).randbytes(LARGE_PHOTO_BYTES // 3)
+    assert phone.put("/dav/ada/files/photos/p.jpg", photo, "image/jpeg").status == 201
+    for _ in range(60):
+        with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+            login = base64.b64encode(f"ada:{PASSWORD}".encode()).decode()
+            request = f"GET /dav/ada/files/photos/p.jpg HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {login}\r\n\r\n"
+            connection.sendall(request.encode())
+            assert connection.recv(1024).startswith(b"HTTP/1.1 200")
+    # Whatever is still being made for nobody keeps the file open; it takes seconds for each of them.
+    end = time.monotonic() + 5
+    while (left := open_blobs(service)) and time.monotonic() < end:
+        phone.ask("GET", "/healthz")
+    assert left == 0
+
+
+def open_blobs(service: Service) -> int:
+    folder = Path(f"/proc/{service.pid}/fd")
+    found = 0
+    for link in folder.iterdir():
+        try:
+            found += "/blobs/" in os.readlink(link)
+        except FileNotFoundError:
+            continue
+    return found
 
 
 def test_the_first_screen_tells_how_to_begin(tmp_path: Path) -> None:

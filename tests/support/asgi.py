@@ -206,13 +206,14 @@ class Device:
     def ask(
         self,
         method: str,
-        path: str | bytes,
+        target: str | bytes,
         body: bytes | str = b"",
         headers: Mapping[str, str] | None = None,
         *,
         chunks: Sequence[bytes] | None = None,
         gone: bool = False,
         raw_headers: Sequence[tuple[bytes, bytes]] = (),
+        **scope_too: Any,
     ) -> Answer:
         """One request. `chunks` sends a body in pieces without Content-Length; with `gone` the client leaves then."""
         data = body.encode() if isinstance(body, str) else body
@@ -222,7 +223,7 @@ class Device:
         if chunks is None and data:
             sent.setdefault(b"content-length", str(len(data)).encode())
         pieces = [data] if chunks is None else list(chunks)
-        raw = path if isinstance(path, bytes) else path.encode()
+        raw = target if isinstance(target, bytes) else target.encode()
         scope = {
             "type": "http",
             "method": method,
@@ -231,6 +232,8 @@ class Device:
             "query_string": b"",
             "headers": [*sent.items(), *raw_headers],
             "client": ("192.0.2.1", 1),
+            "root_path": "",
+            **scope_too,
         }
         return self.loop.run_until_complete(self._run(scope, pieces, gone))
 

@@ -15,7 +15,7 @@ class Identities:
     def __init__(self) -> None:
         self._accounts: dict[int, Account] = {}
         self._secrets: dict[tuple[int, str], bytes] = {}
-        self._held: dict[int, str] = {}
+        self._held: dict[int, str | None] = {}
         self.lookups = 0
 
     def add(self, name: str, password: str | None = None) -> Account:
@@ -40,7 +40,7 @@ class Identities:
     def erase(self, account: Account) -> None:
         del self._accounts[account.number]
 
-    def hold(self, account: Account, reason: str) -> None:
+    def hold(self, account: Account, reason: str | None) -> None:
         self._held[account.number] = reason
 
     # -- as CoreReads --------------------------------------------------------------------------------------------

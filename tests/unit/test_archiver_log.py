@@ -99,7 +99,7 @@ def test_only_the_segments_that_are_needed_are_read() -> None:
     vault = Counting("near")
     vault.gets = []
     first = Writing([vault], limits=SMALL)
-    first.write(40)
+    first.write(120)
     first.log.close()
     second = Writing([vault], limits=SMALL, core=first.log.position, streams=first.streams)
     second.write(10)

@@ -139,6 +139,16 @@ def test_an_identity_that_is_held_is_503_and_not_401(world: World) -> None:
         world.sign_in("anna", "right")
 
 
+def test_a_right_password_that_could_not_be_entered_costs_nothing(world: World) -> None:
+    for _ in range(2 * Limits().per_name_burst):
+        check = world.begun("anna", "right")
+        world.reads.hold(world.anna, "revision 7 is missing")
+        with pytest.raises(Held):
+            world.auth.finish(check, check.run())
+        world.reads.hold(world.anna, None)
+    assert world.sign_in("anna", "right") == world.anna
+
+
 # -- changes take effect at once -------------------------------------------------------------------------------
 
 

@@ -133,6 +133,18 @@ def test_calendar_objects_that_are_stored(body: bytes, facts: CalendarFacts) -> 
         (calendar(*event("DTEND:")), check.VALID_CALENDAR_DATA, "line 7: DTEND: ''"),
         (calendar(*event("DUE:soon", name="VTODO")), check.VALID_CALENDAR_DATA, "DUE: 'soon'"),
         (calendar(*event("RECURRENCE-ID:now")), check.VALID_CALENDAR_DATA, "RECURRENCE-ID: 'now'"),
+        # The index of UIDs would take the inner one's.
+        (calendar(*event(*event(uid="2"))), check.VALID_CALENDAR_DATA, "line 7: a VEVENT within a VEVENT"),
+        (
+            calendar(*event("BEGIN:VALARM", *event(name="VTODO", uid="2"), "END:VALARM")),
+            check.VALID_CALENDAR_DATA,
+            "line 8: a VTODO within a VALARM",
+        ),
+        (
+            calendar("BEGIN:VTIMEZONE", "TZID:Z", *event(uid="2"), "END:VTIMEZONE", *event()),
+            check.VALID_CALENDAR_DATA,
+            "line 6: a VEVENT within a VTIMEZONE",
+        ),
     ],
 )
 def test_calendar_objects_that_are_refused(body: bytes, element: str, reason: str) -> None:

@@ -155,6 +155,20 @@ def test_a_refused_body_stays_in_the_history(house: House) -> None:
     assert stored(house, BOOK, "a.vcf") == card("a")
 
 
+def test_what_is_refused_again_and_again_is_kept_once(house: House) -> None:
+    put(house, "a.vcf", "a")
+
+    def refused(note: str) -> int:
+        with pytest.raises(PreconditionFailed):
+            put(house, "a.vcf", "a", note, if_none_match=Tags(any=True))
+        return house.reads.head(house.account().number, Kind.CONTACTS).rev
+
+    first = refused("precious")
+    assert refused("precious") == first
+    assert refused("other") == first + 1
+    assert refused("precious") == first + 2
+
+
 def test_a_refused_delete_raises_the_revision_of_the_item(house: House) -> None:
     before = put(house, "a.vcf", "a")
     with pytest.raises(PreconditionFailed):
@@ -378,6 +392,16 @@ class TestUndo:
         assert names(house) == ["changed.vcf", "deleted.vcf", "kept.vcf"]
         assert stored(house, BOOK, "changed.vcf") == card("changed", "old")
         assert self.undo(house, moment, path=BOOK) == []
+
+    @pytest.mark.parametrize("more", [{"path": "calendars/lost"}, {"path": "calendars/lost", "name": "a.ics"}])
+    def test_what_may_have_been_there_is_not_denied(self, house: House, more: dict[str, str]) -> None:
+        moment = self.at(house)
+        core = house.engine.core
+        core.begin()
+        core.hold(house.account().id, Kind.TASKS, "revisions 2 to 3 are in no vault")
+        core.commit()
+        with pytest.raises(Held):
+            self.undo(house, moment, **more)
 
     def test_an_undo_can_be_undone(self, house: House) -> None:
         moment = self.at(house)

@@ -138,3 +138,18 @@ def test_targets_that_are_no_path(device: Device) -> None:
     assert "PROPFIND" in device.ask("OPTIONS", "*").headers["allow"]
     assert device.ask("GET", "*").status == 400
     assert device.ask("CONNECT", "").status == 400
+
+
+def test_a_method_that_was_refused_is_not_told_as_allowed(device: Device) -> None:
+    device.ask("MKCOL", "/dav/anna/files/notes/folder")
+    for method, path in (
+        *(("GET", "folder"), ("HEAD", "folder"), ("PUT", "folder"), ("PUT", "other/"), ("MKCOL", "folder")),
+        *(("GET", ""), ("MKCOL", ""), ("REPORT", "x"), ("LOCK", "x")),
+    ):
+        answer = device.ask(method, "/dav/anna/files/notes/" + path)
+        if answer.status == 405:
+            allowed = answer.headers["allow"].split(", ")
+            assert method not in allowed
+            assert "PROPFIND" in allowed
+        else:
+            assert (method, answer.status) == ("REPORT", 400)

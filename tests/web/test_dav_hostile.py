@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from safehold.protocol import names
 from tests.support.asgi import DECLARED, DavGate, Device, event, vcard
 
 
@@ -98,3 +99,43 @@ def test_every_request_gets_an_answer(
         assert answer.xml is not None
     if answer.status == 207:
         assert list(answer.xml)
+
+
+def test_many_namespaces_or_properties_are_refused_before_they_cost_anything(device: Device) -> None:
+    """Each property is kept with every namespace around it: 20,000 of them and 200 properties took minutes."""
+    namespaces = " ".join(f'xmlns:n{n}="urn:{n}"' for n in range(20_000))
+    many = f"<D:propertyupdate {DECLARED} {namespaces}><D:set><D:prop>{'<x/>' * 200}</D:prop></D:set>"
+    assert device.ask("PROPPATCH", "/dav/anna/contacts/default/", many + "</D:propertyupdate>").status == 400
+    few = f"<D:propertyupdate {DECLARED}><D:set><D:prop>{'<x/>' * 100_000}</D:prop></D:set></D:propertyupdate>"
+    assert device.ask("PROPPATCH", "/dav/anna/contacts/default/", few).status == 400
+
+
+def test_long_names_are_not_remembered(device: Device) -> None:
+    before = names._tag.cache_info().currsize
+    for n in range(3):
+        body = f"<D:propfind {DECLARED}><D:prop><x xmlns='urn:{n}{'y' * 10_000}'/></D:prop></D:propfind>"
+        answer = device.ask("PROPFIND", "/dav/anna/", body, {"Depth": "0"})
+        assert len(answer.listed[0][404]) == 1
+    assert names._tag.cache_info().currsize == before
+
+
+def test_a_name_with_the_prefix_xml_can_be_said_again(device: Device) -> None:
+    body = f"<D:propfind {DECLARED}><D:prop><xml:x/></D:prop></D:propfind>"
+    answer = device.ask("PROPFIND", "/dav/anna/", body, {"Depth": "0"})
+    assert list(answer.listed[0][404]) == ["{http://www.w3.org/XML/1998/namespace}x"]
+
+
+def test_a_proxys_double_slash_is_not_told_as_an_absence(device: Device) -> None:
+    for path in ("//dav/anna/contacts/default/", "/dav//anna/contacts/default/"):
+        assert device.ask("PROPFIND", path, b"", {"Depth": "0"}).status == 400
+
+
+def test_names_that_are_no_text_are_not_made_into_one(device: Device) -> None:
+    """As the server hands them over: what is no UTF-8 is replaced in `path`."""
+
+    def ask(raw: bytes) -> int:
+        body = b'{"score":1}'
+        return device.ask("POST", b"/api/v1/scores/" + raw, body, path="/api/v1/scores/\ufffd").status
+
+    assert ask(b"%ff") == 400
+    assert ask(b"%EF%BF%BD") == 201

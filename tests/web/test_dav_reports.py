@@ -296,3 +296,11 @@ def test_a_sync_may_ask_for_bodies(device: Device) -> None:
     assert [r["status"] for r in limited.listed] == [None, 507]
     rest = device.sync(BOOK, limited.token, prop="<A:address-data/>")
     assert names(rest) == {"0001.vcf": 404, "0002.vcf": None}
+
+
+def test_an_item_whose_change_is_gone_from_the_journal_is_not_told_as_absent(device: Device) -> None:
+    fill(device, 2)
+    item = device.gate.reads.item(device.gate.reads.collection(1, "contacts/default"), "0000.vcf")
+    device.gate.core._db.execute("DELETE FROM journal WHERE seq = ?", (item.journal,))
+    for answer in (device.multiget(BOOK, [BOOK + "0001.vcf", BOOK + "0000.vcf"]), device.ask("GET", BOOK + "0000.vcf")):
+        assert (answer.status, answer.error) == (503, "")

@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 #: Long reads side by side. More would only contend for the interpreter.
 READING_THREADS = 2
-#: Large bodies side by side: one that is encrypted for the vaults, which may take a minute, must not keep others waiting.
+#: Large bodies side by side: one on its way into the vaults may take a minute, and must not keep others waiting.
 BLOB_THREADS = 4
 TICK_SECONDS = 1.0
 #: A thread that computes gives way after this long; the default of 5 ms would stall the event loop behind it.

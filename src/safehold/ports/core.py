@@ -223,6 +223,13 @@ class CoreReads(Protocol):
         """Up to where the log has been applied."""
         ...
 
+    def fault(self) -> str | None:
+        """What is wrong with the core's own file: pages that rotted, indexes that disagree; None where nothing is.
+
+        Reads all of it, also what no other read would touch. Raises Damaged where that cannot be done.
+        """
+        ...
+
     def counts(self) -> dict[str, int]:
         """Live items by kind, and `accounts`, `changes`."""
         ...

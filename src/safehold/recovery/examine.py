@@ -62,8 +62,9 @@ def _inspect(core: CoreReads, progress: Progress) -> Finding:
         found = compare_accounts(reads, replay)
         for kind in Kind:
             found += compare_kind(reads, replay, kind, _ignore)
-        if found:
-            return Finding(State.DAMAGED, found[0], position)
+        fault = found[0] if found else reads.fault()
+        if fault is not None:
+            return Finding(State.DAMAGED, fault, position)
         holds = []
         for account, kind in replay.chains.heads:
             row = reads.account_by_id(account)

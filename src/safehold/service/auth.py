@@ -42,6 +42,7 @@ from safehold.ports.world import Clock, Entropy, PasswordHasher
 APP_PREFIX, PASSWORD = "app/", "password"
 
 _KEY_BYTES = 32
+_NAME_CHARS = 64
 _APP_GROUPS, _APP_GROUP_CHARS = 4, 5
 _APP_CHARS = _APP_GROUPS * _APP_GROUP_CHARS
 _APP_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
@@ -186,10 +187,14 @@ class Authenticator:
     def finish(self, check: PasswordCheck, ok: bool) -> Account:
         """Enter the result of `check.run`, once.
 
-        Raises Unauthenticated, also where the password was replaced or the account erased meanwhile.
+        Raises Unauthenticated, also where the password was replaced or the account erased meanwhile, and Held.
         """
         del self._checks[check.key]
-        account, hashed = self._find(check.name)
+        try:
+            account, hashed = self._find(check.name)
+        except Held:
+            self._give_back(check)
+            raise
         current = check.made_against(account, hashed)
         if ok or not current:
             self._give_back(check)
@@ -279,7 +284,7 @@ class Authenticator:
         now = self._clock.monotonic()
         if not self._has_room(check):
             raise TooManyAttempts("too many passwords are being checked at this moment", retry_after_seconds=1)
-        pair = f"{check.place} {check.name}"
+        pair = _pair(check)
         wait = max(self._at_name.wait_seconds(pair, now), self._at_peer.wait_seconds(check.place, now))
         if wait > 0:
             raise TooManyAttempts(
@@ -300,8 +305,13 @@ class Authenticator:
         return len(same) < self._limits.checks_per_account and len(running) < self._limits.checks
 
     def _give_back(self, check: PasswordCheck) -> None:
-        self._at_name.give_back(f"{check.place} {check.name}")
+        self._at_name.give_back(_pair(check))
         self._at_peer.give_back(check.place)
+
+
+def _pair(check: PasswordCheck) -> str:
+    """What counts as one name from one place. No account's name is as long as what a stranger may send."""
+    return f"{check.place} {check.name[:_NAME_CHARS]}"
 
 
 class _Buckets:

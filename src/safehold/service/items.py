@@ -119,8 +119,17 @@ class ItemRules:
             )
 
     def _keep_refused(self, account: Account, collection: Collection, command: PutItem | DeleteItem) -> None:
-        """The device may drop its own copy after a refusal: its body stays in the history, and the revision moves."""
+        """The device may drop its own copy after a refusal: its body stays in the history, and the revision moves.
+
+        Once: a device that sends the same again and again would fill core and vaults with it.
+        """
         put = command if isinstance(command, PutItem) else None
+        digest = put.body.digest if put else NO_DIGEST
+        end = self._ledger.head(account, collection.kind).rev
+        last = self._ledger.core.version_at(account.number, collection.kind, end)
+        again = (Op.REFUSED, collection.id, command.name, digest)
+        if last is not None and (last.op, last.collection, last.name, last.digest) == again:
+            return
         self._ledger.append(
             account,
             collection.kind,

@@ -85,11 +85,18 @@ class UndoRules:
         return [self._plan_collection(account, command.path, now, then, command.to)]
 
     def _past(self, account: Account, path: str, to: int) -> PastCollection | None:
-        """The collection that bore the path then, whichever kind it was of."""
+        """The collection that bore the path then, whichever kind it was of.
+
+        Raises Held where none is found and a stream that might have had one is not whole.
+        """
         for kind in kinds_under(path):
             for past in self._ledger.core.collections_at(account.number, kind, to):
                 if past.path == path:
                     return past
+        for kind in kinds_under(path):
+            reason = self._ledger.core.held(account.number, kind)
+            if reason is not None:
+                raise Held(f"what was at {path} is not known now: {reason}")
         return None
 
     def _plan_kind(self, account: Account, kind: Kind, to: int) -> list[_CollectionPlan]:

@@ -5,8 +5,9 @@
     tmp/                   objects being put
 
 Put: temporary file, sync, link to the name (which fails where the name is taken), remove the temporary, sync the
-folder. Append: write, sync, and the folder at the first append through a handle. The handle of the last object
-appended to stays open; a handle whose sync failed is closed and never used again.
+folder. Append: write, sync, and the folder at the first append through a handle; an append of nothing writes the end
+once more as it is, since after a sync that failed bytes can be read that no later sync would bring to disk. The
+handle of the last object appended to stays open; a handle whose sync failed is closed and never used again.
 
 Append-only is by convention here: whoever may write the folder may also remove what is in it.
 """
@@ -24,6 +25,7 @@ from safehold.ports.disk import Disk, Entry, File
 from safehold.ports.vault import LengthMismatch, ObjectInfo, Vault, VaultDown, VaultFull, VaultSuspect
 
 _TEMPORARY = "tmp"
+_CERTAIN_BYTES = 1024 * 1024
 _SAFE_NAME = re.compile(r"(?!tmp/)[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*\Z", re.ASCII)
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
@@ -135,7 +137,11 @@ class FolderVault:
             if length != expected:
                 self.close()
                 raise self._mismatch(name, expected, length)
-            file.write_at(expected, data)
+            if data:
+                file.write_at(expected, data)
+            else:
+                start = max(0, expected - _CERTAIN_BYTES)
+                file.write_at(start, file.read_at(start, expected - start))
         except OSError as error:
             self.close()
             raise self._refusal(error) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote_to_bytes
+
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -44,10 +46,21 @@ def make_app(gate: Gate) -> ASGIApp:
             await dav({**scope, "path": ROOT_HREF, "raw_path": ROOT_HREF.encode()}, receive, send)
         elif path in _WELL_KNOWN:
             await well_known(scope, send)
+        elif "\ufffd" in path and not _is_text(scope):
+            await send_reply(send, empty(400), head=scope["method"] == "HEAD")
         else:
             await _guarded(gate, routed, scope, receive, send)
 
     return meter.wrap(app)
+
+
+def _is_text(scope: Scope) -> bool:
+    """Whether a path is UTF-8. The server replaces what is not, so that two names could become one."""
+    try:
+        unquote_to_bytes(scope["raw_path"]).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _no_path(scope: Scope) -> Reply:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from typing import NamedTuple
 
 import apsw
@@ -167,7 +168,8 @@ def _require_checksums(file: CoreFile, db: apsw.Connection) -> None:
 
 
 def _give_up(opened: Opened, error: BaseException) -> None:
-    close(opened)
+    with suppress(apsw.Error):  # it is `error` that says what is wrong
+        close(opened)
     if isinstance(error, apsw.Error):
         typed = in_words(error)
         if typed is not None:

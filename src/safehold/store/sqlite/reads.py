@@ -352,6 +352,12 @@ class SqliteReads:
     # -- figures
 
     @guarded
+    def fault(self) -> str | None:
+        """SQLite's integrity check, beneath which every page's checksum is verified."""
+        found: Any = self._db.execute("PRAGMA integrity_check(1)").get
+        return None if found == "ok" else str(found)
+
+    @guarded
     def counts(self) -> dict[str, int]:
         """Live items by kind (those of the installation itself left out), `accounts`, and `changes` of all streams."""
         counts = {str(kind): 0 for kind in RESTORE_ORDER}

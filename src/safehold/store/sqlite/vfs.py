@@ -154,12 +154,14 @@ class SeamVfs(apsw.VFS):
         create = bool(flags[0] & apsw.SQLITE_OPEN_CREATE)
         main = bool(flags[0] & apsw.SQLITE_OPEN_MAIN_DB)
         flags[1] = flags[0]
+        # As `unix` does: the name of a journal or WAL that is there may be one that a killed process left unsynced.
+        beside = bool(flags[0] & (apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_MAIN_JOURNAL))
         try:
-            created = create and not self._disk.exists(path)
+            unsynced = create and (beside or not self._disk.exists(path))
             file = self._disk.open(path, write=True, create=create)
         except OSError as error:
             raise _error(apsw.CantOpenError, apsw.SQLITE_CANTOPEN, str(error)) from error
-        return _SeamFile(self._disk, file, path, self._passing, checksum=self._checksum and main, fresh=created)
+        return _SeamFile(self._disk, file, path, self._passing, checksum=self._checksum and main, fresh=unsynced)
 
 
 class _SeamFile:

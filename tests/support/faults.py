@@ -1,0 +1,30 @@
+"""Faults of a simulated disk, drawn from a seed."""
+
+from __future__ import annotations
+
+import errno
+import random
+
+from safehold.lab.simdisk import SimDisk
+
+PARTS = ("/core/", "/core/", "/near/log", "/near/", "/far/", "/blobs", "/scratch")
+OPERATIONS = ("sync", "write", "*", "read", "sync_folder", "create")
+
+
+def break_disk(disk: SimDisk, rng: random.Random) -> str:
+    """Let it fail in one of its parts, or be nearly full, until it is mended; what was done, in words."""
+    if rng.random() < 0.2:
+        disk.capacity_bytes = disk.used_bytes() + rng.randint(0, 20_000)
+        return "full: the disk"
+    part, operation = rng.choice(PARTS), rng.choice(OPERATIONS)
+    error = rng.choice((errno.EIO, errno.ENOSPC))
+    times = rng.choice((1, 1, 3, 1000))
+    disk.fail(operation, nth=rng.randint(1, 6), error=error, path=part, times=times)
+    return f"fault: {operation} {part} {errno.errorcode[error]} {times}"
+
+
+def rot(disk: SimDisk, path: str, rng: random.Random) -> None:
+    """Flip bits in a file, where there is one."""
+    size = disk.size(path) if disk.exists(path) else 0
+    for _ in range(rng.choice((1, 3, 30)) if size else 0):
+        disk.flip_bit(path, rng.randrange(size), rng.randrange(8))

@@ -1,0 +1,98 @@
+"""Bringing a house on a simulated disk back after a disaster, in the steps that the commands take."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from safehold.archiver.claiming import LogVault, Mode, claim_timeline
+from safehold.archiver.shipper import Shipper
+from safehold.lab.oracle import Wrong
+from safehold.model.errors import SafeholdError
+from safehold.ports.core import EMPTY_LOG
+from safehold.recovery.plan import Plan, make_plan
+from safehold.recovery.run import Result, run_plan
+from safehold.recovery.sources import look
+from safehold.store.blobs import LiveBlobs
+from safehold.store.sqlite.core import SqliteCore
+from safehold.vault.blobs import VaultBlobs
+from safehold.vault.folder import FolderVault
+from safehold.vault.log import VaultLogReader
+from tests.support.house import CORE_FOLDER, VAULTS, House
+
+NEAR, FAR = VAULTS
+
+
+def make_near(house: House) -> None:
+    """As `vault add near` does, before it opens the writer. Raises Wrong where far cannot be copied."""
+    FolderVault.create(NEAR.name, "/near", house.disk, house.keyring.installation).close()
+    shipper = Shipper(house.vault(FAR), house.vault(NEAR), house.clock)
+    while not shipper.level:
+        shipper.step()
+        if shipper.differences():
+            # What an earlier attempt left there is torn: it has to be taken away first.
+            house.disk.lose("/near")
+            make_near(house)
+            return
+        if shipper.trouble:
+            raise Wrong(f"far could not be copied to near: {shipper.trouble}")
+
+
+def recover(house: House) -> tuple[Plan, Result]:
+    """As `recover plan` and `recover run` do. Raises what they raise."""
+    disk, keyring = house.disk, house.keyring
+    for folder in ("/scratch", "/blobs"):
+        disk.make_folders(folder)
+    archive = VaultBlobs([], vaults_of(house), keyring.sealer, keyring.opener, disk, "/scratch")
+    blobs = LiveBlobs(disk, "/blobs", "/scratch", archive)
+
+    def make_core(folder: str) -> SqliteCore:
+        return house.opened(SqliteCore.open(f"{folder}/core.db", disk=disk, create=True))
+
+    core, problem = None, ""
+    if disk.exists(f"{CORE_FOLDER}/core.db"):
+        try:
+            core = make_core(CORE_FOLDER)
+        except SafeholdError as error:
+            problem = error.message
+    plan = make_plan(
+        _reader(house),
+        vaults_of(house),
+        house.clock,
+        sync=(NEAR.name,),
+        core=core,
+        core_problem=problem,
+        blobs=blobs,
+    )
+    if core is not None:
+        with suppress(SafeholdError):  # a damaged one need not close well
+            core.close()
+    result = run_plan(
+        plan,
+        _reader(house),
+        make_core=make_core,
+        blobs=blobs,
+        disk=disk,
+        data="",
+        clock=house.clock,
+        claim=lambda: _claim(house),
+        look=lambda: look(vaults_of(house)),
+    )
+    return plan, result
+
+
+def vaults_of(house: House) -> list[FolderVault]:
+    """Those that are there, the sync one first."""
+    return [vault for vault in map(house.vault, VAULTS) if vault.available()]
+
+
+def _reader(house: House) -> VaultLogReader:
+    return VaultLogReader(vaults_of(house), house.keyring.opener)
+
+
+def _claim(house: House) -> int:
+    """The next timeline in every vault that is there; the one that leads furthest stands for all."""
+    keyring = house.keyring
+    ends = [(VaultLogReader([vault], keyring.opener).end(), vault) for vault in vaults_of(house)]
+    ends.sort(key=lambda each: (each[0].timeline, each[0].frame), reverse=True)
+    vaults = [LogVault(vault, Mode.ASYNC if n else Mode.SYNC) for n, (_, vault) in enumerate(ends)]
+    return claim_timeline(vaults, keyring.sealer, keyring.opener, EMPTY_LOG).timeline

@@ -1,0 +1,207 @@
+"""What a request may cost: time without a word, memory for bodies, answers that nobody waits for any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, MutableMapping
+from typing import Any
+
+import pytest
+
+from safehold.model.errors import Held
+from safehold.web import request as requests
+from safehold.web.request import SMALL_BYTES, Request, Room
+from safehold.web.respond import Reply, send_reply
+from tests.support.asgi import CARD, DECLARED, Device, vcard
+
+BOOK = "/dav/anna/contacts/default/"
+Message = MutableMapping[str, Any]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nobody waits longer than it takes to look."""
+    monkeypatch.setattr(requests, "STALL_SECONDS", 0)
+    monkeypatch.setattr(requests, "ROOM_SECONDS", 0)
+    yield
+
+
+def body_of(*chunks: bytes) -> Callable[[], Awaitable[Message]]:
+    """A client that sends these pieces of a body of unknown length."""
+    left = list(chunks)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
+
+    return receive
+
+
+def asked(room: Room, *chunks: bytes, length: int | None = None) -> Request:
+    headers = [] if length is None else [(b"content-length", b"%d" % length)]
+    scope = {"method": "PUT", "path": "/dav/", "raw_path": b"/dav/", "headers": headers, "client": None}
+    return Request(scope, body_of(*chunks), room)
+
+
+# -- bodies that do not come ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(("method", "path"), [("PUT", "/dav/"), ("PUT", "/dav/anna/files/photos/x"), ("POST", "/api/")])
+def test_a_body_of_which_nothing_comes_is_given_up(device: Device, method: str, path: str) -> None:
+    path = {"/dav/": BOOK + "a.vcf", "/api/": "/api/v1/scores/x"}.get(path, path)
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    assert device.authorization is not None
+    headers = [(b"authorization", device.authorization.encode()), (b"content-length", b"100")]
+    scope = {
+        "scheme": "http",
+        "root_path": "",
+        "query_string": b"",
+        "client": None,
+        "server": ("pim.example", 80),
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "headers": [*headers, (b"content-type", CARD.encode())],
+    }
+    device.loop.run_until_complete(device.app(scope, receive, send))
+    assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]
+
+
+def test_two_ways_to_tell_the_length_are_refused(device: Device) -> None:
+    answer = device.ask("PUT", BOOK + "a.vcf", vcard("a"), {"Transfer-Encoding": "chunked", "Content-Type": CARD})
+    assert answer.status == 400
+    assert device.ask("GET", BOOK + "a.vcf").status == 404
+
+
+# -- room for bodies -----------------------------------------------------------------------------------------------
+
+
+def test_large_bodies_take_room_and_give_it_back() -> None:
+    room = Room(10 * SMALL_BYTES)
+    large, small = b"x" * (SMALL_BYTES + 1), b"x" * SMALL_BYTES
+
+    async def run() -> None:
+        for request, taken in (
+            (asked(room, small), 0),
+            (asked(room, large, length=len(large)), len(large)),
+            (asked(room, small, small), 3 * SMALL_BYTES),  # nobody knows how long it will be
+        ):
+            assert len(await request.read(3 * SMALL_BYTES)) > 0
+            assert room.free == room.size - taken
+            request.release()
+            request.release()
+            assert room.free == room.size
+
+    asyncio.run(run())
+
+
+def test_who_finds_no_room_waits_for_it_in_turn() -> None:
+    room = Room(10)
+    order: list[str] = []
+
+    async def take(name: str, count: int) -> None:
+        taken = await room.take(count)
+        order.append(name)
+        await asyncio.sleep(0)
+        room.give_back(taken)
+
+    async def run() -> None:
+        first = await room.take(8)
+        tasks = [asyncio.create_task(take(name, count)) for name, count in (("large", 99), ("small", 1), ("two", 2))]
+        gone = asyncio.create_task(take("gone", 5))
+        await asyncio.sleep(0)
+        assert order == [], "a small one does not pass a large one, or that would wait for ever"
+        gone.cancel()
+        room.give_back(first)
+        await asyncio.gather(*tasks)
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        assert room.free == room.size
+
+    asyncio.run(run())
+    assert order == ["large", "small", "two"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_no_room_for_long_is_503() -> None:
+    room = Room(10)
+
+    async def run() -> None:
+        taken = await room.take(10)
+        with pytest.raises(Held):
+            await room.take(1)
+        room.give_back(taken)
+        assert room.free == room.size
+        await room.take(10)
+
+    asyncio.run(run())
+
+
+def test_the_room_is_free_again_after_every_answer(device: Device) -> None:
+    rooms: list[Room] = []
+    make = Room.__init__
+
+    def seen(room: Room, *args: int) -> None:
+        make(room, *args)
+        rooms.append(room)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Room, "__init__", seen)
+        again = Device(device.gate)
+    card = vcard("a", extra="NOTE:" + "x" * 100_000 + "\r\n")
+    assert again.put(BOOK + "a.vcf", card).status == 201
+    assert again.put(BOOK + "b.vcf", card).status == 409
+    assert again.put(BOOK + "c.vcf", b"x" * 100_000).status == 403
+    assert again.ask("PUT", BOOK + "d.vcf", chunks=[card], gone=True).status == 400
+    assert again.multiget(BOOK, [BOOK + "a.vcf"] * 3000, prop="<D:getetag/>").status == 207
+    assert rooms
+    assert [room.free for room in rooms] == [room.size for room in rooms]
+    again.loop.close()
+
+
+# -- answers -------------------------------------------------------------------------------------------------------
+
+
+def test_no_more_is_made_of_an_answer_than_somebody_waits_for() -> None:
+    made: list[int] = []
+    closed: list[bool] = []
+    leave = asyncio.Event()
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        try:
+            for number in range(1000):
+                made.append(number)
+                yield b"x"
+        finally:
+            closed.append(True)
+
+    async def receive() -> Message:
+        await leave.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if len(made) == 3:
+            leave.set()
+        await asyncio.sleep(0)
+
+    asyncio.run(send_reply(send, Reply(200, [], chunks=chunks()), receive))
+    assert len(made) < 10
+    assert closed == [True]
+
+
+def test_hrefs_beyond_number_and_bodies_beyond_use_are_refused(device: Device) -> None:
+    assert device.ask("REPORT", BOOK, f"<x {DECLARED}>{'<D:href/>' * 250_001}</x>").status == 413
+    attributes = "".join(f" a{n}='1'" for n in range(250_001))
+    assert device.ask("REPORT", BOOK, f"<x {DECLARED}{attributes}/>").status == 413
+    for method in ("PROPFIND", "PROPPATCH", "MKCALENDAR", "MKCOL"):
+        assert device.ask(method, "/dav/anna/calendars/x", b" " * (1 << 20) + b" <a/>").status == 413
