@@ -16,10 +16,12 @@ from base64 import b64encode
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any, Self, TypeVar
 
 from safehold.assembly.writer import Writer
 from safehold.config import VaultConfig
+from safehold.lab.sealing import LabOpener, LabSealer
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.lab.wire import Answer, Request
 from safehold.lab.world import CheapHasher, SeededEntropy, SimClock, SimScheduler
@@ -90,7 +92,7 @@ class House:
     def new(cls, seed: int | str = 1, accounts: tuple[str, ...] = ("ann",)) -> House:
         """An installation made from nothing, with these accounts, whose password is PASSWORD."""
         house = cls(SimDisk(), SimClock(), seed)
-        house.keyring = ensure_keyring(house.disk, "/keys", house.entropy)
+        house.load_keys()
         for vault in VAULTS:
             FolderVault.create(vault.name, house.folder(vault), house.disk, house.keyring.installation).close()
         for folder in (CORE_FOLDER, "/blobs", "/scratch"):
@@ -100,6 +102,11 @@ class House:
         for name in accounts:
             house.engine.execute(house.new_account(name))
         return house
+
+    def load_keys(self) -> None:
+        """The real keys, but for age's chance."""
+        keys = ensure_keyring(self.disk, "/keys", self.entropy)
+        self.keyring = replace(keys, sealer=LabSealer(keys.sealer), opener=LabOpener(keys.opener))
 
     def new_account(self, name: str) -> AddAccount:
         return AddAccount(account=self.entropy.bytes(16), name=name, password=CheapHasher().hash(PASSWORD))
@@ -136,7 +143,7 @@ class House:
 
     def boot(self, *, mend: bool = False) -> None:
         """Raises what hinders the writer from opening. `mend`: as after `vault add`, to level all vaults."""
-        self.keyring = ensure_keyring(self.disk, "/keys", self.entropy)
+        self.load_keys()
         self.scheduler = SimScheduler(self.sim_clock, f"{self.seed} shippers")
         self.writer = self.make_writer()
         self.engine = self.writer.engine

@@ -41,7 +41,6 @@ from safehold.model.errors import Conflict, Held, NotFound, RequestError, Safeho
 from safehold.model.kinds import Kind
 from safehold.recovery.run import Result
 from safehold.vault.folder import FolderVault
-from safehold.vault.keyring import ensure_keyring
 from tests.support.faults import break_disk, rot
 from tests.support.house import CORE_FOLDER, House
 from tests.support.readout import read_world
@@ -503,7 +502,7 @@ class Simulation:
 
     def _come_back(self, disaster: str) -> None:
         house = self.house
-        house.keyring = ensure_keyring(house.disk, "/keys", house.entropy)
+        house.load_keys()
         if disaster == "far":
             FolderVault.create("far", "/far", house.disk, house.keyring.installation).close()
         if disaster.startswith("core") or disaster == "rot":

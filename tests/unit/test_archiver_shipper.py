@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 
 import msgspec
+import pytest
 
 from safehold.archiver.log import DEFAULT_LIMITS, LogLimits, Written
 from safehold.archiver.shipper import Shipper
 from safehold.formats import segment
 from safehold.formats.blob import blob_object
 from safehold.formats.segment import SegmentName
-from safehold.lab.simdisk import SimDisk
+from safehold.lab.simdisk import Crash, SimDisk
 from safehold.lab.world import SimClock
 from safehold.vault.memory import MemoryVault
 from tests.support.logs import Writing, folder_vault, make_vault, objects, read
@@ -210,6 +211,45 @@ def test_objects_that_differ_are_told_and_left() -> None:
     assert pair.far.objects[name] == pair.near.objects[name] + b"more"
 
 
+def test_a_closed_segment_is_there_as_a_whole_or_not_at_all() -> None:
+    """One that repeats frames of another makes these void, so a part of it would do harm."""
+    disk, clock = SimDisk(), SimClock()
+    near, far = make_vault(disk, "near"), make_vault(disk, "far")
+    Writing([near], clock=clock).write(3)
+    again = Writing([folder_vault(disk, "near")], clock=clock)  # frames in doubt are kept once more
+    anchor = next(name for name in objects(near, "log/00000001/") if "/00000001-" in name)
+    again.log.close()
+    shipper = Shipper(folder_vault(disk, "near"), folder_vault(disk, "far"), clock)
+
+    points = [0]
+
+    def count(operation: str, path: str) -> None:
+        points[0] += 1
+
+    disk.on_write_point = count
+    before = disk.survivor()
+    for _ in range(600):
+        shipper.step()
+    assert objects(far) == objects(near)
+    for point in range(1, points[0] + 1):
+        attempt = before.survivor()
+        left = [point]
+
+        def fuse(operation: str, path: str, left: list[int] = left) -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                raise Crash
+
+        attempt.on_write_point = fuse
+        shipper = Shipper(folder_vault(attempt, "near"), folder_vault(attempt, "far"), clock)
+        with pytest.raises(Crash):
+            for _ in range(600):
+                shipper.step()
+        for seed in (None, *range(5)):
+            after = folder_vault(attempt.survivor(seed), "far")
+            assert objects(after, "log/").get(anchor) in (None, objects(near)[anchor])
+
+
 def test_a_hole_that_a_power_loss_left_at_the_end_is_found_and_counts() -> None:
     pair = Pair()
     pair.writing.write(3, each=2)
@@ -217,7 +257,8 @@ def test_a_hole_that_a_power_loss_left_at_the_end_is_found_and_counts() -> None:
     pair.writing.log.close()
     pair.ship()
     name, data = list(pair.far.objects.items())[-1]
-    pair.far.objects[name] = data[:-800] + bytes(300) + data[-500:]
+    middle = len(data) // 2
+    pair.far.objects[name] = data[:middle] + bytes(300) + data[middle + 300 :]
     for _ in range(3):  # each start claims a timeline in both
         Writing([pair.near], [pair.far], clock=pair.clock).log.close()
     fresh = Shipper(pair.near, pair.far, pair.clock, live=True)

@@ -132,6 +132,33 @@ def test_power_lost_while_a_core_is_made() -> None:
         core.close()
 
 
+def test_the_name_of_a_wal_that_a_killed_process_left_is_synced_by_the_next() -> None:
+    """Were it not, a power loss would take the WAL with all that was committed since, or bring an older one back."""
+
+    def syncs_wal(operation: str, path: str) -> None:
+        if operation == "sync" and path.endswith("-wal"):
+            raise Crash
+
+    disk = new_disk()
+    core, streams = founded(disk)
+    core.close()
+    core = SqliteCore.open(PATH, disk=disk)
+    disk.on_write_point = syncs_wal
+    with pytest.raises((Crash, SafeholdError)):
+        commit(core, [streams.put_card(ANN, BOOK, "killed.vcf")], 2)
+    disk = disk.kill()
+    core.abandon()
+    core = SqliteCore.open(PATH, disk=disk)
+    streams.heads[ANN, Kind.CONTACTS] = core.head(1, Kind.CONTACTS)  # with or without what was not synced
+    commit(core, [streams.put_card(ANN, BOOK, "kept.vcf")], 3)
+    before = core.head(1, Kind.CONTACTS)
+    after = disk.crash()
+    core.abandon()
+    core = SqliteCore.open(PATH, disk=after)
+    assert core.head(1, Kind.CONTACTS) == before
+    core.close()
+
+
 @pytest.mark.parametrize("seed", [None, 1, 2])
 def test_a_bulk_load_is_durable_when_it_has_ended(seed: int | None) -> None:
     disk = new_disk()

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from safehold.model.errors import Held
+from safehold.web import dav_reads, dav_reports
 from safehold.web import request as requests
-from safehold.web.request import SMALL_BYTES, Request, Room
+from safehold.web.request import SMALL_BYTES, Request, Room, Stalled
 from safehold.web.respond import Reply, send_reply
 from tests.support.asgi import CARD, DECLARED, Device, vcard
 
@@ -147,7 +148,8 @@ def test_no_room_for_long_is_503() -> None:
     asyncio.run(run())
 
 
-def test_the_room_is_free_again_after_every_answer(device: Device) -> None:
+def with_rooms(device: Device) -> tuple[Device, list[Room]]:
+    """The same device before an application of its own, and the rooms of that."""
     rooms: list[Room] = []
     make = Room.__init__
 
@@ -157,15 +159,35 @@ def test_the_room_is_free_again_after_every_answer(device: Device) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Room, "__init__", seen)
-        again = Device(device.gate)
+        return Device(device.gate), rooms
+
+
+def test_the_room_is_free_again_after_every_answer(device: Device) -> None:
+    again, rooms = with_rooms(device)
     card = vcard("a", extra="NOTE:" + "x" * 100_000 + "\r\n")
     assert again.put(BOOK + "a.vcf", card).status == 201
     assert again.put(BOOK + "b.vcf", card).status == 409
     assert again.put(BOOK + "c.vcf", b"x" * 100_000).status == 403
     assert again.ask("PUT", BOOK + "d.vcf", chunks=[card], gone=True).status == 400
     assert again.multiget(BOOK, [BOOK + "a.vcf"] * 3000, prop="<D:getetag/>").status == 207
-    assert rooms
     assert [room.free for room in rooms] == [room.size for room in rooms]
+    again.loop.close()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_listings_without_room_are_held_and_changes_are_not(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dav_reads, "INLINE_ITEMS", -1)
+    monkeypatch.setattr(dav_reports, "INLINE_ITEMS", -1)
+    again, (_, listings) = with_rooms(device)
+    listings.free = 0
+    assert again.propfind(BOOK, depth="1").status == 503
+    assert again.sync(BOOK).status == 503
+    assert again.propfind(BOOK, depth="0").status == 207
+    assert again.put(BOOK + "a.vcf", vcard("a", extra="NOTE:" + "x" * 100_000 + "\r\n")).status == 201
+    listings.give_back(listings.size)
+    assert again.propfind(BOOK, depth="1").status == 207
+    assert again.sync(BOOK).status == 207
+    assert listings.free == listings.size
     again.loop.close()
 
 
@@ -196,6 +218,26 @@ def test_no_more_is_made_of_an_answer_than_somebody_waits_for() -> None:
 
     asyncio.run(send_reply(send, Reply(200, [], chunks=chunks()), receive))
     assert len(made) < 10
+    assert closed == [True]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_answer_of_which_nothing_is_taken_is_given_up() -> None:
+    closed: list[bool] = []
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        try:
+            yield b"x"
+            raise AssertionError
+        finally:
+            closed.append(True)
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    with pytest.raises(Stalled):  # the server breaks the connection off: nobody takes it for the whole
+        asyncio.run(send_reply(send, Reply(200, [], chunks=chunks())))
     assert closed == [True]
 
 

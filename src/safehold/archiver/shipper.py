@@ -291,9 +291,12 @@ class Shipper:
         return min(end, piece.end) if piece.object == object_ else 0
 
     def _ship_piece(self, piece: Piece) -> bool:
-        """Up to a megabyte of the first piece; False where it has to wait for a note."""
+        """Up to a megabyte of the first piece, or a closed segment; False where it has to wait for a note."""
         settled = self._settled(piece)
         if self._at is None or self._at[0] != piece.object:
+            if settled == piece.end and self._put_whole(piece):
+                self._backlog = self._backlog[1:]
+                return True
             self._at = (piece.object, self._continue(piece.object))
         have = self._at[1]
         if have < settled:
@@ -307,6 +310,19 @@ class Shipper:
             self._backlog = self._backlog[1:]
             return True
         return have < settled
+
+    def _put_whole(self, piece: Piece) -> bool:
+        """Ship a closed segment of which the target has nothing; False where it is another sort.
+
+        All or nothing: a segment that repeats frames of the one before it makes these void by its mere name, so it may
+        not be there in part.
+        """
+        end = self._source.get(piece.object, max(0, piece.end - segment.HEADER_BYTES))
+        if segment.parse_segment_footer(end) is None or len(end) > segment.HEADER_BYTES:
+            return False
+        if self._target.size(piece.object) is not None:
+            return False
+        return self._target.put(piece.object, self._chunks(piece.object, piece.end))
 
     def _continue(self, object_: str) -> int:
         """The length of an object in the target, synced, and the same as the source's there."""

@@ -13,7 +13,7 @@ from safehold.protocol.target import ROOT_HREF, Place, parse_target
 from safehold.web import dav_reads, dav_reports, dav_writes
 from safehold.web.dav_call import Call
 from safehold.web.gate import Gate
-from safehold.web.request import Disconnected, Receive, Request, Room, Scope, Send
+from safehold.web.request import LISTING_ROOM_BYTES, ROOM_BYTES, Disconnected, Receive, Request, Room, Scope, Send
 from safehold.web.respond import Reply, broken_off, empty, problem, send_reply, unexpected
 
 Handler = Callable[[Call], Awaitable[Reply]]
@@ -39,16 +39,20 @@ _METHODS: dict[str, Handler] = {
 }
 
 
+#: Methods whose answers are long where there is much to tell.
+_LISTING = frozenset(("PROPFIND", "REPORT"))
+
+
 class Dav:
     """Everything under /dav/."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        # A report is under way for as long as its reader takes: that must not keep changes waiting.
-        self._room, self._report_room = Room(), Room()
+        # A listing is under way for as long as its reader takes: that must not keep changes waiting.
+        self._room, self._listing_room = Room(ROOM_BYTES), Room(LISTING_ROOM_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, self._report_room if scope["method"] == "REPORT" else self._room)
+        request = Request(scope, receive, self._listing_room if scope["method"] in _LISTING else self._room)
         try:
             try:
                 reply = await self._answer(request)

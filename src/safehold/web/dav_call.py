@@ -16,7 +16,7 @@ from safehold.protocol.problems import Headers
 from safehold.protocol.properties import View
 from safehold.protocol.target import Place, Target, collection_href, href_of, kinds_at
 from safehold.web.gate import Gate
-from safehold.web.request import SMALL_BYTES, Request
+from safehold.web.request import LISTING_BYTES, SMALL_BYTES, Request
 
 T = TypeVar("T")
 
@@ -56,6 +56,11 @@ class Call(NamedTuple):
         if len(body) <= SMALL_BYTES:
             return reader(body)
         return await self.gate.in_thread(lambda _: reader(body))
+
+    async def long_read(self, work: Callable[[CoreReads], T]) -> T:
+        """A listing of many items, made off the event loop, while there is room for it. Raises Held."""
+        await self.request.take_room(LISTING_BYTES)
+        return await self.gate.in_thread(work)
 
     def view(self, place: Place, path: str = "", collection: Collection | None = None) -> View:
         """A resource other than an item, as this sender sees it; `path` under the account where it has one."""

@@ -130,7 +130,7 @@ async def propfind(call: Call) -> Reply:
     if depth == 0:
         return multistatus([view_response(call.view_of(collection), asked, minimal=call.minimal)], call.preferred())
     work = partial(_listing, call, asked, collection.path)
-    lines = work(reads) if is_small(collection) else await call.gate.in_thread(work)
+    lines = work(reads) if is_small(collection) else await call.long_read(work)
     return multistatus(lines, call.preferred())
 
 

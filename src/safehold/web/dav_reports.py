@@ -105,7 +105,7 @@ async def _sync(call: Call, collection: Collection, asked: SyncCollection) -> Re
             return await _sync_with_bodies(call, collection, asked, point)
         few = is_small(collection) if point is None else collection.rev - point.rev <= INLINE_ITEMS
         work = partial(_sync_lines, call, asked, collection.path, point)
-        lines, token = work(gate.reads) if few else await gate.in_thread(work)
+        lines, token = work(gate.reads) if few else await call.long_read(work)
     except BadToken as error:
         raise _bearable(call, collection, error) from None
     except DeviceAhead as error:
@@ -223,7 +223,7 @@ async def _sync_with_bodies(
         with reads.snapshot() as moment:
             return _news(call, asked, collection.path, point, moment)
 
-    news = await call.gate.in_thread(names)
+    news = await call.long_read(names)
     view = call.view_of(collection)
     told = [(t.name, t.item is not None) for t in news.touched if t.item is not None or t.deleted]
     entries = _Entries(told, lambda t: Entry(view.href + quote_segment(t[0]), t[0] if t[1] else None))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from safehold.model.errors import BadRequest, Held, TooLarge
@@ -14,16 +14,21 @@ Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+T = TypeVar("T")
 
 _MAX_LENGTH_DIGITS = 18
 
-#: A body of which nothing comes for so long is given up: a phone that lost its network says no goodbye, and its
-#: connection would stay for ever.
+#: A body of which nothing comes for so long is given up, and so is an answer of which nothing is taken: a phone that
+#: lost its network says no goodbye, and its connection would stay for ever.
 STALL_SECONDS = 60.0
 #: Bodies up to this size are read at once; larger ones share the room.
 SMALL_BYTES = 64 * 1024
 #: Memory for larger bodies that are held whole, of all requests together.
 ROOM_BYTES = 64 * 1024 * 1024
+#: The same for what is asked about many items: the question, and the answer while its reader takes it.
+LISTING_ROOM_BYTES = 256 * 1024 * 1024
+#: What a long listing counts for, made before its length is known: some 30,000 items.
+LISTING_BYTES = 16 * 1024 * 1024
 #: What a request waits for room, at most.
 ROOM_SECONDS = 60.0
 
@@ -36,36 +41,37 @@ class Disconnected(Exception):
 
 
 class Stalled(Disconnected):
-    """Nothing of the body came for `STALL_SECONDS`."""
+    """Nothing of the body came, or nothing of the answer was taken, for `STALL_SECONDS`."""
 
     status = 408
     message = f"nothing of the body came for {STALL_SECONDS:.0f} seconds"
 
 
+async def within_time(waiting: Awaitable[T]) -> T:
+    """Raises Stalled where it takes too long. As `asyncio.timeout`, at half its cost."""
+    task = asyncio.current_task()
+    assert task is not None, "a request is answered in a task"
+    stalled = False
+
+    def give_up() -> None:
+        nonlocal stalled
+        stalled = True
+        task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(STALL_SECONDS, give_up)
+    try:
+        return await waiting
+    except asyncio.CancelledError:
+        if stalled and task.uncancel() == 0:
+            raise Stalled from None
+        raise
+    finally:
+        timer.cancel()
+
+
 def patient(receive: Receive) -> Receive:
-    """The same, but it raises Stalled where nothing comes. As `asyncio.timeout`, at half its cost."""
-
-    async def within_time() -> Message:
-        task = asyncio.current_task()
-        assert task is not None, "a request is answered in a task"
-        stalled = False
-
-        def give_up() -> None:
-            nonlocal stalled
-            stalled = True
-            task.cancel()
-
-        timer = asyncio.get_running_loop().call_later(STALL_SECONDS, give_up)
-        try:
-            return await receive()
-        except asyncio.CancelledError:
-            if stalled and task.uncancel() == 0:
-                raise Stalled from None
-            raise
-        finally:
-            timer.cancel()
-
-    return within_time
+    """The same, but it raises Stalled where nothing comes."""
+    return lambda: within_time(receive())
 
 
 class Room:
@@ -124,8 +130,12 @@ class Request:
         self._room = room
         self._taken = 0
 
+    async def take_room(self, count: int) -> None:
+        """Memory for the body, or for a long answer, until `release`. Raises Held where there is none for long."""
+        self._taken += await self._room.take(count)
+
     def release(self) -> None:
-        """Give back the room that the body took."""
+        """Give back what was taken."""
         if self._taken:
             self._room.give_back(self._taken)
             self._taken = 0
@@ -154,14 +164,14 @@ class Request:
         """The whole body. Raises TooLarge over `limit` bytes (with `element`), Disconnected, BadRequest, Held."""
         length = self.length
         if length is not None and SMALL_BYTES < length <= limit:
-            self._taken = await self._room.take(length)
+            await self.take_room(length)
         parts = []
         size = 0
         async for chunk in self.chunks(limit, element):
             parts.append(chunk)
             size += len(chunk)
             if size > SMALL_BYTES and not self._taken:
-                self._taken = await self._room.take(limit)
+                await self.take_room(limit)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def chunks(self, limit: int, element: str = "") -> AsyncIterator[bytes]:

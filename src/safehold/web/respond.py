@@ -20,7 +20,7 @@ from safehold.protocol.problems import (
     jittered,
     status_of,
 )
-from safehold.web.request import Disconnected, Receive, Send
+from safehold.web.request import Disconnected, Receive, Send, within_time
 
 _log = logging.getLogger("safehold.web")
 
@@ -90,7 +90,10 @@ def unexpected(entropy: Entropy) -> Reply:
 
 
 async def send_reply(send: Send, reply: Reply, receive: Receive | None = None, *, head: bool = False) -> None:
-    """Send an answer; to a HEAD, without its body. With `receive` no more is made of one than somebody waits for."""
+    """Send an answer; to a HEAD, without its body. With `receive` no more is made of one than somebody waits for.
+
+    Raises Stalled where nothing of a long one is taken.
+    """
     await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
     if reply.chunks is None or head:
         await send({"type": "http.response.body", "body": b"" if head else reply.body})
@@ -101,7 +104,7 @@ async def send_reply(send: Send, reply: Reply, receive: Receive | None = None, *
             # What is sent to nobody is taken all the same, as fast as it can be made.
             if gone is not None and gone.done():
                 return
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await within_time(send({"type": "http.response.body", "body": chunk, "more_body": True}))
     finally:
         if gone is not None:
             gone.cancel()
