@@ -15,7 +15,9 @@ import pytest
 from safehold.archiver.shipper import Shipper
 from safehold.lab.oracle import Wrong
 from safehold.model.commands import AnyCommand, PutItem
-from safehold.model.errors import BadToken, NotFound, SafeholdError
+from safehold.model.errors import NotFound, SafeholdError
+from safehold.protocol import problems
+from safehold.protocol.sync import DeviceAhead
 from safehold.recovery import run as run_module
 from safehold.service.engine import Engine, Result
 from safehold.store.sqlite import connection
@@ -97,12 +99,6 @@ def acknowledges_without_writing(original: Callable[..., list[Result]]) -> Calla
     return execute_all
 
 
-def takes_a_device_ahead_for_a_bad_token(point: Any, hash_at: bytes | None) -> int:
-    if hash_at is None or hash_at[: len(point.hash)] != point.hash:
-        raise BadToken("this sync token was not given out here")
-    return int(point.rev)
-
-
 def loses_a_frame(original: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
     """The tail of the log is taken in but for its first changes."""
 
@@ -133,7 +129,7 @@ def test_an_answer_without_a_write_is_found_out(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_refused_token_of_a_lost_state_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dav_reports, "judge_point", takes_a_device_ahead_for_a_bad_token)
+    monkeypatch.setitem(problems._STATUS, DeviceAhead, 403)
     assert found_out("not 503")
 
 

@@ -81,6 +81,9 @@ class Simulation:
         self.users = [*USERS]  # all that were ever asked for
         self.devices = [self._device(self.rng.choice(USERS)) for _ in range(self.rng.randint(2, 4))]
         self.house.disk.on_write_point = self._on_write_point
+        if self.rng.random() < 0.5:
+            self.house.scheduler.run_for(10)
+            self.read_status()
 
     def _device(self, user: str) -> Device:
         rng = random.Random(self.rng.getrandbits(64))
@@ -427,6 +430,8 @@ class Simulation:
         raise Crash
 
     def strike(self) -> None:
+        if self.rng.random() < 0.5:
+            self.take_tokens()
         self._struck = True
         raise Crash
 

@@ -159,3 +159,11 @@ def test_a_handler_that_fails_gives_no_answer() -> None:
     channel.listen("a", handler)
     with pytest.raises(ConnectionError):
         channel.request("a", b"x")
+
+
+def test_time_gets_past_a_due_time_between_two_ticks() -> None:
+    journal: list[str] = []
+    scheduler = SimScheduler(SimClock(), 1)
+    scheduler.add(Worker("a", journal, 1e-7, 0.3e-6))
+    scheduler.run_for(1)
+    assert journal == ["a"] * 3

@@ -132,7 +132,8 @@ class SimScheduler:
         end = self._clock.monotonic() + seconds
         count = self.run_ready(limit)
         while (due := self._next_due()) is not None and due <= end:
-            self._clock.advance(max(0.0, due - self._clock.monotonic()))
+            # A due time may lie between two ticks of the clock, and time must get past it.
+            self._clock.advance(max(1 / MICROSECONDS, due - self._clock.monotonic()))
             count += self.run_ready(limit)
         self._clock.advance(max(0.0, end - self._clock.monotonic()))
         return count
