@@ -54,7 +54,7 @@ USERS = ("ann", "bob")
 class Simulation:
     """One course. `make_house` is for houses that break their word on purpose."""
 
-    def __init__(self, seed: int | str, *, make_house: Callable[[], House] | None = None, steps: int = 40) -> None:
+    def __init__(self, seed: int | str, *, make_house: Callable[[], House] | None = None, steps: int = 36) -> None:
         self.seed = seed
         self.rng = random.Random(f"simulation {seed}")
         self.log: list[str] = []
@@ -101,7 +101,7 @@ class Simulation:
 
     def run(self) -> None:
         """Raises Wrong."""
-        actions: list[tuple[Callable[[], None], int]] = [
+        actions: list[tuple[Callable[[], None], float]] = [
             (self.work, 40),
             (self.keep_up, 14),
             (self.take_tokens, 6),
@@ -250,12 +250,13 @@ class Simulation:
     def _calm(self) -> Iterator[None]:
         """The oracle looks: no faults meanwhile, and room for all."""
         disk = self.house.disk
-        faults, disk.capacity_bytes = (disk.mend(), disk.capacity_bytes), None
+        faults, capacity = disk.mend(), disk.capacity_bytes
+        disk.capacity_bytes = None
         try:
             yield
         finally:
-            disk.restore(faults[0])
-            disk.capacity_bytes = faults[1]
+            disk.restore(faults)
+            disk.capacity_bytes = capacity
 
     def undo(self) -> None:
         """Back to some moment: an item, a collection or a kind."""
@@ -487,10 +488,10 @@ class Simulation:
                 if self.house.disk.dead:
                     self._go_down()
                     continue
-                if not isinstance(error, SafeholdError):
+                if not isinstance(error, SafeholdError | OSError):
                     raise
                 if self.house.disk.capacity_bytes is None:
-                    raise Wrong(f"the house does not come back: {error!r} {error.hint}") from error
+                    raise Wrong(f"the house does not come back: {error!r}") from error
                 self._note("full: while the house came back")
                 self._go_down()
                 self.house.disk.capacity_bytes = None

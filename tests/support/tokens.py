@@ -13,7 +13,10 @@ TROUBLE = frozenset((503, 507))
 
 
 class Token(NamedTuple):
-    """A token that was given out at a moment. `beyond`: of a state that did not survive."""
+    """A token that was given out at a moment.
+
+    `beyond`: of a state that did not survive; `orphan`: of a collection that did not survive at all.
+    """
 
     user: str
     path: str
@@ -21,6 +24,7 @@ class Token(NamedTuple):
     moment: int
     text: str
     beyond: bool = False
+    orphan: bool = False
 
 
 class TokenBook:
@@ -59,7 +63,7 @@ class TokenBook:
 
     def ask_those_beyond(self) -> None:
         for token in self._tokens:
-            if token.beyond:
+            if token.beyond or token.orphan:
                 self._ask(token)
 
     def _ask(self, token: Token) -> None:
@@ -67,7 +71,8 @@ class TokenBook:
         told: dict[str, Line] = {}
         text = token.text
         shelf = self._oracle.world.get(token.path)
-        wanted = 503 if token.beyond else 404 if shelf is None else 403 if shelf.serial != token.serial else 207
+        there = shelf is not None and shelf.serial == token.serial
+        wanted = 503 if token.orphan else 404 if shelf is None else 403 if not there else 503 if token.beyond else 207
         while True:
             answer = self._send(sync_collection(token.user, token.path, text, limit))
             if answer.status in TROUBLE and self._troubled():
@@ -104,9 +109,9 @@ class TokenBook:
 
     def _after_loss(self, token: Token, lost: Sequence[Moment]) -> Token:
         last = self._oracle.now
-        if token.beyond or token.moment <= last:
+        if token.orphan or token.moment <= last:
             return token
         touched = [touch for moment in lost[: token.moment - last] for touch in moment.touched]
         changed = any((touch.shelf, touch.serial) == (token.path, token.serial) for touch in touched)
-        made = token.serial not in [shelf.serial for shelf in self._oracle.world.values()]
-        return token._replace(moment=last, beyond=changed or made)
+        made = token.serial not in {shelf.serial for moment in self._oracle.moments for shelf in moment.world.values()}
+        return token._replace(moment=last, beyond=token.beyond or changed, orphan=made)
