@@ -99,16 +99,16 @@ class Shipper:
     def unarchived_changes(self) -> int:
         """Changes that are not known to be synced in the target.
 
-        Before the two were compared, all that the target, as far as it can be read, does not have in full.
+        Before the two were compared, all that the target does not have in full, or may not have synced.
         """
         if not self._looked:
-            return sum(piece.changes for piece in self._look())
+            return sum(piece.changes for piece in self._look(certain=False))
         return sum(piece.changes for piece in self._waiting())
 
     @property
     def lag_seconds(self) -> float:
         """Age of the oldest frame that is not known to be synced in the target; 0 where there is none."""
-        waiting = self._waiting() if self._looked else [*self._look()]
+        waiting = self._waiting() if self._looked else [*self._look(certain=False)]
         oldest = min((piece.since for piece in waiting), default=None)
         return 0.0 if oldest is None else max(0.0, self._clock.monotonic() - oldest)
 
@@ -196,10 +196,11 @@ class Shipper:
         for _ in range(covered):
             self._notes.popleft()
 
-    def _look(self) -> Iterator[Piece]:
+    def _look(self, *, certain: bool = True) -> Iterator[Piece]:
         """What the target lacks of the log, with the changes in it: from both listings and the source's frames.
 
-        A target that cannot be reached counts as empty: what it has is not known.
+        A target that cannot be reached counts as empty: what it has is not known. What was appended last there counts
+        as lacking too, unless it is `certain` to be synced.
         """
         there = self._target.available()
         last = self._last_in_target()[0] if there else ""
@@ -214,7 +215,7 @@ class Shipper:
                     self._differ(f"{info.name} is longer in {self._target.name} than in {self._source.name}")
                     continue
                 if info.name == last:
-                    shipped = self._same_until(info.name, shipped)
+                    shipped = self._same_until(info.name, shipped) if certain else max(0, shipped - CHUNK_BYTES)
                 if shipped < info.size:
                     open_ = self._live and timeline == newest and info is held[-1]
                     yield self._piece(info.name, shipped, info.size, open_=open_)
@@ -352,6 +353,8 @@ class Shipper:
     def _compare_blobs(self) -> None:
         prefix = f"{blob.BLOB_PREFIX}{self._blob_folder:02x}/"
         have = {info.name for info in self._target.list(prefix)}
+        if have:  # of the last one put the name may not be on disk; this makes sure of all in the folder
+            self._target.put(min(have), ())
         self._blobs.update(dict.fromkeys(info.name for info in self._source.list(prefix) if info.name not in have))
         self._blob_folder += 1
 
