@@ -14,8 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from safehold.model.errors import OperatorError
+from safehold.protocol.forwarded import NOBODY, UNIX, Proxies, is_host, read_proxies
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -39,6 +41,14 @@ DEFAULT_TEXT = """\
 [serve]
 # Where `safehold serve` listens. Put a proxy with TLS before it to reach it from other machines.
 listen = "127.0.0.1:8460"
+
+# Under which address people and devices reach the server, as https://dav.example.org. Pages, profiles and QR codes
+# show it. Empty: the address that each visitor has used.
+public_url = ""
+
+# Proxies whose headers (Forwarded, X-Forwarded-For, -Proto, -Host) are believed when they tell who asks: addresses,
+# networks, and "unix:" for a socket. For a proxy with TLS on this machine: ["127.0.0.1", "::1"]. Empty: nobody's.
+trusted_proxies = []
 
 # Vaults hold every change, encrypted and signed, so that the core can be lost and rebuilt.
 # A change is answered only once every vault in mode "sync" holds it; "async" vaults follow within moments.
@@ -88,6 +98,8 @@ class Config:
 
     listen_host: str = "127.0.0.1"
     listen_port: int = 8460
+    public_url: str = ""  # scheme, host and port, without a slash at its end; "": as each visitor reaches it
+    trusted_proxies: Proxies = NOBODY
     vaults: tuple[VaultConfig, ...] = DEFAULT_VAULTS
     max_object_bytes: int = MIB
     max_file_bytes: int = 4 * GIB
@@ -159,7 +171,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
         raise ConfigError(f"{where}: {error}", hint="the file is TOML: see https://toml.io") from error
     reader = _Reader(text, where)
     reader.only(tables, "", ("serve", "vaults", "limits", "auth"))
-    serve = reader.table(tables, "serve", ("listen",))
+    serve = reader.table(tables, "serve", ("listen", "public_url", "trusted_proxies"))
     limits = reader.table(tables, "limits", ("max_object", "max_file", "max_request"))
     auth = reader.table(tables, "auth", ("failures", "window_seconds", "remember_seconds"))
     try:
@@ -170,6 +182,8 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     return Config(
         listen_host=host,
         listen_port=port,
+        public_url=reader.public_url(serve),
+        trusted_proxies=reader.proxies(serve),
         vaults=reader.vaults(tables),
         max_object_bytes=reader.size(limits, "max_object", default.max_object_bytes),
         max_file_bytes=reader.size(limits, "max_file", default.max_file_bytes),
@@ -191,6 +205,28 @@ def parse_listen(text: str) -> tuple[str, int]:
     if (":" in bare) != bracketed:
         raise ConfigError(f"{text!r}: only an IPv6 address stands in brackets, and it must", hint="[::1]:8460")
     return bare, int(port)
+
+
+def parse_public_url(text: str) -> str:
+    """The address of the server as others reach it, in its shortest form. Raises ConfigError."""
+    example = "for instance https://dav.example.org"
+    try:
+        parts = urlsplit(text.strip())
+        port = parts.port
+    except ValueError:
+        raise ConfigError(f"{text!r} is not a URL", hint=example) from None
+    if parts.scheme not in ("http", "https"):
+        raise ConfigError(f"{text!r} does not begin with https:// or http://", hint=example)
+    if "@" in parts.netloc:
+        raise ConfigError(f"{text!r} has a user name or a password in it", hint=example)
+    if not is_host(parts.netloc):
+        raise ConfigError(f"{text!r} has no host that can be used", hint=example)
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ConfigError(f"{text!r} goes on after the host: Safehold is the whole of an address", hint=example)
+    host = parts.netloc.lower()
+    if port == {"http": 80, "https": 443}[parts.scheme]:
+        host = host.rpartition(":")[0]
+    return f"{parts.scheme}://{host}"
 
 
 def check_vault(name: str, url: str, mode: str) -> VaultConfig:
@@ -236,6 +272,27 @@ class _Reader:
         if not isinstance(value, str):
             raise self.error(table, key, "needs a text in quotes")
         return value
+
+    def public_url(self, serve: Mapping[str, Any]) -> str:
+        text = self.text(serve, "serve", "public_url", "")
+        try:
+            return parse_public_url(text) if text.strip() else ""
+        except ConfigError as error:
+            raise self.error("serve", "public_url", error.message, error.hint) from error
+
+    def proxies(self, serve: Mapping[str, Any]) -> Proxies:
+        entries = serve.get("trusted_proxies", [])
+        hint = f'for instance ["127.0.0.1", "::1"], ["10.0.0.0/8"] or ["{UNIX}"]'
+        if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
+            raise self.error("serve", "trusted_proxies", "needs a list of texts in quotes", hint)
+        for entry in entries:
+            try:
+                networks = read_proxies([entry]).networks
+            except ValueError as error:
+                raise self.error("serve", "trusted_proxies", f"{entry!r} is no address: {error}", hint) from error
+            if any(network.prefixlen == 0 for network in networks):
+                raise self.error("serve", "trusted_proxies", f"{entry!r} is everybody: name your proxies", hint)
+        return read_proxies(entries)
 
     def count(self, values: Mapping[str, Any], key: str, default: int, *, least: int = 1) -> int:
         value = values.get(key, default)

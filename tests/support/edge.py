@@ -26,10 +26,13 @@ from safehold.model.kinds import Kind
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.ports.log import PreparedFrame
+from safehold.protocol.forwarded import NOBODY
 from safehold.service.auth import Authenticator
 from safehold.service.engine import Engine
-from safehold.service.identity import SYSTEM_ACCOUNT
+from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
+from safehold.service.uses import Uses
 from safehold.store.sqlite.core import SqliteCore
+from safehold.web.noting import UseNotes
 from safehold.web.signin import SignIn
 
 T = TypeVar("T")
@@ -67,6 +70,8 @@ class TestGate:
     __test__ = False
     blobs = cast(Blobs, None)
     token_key = bytes(32)
+    public_url = ""
+    proxies = NOBODY
     max_object_bytes = 1 << 20
     max_file_bytes = 1 << 30
     max_request_bytes = 8 << 20
@@ -85,6 +90,8 @@ class TestGate:
         self.reads: CoreReads = self.core.reader()
         self.authenticator = Authenticator(self.reads, self.hasher, self.clock, self.entropy)
         self._sign_in = SignIn(self.authenticator)
+        self.uses = UseNotes(Uses(self.clock), self.execute)
+        self.peers: list[str] = []  # from where somebody signed in, one for each request
         self.state: dict[str, Any] = {"service": "serving"}
         self.status_calls = 0
         self.ahead: list[tuple[str, str, str]] = []
@@ -92,8 +99,9 @@ class TestGate:
 
     def _committed(self, changes: Sequence[Change]) -> None:
         for change in changes:
-            if change.kind is Kind.IDENTITY and change.account != SYSTEM_ACCOUNT:
+            if touches_credentials(change) and change.account != SYSTEM_ACCOUNT:
                 self.authenticator.invalidate(change.account)
+                self.uses.forget(change.account)
 
     def add_account(self, name: str, password: str = "secret") -> Account:
         id_ = self.entropy.bytes(16)
@@ -119,8 +127,16 @@ class TestGate:
 
     # -- the gate ------------------------------------------------------------------------------------------------
 
-    async def authenticate(self, authorization: str | None, peer: str) -> Account:
-        return await self._sign_in.authenticate(authorization, peer)
+    async def authenticate(self, authorization: str | None, peer: str, program: str = "") -> Account:
+        who = await self._sign_in.authenticate(authorization, peer)
+        self.peers.append(peer)
+        self.uses.note(who, program)
+        await self.uses.drain()
+        return who.account
+
+    async def authenticate_owner(self, authorization: str | None, peer: str) -> Account:
+        self.peers.append(peer)
+        return await self._sign_in.owner(authorization, peer)
 
     async def execute(self, command: AnyCommand) -> Outcome:
         return self.engine.execute(command)

@@ -32,7 +32,8 @@ from safehold.model.kinds import Kind
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
-from safehold.service.auth import Authenticator
+from safehold.protocol.forwarded import NOBODY
+from safehold.service.auth import Authenticator, SignedIn
 from safehold.service.engine import Result
 from safehold.service.identity import TOKEN_KEY
 from safehold.store.blobs import LiveBlobs
@@ -74,6 +75,8 @@ class House:
         self.sim_clock = clock
         self.entropy: Entropy = SeededEntropy(seed)
         self.seed = seed
+        self.public_url = ""
+        self.proxies = NOBODY
         self.max_object_bytes = 1 << 20
         self.max_file_bytes = 1 << 24
         self.max_request_bytes = 1 << 20
@@ -213,9 +216,13 @@ class House:
             if hasattr(self, "authenticator"):
                 self.authenticator.invalidate(account)
 
-    async def authenticate(self, authorization: str | None, peer: str) -> Account:
+    async def authenticate(self, authorization: str | None, peer: str, program: str = "") -> Account:
         found = self.authenticator.begin(authorization, peer)
-        return found if isinstance(found, Account) else self.authenticator.finish(found, found.run())
+        who = found if isinstance(found, SignedIn) else self.authenticator.finish(found, found.run())
+        return who.account
+
+    async def authenticate_owner(self, authorization: str | None, peer: str) -> Account:
+        return await self.authenticate(authorization, peer)
 
     async def execute(self, command: AnyCommand) -> Outcome:
         """Joins the group that `requests` commits together; alone it is a group of one."""

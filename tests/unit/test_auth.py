@@ -41,7 +41,8 @@ class World:
 
     def sign_in(self, name: str, password: str, peer: str = HOME) -> Account:
         found = self.auth.begin(basic(name, password), peer)
-        return self.auth.finish(found, found.run()) if isinstance(found, PasswordCheck) else found
+        who = self.auth.finish(found, found.run()) if isinstance(found, PasswordCheck) else found
+        return who.account
 
     def begun(self, name: str, password: str, peer: str = HOME) -> PasswordCheck:
         found = self.auth.begin(basic(name, password), peer)

@@ -92,7 +92,7 @@ def test_without_credentials(device: Device) -> None:
 
 
 def test_while_identity_is_away_nobody_is_told_that_a_password_is_wrong(device: Device) -> None:
-    async def away(authorization: str | None, peer: str) -> None:
+    async def away(authorization: str | None, peer: str, program: str = "") -> None:
         raise Held("identity is being restored", retry_after_seconds=100)
 
     device.gate.authenticate = away

@@ -12,6 +12,7 @@ import pytest
 
 from safehold.lab.world import CheapHasher, SeededEntropy, SimClock
 from safehold.model.errors import Held, Unauthenticated
+from safehold.model.items import Account
 from safehold.service.auth import Authenticator
 from safehold.web.signin import SignIn
 from tests.support.identities import Identities
@@ -49,7 +50,10 @@ class World:
         self.sign_in = SignIn(auth)
 
     def ask(self, password: str = "right") -> Any:
-        return self.sign_in.authenticate(basic(password), PEER)
+        return self._account(password)
+
+    async def _account(self, password: str) -> Account:
+        return (await self.sign_in.authenticate(basic(password), PEER)).account
 
 
 @pytest.fixture

@@ -21,16 +21,17 @@ from safehold.model.change import Change
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.errors import BadRequest, OperatorError, SafeholdError
 from safehold.model.items import Account
-from safehold.model.kinds import Kind
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.service.auth import Authenticator, Limits
 from safehold.service.control import RELOAD, STATUS, decode_commands, encode_json, encode_results
-from safehold.service.identity import SYSTEM_ACCOUNT, TOKEN_KEY
+from safehold.service.identity import SYSTEM_ACCOUNT, TOKEN_KEY, touches_credentials
 from safehold.service.incidents import DevicesAhead
+from safehold.service.uses import Uses
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
+from safehold.web.noting import UseNotes
 from safehold.web.pump import Pump
 from safehold.web.server import require_free, serve_until_told
 from safehold.web.signin import SignIn
@@ -55,6 +56,8 @@ class Service:
         self.installation = installation
         self.clock: Clock = installation.clock
         self.entropy: Entropy = installation.entropy
+        self.public_url = config.public_url
+        self.proxies = config.trusted_proxies
         self.max_object_bytes = config.max_object_bytes
         self.max_file_bytes = config.max_file_bytes
         self.max_request_bytes = config.max_request_bytes
@@ -93,6 +96,7 @@ class Service:
         )
         self._sign_in = SignIn(self._authenticator)
         self.pump = Pump(self.writer.engine, self._disk_thread)
+        self._uses = UseNotes(Uses(self.clock), self.pump.execute)
         self._channel = ChannelServer(str(installation.socket_path), self._answer)
         self._ticking: asyncio.Task[None] | None = None
 
@@ -106,8 +110,14 @@ class Service:
 
     # -- the gate --------------------------------------------------------------------------------------------
 
-    async def authenticate(self, authorization: str | None, peer: str) -> Account:
-        return await self._sign_in.authenticate(authorization, peer)
+    async def authenticate(self, authorization: str | None, peer: str, program: str = "") -> Account:
+        who = await self._sign_in.authenticate(authorization, peer)
+        if who.label:
+            self._uses.note(who, program)
+        return who.account
+
+    async def authenticate_owner(self, authorization: str | None, peer: str) -> Account:
+        return await self._sign_in.owner(authorization, peer)
 
     async def execute(self, command: AnyCommand) -> Outcome:
         return await self.pump.execute(command)
@@ -137,8 +147,8 @@ class Service:
     # -- along the way ---------------------------------------------------------------------------------------
 
     def _committed(self, changes: Sequence[Change]) -> None:
-        """In the disk thread. A change of identity ends what was remembered of its credentials."""
-        accounts = {c.account for c in changes if c.kind is Kind.IDENTITY}
+        """In the disk thread. A change of credentials ends what was remembered of them."""
+        accounts = {c.account for c in changes if touches_credentials(c)}
         if accounts:
             self._loop.call_soon_threadsafe(self._forget_credentials, accounts)
 
@@ -147,6 +157,7 @@ class Service:
             self._authenticator.forget_all()
         for account in accounts:
             self._authenticator.invalidate(account)
+            self._uses.forget(account)
 
     def _answer(self, payload: bytes) -> bytes:
         """A request at the local socket, in a thread of the channel."""
@@ -208,6 +219,7 @@ class Service:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._ticking
         await self._loop.run_in_executor(None, self._channel.stop)
+        await self._uses.drain()
         await self.pump.drain()
         await self.pump.exclusive(self.writer.close)
         await self._loop.run_in_executor(None, self._scheduler.stop)

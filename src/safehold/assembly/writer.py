@@ -16,14 +16,13 @@ from safehold.formats.blob import blob_object
 from safehold.model.change import Change
 from safehold.model.commands import FoundInstallation
 from safehold.model.errors import Held, OperatorError, OutOfSpace, SafeholdError
-from safehold.model.kinds import Kind
 from safehold.ports.core import LogPosition
 from safehold.ports.disk import Disk
 from safehold.ports.log import Hole, LogFrame
 from safehold.ports.vault import Vault
 from safehold.ports.world import Clock, Entropy
 from safehold.service.engine import Engine
-from safehold.service.identity import SYSTEM_ACCOUNT
+from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
 from safehold.service.takein import archive_unarchived, mark_unarchived, take_in
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
@@ -202,7 +201,7 @@ class Writer:
         for entry in tail:
             for change in entry.changes if isinstance(entry, LogFrame) else ():
                 self._tell_of_blob(change)
-                if change.kind is Kind.IDENTITY:
+                if touches_credentials(change):
                     credentials[change.account] = change
             yield entry
 

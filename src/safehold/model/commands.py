@@ -128,6 +128,13 @@ class RevokeAppPassword(Command, frozen=True):
     label: str
 
 
+class NoteUse(Command, frozen=True):
+    """Take down that a program used an app password today; once a day and program it is a change."""
+
+    label: str
+    program: str
+
+
 class SetListed(Command, frozen=True):
     """Whether the account is shown on leaderboards."""
 
@@ -189,6 +196,7 @@ AnyCommand = (
     | SetPassword
     | AddAppPassword
     | RevokeAppPassword
+    | NoteUse
     | SetListed
     | EraseAccount
     | Undo

@@ -90,10 +90,17 @@ class _Record(msgspec.Struct):
 _decode_record = msgspec.json.Decoder(_Record).decode
 
 
+class SignedIn(NamedTuple):
+    """Who has signed in, and by what: the label of an app password, or "" for the account's own password."""
+
+    account: Account
+    label: str
+
+
 class _Known(NamedTuple):
     """Credentials that were right a moment ago."""
 
-    account: Account
+    who: SignedIn
     until: float
 
 
@@ -154,8 +161,8 @@ class Authenticator:
 
     # -- the way in ------------------------------------------------------------------------------------------
 
-    def begin(self, authorization: str | None, peer: str) -> Account | PasswordCheck:
-        """The account, or the check that will tell. `peer` is the address the request came from, without port.
+    def begin(self, authorization: str | None, peer: str) -> SignedIn | PasswordCheck:
+        """Who it is, or the check that will tell. `peer` is the address the request came from, without port.
 
         Raises Unauthenticated, TooManyAttempts, and Held where the account's identity may not be read now.
         """
@@ -164,10 +171,10 @@ class Authenticator:
         key = blake2b(authorization.encode("utf-8", "surrogatepass"), digest_size=32, key=self._secret).digest()
         known = self._known.get(key)
         if known is not None and self._clock.monotonic() < known.until:
-            return known.account
+            return known.who
         return self._begin(key, authorization, peer)
 
-    def _begin(self, key: bytes, authorization: str, peer: str) -> Account | PasswordCheck:
+    def _begin(self, key: bytes, authorization: str, peer: str) -> SignedIn | PasswordCheck:
         self._forget(key)
         if self._clock.monotonic() < self._wrong.get(key, 0.0):
             raise _refusal()
@@ -176,15 +183,15 @@ class Authenticator:
             return check
         name, password = self._parse(authorization)
         account, hashed = self._find(name)
-        if account is not None and self._is_app_password(account, password):
-            self._remember(key, account)
-            return account
+        label = None if account is None else label_of(self._reads, account, password)
+        if account is not None and label is not None:
+            return self._remember(key, SignedIn(account, label))
         check = PasswordCheck(key, name, _place(peer), account, hashed, password, self._hasher)
         self._admit(check)
         self._checks[key] = check
         return check
 
-    def finish(self, check: PasswordCheck, ok: bool) -> Account:
+    def finish(self, check: PasswordCheck, ok: bool) -> SignedIn:
         """Enter the result of `check.run`, once.
 
         Raises Unauthenticated, also where the password was replaced or the account erased meanwhile, and Held.
@@ -205,8 +212,7 @@ class Authenticator:
             raise _refusal()
         _bound(self._familiar, self._limits.buckets)
         self._familiar[check.place, check.name] = None
-        self._remember(check.key, account)
-        return account
+        return self._remember(check.key, SignedIn(account, ""))
 
     def abandon(self, check: PasswordCheck) -> None:
         """The check could not be carried out: as if it had never begun."""
@@ -252,30 +258,21 @@ class Authenticator:
         stored = self._reads.secret(account.number, PASSWORD)
         return account, None if stored is None else stored.decode()
 
-    def _is_app_password(self, account: Account, password: str) -> bool:
-        digest = app_password_digest(password)
-        if digest is None:
-            return False
-        given = digest.hex()
-        found = False
-        for _, record in self._reads.secrets(account.number, APP_PREFIX):
-            found |= hmac.compare_digest(given, _stored_digest(record))
-        return found
-
-    def _remember(self, key: bytes, account: Account) -> None:
+    def _remember(self, key: bytes, who: SignedIn) -> SignedIn:
         if len(self._known) >= self._limits.cache_entries:
             self._forget(next(iter(self._known)))
-        self._known[key] = _Known(account, self._clock.monotonic() + self._limits.cache_seconds)
-        self._keys.setdefault(account.id, set()).add(key)
+        self._known[key] = _Known(who, self._clock.monotonic() + self._limits.cache_seconds)
+        self._keys.setdefault(who.account.id, set()).add(key)
+        return who
 
     def _forget(self, key: bytes) -> None:
         known = self._known.pop(key, None)
         if known is None:
             return
-        keys = self._keys[known.account.id]
+        keys = self._keys[known.who.account.id]
         keys.discard(key)
         if not keys:
-            del self._keys[known.account.id]
+            del self._keys[known.who.account.id]
 
     # -- guessing --------------------------------------------------------------------------------------------
 
@@ -374,6 +371,19 @@ def _stored_digest(record: bytes) -> str:
         return _decode_record(record).sha256
     except msgspec.MsgspecError as error:
         raise Held("an app password of this account cannot be read") from error
+
+
+def label_of(reads: CoreReads, account: Account, password: str) -> str | None:
+    """The label of the app password that this is; None where it is none of the account's. Raises Held."""
+    digest = app_password_digest(password)
+    if digest is None:
+        return None
+    given = digest.hex()
+    found = None
+    for name, record in reads.secrets(account.number, APP_PREFIX):
+        if hmac.compare_digest(given, _stored_digest(record)):
+            found = name.removeprefix(APP_PREFIX)
+    return found
 
 
 def make_app_password(entropy: Entropy) -> str:

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import msgspec
 
-from safehold.model.change import ID_BYTES, Op
+from safehold.model.change import ID_BYTES, Change, Op
 from safehold.model.commands import (
     AcceptLoss,
     AddAccount,
@@ -15,6 +15,7 @@ from safehold.model.commands import (
     Body,
     EraseAccount,
     FoundInstallation,
+    NoteUse,
     Outcome,
     RevokeAppPassword,
     SetListed,
@@ -27,6 +28,7 @@ from safehold.ports.core import NOT_YET
 from safehold.ports.world import Entropy
 from safehold.service.collections import CollectionRules
 from safehold.service.ledger import Ledger
+from safehold.service.uses import USED_PREFIX, day_of, program_of, programs_in, with_use
 
 #: The installation itself: its identity holds the token key, the configuration and the register of erased ids.
 SYSTEM_ACCOUNT = bytes(16)
@@ -57,6 +59,11 @@ def erased_id(item_name: str) -> bytes | None:
     if not item_name.startswith(ERASED_PREFIX):
         return None
     return bytes.fromhex(item_name.removeprefix(ERASED_PREFIX))
+
+
+def touches_credentials(change: Change) -> bool:
+    """Whether somebody may sign in otherwise after this change than before it."""
+    return change.kind is Kind.IDENTITY and not change.name.startswith(USED_PREFIX)
 
 
 def check_account_name(name: str) -> str:
@@ -163,8 +170,24 @@ class IdentityRules:
         name = APP_PREFIX + command.label
         if self._ledger.core.item(identity, name) is None:
             raise NotFound(f"there is no app password {command.label!r}")
-        change = self._ledger.append(account, Kind.IDENTITY, Op.DELETE, identity.id, command.actor, name=name)
+        names = [name]
+        if self._ledger.core.item(identity, USED_PREFIX + command.label) is not None:
+            names.append(USED_PREFIX + command.label)
+        with self._ledger.group():
+            for gone in names:
+                change = self._ledger.append(account, Kind.IDENTITY, Op.DELETE, identity.id, command.actor, name=gone)
         return Outcome(rev=change.rev, name=name)
+
+    def note_use(self, command: NoteUse) -> Outcome:
+        account = self._ledger.account(command.account)
+        if self._ledger.core.secret(account.number, APP_PREFIX + command.label) is None:
+            raise NotFound(f"there is no app password {command.label!r}")
+        name = USED_PREFIX + command.label
+        programs = programs_in(self._ledger.core.secret(account.number, name))
+        record = with_use(programs, program_of(command.program), day_of(self._ledger.now))
+        if record is None:
+            return Outcome(changed=False, name=name)
+        return self._set(command.account, name, record, command.actor)
 
     def set_listed(self, command: SetListed) -> Outcome:
         account = self._ledger.account(command.account)

@@ -12,6 +12,7 @@ from safehold.model.commands import (
     EraseAccount,
     FoundInstallation,
     MakeCollection,
+    NoteUse,
     Outcome,
     PatchProps,
     PutItem,
@@ -68,6 +69,8 @@ class Judge:
                 return self._identity.add_app_password(command)
             case RevokeAppPassword():
                 return self._identity.revoke_app_password(command)
+            case NoteUse():
+                return self._identity.note_use(command)
             case SetListed():
                 return self._identity.set_listed(command)
             case EraseAccount():

@@ -33,8 +33,17 @@ Refuse = Callable[[Request, SafeholdError, int], Response]
 
 async def signed_in(gate: Gate, request: Request) -> Account:
     """The account behind the request. Raises Unauthenticated, TooManyAttempts, Held."""
-    peer = request.client.host if request.client is not None else ""
-    return await gate.authenticate(request.headers.get("authorization"), peer)
+    header = request.headers.get
+    return await gate.authenticate(header("authorization"), _peer(request), header("user-agent", ""))
+
+
+async def owner_signed_in(gate: Gate, request: Request) -> Account:
+    """The account whose own password came with the request. Raises as `signed_in`, also for an app password."""
+    return await gate.authenticate_owner(request.headers.get("authorization"), _peer(request))
+
+
+def _peer(request: Request) -> str:
+    return request.client.host if request.client is not None else ""
 
 
 def actor(request: Request) -> str:

@@ -8,10 +8,11 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from safehold.protocol.target import ROOT_HREF
-from safehold.web import metrics, pages, rest, status
+from safehold.web import devices, metrics, pages, rest, status
 from safehold.web.dav import Dav, well_known
 from safehold.web.gate import Gate
 from safehold.web.metrics import Meter
+from safehold.web.reached import as_sent
 from safehold.web.respond import Reply, empty, send_reply, unexpected
 
 _WELL_KNOWN = frozenset(f"/.well-known/{service}{slash}" for service in ("caldav", "carddav") for slash in ("", "/"))
@@ -30,6 +31,7 @@ def make_app(gate: Gate) -> ASGIApp:
             *status.routes(gate, source),
             *metrics.routes(gate, meter, source),
             *pages.routes(gate),
+            *devices.routes(gate),
         ]
     )
 
@@ -37,6 +39,7 @@ def make_app(gate: Gate) -> ASGIApp:
         if scope["type"] != "http":
             await _lifespan(scope, receive, send)
             return
+        scope = as_sent(scope, gate.proxies)
         path: str = scope["path"]
         if not path.startswith("/") or path.startswith("//"):  # of a proxy's making: 404 would say that it is gone
             await send_reply(send, _no_path(scope), head=scope["method"] == "HEAD")

@@ -68,7 +68,8 @@ class Dav:
         gate = self._gate
         name, place = "", Place.NOWHERE
         try:
-            account = await gate.authenticate(request.header(b"authorization"), request.peer)
+            program = request.header(b"user-agent") or ""
+            account = await gate.authenticate(request.header(b"authorization"), request.peer, program)
             name = account.name
             target = parse_target(request.raw_path)
             place = target.place

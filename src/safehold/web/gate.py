@@ -10,6 +10,7 @@ from safehold.model.items import Account
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
+from safehold.protocol.forwarded import Proxies
 
 T = TypeVar("T")
 
@@ -22,12 +23,21 @@ class Gate(Protocol):
     blobs: Blobs
     reads: CoreReads  # for short reads, on the event loop's thread
     token_key: bytes  # MAC key of sync tokens
+    public_url: str  # under which people reach the server; "" where it is not configured
+    proxies: Proxies  # whom forwarded headers are believed
     max_object_bytes: int  # of a vCard or iCalendar object
     max_file_bytes: int  # of a note or photo
     max_request_bytes: int  # of an XML or JSON request body
 
-    async def authenticate(self, authorization: str | None, peer: str) -> Account:
-        """The account behind Basic credentials. Raises Unauthenticated, TooManyAttempts, Held."""
+    async def authenticate(self, authorization: str | None, peer: str, program: str = "") -> Account:
+        """The account behind Basic credentials; `program` is what sends them, as it names itself.
+
+        Raises Unauthenticated, TooManyAttempts, Held.
+        """
+        ...
+
+    async def authenticate_owner(self, authorization: str | None, peer: str) -> Account:
+        """The same, for what no app password may do. Raises Unauthenticated for one, and as `authenticate`."""
         ...
 
     async def execute(self, command: AnyCommand) -> Outcome:

@@ -32,7 +32,8 @@ header,main,footer{max-width:60rem;margin:0 auto;padding:0 1.25rem}
 header{display:flex;align-items:center;gap:.75rem;padding-top:1.25rem;padding-bottom:1.25rem}
 header svg{width:2rem;height:2rem;flex:none}
 header .name{font-weight:650;font-size:1.2rem;letter-spacing:-.01em;color:inherit;text-decoration:none}
-nav{margin-left:auto;display:flex;gap:1.25rem}
+nav{margin-left:auto;display:flex;gap:1.25rem;min-width:0}
+nav span{overflow:hidden;text-overflow:ellipsis}
 a{color:var(--mark);text-underline-offset:.2em}
 a:focus-visible{outline:2px solid var(--mark);outline-offset:3px;border-radius:2px}
 h1{font-size:clamp(1.7rem,5vw,2.5rem);line-height:1.15;letter-spacing:-.02em;margin:1.5rem 0 .75rem;max-width:24em;
@@ -55,6 +56,22 @@ tr:last-child td{border-bottom:0}
 td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}
 .state{font-size:1.1rem;font-weight:600}
 .good{color:var(--good)}.warn{color:var(--warn)}.bad{color:var(--bad)}
+.card ul.uses{margin:.25rem 0;padding:0;list-style:none;font-size:.95rem;overflow-wrap:anywhere}
+.uses li{margin:.35rem 0}
+.uses span{color:var(--soft)}
+fieldset{border:0;margin:0 0 1rem;padding:0}
+legend,.field{display:block;padding:0;font-weight:600}
+.choice{display:block;padding:.4rem 0}
+input[type=radio]{accent-color:var(--mark);width:1.1rem;height:1.1rem;margin:0 .5rem 0 0;vertical-align:-.15rem}
+.field input{display:block;width:100%;max-width:24rem;margin:.4rem 0 1rem;padding:.6rem .7rem;font:inherit;
+color:inherit;background:var(--paper);border:1px solid var(--line);border-radius:8px}
+button{font:inherit;font-weight:600;padding:.6rem 1.1rem;border:1px solid var(--mark);border-radius:8px;cursor:pointer;
+background:var(--mark);color:var(--card)}
+button.plain{background:none;color:var(--bad);border-color:var(--line);padding:.35rem .8rem;font-size:.95rem}
+button:focus-visible,input:focus-visible{outline:2px solid var(--mark);outline-offset:2px}
+.side{display:flex;flex-wrap:wrap;gap:1.25rem;align-items:flex-start}
+.side>div{flex:1 1 17rem;min-width:0}
+.qr{width:min(100%,15rem);height:auto;border-radius:12px;border:1px solid var(--line)}
 .note{border-left:3px solid var(--warn);padding:.1rem 0 .1rem 1rem;margin:1rem 0}
 footer{margin-top:3.5rem;padding-bottom:2rem;color:var(--soft);font-size:.9rem}
 footer p{border-top:1px solid var(--line);padding-top:1rem;max-width:none}
@@ -83,9 +100,22 @@ HEADERS = {
 }
 
 
-def page(title: str, main: str, *, status: int = 200, name: str | None = None) -> HTMLResponse:
+#: For a page with forms: they go to this server alone, and say that they come from it.
+FORM_HEADERS = HEADERS | {
+    "content-security-policy": HEADERS["content-security-policy"].replace("form-action 'none'", "form-action 'self'"),
+    "referrer-policy": "same-origin",
+}
+
+
+def page(
+    title: str, main: str, *, status: int = 200, name: str | None = None, headers: dict[str, str] = HEADERS
+) -> HTMLResponse:
     """A whole page. `main` is HTML; `title` and the account's `name` are text."""
-    who = f"<span>{escape(name)}</span>" if name is not None else '<a href="/sign-in">Sign in</a>'
+    who = (
+        f'<a href="/devices">Devices</a><span>{escape(name)}</span>'
+        if name is not None
+        else '<a href="/sign-in">Sign in</a>'
+    )
     return HTMLResponse(
         "<!doctype html>\n"
         '<html lang="en"><head><meta charset="utf-8">'
@@ -96,7 +126,7 @@ def page(title: str, main: str, *, status: int = 200, name: str | None = None) -
         "<footer><p>Safehold keeps personal data for all your devices and proves that it can give it back.</p></footer>"
         "</body></html>\n",
         status,
-        HEADERS,
+        headers,
     )
 
 
@@ -113,7 +143,9 @@ def table(columns: list[str], rows: list[list[str]], *, numbers: frozenset[int] 
 
 _TITLES = {
     401: "Sign in",
+    403: "Not allowed",
     404: "There is nothing here",
+    409: "That does not fit",
     429: "Too many attempts",
     503: "Not at this moment",
     507: "The server’s disk is full",

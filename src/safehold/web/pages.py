@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html import unescape
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -22,12 +22,14 @@ from safehold.model.kinds import (
     Kind,
 )
 from safehold.ports.core import CoreReads
+from safehold.protocol.forwarded import is_host
 from safehold.web.answers import Resource, signed_in
 from safehold.web.gate import Gate
 from safehold.web.layout import HEADERS, escape, page, refuse_page, table
+from safehold.web.mobileconfig import Server
 from safehold.web.status import number
 
-_HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:\d{1,5})?", re.ASCII)
+_PORT = re.compile(r":\d+\Z", re.ASCII)
 _TAGS = re.compile(r"<[^>]*>")
 _LOCAL = frozenset(("localhost", "127.0.0.1", "[::1]"))
 
@@ -45,10 +47,11 @@ _KIND_NAMES = {
 def routes(gate: Gate) -> list[Route]:
     async def home(request: Request) -> Response:
         if "authorization" not in request.headers:
-            return page("Safehold", _welcome() + _addresses(Site.of(request), None))
+            return page("Safehold", _welcome() + _addresses(Site.of(request, gate.public_url), None))
         account = await signed_in(gate, request)
         rows = await gate.in_thread(lambda reads: shelf(reads, account))
-        return page(f"Safehold: {account.name}", _own(account, rows, Site.of(request)), name=account.name)
+        main = _own(account, rows, Site.of(request, gate.public_url))
+        return page(f"Safehold: {account.name}", main, name=account.name)
 
     async def sign_in(request: Request) -> Response:
         """The browser asks for name and password here, and from then on sends them with `/` too."""
@@ -70,12 +73,20 @@ class Site(NamedTuple):
     local: bool
 
     @classmethod
-    def of(cls, request: Request) -> Site:
-        """From Host, which a visitor can set to anything: what is no host is not repeated."""
-        match = _HOST.fullmatch(request.headers.get("host", ""))
-        host, local = (match[0], match[1] in _LOCAL) if match else ("this-server.example", False)
-        scheme = "https" if request.url.scheme == "https" else "http"
-        return cls(f"{scheme}://{host}", host, scheme == "https", local)
+    def of(cls, request: Request, public_url: str) -> Site:
+        """As configured, else from Host, which a visitor can set to anything: what is no host is not repeated."""
+        scheme, _, host = public_url.partition("://")
+        if not public_url:
+            host = request.headers.get("host", "")
+            host = host if is_host(host) else "this-server.example"
+            scheme = "https" if request.scope.get("scheme") == "https" else "http"
+        return cls(f"{scheme}://{host}", host, scheme == "https", _PORT.sub("", host).lower() in _LOCAL)
+
+    @property
+    def server(self) -> Server:
+        """Host and port apart, as a configuration profile wants them."""
+        parts = urlsplit(self.origin)
+        return Server(parts.hostname or "", parts.port or (443 if self.secure else 80), self.secure)
 
 
 class Row(NamedTuple):
@@ -168,10 +179,11 @@ def _addresses(site: Site, name: str | None) -> str:
         )
     )
     who = (
-        "<p>Your user name is <code>NAME</code> as you were given it.</p>"
+        '<p><a href="/devices">Connect a device without typing</a>, or enter one of these. Your user name is '
+        "<code>NAME</code> as you were given it.</p>"
         if name is None
-        else f"<p>Your user name is <code>{escape(name)}</code>. Give each device an app password of its own: "
-        "the operator makes one with <code>safehold account app-password</code>.</p>"
+        else f"<p>Your user name is <code>{escape(name)}</code>. Give each device a password of its own: "
+        '<a href="/devices">connect a device without typing</a>.</p>'
     )
     return f'<h2>Connect a device</h2>{who}{_insecure(site)}<div class="cards">{cards}</div>'
 

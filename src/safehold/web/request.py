@@ -113,16 +113,17 @@ class Room:
 class Request:
     """Method, path, headers and body of one HTTP request. `release` must follow once it is answered."""
 
-    __slots__ = ("_receive", "_room", "_taken", "headers", "method", "peer", "raw_path")
+    __slots__ = ("_receive", "_room", "_taken", "headers", "method", "peer", "raw_path", "scope")
 
     def __init__(self, scope: Scope, receive: Receive, room: Room) -> None:
+        self.scope = scope
         self.method: str = scope["method"]
         raw = scope.get("raw_path")
         self.raw_path: bytes = raw if raw else quote(scope["path"]).encode()
         pairs: list[tuple[bytes, bytes]] = scope["headers"]
         headers = dict(pairs)
         if len(headers) != len(pairs):
-            headers = _joined(pairs)
+            headers = joined_headers(pairs)
         self.headers = headers
         client = scope.get("client")
         self.peer: str = client[0] if client else ""
@@ -200,7 +201,7 @@ def _too_large(limit: int, element: str) -> TooLarge:
     return TooLarge(f"the body is over the limit of {limit} bytes", element=element)
 
 
-def _joined(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+def joined_headers(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """Headers sent more than once are one list (RFC 9110 section 5.3)."""
     headers: dict[bytes, bytes] = {}
     for name, value in pairs:

@@ -6,9 +6,9 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 
-from safehold.model.errors import Held, SafeholdError
+from safehold.model.errors import Held, SafeholdError, Unauthenticated
 from safehold.model.items import Account
-from safehold.service.auth import Authenticator, PasswordCheck
+from safehold.service.auth import Authenticator, PasswordCheck, SignedIn
 
 _log = logging.getLogger("safehold.signin")
 
@@ -22,12 +22,12 @@ class SignIn:
     def __init__(self, authenticator: Authenticator, *, threads: int = HASHING_THREADS) -> None:
         self._authenticator = authenticator
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="password")
-        self._checks: dict[PasswordCheck, asyncio.Task[Account]] = {}
+        self._checks: dict[PasswordCheck, asyncio.Task[SignedIn]] = {}
 
-    async def authenticate(self, authorization: str | None, peer: str) -> Account:
+    async def authenticate(self, authorization: str | None, peer: str) -> SignedIn:
         """Raises Unauthenticated, TooManyAttempts, Held."""
         found = self._authenticator.begin(authorization, peer)
-        if isinstance(found, Account):
+        if isinstance(found, SignedIn):
             return found
         task = self._checks.get(found)
         if task is None:
@@ -36,7 +36,19 @@ class SignIn:
         # Shielded: a request that is broken off does not take the check from others with the same credentials.
         return await asyncio.shield(task)
 
-    async def _check(self, check: PasswordCheck) -> Account:
+    async def owner(self, authorization: str | None, peer: str) -> Account:
+        """The account whose own password this is. Raises as `authenticate`, and Unauthenticated for an app password.
+
+        Whoever finds a device must not be able to give himself further passwords, or to lock the owner's others out.
+        """
+        who = await self.authenticate(authorization, peer)
+        if who.label:
+            raise Unauthenticated(
+                "the password of one device does not open this page", hint="sign in with your account's own password"
+            )
+        return who.account
+
+    async def _check(self, check: PasswordCheck) -> SignedIn:
         try:
             ok = await asyncio.get_running_loop().run_in_executor(self._threads, check.run)
         except BaseException as error:
@@ -54,7 +66,7 @@ class SignIn:
         self._threads.shutdown(cancel_futures=True)
 
 
-def _retrieve(task: asyncio.Task[Account]) -> None:
+def _retrieve(task: asyncio.Task[SignedIn]) -> None:
     """Nobody may be left waiting for the result; that is no fault."""
     if not task.cancelled():
         task.exception()

@@ -1,0 +1,234 @@
+"""Who asks, and under which address: what proxies tell of it, as far as they are believed.
+
+A proxy connects in the client's place. What it tells of the client stands in `Forwarded` (RFC 7239) or in
+X-Forwarded-For, -Proto and -Host. Anybody can send these headers, so they count only where the peer of the connection
+is a proxy that the configuration names; then the hops are read from the nearest on, and the first that is not such a
+proxy is the client. Rules:
+
+- A peer that is not trusted changes nothing by any header.
+- A hop that is no address (`unknown`, an obfuscated name, something malformed) ends the walk: what stands before it
+  may be the client's own invention, and the proxy that told of it takes its place.
+- Where both sorts of headers are there and tell of different clients, neither is believed: most proxies write one
+  sort and pass the other on as the client sent it.
+- Hosts and schemes that are none are not taken.
+
+Pure and bounded: at most MAX_HOPS hops are looked at, of at most MAX_VALUE characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+MAX_HOPS = 16
+MAX_VALUE = 300
+
+#: A peer that came by a socket of the file system and has no address; nginx writes it so too.
+UNIX = "unix:"
+
+_SCHEMES = frozenset(("http", "https"))
+#: A Host (RFC 9110 section 7.2): a name or an address, and a port.
+_HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:\d{1,5})?", re.ASCII)
+_PAIR = re.compile(r"""[ \t]*([A-Za-z]{1,20})=(?:"((?:[^"\\]|\\.){0,300})"|([^\s",;=]{1,300}))[ \t]*([;,]|\Z)""")
+_QUOTED = re.compile(r"\\(.)")
+_PORTED = re.compile(r"(?:\[([^\]]*)\]|([0-9.]+))(?::[A-Za-z0-9._-]{1,32})?", re.ASCII)
+_DEFAULT_PORT = re.compile(r":(?:80|443)\Z")
+
+Network = IPv4Network | IPv6Network
+Headers = Mapping[bytes, bytes]
+
+
+class Proxies(NamedTuple):
+    """Whom forwarded headers are believed: networks, and, with `unix`, peers without an address."""
+
+    networks: tuple[Network, ...] = ()
+    unix: bool = False
+
+    def trusts(self, peer: str) -> bool:
+        """Whether this address is that of a proxy of ours."""
+        if not self.networks and not self.unix:
+            return False
+        if _is_unix(peer):
+            return self.unix
+        address = _address(peer)
+        return address is not None and any(address in network for network in self.networks)
+
+
+NOBODY = Proxies()
+
+
+def read_proxies(entries: Iterable[str]) -> Proxies:
+    """Addresses, networks (`10.0.0.0/8`) and `unix:` as the configuration names them. Raises ValueError."""
+    entries = list(entries)
+    return Proxies(tuple(ip_network(entry) for entry in entries if entry != UNIX), UNIX in entries)
+
+
+class Asked(NamedTuple):
+    """Who asks and under which address. `host` is as in Host, "" where there is none or it is none."""
+
+    peer: str
+    scheme: str
+    host: str
+
+
+class _Hop(NamedTuple):
+    """What one proxy tells of who connected to it; None where it does not, or not in a way that can be understood."""
+
+    peer: str | None
+    scheme: str | None = None
+    host: str | None = None
+
+
+def asked(peer: str, scheme: str, headers: Headers, proxies: Proxies) -> Asked:
+    """Who asks. `peer`, the other end of the connection, and `scheme` are as the server sees them.
+
+    Headers that were sent more than once are joined with commas, as RFC 9110 section 5.3 has it.
+    """
+    direct = Asked(peer, scheme if scheme in _SCHEMES else "http", _host(_text(headers, b"host")) or "")
+    if not proxies.trusts(peer):
+        return direct
+    ways = [hops for hops in (_forwarded(headers), _x_forwarded(headers)) if hops is not None]
+    found = [_client(hops, proxies) for hops in ways]
+    if not found or any(hop.peer != found[0].peer for hop in found):
+        return direct
+    return Asked(
+        found[0].peer or direct.peer,
+        next((hop.scheme for hop in found if hop.scheme), direct.scheme),
+        next((hop.host for hop in found if hop.host), direct.host),
+    )
+
+
+def _client(hops: list[_Hop], proxies: Proxies) -> _Hop:
+    """The farthest hop that can be believed. Its peer is None where not even the nearest one can."""
+    found = _Hop(None, hops[-1].scheme, hops[-1].host)
+    for hop in reversed(hops):
+        if hop.peer is None:
+            break
+        found = hop
+        if not proxies.trusts(hop.peer):
+            break
+    return found
+
+
+# -- headers ---------------------------------------------------------------------------------------------------
+
+
+def _forwarded(headers: Headers) -> list[_Hop] | None:
+    """RFC 7239 section 4: the hops of Forwarded, nearest last; None where it is not there."""
+    text = _text(headers, b"forwarded")
+    if text is None:
+        return None
+    hops: list[dict[str, str]] = [{}]
+    place = 0
+    while place < len(text):
+        match = _PAIR.match(text, place)
+        if match is None:  # what can be understood of it may be what the client wants to be understood
+            return [_Hop(None)]
+        name, quoted, token, end = match.groups()
+        hops[-1].setdefault(name.lower(), token if quoted is None else _QUOTED.sub(r"\1", quoted))
+        if end == ",":
+            hops.append({})
+        place = match.end()
+    return [_Hop(_node(hop.get("for")), _scheme(hop.get("proto")), _host(hop.get("host"))) for hop in hops[-MAX_HOPS:]]
+
+
+def _x_forwarded(headers: Headers) -> list[_Hop] | None:
+    """The hops of X-Forwarded-For, nearest last; None where no header of this sort is there.
+
+    Proto and Host are told by hop where there are as many of them; else the nearest proxy's word holds for all.
+    """
+    peers = _list(headers, b"x-forwarded-for")
+    schemes = _list(headers, b"x-forwarded-proto")
+    hosts = _list(headers, b"x-forwarded-host")
+    if not peers and not schemes and not hosts:
+        return None
+    nodes = [_node(peer) for peer in peers] or [None]
+    told = zip(nodes, _for_each(schemes, len(nodes)), _for_each(hosts, len(nodes)), strict=True)
+    return [_Hop(node, _scheme(scheme), _host(host)) for node, scheme, host in told]
+
+
+def _for_each(values: list[str], count: int) -> list[str | None]:
+    return [*values] if len(values) == count else [values[-1] if values else None] * count
+
+
+def _text(headers: Headers, name: bytes) -> str | None:
+    value = headers.get(name)
+    return None if value is None else value.decode("latin-1").strip()
+
+
+def _list(headers: Headers, name: bytes) -> list[str]:
+    """The last MAX_HOPS values of a list."""
+    text = _text(headers, name)
+    return [value.strip() for value in text.rsplit(",", MAX_HOPS)[-MAX_HOPS:]] if text else []
+
+
+# -- values ----------------------------------------------------------------------------------------------------
+
+
+def _node(text: str | None) -> str | None:
+    """The address in a node (RFC 7239 section 6) or in a value of X-Forwarded-For, port left out; None: it is none."""
+    if text is None or len(text) > MAX_VALUE:
+        return None
+    if _is_unix(text):
+        return UNIX
+    match = _PORTED.fullmatch(text)
+    address = _address((match[1] or match[2] or "") if match else text)
+    return None if address is None else str(address)
+
+
+def _is_unix(peer: str) -> bool:
+    return not peer or peer.startswith(UNIX)
+
+
+@lru_cache(maxsize=1024)
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """An address without its zone; an IPv4 address that is written as an IPv6 one is an IPv4 address."""
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _scheme(text: str | None) -> str | None:
+    return text.lower() if text is not None and text.lower() in _SCHEMES else None
+
+
+def _host(text: str | None) -> str | None:
+    return text if text is not None and is_host(text) else None
+
+
+def is_host(text: str) -> bool:
+    """Whether it is a host as in Host: a name or an address, with or without a port."""
+    match = _HOST.fullmatch(text)
+    return match is not None and int((match[2] or ":0")[1:]) <= 65535
+
+
+# -- URLs ------------------------------------------------------------------------------------------------------
+
+
+def is_ours(url: str, hosts: Iterable[str]) -> bool:
+    """Whether a URL or an absolute path (RFC 4918 section 8.3) names this server, known by any of these hosts.
+
+    A proxy that ends TLS leaves `https` in a Destination that is asked of us by `http`, so schemes are not compared,
+    and the ports 80 and 443 are the same as none.
+    """
+    try:
+        parts = urlsplit(url)
+        if not parts.netloc:
+            return not parts.scheme and parts.path.startswith("/")
+        if parts.scheme not in _SCHEMES or "@" in parts.netloc:
+            return False
+    except ValueError:
+        return False
+    wanted = _bare(parts.netloc)
+    return any(_bare(host) == wanted for host in hosts if host)
+
+
+def _bare(host: str) -> str:
+    """A host to compare: lower case, without a default port and without the dot at a name's end."""
+    return _DEFAULT_PORT.sub("", host.lower()).removesuffix(".")
