@@ -217,10 +217,12 @@ class Client:
     unknown, and nothing is sent a second time.
     """
 
-    def __init__(self, port: int, user: str, password: str) -> None:
+    def __init__(
+        self, port: int, user: str, password: str, *, connection: http.client.HTTPConnection | None = None
+    ) -> None:
         self.user = user
         self._login = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self._connection = connection or http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
     def ask(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
         self._connection.request(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from safehold.cli.context import Context, account_named
 from safehold.cli.exits import UsageError
-from safehold.cli.output import Answer, Table, count_text, is_terminal
+from safehold.cli.output import Answer, Table, count_text, is_terminal, time_text
 from safehold.cli.parser import Parser
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 EXAMPLE = "safehold account add ada"
 
 MAX_PASSWORD_BYTES = 1024
-_APP_ITEMS = "app/"
 
 
 def configure(parser: Parser) -> None:
@@ -44,7 +43,9 @@ def configure(parser: Parser) -> None:
     )
     _name(app)
     app.add_argument("--label", metavar="LABEL", help="what to call the device (default: device-1, device-2 …)")
-    app.add_argument("--revoke", metavar="LABEL", help="instead: make the password of this label useless at once")
+    other = app.add_mutually_exclusive_group()
+    other.add_argument("--revoke", metavar="LABEL", help="instead: make the password of this label useless at once")
+    other.add_argument("--list", action="store_true", help="instead: list them, and which programs used them when")
     erase = parser.command(
         "erase",
         "erase an account and all its data",
@@ -98,14 +99,30 @@ def _list(_args: Namespace, context: Context) -> Answer:
 
 
 def _described(reads: CoreReads, account: Account) -> dict[str, Any]:
-    labels = [name.removeprefix(_APP_ITEMS) for name, _ in reads.secrets(account.number, _APP_ITEMS)]
+    devices = _devices(reads, account)
     return {
         "name": account.name,
         "id": account.id.hex(),
         "listed": account.listed,
         "password": reads.secret(account.number, "password") is not None,
-        "app_passwords": sorted(labels),
+        "app_passwords": [device["label"] for device in devices],
+        "devices": devices,
     }
+
+
+def _devices(reads: CoreReads, account: Account) -> list[dict[str, Any]]:
+    """App passwords with the days on which programs used them."""
+    from safehold.service.uses import app_passwords
+
+    return [
+        {
+            "label": known.label,
+            "created": time_text(known.created or None) or None,
+            "last_used": known.last_used,
+            "programs": [{"program": program, "last_used": day} for program, day in known.programs],
+        }
+        for known in app_passwords(reads, account)
+    ]
 
 
 def _passwd(args: Namespace, context: Context) -> Answer:
@@ -121,9 +138,14 @@ def _passwd(args: Namespace, context: Context) -> Answer:
 def _app_password(args: Namespace, context: Context) -> Answer:
     from safehold.model.commands import AddAppPassword, RevokeAppPassword
     from safehold.service.auth import app_password_digest, make_app_password
+    from safehold.service.uses import free_label
 
     if args.revoke is not None and args.label is not None:
         raise UsageError("--revoke names the label itself", hint="leave --label out")
+    if args.list:
+        if args.label is not None:
+            raise UsageError("--list lists all of them", hint="leave --label out")
+        return _app_passwords(args, context)
     with context.installation().session() as session:
         account = account_named(session.reads, args.name)
         if args.revoke is not None:
@@ -131,7 +153,7 @@ def _app_password(args: Namespace, context: Context) -> Answer:
             return Answer(
                 {"account": args.name, "revoked": args.revoke}, [f"{args.revoke} can no longer sign in as {args.name}"]
             )
-        label = args.label if args.label is not None else _free_label(session.reads, account)
+        label = args.label if args.label is not None else free_label(session.reads, account)
         secret = make_app_password(session.entropy)
         digest = app_password_digest(secret)
         assert digest is not None
@@ -142,12 +164,20 @@ def _app_password(args: Namespace, context: Context) -> Answer:
     )
 
 
-def _free_label(reads: CoreReads, account: Account) -> str:
-    taken = {name for name, _ in reads.secrets(account.number, _APP_ITEMS)}
-    number = 1
-    while f"{_APP_ITEMS}device-{number}" in taken:
-        number += 1
-    return f"device-{number}"
+def _app_passwords(args: Namespace, context: Context) -> Answer:
+    with context.installation().session() as session, session.reads.snapshot() as reads:
+        devices = _devices(reads, account_named(reads, args.name))
+    rows = [
+        (
+            d["label"],
+            (d["created"] or "")[:10],
+            d["last_used"] or "never",
+            ", ".join(p["program"] for p in d["programs"]),
+        )
+        for d in devices
+    ]
+    table: str | Table = Table(("label", "made", "last used", "by"), rows) if rows else "no app passwords yet"
+    return Answer({"account": args.name, "app_passwords": devices}, [table])
 
 
 def _erase(args: Namespace, context: Context) -> Answer:

@@ -33,8 +33,9 @@ def _run(args: Namespace, context: Context) -> Answer:
     def announce(url: str, accounts: Sequence[str]) -> None:
         """Called once, when requests are taken."""
         if context.as_json:
-            print_json({"url": url, "data": str(context.data), "accounts": list(accounts)})
+            public = config.public_url or None
+            print_json({"url": url, "public_url": public, "data": str(context.data), "accounts": list(accounts)})
         else:
-            print(welcome(url, context.data, accounts), flush=True)
+            print(welcome(url, context.data, accounts, config.public_url), flush=True)
 
     return Answer({}, exit=Exit(serve(context.installation(), listen, announce)), printed=True)

@@ -1,4 +1,4 @@
-"""The one screen that `serve` greets with: how to sign in, connect a phone, add an account."""
+"""The one screen that `serve` greets with: how to sign in, connect a device, add an account."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from pathlib import Path
 from safehold.cli.context import DEFAULT_DATA
 
 
-def welcome(url: str, data: Path, accounts: Sequence[str]) -> str:
-    """At most 24 lines of 80 columns for the usual lengths of names and paths. `url` ends without a slash."""
+def welcome(url: str, data: Path, accounts: Sequence[str], public_url: str = "") -> str:
+    """At most 24 lines of 80 columns for the usual lengths of names and paths. URLs end without a slash.
+
+    `url` is where the service listens, `public_url` where others reach it: what is entered into a device is the latter.
+    """
     elsewhere = "" if data == Path(DEFAULT_DATA).absolute() else f"\n  (each with --data {data})"
     name = accounts[0] if accounts else "NAME"
     if accounts:
@@ -17,26 +20,31 @@ def welcome(url: str, data: Path, accounts: Sequence[str]) -> str:
         who = f"accounts   {shown}"
     else:
         who = "accounts   none yet: add one as below, while this runs"
-    host = url.partition("://")[2]
+    behind = f"\nbehind     {public_url}/" if public_url else ""
+    base = public_url or url
+    reach = (
+        ""
+        if public_url
+        else """
+  Telephones need https: put a proxy with TLS before this, and say in
+  safehold.toml under which address it is reached (docs/deploy.md)."""
+    )
     return f"""\
-Safehold serves at {url}/
+Safehold serves at {url}/{behind}
 data in    {data}
 {who}
 
-Sign in    {url}/ with an account's name and password.
-Status     {url}/status tells anybody how the service stands.
+Sign in    {base}/ with an account's name and password.
+Status     {base}/status tells anybody how the service stands.
 
-Connect a phone or computer (password: the account's, or better one of its own):
-  iOS          Settings > Apps > Contacts (and Calendar) > Accounts > Other
-               > CardDAV (CalDAV): server {host}, user {name}
-  DAVx5        base URL {url}/ and user {name}
-  Thunderbird  new address book or calendar on the network:
-               {url}/
-  files        WebDAV: {url}/dav/{name}/files/
+Connect a phone or computer: open
+  {base}/devices
+  on it or beside it. Each gets a password of its own, as a profile for iOS and
+  macOS, as a QR code for DAVx5, or as text for every other program.{reach}
 
-A password for one device, another account, how everything stands{elsewhere}:
-  safehold account app-password {name}
+Another account, a password for one device, how everything stands{elsewhere}:
   safehold account add NAME
+  safehold account app-password {name}
   safehold status
 
 Keep a copy of the folder keys (in the data folder) away from this machine:

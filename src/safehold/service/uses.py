@@ -60,7 +60,7 @@ class AppPassword(NamedTuple):
 
     @property
     def last_used(self) -> str | None:
-        return self.programs[0][1] if self.programs else None
+        return max((day for _, day in self.programs), default=None)
 
 
 def app_passwords(reads: CoreReads, account: Account) -> list[AppPassword]:

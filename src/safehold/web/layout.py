@@ -33,7 +33,7 @@ header{display:flex;align-items:center;gap:.75rem;padding-top:1.25rem;padding-bo
 header svg{width:2rem;height:2rem;flex:none}
 header .name{font-weight:650;font-size:1.2rem;letter-spacing:-.01em;color:inherit;text-decoration:none}
 nav{margin-left:auto;display:flex;gap:1.25rem;min-width:0}
-nav span{overflow:hidden;text-overflow:ellipsis}
+nav span{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 a{color:var(--mark);text-underline-offset:.2em}
 a:focus-visible{outline:2px solid var(--mark);outline-offset:3px;border-radius:2px}
 h1{font-size:clamp(1.7rem,5vw,2.5rem);line-height:1.15;letter-spacing:-.02em;margin:1.5rem 0 .75rem;max-width:24em;
@@ -43,6 +43,7 @@ h3{font-size:1.02rem;margin:0 0 .35rem}
 p{margin:.5rem 0;max-width:42em}
 .lead{font-size:1.1rem;color:var(--soft)}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,17rem),1fr));gap:1rem}
+.lead+.cards,.lead+.wide{margin-top:1.5rem}
 .card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:1rem 1.15rem;min-width:0}
 .card p{color:var(--soft);font-size:.95rem}
 code,.address{font:.92em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
@@ -59,12 +60,13 @@ td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}
 .card ul.uses{margin:.25rem 0;padding:0;list-style:none;font-size:.95rem;overflow-wrap:anywhere}
 .uses li{margin:.35rem 0}
 .uses span{color:var(--soft)}
+.card form{margin-top:.75rem}
 fieldset{border:0;margin:0 0 1rem;padding:0}
 legend,.field{display:block;padding:0;font-weight:600}
 .choice{display:block;padding:.4rem 0}
 input[type=radio]{accent-color:var(--mark);width:1.1rem;height:1.1rem;margin:0 .5rem 0 0;vertical-align:-.15rem}
-.field input{display:block;width:100%;max-width:24rem;margin:.4rem 0 1rem;padding:.6rem .7rem;font:inherit;
-color:inherit;background:var(--paper);border:1px solid var(--line);border-radius:8px}
+.field input{display:block;width:100%;max-width:24rem;margin:.4rem 0 1rem;padding:.6rem .7rem;
+font:inherit;font-weight:400;color:inherit;background:var(--paper);border:1px solid var(--line);border-radius:8px}
 button{font:inherit;font-weight:600;padding:.6rem 1.1rem;border:1px solid var(--mark);border-radius:8px;cursor:pointer;
 background:var(--mark);color:var(--card)}
 button.plain{background:none;color:var(--bad);border-color:var(--line);padding:.35rem .8rem;font-size:.95rem}
