@@ -108,6 +108,18 @@ def test_app_passwords_are_made_numbered_and_revoked(with_ada: Run) -> None:
     assert with_ada("account", "app-password", "ada")[1]["label"] == "device-1"
 
 
+def test_app_passwords_are_listed_with_their_making_and_their_uses(with_ada: Run) -> None:
+    with_ada("account", "app-password", "ada", "--label", "phone")
+    code, told = with_ada("account", "app-password", "ada", "--list")
+    assert (code, told["account"]) == (0, "ada")
+    (phone,) = told["app_passwords"]
+    assert (phone["label"], phone["last_used"], phone["programs"]) == ("phone", None, [])
+    assert phone["created"].endswith("Z")
+    assert with_ada("account", "list")[1]["accounts"][0]["devices"] == [phone]
+    assert with_ada("account", "app-password", "ada", "--list", "--label", "phone")[0] == 2
+    assert with_ada("account", "app-password", "ada", "--list", "--revoke", "phone")[0] == 2
+
+
 def test_passwd_replaces_the_password(with_ada: Run) -> None:
     assert with_ada("account", "passwd", "ada", "--password-stdin", stdin="other\n") == (0, {"account": "ada"})
     code, told = with_ada("history", "ada", "--kind", "identity", "--path", "identity", "--name", "password")

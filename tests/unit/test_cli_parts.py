@@ -66,6 +66,15 @@ def test_the_welcome_is_one_screen(accounts: list[str]) -> None:
     assert "account add" in text
     assert "app-password" in text
     assert "DAVx5" in text
+    assert "http://127.0.0.1:8460/devices" in text
+
+
+def test_the_welcome_tells_where_others_reach_it() -> None:
+    text = welcome("http://127.0.0.1:8460", Path("/home/ada/safehold-data"), ["ada"], "https://dav.example.org")
+    assert len(text.splitlines()) <= 24
+    assert "https://dav.example.org/devices" in text
+    assert "http://127.0.0.1:8460/devices" not in text
+    assert "serves at http://127.0.0.1:8460/" in text
 
 
 def test_the_welcome_names_the_data_folder_where_it_is_not_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -102,6 +103,70 @@ def test_what_is_wrong_is_named_with_its_line(text: str, line: int, named: str) 
     assert f"here.toml, line {line}: " in caught.value.message
     assert named in caught.value.message
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("https://dav.example.org", "https://dav.example.org"),
+        ("https://DAV.example.org:443/", "https://dav.example.org"),
+        (" http://192.0.2.1:80 ", "http://192.0.2.1"),
+        ("http://[2001:db8::1]:8080/", "http://[2001:db8::1]:8080"),
+        ("", ""),
+    ],
+)
+def test_the_public_url_in_its_shortest_form(text: str, url: str) -> None:
+    assert parse(f"[serve]\npublic_url = {text!r}\n").public_url == url
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("dav.example.org", "does not begin with https://"),
+        ("ftp://dav.example.org", "does not begin with https://"),
+        ("https://", "no host"),
+        ("https://a b", "no host"),
+        ("https://dav.example.org:99999", "not a URL"),
+        ("https://dav.example.org:x", "not a URL"),
+        ("https://[::1", "not a URL"),
+        ("https://ada:secret@dav.example.org", "user name"),
+        ("https://dav.example.org/safehold", "goes on after the host"),
+        ("https://dav.example.org/?x", "goes on after the host"),
+    ],
+)
+def test_what_cannot_be_a_public_url(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)) as caught:
+        parse(f"[serve]\npublic_url = '{text}'\n", "here.toml")
+    assert "here.toml, line 2: serve.public_url" in caught.value.message
+    assert caught.value.hint
+
+
+def test_proxies_are_addresses_networks_and_sockets() -> None:
+    proxies = parse("[serve]\ntrusted_proxies = ['127.0.0.1', '::1', '10.0.0.0/8', 'unix:']\n").trusted_proxies
+    for peer in ("127.0.0.1", "::1", "10.255.0.1", "::ffff:10.0.0.1", "", "unix:/run/x"):
+        assert proxies.trusts(peer)
+    for peer in ("127.0.0.2", "11.0.0.1", "2001:db8::1", "nonsense"):
+        assert not proxies.trusts(peer)
+    assert not Config().trusted_proxies.trusts("127.0.0.1"), "by default nobody is believed"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("'127.0.0.1'", "needs a list"),
+        ("[1]", "needs a list"),
+        ("['localhost']", "'localhost' is no address"),
+        ("['10.0.0.1/8']", "has host bits set"),
+        ("['']", "is no address"),
+        ("['0.0.0.0/0']", "is everybody"),
+        ("['::/0']", "is everybody"),
+    ],
+)
+def test_what_cannot_be_a_proxy(value: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)) as caught:
+        parse(f"[serve]\ntrusted_proxies = {value}\n", "here.toml")
+    assert "here.toml, line 2: serve.trusted_proxies" in caught.value.message
+    assert caught.value.hint
 
 
 def test_broken_toml_is_an_error_of_the_file() -> None:

@@ -92,6 +92,19 @@ def test_every_decision_is_in_the_index_and_numbered_in_order() -> None:
     assert re.findall(r"^\| \[\d{4}\]\(([^)]+)\)", index, re.MULTILINE) == records
 
 
+def test_every_configuration_that_is_shown_can_be_used() -> None:
+    from safehold.config import parse
+
+    shown = [
+        (page, text)
+        for page in (ROOT / "README.md", *DOCS.rglob("*.md"))
+        for text in re.findall(r"^```toml\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    ]
+    assert len(shown) >= 3
+    for page, text in shown:
+        parse(text, str(page))
+
+
 @pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda p: p.name)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     targets = _LINK.findall(page.read_text(encoding="utf-8"))

@@ -52,7 +52,7 @@ class Proxies(NamedTuple):
         """Whether this address is that of a proxy of ours."""
         if not self.networks and not self.unix:
             return False
-        if _is_unix(peer):
+        if not peer or peer.startswith(UNIX):
             return self.unix
         address = _address(peer)
         return address is not None and any(address in network for network in self.networks)
@@ -173,15 +173,11 @@ def _node(text: str | None) -> str | None:
     """The address in a node (RFC 7239 section 6) or in a value of X-Forwarded-For, port left out; None: it is none."""
     if text is None or len(text) > MAX_VALUE:
         return None
-    if _is_unix(text):
+    if text.startswith(UNIX):
         return UNIX
     match = _PORTED.fullmatch(text)
     address = _address((match[1] or match[2] or "") if match else text)
     return None if address is None else str(address)
-
-
-def _is_unix(peer: str) -> bool:
-    return not peer or peer.startswith(UNIX)
 
 
 @lru_cache(maxsize=1024)
