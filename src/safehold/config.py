@@ -287,11 +287,9 @@ class _Reader:
             raise self.error("serve", "trusted_proxies", "needs a list of texts in quotes", hint)
         for entry in entries:
             try:
-                networks = read_proxies([entry]).networks
+                read_proxies([entry])
             except ValueError as error:
-                raise self.error("serve", "trusted_proxies", f"{entry!r} is no address: {error}", hint) from error
-            if any(network.prefixlen == 0 for network in networks):
-                raise self.error("serve", "trusted_proxies", f"{entry!r} is everybody: name your proxies", hint)
+                raise self.error("serve", "trusted_proxies", f"{entry!r} cannot be used: {error}", hint) from error
         return read_proxies(entries)
 
     def count(self, values: Mapping[str, Any], key: str, default: int, *, least: int = 1) -> int:

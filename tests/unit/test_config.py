@@ -155,9 +155,9 @@ def test_proxies_are_addresses_networks_and_sockets() -> None:
     [
         ("'127.0.0.1'", "needs a list"),
         ("[1]", "needs a list"),
-        ("['localhost']", "'localhost' is no address"),
+        ("['localhost']", "'localhost' cannot be used"),
         ("['10.0.0.1/8']", "has host bits set"),
-        ("['']", "is no address"),
+        ("['']", "cannot be used"),
         ("['0.0.0.0/0']", "is everybody"),
         ("['::/0']", "is everybody"),
     ],

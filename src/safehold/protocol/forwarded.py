@@ -43,28 +43,41 @@ Headers = Mapping[bytes, bytes]
 
 
 class Proxies(NamedTuple):
-    """Whom forwarded headers are believed: networks, and, with `unix`, peers without an address."""
+    """Whom forwarded headers are believed: addresses, networks, and `unix:` for peers without an address."""
 
-    networks: tuple[Network, ...] = ()
-    unix: bool = False
+    entries: tuple[str, ...] = ()
 
     def trusts(self, peer: str) -> bool:
         """Whether this address is that of a proxy of ours."""
-        if not self.networks and not self.unix:
-            return False
-        if not peer or peer.startswith(UNIX):
-            return self.unix
-        address = _address(peer)
-        return address is not None and any(address in network for network in self.networks)
+        return bool(self.entries) and _trusts(self.entries, peer)
 
 
 NOBODY = Proxies()
 
 
+@lru_cache(maxsize=1024)
+def _trusts(entries: tuple[str, ...], peer: str) -> bool:
+    if not peer or peer.startswith(UNIX):
+        return UNIX in entries
+    address = _address(peer)
+    return address is not None and any(address in network for network in _networks(entries))
+
+
+@lru_cache(maxsize=16)
+def _networks(entries: tuple[str, ...]) -> list[Network]:
+    return [ip_network(entry) for entry in entries if entry != UNIX]
+
+
 def read_proxies(entries: Iterable[str]) -> Proxies:
-    """Addresses, networks (`10.0.0.0/8`) and `unix:` as the configuration names them. Raises ValueError."""
-    entries = list(entries)
-    return Proxies(tuple(ip_network(entry) for entry in entries if entry != UNIX), UNIX in entries)
+    """Addresses, networks (`10.0.0.0/8`) and `unix:` as the configuration names them. Raises ValueError.
+
+    That is also where one of them would be everybody.
+    """
+    found = Proxies(tuple(entries))
+    for network in _networks(found.entries):
+        if network.prefixlen == 0:
+            raise ValueError(f"{network} is everybody: name your proxies")
+    return found
 
 
 class Asked(NamedTuple):
@@ -73,6 +86,19 @@ class Asked(NamedTuple):
     peer: str
     scheme: str
     host: str
+
+
+class _Told(NamedTuple):
+    """The headers as they came, in the order of _NAMES; None where one is not there."""
+
+    forwarded: bytes | None
+    peers: bytes | None
+    schemes: bytes | None
+    hosts: bytes | None
+
+
+_NAMES = (b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
+_REMEMBERED_BYTES = 512
 
 
 class _Hop(NamedTuple):
@@ -88,10 +114,16 @@ def asked(peer: str, scheme: str, headers: Headers, proxies: Proxies) -> Asked:
 
     Headers that were sent more than once are joined with commas, as RFC 9110 section 5.3 has it.
     """
-    direct = Asked(peer, scheme if scheme in _SCHEMES else "http", _host(_text(headers, b"host")) or "")
+    direct = Asked(peer, scheme if scheme in _SCHEMES else "http", _host(_text(headers.get(b"host"))) or "")
     if not proxies.trusts(peer):
         return direct
-    ways = [hops for hops in (_forwarded(headers), _x_forwarded(headers)) if hops is not None]
+    told = _Told(*map(headers.get, _NAMES))
+    decide = _remembered if sum(len(value or b"") for value in told) <= _REMEMBERED_BYTES else _decided
+    return decide(direct, told, proxies)
+
+
+def _decided(direct: Asked, told: _Told, proxies: Proxies) -> Asked:
+    ways = [hops for hops in (_forwarded(told.forwarded), _x_forwarded(told)) if hops is not None]
     found = [_client(hops, proxies) for hops in ways]
     if not found or any(hop.peer != found[0].peer for hop in found):
         return direct
@@ -100,6 +132,10 @@ def asked(peer: str, scheme: str, headers: Headers, proxies: Proxies) -> Asked:
         next((hop.scheme for hop in found if hop.scheme), direct.scheme),
         next((hop.host for hop in found if hop.host), direct.host),
     )
+
+
+#: A device sends the same through the same proxy for as long as it lives.
+_remembered = lru_cache(maxsize=1024)(_decided)
 
 
 def _client(hops: list[_Hop], proxies: Proxies) -> _Hop:
@@ -117,9 +153,9 @@ def _client(hops: list[_Hop], proxies: Proxies) -> _Hop:
 # -- headers ---------------------------------------------------------------------------------------------------
 
 
-def _forwarded(headers: Headers) -> list[_Hop] | None:
+def _forwarded(value: bytes | None) -> list[_Hop] | None:
     """RFC 7239 section 4: the hops of Forwarded, nearest last; None where it is not there."""
-    text = _text(headers, b"forwarded")
+    text = _text(value)
     if text is None:
         return None
     hops: list[dict[str, str]] = [{}]
@@ -136,33 +172,30 @@ def _forwarded(headers: Headers) -> list[_Hop] | None:
     return [_Hop(_node(hop.get("for")), _scheme(hop.get("proto")), _host(hop.get("host"))) for hop in hops[-MAX_HOPS:]]
 
 
-def _x_forwarded(headers: Headers) -> list[_Hop] | None:
+def _x_forwarded(told: _Told) -> list[_Hop] | None:
     """The hops of X-Forwarded-For, nearest last; None where no header of this sort is there.
 
     Proto and Host are told by hop where there are as many of them; else the nearest proxy's word holds for all.
     """
-    peers = _list(headers, b"x-forwarded-for")
-    schemes = _list(headers, b"x-forwarded-proto")
-    hosts = _list(headers, b"x-forwarded-host")
+    peers, schemes, hosts = _list(told.peers), _list(told.schemes), _list(told.hosts)
     if not peers and not schemes and not hosts:
         return None
     nodes = [_node(peer) for peer in peers] or [None]
-    told = zip(nodes, _for_each(schemes, len(nodes)), _for_each(hosts, len(nodes)), strict=True)
-    return [_Hop(node, _scheme(scheme), _host(host)) for node, scheme, host in told]
+    hops = zip(nodes, _for_each(schemes, len(nodes)), _for_each(hosts, len(nodes)), strict=True)
+    return [_Hop(node, _scheme(scheme), _host(host)) for node, scheme, host in hops]
 
 
 def _for_each(values: list[str], count: int) -> list[str | None]:
     return [*values] if len(values) == count else [values[-1] if values else None] * count
 
 
-def _text(headers: Headers, name: bytes) -> str | None:
-    value = headers.get(name)
+def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("latin-1").strip()
 
 
-def _list(headers: Headers, name: bytes) -> list[str]:
+def _list(value: bytes | None) -> list[str]:
     """The last MAX_HOPS values of a list."""
-    text = _text(headers, name)
+    text = _text(value)
     return [value.strip() for value in text.rsplit(",", MAX_HOPS)[-MAX_HOPS:]] if text else []
 
 

@@ -30,7 +30,7 @@ from safehold.web.connecting import davx5_url, qr_svg, remembered_qr_svg
 from safehold.web.gate import Gate
 from safehold.web.layout import FORM_HEADERS, HEADERS, escape, page, refuse_page
 from safehold.web.mobileconfig import MEDIA_TYPE, profile, profile_id
-from safehold.web.pages import Site
+from safehold.web.pages import UNKNOWN_HOST, Site
 
 PATH = "/devices"
 _DAY_MICROSECONDS = 86_400_000_000
@@ -119,8 +119,10 @@ class Devices:
 
     async def _visit(self, request: Request) -> Visit:
         account = await owner_signed_in(self._gate, request)
-        token = form_token(self._key(account), self._today())
-        return Visit(account, Site.of(request, self._gate.public_url), token)
+        site = Site.of(request, self._gate.public_url)
+        if site.host == UNKNOWN_HOST:
+            raise BadRequest("your request does not name this server", hint="the operator can set public_url")
+        return Visit(account, site, form_token(self._key(account), self._today()))
 
     async def _sent(self, request: Request) -> tuple[Visit, dict[str, str]]:
         """The fields of a form, once it is sure that it is one of ours. Raises Forbidden, and as the parts do."""

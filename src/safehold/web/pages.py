@@ -29,6 +29,8 @@ from safehold.web.layout import HEADERS, escape, page, refuse_page, table
 from safehold.web.mobileconfig import Server
 from safehold.web.status import number
 
+#: Where a visitor has named no host.
+UNKNOWN_HOST = "this-server.example"
 _PORT = re.compile(r":\d+\Z", re.ASCII)
 _TAGS = re.compile(r"<[^>]*>")
 _LOCAL = frozenset(("localhost", "127.0.0.1", "[::1]"))
@@ -78,7 +80,7 @@ class Site(NamedTuple):
         scheme, _, host = public_url.partition("://")
         if not public_url:
             host = request.headers.get("host", "")
-            host = host if is_host(host) else "this-server.example"
+            host = host if is_host(host) else UNKNOWN_HOST
             scheme = "https" if request.scope.get("scheme") == "https" else "http"
         return cls(f"{scheme}://{host}", host, scheme == "https", _PORT.sub("", host).lower() in _LOCAL)
 
