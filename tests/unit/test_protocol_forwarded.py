@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safehold.protocol.forwarded import MAX_HOPS, NOBODY, Asked, Proxies, asked, is_ours, read_proxies
+from safehold.protocol.forwarded import MAX_HOPS, NOBODY, Asked, Proxies, asked, read_proxies
 
 PROXY, CLIENT, OTHER = "127.0.0.1", "203.0.113.9", "198.51.100.1"
 TRUSTED = read_proxies(["127.0.0.1", "::1", "10.0.0.0/8", "2001:db8:aaaa::/48"])
@@ -179,48 +179,3 @@ def test_what_the_client_writes_before_the_proxys_own_word_changes_nothing(clien
     found = ask({"X-Forwarded-For": value})
     if not TRUSTED.trusts(client):
         assert ip_address(found.peer) == (getattr(ip_address(client), "ipv4_mapped", None) or ip_address(client))
-
-
-# -- URLs ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://dav.example.org/dav/ada/x",
-        "http://dav.example.org/dav/ada/x",
-        "https://DAV.example.org:443/dav/",
-        "https://dav.example.org./dav/",
-        "http://dav.example.org:80/dav/",
-        "https://inner:8460/dav/",
-        "https://[2001:db8::1]:8460/x",
-        "/dav/ada/x",
-    ],
-)
-def test_a_url_of_ours(url: str) -> None:
-    assert is_ours(url, [HOST, "inner:8460", "[2001:DB8::1]:8460", ""])
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://evil.example/dav/",
-        "https://dav.example.org:8443/dav/",
-        "https://dav.example.org.evil.example/dav/",
-        "https://ada@dav.example.org/dav/",
-        "ftp://dav.example.org/dav/",
-        "//evil.example/dav/",
-        "https:///dav/",
-        "https://[::1/dav/",
-        "inner/dav",
-        "",
-        "file:/etc/passwd",
-    ],
-)
-def test_a_url_of_somebody_else(url: str) -> None:
-    assert not is_ours(url, [HOST, "inner:8460", ""])
-
-
-@given(st.text(max_size=80))
-def test_no_url_breaks_it(url: str) -> None:
-    is_ours(url, [HOST])

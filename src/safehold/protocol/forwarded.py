@@ -22,7 +22,6 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 MAX_HOPS = 16
 MAX_VALUE = 300
@@ -36,7 +35,6 @@ _HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:\d{1,5})?"
 _PAIR = re.compile(r"""[ \t]*([A-Za-z]{1,20})=(?:"((?:[^"\\]|\\.){0,300})"|([^\s",;=]{1,300}))[ \t]*([;,]|\Z)""")
 _QUOTED = re.compile(r"\\(.)")
 _PORTED = re.compile(r"(?:\[([^\]]*)\]|([0-9.]+))(?::[A-Za-z0-9._-]{1,32})?", re.ASCII)
-_DEFAULT_PORT = re.compile(r":(?:80|443)\Z")
 
 Network = IPv4Network | IPv6Network
 Headers = Mapping[bytes, bytes]
@@ -235,29 +233,3 @@ def is_host(text: str) -> bool:
     """Whether it is a host as in Host: a name or an address, with or without a port."""
     match = _HOST.fullmatch(text)
     return match is not None and int((match[2] or ":0")[1:]) <= 65535
-
-
-# -- URLs ------------------------------------------------------------------------------------------------------
-
-
-def is_ours(url: str, hosts: Iterable[str]) -> bool:
-    """Whether a URL or an absolute path (RFC 4918 section 8.3) names this server, known by any of these hosts.
-
-    A proxy that ends TLS leaves `https` in a Destination that is asked of us by `http`, so schemes are not compared,
-    and the ports 80 and 443 are the same as none.
-    """
-    try:
-        parts = urlsplit(url)
-        if not parts.netloc:
-            return not parts.scheme and parts.path.startswith("/")
-        if parts.scheme not in _SCHEMES or "@" in parts.netloc:
-            return False
-    except ValueError:
-        return False
-    wanted = _bare(parts.netloc)
-    return any(_bare(host) == wanted for host in hosts if host)
-
-
-def _bare(host: str) -> str:
-    """A host to compare: lower case, without a default port and without the dot at a name's end."""
-    return _DEFAULT_PORT.sub("", host.lower()).removesuffix(".")

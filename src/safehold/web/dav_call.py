@@ -16,7 +16,7 @@ from safehold.protocol.problems import Headers
 from safehold.protocol.properties import View
 from safehold.protocol.target import Place, Target, collection_href, href_of, kinds_at
 from safehold.web.gate import Gate
-from safehold.web.reached import Names
+from safehold.web.reached import own_hosts
 from safehold.web.request import LISTING_BYTES, SMALL_BYTES, Request
 
 T = TypeVar("T")
@@ -51,9 +51,10 @@ class Call(NamedTuple):
         named = self.request.header(b"user-agent") or "unnamed"
         return _UNPRINTABLE.sub(" ", named)[:DEVICE_CHARS].strip()
 
-    def is_here(self, url: str) -> bool:
-        """Whether a Destination (RFC 4918 section 10.3), a URL or a path, names a place on this server."""
-        return Names.of(self.request.scope, self.request.headers, self.gate.public_url).include(url)
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """What this server is called: by the device, by a proxy before it, by the configuration."""
+        return own_hosts(self.request.scope, self.request.headers, self.gate.public_url)
 
     async def read_body(self, reader: Callable[[bytes], T], limit: int = PROPERTIES_BYTES) -> T:
         """The request body as a value; a large one is made sense of off the event loop. Raises as both do."""

@@ -6,9 +6,9 @@ address by `client`, `scheme` and Host of the scope.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
 
-from safehold.protocol.forwarded import Proxies, asked, is_ours
+from safehold.protocol.forwarded import Proxies, asked
 from safehold.web.request import Scope, joined_headers
 
 #: Key of the scope under which the Host stands that the proxy itself sent.
@@ -33,18 +33,10 @@ def as_sent(scope: Scope, proxies: Proxies) -> Scope:
     }
 
 
-class Names(NamedTuple):
-    """The hosts that stand for this server in one request: Host, what a proxy made of it, and the configured one."""
+def own_hosts(scope: Scope, headers: Mapping[bytes, bytes], public_url: str) -> tuple[str, ...]:
+    """What this server is called in one request: Host, the Host that a proxy has made of it, the configured one.
 
-    host: str
-    inner: str
-    public: str
-
-    @classmethod
-    def of(cls, scope: Scope, headers: dict[bytes, bytes], public_url: str) -> Names:
-        host = headers.get(b"host", b"").decode("latin-1")
-        return cls(host, scope.get(INNER_HOST, ""), public_url.partition("://")[2])
-
-    def include(self, url: str) -> bool:
-        """Whether a URL, a Destination say, or an absolute path is one of this server's."""
-        return is_ours(url, self)
+    A Destination (RFC 4918 section 10.3) names one of them. Behind a proxy that ends TLS it is an https URL.
+    """
+    host = headers.get(b"host", b"").decode("latin-1")
+    return tuple(name for name in (host, scope.get(INNER_HOST, ""), public_url.partition("://")[2]) if name)
