@@ -60,8 +60,9 @@ class Connection(http.client.HTTPSConnection):
 class Proxied:
     """A service with one account, and a proxy before it."""
 
-    def __init__(self, folder: Path, kind: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, kind: str, patience: str = "10m") -> None:
+        """`patience` replaces what the proxy waits for an answer."""
+        self.kind = kind
         self.certificate = make_certificate(folder)
         self.service = Service(folder / "data")
         self.ports = Ports(free_port(), free_port(), self.service.port)
@@ -71,7 +72,7 @@ class Proxied:
         )
         self.service.add_account("ada", PASSWORD)
         self.service.start()
-        command = {"nginx": nginx, "caddy": caddy}[kind](folder, self.ports)
+        command = {"nginx": nginx, "caddy": caddy}[kind](folder, self.ports, patience)
         self.log = folder / "proxy.log"
         homes = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), str(folder))
         with self.log.open("wb") as log:
@@ -137,12 +138,13 @@ def replaced(text: str, *pairs: tuple[str, str]) -> str:
     return text
 
 
-def nginx(folder: Path, ports: Ports) -> list[str]:
+def nginx(folder: Path, ports: Ports, patience: str) -> list[str]:
     site = replaced(
         re.sub(r".*listen \[::\].*\n", "", (ROOT / "docs/deploy/nginx.conf").read_text()),
         ("listen 443", f"listen 127.0.0.1:{ports.tls}"),
         ("listen 80", f"listen 127.0.0.1:{ports.plain}"),
         ("127.0.0.1:8460", f"127.0.0.1:{ports.service}"),
+        ("proxy_read_timeout 10m", f"proxy_read_timeout {patience}"),
         ("/etc/letsencrypt/live/dav.example.org/fullchain.pem", str(folder / "cert.pem")),
         ("/etc/letsencrypt/live/dav.example.org/privkey.pem", str(folder / "key.pem")),
     )
@@ -158,7 +160,7 @@ def nginx(folder: Path, ports: Ports) -> list[str]:
     return ["nginx", "-p", str(folder), "-e", "stderr", "-c", str(folder / "nginx.conf")]
 
 
-def caddy(folder: Path, ports: Ports) -> list[str]:
+def caddy(folder: Path, ports: Ports, patience: str) -> list[str]:
     options = (
         f"{{\n\tadmin off\n\tskip_install_trust\n\tstorage file_system {folder}/storage\n"
         f"\thttp_port {ports.plain}\n\thttps_port {ports.tls}\n}}\n\n"
@@ -167,6 +169,7 @@ def caddy(folder: Path, ports: Ports) -> list[str]:
         (ROOT / "docs/deploy/Caddyfile").read_text(),
         ("\ndav.example.org {\n", f"\ndav.example.org {{\n\ttls {folder}/cert.pem {folder}/key.pem\n"),
         ("127.0.0.1:8460", f"127.0.0.1:{ports.service}"),
+        ("response_header_timeout 10m", f"response_header_timeout {patience}"),
     )
     (folder / "Caddyfile").write_text(options + text)
     return ["caddy", "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
@@ -346,6 +349,20 @@ def test_while_the_service_is_down_every_device_is_told_to_come_back(proxied: Pr
         proxied.service.start()
     back = proxied.client().ask("GET", BOOK + "kept.vcf")
     assert (back.status, back.body) == (200, body)
+
+
+def test_a_service_that_takes_too_long_is_503_too(proxied: Proxied, tmp_path: Path) -> None:
+    import signal
+
+    impatient = Proxied(tmp_path, proxied.kind, patience="1s")
+    try:
+        phone = impatient.client()
+        assert phone.ask("OPTIONS", "/dav/").status == 200
+        os.kill(impatient.service.pid, signal.SIGSTOP)
+        for ask in ("GET", "PROPFIND", "PUT"):
+            assert_not_now(_ASKED[ask](impatient.client()))
+    finally:
+        impatient.close()
 
 
 def test_a_service_that_is_killed_within_an_answer_is_503_too(proxied: Proxied) -> None:

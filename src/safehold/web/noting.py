@@ -37,6 +37,9 @@ class UseNotes:
         except SafeholdError as error:
             self._uses.failed(command)
             _log.warning("the use of an app password is not on record yet: %s", error.message)
+        except Exception:
+            self._uses.failed(command)
+            _log.exception("the use of an app password is not on record")
 
     def forget(self, account_id: bytes) -> None:
         """The account's app passwords have changed."""
