@@ -388,6 +388,22 @@ def test_a_service_that_is_killed_within_an_answer_is_503_too(proxied: Proxied) 
         proxied.service.start()
 
 
+def test_an_answer_that_breaks_off_is_never_taken_for_a_whole_one(proxied: Proxied) -> None:
+    phone = proxied.client()
+    body = random.Random(6).randbytes(64 * MIB)
+    assert phone.put(PHOTOS + "cut.jpg", body, "image/jpeg").status == 201
+    phone._connection.request("GET", PHOTOS + "cut.jpg", headers={"Authorization": phone._login})
+    answer = phone._connection.getresponse()
+    assert answer.status == 200
+    answer.read(MIB)
+    proxied.service.kill()
+    try:
+        with pytest.raises((http.client.IncompleteRead, OSError)):
+            answer.read()
+    finally:
+        proxied.service.start()
+
+
 def test_under_a_wrong_name_nothing_is_said_to_be_absent(proxied: Proxied) -> None:
     for ask in _ASKED.values():
         assert_not_now(ask(proxied.client(name="other.example")))
