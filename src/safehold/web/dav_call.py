@@ -51,11 +51,6 @@ class Call(NamedTuple):
         named = self.request.header(b"user-agent") or "unnamed"
         return _UNPRINTABLE.sub(" ", named)[:DEVICE_CHARS].strip()
 
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        """What this server is called: by the device, by a proxy before it, by the configuration."""
-        return own_hosts(self.request.scope, self.request.headers, self.gate.public_url)
-
     async def read_body(self, reader: Callable[[bytes], T], limit: int = PROPERTIES_BYTES) -> T:
         """The request body as a value; a large one is made sense of off the event loop. Raises as both do."""
         body = await self.request.read(min(limit, self.gate.max_request_bytes))
@@ -77,6 +72,11 @@ class Call(NamedTuple):
 
     def view_of(self, collection: Collection) -> View:
         return self.view(Place.COLLECTION, collection.path, collection)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """What this server is called: by the device, by a proxy before it, by the configuration."""
+        return own_hosts(self.request.scope, self.request.headers, self.gate.public_url)
 
     def preferred(self) -> Headers:
         """The headers that tell which preference was followed (RFC 8144 section 2)."""
