@@ -225,6 +225,29 @@ def test_making_and_dropping_a_collection(proxied: Proxied) -> None:
     assert phone.ask("OPTIONS", BOOK).headers["dav"].startswith("1,")
 
 
+def test_copies_moves_and_locks_name_the_address_that_the_device_knows(proxied: Proxied) -> None:
+    """https, although the proxy asks by http (RFC 4918 section 10.3)."""
+    phone = proxied.client()
+    if "2" not in phone.ask("OPTIONS", PHOTOS).headers["dav"].replace(" ", "").split(","):
+        pytest.skip("the service does not claim locks")
+    one, two, three = (f"{PHOTOS}{name}.jpg" for name in ("one", "two", "three"))
+    at = f"https://{HOST}:{proxied.ports.tls}"
+    assert phone.put(one, b"x", "image/jpeg").status == 201
+    to_two = {"Destination": at + two, "Overwrite": "F"}
+    assert [phone.ask("COPY", one, headers=to_two).status for _ in range(2)] == [201, 412]
+    assert phone.ask("MOVE", two, headers={"Destination": at + three}).status == 201
+    assert phone.ask("GET", three).body == b"x"
+    assert phone.ask("MOVE", three, headers={"Destination": f"https://other.example{two}"}).status == 502
+    lock = '<lockinfo xmlns="DAV:"><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>'
+    locked = phone.xml("LOCK", three, lock)
+    assert locked.status == 200
+    token = locked.headers["lock-token"]
+    assert phone.put(three, b"y", "image/jpeg").status == 423
+    submitted = {"Content-Type": "image/jpeg", "If": f"<{at}{three}> ({token})"}
+    assert phone.ask("PUT", three, b"y", headers=submitted).status == 204
+    assert phone.ask("UNLOCK", three, headers={"Lock-Token": token}).status == 204
+
+
 @pytest.mark.parametrize("chunked", [False, True], ids=["with its length", "in chunks"])
 def test_a_large_photo_goes_through_whole(proxied: Proxied, chunked: bool) -> None:
     phone = proxied.client()
