@@ -224,7 +224,7 @@ class CoreMachine(RuleBasedStateMachine):
             if self.core.account_by_id(account) is None:
                 assert not self.of(account)
                 continue
-            number, world = self.number(account), self.world(account)
+            number, world, used = self.number(account), self.world(account), 0
             live = self.core.collections(number)
             assert [(c.path, c.id) for c in live] == sorted((p, id_) for id_, (p, _, _) in world.collections.items())
             for collection in live:
@@ -234,6 +234,8 @@ class CoreMachine(RuleBasedStateMachine):
                 assert (collection.rev, collection.head, collection.changed_at) == (last.rev, last.hash, last.at)
                 self.check_items(collection, world.items[collection.id])
                 counts[kind] += len(world.items[collection.id])
+                used += sum(item.size for item in self.core.items(collection))
+            assert self.core.used_bytes(number) == used
             for kind in counts:
                 assert self.core.head(number, kind) == self.head(account, kind)
         told = self.core.counts()

@@ -51,6 +51,8 @@ BODIES_CHUNK = 128
 #: What no name under a prefix comes after.
 _LAST = "\U0010ffff" * 4
 
+_IDENTITY = KIND_NUMBERS[Kind.IDENTITY]
+
 _decode_position = msgspec.msgpack.Decoder(tuple[int, int, bytes]).decode
 
 _BODY_OF = """
@@ -374,6 +376,18 @@ class SqliteReads:
                 changes += kept
             accounts: Any = self._db.execute("SELECT COUNT(*) FROM account WHERE number <> 0").get
         return {**counts, "accounts": accounts, "changes": changes}
+
+    @guarded
+    def used_bytes(self, account: int) -> int:
+        used: Any = self._db.execute(
+            "SELECT COALESCE(SUM(bytes), 0) FROM stream WHERE account = ? AND kind <> ?", (account, _IDENTITY)
+        ).get
+        return int(used)
+
+    @guarded
+    def recovery_mark(self) -> str:
+        mark: Any = self._db.execute("SELECT value FROM meta WHERE name = 'recovery_mark'").get
+        return "" if mark is None else str(mark)
 
     @guarded
     def best_score(self, account: int, game: str) -> float | None:
