@@ -70,15 +70,22 @@ class TestGate:
     max_object_bytes = 1 << 20
     max_file_bytes = 1 << 30
     max_request_bytes = 8 << 20
+    quota_bytes = 0
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, quota_bytes: int = 0) -> None:
+        self.quota_bytes = quota_bytes
+        self.free: int | None = 1 << 40
         self.clock = SimClock()
         self.entropy = SeededEntropy(1)
         self.hasher = CheapHasher()
         self.log = MemoryLog()
         self.core = SqliteCore.open(str(folder / "core.db"), create=True)
         self.engine = Engine(
-            self.clock, self.entropy, reopen=lambda: (self.core, self.log), on_committed=self._committed
+            self.clock,
+            self.entropy,
+            reopen=lambda: (self.core, self.log),
+            on_committed=self._committed,
+            quota_bytes=quota_bytes,
         )
         assert self.engine.try_resume()
         self.engine.execute(FoundInstallation(account=SYSTEM_ACCOUNT, config=""))
@@ -135,6 +142,9 @@ class TestGate:
 
     def device_ahead(self, account: Account, path: str, device: str) -> None:
         self.ahead.append((account.name, path, device))
+
+    def free_bytes(self) -> int | None:
+        return self.free
 
     def status(self) -> dict[str, Any]:
         self.status_calls += 1

@@ -77,6 +77,7 @@ class House:
         self.max_object_bytes = 1 << 20
         self.max_file_bytes = 1 << 24
         self.max_request_bytes = 1 << 20
+        self.quota_bytes = 0
         self.ahead: list[tuple[str, str, str]] = []
         self.scheduler = SimScheduler(clock, seed)
         #: Of the last `requests`: what was answered (all there is, after a crash) and what was committed together.
@@ -89,9 +90,10 @@ class House:
     # -- starting --------------------------------------------------------------------------------------------
 
     @classmethod
-    def new(cls, seed: int | str = 1, accounts: tuple[str, ...] = ("ann",)) -> House:
+    def new(cls, seed: int | str = 1, accounts: tuple[str, ...] = ("ann",), quota_bytes: int = 0) -> House:
         """An installation made from nothing, with these accounts, whose password is PASSWORD."""
         house = cls(SimDisk(), SimClock(), seed)
+        house.quota_bytes = quota_bytes
         house.load_keys()
         for vault in VAULTS:
             FolderVault.create(vault.name, house.folder(vault), house.disk, house.keyring.installation).close()
@@ -139,6 +141,7 @@ class House:
             entropy=self.entropy,
             wake=self.scheduler.wake,
             on_committed=self._committed,
+            quota_bytes=self.quota_bytes,
         )
 
     def boot(self, *, mend: bool = False) -> None:
@@ -245,6 +248,9 @@ class House:
 
     def device_ahead(self, account: Account, path: str, device: str) -> None:
         self.ahead.append((account.name, path, device))
+
+    def free_bytes(self) -> int | None:
+        return self.disk.free_bytes("/")
 
     def status(self) -> dict[str, Any]:
         return {"service": "serving"}

@@ -66,6 +66,13 @@ class TooLarge(RequestError):
     """Over a limit that the message names, with its figure."""
 
 
+class OverQuota(RequestError):
+    """The account would hold more than it may. What it holds stays, and deleting always works."""
+
+    def __init__(self, message: str, *, hint: str = "delete something first: deleting always works") -> None:
+        super().__init__(message, hint=hint, element="{DAV:}quota-not-exceeded")  # RFC 4331 section 6
+
+
 class BadToken(RequestError):
     """A sync token that was never given out for this collection, or is older than what can be answered."""
 

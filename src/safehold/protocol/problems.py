@@ -16,6 +16,7 @@ from safehold.model.errors import (
     NotAllowed,
     NotFound,
     OutOfSpace,
+    OverQuota,
     PreconditionFailed,
     RequestError,
     SafeholdError,
@@ -50,6 +51,7 @@ _STATUS: dict[type[SafeholdError], int] = {
     UnsupportedMedia: 415,
     TooManyAttempts: 429,
     OutOfSpace: 507,
+    OverQuota: 507,
     Held: 503,
 }
 #: Preconditions whose standard asks for another status than that of the error's class.

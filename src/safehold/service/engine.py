@@ -67,12 +67,17 @@ class Engine:
         *,
         reopen: Callable[[], tuple[CoreStore, LogWriter]],
         on_committed: Callable[[Sequence[Change]], None] = lambda _: None,
+        quota_bytes: int = 0,
     ) -> None:
-        """`reopen` gives a core and a log with the tail taken in; it is first called by `try_resume`."""
+        """`reopen` gives a core and a log with the tail taken in; it is first called by `try_resume`.
+
+        `quota_bytes` is what one account may hold, 0 for no limit.
+        """
         self._clock = clock
         self._entropy = entropy
         self._reopen = reopen
         self._on_committed = on_committed
+        self._quota_bytes = quota_bytes
         self._doubtful: list[Change] = []  # of batches at which the writer stopped
         #: Why nothing is accepted now; None while running.
         self.stopped: SafeholdError | None = OperatorError("the writer has not been opened yet")
@@ -80,7 +85,7 @@ class Engine:
     def _attach(self, core: CoreStore, log: LogWriter) -> None:
         self.core, self.log = core, log
         self._ledger = Ledger(core, log.timeline)
-        self._judge = Judge(self._ledger, self._entropy)
+        self._judge = Judge(self._ledger, self._entropy, self._quota_bytes)
         self.stopped = None
 
     # -- the way of a write ----------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from safehold.model.paths import check_segment
 from safehold.ports.world import Entropy
 from safehold.service.collections import CALDAV, CARDDAV, CollectionRules, patched
 from safehold.service.ledger import Ledger
+from safehold.service.quota import QuotaRules
 
 MEDIA_JSON = "application/json"
 MAX_DETAIL_BYTES = 16 * 1024
@@ -36,8 +37,9 @@ def stamp(at: int) -> str:
 
 
 class ItemRules:
-    def __init__(self, ledger: Ledger, entropy: Entropy, collections: CollectionRules) -> None:
+    def __init__(self, ledger: Ledger, entropy: Entropy, collections: CollectionRules, quota: QuotaRules) -> None:
         self._ledger = ledger
+        self._quota = quota
         self._entropy = entropy
         self._collections = collections
 
@@ -62,6 +64,7 @@ class ItemRules:
             raise
         if item is not None and item.digest == command.body.digest and item.media == command.media:
             return Outcome(changed=False, digest=item.digest, rev=item.rev, path=command.path, name=command.name)
+        self._quota.require(account, command.body.size - (0 if item is None else item.size))
         change = ledger.append(
             account,
             collection.kind,
@@ -196,6 +199,7 @@ class ItemRules:
         self._ledger.head(account, Kind.SCORES)
         data = msgspec.json.encode({"score": command.score, "at": stamp(at), "detail": detail})
         body = Body(sha256(data).digest(), len(data), inline=data)
+        self._quota.require(account, body.size)
         name = f"{at:014x}-{self._entropy.bytes(4).hex()}.json"
         with self._ledger.group():
             collection = self._ledger.collection(account, path)

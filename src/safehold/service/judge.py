@@ -26,6 +26,7 @@ from safehold.service.collections import CollectionRules
 from safehold.service.identity import IdentityRules
 from safehold.service.items import ItemRules
 from safehold.service.ledger import Ledger
+from safehold.service.quota import QuotaRules
 from safehold.service.undo import UndoRules
 
 
@@ -36,13 +37,20 @@ class Judge:
     is judged whole before its first change, so a refusal leaves nothing behind but a REFUSED change.
     """
 
-    def __init__(self, ledger: Ledger, entropy: Entropy) -> None:
+    def __init__(self, ledger: Ledger, entropy: Entropy, quota_bytes: int = 0) -> None:
+        self._quota = QuotaRules(ledger, quota_bytes)
         self._collections = CollectionRules(ledger, entropy)
-        self._items = ItemRules(ledger, entropy, self._collections)
+        self._items = ItemRules(ledger, entropy, self._collections, self._quota)
         self._identity = IdentityRules(ledger, entropy, self._collections)
         self._undo = UndoRules(ledger, entropy)
 
     def judge(self, command: AnyCommand) -> Outcome:
+        before = self._quota.used_before(command)
+        outcome = self._apply(command)
+        self._quota.require_after(command, before)
+        return outcome
+
+    def _apply(self, command: AnyCommand) -> Outcome:
         match command:
             case PutItem():
                 return self._items.put(command)

@@ -25,6 +25,7 @@ class Gate(Protocol):
     max_object_bytes: int  # of a vCard or iCalendar object
     max_file_bytes: int  # of a note or photo
     max_request_bytes: int  # of an XML or JSON request body
+    quota_bytes: int  # what one account may hold; 0: no limit
 
     async def authenticate(self, authorization: str | None, peer: str) -> Account:
         """The account behind Basic credentials. Raises Unauthenticated, TooManyAttempts, Held."""
@@ -40,6 +41,10 @@ class Gate(Protocol):
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         """Run blocking disk work (blob stages) off the event loop."""
+        ...
+
+    def free_bytes(self) -> int | None:
+        """Room on the fullest disk that a change has to be written to, as known; None while that is not known."""
         ...
 
     def device_ahead(self, account: Account, path: str, device: str) -> None:
