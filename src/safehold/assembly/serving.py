@@ -17,6 +17,7 @@ from safehold.adapters.threads import ThreadScheduler
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.installation import Installation
 from safehold.assembly.status import status_object
+from safehold.assembly.watching import Watching
 from safehold.model.change import Change
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.errors import BadRequest, OperatorError, SafeholdError
@@ -43,6 +44,8 @@ READING_THREADS = 2
 #: Large bodies side by side: one on its way into the vaults may take a minute, and must not keep others waiting.
 BLOB_THREADS = 4
 TICK_SECONDS = 1.0
+#: Whoever asks for a fresh look at the vaults waits so long for each.
+LOOK_SECONDS = 2.0
 #: A thread that computes gives way after this long; the default of 5 ms would stall the event loop behind it.
 SWITCH_SECONDS = 0.0005
 
@@ -58,6 +61,7 @@ class Service:
         self.max_object_bytes = config.max_object_bytes
         self.max_file_bytes = config.max_file_bytes
         self.max_request_bytes = config.max_request_bytes
+        self.quota_bytes = config.quota_bytes
         self._ahead = DevicesAhead(installation.clock)
         self._scheduler = ThreadScheduler()
         self._shipping: set[int] = set()
@@ -69,6 +73,8 @@ class Service:
         self._loop = asyncio.get_running_loop()
         self.writer = installation.make_writer(wake=self._wake, on_committed=self._committed)
         self._open_writer()
+        self._watching = Watching(installation, self.writer)
+        self._watching.wait(LOOK_SECONDS)
         self.reads: CoreReads = self._reader()
         key = self.reads.secret(0, TOKEN_KEY)
         if key is None:
@@ -121,8 +127,13 @@ class Service:
     def device_ahead(self, account: Account, path: str, device: str) -> None:
         self._ahead.note(account.name, path, device)
 
+    def free_bytes(self) -> int | None:
+        return self._watching.free_bytes()
+
     def status(self) -> dict[str, Any]:
-        return status_object(self.installation, self.reads, self.writer, self._ahead.incidents())
+        return status_object(
+            self.installation, self.reads, self.writer, self._ahead.incidents(), self._watching.vaults()
+        )
 
     def _reader(self) -> SqliteCore:
         reader = self.installation.open_reads()
@@ -151,6 +162,7 @@ class Service:
     def _answer(self, payload: bytes) -> bytes:
         """A request at the local socket, in a thread of the channel."""
         if payload == STATUS:
+            self._watching.wait(LOOK_SECONDS)
             return asyncio.run_coroutine_threadsafe(self._status_json(), self._loop).result()
         if payload == RELOAD:
             return asyncio.run_coroutine_threadsafe(self._reload(), self._loop).result()
@@ -196,6 +208,7 @@ class Service:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
+            self._watching.refresh()
             try:
                 await self.pump.exclusive(self.writer.tick)
             except Exception:
