@@ -1,4 +1,4 @@
-"""Headers that make a request conditional or partial: RFC 9110 sections 13 and 14, RFC 4918 section 10, RFC 8144.
+"""Headers that make a request conditional or partial: RFC 9110 sections 13 and 14, RFC 4918 section 10.
 
 An entity tag of ours is the quoted SHA-256 of the body in lower-case hex. Header values come as latin-1 text.
 """
@@ -158,14 +158,6 @@ def parse_depth(header: dict[bytes, bytes], *, default: int = INFINITY) -> int:
     if value == "infinity":
         return INFINITY
     raise BadRequest(f"Depth is 0, 1 or infinity, not {value[:40]!r}")
-
-
-def wants_minimal(header: dict[bytes, bytes]) -> bool:
-    """Whether the client asked to be spared properties that are not there (RFC 8144 section 2.1, and Brief)."""
-    prefer = header.get(b"prefer")
-    if prefer is not None and b"return=minimal" in prefer.replace(b" ", b"").lower():
-        return True
-    return header.get(b"brief", b"").strip().lower() == b"t"
 
 
 def text(header: dict[bytes, bytes], name: bytes) -> str | None:

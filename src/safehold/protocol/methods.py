@@ -7,14 +7,14 @@ from safehold.protocol.target import Place
 #: Class 2 (locks) is not claimed, nor is anything else that does not work yet.
 DAV_FEATURES = b"1, 3, access-control, extended-mkcol, addressbook, calendar-access"
 
-_ITEM = b"OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH"
+_ITEM = b"OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, REPORT"
 _COLLECTION = b"OPTIONS, DELETE, PROPFIND, PROPPATCH, REPORT, MKCOL, MKCALENDAR"
-_FIXED = b"OPTIONS, PROPFIND, PROPPATCH"
+_FIXED = b"OPTIONS, PROPFIND, PROPPATCH, REPORT"
 
 _ALLOW: dict[Place, bytes] = {
     Place.COLLECTION: _COLLECTION,
     Place.ITEM: _ITEM,
-    Place.FILE: b"OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, MKCOL",
+    Place.FILE: b"OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, REPORT, MKCOL",
 }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from safehold.model.items import Item
 from safehold.protocol.names import DECLARATIONS, XML_DECLARATION, empty, escape, quote_segment, tag
-from safehold.protocol.properties import ALLPROP_NAMES, ITEM_LIVE, ITEM_LIVE_OF_VIEW, View, live_of
+from safehold.protocol.properties import ALLPROP_NAMES, ITEM_LIVE, ITEM_LIVE_OF_VIEW, View, item_live, live_of
 from safehold.protocol.webdav import Instruction, Mode, PropFind
 
 OPEN = f"{XML_DECLARATION}<D:multistatus {DECLARATIONS}>"
@@ -47,8 +47,8 @@ def view_response(view: View, asked: PropFind, *, minimal: bool = False) -> str:
     found, missing = [], []
     for name in wanted:
         make = live.get(name)
-        if make is not None:
-            found.append(make(view))
+        if make is not None and (value := make(view)):
+            found.append(value)
         elif name in dead:
             found.append(dead[name])
         elif not minimal:
@@ -64,13 +64,14 @@ class ItemTemplate:
     `needs_dead` says whether the answer depends on dead properties at all.
     """
 
-    __slots__ = ("_asked", "_format", "_getters", "_href", "_minimal", "_view", "data_name", "needs_dead")
+    __slots__ = ("_asked", "_format", "_getters", "_href", "_live", "_minimal", "_view", "data_name", "needs_dead")
 
     def __init__(self, asked: PropFind, view: View, *, minimal: bool) -> None:
         self._asked, self._view, self._minimal = asked, view, minimal
         self._href = view.href
         self.data_name = asked.data
-        live = (*ITEM_LIVE, *ITEM_LIVE_OF_VIEW, asked.data)
+        self._live = item_live(view)
+        live = (*self._live, *ITEM_LIVE_OF_VIEW, asked.data)
         self.needs_dead = asked.mode is not Mode.PROP or any(name not in live for name in asked.names)
         self._format, self._getters = self._compile()
 
@@ -78,7 +79,7 @@ class ItemTemplate:
         """The template for items without dead properties, and what fills its holes after the name."""
         asked = self._asked
         if asked.mode is Mode.PROPNAME:
-            found = "".join(map(empty, (*ITEM_LIVE, *ITEM_LIVE_OF_VIEW))).replace("%", "%%")
+            found = "".join(map(empty, (*self._live, *ITEM_LIVE_OF_VIEW))).replace("%", "%%")
             return response("%s", found, ""), ()
         wanted = asked.names
         if asked.mode is Mode.ALLPROP:
@@ -87,7 +88,7 @@ class ItemTemplate:
         for name in wanted:
             if name == asked.data:
                 continue
-            piece = ITEM_LIVE.get(name)
+            piece = self._live.get(name)
             if isinstance(piece, tuple):
                 pieces.append(piece[0])
                 getters.append(piece[1])
@@ -122,13 +123,13 @@ class ItemTemplate:
     def _line_with_dead(self, href: str, item: Item, dead: Mapping[str, str], data: str) -> str:
         asked = self._asked
         if asked.mode is Mode.PROPNAME:
-            return response(href, "".join(map(empty, dict.fromkeys([*ITEM_LIVE, *ITEM_LIVE_OF_VIEW, *dead]))), "")
+            return response(href, "".join(map(empty, dict.fromkeys([*self._live, *ITEM_LIVE_OF_VIEW, *dead]))), "")
         wanted: Iterable[str] = asked.names
         if asked.mode is Mode.ALLPROP:
             wanted = dict.fromkeys([*(n for n in ALLPROP_NAMES if n in ITEM_LIVE), *dead, *asked.names])
         found, missing = [], []
         for name in wanted:
-            piece = ITEM_LIVE.get(name)
+            piece = self._live.get(name)
             if name == asked.data:
                 found.append(data)
             elif isinstance(piece, tuple):

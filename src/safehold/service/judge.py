@@ -23,6 +23,7 @@ from safehold.model.commands import (
 )
 from safehold.ports.world import Entropy
 from safehold.service.collections import CollectionRules
+from safehold.service.homes import HOMES, HomeRules
 from safehold.service.identity import IdentityRules
 from safehold.service.items import ItemRules
 from safehold.service.ledger import Ledger
@@ -42,6 +43,7 @@ class Judge:
         self._collections = CollectionRules(ledger, entropy)
         self._items = ItemRules(ledger, entropy, self._collections, self._quota)
         self._identity = IdentityRules(ledger, entropy, self._collections)
+        self._homes = HomeRules(ledger)
         self._undo = UndoRules(ledger, entropy)
 
     def judge(self, command: AnyCommand) -> Outcome:
@@ -57,7 +59,7 @@ class Judge:
             case DeleteItem():
                 return self._items.delete(command)
             case PatchProps():
-                return self._items.patch(command) if command.name is not None else self._collections.patch(command)
+                return self._patch(command)
             case MakeCollection():
                 return self._collections.make(command)
             case RemoveCollection():
@@ -82,3 +84,8 @@ class Judge:
                 return self._identity.erase(command)
             case AcceptLoss():
                 return self._identity.accept_loss(command)
+
+    def _patch(self, command: PatchProps) -> Outcome:
+        if command.name is not None:
+            return self._items.patch(command)
+        return (self._homes if command.path in HOMES else self._collections).patch(command)

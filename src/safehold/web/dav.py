@@ -36,6 +36,7 @@ _METHODS: dict[str, Handler] = {
     "MKCOL": dav_writes.mkcol,
     "MKCALENDAR": dav_writes.mkcalendar,
     "OPTIONS": _options,
+    "ACL": dav_writes.acl,
 }
 
 

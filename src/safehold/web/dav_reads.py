@@ -47,29 +47,35 @@ async def get(call: Call) -> Reply:
         if call.target.place is Place.NOWHERE:
             raise NotFound("nothing lies at this address")
         raise NotAllowed("a collection has no body to get", hint="list it with PROPFIND")
-    answer: Headers = [
-        (b"etag", etag(item.digest).encode()),
-        (b"last-modified", http_date(item.at).encode()),
-        *_HARMLESS,
-    ]
+    answer = headers_of_body(item)
     if not_modified(item, headers):
         return empty(304, answer)
-    media = f"{item.media}; charset=utf-8" if item.media in _CALENDAR_TYPES else item.media
-    answer.append((b"content-type", (media or "application/octet-stream").encode("latin-1", "replace")))
+    answer.append(content_type(item.media))
     if call.request.method == "HEAD":
         answer.append((b"content-length", b"%d" % item.size))
         return Reply(200, answer)
     part = parse_range(item, headers)
     if part is None:
-        return await _body(call.gate, item, 200, answer, 0, item.size)
+        return await body_of(call.gate, item, 200, answer, 0, item.size)
     offset, count = part
     if count == 0:
         return empty(416, [*answer[:1], (b"content-range", b"bytes */%d" % item.size)])
     answer.append((b"content-range", b"bytes %d-%d/%d" % (offset, offset + count - 1, item.size)))
-    return await _body(call.gate, item, 206, answer, offset, count)
+    return await body_of(call.gate, item, 206, answer, offset, count)
 
 
-async def _body(gate: Gate, item: Item, status: int, headers: Headers, offset: int, count: int) -> Reply:
+def headers_of_body(item: Item) -> Headers:
+    """What goes with a stored body, but for its type and length."""
+    return [(b"etag", etag(item.digest).encode()), (b"last-modified", http_date(item.at).encode()), *_HARMLESS]
+
+
+def content_type(media: str) -> tuple[bytes, bytes]:
+    """The type of a stored body; calendars and cards are UTF-8, whatever was said when they came."""
+    said = f"{media}; charset=utf-8" if media in _CALENDAR_TYPES else media
+    return b"content-type", (said or "application/octet-stream").encode("latin-1", "replace")
+
+
+async def body_of(gate: Gate, item: Item, status: int, headers: Headers, offset: int, count: int) -> Reply:
     """The answer with count bytes of the body from offset. Raises Held where they cannot be had."""
     stored = gate.reads.body(item)
     headers.append((b"content-length", b"%d" % count))
@@ -120,7 +126,8 @@ async def propfind(call: Call) -> Reply:
         if place is Place.NOWHERE:
             raise NotFound("nothing lies at this address")
         _refuse_infinity(depth)
-        return multistatus(_fixed_lines(call, asked, depth), call.preferred())
+        noroot = depth != 0 and call.prefers.noroot
+        return multistatus(_fixed_lines(call, asked, depth)[noroot:], call.preferred(noroot=noroot))
     reads = call.gate.reads
     collection, item = find(call, reads)
     if item is not None:
@@ -128,10 +135,12 @@ async def propfind(call: Call) -> Reply:
         return multistatus(item_lines(template, [item], reads), call.preferred())
     _refuse_infinity(depth)
     if depth == 0:
-        return multistatus([view_response(call.view_of(collection), asked, minimal=call.minimal)], call.preferred())
-    work = partial(_listing, call, asked, collection.path)
+        view = call.view_of(collection, call.facts(asked, reads))
+        return multistatus([view_response(view, asked, minimal=call.minimal)], call.preferred())
+    noroot = call.prefers.noroot
+    work = partial(_listing, call, asked, collection.path, noroot=noroot)
     lines = work(reads) if is_small(collection) else await call.long_read(work)
-    return multistatus(lines, call.preferred())
+    return multistatus(lines, call.preferred(noroot=noroot))
 
 
 def _refuse_infinity(depth: int) -> None:
@@ -147,16 +156,17 @@ def is_small(collection: Collection) -> bool:
     return collection.rev - collection.created_rev <= INLINE_ITEMS
 
 
-def _listing(call: Call, asked: PropFind, path: str, reads: CoreReads) -> list[str]:
-    """A collection, the folders in it, and its items, as of one moment."""
+def _listing(call: Call, asked: PropFind, path: str, reads: CoreReads, *, noroot: bool) -> list[str]:
+    """A collection (unless `noroot`), the folders in it, and its items, as of one moment."""
     with reads.snapshot() as moment:
         collection = collection_at(moment, call.account, path)
-        view = call.view_of(collection)
-        lines = [view_response(view, asked, minimal=call.minimal)]
+        facts = call.facts(asked, moment)
+        view = call.view_of(collection, facts)
+        lines = [] if noroot else [view_response(view, asked, minimal=call.minimal)]
         if collection.type is CollectionType.FOLDER:
             below = moment.collections(call.account.number, path + "/")
             inner = [c for c in below if "/" not in c.path[len(path) + 1 :]]
-            lines += [view_response(call.view_of(c), asked, minimal=call.minimal) for c in inner]
+            lines += [view_response(call.view_of(c, facts), asked, minimal=call.minimal) for c in inner]
         lines += item_lines(ItemTemplate(asked, view, minimal=call.minimal), moment.items(collection), moment)
         return lines
 
@@ -170,20 +180,21 @@ def item_lines(template: ItemTemplate, items: list[Item], reads: CoreReads) -> l
 
 def _fixed_lines(call: Call, asked: PropFind, depth: int) -> list[str]:
     """The places that every account has, and what lies directly in them."""
-    here = call.target
-    views = [call.view(here.place, here.path)]
+    here, facts = call.target, call.facts(asked, call.gate.reads)
+    view = partial(call.view, facts=facts)
+    views = [view(here.place, here.path)]
     if depth:
         match here.place:
             case Place.ROOT:
-                views += [call.view(Place.PRINCIPALS), call.view(Place.USER)]
+                views += [view(Place.PRINCIPALS), view(Place.USER)]
             case Place.PRINCIPALS:
-                views.append(call.view(Place.PRINCIPAL))
+                views.append(view(Place.PRINCIPAL))
             case Place.USER:
                 homes = ((Place.CONTACTS, "contacts"), (Place.CALENDARS, "calendars"), (Place.FILES, "files"))
-                views += [call.view(place, path) for place, path in homes]
+                views += [view(place, path) for place, path in homes]
             case Place.CONTACTS | Place.CALENDARS | Place.FILES:
-                views += [call.view_of(collection) for collection in _members(call)]
-    return [view_response(view, asked, minimal=call.minimal) for view in views]
+                views += [call.view_of(collection, facts) for collection in _members(call)]
+    return [view_response(one, asked, minimal=call.minimal) for one in views]
 
 
 def _members(call: Call) -> list[Collection]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from safehold.model.errors import Forbidden, NotFound, RequestError
 from safehold.model.items import Collection
 from safehold.model.kinds import CollectionType
+from safehold.protocol import principal_reports
 from safehold.protocol.caldav import CALENDAR_MULTIGET
 from safehold.protocol.carddav import ADDRESSBOOK_MULTIGET
 from safehold.protocol.names import DAV
@@ -18,6 +19,7 @@ from safehold.protocol.webdav import read_report, read_sync_collection
 from safehold.protocol.xml import Element, clark
 from safehold.web.dav_call import Call, find
 from safehold.web.dav_multiget import multiget
+from safehold.web.dav_principal_reports import principal_report
 from safehold.web.dav_sync import judge_absence, sync
 from safehold.web.respond import Reply
 
@@ -26,6 +28,7 @@ _READERS: Mapping[str, Callable[[Element], Any]] = {
     SYNC_COLLECTION: read_sync_collection,
     CALENDAR_MULTIGET: read_multiget,
     ADDRESSBOOK_MULTIGET: read_multiget,
+    **principal_reports.READERS,
 }
 
 #: Who answers on a collection, given what the reader of that report has made of the body.
@@ -60,6 +63,8 @@ def _read(body: bytes) -> _Asked:
 async def report(call: Call) -> Reply:
     """Raises Forbidden with supported-report where the resource has no such report."""
     asked = await call.read_body(_read, call.gate.max_request_bytes)
+    if asked.name in principal_reports.READERS:
+        return principal_report(call, asked.name, asked.value, asked.flaw)
     if call.target.place in (Place.COLLECTION, Place.ITEM, Place.FILE):
         try:
             collection, item = find(call, call.gate.reads)

@@ -17,6 +17,8 @@ from safehold.model.errors import (
     Held,
     NotAllowed,
     NotFound,
+    OverQuota,
+    PreconditionFailed,
     RequestError,
     TooLarge,
     UnsupportedMedia,
@@ -28,10 +30,13 @@ from safehold.protocol.conditions import INFINITY, check_unmodified_since, etag,
 from safehold.protocol.making import NewCollection, read_mkcalendar, read_mkcol
 from safehold.protocol.multistatus import make_document, patch_document
 from safehold.protocol.names import CALDAV, CARDDAV, DAV
+from safehold.protocol.prefer import REPRESENTATION, applied
 from safehold.protocol.properties import PROTECTED_ERROR, is_file_root, refusal
 from safehold.protocol.target import Place, href_of
 from safehold.protocol.webdav import read_proppatch
-from safehold.web.dav_call import Call, collection_at, find
+from safehold.protocol.xml import parse
+from safehold.web.dav_call import HOMES, Call, collection_at, find
+from safehold.web.dav_reads import body_of, content_type, headers_of_body
 from safehold.web.respond import Reply, empty, xml
 
 #: Bytes handed to a stage at a time: each goes through a thread.
@@ -82,21 +87,49 @@ async def put(call: Call) -> Reply:
     if_match, if_none_match = _conditions(call)
     draft = await (_file(call) if target.place is Place.FILE else _object(call))
     body, media, uid, component = draft
-    outcome = await call.gate.execute(
-        PutItem(
-            account=call.account.id,
-            actor=actor(call),
-            path=target.path,
-            name=target.name,
-            body=body,
-            media=media,
-            uid=uid,
-            component=component,
-            if_match=if_match,
-            if_none_match=if_none_match,
-        )
+    command = PutItem(
+        account=call.account.id,
+        actor=actor(call),
+        path=target.path,
+        name=target.name,
+        body=body,
+        media=media,
+        uid=uid,
+        component=component,
+        if_match=if_match,
+        if_none_match=if_none_match,
     )
-    return empty(201 if outcome.created else 204, [(b"etag", etag(body.digest).encode())])
+    wanted = call.prefers.returned == REPRESENTATION
+    try:
+        outcome = await call.gate.execute(command)
+    except PreconditionFailed:
+        if wanted and (there := await _representation(call, 412)) is not None:
+            return there
+        raise
+    if wanted:
+        try:
+            stored = await _representation(call, 201 if outcome.created else 200, body.digest)
+        except Held:  # of the reading: the write itself is done
+            stored = None
+        if stored is not None:
+            return stored
+    return empty(201 if outcome.created else 204, [(b"etag", etag(body.digest).encode()), *call.preferred()])
+
+
+async def _representation(call: Call, status: int, digest: bytes | None = None) -> Reply | None:
+    """The item as it is now, as the answer to a PUT that was done or refused (RFC 8144 section 2.3).
+
+    None where there is none, or not the one of this `digest` any more. Raises Held.
+    """
+    try:
+        item = find(call, call.gate.reads).item
+    except NotFound:
+        return None
+    if item is None or digest not in (None, item.digest):
+        return None
+    about = [(b"content-location", href_of(call.target).encode()), *applied(f"return={REPRESENTATION}")]
+    headers = [*headers_of_body(item), content_type(item.media), *about]
+    return await body_of(call.gate, item, status, headers, 0, item.size)
 
 
 _Draft = tuple[Body, str, str | None, str | None]
@@ -124,10 +157,15 @@ async def _file(call: Call) -> _Draft:
     """A file, whatever it holds, in constant memory. Nothing of it stays where the client goes away half-way."""
     parent = collection_at_or_conflict(call)
     assert parent, "a file lies in a folder"
+    room = _room(call)
     held = bytearray()
+    size = 0
     stage: BodyStage | None = None
     try:
         async for chunk in call.request.chunks(call.gate.max_file_bytes):
+            size += len(chunk)
+            if room is not None and max(size, call.request.length or 0) > room:
+                raise OverQuota(f"this account has room for {room:,} bytes, and this is larger")
             held += chunk
             if len(held) > (INLINE_LIMIT_BYTES if stage is None else _SPILL_BYTES):
                 stage = stage or _stage(call)
@@ -143,6 +181,20 @@ async def _file(call: Call) -> _Draft:
             stage.abort()
         raise
     return body, _file_media(call), None, None
+
+
+def _room(call: Call) -> int | None:
+    """Bytes that a file may have by the account's quota, as it stands now; None where there is no quota.
+
+    What is stored is judged within the transaction; this keeps a body that is in vain out of the vaults.
+    """
+    limit, reads = call.gate.quota_bytes, call.gate.reads
+    if not limit:
+        return None
+    above = reads.collection(call.account.number, call.target.path)
+    item = reads.item(above, call.target.name) if above is not None else None
+    there = 0 if item is None else item.size
+    return max(there, limit - reads.used_bytes(call.account.number) + there)
 
 
 def _finish(stage: BodyStage, rest: bytes) -> Body:
@@ -212,24 +264,31 @@ async def delete(call: Call) -> Reply:
 
 
 async def proppatch(call: Call) -> Reply:
-    """RFC 4918 section 9.2: all or nothing, and the answer says which instruction was the reason."""
+    """RFC 4918 section 9.2: all or nothing, and the answer says which instruction was the reason.
+
+    A home takes properties too, though it is no collection of any kind: some devices give up where it does not.
+    """
     steps = await call.read_body(read_proppatch)
     place = call.target.place
     if place is Place.NOWHERE:
         raise NotFound("nothing lies at this address")
-    if place not in (Place.COLLECTION, Place.ITEM, Place.FILE):
+    if place in HOMES:
+        path, name, href = call.target.path, None, href_of(call.target)
+    elif place in (Place.COLLECTION, Place.ITEM, Place.FILE):
+        collection, item = find(call, call.gate.reads)
+        path, name = collection.path, None if item is None else item.name
+        href = call.view_of(collection).href if item is None else href_of(call.target)
+    else:
         refused = {step.name: ("403 Forbidden", PROTECTED_ERROR) for step in steps}
         return xml(207, patch_document(href_of(call.target), steps, refused))
-    collection, item = find(call, call.gate.reads)
-    href = call.view_of(collection).href if item is None else href_of(call.target)
     refused = {step.name: why for step in steps if (why := refusal(step)) is not None}
     if not refused:
         last = {step.name: step.value for step in steps}
         command = PatchProps(
             account=call.account.id,
             actor=actor(call),
-            path=collection.path,
-            name=None if item is None else item.name,
+            path=path,
+            name=name,
             set={name: value for name, value in last.items() if value is not None},
             remove=tuple(name for name, value in last.items() if value is None),
         )
@@ -237,7 +296,25 @@ async def proppatch(call: Call) -> Reply:
             await call.gate.execute(command)
         except TooLarge:
             refused = dict.fromkeys(command.set, ("507 Insufficient Storage", ""))
+    if not refused and call.minimal:
+        return empty(200, call.preferred())  # RFC 8144 section 2.2
     return xml(207, patch_document(href, steps, refused))
+
+
+# -- ACL -----------------------------------------------------------------------------------------------------
+
+
+async def acl(call: Call) -> Reply:
+    """RFC 3744 section 8.1: every entry there is is protected, and none can be added. It is not in Allow either."""
+    await call.read_body(partial(parse, root=DAV + "acl"))
+    if call.target.place is Place.NOWHERE:
+        raise NotFound("nothing lies at this address")
+    if call.target.place in (Place.COLLECTION, Place.ITEM, Place.FILE):
+        find(call, call.gate.reads)
+    raise Forbidden(
+        "who may do what cannot be changed: what is an account's is that account's alone",
+        element=DAV + "no-protected-ace-conflict",
+    )
 
 
 # -- MKCOL, MKCALENDAR ---------------------------------------------------------------------------------------
@@ -301,7 +378,7 @@ async def _make(call: Call, path: str, new: NewCollection, response: str) -> Rep
         )
     except Forbidden as error:
         raise _with_advice(error, path, new.type) from None
-    return empty(201, [(b"cache-control", b"no-cache")])
+    return empty(201, [(b"cache-control", b"no-cache"), *call.preferred()])
 
 
 def _with_advice(error: Forbidden, path: str, type_: CollectionType) -> RequestError:
