@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from lxml import etree
 
 from safehold.model.errors import BadRequest
-from safehold.protocol.names import CALDAV, DAV, XML_DECLARATION, empty
+from safehold.protocol.names import CALDAV, DAV, DECLARATIONS, XML_DECLARATION, empty
 from safehold.protocol.principals import (
     ACL_PRINCIPAL_PROP_SET,
     EXPAND_PROPERTY,
@@ -53,14 +53,18 @@ def _wanted(element: Element, depth: int) -> tuple[Wanted, ...]:
 
 
 def _name(namespace: str, local: str) -> str:
-    """A Clark name from two attributes, which may hold anything. Raises BadRequest."""
+    """A Clark name from two attributes, which may hold anything. Raises BadRequest.
+
+    It is one where the text that would stand for it in the answer is an element of just this name.
+    """
+    name = f"{{{namespace}}}{local}"
     try:
-        if "{" in namespace or "}" in namespace:
-            raise ValueError(namespace)
-        etree.QName(namespace or None, local)
-    except ValueError:
-        raise BadRequest(f"{local[:40]!r} in {namespace[:40]!r} cannot be the name of a property") from None
-    return f"{{{namespace}}}{local}"
+        sound = clark(etree.fromstring(f"<D:prop {DECLARATIONS}>{empty(name)}</D:prop>".encode())[0]) == name
+    except (etree.XMLSyntaxError, IndexError, UnicodeEncodeError):
+        sound = False
+    if not sound:
+        raise BadRequest(f"{local[:40]!r} in {namespace[:40]!r} cannot be the name of a property")
+    return name
 
 
 def names_in(wanted: tuple[Wanted, ...]) -> tuple[str, ...]:
