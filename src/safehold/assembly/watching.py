@@ -27,7 +27,7 @@ ROOM_KNOWN_SECONDS = 60.0
 
 
 class Watching:
-    """Used on one thread, but for `wait`, which blocks."""
+    """Used on one thread, but for `wait`, which blocks, and `free_bytes`, which any thread may ask."""
 
     def __init__(self, site: Site, writer: Writer) -> None:
         self._site = site

@@ -23,6 +23,7 @@ from safehold.model.errors import (
     TooLarge,
     UnsupportedMedia,
 )
+from safehold.model.items import Item
 from safehold.model.kinds import HOME_CONTACTS, CollectionType
 from safehold.ports.blobs import INLINE_LIMIT_BYTES, BodyStage
 from safehold.protocol.caldav import MKCALENDAR
@@ -107,10 +108,7 @@ async def put(call: Call) -> Reply:
             return there
         raise
     if wanted:
-        try:
-            stored = await _representation(call, 201 if outcome.created else 200, body.digest)
-        except Held:  # of the reading: the write itself is done
-            stored = None
+        stored = await _representation(call, 201 if outcome.created else 200, body.digest)
         if stored is not None:
             return stored
     return empty(201 if outcome.created else 204, [(b"etag", etag(body.digest).encode()), *call.preferred()])
@@ -119,14 +117,19 @@ async def put(call: Call) -> Reply:
 async def _representation(call: Call, status: int, digest: bytes | None = None) -> Reply | None:
     """The item as it is now, as the answer to a PUT that was done or refused (RFC 8144 section 2.3).
 
-    None where there is none, or not the one of this `digest` any more. Raises Held.
+    None where there is none, or not the one of this `digest` any more, or it cannot be read now: then the answer goes
+    without it, for what became of the write is certain.
     """
     try:
         item = find(call, call.gate.reads).item
-    except NotFound:
+        if item is None or digest not in (None, item.digest):
+            return None
+        return await _stored(call, item, status)
+    except (NotFound, Held):
         return None
-    if item is None or digest not in (None, item.digest):
-        return None
+
+
+async def _stored(call: Call, item: Item, status: int) -> Reply:
     about = [(b"content-location", href_of(call.target).encode()), *applied(f"return={REPRESENTATION}")]
     headers = [*headers_of_body(item), content_type(item.media), *about]
     return await body_of(call.gate, item, status, headers, 0, item.size)

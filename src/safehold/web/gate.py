@@ -44,7 +44,7 @@ class Gate(Protocol):
         ...
 
     def free_bytes(self) -> int | None:
-        """Room on the fullest disk that a change has to be written to, as known; None while that is not known."""
+        """Room on the fullest disk that a change is written to; None while it is not known. From any thread."""
         ...
 
     def device_ahead(self, account: Account, path: str, device: str) -> None:
