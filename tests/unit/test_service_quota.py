@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from safehold.model.change import Op
 from safehold.model.commands import (
     AddScore,
     AnyCommand,
     Body,
     DeleteItem,
     MakeCollection,
+    Outcome,
     PatchProps,
     PutItem,
     RemoveCollection,
@@ -91,6 +93,41 @@ def test_one_that_goes_over_does_not_hinder_the_others_of_its_batch(house: House
     results = house.engine.execute_all(commands)
     assert [type(r) is OverQuota for r in results] == [False, True, False, True]
     assert used(house) == holds(house) == QUOTA
+
+
+def test_a_command_of_many_changes_is_judged_by_their_sum(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that copies before it takes the source away grows in between; one that ends too large leaves nothing."""
+    house.engine.execute(put(house, "a", 800))
+    judge, ledger = house.engine._judge, house.engine._ledger
+
+    def moved(command: PutItem, source: str, size: int) -> Outcome:
+        account = ledger.account(command.account)
+        collection = ledger.collection(account, command.path)
+        assert collection is not None
+        with ledger.group():
+            made = put(house, command.name, size)
+            ledger.put(account, collection, made.name, made.media, made.body, "test")
+            if source:
+                ledger.append(account, collection.kind, Op.DELETE, collection.id, "test", name=source)
+        return Outcome()
+
+    real = judge._apply
+    plans = {"moved": ("a", 800), "copied": ("", 800)}
+
+    def apply(command: AnyCommand) -> Outcome:
+        plan = plans.get(command.name) if isinstance(command, PutItem) else None
+        if plan is None:
+            return real(command)
+        assert isinstance(command, PutItem)
+        return moved(command, *plan)
+
+    monkeypatch.setattr(judge, "_apply", apply)
+    results = house.engine.execute_all([put(house, "b", 100), put(house, "moved", 0), put(house, "copied", 0)])
+    assert [type(r) for r in results] == [Outcome, Outcome, OverQuota]
+    collection = house.reads.collection(house.account().number, NOTES)
+    assert collection is not None
+    assert [(i.name, i.size) for i in house.reads.items(collection)] == [("b", 100), ("moved", 800)]
+    assert used(house) == holds(house) == 900
 
 
 def test_what_was_there_can_always_be_brought_back(house: House) -> None:

@@ -185,6 +185,7 @@ class Service:
         await self.run_blocking(lambda: self.writer.use_for_blobs(config.vaults))
         await self.pump.exclusive(lambda: self.writer.change_vaults(config.vaults))
         self._start_shippers()
+        self._watching.refresh()
         stopped = self.writer.engine.stopped
         return encode_json({"ok": stopped is None, "why": None if stopped is None else stopped.message})
 
