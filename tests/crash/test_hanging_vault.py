@@ -15,6 +15,7 @@ from safehold.assembly.status import NOT_ANSWERING
 from safehold.assembly.watching import FRESH_SECONDS, PATIENCE_SECONDS, ROOM_KNOWN_SECONDS
 from safehold.config import Config
 from safehold.lab.world import SimClock
+from safehold.model.commands import AddAccount
 from safehold.ports.disk import File
 from safehold.store.realdisk import RealDisk
 from safehold.web.app import make_app
@@ -103,6 +104,30 @@ def test_a_vault_that_hangs_hinders_neither_healthz_nor_status(tmp_path: Path) -
             disk.answers.set()
         service._watching.wait(LONG_SECONDS)
         assert [v["state"] for v in service.status()["vaults"]] == ["reachable", "reachable"]
+        await service.stop()
+
+    asyncio.run(story())
+
+
+def test_what_came_after_a_look_counts_as_lacking(tmp_path: Path) -> None:
+    """Nobody has compared the vaults yet: what the last look found may be too much by now, never too little."""
+    installation = open_installation(tmp_path / "data", Config(), make=True)
+
+    async def story() -> None:
+        service = Service(installation)
+
+        def lacking() -> list[int | None]:
+            return [vault["unarchived_changes"] for vault in service.status()["vaults"]]
+
+        near, seen = lacking()
+        assert near == 0
+        before = service.reads.counts()["changes"]
+        await service.execute(AddAccount(account=bytes(range(16)), name="ann", password="hash"))
+        made = service.reads.counts()["changes"] - before
+        assert seen is not None
+        assert lacking() == [0, seen + made]
+        service.writer.ship_all()
+        assert lacking() == [0, 0]
         await service.stop()
 
     asyncio.run(story())

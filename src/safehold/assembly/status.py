@@ -82,8 +82,8 @@ class VaultLook(NamedTuple):
 
     available: bool
     domain: str | None = None  # what it shares its fate with
-    end: LogPosition | None = None  # of its log, where nobody keeps count of what it lacks
-    backlog: Backlog | None = None
+    backlog: Backlog | None = None  # what it lacked, where nobody keeps count
+    end: LogPosition | None = None  # of the log that this is about: what came later, it lacks too
 
 
 #: By the vault's name.
@@ -100,12 +100,13 @@ def look_at(site: Site, config: VaultConfig, writer: Writer | None) -> VaultLook
         if _counted(config, writer) is not None:
             return VaultLook(True, domain)
         shipper = _shipper(config, writer)
-        if shipper is not None:
+        if shipper is not None and writer is not None:
+            end = writer.engine.log.position
             with suppress(OperatorError):  # it has never seen its source: the core tells what the vault lacks
-                return VaultLook(True, domain, None, _figures(shipper))
-        return VaultLook(True, domain, VaultLogReader([vault], site.keyring.opener).end())
+                return VaultLook(True, domain, _figures(shipper), end)
+        return VaultLook(True, domain, Backlog(0, 0.0, None), VaultLogReader([vault], site.keyring.opener).end())
     except OperatorError as error:
-        return VaultLook(True, domain, None, Backlog(None, None, error.message))
+        return VaultLook(True, domain, Backlog(None, None, error.message))
     except OSError:  # it went away between two looks
         return VaultLook(False)
     finally:
@@ -130,7 +131,7 @@ def _describe(
     look = seen.found
     backlog = Backlog(None, None, None)
     if look is not None and look.available:
-        backlog = _counted(config, writer) or look.backlog or _beyond(site, look.end, reads)
+        backlog = _counted(config, writer) or _since(site, look, reads)
     if seen.overdue:
         state = NOT_ANSWERING
     elif look is None:
@@ -174,13 +175,14 @@ def _counted(config: VaultConfig, writer: Writer | None) -> Backlog | None:
     return Backlog(0, 0.0, None) if config.mode == Mode.SYNC else None
 
 
-def _beyond(site: Site, end: LogPosition | None, reads: CoreReads | None) -> Backlog:
-    """What the core holds beyond the end of a vault's log."""
-    if end is None or reads is None:
-        return Backlog(None, None, None)
-    count, oldest = reads.unarchived(end.frame)
-    lag = 0.0 if oldest is None else max(0.0, (site.clock.now() - oldest) / _MICROSECONDS)
-    return Backlog(count, lag, None)
+def _since(site: Site, look: VaultLook, reads: CoreReads | None) -> Backlog:
+    """What a vault lacked when it was looked at, and what the core has taken since: rather too much than too little."""
+    seen = look.backlog
+    if seen is None or seen.changes is None or seen.lag_seconds is None or look.end is None or reads is None:
+        return Backlog(None, None, None if seen is None else seen.trouble)
+    count, oldest = reads.unarchived(look.end.frame)
+    age = 0.0 if oldest is None else max(0.0, (site.clock.now() - oldest) / _MICROSECONDS)
+    return Backlog(seen.changes + count, max(seen.lag_seconds, age), seen.trouble)
 
 
 def _domain(folder: str) -> str:
