@@ -15,17 +15,25 @@ from safehold.model.commands import (
     Outcome,
     PatchProps,
     PutItem,
+    RefreshLock,
+    ReleaseLock,
     RemoveCollection,
     RevokeAppPassword,
     SetListed,
     SetPassword,
+    TakeLock,
+    Transfer,
     Undo,
 )
 from safehold.ports.world import Entropy
 from safehold.service.collections import CollectionRules
+from safehold.service.guards import Guards
 from safehold.service.identity import IdentityRules
 from safehold.service.items import ItemRules
 from safehold.service.ledger import Ledger
+from safehold.service.locking import LockRules
+from safehold.service.locks import LockTable
+from safehold.service.transfers import TransferRules
 from safehold.service.undo import UndoRules
 
 
@@ -36,9 +44,12 @@ class Judge:
     is judged whole before its first change, so a refusal leaves nothing behind but a REFUSED change.
     """
 
-    def __init__(self, ledger: Ledger, entropy: Entropy) -> None:
-        self._collections = CollectionRules(ledger, entropy)
-        self._items = ItemRules(ledger, entropy, self._collections)
+    def __init__(self, ledger: Ledger, entropy: Entropy, locks: LockTable) -> None:
+        guards = Guards(ledger, locks)
+        self._collections = CollectionRules(ledger, entropy, guards)
+        self._items = ItemRules(ledger, entropy, self._collections, guards)
+        self._transfers = TransferRules(ledger, self._collections, guards)
+        self._locking = LockRules(ledger, entropy, self._collections, guards, locks)
         self._identity = IdentityRules(ledger, entropy, self._collections)
         self._undo = UndoRules(ledger, entropy)
 
@@ -54,6 +65,14 @@ class Judge:
                 return self._collections.make(command)
             case RemoveCollection():
                 return self._collections.remove(command)
+            case Transfer():
+                return self._transfers.transfer(command)
+            case TakeLock():
+                return self._locking.take(command)
+            case RefreshLock():
+                return self._locking.refresh(command)
+            case ReleaseLock():
+                return self._locking.release(command)
             case AddScore():
                 return self._items.add_score(command)
             case Undo():
