@@ -10,10 +10,13 @@ from collections.abc import Callable, Mapping
 
 from safehold.model.items import Collection, Item
 from safehold.model.kinds import ROOT_NOTES, ROOT_PHOTOS, CollectionType
+from safehold.model.locks import NO_LOCKS, HeldLocks
+from safehold.model.paths import below
 from safehold.model.token import make_token
 from safehold.protocol.caldav import CALENDAR_MULTIGET, SUPPORTED_COMPONENTS, refuses_value
 from safehold.protocol.carddav import ADDRESSBOOK_MULTIGET
 from safehold.protocol.conditions import etag, http_date, rfc3339
+from safehold.protocol.locks import LOCKDISCOVERY, SUPPORTED, SUPPORTEDLOCK, discovery
 from safehold.protocol.names import CALDAV, CALENDARSERVER, CARDDAV, DAV, element, empty, escape
 from safehold.protocol.target import PRINCIPALS_HREF, Place, collection_href, principal_href
 from safehold.protocol.webdav import Instruction
@@ -30,7 +33,7 @@ PROTECTED_ERROR = DAV + "cannot-modify-protected-property"
 class View:
     """One resource other than an item, as the account that looks at it sees it."""
 
-    __slots__ = ("_token", "account", "collection", "href", "key", "limits", "place")
+    __slots__ = ("_token", "account", "collection", "href", "key", "limits", "locks", "now", "place")
 
     def __init__(
         self,
@@ -40,6 +43,8 @@ class View:
         collection: Collection | None = None,
         key: bytes = b"",
         limits: tuple[int, int] = (0, 0),
+        locks: HeldLocks = NO_LOCKS,
+        now: float = 0.0,
     ) -> None:
         self.href = href
         self.place = place
@@ -47,6 +52,8 @@ class View:
         self.collection = collection
         self.key = key  # of sync tokens
         self.limits = limits  # bytes of one object, of one file
+        self.locks = locks  # all of the account's
+        self.now = now  # by the clock that locks end by
         self._token = ""
 
     @property
@@ -57,6 +64,17 @@ class View:
             assert collection is not None, "only collections have sync tokens"
             self._token = make_token(self.key, collection.id, collection.rev, collection.head)
         return self._token
+
+    def discovery(self, path: str) -> str:
+        """lockdiscovery of what lies at a path."""
+        return discovery(self.locks.covering(path), self.account, self.now)
+
+    @property
+    def locked_items(self) -> dict[str, str]:
+        """lockdiscovery of those items of the collection that are locked themselves, by name."""
+        path = self.collection.path if self.collection is not None else ""
+        roots = {lock.root for lock in self.locks if below(lock.root, path)}
+        return {root[len(path) + 1 :]: self.discovery(root) for root in roots if "/" not in root[len(path) + 1 :]}
 
     @property
     def dead(self) -> Mapping[str, str]:
@@ -102,7 +120,8 @@ _COMMON: dict[str, Live] = dict(
     [
         _account_href(DAV + "current-user-principal", principal_href),
         _constant(DAV + "principal-collection-set", _href(PRINCIPALS_HREF)),
-        _constant(DAV + "supportedlock"),
+        _constant(SUPPORTEDLOCK),
+        _constant(LOCKDISCOVERY),
         _reports(),
         _privileges(*_READ),
     ]
@@ -222,6 +241,24 @@ _CALENDAR: dict[str, Live] = {
     ),
 }
 
+
+def _locks_within(view: View) -> str:
+    """lockdiscovery of an item that is not locked itself: the locks of the folders that it lies in."""
+    assert view.collection is not None
+    return view.discovery(view.collection.path + "/")
+
+
+def _locks(view: View) -> str:
+    assert view.collection is not None
+    return view.discovery(view.collection.path)
+
+
+_FILES: dict[str, Live] = {
+    **_FOLDER,
+    SUPPORTEDLOCK: lambda _view: SUPPORTED,
+    LOCKDISCOVERY: _locks,
+}
+
 _BY_PLACE: dict[Place, dict[str, Live]] = {
     Place.ROOT: _ROOT,
     Place.PRINCIPALS: _ROOT,
@@ -234,7 +271,7 @@ _BY_PLACE: dict[Place, dict[str, Live]] = {
 _BY_TYPE: dict[CollectionType, dict[str, Live]] = {
     CollectionType.ADDRESSBOOK: _ADDRESSBOOK,
     CollectionType.CALENDAR: _CALENDAR,
-    CollectionType.FOLDER: _FOLDER,
+    CollectionType.FOLDER: _FILES,
 }
 
 
@@ -255,6 +292,7 @@ ALLPROP_NAMES = tuple(
         "getcontenttype",
         "getetag",
         "supportedlock",
+        "lockdiscovery",
     )
 )
 
@@ -271,30 +309,35 @@ ITEM_LIVE: dict[str, ItemLive] = {
     DAV + "getcontentlength": ("<D:getcontentlength>%s</D:getcontentlength>", lambda item: str(item.size)),
     DAV + "getlastmodified": ("<D:getlastmodified>%s</D:getlastmodified>", lambda item: http_date(item.at)),
     DAV + "creationdate": ("<D:creationdate>%s</D:creationdate>", lambda item: rfc3339(item.created_at)),
-    DAV + "supportedlock": "<D:supportedlock/>",
     DAV + "group": "<D:group/>",
     DAV + "supported-report-set": "<D:supported-report-set/>",
     DAV + "principal-collection-set": element(DAV + "principal-collection-set", _href(PRINCIPALS_HREF)),
 }
 
-#: Those of an item's that its owner's name completes.
+#: Those of an item's that its owner's name or its collection completes.
 ITEM_LIVE_OF_VIEW: dict[str, Live] = {
-    name: _FOLDER[name]
-    for name in (
-        DAV + "owner",
-        DAV + "acl",
-        DAV + "acl-restrictions",
-        DAV + "inherited-acl-set",
-        DAV + "current-user-principal",
-        DAV + "current-user-privilege-set",
-    )
+    **{
+        name: _FOLDER[name]
+        for name in (
+            DAV + "owner",
+            DAV + "acl",
+            DAV + "acl-restrictions",
+            DAV + "inherited-acl-set",
+            DAV + "current-user-principal",
+            DAV + "current-user-privilege-set",
+        )
+    },
+    SUPPORTEDLOCK: lambda view: live_of(view)[SUPPORTEDLOCK](view),
+    LOCKDISCOVERY: _locks_within,
 }
+
+#: What allprop answers about an item.
+ITEM_ALLPROP = tuple(name for name in ALLPROP_NAMES if name in ITEM_LIVE or name in ITEM_LIVE_OF_VIEW)
 
 #: Properties that no client can set: everything live, and what standards reserve. displayname is live on
 #: principals only, and nothing can be set there.
 PROTECTED = (frozenset().union(*_BY_PLACE.values(), *_BY_TYPE.values(), ITEM_LIVE) - {DISPLAYNAME}) | frozenset(
     (
-        DAV + "lockdiscovery",
         DAV + "supported-privilege-set",
         DAV + "quota-available-bytes",
         DAV + "quota-used-bytes",

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from safehold.model.errors import Held, NotFound
+from safehold.model.guards import OPEN, Guard
 from safehold.model.items import Account, Collection, Item
 from safehold.model.kinds import Kind
 from safehold.model.token import account_key
 from safehold.ports.core import CoreReads
 from safehold.protocol.conditions import wants_minimal
+from safehold.protocol.destination import read_reference
+from safehold.protocol.if_header import parse_if
 from safehold.protocol.problems import Headers
 from safehold.protocol.properties import View
 from safehold.protocol.target import Place, Target, collection_href, href_of, kinds_at
@@ -67,10 +70,26 @@ class Call(NamedTuple):
         name = self.account.name
         href = collection_href(name, path) if path else href_of(Target(place, name))
         limits = (self.gate.max_object_bytes, self.gate.max_file_bytes)
-        return View(href, place, name, collection, self.token_key, limits)
+        locks, now = self.gate.locks(self.account), self.gate.clock.monotonic()
+        return View(href, place, name, collection, self.token_key, limits, locks, now)
 
     def view_of(self, collection: Collection) -> View:
         return self.view(Place.COLLECTION, collection.path, collection)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """What this server is called, as far as the request tells."""
+        host = self.request.header(b"host")
+        return (host,) if host else ()
+
+    def guard(self) -> Guard:
+        """What the If header submits. Raises BadRequest."""
+        value = self.request.header(b"if")
+        return OPEN if value is None else parse_if(value, self.target.full_path, self._path_of)
+
+    def _path_of(self, reference: str) -> str | None:
+        target = read_reference(reference, self.hosts)
+        return target.full_path if target is not None and target.account == self.account.name else None
 
     def preferred(self) -> Headers:
         """The headers that tell which preference was followed (RFC 8144 section 2)."""
