@@ -12,7 +12,7 @@ from collections.abc import Collection
 from safehold.model.errors import BadRequest, OtherServer
 from safehold.protocol.target import Place, Target, read_target
 
-_REFERENCE = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*))?(/[^?#]*)?").fullmatch
+_REFERENCE = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*))?(/(?!/)[^?#]*)?").fullmatch
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]").search
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
