@@ -132,10 +132,6 @@ class TransferRules:
             self._collections.sure_of_absence(account, command.destination)
         elif not command.overwrite:
             raise PreconditionFailed(f"there is a resource at {command.destination} already, and Overwrite is F")
-        if there.collection is not None and (
-            command.destination in ROOTED or there.collection.type is not CollectionType.FOLDER
-        ):
-            raise Forbidden(f"{command.destination} cannot be replaced by a copy")
         _judge_kinds(source, into, move=command.move)
         return into
 

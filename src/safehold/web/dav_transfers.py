@@ -11,7 +11,9 @@ from safehold.web.dav_call import Call
 from safehold.web.dav_writes import actor, conditions
 from safehold.web.respond import Reply, empty
 
-_PLACES = frozenset((Place.COLLECTION, Place.ITEM, Place.FILE))
+_SOURCES = frozenset((Place.COLLECTION, Place.ITEM, Place.FILE))
+#: Not in the place of a whole address book, calendar or tree of files, and not beside one.
+_DESTINATIONS = frozenset((Place.ITEM, Place.FILE))
 
 
 async def copy(call: Call) -> Reply:
@@ -28,7 +30,7 @@ async def _transfer(call: Call, *, move: bool) -> Reply:
     """All or nothing. What is at either end is judged within the transaction."""
     if call.target.place is Place.NOWHERE:
         raise NotFound("nothing lies at this address")
-    if call.target.place not in _PLACES:
+    if call.target.place not in _SOURCES:
         raise Forbidden("this belongs to the account and can be neither copied nor moved")
     destination = _destination(call)
     depth = parse_depth(call.request.headers)
@@ -55,7 +57,7 @@ async def _transfer(call: Call, *, move: bool) -> Reply:
 def _destination(call: Call) -> Target:
     """Raises BadRequest, OtherServer, and Forbidden for another's home or an address where nothing can be put."""
     destination = read_destination(call.request.header(b"destination"), call.hosts)
-    if destination.place not in _PLACES:
+    if destination.place not in _DESTINATIONS:
         raise Forbidden("nothing can be put at the destination")
     if destination.account != call.account.name:
         raise Forbidden("the destination is not yours")
