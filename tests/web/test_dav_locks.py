@@ -251,8 +251,8 @@ def test_a_deep_lock_is_refused_for_the_sake_of_one_within(device: Device) -> No
 def test_a_shallow_lock_covers_the_folder_and_its_list_of_members(device: Device) -> None:
     device.ask("MKCOL", NOTES + "one/")
     device.ask("MKCOL", NOTES + "one/two/")
-    put(device, NOTES + "one/a")
-    put(device, NOTES + "b")
+    for path in ("one/a", "one/c", "b", "d"):
+        put(device, NOTES + path)
     token = locked(device, NOTES + "one/", Depth="0")
     assert put(device, NOTES + "one/a") == 204, "the body of a member is no part of the folder"
     assert put(device, NOTES + "one/two/x") == 201
@@ -262,9 +262,9 @@ def test_a_shallow_lock_covers_the_folder_and_its_list_of_members(device: Device
         ("MKCOL", NOTES + "one/folder/", {}),
         ("DELETE", NOTES + "one/a", {}),
         ("DELETE", NOTES + "one/two/", {}),
-        ("MOVE", NOTES + "one/a", {"Destination": NOTES + "moved"}),
+        ("MOVE", NOTES + "one/c", {"Destination": NOTES + "moved"}),
         ("MOVE", NOTES + "b", {"Destination": NOTES + "one/b"}),
-        ("COPY", NOTES + "b", {"Destination": NOTES + "one/b"}),
+        ("COPY", NOTES + "d", {"Destination": NOTES + "one/d"}),
         ("DELETE", NOTES + "one/", {}),
     ]
     for method, path, headers in refused:
