@@ -29,6 +29,8 @@ MAX_RESOURCES = 5_000
 #: Bodies of one transfer that lie inline, together: those are copied.
 MAX_INLINE_BYTES = 8 * 1024 * 1024
 
+#: Not credentials, nor scores, which are recorded.
+_TRANSFERABLE = frozenset((CollectionType.ADDRESSBOOK, CollectionType.CALENDAR, CollectionType.FOLDER))
 _HOLDS = {
     CollectionType.ADDRESSBOOK: ("vCards", CARDDAV + "supported-address-data"),
     CollectionType.CALENDAR: ("iCalendar objects", CALDAV + "supported-calendar-data"),
@@ -309,7 +311,7 @@ def _judge_kinds(source: _Place, into: Collection, *, move: bool) -> None:
     assert beginning is not None
     if source.collection is not None and into.type is not CollectionType.FOLDER:
         raise Forbidden(f"{into.path} holds no folders")
-    if beginning.type is not into.type:
+    if beginning.type is not into.type or into.type not in _TRANSFERABLE:
         what, element = _HOLDS.get(into.type, ("files", ""))
         raise Forbidden(f"{into.path} holds {what}, of its own sort only", element=element)
     if move and beginning.kind is not into.kind:
