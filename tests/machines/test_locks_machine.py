@@ -149,6 +149,11 @@ class LockMachine(RuleBasedStateMachine):
             assert len(self.table.of(account)) == len(seen)
             assert bool(self.table.of(account)) is bool(seen)
 
+    @invariant()
+    def nothing_is_kept_for_those_whose_locks_have_ended(self) -> None:
+        if self.working is not None:
+            assert set(self.table._committed) == {a for a in ACCOUNTS if self.alive(a, self.committed)}
+
 
 TestLocks = LockMachine.TestCase
 TestLocks.settings = settings(max_examples=100, stateful_step_count=40, deadline=None, print_blob=True)

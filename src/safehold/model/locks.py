@@ -70,6 +70,11 @@ class HeldLocks:
     def __bool__(self) -> bool:
         return bool(self._by_root)
 
+    @property
+    def earliest(self) -> float:
+        """When the first of them ends; infinity where there is none."""
+        return self._earliest
+
     # -- which protect what ----------------------------------------------------------------------------------
 
     def covering(self, path: str) -> list[Lock]:

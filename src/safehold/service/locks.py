@@ -7,6 +7,7 @@ the batch is committed, and by nobody where the batch comes to nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 
 from safehold.model.locks import NO_LOCKS, HeldLocks, Lock
 
@@ -18,6 +19,7 @@ class LockTable:
         self._committed: dict[bytes, HeldLocks] = {}
         self._changed: dict[bytes, HeldLocks] = {}  # by the transaction that is open
         self._now = 0.0
+        self._earliest = inf  # when the first committed lock may end
 
     def held(self, account: bytes, now: float) -> HeldLocks:
         """The locks of an account (by its id) that are committed and not over at a time of the monotonic clock."""
@@ -27,9 +29,14 @@ class LockTable:
     # -- within a transaction --------------------------------------------------------------------------------
 
     def begin(self, now: float) -> None:
-        """`now` is the time by the monotonic clock, in seconds, for all of the transaction."""
-        assert not self._changed, "the transaction before has ended"
+        """`now` is the time by the monotonic clock, in seconds, for all of the transaction.
+
+        What a transaction did that never came to its end did not happen.
+        """
+        self._changed.clear()
         self._now = now
+        if now >= self._earliest:
+            self._forget_ended()
 
     @property
     def now(self) -> float:
@@ -56,11 +63,21 @@ class LockTable:
 
     def commit(self) -> None:
         for account, locks in self._changed.items():
-            if locks:
-                self._committed[account] = locks
-            else:
-                self._committed.pop(account, None)
+            self._set(account, locks)
         self._changed.clear()
 
     def rollback(self) -> None:
         self._changed.clear()
+
+    def _forget_ended(self) -> None:
+        """Locks of whoever never comes back take no room."""
+        for account in [a for a, locks in self._committed.items() if locks.earliest <= self._now]:
+            self._set(account, self._committed[account].alive(self._now))
+        self._earliest = min((locks.earliest for locks in self._committed.values()), default=inf)
+
+    def _set(self, account: bytes, locks: HeldLocks) -> None:
+        if locks:
+            self._committed[account] = locks
+            self._earliest = min(self._earliest, locks.earliest)
+        else:
+            self._committed.pop(account, None)

@@ -234,7 +234,7 @@ class TransferRules:
         resources, size = len(inner) + 1, 0
         for each in [folder, *inner]:
             path = command.destination + each.path[len(folder.path) :]
-            items = self._ledger.core.items(each) if command.deep else []
+            items = self._ledger.core.items(each, MAX_RESOURCES + 1) if command.deep else []
             _judge_length(path, [item.name for item in items])
             resources += len(items)
             _judge_bounds(resources, size)
