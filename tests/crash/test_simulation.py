@@ -56,6 +56,7 @@ def test_enough_happened(request: pytest.FixtureRequest) -> None:
     rare = ["disaster: core", "disaster: near", "disaster: core and near", "disaster: far", "disaster: blobs"]
     rare += ["disaster: restart", "crash", "fault", "full", "doubt: it had happened", "doubt: it had not happened"]
     rare += ["lost", "undo", "ask_tokens", "down: killed", "down: power", "interrupted: writer", "interrupted: shipper"]
+    rare += [f"{op} {status}" for op in ("copy", "move") for status in (201, 204, 403, 412)]
     assert [what for what in rare if not _happened[what]] == []
 
 

@@ -23,6 +23,7 @@ from safehold.model.commands import AddAccount, AnyCommand, FoundInstallation, O
 from safehold.model.errors import Held
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
+from safehold.model.locks import HeldLocks
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.ports.log import PreparedFrame
@@ -131,6 +132,9 @@ class TestGate:
 
     async def execute(self, command: AnyCommand) -> Outcome:
         return self.engine.execute(command)
+
+    def locks(self, account: Account) -> HeldLocks:
+        return self.engine.locks.held(account.id, self.clock.monotonic())
 
     async def in_thread(self, work: Callable[[CoreReads], T]) -> T:
         if self.broken is not None:

@@ -29,6 +29,7 @@ from safehold.model.change import Change
 from safehold.model.commands import AddAccount, AnyCommand, Outcome
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
+from safehold.model.locks import HeldLocks
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
@@ -239,6 +240,9 @@ class House:
                 future.set_result(result)
             else:
                 future.set_exception(result)
+
+    def locks(self, account: Account) -> HeldLocks:
+        return self.engine.locks.held(account.id, self.clock.monotonic())
 
     async def in_thread(self, work: Callable[[CoreReads], T]) -> T:
         return work(self.reads)

@@ -356,3 +356,14 @@ def test_who_is_busy_when_can_be_read_where_there_are_events(device: Device) -> 
     device.put(CALENDAR + "e.ics", event("e"), "text/calendar")
     privileges = device.propfind(CALENDAR, "D:current-user-privilege-set").responses[CALENDAR][200]
     assert q("C:read-free-busy") in {e[0].tag for e in privileges["D:current-user-privilege-set"]}
+
+
+def test_an_account_that_is_nearly_full_moves_what_it_has_and_copies_none_of_it(small: Device) -> None:
+    """A move makes the copy before it takes the source away: what counts is what is there afterwards."""
+    assert small.put(PHOTOS + "p", bytes(200_000), "image/jpeg").status == 201
+    moved = small.ask("MOVE", PHOTOS + "p", headers={"Destination": PHOTOS + "q"})
+    assert moved.status == 201
+    copied = small.ask("COPY", PHOTOS + "q", headers={"Destination": PHOTOS + "r"})
+    assert (copied.status, copied.error) == (507, "D:quota-not-exceeded")
+    assert [r["href"] for r in small.propfind(PHOTOS, depth="1").listed] == [PHOTOS, PHOTOS + "q"]
+    assert quota(small, PHOTOS) == (200_000, 100_000)

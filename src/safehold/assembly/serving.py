@@ -23,6 +23,7 @@ from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.errors import BadRequest, OperatorError, SafeholdError
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
+from safehold.model.locks import HeldLocks
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
@@ -117,6 +118,9 @@ class Service:
 
     async def execute(self, command: AnyCommand) -> Outcome:
         return await self.pump.execute(command)
+
+    def locks(self, account: Account) -> HeldLocks:
+        return self.writer.engine.locks.held(account.id, self.clock.monotonic())
 
     async def in_thread(self, work: Callable[[CoreReads], T]) -> T:
         return await self._loop.run_in_executor(self._readers, self._with_reader, work)

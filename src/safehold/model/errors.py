@@ -58,6 +58,14 @@ class PreconditionFailed(RequestError):
     """If-Match or If-None-Match does not hold."""
 
 
+class Locked(RequestError):
+    """A lock stands in the way, whose token was not submitted or which excludes another; `href` is its root."""
+
+
+class OtherServer(RequestError):
+    """What the request names as its destination lies elsewhere."""
+
+
 class NotAllowed(RequestError):
     """The method does not apply to this resource."""
 

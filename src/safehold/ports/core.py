@@ -148,8 +148,8 @@ class CoreReads(Protocol):
 
     def item_by_uid(self, collection: Collection, uid: str) -> Item | None: ...
 
-    def items(self, collection: Collection) -> list[Item]:
-        """All live items, sorted by name."""
+    def items(self, collection: Collection, limit: int | None = None) -> list[Item]:
+        """All live items, or the first so many, sorted by name."""
         ...
 
     def body(self, item: Item) -> Stored: ...

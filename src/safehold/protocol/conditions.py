@@ -160,6 +160,14 @@ def parse_depth(header: dict[bytes, bytes], *, default: int = INFINITY) -> int:
     raise BadRequest(f"Depth is 0, 1 or infinity, not {value[:40]!r}")
 
 
+def parse_overwrite(header: dict[bytes, bytes]) -> bool:
+    """Overwrite: T or F (RFC 4918 section 10.6); T where it is absent. Raises BadRequest."""
+    value = header.get(b"overwrite", b"T").strip().upper()
+    if value not in (b"T", b"F"):
+        raise BadRequest("Overwrite is T or F")
+    return value == b"T"
+
+
 def text(header: dict[bytes, bytes], name: bytes) -> str | None:
     """A header as text; None where it is absent."""
     value = header.get(name)

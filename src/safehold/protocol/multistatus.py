@@ -10,7 +10,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from safehold.model.items import Item
 from safehold.protocol.names import DECLARATIONS, XML_DECLARATION, empty, escape, quote_segment, tag
-from safehold.protocol.properties import ALLPROP_NAMES, ITEM_LIVE, ITEM_LIVE_OF_VIEW, View, item_live, live_of
+from safehold.protocol.properties import (
+    ALLPROP_NAMES,
+    ITEM_ALLPROP,
+    ITEM_LIVE_OF_VIEW,
+    View,
+    item_live,
+    live_of,
+)
 from safehold.protocol.webdav import Instruction, Mode, PropFind
 
 OPEN = f"{XML_DECLARATION}<D:multistatus {DECLARATIONS}>"
@@ -59,12 +66,23 @@ def view_response(view: View, asked: PropFind, *, minimal: bool = False) -> str:
 class ItemTemplate:
     """Responses about the items of one collection, for one request.
 
-    `href` is the collection's. Items with dead properties need them handed in; the rest is filled into one
-    template. `data_name` is calendar-data or address-data where that is asked for and has to be handed in;
-    `needs_dead` says whether the answer depends on dead properties at all.
+    `href` is the collection's. Items with dead properties need them handed in, and those in `locked` what stands
+    there; the rest is filled into one template. `data_name` is calendar-data or address-data where that is asked for
+    and has to be handed in; `needs_dead` says whether the answer depends on dead properties at all.
     """
 
-    __slots__ = ("_asked", "_format", "_getters", "_href", "_live", "_minimal", "_view", "data_name", "needs_dead")
+    __slots__ = (
+        "_asked",
+        "_format",
+        "_getters",
+        "_href",
+        "_live",
+        "_minimal",
+        "_view",
+        "data_name",
+        "locked",
+        "needs_dead",
+    )
 
     def __init__(self, asked: PropFind, view: View, *, minimal: bool) -> None:
         self._asked, self._view, self._minimal = asked, view, minimal
@@ -73,6 +91,7 @@ class ItemTemplate:
         self._live = item_live(view)
         live = (*self._live, *ITEM_LIVE_OF_VIEW, asked.data)
         self.needs_dead = asked.mode is not Mode.PROP or any(name not in live for name in asked.names)
+        self.locked = view.locked_items if view.locks else {}
         self._format, self._getters = self._compile()
 
     def _compile(self) -> tuple[str, tuple[Callable[[Item], str], ...]]:
@@ -83,7 +102,7 @@ class ItemTemplate:
             return response("%s", found, ""), ()
         wanted = asked.names
         if asked.mode is Mode.ALLPROP:
-            wanted = tuple(dict.fromkeys([*(n for n in ALLPROP_NAMES if n in ITEM_LIVE), *asked.names]))
+            wanted = tuple(dict.fromkeys([*ITEM_ALLPROP, *asked.names]))
         pieces, getters, missing = [], [], []
         for name in wanted:
             if name == asked.data:
@@ -126,7 +145,7 @@ class ItemTemplate:
             return response(href, "".join(map(empty, dict.fromkeys([*self._live, *ITEM_LIVE_OF_VIEW, *dead]))), "")
         wanted: Iterable[str] = asked.names
         if asked.mode is Mode.ALLPROP:
-            wanted = dict.fromkeys([*(n for n in ALLPROP_NAMES if n in ITEM_LIVE), *dead, *asked.names])
+            wanted = dict.fromkeys([*ITEM_ALLPROP, *dead, *asked.names])
         found, missing = [], []
         for name in wanted:
             piece = self._live.get(name)
@@ -136,10 +155,10 @@ class ItemTemplate:
                 found.append(piece[0] % piece[1](item))
             elif piece is not None:
                 found.append(piece)
-            elif name in ITEM_LIVE_OF_VIEW:
-                found.append(ITEM_LIVE_OF_VIEW[name](self._view))
             elif name in dead:
                 found.append(dead[name])
+            elif name in ITEM_LIVE_OF_VIEW:
+                found.append(ITEM_LIVE_OF_VIEW[name](self._view))
             elif not self._minimal:
                 missing.append(empty(name))
         return response(href, "".join(found), "".join(missing))

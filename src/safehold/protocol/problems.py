@@ -13,8 +13,10 @@ from safehold.model.errors import (
     Forbidden,
     Held,
     InvalidContent,
+    Locked,
     NotAllowed,
     NotFound,
+    OtherServer,
     OutOfSpace,
     OverQuota,
     PreconditionFailed,
@@ -49,19 +51,17 @@ _STATUS: dict[type[SafeholdError], int] = {
     PreconditionFailed: 412,
     TooLarge: 413,
     UnsupportedMedia: 415,
+    Locked: 423,
     TooManyAttempts: 429,
+    OtherServer: 502,
     OutOfSpace: 507,
     OverQuota: 507,
     Held: 503,
 }
-#: Preconditions whose standard asks for another status than that of the error's class.
-_STATUS_BY_ELEMENT = {"{DAV:}lock-token-submitted": 423}
 
 
 def status_of(error: SafeholdError) -> int:
     """The status of an error; 503 for one that is no answer to a request, for it says nothing about the data."""
-    if isinstance(error, RequestError) and error.element in _STATUS_BY_ELEMENT:
-        return _STATUS_BY_ELEMENT[error.element]
     return next((_STATUS[c] for c in type(error).__mro__ if c in _STATUS), 503)
 
 

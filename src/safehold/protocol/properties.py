@@ -11,14 +11,17 @@ from typing import NamedTuple
 
 from safehold.model.items import Collection, Item
 from safehold.model.kinds import ROOT_NOTES, ROOT_PHOTOS, CollectionType
+from safehold.model.locks import NO_LOCKS, HeldLocks
+from safehold.model.paths import below
 from safehold.model.token import make_token
 from safehold.protocol import cloud, principals
 from safehold.protocol.caldav import CALENDAR_MULTIGET, SUPPORTED_COMPONENTS, refuses_value
 from safehold.protocol.carddav import ADDRESSBOOK_MULTIGET
 from safehold.protocol.conditions import etag, http_date, rfc3339
+from safehold.protocol.locks import LOCKDISCOVERY, SUPPORTED, SUPPORTEDLOCK, discovery
 from safehold.protocol.methods import allow
 from safehold.protocol.names import CALDAV, CALENDARSERVER, CARDDAV, DAV, element, empty, escape
-from safehold.protocol.target import Place, collection_href, principal_href
+from safehold.protocol.target import Place, Target, collection_href, principal_href
 from safehold.protocol.webdav import Instruction, PropFind
 
 RESOURCETYPE = DAV + "resourcetype"
@@ -51,7 +54,20 @@ def needs_facts(asked: PropFind) -> bool:
 class View:
     """One resource other than an item, as the account that looks at it sees it."""
 
-    __slots__ = ("_token", "account", "account_id", "collection", "facts", "href", "kept", "key", "limits", "place")
+    __slots__ = (
+        "_token",
+        "account",
+        "account_id",
+        "collection",
+        "facts",
+        "href",
+        "kept",
+        "key",
+        "limits",
+        "locks",
+        "now",
+        "place",
+    )
 
     def __init__(
         self,
@@ -61,6 +77,8 @@ class View:
         collection: Collection | None = None,
         key: bytes = b"",
         limits: tuple[int, int] = (0, 0),
+        locks: HeldLocks = NO_LOCKS,
+        now: float = 0.0,
         account_id: bytes = b"",
         facts: Facts = NO_FACTS,
         kept: Mapping[str, str] | None = None,
@@ -71,6 +89,8 @@ class View:
         self.collection = collection
         self.key = key  # of sync tokens
         self.limits = limits  # bytes of one object, of one file
+        self.locks = locks  # all of the account's
+        self.now = now  # by the clock that locks end by
         self.account_id = account_id
         self.facts = facts
         self.kept = kept or {}  # dead properties of a home
@@ -84,6 +104,17 @@ class View:
             assert collection is not None, "only collections have sync tokens"
             self._token = make_token(self.key, collection.id, collection.rev, collection.head)
         return self._token
+
+    def discovery(self, path: str) -> str:
+        """lockdiscovery of what lies at a path."""
+        return discovery(self.locks.covering(path), self.account, self.now)
+
+    @property
+    def locked_items(self) -> dict[str, str]:
+        """lockdiscovery of those items of the collection that are locked themselves, by name."""
+        path = self.collection.path if self.collection is not None else ""
+        roots = {lock.root for lock in self.locks if below(lock.root, path)}
+        return {root[len(path) + 1 :]: self.discovery(root) for root in roots if "/" not in root[len(path) + 1 :]}
 
     @property
     def dead(self) -> Mapping[str, str]:
@@ -122,9 +153,16 @@ def _supported_reports(*names: str) -> str:
     return "".join(f"<D:supported-report><D:report>{empty(n)}</D:report></D:supported-report>" for n in names)
 
 
-def _methods(place: Place, refused: str = "") -> str:
+def _methods(view: View) -> str:
     """RFC 3253 section 3.1.3."""
-    names = allow(place, refused).decode().split(", ")
+    collection = view.collection
+    if collection is not None and collection.type is CollectionType.FOLDER:
+        return _method_set(allow(Target(Place.FILE), "GET"))
+    return _method_set(allow(Target(view.place)))
+
+
+def _method_set(allowed: bytes) -> str:
+    names = allowed.decode().split(", ")
     return element(_METHOD_SET, "".join(f'<D:supported-method name="{name}"/>' for name in names))
 
 
@@ -142,9 +180,10 @@ _COMMON: dict[str, Live] = dict(
     [
         _account_href(DAV + "current-user-principal", principal_href),
         _constant(DAV + "principal-collection-set", principals.PRINCIPAL_COLLECTIONS),
-        _constant(DAV + "supportedlock"),
+        _constant(SUPPORTEDLOCK),
+        _constant(LOCKDISCOVERY),
         _reports(),
-        (_METHOD_SET, lambda view: _methods(view.place)),
+        (_METHOD_SET, _methods),
         _privileges(*_READ),
         _constant(DAV + "supported-privilege-set", principals.SUPPORTED_PRIVILEGES),
         _constant(DAV + "owner"),
@@ -314,6 +353,25 @@ _CLOUD: dict[str, Live] = {
     cloud.DATA_FINGERPRINT: lambda view: cloud.text_property(cloud.DATA_FINGERPRINT, view.facts.recovery_mark),
 }
 
+
+def _locks_within(view: View) -> str:
+    """lockdiscovery of an item that is not locked itself: the locks of the folders that it lies in."""
+    assert view.collection is not None
+    return view.discovery(view.collection.path + "/")
+
+
+def _locks(view: View) -> str:
+    assert view.collection is not None
+    return view.discovery(view.collection.path)
+
+
+_FILES: dict[str, Live] = {
+    **_FOLDER,
+    **_CLOUD,
+    SUPPORTEDLOCK: lambda _view: SUPPORTED,
+    LOCKDISCOVERY: _locks,
+}
+
 _BY_PLACE: dict[Place, dict[str, Live]] = {
     Place.ROOT: _ROOT,
     Place.PRINCIPALS: _ROOT,
@@ -326,7 +384,7 @@ _BY_PLACE: dict[Place, dict[str, Live]] = {
 _BY_TYPE: dict[CollectionType, dict[str, Live]] = {
     CollectionType.ADDRESSBOOK: _ADDRESSBOOK,
     CollectionType.CALENDAR: _CALENDAR,
-    CollectionType.FOLDER: {**_FOLDER, **_CLOUD},
+    CollectionType.FOLDER: _FILES,
 }
 
 
@@ -347,6 +405,7 @@ ALLPROP_NAMES = tuple(
         "getcontenttype",
         "getetag",
         "supportedlock",
+        "lockdiscovery",
     )
 )
 
@@ -363,17 +422,16 @@ ITEM_LIVE: dict[str, ItemLive] = {
     DAV + "getcontentlength": ("<D:getcontentlength>%s</D:getcontentlength>", lambda item: str(item.size)),
     DAV + "getlastmodified": ("<D:getlastmodified>%s</D:getlastmodified>", lambda item: http_date(item.at)),
     DAV + "creationdate": ("<D:creationdate>%s</D:creationdate>", lambda item: rfc3339(item.created_at)),
-    DAV + "supportedlock": "<D:supportedlock/>",
     DAV + "group": "<D:group/>",
     _REPORT_SET: element(_REPORT_SET, _supported_reports(*principals.REPORTS_OF_ALL)),
-    _METHOD_SET: _methods(Place.ITEM),
+    _METHOD_SET: _method_set(allow(Target(Place.ITEM))),
     DAV + "supported-privilege-set": element(DAV + "supported-privilege-set", principals.SUPPORTED_PRIVILEGES),
     DAV + "principal-collection-set": element(DAV + "principal-collection-set", principals.PRINCIPAL_COLLECTIONS),
 }
 
 #: The same of files, but for ids and owner, which their folder completes.
 _FILE_LIVE: dict[str, ItemLive] = {
-    _METHOD_SET: _methods(Place.FILE, "MKCOL"),
+    _METHOD_SET: _method_set(allow(Target(Place.FILE), "MKCOL")),
     cloud.PERMISSIONS: cloud.text_property(cloud.PERMISSIONS, cloud.FILE_PERMISSIONS),
     cloud.SIZE: (cloud.text_property(cloud.SIZE, "%s"), lambda item: str(item.size)),
     cloud.CHECKSUMS: (cloud.checksums("%s"), lambda item: item.digest.hex()),
@@ -402,18 +460,25 @@ def item_live(view: View) -> Mapping[str, ItemLive]:
     }
 
 
-#: Those of an item's that its owner's name completes.
+#: Those of an item's that its owner's name or its collection completes.
 ITEM_LIVE_OF_VIEW: dict[str, Live] = {
-    name: _FOLDER[name]
-    for name in (
-        DAV + "owner",
-        DAV + "acl",
-        DAV + "acl-restrictions",
-        DAV + "inherited-acl-set",
-        DAV + "current-user-principal",
-        DAV + "current-user-privilege-set",
-    )
+    **{
+        name: _FOLDER[name]
+        for name in (
+            DAV + "owner",
+            DAV + "acl",
+            DAV + "acl-restrictions",
+            DAV + "inherited-acl-set",
+            DAV + "current-user-principal",
+            DAV + "current-user-privilege-set",
+        )
+    },
+    SUPPORTEDLOCK: lambda view: live_of(view)[SUPPORTEDLOCK](view),
+    LOCKDISCOVERY: _locks_within,
 }
+
+#: What allprop answers about an item.
+ITEM_ALLPROP = tuple(name for name in ALLPROP_NAMES if name in ITEM_LIVE or name in ITEM_LIVE_OF_VIEW)
 
 #: Properties that no client can set: everything live, and what standards reserve. displayname is live on
 #: principals only, and nothing can be set there.
@@ -421,7 +486,6 @@ PROTECTED = (
     frozenset().union(*_BY_PLACE.values(), *_BY_TYPE.values(), ITEM_LIVE, _FILE_LIVE) - {DISPLAYNAME}
 ) | frozenset(
     (
-        DAV + "lockdiscovery",
         DAV + "getcontentlanguage",
         CALDAV + "calendar-data",
         CALDAV + "max-instances",

@@ -24,6 +24,7 @@ from safehold.model.kinds import HOME_SCORES, CollectionType, Kind
 from safehold.model.paths import check_segment
 from safehold.ports.world import Entropy
 from safehold.service.collections import CALDAV, CARDDAV, CollectionRules, patched
+from safehold.service.guards import Guards
 from safehold.service.ledger import Ledger
 from safehold.service.quota import QuotaRules
 
@@ -37,11 +38,19 @@ def stamp(at: int) -> str:
 
 
 class ItemRules:
-    def __init__(self, ledger: Ledger, entropy: Entropy, collections: CollectionRules, quota: QuotaRules) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        entropy: Entropy,
+        collections: CollectionRules,
+        guards: Guards,
+        quota: QuotaRules,
+    ) -> None:
         self._ledger = ledger
         self._quota = quota
         self._entropy = entropy
         self._collections = collections
+        self._guards = guards
 
     # -- put -------------------------------------------------------------------------------------------------
 
@@ -56,6 +65,7 @@ class ItemRules:
         check_segment(command.name)
         item = ledger.core.item(collection, command.name)
         try:
+            self._guards.judge(account, command.guard, f"{command.path}/{command.name}", member=item is None)
             check_tags(item, command.if_match, command.if_none_match)
             self._judge_content(account, collection, item, command)
         except (PreconditionFailed, Conflict):
@@ -156,7 +166,9 @@ class ItemRules:
             if command.if_match is not None:
                 raise PreconditionFailed(f"there is no {command.name} that If-Match could match")
             raise NotFound(f"there is no {command.name} in {command.path}")
+        full_path = f"{command.path}/{command.name}"
         try:
+            self._guards.judge(account, command.guard, full_path, member=True)
             check_tags(item, command.if_match, command.if_none_match)
         except PreconditionFailed:
             self._keep_refused(account, collection, command)
@@ -164,6 +176,7 @@ class ItemRules:
         change = self._ledger.append(
             account, collection.kind, Op.DELETE, collection.id, command.actor, name=command.name
         )
+        self._guards.gone(account, full_path)
         return Outcome(rev=change.rev, path=command.path, name=command.name)
 
     def patch(self, command: PatchProps) -> Outcome:
@@ -174,6 +187,7 @@ class ItemRules:
         item = self._ledger.core.item(collection, command.name)
         if item is None:
             raise NotFound(f"there is no {command.name} in {command.path}")
+        self._guards.judge(account, command.guard, f"{command.path}/{command.name}")
         before = self._ledger.core.props(item)
         props = patched(before, command)
         if props == before:

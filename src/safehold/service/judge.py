@@ -15,19 +15,27 @@ from safehold.model.commands import (
     Outcome,
     PatchProps,
     PutItem,
+    RefreshLock,
+    ReleaseLock,
     RemoveCollection,
     RevokeAppPassword,
     SetListed,
     SetPassword,
+    TakeLock,
+    Transfer,
     Undo,
 )
 from safehold.ports.world import Entropy
 from safehold.service.collections import CollectionRules
+from safehold.service.guards import Guards
 from safehold.service.homes import HOMES, HomeRules
 from safehold.service.identity import IdentityRules
 from safehold.service.items import ItemRules
 from safehold.service.ledger import Ledger
+from safehold.service.locking import LockRules
+from safehold.service.locks import LockTable
 from safehold.service.quota import QuotaRules
+from safehold.service.transfers import TransferRules
 from safehold.service.undo import UndoRules
 
 
@@ -38,10 +46,13 @@ class Judge:
     is judged whole before its first change, so a refusal leaves nothing behind but a REFUSED change.
     """
 
-    def __init__(self, ledger: Ledger, entropy: Entropy, quota_bytes: int = 0) -> None:
+    def __init__(self, ledger: Ledger, entropy: Entropy, locks: LockTable, quota_bytes: int = 0) -> None:
+        guards = Guards(ledger, locks)
         self._quota = QuotaRules(ledger, quota_bytes)
-        self._collections = CollectionRules(ledger, entropy)
-        self._items = ItemRules(ledger, entropy, self._collections, self._quota)
+        self._collections = CollectionRules(ledger, entropy, guards)
+        self._items = ItemRules(ledger, entropy, self._collections, guards, self._quota)
+        self._transfers = TransferRules(ledger, self._collections, guards)
+        self._locking = LockRules(ledger, entropy, self._collections, guards, locks)
         self._identity = IdentityRules(ledger, entropy, self._collections)
         self._homes = HomeRules(ledger)
         self._undo = UndoRules(ledger, entropy)
@@ -64,6 +75,14 @@ class Judge:
                 return self._collections.make(command)
             case RemoveCollection():
                 return self._collections.remove(command)
+            case Transfer():
+                return self._transfers.transfer(command)
+            case TakeLock():
+                return self._locking.take(command)
+            case RefreshLock():
+                return self._locking.refresh(command)
+            case ReleaseLock():
+                return self._locking.release(command)
             case AddScore():
                 return self._items.add_score(command)
             case Undo():

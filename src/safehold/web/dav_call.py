@@ -7,10 +7,13 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from safehold.model.errors import Held, NotFound
+from safehold.model.guards import OPEN, Guard
 from safehold.model.items import Account, Collection, Item
 from safehold.model.kinds import Kind
 from safehold.model.token import account_key
 from safehold.ports.core import CoreReads
+from safehold.protocol.destination import read_reference
+from safehold.protocol.if_header import parse_if
 from safehold.protocol.prefer import MINIMAL, Preferences, applied, parse_preferences
 from safehold.protocol.problems import Headers
 from safehold.protocol.properties import NO_FACTS, Facts, View, needs_facts
@@ -94,6 +97,8 @@ class Call(NamedTuple):
             collection,
             self.token_key,
             limits,
+            self.gate.locks(self.account),
+            self.gate.clock.monotonic(),
             account_id=self.account.id,
             facts=facts,
             kept=kept,
@@ -101,6 +106,21 @@ class Call(NamedTuple):
 
     def view_of(self, collection: Collection, facts: Facts = NO_FACTS) -> View:
         return self.view(Place.COLLECTION, collection.path, collection, facts)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """What this server is called, as far as the request tells."""
+        host = self.request.header(b"host")
+        return (host,) if host else ()
+
+    def guard(self) -> Guard:
+        """What the If header submits. Raises BadRequest."""
+        value = self.request.header(b"if")
+        return OPEN if value is None else parse_if(value, self.target.full_path, self._path_of)
+
+    def _path_of(self, reference: str) -> str | None:
+        target = read_reference(reference, self.hosts)
+        return target.full_path if target is not None and target.account == self.account.name else None
 
     def preferred(self, *, noroot: bool = False) -> Headers:
         """The headers that tell which preference was followed (RFC 8144 section 2)."""

@@ -13,6 +13,7 @@ from safehold.model.items import Collection, Item
 from safehold.model.kinds import ROOT_NOTES, ROOT_PHOTOS, CollectionType
 from safehold.ports.core import CoreReads
 from safehold.protocol.conditions import INFINITY, etag, http_date, not_modified, parse_depth, parse_range
+from safehold.protocol.locks import LOCKDISCOVERY
 from safehold.protocol.multistatus import ItemTemplate, view_response
 from safehold.protocol.names import DAV
 from safehold.protocol.problems import Headers
@@ -173,9 +174,16 @@ def _listing(call: Call, asked: PropFind, path: str, reads: CoreReads, *, noroot
 
 def item_lines(template: ItemTemplate, items: list[Item], reads: CoreReads) -> list[str]:
     """Responses about items whose bodies are not asked for."""
-    if not template.needs_dead or all(item.props_journal is None for item in items):
+    if not template.locked and (not template.needs_dead or all(item.props_journal is None for item in items)):
         return template.lines(items)
-    return [template.line(i, reads.props(i) if i.props_journal is not None else {}) for i in items]
+    return [template.line(item, _own(template, item, reads)) for item in items]
+
+
+def _own(template: ItemTemplate, item: Item, reads: CoreReads) -> dict[str, str]:
+    """The properties that one item has and its neighbours do not: dead ones, and its locks."""
+    own = reads.props(item) if item.props_journal is not None else {}
+    locks = template.locked.get(item.name)
+    return own if locks is None else {**own, LOCKDISCOVERY: locks}
 
 
 def _fixed_lines(call: Call, asked: PropFind, depth: int) -> list[str]:

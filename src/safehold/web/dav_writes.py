@@ -53,7 +53,7 @@ def actor(call: Call) -> str:
     return "device:" + call.device
 
 
-def _conditions(call: Call) -> tuple[Tags | None, Tags | None]:
+def conditions(call: Call) -> tuple[Tags | None, Tags | None]:
     """If-Match and If-None-Match. Raises BadRequest, PreconditionFailed.
 
     If-Unmodified-Since is judged here and then held to the transaction as the tag of what was judged.
@@ -85,7 +85,8 @@ async def put(call: Call) -> Reply:
         raise BadRequest("a PUT of a part of a body is not supported")
     if call.request.header(b"content-encoding") not in (None, "", "identity"):
         raise UnsupportedMedia("bodies are stored as sent; send them without Content-Encoding")
-    if_match, if_none_match = _conditions(call)
+    if_match, if_none_match = conditions(call)
+    guard = call.guard()
     draft = await (_file(call) if target.place is Place.FILE else _object(call))
     body, media, uid, component = draft
     command = PutItem(
@@ -99,6 +100,7 @@ async def put(call: Call) -> Reply:
         component=component,
         if_match=if_match,
         if_none_match=if_none_match,
+        guard=guard,
     )
     wanted = call.prefers.returned == REPRESENTATION
     try:
@@ -239,7 +241,8 @@ async def delete(call: Call) -> Reply:
         raise NotFound("nothing lies at this address")
     if target.place not in (Place.COLLECTION, Place.ITEM, Place.FILE) or is_file_root(target.full_path):
         raise Forbidden("this belongs to the account and cannot be deleted")
-    if_match, if_none_match = _conditions(call)
+    if_match, if_none_match = conditions(call)
+    guard = call.guard()
     folder = target.place is Place.COLLECTION or (
         target.place is Place.FILE and gate.reads.collection(call.account.number, target.full_path) is not None
     )
@@ -247,7 +250,9 @@ async def delete(call: Call) -> Reply:
         if parse_depth(call.request.headers) != INFINITY:
             raise BadRequest("a collection is deleted with Depth: infinity", hint="leave the header out")
         await gate.execute(
-            RemoveCollection(account=call.account.id, actor=actor(call), path=target.full_path, if_match=if_match)
+            RemoveCollection(
+                account=call.account.id, actor=actor(call), path=target.full_path, if_match=if_match, guard=guard
+            )
         )
     else:
         await gate.execute(
@@ -258,6 +263,7 @@ async def delete(call: Call) -> Reply:
                 name=target.name,
                 if_match=if_match,
                 if_none_match=if_none_match,
+                guard=guard,
             )
         )
     return empty(204)
@@ -294,6 +300,7 @@ async def proppatch(call: Call) -> Reply:
             name=name,
             set={name: value for name, value in last.items() if value is not None},
             remove=tuple(name for name, value in last.items() if value is None),
+            guard=call.guard(),
         )
         try:
             await call.gate.execute(command)
@@ -377,6 +384,7 @@ async def _make(call: Call, path: str, new: NewCollection, response: str) -> Rep
                 type=new.type,
                 components=new.components,
                 props=new.props,
+                guard=call.guard(),
             )
         )
     except Forbidden as error:

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.items import Account
+from safehold.model.locks import HeldLocks
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
@@ -33,6 +34,10 @@ class Gate(Protocol):
 
     async def execute(self, command: AnyCommand) -> Outcome:
         """Judge, apply, vault, commit. Raises RequestError, Held, OutOfSpace."""
+        ...
+
+    def locks(self, account: Account) -> HeldLocks:
+        """The locks of an account; from any thread. They end by `clock.monotonic`."""
         ...
 
     async def in_thread(self, work: Callable[[CoreReads], T]) -> T:

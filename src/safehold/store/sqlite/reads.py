@@ -71,7 +71,7 @@ _COLLECTIONS = f"""
 _ITEM = f"SELECT {ITEM_COLUMNS} FROM item WHERE collection = ? AND name = ?"
 #: Named, because without statistics SQLite expects a collection to be small and walks it.
 _ITEM_BY_UID = f"SELECT {ITEM_COLUMNS} FROM item INDEXED BY item_uid WHERE collection = ? AND uid = ?"
-_ITEMS = f"SELECT {ITEM_COLUMNS} FROM item WHERE collection = ? ORDER BY name"
+_ITEMS = f"SELECT {ITEM_COLUMNS} FROM item WHERE collection = ? ORDER BY name LIMIT ?"
 #: An item whose journal row is gone is there all the same, without a body: it must not look absent.
 _ITEM_WITH_BODY = f"""
     SELECT j.body, j.blob, {ITEM_COLUMNS_I} FROM item i LEFT JOIN journal j ON j.seq = i.journal
@@ -234,8 +234,8 @@ class SqliteReads:
         return min(starmap(Item, rows), key=lambda item: item.rev) if rows else None
 
     @guarded
-    def items(self, collection: Collection) -> list[Item]:
-        rows: Any = self._db.execute(_ITEMS, (collection.number,))
+    def items(self, collection: Collection, limit: int | None = None) -> list[Item]:
+        rows: Any = self._db.execute(_ITEMS, (collection.number, -1 if limit is None else limit))
         return list(starmap(Item, rows))
 
     def body(self, item: Item) -> Stored:
