@@ -57,12 +57,12 @@ async def get(call: Call) -> Reply:
         return Reply(200, answer)
     part = parse_range(item, headers)
     if part is None:
-        return await body_of(call.gate, item, 200, answer, 0, item.size)
+        return await with_body(call.gate, item, 200, answer, 0, item.size)
     offset, count = part
     if count == 0:
         return empty(416, [*answer[:1], (b"content-range", b"bytes */%d" % item.size)])
     answer.append((b"content-range", b"bytes %d-%d/%d" % (offset, offset + count - 1, item.size)))
-    return await body_of(call.gate, item, 206, answer, offset, count)
+    return await with_body(call.gate, item, 206, answer, offset, count)
 
 
 def headers_of_body(item: Item) -> Headers:
@@ -76,7 +76,7 @@ def content_type(media: str) -> tuple[bytes, bytes]:
     return b"content-type", (said or "application/octet-stream").encode("latin-1", "replace")
 
 
-async def body_of(gate: Gate, item: Item, status: int, headers: Headers, offset: int, count: int) -> Reply:
+async def with_body(gate: Gate, item: Item, status: int, headers: Headers, offset: int, count: int) -> Reply:
     """The answer with count bytes of the body from offset. Raises Held where they cannot be had."""
     stored = gate.reads.body(item)
     headers.append((b"content-length", b"%d" % count))

@@ -37,7 +37,7 @@ from safehold.protocol.target import Place, href_of
 from safehold.protocol.webdav import read_proppatch
 from safehold.protocol.xml import parse
 from safehold.web.dav_call import HOMES, Call, collection_at, find
-from safehold.web.dav_reads import body_of, content_type, headers_of_body
+from safehold.web.dav_reads import with_body, content_type, headers_of_body
 from safehold.web.respond import Reply, empty, xml
 
 #: Bytes handed to a stage at a time: each goes through a thread.
@@ -134,7 +134,7 @@ async def _representation(call: Call, status: int, digest: bytes | None = None) 
 async def _stored(call: Call, item: Item, status: int) -> Reply:
     about = [(b"content-location", href_of(call.target).encode()), *applied(f"return={REPRESENTATION}")]
     headers = [*headers_of_body(item), content_type(item.media), *about]
-    return await body_of(call.gate, item, status, headers, 0, item.size)
+    return await with_body(call.gate, item, status, headers, 0, item.size)
 
 
 _Draft = tuple[Body, str, str | None, str | None]
