@@ -31,6 +31,7 @@ from safehold.service.engine import Engine
 from safehold.service.identity import SYSTEM_ACCOUNT
 from safehold.store.sqlite.core import SqliteCore
 from safehold.web.signin import SignIn
+from safehold.web.span_cache import SpanCache
 
 T = TypeVar("T")
 
@@ -73,6 +74,7 @@ class TestGate:
 
     def __init__(self, folder: Path) -> None:
         self.clock = SimClock()
+        self.spans = SpanCache()
         self.entropy = SeededEntropy(1)
         self.hasher = CheapHasher()
         self.log = MemoryLog()

@@ -10,6 +10,7 @@ from safehold.model.items import Account
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
+from safehold.web.span_cache import SpanCache
 
 T = TypeVar("T")
 
@@ -20,6 +21,7 @@ class Gate(Protocol):
     clock: Clock
     entropy: Entropy
     blobs: Blobs
+    spans: SpanCache  # occurrence indexes, on the event loop's thread
     reads: CoreReads  # for short reads, on the event loop's thread
     token_key: bytes  # MAC key of sync tokens
     max_object_bytes: int  # of a vCard or iCalendar object
