@@ -219,6 +219,8 @@ def test_items(open_core: Open, streams: Streams) -> None:
             (b, card("uid-b", "newer")),
             (a, card("uid-a")),
         ]
+        assert again.items_named(book, [*names, 'x"\u00e9\\', ""]) == [b, a]
+        assert again.items_named(book, []) == []
         assert again.counts()["contacts"] == 2
         live = again.collection(number, BOOK)
         assert live is not None

@@ -53,7 +53,10 @@ _STATUS: dict[type[SafeholdError], int] = {
     Held: 503,
 }
 #: Preconditions whose standard asks for another status than that of the error's class.
-_STATUS_BY_ELEMENT = {"{DAV:}lock-token-submitted": 423}
+_STATUS_BY_ELEMENT = {
+    "{DAV:}lock-token-submitted": 423,
+    "{urn:ietf:params:xml:ns:carddav}supported-address-data-conversion": 406,
+}
 
 
 def status_of(error: SafeholdError) -> int:

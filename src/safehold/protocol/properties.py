@@ -8,11 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from safehold.content.filters import Collation
 from safehold.model.items import Collection, Item
 from safehold.model.kinds import ROOT_NOTES, ROOT_PHOTOS, CollectionType
 from safehold.model.token import make_token
-from safehold.protocol.caldav import CALENDAR_MULTIGET, SUPPORTED_COMPONENTS, refuses_value
-from safehold.protocol.carddav import ADDRESSBOOK_MULTIGET
+from safehold.protocol.caldav import (
+    CALENDAR_MULTIGET,
+    CALENDAR_QUERY,
+    FREE_BUSY_QUERY,
+    SUPPORTED_COMPONENTS,
+    refuses_value,
+)
+from safehold.protocol.carddav import ADDRESSBOOK_MULTIGET, ADDRESSBOOK_QUERY
 from safehold.protocol.conditions import etag, http_date, rfc3339
 from safehold.protocol.names import CALDAV, CALENDARSERVER, CARDDAV, DAV, element, empty, escape
 from safehold.protocol.target import PRINCIPALS_HREF, Place, collection_href, principal_href
@@ -23,6 +30,7 @@ DISPLAYNAME = DAV + "displayname"
 GETETAG = DAV + "getetag"
 SYNC_COLLECTION = DAV + "sync-collection"
 SYNC_TOKEN = DAV + "sync-token"
+_REPORT_SET = DAV + "supported-report-set"
 
 PROTECTED_ERROR = DAV + "cannot-modify-protected-property"
 
@@ -86,7 +94,13 @@ def _types(*names: str) -> tuple[str, Live]:
 
 def _reports(*names: str) -> tuple[str, Live]:
     inner = "".join(f"<D:supported-report><D:report>{empty(n)}</D:report></D:supported-report>" for n in names)
-    return _constant(DAV + "supported-report-set", inner)
+    return _constant(_REPORT_SET, inner)
+
+
+def _collations(namespace: str) -> tuple[str, Live]:
+    """RFC 4791 section 7.5.1, RFC 6352 section 8.3.1."""
+    inner = "".join(element(namespace + "supported-collation", collation) for collation in Collation)
+    return _constant(namespace + "supported-collation-set", inner)
 
 
 def _privileges(*names: str) -> tuple[str, Live]:
@@ -190,7 +204,8 @@ _ADDRESSBOOK: dict[str, Live] = {
     **dict(
         [
             _types(DAV + "collection", CARDDAV + "addressbook"),
-            _reports(SYNC_COLLECTION, ADDRESSBOOK_MULTIGET),
+            _reports(SYNC_COLLECTION, ADDRESSBOOK_MULTIGET, ADDRESSBOOK_QUERY),
+            _collations(CARDDAV),
             _constant(
                 CARDDAV + "supported-address-data",
                 '<A:address-data-type content-type="text/vcard" version="3.0"/>'
@@ -209,8 +224,9 @@ _CALENDAR: dict[str, Live] = {
     **dict(
         [
             _types(DAV + "collection", CALDAV + "calendar"),
-            _reports(SYNC_COLLECTION, CALENDAR_MULTIGET),
+            _reports(SYNC_COLLECTION, CALENDAR_MULTIGET, CALENDAR_QUERY, FREE_BUSY_QUERY),
             (SUPPORTED_COMPONENTS, _components),
+            _collations(CALDAV),
             _constant(
                 CALDAV + "supported-calendar-data", '<C:calendar-data content-type="text/calendar" version="2.0"/>'
             ),
@@ -273,21 +289,35 @@ ITEM_LIVE: dict[str, ItemLive] = {
     DAV + "creationdate": ("<D:creationdate>%s</D:creationdate>", lambda item: rfc3339(item.created_at)),
     DAV + "supportedlock": "<D:supportedlock/>",
     DAV + "group": "<D:group/>",
-    DAV + "supported-report-set": "<D:supported-report-set/>",
     DAV + "principal-collection-set": element(DAV + "principal-collection-set", _href(PRINCIPALS_HREF)),
 }
 
-#: Those of an item's that its owner's name completes.
+#: Reports on items, by the type of their collection; on plain files there are none.
+_ITEM_REPORTS: dict[CollectionType, Live] = {
+    CollectionType.ADDRESSBOOK: _reports(ADDRESSBOOK_QUERY)[1],
+    CollectionType.CALENDAR: _reports(CALENDAR_QUERY)[1],
+}
+
+
+def _item_reports(view: View) -> str:
+    assert view.collection is not None, "items lie in collections"
+    return _ITEM_REPORTS.get(view.collection.type, _COMMON[_REPORT_SET])(view)
+
+
+#: Those of an item's that its collection or its owner's name completes.
 ITEM_LIVE_OF_VIEW: dict[str, Live] = {
-    name: _FOLDER[name]
-    for name in (
-        DAV + "owner",
-        DAV + "acl",
-        DAV + "acl-restrictions",
-        DAV + "inherited-acl-set",
-        DAV + "current-user-principal",
-        DAV + "current-user-privilege-set",
-    )
+    _REPORT_SET: _item_reports,
+    **{
+        name: _FOLDER[name]
+        for name in (
+            DAV + "owner",
+            DAV + "acl",
+            DAV + "acl-restrictions",
+            DAV + "inherited-acl-set",
+            DAV + "current-user-principal",
+            DAV + "current-user-privilege-set",
+        )
+    },
 }
 
 #: Properties that no client can set: everything live, and what standards reserve. displayname is live on

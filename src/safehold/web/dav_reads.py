@@ -7,14 +7,17 @@ from collections.abc import AsyncGenerator, Iterator
 from functools import partial
 from hashlib import sha256
 
+from safehold.content.lines import LineError
 from safehold.content.media import ICALENDAR, VCARD
+from safehold.content.vcard_convert import converted, version_of
 from safehold.model.errors import Forbidden, Held, NotAllowed, NotFound
 from safehold.model.items import Collection, Item
 from safehold.model.kinds import ROOT_NOTES, ROOT_PHOTOS, CollectionType
-from safehold.ports.core import CoreReads
+from safehold.ports.core import CoreReads, Stored
 from safehold.protocol.conditions import INFINITY, etag, http_date, not_modified, parse_depth, parse_range
 from safehold.protocol.multistatus import ItemTemplate, view_response
 from safehold.protocol.names import DAV
+from safehold.protocol.negotiation import card_version, names_version
 from safehold.protocol.problems import Headers
 from safehold.protocol.target import Place, kinds_at
 from safehold.protocol.webdav import PropFind, read_propfind
@@ -52,6 +55,11 @@ async def get(call: Call) -> Reply:
         (b"last-modified", http_date(item.at).encode()),
         *_HARMLESS,
     ]
+    if call.target.place is Place.ITEM and item.media == VCARD:
+        answer.append((b"vary", b"Accept"))
+        version = await _other_version(call, item)
+        if version is not None:
+            return version
     if not_modified(item, headers):
         return empty(304, answer)
     media = f"{item.media}; charset=utf-8" if item.media in _CALENDAR_TYPES else item.media
@@ -67,6 +75,40 @@ async def get(call: Call) -> Reply:
         return empty(416, [*answer[:1], (b"content-range", b"bytes */%d" % item.size)])
     answer.append((b"content-range", b"bytes %d-%d/%d" % (offset, offset + count - 1, item.size)))
     return await _body(call.gate, item, 206, answer, offset, count)
+
+
+async def _other_version(call: Call, item: Item) -> Reply | None:
+    """A vCard in the version that is wanted, where that is not the stored one (RFC 6352 section 5.1.1); else None.
+
+    Its tag is weak: it says the same as the stored card, in other bytes (RFC 9110 section 8.8.1).
+    """
+    gate, accept = call.gate, call.request.header(b"accept")
+    if accept is None or not names_version(accept):
+        return None
+    stored = gate.reads.body(item)
+
+    def convert() -> bytes | None:
+        body = body_of(gate, item, stored)
+        try:
+            own = version_of(body)
+            version = card_version(accept, own)
+            return None if version == own else converted(body, version)
+        except LineError:
+            return None
+
+    body = convert() if stored.inline is not None else await gate.run_blocking(convert)
+    if body is None:
+        return None
+    answer: Headers = [
+        (b"etag", b"W/" + etag(item.digest).encode()),
+        (b"last-modified", http_date(item.at).encode()),
+        *(header for header in _HARMLESS if header[0] != b"accept-ranges"),
+        (b"vary", b"Accept"),
+    ]
+    if not_modified(item, call.request.headers):
+        return empty(304, answer)
+    answer += [(b"content-type", f"{VCARD}; charset=utf-8".encode()), (b"content-length", b"%d" % len(body))]
+    return Reply(200, answer, body)
 
 
 async def _body(gate: Gate, item: Item, status: int, headers: Headers, offset: int, count: int) -> Reply:
@@ -98,6 +140,15 @@ async def _stream(
         held = piece
 
 
+def body_of(gate: Gate, item: Item, stored: Stored) -> bytes:
+    """A whole body, checked. Raises Held."""
+    if stored.inline is not None:
+        return checked(item, stored.inline)
+    if stored.blob is None:
+        raise Held(f"the body of {item.name} is not here now")
+    return checked(item, b"".join(gate.blobs.read(stored.blob, item.size, digest=item.digest)))
+
+
 def checked(item: Item, body: bytes) -> bytes:
     """The body, if it is what its digest says. Raises Held."""
     if sha256(body).digest() != item.digest:
@@ -113,8 +164,6 @@ async def propfind(call: Call) -> Reply:
     """RFC 4918 section 9.1. Depth infinity, also by default, is refused on collections."""
     depth = parse_depth(call.request.headers)
     asked = await call.read_body(read_propfind)
-    if asked.data:  # bodies are for reports; here the property is not known
-        asked = asked._replace(data="")
     place = call.target.place
     if place not in (Place.COLLECTION, Place.ITEM, Place.FILE):
         if place is Place.NOWHERE:

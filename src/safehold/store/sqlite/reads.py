@@ -51,6 +51,7 @@ BODIES_CHUNK = 128
 #: What no name under a prefix comes after.
 _LAST = "\U0010ffff" * 4
 
+_encode_names = msgspec.json.encode
 _decode_position = msgspec.msgpack.Decoder(tuple[int, int, bytes]).decode
 
 _BODY_OF = """
@@ -70,6 +71,10 @@ _ITEM = f"SELECT {ITEM_COLUMNS} FROM item WHERE collection = ? AND name = ?"
 #: Named, because without statistics SQLite expects a collection to be small and walks it.
 _ITEM_BY_UID = f"SELECT {ITEM_COLUMNS} FROM item INDEXED BY item_uid WHERE collection = ? AND uid = ?"
 _ITEMS = f"SELECT {ITEM_COLUMNS} FROM item WHERE collection = ? ORDER BY name"
+#: Half the cost of a statement for each name. CROSS JOIN keeps SQLite from walking the collection instead.
+_ITEMS_NAMED = f"""
+    SELECT {ITEM_COLUMNS_I} FROM json_each(?) n CROSS JOIN item i ON i.collection = ? AND i.name = n.value ORDER BY n.key
+"""
 #: An item whose journal row is gone is there all the same, without a body: it must not look absent.
 _ITEM_WITH_BODY = f"""
     SELECT j.body, j.blob, {ITEM_COLUMNS_I} FROM item i LEFT JOIN journal j ON j.seq = i.journal
@@ -234,6 +239,11 @@ class SqliteReads:
     @guarded
     def items(self, collection: Collection) -> list[Item]:
         rows: Any = self._db.execute(_ITEMS, (collection.number,))
+        return list(starmap(Item, rows))
+
+    @guarded
+    def items_named(self, collection: Collection, names: Sequence[str]) -> list[Item]:
+        rows: Any = self._db.execute(_ITEMS_NAMED, (_encode_names(names).decode(), collection.number))
         return list(starmap(Item, rows))
 
     def body(self, item: Item) -> Stored:
