@@ -259,7 +259,11 @@ Matcher = Callable[[bytes], bool]
 
 
 def calendar_matcher(f: CompFilter, floating: tzinfo) -> Matcher:
-    """Whether a body matches. One that cannot be read does: it may be listed in vain, but never looks absent."""
+    """Whether a body matches.
+
+    One that cannot be read does, unless even its bytes lack what is asked for: it may be listed in vain, but never
+    looks absent.
+    """
     needles = calendar_needles(f)
 
     def matches(body: bytes) -> bool:
@@ -310,7 +314,8 @@ def calendar_needles(f: CompFilter) -> Needles | None:
     """What every body that the filter matches has in it; None where nothing can be said."""
     if f.absent:
         return None
-    return _all([*map(_prop_needles, f.props), *map(calendar_needles, f.comps)])
+    own = Needles((f.name.lower().encode(),), ascii_only=False) if f.name != "VCALENDAR" and f.name.isascii() else None
+    return _all([own, *map(_prop_needles, f.props), *map(calendar_needles, f.comps)])
 
 
 def card_needles(f: CardFilter) -> Needles | None:
