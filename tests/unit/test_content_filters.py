@@ -79,12 +79,6 @@ def test_collations(a: str, b: str, octet: bool, ascii_: bool, unicode: bool) ->
         assert (folded(a, collation) == folded(b, collation)) is equal
 
 
-@given(st.text())
-def test_folding_is_done_once(value: str) -> None:
-    for collation in Collation:
-        assert folded(folded(value, collation), collation) == folded(value, collation)
-
-
 @given(st.text(), st.text(alphabet=st.characters(max_codepoint=127)))
 def test_ascii_folds_alike_within_other_text(value: str, plain: str) -> None:
     for collation in Collation:
