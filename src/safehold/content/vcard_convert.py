@@ -42,6 +42,7 @@ _GENDERS = {"male": "M", "female": "F", "other": "O", "none": "N", "unknown": "U
 #: The year that Apple's devices write for one that is not known.
 _NO_YEAR = "1604"
 _OMIT_YEAR = "X-APPLE-OMIT-YEAR"
+_ENCODINGS = frozenset(("B", "BASE64", "QUOTED-PRINTABLE", "7BIT", "8BIT"))
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S").match
 
 Params = list[tuple[str, list[str]]]
@@ -204,7 +205,9 @@ def _plain_params(prop: _Prop) -> _Prop:
     """What is left of version 2.1 (TEL;HOME, CHARSET, quoted-printable) in the words of later ones."""
     bare = [name for name, several in prop.params if not several and name not in ("TYPE", "VALUE", "ENCODING")]
     if bare:
-        prop = prop.without(*bare).typed([*prop.types, *bare])
+        encodings = [name for name in bare if name in _ENCODINGS]
+        types = [*prop.types, *(name for name in bare if name not in _ENCODINGS)]
+        prop = prop.without(*bare).typed(types).with_param("ENCODING", *encodings[:1])
     encoding = prop.first("ENCODING").upper()
     if encoding == "QUOTED-PRINTABLE":
         said = values.unquoted(prop.value)
