@@ -212,18 +212,15 @@ def test_what_is_of_that_version_already_is_not_touched() -> None:
 
 
 NAMES = st.sampled_from(
-    ["TEL", "ADR", "LABEL", "PHOTO", "BDAY", "KEY", "N", "FN", "GEO", "TZ", "UID", "REV", "X-Y", "X-GENDER"]
+    [
+        *("TEL", "ADR", "LABEL", "PHOTO", "BDAY", "KEY", "N", "FN", "GEO", "TZ", "UID", "REV", "X-Y", "X-GENDER"),
+    ]
 )
 PARAMS = st.sampled_from(
     [
         *("", ";TYPE=home", ";PREF=1", ";pref", ';TYPE="a,b",pref', ";VALUE=uri", ";VALUE=text", ";ENCODING=b", ";B"),
-        *(
-            ';LABEL="x\\ny"',
-            ";ENCODING=QUOTED-PRINTABLE",
-            ";X-APPLE-OMIT-YEAR=1604",
-            ';SORT-AS="q,r"',
-            ";CHARSET=UTF-8",
-        ),
+        *(';LABEL="x\\ny"', ";ENCODING=QUOTED-PRINTABLE", ";X-APPLE-OMIT-YEAR=1604", ';SORT-AS="q,r"'),
+        ";CHARSET=UTF-8",
     ]
 )
 ODD = [

@@ -17,7 +17,7 @@ from safehold.ports.core import CoreReads
 from safehold.protocol.caldav import floating_zone
 from safehold.protocol.names import DAV
 from safehold.web.dav_call import Call, collection_at
-from safehold.web.dav_reads import body_of
+from safehold.web.dav_reads import body_of, items_and_bodies
 from safehold.web.respond import Reply
 from safehold.web.span_cache import advance
 
@@ -48,7 +48,7 @@ async def free_busy_query(call: Call, collection: Collection, within: TimeRange)
 
 def _objects(call: Call, moment: CoreReads, collection: Collection, names: list[str]) -> Iterator[CalendarObject]:
     """The objects of these names, one at a time. Raises Held where a body cannot be had: its times are not known."""
-    for item, stored in moment.items_with_bodies(collection, names):
+    for item, stored in items_and_bodies(moment, collection, names):
         try:
             yield CalendarObject.parse(body_of(call.gate, item, stored))
         except LineError:

@@ -28,7 +28,7 @@ from safehold.protocol.queries import AddressbookQuery, CalendarQuery
 from safehold.protocol.target import Place
 from safehold.web.dav_call import Call, collection_at
 from safehold.web.dav_entries import BATCH_CHARACTERS, template_of
-from safehold.web.dav_reads import body_of, item_lines
+from safehold.web.dav_reads import body_of, item_lines, items_and_bodies
 from safehold.web.dav_sync import truncated_response
 from safehold.web.request import LISTING_BYTES
 from safehold.web.respond import Reply, multistatus
@@ -200,7 +200,7 @@ def _piece(search: _Search, begun: _Begun, start: int, room: int | None, reads: 
     read = written = 0
     with reads.snapshot() as moment:
         collection = collection_at(moment, search.call.account, search.path)
-        for item, stored in moment.items_with_bodies(collection, window):
+        for item, stored in items_and_bodies(moment, collection, window):
             body = body_of(search.call.gate, item, stored)
             read += len(body)
             if item.name in begun.certain or search.matches(body):
