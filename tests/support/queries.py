@@ -33,9 +33,8 @@ def book_query(inner: str, prop: str = ETAG, more: str = "", test: str = "anyof"
 
 
 def with_text(name: str, text: str, attributes: str = "", test: str = "anyof") -> str:
-    return (
-        f'<A:prop-filter name="{name}" test="{test}"><A:text-match {attributes}>{text}</A:text-match></A:prop-filter>'
-    )
+    match = f"<A:text-match {attributes}>{text}</A:text-match>"
+    return f'<A:prop-filter name="{name}" test="{test}">{match}</A:prop-filter>'
 
 
 def report(device: Device, path: str, body: str, **headers: str) -> Answer:
