@@ -208,6 +208,19 @@ def test_what_cannot_be_read_matches(body: bytes) -> None:
     assert card_matcher(CardFilter((PropFilter("PHOTO", texts=(text("\u00e9", no=True),)),)))(body)
 
 
+def test_what_costs_too_much_work_matches() -> None:
+    """A filter that no card fulfils: a small one is refused, one that cannot be judged within bounds is not."""
+    lists = PropFilter("X", texts=(text("a", "ends-with"), text("b", "ends-with", no=True), text("b", "ends-with")))
+    params = (ParamFilter("P", text=text("c", "equals")), ParamFilter("Q", absent=True))
+    for f, line in (
+        (lists, b"X:b" + b",a" * 20_000 + b"\r\n"),
+        (PropFilter("Y", params=params), b"Y;P=b:1\r\n" * 10_000),
+    ):
+        matches = card_matcher(CardFilter((f,) * 20))
+        assert not matches(b"BEGIN:VCARD\r\n" + line[:100].partition(b"\r\n")[0] + b"\r\nEND:VCARD\r\n")
+        assert matches(b"BEGIN:VCARD\r\n" + line + b"END:VCARD\r\n")
+
+
 # -- the look at the bytes -----------------------------------------------------------------------------------
 
 WORDS = st.sampled_from(["anna", "Müller", "ﬁne", "a,b", "x;y", "one\ntwo", "smith", "ß", "É", "e", "K", "\u212a", ""])

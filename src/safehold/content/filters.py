@@ -18,9 +18,15 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
+from safehold.content.budget import Budget, OverBudget
 from safehold.content.calendar import CalendarObject, property_overlaps
 from safehold.content.lines import Component, Document, Line, LineError, parse, parse_params, property_name, unfold
 from safehold.content.timerange import TimeRange
+
+#: Work that one body may cost: conditions looked at, texts compared. A step takes about a microsecond.
+STEPS = 100_000
+_CHARACTERS_FOLDED = 16
+_CHARACTERS_COMPARED = 2048
 
 
 class Collation(StrEnum):
@@ -145,20 +151,31 @@ def _compare(match: TextMatch, value: str) -> bool:
 
 
 class _Texts:
-    """What the values of one body say, folded once for each collation however many filters look at them."""
+    """What the values of one body say, folded once for each collation however many filters look at them.
 
-    __slots__ = ("_kept",)
+    Whatever is looked at costs steps of one budget (OverBudget).
+    """
+
+    __slots__ = ("_kept", "spend")
 
     def __init__(self) -> None:
         self._kept: dict[tuple[int, Collation, bool], tuple[str, ...]] = {}
+        self.spend = Budget(STEPS).spend
 
     def meets(self, match: TextMatch, line: Line) -> bool:
         elements = match.type is not MatchType.CONTAINS
         key = (id(line), match.collation, elements)
         said = self._kept.get(key)
         if said is None:
+            self.spend(len(line[2]) // _CHARACTERS_FOLDED)
             said = self._kept[key] = tuple(folded(text, match.collation) for text in _said(line[2], elements))
+        self.spend(len(said) + len(line[2]) // _CHARACTERS_COMPARED)
         return any(_compare(match, text) for text in said) is not match.negated
+
+    def meets_parameter(self, match: TextMatch, values: Sequence[str]) -> bool:
+        self.spend(len(values))
+        found = any(_compare(match, folded(_plain_parameter(value), match.collation)) for value in values)
+        return found is not match.negated
 
 
 def _said(value: str, elements: bool) -> Iterable[str]:
@@ -194,10 +211,12 @@ def _prop_matches(f: PropFilter, by_name: dict[str, list[Line]], texts: _Texts, 
         lines = [line for line in lines if line[0].upper() == f.name]
     if f.absent:
         return not lines
+    texts.spend(len(f.texts) + len(f.params))
     return any(_line_matches(f, line, texts, overlaps) for line in lines)
 
 
 def _line_matches(f: PropFilter, line: Line, texts: _Texts, overlaps: _Overlaps) -> bool:
+    texts.spend(1)
     if f.within is not None and not overlaps(line, f.within):
         return False
     if not f.texts and not f.params:
@@ -205,28 +224,25 @@ def _line_matches(f: PropFilter, line: Line, texts: _Texts, overlaps: _Overlaps)
     params = parse_params(line[1]) if f.params else []
     judged = (
         *(texts.meets(match, line) for match in f.texts),
-        *(_param_matches(param, params) for param in f.params),
+        *(_param_matches(param, params, texts) for param in f.params),
     )
     return any(judged) if f.any_of else all(judged)
 
 
-def _param_matches(f: ParamFilter, params: list[tuple[str, list[str]]]) -> bool:
+def _param_matches(f: ParamFilter, params: list[tuple[str, list[str]]], texts: _Texts) -> bool:
     """RFC 4791 section 9.7.3. A parameter with several values (TYPE=home,work) matches where one of them does."""
+    texts.spend(1 + len(params))
     values = [value for name, several in params if name == f.name for value in (several or [""])]
     if f.absent or f.text is None:
         return bool(values) is not f.absent
-    match = f.text
-    if not values:
-        return False
-    found = any(_compare(match, folded(_plain_parameter(value), match.collation)) for value in values)
-    return found is not match.negated
+    return bool(values) and texts.meets_parameter(f.text, values)
 
 
 # -- bodies --------------------------------------------------------------------------------------------------
 
 
 def calendar_matches(f: CompFilter, obj: CalendarObject, floating: tzinfo) -> bool:
-    """RFC 4791 section 9.7; `floating` is the zone of times that name none."""
+    """RFC 4791 section 9.7; `floating` is the zone of times that name none. Raises OverBudget."""
     texts = _Texts()
 
     def in_time(line: Line, within: TimeRange) -> bool:
@@ -249,7 +265,7 @@ def calendar_matches(f: CompFilter, obj: CalendarObject, floating: tzinfo) -> bo
 
 
 def card_matches(f: CardFilter, document: Document) -> bool:
-    """RFC 6352 section 10.5."""
+    """RFC 6352 section 10.5. Raises OverBudget."""
     if not f.props or not document.roots:
         return True
     return _props_match(f.props, document.roots[0].lines, _Texts(), _never, any_of=f.any_of)
@@ -261,15 +277,15 @@ Matcher = Callable[[bytes], bool]
 def calendar_matcher(f: CompFilter, floating: tzinfo) -> Matcher:
     """Whether a body matches.
 
-    One that cannot be read does, unless even its bytes lack what is asked for: it may be listed in vain, but never
-    looks absent.
+    One that cannot be read, or asks for too much work, does, unless even its bytes lack what is asked for: it may be
+    listed in vain, but never looks absent.
     """
     needles = calendar_needles(f)
 
     def matches(body: bytes) -> bool:
         try:
             return may_hold(needles, body) and calendar_matches(f, CalendarObject.parse(body), floating)
-        except LineError:
+        except (LineError, OverBudget):
             return True
 
     return matches
@@ -282,7 +298,7 @@ def card_matcher(f: CardFilter) -> Matcher:
     def matches(body: bytes) -> bool:
         try:
             return may_hold(needles, body) and card_matches(f, parse(body))
-        except LineError:
+        except (LineError, OverBudget):
             return True
 
     return matches

@@ -20,6 +20,7 @@ What both versions have, and what a version does not know, stays as it stands: o
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -147,40 +148,42 @@ def _text(value: str) -> str:
 
 
 def _to_4(card: Component) -> Iterator[bytes]:
-    labels = [_read(line) for line in card.lines if property_name(line) == "LABEL"]
-    used: list[_Prop] = []
+    labels = _labels(card)
     sort_string = next(iter(card.values("SORT-STRING")), "")
     if not card.values("FN"):
         yield fold(f"FN:{_formatted(card)}".encode())
 
     def labelled(prop: _Prop) -> _Prop:
         """RFC 6350 section 6.3.1: the label of an address is a parameter of it."""
-        if prop.plain_name != "ADR":
-            return prop
-        label = next((found for found in labels if found not in used and _belongs(found, prop)), None)
-        if label is None:
-            return prop
-        used.append(label)
-        return prop.with_param("LABEL", _parameter(label.value))
+        waiting = labels.get(_address(prop)) if prop.plain_name == "ADR" else None
+        return prop.with_param("LABEL", _parameter(waiting.popleft().value)) if waiting else prop
 
     def sorted_as(prop: _Prop) -> _Prop:
         return prop.with_param("SORT-AS", _parameter(sort_string)) if prop.plain_name == "N" else prop
 
-    late: list[bytes] = []
     for line in card.lines:
         name = property_name(line)
         if name == "VERSION":
             yield fold(b"VERSION:4.0")
-        elif name == "LABEL":
-            late.append(_written(line))
-        elif name != "PROFILE" and not (name == "SORT-STRING" and card.values("N")):
+        elif name not in ("LABEL", "PROFILE") and not (name == "SORT-STRING" and card.values("N")):
             yield _changed(line, (labelled, _plain_params, _binary_to_4, _dates_to_4, _others_to_4, sorted_as, _ranked))
-    left = [label for label in labels if label not in used]
-    yield from (line for line, label in zip(late, labels, strict=True) if label in left)
+    for waiting in labels.values():
+        yield from map(_line, waiting)  # of no address: kept as it is
 
 
-def _belongs(label: _Prop, address: _Prop) -> bool:
-    return label.group == address.group and set(_lower(label.types)) == set(_lower(address.types))
+def _labels(card: Component) -> dict[tuple[str, frozenset[str]], deque[_Prop]]:
+    """The LABEL properties by the addresses that they belong to."""
+    labels: dict[tuple[str, frozenset[str]], deque[_Prop]] = {}
+    for line in card.lines:
+        if property_name(line) == "LABEL":
+            label = _read(line)
+            labels.setdefault(_address(label), deque()).append(label)
+    return labels
+
+
+def _address(prop: _Prop) -> tuple[str, frozenset[str]]:
+    """What a label and its address have in common: group and types."""
+    return prop.group, frozenset(_lower(prop.types))
 
 
 def _lower(types: Iterable[str]) -> list[str]:

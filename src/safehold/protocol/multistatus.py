@@ -67,12 +67,24 @@ class ItemTemplate:
     `needs_dead` says whether the answer depends on dead properties at all.
     """
 
-    __slots__ = ("_asked", "_format", "_getters", "_href", "_minimal", "_view", "data", "data_name", "needs_dead")
+    __slots__ = (
+        "_asked",
+        "_format",
+        "_getters",
+        "_href",
+        "_minimal",
+        "_view",
+        "data",
+        "data_name",
+        "needs_dead",
+        "whole",
+    )
 
     def __init__(self, asked: PropFind, view: View, *, minimal: bool, floating: tzinfo = UTC) -> None:
         self._asked, self._view, self._minimal = asked, view, minimal
         self._href = view.href
         self.data_name = asked.data
+        self.whole = asked.choice is None  # whether bodies are given as they are stored, which costs next to nothing
         self.data = data_maker(asked, floating)  # of a stored body, the element that is handed in
         live = (*ITEM_LIVE, *ITEM_LIVE_OF_VIEW, asked.data)
         self.needs_dead = asked.mode is not Mode.PROP or any(name not in live for name in asked.names)

@@ -72,7 +72,7 @@ async def entries_reply(call: Call, path: str, template: ItemTemplate, entries: 
     gate = call.gate
     work = partial(_piece, call, path, template, entries)
     first: tuple[str, int] | None = None
-    if len(entries) <= _INLINE_BODIES:
+    if len(entries) <= _INLINE_BODIES and template.whole:
         first = work(0, gate.reads, blocking=False)
     if first is None:
         first = await gate.in_thread(partial(_blocking, work, 0))

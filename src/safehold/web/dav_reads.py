@@ -23,6 +23,7 @@ from safehold.protocol.target import Place, kinds_at
 from safehold.protocol.webdav import PropFind, read_propfind
 from safehold.web.dav_call import Call, collection_at, find, require_whole
 from safehold.web.gate import Gate
+from safehold.web.request import SMALL_BYTES
 from safehold.web.respond import Reply, empty, multistatus
 
 _log = logging.getLogger("safehold.web")
@@ -100,7 +101,7 @@ async def _other_version(call: Call, item: Item) -> Reply | None:
         except LineError:
             return None
 
-    body = convert() if stored.inline is not None else await gate.run_blocking(convert)
+    body = convert() if item.size <= SMALL_BYTES and stored.blob is None else await gate.run_blocking(convert)
     if body is None:
         return None
     answer: Headers = [
