@@ -43,6 +43,8 @@ _GENDERS = {"male": "M", "female": "F", "other": "O", "none": "N", "unknown": "U
 #: The year that Apple's devices write for one that is not known.
 _NO_YEAR = "1604"
 _OMIT_YEAR = "X-APPLE-OMIT-YEAR"
+#: Properties whose names or values differ; of the others only parameters may.
+_TRANSLATED = _BINARY | _DATES | {*_RENAMED, *_RENAMED_BACK, "REV", "GEO", "TZ", "UID", "TEL", "ADR", "N"}
 _ENCODINGS = frozenset(("B", "BASE64", "QUOTED-PRINTABLE", "7BIT", "8BIT"))
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S").match
 
@@ -133,6 +135,8 @@ def _written(line: Line) -> bytes:
 
 def _changed(line: Line, steps: Iterable[Callable[[_Prop], _Prop]]) -> bytes:
     """The line after the steps; as it stood where they changed nothing."""
+    if not line[1] and property_name(line) not in _TRANSLATED:
+        return _written(line)
     before = after = _read(line)
     for step in steps:
         after = step(after)
