@@ -69,7 +69,7 @@ class CalendarObject:
         """What one of the object's components says of its time."""
         found = self._timings.get(id(component))
         if found is None:
-            found = self._timings[id(component)] = Timing(component, self.zones)
+            found = self._timings[id(component)] = Timing(component.name, component.lines, self.zones)
         return found
 
     @property

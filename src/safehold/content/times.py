@@ -1,7 +1,7 @@
 """DATE, DATE-TIME, DURATION and PERIOD values (RFC 5545 section 3.3), as whole numbers.
 
 A moment of some local clock is counted in seconds as if that clock showed UTC: *local seconds*, from the clock's own
-1970-01-01T00:00:00 on. So all arithmetic on dates is arithmetic on integers, and no date is too early or too late for it.
+1970-01-01T00:00:00 on. So all arithmetic on dates is arithmetic on integers, and no date is too early or late for it.
 """
 
 from __future__ import annotations

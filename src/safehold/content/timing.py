@@ -7,12 +7,12 @@ anywhere within UNKNOWN_ZONE_SECONDS of where it would be as a floating one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import tzinfo
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from safehold.content.budget import Budget
-from safehold.content.lines import Component, Line, parse_params, property_name
+from safehold.content.lines import Line, parse_params, property_name
 from safehold.content.recurrence import BadRule, Rule, merged, parse_rule, rule_starts
 from safehold.content.timerange import ALWAYS, Span, TimeRange
 from safehold.content.times import (
@@ -28,7 +28,6 @@ from safehold.content.times import (
     to_local,
     to_utc,
 )
-from safehold.content.zones import Zones
 
 #: Two clocks differ by at most 26 hours (UTC-12 and UTC+14).
 UNKNOWN_ZONE_SECONDS = 26 * 3600
@@ -39,6 +38,14 @@ MAX_DATES = 10_000
 MARGIN = 2 * DAY
 
 End = When | Duration
+
+
+class ZonesOfLines(Protocol):
+    """What a TZID parameter means in one body."""
+
+    def of(self, line: Line) -> tuple[tzinfo | None, bool]:
+        """The zone of a property's values, and whether it names one that is unknown."""
+        ...
 
 
 class Start(NamedTuple):
@@ -67,8 +74,9 @@ class Timing:
         "unsure",
     )
 
-    def __init__(self, component: Component, zones: Zones) -> None:
-        self.kind = component.name
+    def __init__(self, kind: str, lines: Iterable[Line], zones: ZonesOfLines) -> None:
+        """`lines` are those of the component itself; those that do not speak of time are passed over."""
+        self.kind = kind
         self.start: When | None = None
         self.end: When | None = None  # DTEND or DUE
         self.duration: Duration | None = None
@@ -81,9 +89,9 @@ class Timing:
         self.exdates: list[When] = []
         self.unknown_zone = False
         self.unsure = False  # something cannot be read: what it says of its time is not known
-        for line in component.lines:
+        for line in lines:
             name = property_name(line)
-            if name in _READ:
+            if name in TIMES:
                 try:
                     self._read(name, line, zones)
                 except (BadTime, BadRule):
@@ -91,7 +99,7 @@ class Timing:
         if len(self.rules) > MAX_RULES or len(self.rdates) + len(self.exdates) > MAX_DATES:
             self.unsure = True
 
-    def _read(self, name: str, line: Line, zones: Zones) -> None:
+    def _read(self, name: str, line: Line, zones: ZonesOfLines) -> None:
         match name:
             case "DTSTART":
                 self.start = self.start or self._when(line, zones)
@@ -100,10 +108,8 @@ class Timing:
                     self.end = self.end or self._when(line, zones)
             case "DURATION":
                 self.duration = self.duration or parse_duration(line[2])
-            case "COMPLETED":
-                self.completed = self.completed or self._when(line, zones)
-            case "CREATED":
-                self.created = self.created or self._when(line, zones)
+            case "COMPLETED" | "CREATED":
+                self._read_undated(name, line, zones)
             case "RECURRENCE-ID":
                 self.recurrence_id = self.recurrence_id or self._when(line, zones)
                 params = parse_params(line[1])
@@ -116,7 +122,16 @@ class Timing:
             case "RDATE" | "EXDATE":
                 self._read_dates(name, line, zones)
 
-    def _when(self, line: Line, zones: Zones) -> When:
+    def _read_undated(self, name: str, line: Line, zones: ZonesOfLines) -> None:
+        """What counts only of a task, and only where it has no other time."""
+        if self.kind != "VTODO":
+            return
+        if name == "COMPLETED":
+            self.completed = self.completed or self._when(line, zones)
+        else:
+            self.created = self.created or self._when(line, zones)
+
+    def _when(self, line: Line, zones: ZonesOfLines) -> When:
         when = parse_when(line[2])
         if line[1] and not when.is_date and when.zone is None:
             zone, unknown = zones.of(line)
@@ -124,7 +139,7 @@ class Timing:
             return when._replace(zone=zone)
         return when
 
-    def _read_dates(self, name: str, line: Line, zones: Zones) -> None:
+    def _read_dates(self, name: str, line: Line, zones: ZonesOfLines) -> None:
         zone, unknown = zones.of(line)
         self.unknown_zone = self.unknown_zone or unknown
         for value in filter(None, (value.strip() for value in line[2].split(",", MAX_DATES + 1))):
@@ -298,7 +313,8 @@ class Timing:
         return reach
 
 
-_READ = frozenset(
+#: The properties that are read.
+TIMES = frozenset(
     (
         "DTSTART",
         "DTEND",

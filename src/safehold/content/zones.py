@@ -56,6 +56,14 @@ class DefinedZone(tzinfo):
         self._early = [onset + max(before, after) for onset, before, after in steps]
         self._late = [onset + min(before, after) for onset, before, after in steps]
 
+    @property
+    def least_offset(self) -> int:
+        return min(self._offsets)
+
+    @property
+    def greatest_offset(self) -> int:
+        return max(self._offsets)
+
     def offset_seconds(self, local: datetime, fold: int) -> int:
         seconds = _seconds(_within_horizon(local))
         return self._offsets[bisect_right(self._late if fold else self._early, seconds)]
