@@ -316,6 +316,13 @@ def test_what_is_lost_never_looks_absent(examples: Device) -> None:
     assert busy(examples, CALENDAR, "20060104T140000Z", "20060105T220000Z").status == 503
 
 
+def test_a_damaged_body_is_not_taken_for_one_at_another_time(examples: Device) -> None:
+    elsewhere = stored(3).replace(b"20060104T100000", b"20060203T100000")
+    examples.gate.core._db.execute("UPDATE journal SET body = ? WHERE name = 'abcd3.ics'", (elsewhere,))
+    for body in (calendar_query(in_comp("VEVENT", DAY)), calendar_query(in_comp("VTODO", "<C:is-not-defined/>"))):
+        assert report(examples, CALENDAR, body).status == 503
+
+
 def test_the_index_follows_what_changes(examples: Device) -> None:
     body = calendar_query(in_comp("VEVENT", DAY))
     assert names(report(examples, CALENDAR, body)) == abcd(2, 3)
