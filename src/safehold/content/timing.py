@@ -243,8 +243,8 @@ class Timing:
             return self._padded(_undated(self.completed, self.created, floating))
         return None
 
-    def span(self, start: Start, floating: tzinfo) -> Span:
-        """The span of an instance, by the table of its component."""
+    def span(self, start: Start, floating: tzinfo, *, padded: bool = True) -> Span:
+        """The span of an instance, by the table of its component; wider where its zone is unknown, if `padded`."""
         anchor = self.anchor
         assert anchor is not None, "only what has a start has instances"
         zone = anchor.zone or floating
@@ -254,7 +254,8 @@ class Timing:
             return self._padded(self._task(begin, end))
         if end is None or end <= begin:
             end = to_utc(start.local + DAY, zone) if anchor.is_date and self._takes_days(end) else begin + 1
-        return self._padded(Span(begin, end))
+        span = Span(begin, end)
+        return self._padded(span) if padded else span
 
     def _takes_days(self, end: int | None) -> bool:
         """Whether a component with a DATE and no end after it takes that day: not one with DURATION:PT0S."""

@@ -65,7 +65,7 @@ def _entries(moment: CoreReads, collection: Collection, names: Sequence[str], wi
 
 
 class SpanCache:
-    """Indexes by collection, MAX_ENTRIES entries in all at most; the least recently used goes. On the event loop only."""
+    """Indexes by collection, MAX_ENTRIES entries in all; the least recently used goes. On the event loop only."""
 
     def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
         self._max_entries = max_entries
