@@ -11,11 +11,9 @@ from safehold.content.lines import LineError
 from safehold.content.media import ICALENDAR
 from safehold.content.spans import Spans
 from safehold.content.timerange import TimeRange
-from safehold.model.errors import Forbidden
 from safehold.model.items import Collection
 from safehold.ports.core import CoreReads
 from safehold.protocol.caldav import floating_zone
-from safehold.protocol.names import DAV
 from safehold.web.dav_call import Call, collection_at
 from safehold.web.dav_reads import body_of, items_and_bodies
 from safehold.web.respond import Reply
@@ -36,20 +34,20 @@ async def free_busy_query(call: Call, collection: Collection, within: TimeRange)
             sure, maybe = index.candidates("VEVENT", within, floating)
             return free_busy(_objects(call, moment, here, [*sure, *maybe]), within, floating, now), index
 
-    try:
-        body, index = await call.long_read(work)
-    except TooManyInstances as error:
-        element = DAV + "number-of-matches-within-limits"
-        raise Forbidden(error.message, hint=error.hint, element=element) from None
+    body, index = await call.long_read(work)
     gate.spans.put(index)
     headers = [(b"content-type", f"{ICALENDAR}; charset=utf-8".encode()), (b"content-length", b"%d" % len(body))]
     return Reply(200, headers, body)
 
 
 def _objects(call: Call, moment: CoreReads, collection: Collection, names: list[str]) -> Iterator[CalendarObject]:
-    """The objects of these names, one at a time. Raises Held where a body cannot be had: its times are not known."""
+    """The objects of these names, one at a time.
+
+    Raises Held where a body cannot be had, TooManyInstances where it cannot be read: to leave it out would call its
+    times free.
+    """
     for item, stored in items_and_bodies(moment, collection, names):
         try:
             yield CalendarObject.parse(body_of(call.gate, item, stored))
         except LineError:
-            continue  # what cannot be read names no time
+            raise TooManyInstances(f"{item.name} cannot be read, so that its times are not known") from None
