@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+
 import pytest
 
+from safehold.model.commands import Body, DeleteItem, PutItem
 from safehold.model.kinds import Kind
-from tests.support.asgi import DECLARED, Device, tag_of, vcard
+from safehold.web import dav_query
+from tests.support.asgi import CARD, DECLARED, Device, tag_of, vcard
 from tests.support.queries import BOOK, CARDS, book_query, data, names, report, with_cards, with_text
 
 PARTS = (
@@ -251,3 +257,58 @@ def test_a_long_answer_comes_in_pieces(device: Device) -> None:
         report(device, BOOK, book_query(with_text("FN", "long"), "<A:address-data/>"))
     # Without bodies it is known before.
     assert report(device, BOOK, book_query(with_text("FN", "long"))).status == 503
+
+
+def test_what_changes_while_a_query_is_under_way(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deleted meanwhile it is left out, changed meanwhile it is judged anew, and the rest is there."""
+    monkeypatch.setattr(dav_query, "_PIECE_BODIES", 1)
+    account = device.gate.reads.account_named("anna").id
+    renamed = vcard("v104.vcf@example.com", "Lisa Daboo")
+    meanwhile = {
+        2: DeleteItem(account=account, path="contacts/default", name="v102.vcf"),
+        3: PutItem(
+            account=account,
+            path="contacts/default",
+            name="v104.vcf",
+            body=Body(sha256(renamed).digest(), len(renamed), inline=renamed),
+            media=CARD,
+            uid="v104.vcf@example.com",
+        ),
+        4: DeleteItem(account=account, path="contacts/default", name="v100.vcf"),
+    }
+    in_thread = device.gate.in_thread
+    for prop in ("<D:getetag/>", "<A:address-data/>"):
+        calls = iter(range(100))
+
+        async def between(work: Any, calls: Iterator[int] = calls) -> Any:
+            command = meanwhile.pop(next(calls), None)
+            if command is not None:
+                device.gate.engine.execute(command)
+            return await in_thread(work)
+
+        monkeypatch.setattr(device.gate, "in_thread", between)
+        found = names(report(device, BOOK, book_query(with_text("FN", "daboo"), prop)))
+        # v100 matched before it went; v104 matches since it was changed.
+        assert found == ({"v100.vcf", "v104.vcf"} if prop == "<D:getetag/>" else {"v104.vcf"})
+    assert not meanwhile
+
+
+def test_queries_where_there_are_none(device: Device) -> None:
+    for path in ("/dav/", "/dav/anna/contacts/", "/dav/anna/calendars/default/", "/dav/anna/files/notes/"):
+        answer = report(device, path, book_query(""))
+        assert (answer.status, answer.error) == (403, "D:supported-report")
+    assert report(device, "/dav/anna/contacts/none/", book_query("")).status == 404
+    assert report(device, "/dav/bob/contacts/default/", book_query("")).status == 403
+
+
+def test_minimal_answers_and_dead_properties(device: Device) -> None:
+    device.proppatch(BOOK + "v100.vcf", "<D:set><D:prop><D:displayname>C</D:displayname></D:prop></D:set>")
+    asked = book_query(with_text("FN", "cyrus"), "<D:getetag/><D:displayname/><D:nothing/>")
+    answer = report(device, BOOK, asked, Prefer="return=minimal")
+    row = answer.responses[BOOK + "v100.vcf"]
+    assert row[200]["D:displayname"].text == "C"
+    assert 404 not in row
+    assert answer.headers["preference-applied"] == "return=minimal"
+    assert set(report(device, BOOK, asked).responses[BOOK + "v100.vcf"][404]) == {"D:nothing"}
+    bare = f"<A:addressbook-query {DECLARED}><A:filter/></A:addressbook-query>"
+    assert [row[200] for row in report(device, BOOK, bare).listed] == [{}] * 4

@@ -34,9 +34,11 @@ from safehold.web.request import LISTING_BYTES
 from safehold.web.respond import Reply, multistatus
 from safehold.web.span_cache import advance
 
-#: Bodies of a piece, and the bytes of them after which it ends: some 50 ms of a reading thread.
-_PIECE_BODIES = 512
-_PIECE_BYTES = 4 * 1024 * 1024
+#: Bodies of a piece, and the bytes of them after which it ends: some milliseconds of a reading thread.
+_PIECE_BODIES = 128
+_PIECE_BYTES = 2 * 1024 * 1024
+#: The same where each body may take the whole budget of the arithmetic of times (`content.budget`).
+_PIECE_COSTLY_BODIES = 32
 
 
 class Plan(NamedTuple):
@@ -194,7 +196,8 @@ def _begin(search: _Search, reads: CoreReads) -> _Begun:
 def _piece(search: _Search, begun: _Begun, start: int, room: int | None, reads: CoreReads) -> tuple[list[str], int]:
     """Responses about those names from `start` on that match, `room` at most, and where to go on. Raises Held."""
     template = search.template
-    window = begun.names[start : start + _PIECE_BODIES]
+    costly = not template.whole or (begun.spans is not None and start >= len(begun.certain))
+    window = begun.names[start : start + (_PIECE_COSTLY_BODIES if costly else _PIECE_BODIES)]
     places = {name: place for place, name in enumerate(window, start + 1)}
     lines: list[str] = []
     read = written = 0
