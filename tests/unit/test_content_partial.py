@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safehold.content.filters import (
+    CardFilter,
+    Collation,
+    CompFilter,
+    ParamFilter,
+    PropFilter,
+    calendar_matcher,
+    card_matcher,
+    text_match,
+)
 from safehold.content.lines import Component, parse, unfold
 from safehold.content.partial import (
     AddressData,
@@ -17,6 +28,7 @@ from safehold.content.partial import (
     calendar_part,
     card_part,
 )
+from safehold.content.timerange import TimeRange
 
 TODO = (
     b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//x//y\r\nBEGIN:VTIMEZONE\r\nTZID:Z\r\nBEGIN:STANDARD\r\n"
@@ -101,3 +113,37 @@ def test_a_part_is_part_of_the_whole(choice: CompChoice) -> None:
     assert len(roots) == (choice.name == "VCALENDAR")
     for root in roots:
         check(root, parse(TODO).roots[0], choice)
+
+
+WITHIN = TimeRange(1_136_246_400, 1_136_419_200)  # 3 and 4 January 2006
+ASKED = [
+    CalendarData(expand=WITHIN),
+    CalendarData(recurrence=WITHIN, busy=WITHIN),
+    CalendarData(CompChoice("VCALENDAR", (), (CompChoice("VEVENT", (PropChoice("DTSTART"),), ()),))),
+]
+EVENT = CompFilter("VEVENT", within=WITHIN, props=(PropFilter("DTSTART", within=WITHIN),))
+ALARM = CompFilter("VTODO", comps=(CompFilter("VALARM", within=WITHIN),))
+FN = PropFilter("FN", texts=(text_match("a", Collation.UNICODE),), params=(ParamFilter("TYPE"),), any_of=True)
+EXAMPLES = [path.read_bytes() for path in sorted((Path(__file__).parents[1] / "data" / "rfc").glob("*.[iv]c[sf]"))]
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """An example of a standard with some of its bytes replaced, dropped or said twice."""
+    body = bytearray(draw(st.sampled_from(EXAMPLES)))
+    for _ in range(draw(st.integers(0, 6))):
+        at = draw(st.integers(0, max(len(body) - 1, 0)))
+        length = draw(st.integers(0, 12))
+        body[at : at + length] = draw(st.binary(max_size=12) | st.just(bytes(body[at : at + 2 * length])))
+    return bytes(body)
+
+
+@given(damaged() | st.binary(max_size=200))
+def test_no_body_breaks_a_report(body: bytes) -> None:
+    for asked in ASKED:
+        assert isinstance(calendar_part(body, asked, UTC), bytes)
+    for version in ("3.0", "4.0"):
+        assert isinstance(card_part(body, AddressData((PropChoice("FN"),), version)), bytes)
+    for f in (EVENT, ALARM):
+        assert calendar_matcher(CompFilter("VCALENDAR", comps=(f,)), UTC)(body) in (True, False)
+    assert card_matcher(CardFilter((FN,)))(body) in (True, False)

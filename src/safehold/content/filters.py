@@ -330,8 +330,10 @@ def calendar_needles(f: CompFilter) -> Needles | None:
     """What every body that the filter matches has in it; None where nothing can be said."""
     if f.absent:
         return None
-    own = Needles((f.name.lower().encode(),), ascii_only=False) if f.name != "VCALENDAR" and f.name.isascii() else None
-    return _all([own, *map(_prop_needles, f.props), *map(calendar_needles, f.comps)])
+    inner = _all([*map(_prop_needles, f.props), *map(calendar_needles, f.comps)])
+    if inner is not None or f.name == "VCALENDAR" or not f.name.isascii():
+        return inner
+    return Needles((f.name.lower().encode(),), ascii_only=False)
 
 
 def card_needles(f: CardFilter) -> Needles | None:
