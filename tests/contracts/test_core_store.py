@@ -219,6 +219,9 @@ def test_items(open_core: Open, streams: Streams) -> None:
             (b, card("uid-b", "newer")),
             (a, card("uid-a")),
         ]
+        assert [i for i, _ in again.items_with_bodies(book, ["a.vcf", "b.vcf", "a.vcf\x00", "a.vcf"])] == [a, b, a]
+        assert again.items_named(book, [*names, "b.vcf\x00", 'x"\u00e9\\', ""]) == [b, a]
+        assert again.items_named(book, []) == []
         assert again.counts()["contacts"] == 2
         live = again.collection(number, BOOK)
         assert live is not None

@@ -32,6 +32,7 @@ from safehold.service.engine import Engine
 from safehold.service.identity import SYSTEM_ACCOUNT
 from safehold.store.sqlite.core import SqliteCore
 from safehold.web.signin import SignIn
+from safehold.web.span_cache import SpanCache
 
 T = TypeVar("T")
 
@@ -77,6 +78,7 @@ class TestGate:
         self.quota_bytes = quota_bytes
         self.free: int | None = 1 << 40
         self.clock = SimClock()
+        self.spans = SpanCache()
         self.entropy = SeededEntropy(1)
         self.hasher = CheapHasher()
         self.log = MemoryLog()

@@ -41,6 +41,7 @@ from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.folder import FolderVault
 from safehold.vault.keyring import ensure_keyring
 from safehold.web.app import make_app
+from safehold.web.span_cache import SpanCache
 
 T = TypeVar("T")
 
@@ -79,6 +80,7 @@ class House:
         self.max_file_bytes = 1 << 24
         self.max_request_bytes = 1 << 20
         self.quota_bytes = 0
+        self.spans = SpanCache()
         self.ahead: list[tuple[str, str, str]] = []
         self.scheduler = SimScheduler(clock, seed)
         #: Of the last `requests`: what was answered (all there is, after a crash) and what was committed together.

@@ -36,6 +36,7 @@ from safehold.store.sqlite.core import SqliteCore
 from safehold.web.pump import Pump
 from safehold.web.server import require_free, serve_until_told
 from safehold.web.signin import SignIn
+from safehold.web.span_cache import SpanCache
 
 _log = logging.getLogger("safehold.serve")
 T = TypeVar("T")
@@ -63,6 +64,7 @@ class Service:
         self.max_file_bytes = config.max_file_bytes
         self.max_request_bytes = config.max_request_bytes
         self.quota_bytes = config.quota_bytes
+        self.spans = SpanCache()
         self._ahead = DevicesAhead(installation.clock)
         self._scheduler = ThreadScheduler()
         self._shipping: set[int] = set()

@@ -152,6 +152,10 @@ class CoreReads(Protocol):
         """All live items, or the first so many, sorted by name."""
         ...
 
+    def items_named(self, collection: Collection, names: Sequence[str]) -> list[Item]:
+        """Those of names that live, in the order asked."""
+        ...
+
     def body(self, item: Item) -> Stored: ...
 
     def items_with_bodies(self, collection: Collection, names: Sequence[str]) -> Iterator[tuple[Item, Stored]]:

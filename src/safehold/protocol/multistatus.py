@@ -7,7 +7,10 @@ between them is made once for each request and filled in for each item.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, tzinfo
 
+from safehold.content.media import VCARD
+from safehold.content.partial import AddressData, CalendarData, calendar_part, card_part
 from safehold.model.items import Item
 from safehold.protocol.names import DECLARATIONS, XML_DECLARATION, empty, escape, quote_segment, tag
 from safehold.protocol.properties import (
@@ -79,15 +82,19 @@ class ItemTemplate:
         "_live",
         "_minimal",
         "_view",
+        "data",
         "data_name",
         "locked",
         "needs_dead",
+        "whole",
     )
 
-    def __init__(self, asked: PropFind, view: View, *, minimal: bool) -> None:
+    def __init__(self, asked: PropFind, view: View, *, minimal: bool, floating: tzinfo = UTC) -> None:
         self._asked, self._view, self._minimal = asked, view, minimal
         self._href = view.href
         self.data_name = asked.data
+        self.whole = asked.choice is None  # whether bodies are given as they are stored, which costs next to nothing
+        self.data = data_maker(asked, floating)  # of a stored body, the element that is handed in
         self._live = item_live(view)
         live = (*self._live, *ITEM_LIVE_OF_VIEW, asked.data)
         self.needs_dead = asked.mode is not Mode.PROP or any(name not in live for name in asked.names)
@@ -168,11 +175,27 @@ def _percent(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def data_element(name: str, body: bytes) -> str:
+def data_element(name: str, body: bytes, attributes: str = "") -> str:
     """calendar-data or address-data around a body, as text."""
     prefix = "C" if "caldav" in name else "A"
     local = name[name.index("}") + 1 :]
-    return f"<{prefix}:{local}>{escape(body.decode('utf-8', 'replace'))}</{prefix}:{local}>"
+    return f"<{prefix}:{local}{attributes}>{escape(body.decode('utf-8', 'replace'))}</{prefix}:{local}>"
+
+
+def data_maker(asked: PropFind, floating: tzinfo) -> Callable[[bytes], str]:
+    """What makes calendar-data or address-data, with the part that is asked for, of a stored body.
+
+    `floating` is the zone of times that name none. A version that was asked for is named (RFC 6352 section 10.4).
+    """
+    name, choice = asked.data, asked.choice
+    if isinstance(choice, CalendarData):
+        calendar = choice
+        return lambda body: data_element(name, calendar_part(body, calendar, floating))
+    if isinstance(choice, AddressData):
+        card = choice
+        said = f' content-type="{VCARD}" version="{card.version}"' if card.version else ""
+        return lambda body: data_element(name, card_part(body, card), said)
+    return lambda body: data_element(name, body)
 
 
 def document(responses: Sequence[str], token: str = "") -> bytes:

@@ -58,10 +58,14 @@ _STATUS: dict[type[SafeholdError], int] = {
     OverQuota: 507,
     Held: 503,
 }
+#: Preconditions whose standard asks for another status than that of the error's class.
+_STATUS_BY_ELEMENT = {"{urn:ietf:params:xml:ns:carddav}supported-address-data-conversion": 406}
 
 
 def status_of(error: SafeholdError) -> int:
     """The status of an error; 503 for one that is no answer to a request, for it says nothing about the data."""
+    if isinstance(error, RequestError) and error.element in _STATUS_BY_ELEMENT:
+        return _STATUS_BY_ELEMENT[error.element]
     return next((_STATUS[c] for c in type(error).__mro__ if c in _STATUS), 503)
 
 

@@ -9,14 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from safehold.content.filters import Collation
 from safehold.model.items import Collection, Item
 from safehold.model.kinds import ROOT_NOTES, ROOT_PHOTOS, CollectionType
 from safehold.model.locks import NO_LOCKS, HeldLocks
 from safehold.model.paths import below
 from safehold.model.token import make_token
 from safehold.protocol import cloud, principals
-from safehold.protocol.caldav import CALENDAR_MULTIGET, SUPPORTED_COMPONENTS, refuses_value
-from safehold.protocol.carddav import ADDRESSBOOK_MULTIGET
+from safehold.protocol.caldav import (
+    CALENDAR_MULTIGET,
+    CALENDAR_QUERY,
+    FREE_BUSY_QUERY,
+    SUPPORTED_COMPONENTS,
+    refuses_value,
+)
+from safehold.protocol.carddav import ADDRESSBOOK_MULTIGET, ADDRESSBOOK_QUERY
 from safehold.protocol.conditions import etag, http_date, rfc3339
 from safehold.protocol.locks import LOCKDISCOVERY, SUPPORTED, SUPPORTEDLOCK, discovery
 from safehold.protocol.methods import allow
@@ -29,6 +36,7 @@ DISPLAYNAME = DAV + "displayname"
 GETETAG = DAV + "getetag"
 SYNC_COLLECTION = DAV + "sync-collection"
 SYNC_TOKEN = DAV + "sync-token"
+_REPORT_SET = DAV + "supported-report-set"
 
 PROTECTED_ERROR = DAV + "cannot-modify-protected-property"
 
@@ -146,11 +154,14 @@ def _reports(*names: str) -> tuple[str, Live]:
     return _constant(_REPORT_SET, _supported_reports(*principals.REPORTS_OF_COLLECTIONS, *names))
 
 
-_REPORT_SET = DAV + "supported-report-set"
-
-
 def _supported_reports(*names: str) -> str:
     return "".join(f"<D:supported-report><D:report>{empty(n)}</D:report></D:supported-report>" for n in names)
+
+
+def _collations(namespace: str) -> tuple[str, Live]:
+    """RFC 4791 section 7.5.1, RFC 6352 section 8.3.1."""
+    inner = "".join(element(namespace + "supported-collation", collation) for collation in Collation)
+    return _constant(namespace + "supported-collation-set", inner)
 
 
 def _methods(view: View) -> str:
@@ -298,7 +309,8 @@ _ADDRESSBOOK: dict[str, Live] = {
     **dict(
         [
             _types(DAV + "collection", CARDDAV + "addressbook"),
-            _reports(SYNC_COLLECTION, ADDRESSBOOK_MULTIGET),
+            _reports(SYNC_COLLECTION, ADDRESSBOOK_MULTIGET, ADDRESSBOOK_QUERY),
+            _collations(CARDDAV),
             _constant(
                 CARDDAV + "supported-address-data",
                 '<A:address-data-type content-type="text/vcard" version="3.0"/>'
@@ -319,8 +331,9 @@ _CALENDAR: dict[str, Live] = {
         [
             _types(DAV + "collection", CALDAV + "calendar"),
             _privileges(*_READ, principals.READ_FREE_BUSY, *_WRITE),
-            _reports(SYNC_COLLECTION, CALENDAR_MULTIGET),
+            _reports(SYNC_COLLECTION, CALENDAR_MULTIGET, CALENDAR_QUERY, FREE_BUSY_QUERY),
             (SUPPORTED_COMPONENTS, _components),
+            _collations(CALDAV),
             _constant(
                 CALDAV + "supported-calendar-data", '<C:calendar-data content-type="text/calendar" version="2.0"/>'
             ),
@@ -423,7 +436,6 @@ ITEM_LIVE: dict[str, ItemLive] = {
     DAV + "getlastmodified": ("<D:getlastmodified>%s</D:getlastmodified>", lambda item: http_date(item.at)),
     DAV + "creationdate": ("<D:creationdate>%s</D:creationdate>", lambda item: rfc3339(item.created_at)),
     DAV + "group": "<D:group/>",
-    _REPORT_SET: element(_REPORT_SET, _supported_reports(*principals.REPORTS_OF_ALL)),
     _METHOD_SET: _method_set(allow(Target(Place.ITEM))),
     DAV + "supported-privilege-set": element(DAV + "supported-privilege-set", principals.SUPPORTED_PRIVILEGES),
     DAV + "principal-collection-set": element(DAV + "principal-collection-set", principals.PRINCIPAL_COLLECTIONS),
@@ -460,8 +472,25 @@ def item_live(view: View) -> Mapping[str, ItemLive]:
     }
 
 
+#: Reports on items, by the type of their collection; on plain files there are those of all.
+_ITEM_REPORTS: dict[CollectionType, str] = {
+    type_: element(_REPORT_SET, _supported_reports(*principals.REPORTS_OF_ALL, *names))
+    for type_, names in (
+        (CollectionType.ADDRESSBOOK, (ADDRESSBOOK_QUERY,)),
+        (CollectionType.CALENDAR, (CALENDAR_QUERY,)),
+        (CollectionType.FOLDER, ()),
+    )
+}
+
+
+def _item_reports(view: View) -> str:
+    assert view.collection is not None, "items lie in collections"
+    return _ITEM_REPORTS[view.collection.type]
+
+
 #: Those of an item's that its owner's name or its collection completes.
 ITEM_LIVE_OF_VIEW: dict[str, Live] = {
+    _REPORT_SET: _item_reports,
     **{
         name: _FOLDER[name]
         for name in (

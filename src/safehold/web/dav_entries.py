@@ -7,16 +7,20 @@ body that cannot be had fails the whole answer, for a device takes an error for 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
+from datetime import tzinfo
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from safehold.model.errors import Held
 from safehold.model.items import Collection, Item
+from safehold.model.kinds import CollectionType
 from safehold.ports.core import CoreReads, Stored
-from safehold.protocol.multistatus import CLOSE, OPEN, ItemTemplate, data_element, status_response
+from safehold.protocol.caldav import floating_zone
+from safehold.protocol.multistatus import CLOSE, OPEN, ItemTemplate, status_response
+from safehold.protocol.partial import ADDRESS_DATA, CALENDAR_DATA
 from safehold.protocol.problems import XML_TYPE
+from safehold.protocol.webdav import PropFind
 from safehold.web.dav_call import Call, collection_at
-from safehold.web.dav_reads import checked
+from safehold.web.dav_reads import body_of
 from safehold.web.gate import Gate
 from safehold.web.respond import Reply
 
@@ -27,6 +31,18 @@ BATCH_CHARACTERS = 1024 * 1024
 _INLINE_BODIES = 32
 
 T = TypeVar("T")
+
+
+#: What a collection has bodies of. The other one is a property that its items do not have.
+_DATA = {CollectionType.ADDRESSBOOK: ADDRESS_DATA, CollectionType.CALENDAR: CALENDAR_DATA}
+
+
+def template_of(call: Call, asked: PropFind, collection: Collection, floating: tzinfo | None = None) -> ItemTemplate:
+    """Responses about the collection's items; `floating` decides times that name no zone, else the collection does."""
+    if asked.data != _DATA.get(collection.type):
+        asked = asked._replace(data="", choice=None)
+    zone = floating if floating is not None else floating_zone(collection.props)
+    return ItemTemplate(asked, call.view_of(collection), minimal=call.minimal, floating=zone)
 
 
 class Entry(NamedTuple):
@@ -56,7 +72,7 @@ async def entries_reply(call: Call, path: str, template: ItemTemplate, entries: 
     gate = call.gate
     work = partial(_piece, call, path, template, entries)
     first: tuple[str, int] | None = None
-    if len(entries) <= _INLINE_BODIES:
+    if len(entries) <= _INLINE_BODIES and template.whole:
         first = work(0, gate.reads, blocking=False)
     if first is None:
         first = await gate.in_thread(partial(_blocking, work, 0))
@@ -115,7 +131,7 @@ def _piece(
                 if stored is not None:
                     if stored.inline is None and not blocking:
                         return None
-                    data = data_element(template.data_name, body_of(call, item, stored))
+                    data = template.data(body_of(call.gate, item, stored))
                 dead = moment.props(item) if template.needs_dead and item.props_journal is not None else {}
                 line = template.line(item, dead, data, href=entry.href)
             lines.append(line)
@@ -135,12 +151,3 @@ def _lookup(
         return {item.name: (item, stored) for item, stored in moment.items_with_bodies(collection, names)}
     items = (moment.item(collection, name) for name in names)
     return {item.name: (item, None) for item in items if item is not None}
-
-
-def body_of(call: Call, item: Item, stored: Stored) -> bytes:
-    """A whole body, checked. Raises Held: a device takes an error for one item as leave to go on without it."""
-    if stored.inline is not None:
-        return checked(item, stored.inline)
-    if stored.blob is None:
-        raise Held(f"the body of {item.name} is not here now")
-    return checked(item, b"".join(call.gate.blobs.read(stored.blob, item.size, digest=item.digest)))

@@ -5,20 +5,18 @@ from __future__ import annotations
 from functools import partial
 
 from safehold.model.items import Collection
-from safehold.protocol.multistatus import ItemTemplate
 from safehold.protocol.names import escape
 from safehold.protocol.queries import Multiget
 from safehold.protocol.target import Place, parse_href, plain_name
 from safehold.web.dav_call import Call
-from safehold.web.dav_entries import Entries, Entry, entries_reply
+from safehold.web.dav_entries import Entries, Entry, entries_reply, template_of
 from safehold.web.respond import Reply
 
 
 async def multiget(call: Call, collection: Collection, asked: Multiget) -> Reply:
     """RFC 4791 section 7.9, RFC 6352 section 8.7: an answer for each href, in the order asked."""
-    view = call.view_of(collection)
-    template = ItemTemplate(asked.asked, view, minimal=call.minimal)
-    entries = Entries(asked.hrefs, partial(_entry, call, collection, view.href))
+    template = template_of(call, asked.asked, collection)
+    entries = Entries(asked.hrefs, partial(_entry, call, collection, call.view_of(collection).href))
     return await entries_reply(call, collection.path, template, entries, "")
 
 

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from functools import partial
 from hashlib import sha256
 
+from safehold.content.lines import LineError
 from safehold.content.media import ICALENDAR, VCARD
+from safehold.content.vcard_convert import converted, version_of
 from safehold.model.errors import Forbidden, Held, NotAllowed, NotFound
 from safehold.model.items import Collection, Item
 from safehold.model.kinds import ROOT_NOTES, ROOT_PHOTOS, CollectionType
-from safehold.ports.core import CoreReads
+from safehold.ports.core import CoreReads, Stored
 from safehold.protocol.conditions import INFINITY, etag, http_date, not_modified, parse_depth, parse_range
 from safehold.protocol.locks import LOCKDISCOVERY
 from safehold.protocol.multistatus import ItemTemplate, view_response
 from safehold.protocol.names import DAV
+from safehold.protocol.negotiation import card_version, names_version
 from safehold.protocol.problems import Headers
 from safehold.protocol.target import Place, kinds_at
 from safehold.protocol.webdav import PropFind, read_propfind
 from safehold.web.dav_call import Call, collection_at, find, require_whole
 from safehold.web.gate import Gate
+from safehold.web.request import SMALL_BYTES
 from safehold.web.respond import Reply, empty, multistatus
 
 _log = logging.getLogger("safehold.web")
 
 #: Collections that may hold more items than this are listed off the event loop.
 INLINE_ITEMS = 500
+
+#: Names looked up at once, and the bytes of bodies that are then read at once.
+_LOOKED_UP = 512
+_TOGETHER_BYTES = 1024 * 1024
 
 _CALENDAR_TYPES = frozenset((VCARD, ICALENDAR))
 # A person's own file may be a page with scripts, which must not act as this site, or a picture, which no other site
@@ -49,6 +57,11 @@ async def get(call: Call) -> Reply:
             raise NotFound("nothing lies at this address")
         raise NotAllowed("a collection has no body to get", hint="list it with PROPFIND")
     answer = headers_of_body(item)
+    if call.target.place is Place.ITEM and item.media == VCARD:
+        answer.append((b"vary", b"Accept"))
+        version = await _other_version(call, item)
+        if version is not None:
+            return version
     if not_modified(item, headers):
         return empty(304, answer)
     answer.append(content_type(item.media))
@@ -74,6 +87,40 @@ def content_type(media: str) -> tuple[bytes, bytes]:
     """The type of a stored body; calendars and cards are UTF-8, whatever was said when they came."""
     said = f"{media}; charset=utf-8" if media in _CALENDAR_TYPES else media
     return b"content-type", (said or "application/octet-stream").encode("latin-1", "replace")
+
+
+async def _other_version(call: Call, item: Item) -> Reply | None:
+    """A vCard in the version that is wanted, where that is not the stored one (RFC 6352 section 5.1.1); else None.
+
+    Its tag is weak: it says the same as the stored card, in other bytes (RFC 9110 section 8.8.1).
+    """
+    gate, accept = call.gate, call.request.header(b"accept")
+    if accept is None or not names_version(accept):
+        return None
+    stored = gate.reads.body(item)
+
+    def convert() -> bytes | None:
+        body = body_of(gate, item, stored)
+        try:
+            own = version_of(body)
+            version = card_version(accept, own)
+            return None if version == own else converted(body, version)
+        except LineError:
+            return None
+
+    body = convert() if item.size <= SMALL_BYTES and stored.blob is None else await gate.run_blocking(convert)
+    if body is None:
+        return None
+    answer: Headers = [
+        (b"etag", b"W/" + etag(item.digest).encode()),
+        (b"last-modified", http_date(item.at).encode()),
+        *(header for header in _HARMLESS if header[0] != b"accept-ranges"),
+        (b"vary", b"Accept"),
+    ]
+    if not_modified(item, call.request.headers):
+        return empty(304, answer)
+    answer += [(b"content-type", f"{VCARD}; charset=utf-8".encode()), (b"content-length", b"%d" % len(body))]
+    return Reply(200, answer, body)
 
 
 async def with_body(gate: Gate, item: Item, status: int, headers: Headers, offset: int, count: int) -> Reply:
@@ -105,6 +152,29 @@ async def _stream(
         held = piece
 
 
+def items_and_bodies(moment: CoreReads, collection: Collection, names: Sequence[str]) -> Iterator[tuple[Item, Stored]]:
+    """Those of names that live, in the order asked; no more bodies than some megabytes are in memory at once."""
+    for start in range(0, len(names), _LOOKED_UP):
+        together: list[str] = []
+        size = 0
+        for item in moment.items_named(collection, names[start : start + _LOOKED_UP]):
+            together.append(item.name)
+            size += item.size
+            if size > _TOGETHER_BYTES:
+                yield from moment.items_with_bodies(collection, together)
+                together, size = [], 0
+        yield from moment.items_with_bodies(collection, together)
+
+
+def body_of(gate: Gate, item: Item, stored: Stored) -> bytes:
+    """A whole body, checked. Raises Held."""
+    if stored.inline is not None:
+        return checked(item, stored.inline)
+    if stored.blob is None:
+        raise Held(f"the body of {item.name} is not here now")
+    return checked(item, b"".join(gate.blobs.read(stored.blob, item.size, digest=item.digest)))
+
+
 def checked(item: Item, body: bytes) -> bytes:
     """The body, if it is what its digest says. Raises Held."""
     if sha256(body).digest() != item.digest:
@@ -120,8 +190,6 @@ async def propfind(call: Call) -> Reply:
     """RFC 4918 section 9.1. Depth infinity, also by default, is refused on collections."""
     depth = parse_depth(call.request.headers)
     asked = await call.read_body(read_propfind)
-    if asked.data:  # bodies are for reports; here the property is not known
-        asked = asked._replace(data="")
     place = call.target.place
     if place not in (Place.COLLECTION, Place.ITEM, Place.FILE):
         if place is Place.NOWHERE:

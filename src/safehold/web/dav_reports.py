@@ -9,17 +9,24 @@ from safehold.model.errors import Forbidden, NotFound, RequestError
 from safehold.model.items import Collection
 from safehold.model.kinds import CollectionType
 from safehold.protocol import principal_reports
-from safehold.protocol.caldav import CALENDAR_MULTIGET
-from safehold.protocol.carddav import ADDRESSBOOK_MULTIGET
+from safehold.protocol.caldav import CALENDAR_MULTIGET, CALENDAR_QUERY, FREE_BUSY_QUERY
+from safehold.protocol.carddav import ADDRESSBOOK_MULTIGET, ADDRESSBOOK_QUERY
 from safehold.protocol.names import DAV
 from safehold.protocol.properties import SYNC_COLLECTION
-from safehold.protocol.queries import read_multiget
+from safehold.protocol.queries import (
+    read_addressbook_query,
+    read_calendar_query,
+    read_free_busy_query,
+    read_multiget,
+)
 from safehold.protocol.target import Place
 from safehold.protocol.webdav import read_report, read_sync_collection
 from safehold.protocol.xml import Element, clark
 from safehold.web.dav_call import Call, find
+from safehold.web.dav_free_busy import free_busy_query
 from safehold.web.dav_multiget import multiget
 from safehold.web.dav_principal_reports import principal_report
+from safehold.web.dav_query import addressbook_query, calendar_query
 from safehold.web.dav_sync import judge_absence, sync
 from safehold.web.respond import Reply
 
@@ -27,15 +34,31 @@ from safehold.web.respond import Reply
 _READERS: Mapping[str, Callable[[Element], Any]] = {
     SYNC_COLLECTION: read_sync_collection,
     CALENDAR_MULTIGET: read_multiget,
+    CALENDAR_QUERY: read_calendar_query,
+    FREE_BUSY_QUERY: read_free_busy_query,
     ADDRESSBOOK_MULTIGET: read_multiget,
+    ADDRESSBOOK_QUERY: read_addressbook_query,
     **principal_reports.READERS,
 }
 
-#: Who answers on a collection, given what the reader of that report has made of the body.
+#: Who answers on a collection or on an item in it, given what the reader of that report has made of the body.
 _Answer = Callable[[Call, Collection, Any], Awaitable[Reply]]
 _ON_COLLECTIONS: Mapping[CollectionType, Mapping[str, _Answer]] = {
-    CollectionType.ADDRESSBOOK: {SYNC_COLLECTION: sync, ADDRESSBOOK_MULTIGET: multiget},
-    CollectionType.CALENDAR: {SYNC_COLLECTION: sync, CALENDAR_MULTIGET: multiget},
+    CollectionType.ADDRESSBOOK: {
+        SYNC_COLLECTION: sync,
+        ADDRESSBOOK_MULTIGET: multiget,
+        ADDRESSBOOK_QUERY: addressbook_query,
+    },
+    CollectionType.CALENDAR: {
+        SYNC_COLLECTION: sync,
+        CALENDAR_MULTIGET: multiget,
+        CALENDAR_QUERY: calendar_query,
+        FREE_BUSY_QUERY: free_busy_query,
+    },
+}
+_ON_ITEMS: Mapping[CollectionType, Mapping[str, _Answer]] = {
+    CollectionType.ADDRESSBOOK: {ADDRESSBOOK_QUERY: addressbook_query},
+    CollectionType.CALENDAR: {CALENDAR_QUERY: calendar_query},
 }
 
 
@@ -72,7 +95,8 @@ async def report(call: Call) -> Reply:
             if asked.name == SYNC_COLLECTION and asked.flaw is None:
                 judge_absence(call, asked.value)
             raise
-        answer = _ON_COLLECTIONS.get(collection.type, {}).get(asked.name) if item is None else None
+        answers = _ON_COLLECTIONS if item is None else _ON_ITEMS
+        answer = answers.get(collection.type, {}).get(asked.name)
         if answer is not None:
             if asked.flaw is not None:
                 raise asked.flaw

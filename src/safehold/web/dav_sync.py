@@ -19,7 +19,7 @@ from safehold.protocol.sync import DeviceAhead, judge_collection, judge_point
 from safehold.protocol.target import kinds_at
 from safehold.protocol.webdav import SyncCollection
 from safehold.web.dav_call import Call, collection_at
-from safehold.web.dav_entries import Entries, Entry, entries_reply
+from safehold.web.dav_entries import Entries, Entry, entries_reply, template_of
 from safehold.web.dav_reads import INLINE_ITEMS, is_small, item_lines
 from safehold.web.respond import Reply, multistatus
 
@@ -39,8 +39,9 @@ async def sync(call: Call, collection: Collection, asked: SyncCollection) -> Rep
     gate = call.gate
     try:
         point = parse_token(call.token_key, asked.token) if asked.token else None
-        if asked.asked.data:
-            return await _sync_with_bodies(call, collection, asked, point)
+        template = template_of(call, asked.asked, collection)
+        if template.data_name:
+            return await _sync_with_bodies(call, collection, asked, point, template)
         few = is_small(collection) if point is None else collection.rev - point.rev <= INLINE_ITEMS
         work = partial(_sync_lines, call, asked, collection.path, point)
         lines, token = work(gate.reads) if few else await call.long_read(work)
@@ -141,7 +142,7 @@ def _sync_lines(
     with reads.snapshot() as moment:
         news = _news(call, asked, path, point, moment)
         view = call.view_of(news.collection)
-        template = ItemTemplate(asked.asked, view, minimal=call.minimal)
+        template = template_of(call, asked.asked, news.collection)
         lines = item_lines(template, [t.item for t in news.touched if t.item is not None], moment)
         lines += [_gone(view.href + quote_segment(t.name)) for t in news.touched if t.item is None and t.deleted]
         if news.truncated:
@@ -150,7 +151,7 @@ def _sync_lines(
 
 
 async def _sync_with_bodies(
-    call: Call, collection: Collection, asked: SyncCollection, point: SyncPoint | None
+    call: Call, collection: Collection, asked: SyncCollection, point: SyncPoint | None, template: ItemTemplate
 ) -> Reply:
     """A sync that asks for calendar-data or address-data: the names at one moment, the bodies as they are then read.
 
@@ -166,7 +167,6 @@ async def _sync_with_bodies(
     told = [(t.name, t.item is not None) for t in news.touched if t.item is not None or t.deleted]
     entries = Entries(told, lambda t: Entry(view.href + quote_segment(t[0]), t[0] if t[1] else None))
     tail = truncated_response(view.href) if news.truncated else ""
-    template = ItemTemplate(asked.asked, view, minimal=call.minimal)
     return await entries_reply(call, collection.path, template, entries, tail + sync_token(news.token))
 
 

@@ -11,6 +11,7 @@ from safehold.model.locks import HeldLocks
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
+from safehold.web.span_cache import SpanCache
 
 T = TypeVar("T")
 
@@ -21,6 +22,7 @@ class Gate(Protocol):
     clock: Clock
     entropy: Entropy
     blobs: Blobs
+    spans: SpanCache  # occurrence indexes, on the event loop's thread
     reads: CoreReads  # for short reads, on the event loop's thread
     token_key: bytes  # MAC key of sync tokens
     max_object_bytes: int  # of a vCard or iCalendar object
