@@ -37,7 +37,7 @@ from safehold.protocol.target import Place, href_of
 from safehold.protocol.webdav import read_proppatch
 from safehold.protocol.xml import parse
 from safehold.web.dav_call import HOMES, Call, collection_at, find
-from safehold.web.dav_reads import with_body, content_type, headers_of_body
+from safehold.web.dav_reads import content_type, headers_of_body, with_body
 from safehold.web.respond import Reply, empty, xml
 
 #: Bytes handed to a stage at a time: each goes through a thread.
