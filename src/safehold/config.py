@@ -65,6 +65,7 @@ mode = "async"
 max_object = "1 MiB"   # one contact, event, task or journal entry
 max_file = "4 GiB"     # one note or photo
 max_request = "8 MiB"  # an XML or JSON request: a phone that asks for all its items by name needs room
+quota = 0              # all that one account holds now, its history not counted: "50 GiB" for instance; 0: no limit
 
 [auth]
 failures = 10          # wrong passwords that one place may send for one account …
@@ -104,6 +105,7 @@ class Config:
     max_object_bytes: int = MIB
     max_file_bytes: int = 4 * GIB
     max_request_bytes: int = 8 * MIB
+    quota_bytes: int = 0  # 0: no limit
     auth_failures: int = 10
     auth_window_seconds: int = 60
     auth_remember_seconds: int = 300
@@ -172,7 +174,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     reader = _Reader(text, where)
     reader.only(tables, "", ("serve", "vaults", "limits", "auth"))
     serve = reader.table(tables, "serve", ("listen", "public_url", "trusted_proxies"))
-    limits = reader.table(tables, "limits", ("max_object", "max_file", "max_request"))
+    limits = reader.table(tables, "limits", ("max_object", "max_file", "max_request", "quota"))
     auth = reader.table(tables, "auth", ("failures", "window_seconds", "remember_seconds"))
     try:
         host, port = parse_listen(reader.text(serve, "serve", "listen", "127.0.0.1:8460"))
@@ -188,6 +190,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
         max_object_bytes=reader.size(limits, "max_object", default.max_object_bytes),
         max_file_bytes=reader.size(limits, "max_file", default.max_file_bytes),
         max_request_bytes=reader.size(limits, "max_request", default.max_request_bytes),
+        quota_bytes=reader.size(limits, "quota", default.quota_bytes, least=0),
         auth_failures=reader.count(auth, "failures", default.auth_failures),
         auth_window_seconds=reader.count(auth, "window_seconds", default.auth_window_seconds),
         auth_remember_seconds=reader.count(auth, "remember_seconds", default.auth_remember_seconds, least=0),
@@ -298,12 +301,13 @@ class _Reader:
             raise self.error("auth", key, f"needs a whole number of {least} or more")
         return value
 
-    def size(self, values: Mapping[str, Any], key: str, default: int) -> int:
+    def size(self, values: Mapping[str, Any], key: str, default: int, *, least: int = KIB) -> int:
         value = values.get(key, default)
         if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
             value = int(match[1]) * _UNITS[match[2]]
-        if not isinstance(value, int) or isinstance(value, bool) or value < KIB:
-            raise self.error("limits", key, "needs a size of 1 KiB or more", hint='bytes, or a text such as "8 MiB"')
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            needed = "a size of 1 KiB or more" if least else "a size, or 0 for no limit"
+            raise self.error("limits", key, f"needs {needed}", hint='bytes, or a text such as "8 MiB"')
         return value
 
     def vaults(self, tables: Mapping[str, Any]) -> tuple[VaultConfig, ...]:

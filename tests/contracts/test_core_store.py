@@ -219,6 +219,9 @@ def test_items(open_core: Open, streams: Streams) -> None:
             (b, card("uid-b", "newer")),
             (a, card("uid-a")),
         ]
+        assert [i for i, _ in again.items_with_bodies(book, ["a.vcf", "b.vcf", "a.vcf\x00", "a.vcf"])] == [a, b, a]
+        assert again.items_named(book, [*names, "b.vcf\x00", 'x"\u00e9\\', ""]) == [b, a]
+        assert again.items_named(book, []) == []
         assert again.counts()["contacts"] == 2
         live = again.collection(number, BOOK)
         assert live is not None
@@ -544,6 +547,49 @@ def test_scores(core: CoreStore, streams: Streams) -> None:
     enter(core, streams.make(ANN, Kind.SCORES, Op.RMCOL, collection_id(game), game))
     assert core.best_score(number, "go") is None
     assert [line[0] for line in core.leaderboard("go", 10)] == ["ben"]
+
+
+def test_used_bytes_are_the_sum_of_what_lives(open_core: Open, streams: Streams) -> None:
+    core = open_core()
+    number = founded(core, streams)
+    book, notes = collection_id(BOOK), "files/notes"
+    small, large = card("a"), card("a", "Ann" * 100)
+    assert core.used_bytes(number) == 0  # identity does not count
+    enter(core, streams.put_card(ANN, BOOK, "a.vcf", "a"), streams.put_card(ANN, BOOK, "b.vcf", "b"))
+    assert core.used_bytes(number) == len(card("a")) + len(card("b"))
+    enter(core, streams.make(ANN, Kind.CONTACTS, Op.PUT, book, "a.vcf", body=large, media="text/vcard"))
+    enter(core, streams.make(ANN, Kind.CONTACTS, Op.REFUSED, book, "a.vcf", body=small, media="text/vcard"))
+    assert core.used_bytes(number) == len(large) + len(card("b"))
+    enter(core, streams.delete(ANN, Kind.CONTACTS, BOOK, "b.vcf"), streams.delete(ANN, Kind.CONTACTS, BOOK, "none"))
+    assert core.used_bytes(number) == len(large)
+    enter(
+        core,
+        streams.mkcol(ANN, Kind.NOTES, notes, {"type": "folder"}),
+        streams.make(ANN, Kind.NOTES, Op.PUT, collection_id(notes), "big", body=bytes(1000), blob=b"blob", media="x/y"),
+        streams.make(ANN, Kind.NOTES, Op.PUT, collection_id(notes), "empty", body=b"", media="x/y"),
+    )
+    for moment in before_and_after(core, open_core):
+        assert moment.used_bytes(number) == len(large) + 1000
+    core = open_core()
+    core.begin()
+    core.apply(streams.make(ANN, Kind.NOTES, Op.RMCOL, collection_id(notes), notes), 1)
+    assert core.used_bytes(number) == len(large)
+    core.rollback()
+    assert core.used_bytes(number) == len(large) + 1000
+    core.begin()
+    core.drop_account(ANN)
+    core.commit()
+    assert core.used_bytes(number) == 0
+
+
+def test_a_recovery_leaves_its_mark(open_core: Open) -> None:
+    core = open_core()
+    assert core.recovery_mark() == ""
+    core.begin()
+    core.set_recovery_mark("7")
+    core.commit()
+    for moment in before_and_after(core, open_core):
+        assert moment.recovery_mark() == "7"
 
 
 def test_an_erased_account_leaves_no_row_and_no_number(open_core: Open, streams: Streams) -> None:

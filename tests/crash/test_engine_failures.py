@@ -13,7 +13,17 @@ from typing import Any, TypeVar
 import pytest
 
 from safehold.model.change import Change
-from safehold.model.commands import Body, DeleteItem, MakeCollection, Outcome, PutItem, RemoveCollection, Tags, Undo
+from safehold.model.commands import (
+    Body,
+    DeleteItem,
+    MakeCollection,
+    Outcome,
+    PutItem,
+    RemoveCollection,
+    Tags,
+    Transfer,
+    Undo,
+)
 from safehold.model.errors import Conflict, Held, NotFound, OutOfSpace, PreconditionFailed
 from safehold.model.kinds import CollectionType, Kind
 from safehold.ports.log import PreparedFrame
@@ -184,3 +194,22 @@ def test_everybody_who_waits_is_answered(house: House, monkeypatch: pytest.Monke
 
     assert [type(result) for result in on_loop(house, work)] == [Held, Held]
     assert on_loop(house, lambda pump: pump.execute(put(house, "c"))).created
+
+
+def test_copies_that_come_together_make_small_batches(house: House) -> None:
+    """How much one brings along shows only when it is judged, so few share a frame."""
+    house.engine.execute(put(house, "a"))
+    note = Body(sha256(b"x").digest(), 1, inline=b"x")
+    path = "files/notes"
+    house.engine.execute(PutItem(account=house.account().id, path=path, name="a", body=note, media="text/plain"))
+
+    async def work(pump: Pump) -> list[Outcome]:
+        copies = [
+            Transfer(account=house.account().id, source=f"{path}/a", destination=f"{path}/b{number}")
+            for number in range(9)
+        ]
+        return list(await asyncio.gather(*map(pump.execute, copies)))
+
+    before = house.engine.log.position.frame
+    assert all(outcome.created for outcome in on_loop(house, work))
+    assert house.engine.log.position.frame - before == 3, "four, four and one"

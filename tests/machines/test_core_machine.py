@@ -58,7 +58,10 @@ class World:
             del self.collections[change.collection]
             items.clear()
         elif change.op is Op.PUT:
-            items[change.name] = Live(change, change.rev, live.props if live else None)
+            props = live.props if live else None
+            if change.props is not None:
+                props = change if change.props_digest else None
+            items[change.name] = Live(change, change.rev, props)
         elif change.op is Op.DELETE:
             items.pop(change.name, None)
         elif change.op is Op.PROPS and live:
@@ -131,6 +134,47 @@ class CoreMachine(RuleBasedStateMachine):
             elif live is not None:
                 props = {"x": str(number)} if number else {}
                 self.append(account, PATHS[path], op, id_, name, props=props if op is Op.PROPS else None)
+
+    @precondition(lambda self: self.open is not None)
+    @rule(account=accounts, ends=st.tuples(paths, names, paths, names), move=st.booleans())
+    def transfer_item(self, account: bytes, ends: tuple[str, str, str, str], move: bool) -> None:
+        """A copy, or a move: a delete and a put in one group, the put with the properties of the source."""
+        path, name, to_path, to_name = ends
+        world = self.world(account)
+        id_, to_id = world.at(path), world.at(to_path)
+        live = world.items.get(id_, {}).get(name) if id_ is not None else None
+        if id_ is None or to_id is None or live is None or (path, name) == (to_path, to_name):
+            return
+        kind, group = PATHS[to_path], None
+        if move and PATHS[path] is kind:
+            group = self.head(account, kind).rev + 1
+            self.append(account, kind, Op.DELETE, id_, name, group=group)
+        props = parse_props(live.props.props) if live.props else {}
+        body, media = live.body.body, live.body.media
+        self.append(account, kind, Op.PUT, to_id, to_name, body=body, media=media, props=props, group=group)
+
+    @precondition(lambda self: self.open is not None)
+    @rule(account=accounts, path=paths, to_path=paths, move=st.booleans())
+    def transfer_collection(self, account: bytes, path: str, to_path: str, move: bool) -> None:
+        """What is at the new path goes, the copy is made with all items, and after a move the old one goes."""
+        world = self.world(account)
+        id_, old_id = world.at(path), world.at(to_path)
+        if id_ is None or path == to_path or PATHS[path] is not PATHS[to_path]:
+            return
+        kind = PATHS[path]
+        group = self.head(account, kind).rev + 1
+        if old_id is not None:
+            self.append(account, kind, Op.RMCOL, old_id, to_path, group=group)
+        times = self.times_made[account, to_path] = self.times_made.get((account, to_path), 0) + 1
+        new_id = collection_id(to_path, times)
+        props = parse_props(world.collections[id_][2].props)
+        self.append(account, kind, Op.MKCOL, new_id, to_path, props=props, group=group)
+        for name, live in world.items.get(id_, {}).items():
+            own = parse_props(live.props.props) if live.props else None
+            body, media = live.body.body, live.body.media
+            self.append(account, kind, Op.PUT, new_id, name, body=body, media=media, props=own, group=group)
+        if move:
+            self.append(account, kind, Op.RMCOL, id_, path, group=group)
 
     @precondition(lambda self: self.open is not None)
     @rule()
@@ -224,7 +268,7 @@ class CoreMachine(RuleBasedStateMachine):
             if self.core.account_by_id(account) is None:
                 assert not self.of(account)
                 continue
-            number, world = self.number(account), self.world(account)
+            number, world, used = self.number(account), self.world(account), 0
             live = self.core.collections(number)
             assert [(c.path, c.id) for c in live] == sorted((p, id_) for id_, (p, _, _) in world.collections.items())
             for collection in live:
@@ -234,6 +278,8 @@ class CoreMachine(RuleBasedStateMachine):
                 assert (collection.rev, collection.head, collection.changed_at) == (last.rev, last.hash, last.at)
                 self.check_items(collection, world.items[collection.id])
                 counts[kind] += len(world.items[collection.id])
+                used += sum(item.size for item in self.core.items(collection))
+            assert self.core.used_bytes(number) == used
             for kind in counts:
                 assert self.core.head(number, kind) == self.head(account, kind)
         told = self.core.counts()

@@ -112,8 +112,8 @@ class DavGate(TestGate):
 
     __test__ = False
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, quota_bytes: int = 0) -> None:
+        super().__init__(folder, quota_bytes)
         self.memory_blobs = MemoryBlobs()
         self.blobs = self.memory_blobs
         self.in_threads = 0

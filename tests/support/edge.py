@@ -23,6 +23,7 @@ from safehold.model.commands import AddAccount, AnyCommand, FoundInstallation, O
 from safehold.model.errors import Held
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
+from safehold.model.locks import HeldLocks
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.ports.log import PreparedFrame
@@ -34,6 +35,7 @@ from safehold.service.uses import Uses
 from safehold.store.sqlite.core import SqliteCore
 from safehold.web.noting import UseNotes
 from safehold.web.signin import SignIn
+from safehold.web.span_cache import SpanCache
 
 T = TypeVar("T")
 
@@ -75,15 +77,23 @@ class TestGate:
     max_object_bytes = 1 << 20
     max_file_bytes = 1 << 30
     max_request_bytes = 8 << 20
+    quota_bytes = 0
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, quota_bytes: int = 0) -> None:
+        self.quota_bytes = quota_bytes
+        self.free: int | None = 1 << 40
         self.clock = SimClock()
+        self.spans = SpanCache()
         self.entropy = SeededEntropy(1)
         self.hasher = CheapHasher()
         self.log = MemoryLog()
         self.core = SqliteCore.open(str(folder / "core.db"), create=True)
         self.engine = Engine(
-            self.clock, self.entropy, reopen=lambda: (self.core, self.log), on_committed=self._committed
+            self.clock,
+            self.entropy,
+            reopen=lambda: (self.core, self.log),
+            on_committed=self._committed,
+            quota_bytes=quota_bytes,
         )
         assert self.engine.try_resume()
         self.engine.execute(FoundInstallation(account=SYSTEM_ACCOUNT, config=""))
@@ -141,6 +151,9 @@ class TestGate:
     async def execute(self, command: AnyCommand) -> Outcome:
         return self.engine.execute(command)
 
+    def locks(self, account: Account) -> HeldLocks:
+        return self.engine.locks.held(account.id, self.clock.monotonic())
+
     async def in_thread(self, work: Callable[[CoreReads], T]) -> T:
         if self.broken is not None:
             raise self.broken
@@ -151,6 +164,9 @@ class TestGate:
 
     def device_ahead(self, account: Account, path: str, device: str) -> None:
         self.ahead.append((account.name, path, device))
+
+    def free_bytes(self) -> int | None:
+        return self.free
 
     def status(self) -> dict[str, Any]:
         self.status_calls += 1

@@ -29,6 +29,7 @@ from safehold.model.change import Change
 from safehold.model.commands import AddAccount, AnyCommand, Outcome
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
+from safehold.model.locks import HeldLocks
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
@@ -41,6 +42,7 @@ from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.folder import FolderVault
 from safehold.vault.keyring import ensure_keyring
 from safehold.web.app import make_app
+from safehold.web.span_cache import SpanCache
 
 T = TypeVar("T")
 
@@ -80,6 +82,8 @@ class House:
         self.max_object_bytes = 1 << 20
         self.max_file_bytes = 1 << 24
         self.max_request_bytes = 1 << 20
+        self.quota_bytes = 0
+        self.spans = SpanCache()
         self.ahead: list[tuple[str, str, str]] = []
         self.scheduler = SimScheduler(clock, seed)
         #: Of the last `requests`: what was answered (all there is, after a crash) and what was committed together.
@@ -92,9 +96,10 @@ class House:
     # -- starting --------------------------------------------------------------------------------------------
 
     @classmethod
-    def new(cls, seed: int | str = 1, accounts: tuple[str, ...] = ("ann",)) -> House:
+    def new(cls, seed: int | str = 1, accounts: tuple[str, ...] = ("ann",), quota_bytes: int = 0) -> House:
         """An installation made from nothing, with these accounts, whose password is PASSWORD."""
         house = cls(SimDisk(), SimClock(), seed)
+        house.quota_bytes = quota_bytes
         house.load_keys()
         for vault in VAULTS:
             FolderVault.create(vault.name, house.folder(vault), house.disk, house.keyring.installation).close()
@@ -142,6 +147,7 @@ class House:
             entropy=self.entropy,
             wake=self.scheduler.wake,
             on_committed=self._committed,
+            quota_bytes=self.quota_bytes,
         )
 
     def boot(self, *, mend: bool = False) -> None:
@@ -244,6 +250,9 @@ class House:
             else:
                 future.set_exception(result)
 
+    def locks(self, account: Account) -> HeldLocks:
+        return self.engine.locks.held(account.id, self.clock.monotonic())
+
     async def in_thread(self, work: Callable[[CoreReads], T]) -> T:
         return work(self.reads)
 
@@ -252,6 +261,9 @@ class House:
 
     def device_ahead(self, account: Account, path: str, device: str) -> None:
         self.ahead.append((account.name, path, device))
+
+    def free_bytes(self) -> int | None:
+        return self.disk.free_bytes("/")
 
     def status(self) -> dict[str, Any]:
         return {"service": "serving"}

@@ -29,7 +29,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from safehold.lab.devices import Device, conflicts, request_of
+from safehold.lab.devices import TRANSFERS, Device, conflicts, request_of
 from safehold.lab.oracle import KINDS, Moment, Oracle, Verdict, Wish, Wrong, etag_of
 from safehold.lab.simdisk import Crash
 from safehold.lab.wire import (
@@ -230,6 +230,8 @@ class Simulation:
                     f"{wish.op} {wish.shelf}/{wish.name} was answered {answer.status}, not {set(verdict.statuses)}: "
                     f"{answer.body[-300:]!r}"
                 )
+            if wish.op in TRANSFERS:
+                self.happened[f"{wish.op} {answer.status}"] += 1
             if wish.op == "put" and answer.status < 300 and answer.headers.get("etag") != etag_of(wish.body):
                 raise Wrong(f"{wish.shelf}/{wish.name} was answered with the tag {answer.headers.get('etag')}")
 

@@ -60,6 +60,7 @@ def test_values_are_taken() -> None:
         max_object = "2 MiB"
         max_file = "1GiB"
         max_request = 65536
+        quota = "50 GiB"
         [auth]
         failures = 3
         remember_seconds = 0
@@ -68,6 +69,8 @@ def test_values_are_taken() -> None:
     assert (config.listen_host, config.listen_port) == ("::1", 9000)
     assert config.vaults == (VaultConfig("a", "folder:/srv/a", "sync"), VaultConfig("b", "folder:b", "async"))
     assert (config.max_object_bytes, config.max_file_bytes, config.max_request_bytes) == (2 * MIB, 1024 * MIB, 65536)
+    assert config.quota_bytes == 50 * 1024 * MIB
+    assert parse("[limits]\nquota = 0").quota_bytes == 0
     assert (config.auth_failures, config.auth_window_seconds, config.auth_remember_seconds) == (3, 60, 0)
 
 

@@ -24,7 +24,7 @@ from safehold.protocol.multistatus import (
 )
 from safehold.protocol.names import escape, escape_attribute, tag
 from safehold.protocol.problems import error_body, headers_of, jittered, status_of
-from safehold.protocol.properties import ALLPROP_NAMES, View, live_of
+from safehold.protocol.properties import ALLPROP_NAMES, Facts, View, live_of
 from safehold.protocol.sync import DeviceAhead, judge_collection, judge_point
 from safehold.protocol.target import Place
 from safehold.protocol.webdav import ALLPROP, Instruction, Mode, PropFind
@@ -106,7 +106,7 @@ def test_allprop_and_propname_of_collections() -> None:
     "place", [p for p in Place if p not in (Place.COLLECTION, Place.ITEM, Place.FILE, Place.NOWHERE)]
 )
 def test_every_fixed_place_answers_its_live_properties(place: Place) -> None:
-    here = View("/dav/x/", place, "a&b", None, KEY)
+    here = View("/dav/x/", place, "a&b", None, KEY, account_id=bytes(16), facts=Facts(1, 2, "3"))
     names = tuple(live_of(here))
     [answer] = answers([view_response(here, ask(*names))])
     assert set(answer["200"]) == set(names)
@@ -125,7 +125,8 @@ def test_types_and_reports() -> None:
     [answer] = answers([view_response(view(CALENDAR), ask(component_set, D + "supported-report-set"))])
     assert [c.get("name") for c in answer["200"][component_set]] == ["VEVENT", "VTODO"]
     reports = {e[0][0].tag for e in answer["200"][D + "supported-report-set"]}
-    assert reports == {D + "sync-collection", "{urn:ietf:params:xml:ns:caldav}calendar-multiget"}
+    caldav = ("calendar-multiget", "calendar-query", "free-busy-query")
+    assert reports >= {D + "sync-collection", *("{urn:ietf:params:xml:ns:caldav}" + local for local in caldav)}
     assert D + "sync-token" not in live_of(view(FOLDER))
 
 

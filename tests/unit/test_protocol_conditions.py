@@ -23,7 +23,6 @@ from safehold.protocol.conditions import (
     parse_range,
     parse_tags,
     rfc3339,
-    wants_minimal,
 )
 
 DIGEST = sha256(b"x").digest()
@@ -142,10 +141,3 @@ def test_depth() -> None:
     for value in (b"2", b"-1", b"", b"0, 1", b"\xff", b"9" * 500):
         with pytest.raises(BadRequest):
             parse_depth({b"depth": value})
-
-
-def test_preferences() -> None:
-    assert wants_minimal({b"prefer": b"return=minimal"})
-    assert wants_minimal({b"prefer": b"respond-async, Return = Minimal"})
-    assert wants_minimal({b"brief": b"T"})
-    assert not wants_minimal({b"prefer": b"return=representation", b"brief": b"f"})

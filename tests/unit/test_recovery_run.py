@@ -135,6 +135,42 @@ def test_the_whole_core_comes_back_as_it_was(house: House) -> None:
     assert not house.disk.exists(f"{DATA}/scratch/recovery/run.json")
 
 
+def test_every_core_that_is_put_into_place_bears_a_mark_of_its_own(house: House) -> None:
+    house.live().close()
+    house.run(house.plan())  # whole: left as it is
+    marks = [house.read(lambda core: core.recovery_mark())]
+    for n in range(3):
+        house.disk.rename(f"{DATA}/core", f"{DATA}/gone-{n}")
+        house.run(house.plan())
+        marks.append(house.read(lambda core: core.recovery_mark()))
+    assert marks[0] == ""
+    assert all(marks[1:])
+    assert len(set(marks)) == 4
+
+
+def test_what_accounts_hold_is_known_after_a_recovery_as_before(house: House) -> None:
+    def used(core: SqliteCore) -> dict[str, int]:
+        return {account.name: core.used_bytes(account.number) for account in core.accounts()}
+
+    core = house.live()
+    before = used(core)
+    items = {
+        account.name: sum(
+            item.size
+            for collection in core.collections(account.number)
+            if collection.kind is not Kind.IDENTITY
+            for item in core.items(collection)
+        )
+        for account in core.accounts()
+    }
+    core.close()
+    assert before == items
+    assert all(before.values())
+    house.disk.rename(f"{DATA}/core", f"{DATA}/gone")
+    house.run(house.plan())
+    assert house.read(used) == before
+
+
 def test_the_report_has_the_fields_of_the_contract_and_no_other(house: House) -> None:
     report = msgspec.json.decode(msgspec.json.encode(house.run(house.plan()).report))
     assert set(report) == {

@@ -18,3 +18,13 @@ def device(tmp_path: Path) -> Iterator[Device]:
     found = Device(gate)
     yield found
     found.close()
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Device]:
+    """The same where an account may hold 300,000 bytes."""
+    gate = DavGate(tmp_path, quota_bytes=300_000)
+    gate.add_account("anna")
+    found = Device(gate)
+    yield found
+    found.close()

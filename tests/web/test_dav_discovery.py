@@ -107,10 +107,18 @@ def test_options(device: Device) -> None:
         assert answer.status == 200
         features = answer.headers["dav"].split(", ")
         assert {"1", "3", "addressbook", "calendar-access", "extended-mkcol"} <= set(features)
-        assert "2" not in features
+        assert ("2" in features) is ("/contacts/" not in path), "locks are for files"
         assert "PROPFIND" in answer.headers["allow"]
-    assert "PUT" in device.ask("OPTIONS", "/dav/anna/files/notes/a").headers["allow"]
+    assert {"PUT", "COPY", "MOVE", "LOCK", "UNLOCK"} <= _allowed(device, "/dav/anna/files/notes/a")
+    assert {"COPY", "LOCK", "UNLOCK"} <= _allowed(device, "/dav/anna/files/notes/")
+    assert {"LOCK", "UNLOCK"}.isdisjoint(_allowed(device, "/dav/anna/contacts/default/x.vcf"))
+    assert {"COPY", "MOVE"} <= _allowed(device, "/dav/anna/contacts/default/x.vcf")
+    assert {"COPY", "MOVE"}.isdisjoint(_allowed(device, "/dav/anna/contacts/default/"))
     assert "REPORT" in device.ask("OPTIONS", "/dav/anna/contacts/default").headers["allow"]
+
+
+def _allowed(device: Device, path: str) -> set[str]:
+    return set(device.ask("OPTIONS", path).headers["allow"].split(", "))
 
 
 def test_other_paths_are_not_dav(device: Device) -> None:
@@ -144,7 +152,7 @@ def test_a_method_that_was_refused_is_not_told_as_allowed(device: Device) -> Non
     device.ask("MKCOL", "/dav/anna/files/notes/folder")
     for method, path in (
         *(("GET", "folder"), ("HEAD", "folder"), ("PUT", "folder"), ("PUT", "other/"), ("MKCOL", "folder")),
-        *(("GET", ""), ("MKCOL", ""), ("REPORT", "x"), ("LOCK", "x")),
+        *(("GET", ""), ("MKCOL", ""), ("REPORT", "x"), ("SEARCH", "x")),
     ):
         answer = device.ask(method, "/dav/anna/files/notes/" + path)
         if answer.status == 405:

@@ -206,10 +206,17 @@ def test_reports_of_a_stream_that_is_not_whole(device: Device) -> None:
 def test_which_reports_there_are(device: Device) -> None:
     device.put(BOOK + "a.vcf", vcard("a"))
     sync = f"<D:sync-collection {DECLARED}><D:sync-token/><D:prop/></D:sync-collection>"
-    for path in ("/dav/", "/dav/anna/contacts/", "/dav/principals/anna/", BOOK + "a.vcf", NOTES):
+    for path in (
+        "/dav/",
+        "/dav/anna/contacts/",
+        "/dav/anna/calendars/",
+        "/dav/principals/anna/",
+        BOOK + "a.vcf",
+        NOTES,
+    ):
         answer = device.ask("REPORT", path, sync)
         assert (answer.status, answer.error) == (403, "D:supported-report")
-    for name in ("C:calendar-query", "A:addressbook-query", "C:calendar-multiget", "D:expand-property", "D:x"):
+    for name in ("C:calendar-query", "C:calendar-multiget", "C:free-busy-query", "D:x"):
         answer = device.ask("REPORT", BOOK, f"<{name} {DECLARED}/>")
         assert (answer.status, answer.error) == (403, "D:supported-report")
     infinite = sync.replace("<D:prop/>", "<D:sync-level>infinite</D:sync-level><D:prop/>")

@@ -96,6 +96,11 @@ class Shipper:
         self._blob_notes.append(name)
 
     @property
+    def compared(self) -> bool:
+        """Whether the two have been compared: from then on its figures are counted, before each is a look at both."""
+        return self._looked
+
+    @property
     def unarchived_changes(self) -> int:
         """Changes that are not known to be synced in the target.
 

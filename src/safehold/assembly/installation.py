@@ -8,7 +8,7 @@ from typing import Any
 from safehold.assembly.recovering import Sources, plan_recovery, run_recovery
 from safehold.assembly.session import Session
 from safehold.assembly.site import Site
-from safehold.assembly.status import describe_vaults, status_object
+from safehold.assembly.status import describe_vaults, looks_now, status_object
 from safehold.assembly.vaults import add_vault
 from safehold.config import Config, VaultConfig
 from safehold.model.kinds import Kind
@@ -98,10 +98,10 @@ class Installation(Site):
         if running is not None:
             return list(decode_json(running)["vaults"])
         if not self.core_path.exists():
-            return describe_vaults(self, None)
+            return describe_vaults(self, None, looks_now(self))
         core = self.open_reads()
         try:
-            return describe_vaults(self, None, core)
+            return describe_vaults(self, None, looks_now(self), core)
         finally:
             core.close()
 

@@ -17,10 +17,12 @@ from safehold.adapters.threads import ThreadScheduler
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.installation import Installation
 from safehold.assembly.status import status_object
+from safehold.assembly.watching import Watching
 from safehold.model.change import Change
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.errors import BadRequest, OperatorError, SafeholdError
 from safehold.model.items import Account
+from safehold.model.locks import HeldLocks
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
@@ -35,6 +37,7 @@ from safehold.web.noting import UseNotes
 from safehold.web.pump import Pump
 from safehold.web.server import require_free, serve_until_told
 from safehold.web.signin import SignIn
+from safehold.web.span_cache import SpanCache
 
 _log = logging.getLogger("safehold.serve")
 T = TypeVar("T")
@@ -44,6 +47,8 @@ READING_THREADS = 2
 #: Large bodies side by side: one on its way into the vaults may take a minute, and must not keep others waiting.
 BLOB_THREADS = 4
 TICK_SECONDS = 1.0
+#: Whoever asks for a fresh look at the vaults waits so long for each.
+LOOK_SECONDS = 2.0
 #: A thread that computes gives way after this long; the default of 5 ms would stall the event loop behind it.
 SWITCH_SECONDS = 0.0005
 
@@ -61,6 +66,8 @@ class Service:
         self.max_object_bytes = config.max_object_bytes
         self.max_file_bytes = config.max_file_bytes
         self.max_request_bytes = config.max_request_bytes
+        self.quota_bytes = config.quota_bytes
+        self.spans = SpanCache()
         self._ahead = DevicesAhead(installation.clock)
         self._scheduler = ThreadScheduler()
         self._shipping: set[int] = set()
@@ -72,6 +79,8 @@ class Service:
         self._loop = asyncio.get_running_loop()
         self.writer = installation.make_writer(wake=self._wake, on_committed=self._committed)
         self._open_writer()
+        self._watching = Watching(installation, self.writer)
+        self._watching.wait(LOOK_SECONDS)
         self.reads: CoreReads = self._reader()
         key = self.reads.secret(0, TOKEN_KEY)
         if key is None:
@@ -122,6 +131,9 @@ class Service:
     async def execute(self, command: AnyCommand) -> Outcome:
         return await self.pump.execute(command)
 
+    def locks(self, account: Account) -> HeldLocks:
+        return self.writer.engine.locks.held(account.id, self.clock.monotonic())
+
     async def in_thread(self, work: Callable[[CoreReads], T]) -> T:
         return await self._loop.run_in_executor(self._readers, self._with_reader, work)
 
@@ -131,8 +143,13 @@ class Service:
     def device_ahead(self, account: Account, path: str, device: str) -> None:
         self._ahead.note(account.name, path, device)
 
+    def free_bytes(self) -> int | None:
+        return self._watching.free_bytes()
+
     def status(self) -> dict[str, Any]:
-        return status_object(self.installation, self.reads, self.writer, self._ahead.incidents())
+        return status_object(
+            self.installation, self.reads, self.writer, self._ahead.incidents(), self._watching.vaults()
+        )
 
     def _reader(self) -> SqliteCore:
         reader = self.installation.open_reads()
@@ -162,6 +179,7 @@ class Service:
     def _answer(self, payload: bytes) -> bytes:
         """A request at the local socket, in a thread of the channel."""
         if payload == STATUS:
+            self._watching.wait(LOOK_SECONDS)
             return asyncio.run_coroutine_threadsafe(self._status_json(), self._loop).result()
         if payload == RELOAD:
             return asyncio.run_coroutine_threadsafe(self._reload(), self._loop).result()
@@ -184,6 +202,7 @@ class Service:
         await self.run_blocking(lambda: self.writer.use_for_blobs(config.vaults))
         await self.pump.exclusive(lambda: self.writer.change_vaults(config.vaults))
         self._start_shippers()
+        self._watching.refresh()
         stopped = self.writer.engine.stopped
         return encode_json({"ok": stopped is None, "why": None if stopped is None else stopped.message})
 
@@ -207,6 +226,7 @@ class Service:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
+            self._watching.refresh()
             try:
                 await self.pump.exclusive(self.writer.tick)
             except Exception:

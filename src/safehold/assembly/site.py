@@ -97,6 +97,14 @@ class Site:
         """A fresh instance, for one thread."""
         return FolderVault(config.name, str(config.folder(self.data)), self.disk, self.keyring.installation)
 
+    def free_bytes(self) -> int | None:
+        """Room on the fullest disk that a change is written to: the core's, and those of sync vaults. None: unknown."""
+        folders = [self.data, *(v.folder(self.data) for v in self.config.vaults if v.mode == Mode.SYNC)]
+        try:
+            return min(self.disk.free_bytes(str(folder)) for folder in folders)
+        except OSError:
+            return None
+
     # -- whether it was ever used -----------------------------------------------------------------------------
 
     def refuse_history_without_core(self) -> None:
@@ -185,6 +193,7 @@ class Site:
             entropy=self.entropy,
             wake=wake,
             on_committed=on_committed,
+            quota_bytes=self.config.quota_bytes,
         )
 
     def ask_service(self, request: bytes) -> bytes | None:

@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
 
+from safehold.adapters.watch import Seen
 from safehold.archiver.log import Mode
+from safehold.archiver.shipper import Shipper
 from safehold.assembly.site import Site
 from safehold.assembly.writer import Writer
 from safehold.config import VaultConfig
 from safehold.model.errors import OperatorError
 from safehold.model.kinds import DATA_KINDS
-from safehold.ports.core import CoreReads
+from safehold.ports.core import CoreReads, LogPosition
 from safehold.vault.log import VaultLogReader
 
 #: A folder that the service's own user can write to is append-only because we keep to it, not because we must.
 BY_CONVENTION = "by convention"
+#: States of a vault: a look into it has not ended yet, or has taken too long to be waited for.
+NOT_SEEN, NOT_ANSWERING = "not seen yet", "not answering"
 _OBJECTIVES = ("rpo", "rto", "first_contact")
 _MICROSECONDS = 1_000_000
 
 
 def status_object(
-    site: Site, reads: CoreReads, writer: Writer | None, devices_ahead: Sequence[dict[str, Any]] = ()
+    site: Site,
+    reads: CoreReads,
+    writer: Writer | None,
+    devices_ahead: Sequence[dict[str, Any]] = (),
+    looks: Looks | None = None,
 ) -> dict[str, Any]:
-    """As DESIGN's contract has it. `writer` is the running one, or None where nothing runs."""
+    """What stands on the status page. `writer` is the running one, or None where nothing runs.
+
+    `looks` are what is known of the vaults; without them they are looked at now.
+    """
     counts = reads.counts()
-    vaults = describe_vaults(site, writer, reads)
+    vaults = describe_vaults(site, writer, looks_now(site) if looks is None else looks, reads)
     incidents = [*_incidents(vaults, writer), *devices_ahead]
     return {
         "service": _service_state(writer),
@@ -57,56 +69,120 @@ def _service_state(writer: Writer | None) -> str:
     return "serving" if writer.engine.stopped is None else "read-only"
 
 
-def describe_vaults(site: Site, writer: Writer | None, reads: CoreReads | None = None) -> list[dict[str, Any]]:
-    """One line for each configured vault."""
-    return [_describe(site, vault, writer, reads) for vault in site.config.vaults]
+class Backlog(NamedTuple):
+    """How far a vault is behind: changes that it lacks, the age of the oldest, what hinders. None: not known."""
+
+    changes: int | None
+    lag_seconds: float | None
+    trouble: str | None
 
 
-def _describe(site: Site, config: VaultConfig, writer: Writer | None, reads: CoreReads | None) -> dict[str, Any]:
-    folder = config.folder(site.data)
-    vault = site.vault(config)
-    available = vault.available()
-    vault.close()
-    unarchived, lag, trouble = _backlog(site, config, writer, reads) if available else (None, None, None)
+class VaultLook(NamedTuple):
+    """What only a look into a vault's folder tells; on a network mount that is gone such a look may never end."""
+
+    available: bool
+    domain: str | None = None  # what it shares its fate with
+    backlog: Backlog | None = None  # what it lacked, where nobody keeps count
+    end: LogPosition | None = None  # of the log that this is about: what came later, it lacks too
+
+
+#: By the vault's name.
+Looks = Mapping[str, Seen[VaultLook]]
+
+
+def look_at(site: Site, config: VaultConfig, writer: Writer | None) -> VaultLook:
+    """Look into a vault. For a thread that may hang."""
+    vault, domain = site.vault(config), None
+    try:
+        if not vault.available():
+            return VaultLook(False)
+        domain = _domain(str(config.folder(site.data)))
+        if _counted(config, writer) is not None:
+            return VaultLook(True, domain)
+        shipper = _shipper(config, writer)
+        if shipper is not None and writer is not None:
+            end = writer.engine.log.position
+            with suppress(OperatorError):  # it has never seen its source: the core tells what the vault lacks
+                return VaultLook(True, domain, _figures(shipper), end)
+        return VaultLook(True, domain, Backlog(0, 0.0, None), VaultLogReader([vault], site.keyring.opener).end())
+    except OperatorError as error:
+        return VaultLook(True, domain, Backlog(None, None, error.message))
+    except OSError:  # it went away between two looks
+        return VaultLook(False)
+    finally:
+        vault.close()
+
+
+def looks_now(site: Site) -> Looks:
+    """A look into every vault, at once and in this thread: where nothing runs that others wait for."""
+    return {vault.name: Seen(look_at(site, vault, None), 0.0, False) for vault in site.config.vaults}
+
+
+def describe_vaults(
+    site: Site, writer: Writer | None, looks: Looks, reads: CoreReads | None = None
+) -> list[dict[str, Any]]:
+    """One line for each configured vault, as far as `looks` tell."""
+    return [_describe(site, vault, writer, looks[vault.name], reads) for vault in site.config.vaults]
+
+
+def _describe(
+    site: Site, config: VaultConfig, writer: Writer | None, seen: Seen[VaultLook], reads: CoreReads | None
+) -> dict[str, Any]:
+    look = seen.found
+    backlog = Backlog(None, None, None)
+    if look is not None and look.available:
+        backlog = _counted(config, writer) or _since(site, look, reads)
+    if seen.overdue:
+        state = NOT_ANSWERING
+    elif look is None:
+        state = NOT_SEEN
+    else:
+        state = backlog.trouble or "reachable" if look.available else "missing"
     return {
         "name": config.name,
-        "url": f"folder:{folder}",
+        "url": f"folder:{config.folder(site.data)}",
         "mode": config.mode,
-        "state": "missing" if not available else trouble or "reachable",
+        "state": state,
         "append_only": BY_CONVENTION,
-        "unarchived_changes": unarchived,
-        "lag_seconds": lag,
-        "failure_domain": _domain(str(folder)) if available else None,
+        "unarchived_changes": backlog.changes,
+        "lag_seconds": backlog.lag_seconds,
+        "failure_domain": None if look is None else look.domain,
+        "seen_seconds_ago": None if seen.age_seconds is None else round(seen.age_seconds, 1),
         "last_scrub": None,
         "last_drill": None,
     }
 
 
-def _backlog(
-    site: Site, config: VaultConfig, writer: Writer | None, reads: CoreReads | None
-) -> tuple[int | None, float | None, str | None]:
-    """(changes not in the vault, age of the oldest of them in seconds, what hinders)."""
-    if writer is not None and writer.engine.stopped is None:
-        for shipper in writer.shippers:
-            if shipper.name.rpartition(" ")[2] == config.name:
-                try:
-                    return shipper.unarchived_changes, shipper.lag_seconds, shipper.trouble
-                except OperatorError:  # it has never seen its source: the core tells what the vault lacks
-                    break
-        if config.mode == Mode.SYNC:
-            return 0, 0.0, None  # a change that it does not hold is not in the core either
-    if reads is None:
-        return None, None, None
-    vault = site.vault(config)
-    try:
-        end = VaultLogReader([vault], site.keyring.opener).end()
-    except OperatorError as error:
-        return None, None, error.message
-    finally:
-        vault.close()
-    count, oldest = reads.unarchived(end.frame)
-    lag = 0.0 if oldest is None else max(0.0, (site.clock.now() - oldest) / _MICROSECONDS)
-    return count, lag, None
+def _shipper(config: VaultConfig, writer: Writer | None) -> Shipper | None:
+    """Who brings changes to this vault, where somebody does."""
+    if writer is None or writer.engine.stopped is not None:
+        return None
+    return next((s for s in writer.shippers if s.name.rpartition(" ")[2] == config.name), None)
+
+
+def _figures(shipper: Shipper) -> Backlog:
+    return Backlog(shipper.unarchived_changes, shipper.lag_seconds, shipper.trouble)
+
+
+def _counted(config: VaultConfig, writer: Writer | None) -> Backlog | None:
+    """What is known without a look at any vault; None where nobody keeps count."""
+    if writer is None or writer.engine.stopped is not None:
+        return None
+    shipper = _shipper(config, writer)
+    if shipper is not None:
+        return _figures(shipper) if shipper.compared else None
+    # A change that a sync vault does not hold is not in the core either.
+    return Backlog(0, 0.0, None) if config.mode == Mode.SYNC else None
+
+
+def _since(site: Site, look: VaultLook, reads: CoreReads | None) -> Backlog:
+    """What a vault lacked when it was looked at, and what the core has taken since: rather too much than too little."""
+    seen = look.backlog
+    if seen is None or seen.changes is None or seen.lag_seconds is None or look.end is None or reads is None:
+        return Backlog(None, None, None if seen is None else seen.trouble)
+    count, oldest = reads.unarchived(look.end.frame)
+    age = 0.0 if oldest is None else max(0.0, (site.clock.now() - oldest) / _MICROSECONDS)
+    return Backlog(seen.changes + count, max(seen.lag_seconds, age), seen.trouble)
 
 
 def _domain(folder: str) -> str:
@@ -125,6 +201,10 @@ def _incidents(vaults: list[dict[str, Any]], writer: Writer | None) -> list[dict
             message = f"the vault {vault['name']} is not at {vault['url']}"
             hint = f"mount its disk, or make it anew with `safehold vault add {vault['name']}`"
             found.append({"what": "vault missing", "message": message, "hint": hint})
+        elif vault["state"] == NOT_ANSWERING:
+            message = f"the vault {vault['name']} at {vault['url']} does not answer"
+            hint = "see whether its disk or network mount hangs"
+            found.append({"what": "vault not answering", "message": message, "hint": hint})
     return found
 
 

@@ -66,6 +66,7 @@ class Writer:
         entropy: Entropy,
         wake: Callable[[Shipper], None] = lambda _: None,
         on_committed: Callable[[Sequence[Change]], None] = lambda _: None,
+        quota_bytes: int = 0,
     ) -> None:
         self._open_core = open_core
         self._vaults = list(vaults)
@@ -87,7 +88,7 @@ class Writer:
         self.archive = VaultBlobs([], [], keyring.sealer, keyring.opener, disk, scratch, self._note_blob)
         self.use_for_blobs(vaults)
         self._live_blobs = LiveBlobs(disk, blobs, scratch, self.archive)
-        self.engine = Engine(clock, entropy, reopen=self._reopen, on_committed=on_committed)
+        self.engine = Engine(clock, entropy, reopen=self._reopen, on_committed=on_committed, quota_bytes=quota_bytes)
 
     def _make_shippers(self, vaults: Sequence[VaultConfig]) -> list[Shipper]:
         """One for each async vault, fed by the first sync vault."""

@@ -35,6 +35,7 @@ from safehold.lab.wire import (
 GONE = frozenset((403, 404, 410))
 _MEDIA = {"contacts": "text/vcard", "calendars": "text/calendar"}
 _COMPONENTS = ("VEVENT", "VTODO", "VJOURNAL")
+TRANSFERS = frozenset(("copy", "move"))
 #: Bodies of this size and more are kept outside of the journal.
 LARGE_BYTES = 66_000
 
@@ -106,7 +107,9 @@ class Device:
         if dice < 0.22:
             name = rng.choice(["", *known])
             return Wish("tag", path, name, tag=rng.choice(("", "red", "green", self._new_name())))
-        if dice < 0.38 and known:
+        if dice < 0.29:
+            return self._transfer(path, kept, known)
+        if dice < 0.4 and known:
             return self._delete(path, kept, rng.choice(known))
         if dice < 0.65 and known:
             return self._change(path, kept, rng.choice(known))
@@ -123,6 +126,29 @@ class Device:
             return Wish("make", f"{rng.choice(folders)}/folder{rng.randint(1, 3)}", type=type_)
         home = "contacts" if type_ == "addressbook" else "calendars"
         return Wish("make", f"{user}/{home}/{type_.lower()}{rng.randint(1, 2)}", type=type_)
+
+    def _transfer(self, path: str, kept: Kept, known: Sequence[str]) -> Wish:
+        """A copy or a move: of an item to where the like lie, or of a folder."""
+        rng = self._rng
+        op, if_absent = rng.choice(("copy", "move")), rng.random() < 0.3
+        like = [other for other, there in self.kept.items() if there.type == kept.type]
+        to_shelf = rng.choice(like)
+        if kept.type == "folder" and (not known or rng.random() < 0.3):
+            made = [p for p in like if p.partition("/")[2] not in DEFAULTS] or like
+            target = f"{to_shelf}/folder{rng.randint(1, 3)}"
+            source = rng.choice(made)
+            if source.partition("/")[2] in DEFAULTS:
+                op = "copy"
+            return Wish(op, source, to_shelf=target, if_absent=if_absent)
+        if not known:
+            return self._new(path, kept)
+        name = rng.choice(known)
+        names = [self._new_name(), self._new_name(), *self.kept[to_shelf].items]
+        if kept.type == "folder":
+            names.append("folder1")
+        if_match = kept.items[name].etag if rng.random() < 0.5 else ""
+        to_name = rng.choice(names)
+        return Wish(op, path, name, if_match=if_match, if_absent=if_absent, to_shelf=to_shelf, to_name=to_name)
 
     def _delete(self, path: str, kept: Kept, name: str) -> Wish:
         return Wish("delete", path, name, if_match=kept.items[name].etag if self._rng.random() < 0.7 else "")
@@ -182,7 +208,7 @@ class Device:
             return
         elif wish.op == "put" and status < 300:
             kept.items[wish.name] = Copy(wish.body, etag_of(wish.body), wish.uid)
-        elif wish.op == "delete" and status in (204, 404):
+        elif (wish.op == "delete" and status in (204, 404)) or (wish.op == "move" and status < 300):
             kept.items.pop(wish.name, None)
         elif status == 412 and wish.name in kept.items:
             kept.items[wish.name].etag = ""  # the server's is to be fetched again
@@ -320,10 +346,14 @@ def _uid_of(data: bytes) -> str:
 def request_of(wish: Wish) -> Request:
     """A wish in HTTP, as devices word it."""
     user, home, *_ = wish.shelf.split("/")
-    target = href(f"{wish.shelf}/{wish.name}" if wish.name else wish.shelf)
+    target = href(wish.path)
     headers = {}
     if wish.if_match:
         headers["If-Match"] = wish.if_match
+    if wish.op in TRANSFERS:
+        headers["Destination"] = href(wish.to_path, folder=not wish.to_name)
+        headers["Overwrite"] = "F" if wish.if_absent else "T"
+        return Request(wish.op.upper(), href(wish.path, folder=not wish.name), b"", headers, user)
     if wish.if_absent:
         headers["If-None-Match"] = "*"
     match wish.op:
@@ -333,8 +363,7 @@ def request_of(wish: Wish) -> Request:
         case "delete":
             return Request("DELETE", target, b"", headers, user)
         case "tag":
-            path = f"{wish.shelf}/{wish.name}" if wish.name else wish.shelf
-            return proppatch(user, path, wish.tag, folder=not wish.name)
+            return proppatch(user, wish.path, wish.tag, folder=not wish.name)
         case "make":
             return make_collection(user, wish.shelf, wish.type)
         case "remove":
@@ -359,8 +388,19 @@ def conflicts(wishes: Sequence[Wish]) -> Iterator[int]:
 
 
 def _hangs_on(wish: Wish, other: Wish) -> bool:
+    if other.op in TRANSFERS:
+        if wish.op in TRANSFERS:  # looked at in order only
+            return False
+        if "/files/" in other.shelf:
+            return _tree(wish.shelf) in (_tree(other.shelf), _tree(other.to_shelf))
+        return wish.op == "tag" and wish.shelf in (other.shelf, other.to_shelf)
     if other.op in ("make", "remove"):
         above = other.shelf.rpartition("/")[0]
         return wish.shelf.startswith(other.shelf) or wish.shelf == above
     same = (wish.shelf, wish.name) == (other.shelf, other.name)
     return other.op == "tag" and wish.shelf == other.shelf and (same or not other.name)
+
+
+def _tree(path: str) -> str:
+    """The tree of files, or the collection, that a path lies in."""
+    return "/".join(path.split("/")[:3])

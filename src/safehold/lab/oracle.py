@@ -24,6 +24,8 @@ DEFAULTS = {
     "files/notes": "folder",
     "files/photos": "folder",
 }
+#: Folders of one person within folders.
+MAX_DEPTH = 32
 #: The kinds of undo, and where their collections lie.
 KINDS = ("contacts", "calendar", "notes", "tasks", "photos", "scores")
 
@@ -59,9 +61,10 @@ World = Mapping[str, Shelf]
 class Wish(NamedTuple):
     """What somebody asks for: one request, or one command.
 
-    put, delete, tag: an item, or (tag) a shelf where `name` is empty. make, remove: a shelf, of `type`. score: `name`
-    is its text, `body` its number. undo: back to `to` (µs), an item, a shelf, or a kind (`type`). account: a new one,
-    whose name `shelf` is.
+    put, delete, tag: an item, or (tag) a shelf where `name` is empty. make, remove: a shelf, of `type`. copy, move: an
+    item to `to_name` in `to_shelf`, or a folder, where both names are empty, to the path `to_shelf`; not over what is
+    there where `if_absent`. score: `name` is its text, `body` its number. undo: back to `to` (µs), an item, a shelf, or
+    a kind (`type`). account: a new one, whose name `shelf` is.
     """
 
     op: str
@@ -74,6 +77,16 @@ class Wish(NamedTuple):
     if_match: str = ""  # an entity tag
     if_absent: bool = False
     to: int = 0
+    to_shelf: str = ""
+    to_name: str = ""
+
+    @property
+    def path(self) -> str:
+        return f"{self.shelf}/{self.name}" if self.name else self.shelf
+
+    @property
+    def to_path(self) -> str:
+        return f"{self.to_shelf}/{self.to_name}" if self.to_name else self.to_shelf
 
 
 class Touch(NamedTuple):
@@ -256,6 +269,8 @@ class Oracle:
                 return self._make(wish, world)
             case "remove":
                 return self._remove(wish, world)
+            case "copy" | "move":
+                return self._transfer(wish, world)
             case "score":
                 return self._score(wish, world)
             case "undo":
@@ -321,6 +336,38 @@ class Oracle:
             return Verdict(_said(404), world)
         left = {p: s for p, s in world.items() if p != wish.shelf and not p.startswith(wish.shelf + "/")}
         return Verdict(_said(204), left)
+
+    # -- copies and moves --------------------------------------------------------------------------------------
+
+    def _transfer(self, wish: Wish, world: World) -> Verdict:
+        shelf = world.get(wish.shelf)
+        thing = None if shelf is None else shelf.items.get(wish.name)
+        if shelf is None or (wish.name and thing is None):
+            return Verdict(_said(412 if wish.if_match else 404), world)
+        refusals = set(_refusals(wish, world, shelf, thing))
+        if refusals:
+            return Verdict(frozenset(refusals), world)
+        status = 204 if _exists(wish.to_path, world) else 201
+        if thing is None:
+            return Verdict(_said(status), self._transfer_folder(wish, world))
+        after = {p: s for p, s in world.items() if not _within(p, wish.to_path)}
+        touched = [Touch(wish.to_shelf, after[wish.to_shelf].serial, wish.to_name, False)]
+        if wish.op == "move":
+            after[wish.shelf] = _without(after[wish.shelf], wish.name)
+            touched.append(Touch(wish.shelf, shelf.serial, wish.name, False))
+        into = after[wish.to_shelf]
+        after[wish.to_shelf] = into._replace(items={**into.items, wish.to_name: thing})
+        return Verdict(_said(status), after, tuple(touched))
+
+    def _transfer_folder(self, wish: Wish, world: World) -> World:
+        """What is at the destination goes, file or folder, and the copies are other shelves than the originals."""
+        above, _, name = wish.to_path.rpartition("/")
+        after = {p: s for p, s in world.items() if not _within(p, wish.to_path)}
+        after[above] = _without(after[above], name)
+        for path in [p for p in world if _within(p, wish.shelf)]:
+            shelf = after.pop(path) if wish.op == "move" else after[path]
+            after[wish.to_path + path[len(wish.shelf) :]] = shelf._replace(serial=self._next())
+        return after
 
     def _score(self, wish: Wish, world: World) -> Verdict:
         shelf = world.get(wish.shelf) or Shelf(self._next(), "game", "", {})
@@ -396,6 +443,48 @@ def kind_of(path: str, *worlds: World) -> str:
         type_ = next(world[path].type for world in worlds if path in world)
         return {"VEVENT": "calendar", "VTODO": "tasks"}.get(type_, "notes")
     return rest[0] if home == "files" else home
+
+
+def _within(path: str, root: str) -> bool:
+    return path == root or path.startswith(root + "/")
+
+
+def _without(shelf: Shelf, name: str) -> Shelf:
+    return shelf._replace(items={n: t for n, t in shelf.items.items() if n != name})
+
+
+def _exists(path: str, world: World) -> bool:
+    above, _, name = path.rpartition("/")
+    return path in world or (above in world and name in world[above].items)
+
+
+def _refusals(wish: Wish, world: World, shelf: Shelf, thing: Thing | None) -> Iterator[int]:
+    """Every status that a copy or move of what is there may be refused with."""
+    if thing is not None and not _holds(wish._replace(if_absent=False), thing):
+        yield 412
+    if wish.if_absent and _exists(wish.to_path, world):
+        yield 412
+    above = wish.to_path.rpartition("/")[0]
+    if above not in world:
+        yield 409
+    elif world[above].type != shelf.type or (wish.op == "move" and kind_of(above, world) != kind_of(wish.shelf, world)):
+        yield 403
+    if _within(wish.path, wish.to_path) or (thing is None and _within(wish.to_path, wish.path)):
+        yield 403
+    if thing is None:
+        deepest = max(path.count("/") for path in world if _within(path, wish.shelf)) - wish.shelf.count("/")
+        if wish.to_path.count("/") + deepest > MAX_DEPTH + 1:
+            yield 403
+    elif thing.uid and above in world:
+        yield from _uid_refusals(wish, world[above], thing)
+
+
+def _uid_refusals(wish: Wish, into: Shelf, thing: Thing) -> Iterator[int]:
+    there = into.items.get(wish.to_name)
+    leaves = {wish.name} if wish.op == "move" and wish.shelf == wish.to_shelf else set()
+    others = [n for n, t in into.items.items() if t.uid == thing.uid and n != wish.to_name and n not in leaves]
+    if others or (there is not None and there.uid != thing.uid):
+        yield 409
 
 
 def same(seen: World, wanted: World) -> bool:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
+from safehold.model.guards import Guard
 from safehold.model.kinds import CollectionType, Kind
+from safehold.model.locks import Lock, Scope
 
 
 class Tags(msgspec.Struct, frozen=True):
@@ -37,7 +39,13 @@ class Command(msgspec.Struct, frozen=True, tag=True, tag_field="command", kw_onl
     actor: str = "operator"
 
 
-class PutItem(Command, frozen=True):
+class Guarded(Command, frozen=True, kw_only=True):
+    """A change that a device asks for over DAV. Without a guard it is the operator's word, which goes past locks."""
+
+    guard: Guard | None = None
+
+
+class PutItem(Guarded, frozen=True):
     """Create or replace an item. The body is valid for its collection type (judged before, it needs no state)."""
 
     path: str
@@ -51,7 +59,7 @@ class PutItem(Command, frozen=True):
     keep_refused: bool = True  # keep the body in history where a precondition refuses it
 
 
-class DeleteItem(Command, frozen=True):
+class DeleteItem(Guarded, frozen=True):
     """Remove an item."""
 
     path: str
@@ -60,7 +68,7 @@ class DeleteItem(Command, frozen=True):
     if_none_match: Tags | None = None
 
 
-class MakeCollection(Command, frozen=True):
+class MakeCollection(Guarded, frozen=True):
     """Make a collection at `path`; its parent exists or is a home. `props` as `canonical_props` takes them."""
 
     path: str
@@ -69,14 +77,14 @@ class MakeCollection(Command, frozen=True):
     props: dict[str, str] = {}
 
 
-class RemoveCollection(Command, frozen=True):
+class RemoveCollection(Guarded, frozen=True):
     """Remove a collection, everything in it and every collection below it, as one group."""
 
     path: str
     if_match: Tags | None = None
 
 
-class PatchProps(Command, frozen=True):
+class PatchProps(Guarded, frozen=True):
     """Set and remove properties of a collection, or of an item where `name` is not None (RFC 4918 section 9.2).
 
     All or nothing; in document order, a name in both ends as the last instruction says (`set` wins here: the
@@ -87,6 +95,47 @@ class PatchProps(Command, frozen=True):
     name: str | None = None
     set: dict[str, str] = {}
     remove: tuple[str, ...] = ()
+
+
+class Transfer(Guarded, frozen=True):
+    """Copy an item or a folder to another path, or move it there (RFC 4918 sections 9.8, 9.9), as one group.
+
+    If-Match and If-None-Match are about the source. Without `deep` a folder is copied without what is in it.
+    """
+
+    source: str
+    destination: str
+    move: bool = False
+    deep: bool = True
+    overwrite: bool = True
+    if_match: Tags | None = None
+    if_none_match: Tags | None = None
+
+
+class TakeLock(Guarded, frozen=True):
+    """Lock a file or folder; with `make`, where nothing is, an empty file of this `media` (RFC 4918 section 7.3)."""
+
+    path: str
+    scope: Scope
+    deep: bool
+    seconds: int
+    owner: str = ""  # the DAV:owner element
+    media: str = ""
+    make: bool = True
+
+
+class RefreshLock(Guarded, frozen=True):
+    """Let the one lock whose token the guard submits last for so long from now (RFC 4918 section 9.10.2)."""
+
+    path: str
+    seconds: int
+
+
+class ReleaseLock(Command, frozen=True):
+    """End the lock of this token, in whose scope the path is (RFC 4918 section 9.11)."""
+
+    path: str
+    token: str
 
 
 class AddScore(Command, frozen=True):
@@ -174,6 +223,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     name: str = ""
     undone: tuple[UndoneItem, ...] = ()
+    locks: tuple[Lock, ...] = ()  # that cover the path afterwards; first the one that was taken or renewed
 
 
 class UndoneItem(msgspec.Struct, frozen=True):
@@ -190,6 +240,10 @@ AnyCommand = (
     | MakeCollection
     | RemoveCollection
     | PatchProps
+    | Transfer
+    | TakeLock
+    | RefreshLock
+    | ReleaseLock
     | AddScore
     | FoundInstallation
     | AddAccount

@@ -58,12 +58,27 @@ class PreconditionFailed(RequestError):
     """If-Match or If-None-Match does not hold."""
 
 
+class Locked(RequestError):
+    """A lock stands in the way, whose token was not submitted or which excludes another; `href` is its root."""
+
+
+class OtherServer(RequestError):
+    """What the request names as its destination lies elsewhere."""
+
+
 class NotAllowed(RequestError):
     """The method does not apply to this resource."""
 
 
 class TooLarge(RequestError):
     """Over a limit that the message names, with its figure."""
+
+
+class OverQuota(RequestError):
+    """The account would hold more than it may. What it holds stays, and deleting always works."""
+
+    def __init__(self, message: str, *, hint: str = "delete something first: deleting always works") -> None:
+        super().__init__(message, hint=hint, element="{DAV:}quota-not-exceeded")  # RFC 4331 section 6
 
 
 class BadToken(RequestError):

@@ -65,3 +65,15 @@ def collection_kind(path: str, type_: CollectionType, components: frozenset[str]
     if type_ is CollectionType.CALENDAR:
         return calendar_kind(components) if home == HOME_CALENDARS else None
     return Kind.SCORES if home == HOME_SCORES else None
+
+
+def kinds_under(path: str) -> tuple[Kind, ...]:
+    """The kinds whose collections may lie at this path: whose state decides whether nothing being there is certain."""
+    home = path.partition("/")[0]
+    if home == HOME_CONTACTS:
+        return (Kind.CONTACTS,)
+    if home == HOME_CALENDARS:
+        return (Kind.CALENDAR, Kind.TASKS, Kind.NOTES)
+    if home == HOME_SCORES:
+        return (Kind.SCORES,)
+    return (Kind.PHOTOS,) if path.startswith(ROOT_PHOTOS) else (Kind.NOTES,)

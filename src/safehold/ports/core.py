@@ -148,8 +148,12 @@ class CoreReads(Protocol):
 
     def item_by_uid(self, collection: Collection, uid: str) -> Item | None: ...
 
-    def items(self, collection: Collection) -> list[Item]:
-        """All live items, sorted by name."""
+    def items(self, collection: Collection, limit: int | None = None) -> list[Item]:
+        """All live items, or the first so many, sorted by name."""
+        ...
+
+    def items_named(self, collection: Collection, names: Sequence[str]) -> list[Item]:
+        """Those of names that live, in the order asked."""
         ...
 
     def body(self, item: Item) -> Stored: ...
@@ -234,6 +238,14 @@ class CoreReads(Protocol):
         """Live items by kind, and `accounts`, `changes`."""
         ...
 
+    def used_bytes(self, account: int) -> int:
+        """Bytes of all live bodies of an account, its identity left out. Costs the same whatever it holds."""
+        ...
+
+    def recovery_mark(self) -> str:
+        """What names the recovery that put this core into place; "" where none did."""
+        ...
+
     def best_score(self, account: int, game: str) -> float | None: ...
 
     def leaderboard(self, game: str, limit: int) -> list[tuple[str, float, int]]:
@@ -277,6 +289,10 @@ class CoreStore(CoreReads, Protocol):
         ...
 
     def set_log_position(self, position: LogPosition) -> None: ...
+
+    def set_recovery_mark(self, mark: str) -> None:
+        """This core is put into place by a recovery of this name, which no other recovery bears."""
+        ...
 
     def set_frame(self, first_journal: int, last_journal: int, frame: int) -> None:
         """Changes of this range of journal numbers have been archived again, in this frame."""

@@ -1,4 +1,4 @@
-"""Headers that make a request conditional or partial: RFC 9110 sections 13 and 14, RFC 4918 section 10, RFC 8144.
+"""Headers that make a request conditional or partial: RFC 9110 sections 13 and 14, RFC 4918 section 10.
 
 An entity tag of ours is the quoted SHA-256 of the body in lower-case hex. Header values come as latin-1 text.
 """
@@ -160,12 +160,12 @@ def parse_depth(header: dict[bytes, bytes], *, default: int = INFINITY) -> int:
     raise BadRequest(f"Depth is 0, 1 or infinity, not {value[:40]!r}")
 
 
-def wants_minimal(header: dict[bytes, bytes]) -> bool:
-    """Whether the client asked to be spared properties that are not there (RFC 8144 section 2.1, and Brief)."""
-    prefer = header.get(b"prefer")
-    if prefer is not None and b"return=minimal" in prefer.replace(b" ", b"").lower():
-        return True
-    return header.get(b"brief", b"").strip().lower() == b"t"
+def parse_overwrite(header: dict[bytes, bytes]) -> bool:
+    """Overwrite: T or F (RFC 4918 section 10.6); T where it is absent. Raises BadRequest."""
+    value = header.get(b"overwrite", b"T").strip().upper()
+    if value not in (b"T", b"F"):
+        raise BadRequest("Overwrite is T or F")
+    return value == b"T"
 
 
 def text(header: dict[bytes, bytes], name: bytes) -> str | None:

@@ -7,10 +7,20 @@ between them is made once for each request and filled in for each item.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, tzinfo
 
+from safehold.content.media import VCARD
+from safehold.content.partial import AddressData, CalendarData, calendar_part, card_part
 from safehold.model.items import Item
 from safehold.protocol.names import DECLARATIONS, XML_DECLARATION, empty, escape, quote_segment, tag
-from safehold.protocol.properties import ALLPROP_NAMES, ITEM_LIVE, ITEM_LIVE_OF_VIEW, View, live_of
+from safehold.protocol.properties import (
+    ALLPROP_NAMES,
+    ITEM_ALLPROP,
+    ITEM_LIVE_OF_VIEW,
+    View,
+    item_live,
+    live_of,
+)
 from safehold.protocol.webdav import Instruction, Mode, PropFind
 
 OPEN = f"{XML_DECLARATION}<D:multistatus {DECLARATIONS}>"
@@ -47,8 +57,8 @@ def view_response(view: View, asked: PropFind, *, minimal: bool = False) -> str:
     found, missing = [], []
     for name in wanted:
         make = live.get(name)
-        if make is not None:
-            found.append(make(view))
+        if make is not None and (value := make(view)):
+            found.append(value)
         elif name in dead:
             found.append(dead[name])
         elif not minimal:
@@ -59,35 +69,52 @@ def view_response(view: View, asked: PropFind, *, minimal: bool = False) -> str:
 class ItemTemplate:
     """Responses about the items of one collection, for one request.
 
-    `href` is the collection's. Items with dead properties need them handed in; the rest is filled into one
-    template. `data_name` is calendar-data or address-data where that is asked for and has to be handed in;
-    `needs_dead` says whether the answer depends on dead properties at all.
+    `href` is the collection's. Items with dead properties need them handed in, and those in `locked` what stands
+    there; the rest is filled into one template. `data_name` is calendar-data or address-data where that is asked for
+    and has to be handed in; `needs_dead` says whether the answer depends on dead properties at all.
     """
 
-    __slots__ = ("_asked", "_format", "_getters", "_href", "_minimal", "_view", "data_name", "needs_dead")
+    __slots__ = (
+        "_asked",
+        "_format",
+        "_getters",
+        "_href",
+        "_live",
+        "_minimal",
+        "_view",
+        "data",
+        "data_name",
+        "locked",
+        "needs_dead",
+        "whole",
+    )
 
-    def __init__(self, asked: PropFind, view: View, *, minimal: bool) -> None:
+    def __init__(self, asked: PropFind, view: View, *, minimal: bool, floating: tzinfo = UTC) -> None:
         self._asked, self._view, self._minimal = asked, view, minimal
         self._href = view.href
         self.data_name = asked.data
-        live = (*ITEM_LIVE, *ITEM_LIVE_OF_VIEW, asked.data)
+        self.whole = asked.choice is None  # whether bodies are given as they are stored, which costs next to nothing
+        self.data = data_maker(asked, floating)  # of a stored body, the element that is handed in
+        self._live = item_live(view)
+        live = (*self._live, *ITEM_LIVE_OF_VIEW, asked.data)
         self.needs_dead = asked.mode is not Mode.PROP or any(name not in live for name in asked.names)
+        self.locked = view.locked_items if view.locks else {}
         self._format, self._getters = self._compile()
 
     def _compile(self) -> tuple[str, tuple[Callable[[Item], str], ...]]:
         """The template for items without dead properties, and what fills its holes after the name."""
         asked = self._asked
         if asked.mode is Mode.PROPNAME:
-            found = "".join(map(empty, (*ITEM_LIVE, *ITEM_LIVE_OF_VIEW))).replace("%", "%%")
+            found = "".join(map(empty, (*self._live, *ITEM_LIVE_OF_VIEW))).replace("%", "%%")
             return response("%s", found, ""), ()
         wanted = asked.names
         if asked.mode is Mode.ALLPROP:
-            wanted = tuple(dict.fromkeys([*(n for n in ALLPROP_NAMES if n in ITEM_LIVE), *asked.names]))
+            wanted = tuple(dict.fromkeys([*ITEM_ALLPROP, *asked.names]))
         pieces, getters, missing = [], [], []
         for name in wanted:
             if name == asked.data:
                 continue
-            piece = ITEM_LIVE.get(name)
+            piece = self._live.get(name)
             if isinstance(piece, tuple):
                 pieces.append(piece[0])
                 getters.append(piece[1])
@@ -122,23 +149,23 @@ class ItemTemplate:
     def _line_with_dead(self, href: str, item: Item, dead: Mapping[str, str], data: str) -> str:
         asked = self._asked
         if asked.mode is Mode.PROPNAME:
-            return response(href, "".join(map(empty, dict.fromkeys([*ITEM_LIVE, *ITEM_LIVE_OF_VIEW, *dead]))), "")
+            return response(href, "".join(map(empty, dict.fromkeys([*self._live, *ITEM_LIVE_OF_VIEW, *dead]))), "")
         wanted: Iterable[str] = asked.names
         if asked.mode is Mode.ALLPROP:
-            wanted = dict.fromkeys([*(n for n in ALLPROP_NAMES if n in ITEM_LIVE), *dead, *asked.names])
+            wanted = dict.fromkeys([*ITEM_ALLPROP, *dead, *asked.names])
         found, missing = [], []
         for name in wanted:
-            piece = ITEM_LIVE.get(name)
+            piece = self._live.get(name)
             if name == asked.data:
                 found.append(data)
             elif isinstance(piece, tuple):
                 found.append(piece[0] % piece[1](item))
             elif piece is not None:
                 found.append(piece)
-            elif name in ITEM_LIVE_OF_VIEW:
-                found.append(ITEM_LIVE_OF_VIEW[name](self._view))
             elif name in dead:
                 found.append(dead[name])
+            elif name in ITEM_LIVE_OF_VIEW:
+                found.append(ITEM_LIVE_OF_VIEW[name](self._view))
             elif not self._minimal:
                 missing.append(empty(name))
         return response(href, "".join(found), "".join(missing))
@@ -148,11 +175,27 @@ def _percent(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def data_element(name: str, body: bytes) -> str:
+def data_element(name: str, body: bytes, attributes: str = "") -> str:
     """calendar-data or address-data around a body, as text."""
     prefix = "C" if "caldav" in name else "A"
     local = name[name.index("}") + 1 :]
-    return f"<{prefix}:{local}>{escape(body.decode('utf-8', 'replace'))}</{prefix}:{local}>"
+    return f"<{prefix}:{local}{attributes}>{escape(body.decode('utf-8', 'replace'))}</{prefix}:{local}>"
+
+
+def data_maker(asked: PropFind, floating: tzinfo) -> Callable[[bytes], str]:
+    """What makes calendar-data or address-data, with the part that is asked for, of a stored body.
+
+    `floating` is the zone of times that name none. A version that was asked for is named (RFC 6352 section 10.4).
+    """
+    name, choice = asked.data, asked.choice
+    if isinstance(choice, CalendarData):
+        calendar = choice
+        return lambda body: data_element(name, calendar_part(body, calendar, floating))
+    if isinstance(choice, AddressData):
+        card = choice
+        said = f' content-type="{VCARD}" version="{card.version}"' if card.version else ""
+        return lambda body: data_element(name, card_part(body, card), said)
+    return lambda body: data_element(name, body)
 
 
 def document(responses: Sequence[str], token: str = "") -> bytes:

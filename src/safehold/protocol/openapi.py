@@ -88,7 +88,7 @@ _PROBLEMS: dict[int, str] = {
     413: "Over a limit",
     429: "Too many wrong passwords from this address; Retry-After says when to come again",
     503: "Not now: something must be restored or freed first; Retry-After says when to come again. Never means `gone`",
-    507: "A disk is full",
+    507: "A disk is full, or the account",
 }
 _READING = (401, 429, 503)
 _WRITING = (400, *_READING[:1], 403, 413, *_READING[1:], 507)

@@ -13,9 +13,12 @@ from safehold.model.errors import (
     Forbidden,
     Held,
     InvalidContent,
+    Locked,
     NotAllowed,
     NotFound,
+    OtherServer,
     OutOfSpace,
+    OverQuota,
     PreconditionFailed,
     RequestError,
     SafeholdError,
@@ -48,12 +51,15 @@ _STATUS: dict[type[SafeholdError], int] = {
     PreconditionFailed: 412,
     TooLarge: 413,
     UnsupportedMedia: 415,
+    Locked: 423,
     TooManyAttempts: 429,
+    OtherServer: 502,
     OutOfSpace: 507,
+    OverQuota: 507,
     Held: 503,
 }
 #: Preconditions whose standard asks for another status than that of the error's class.
-_STATUS_BY_ELEMENT = {"{DAV:}lock-token-submitted": 423}
+_STATUS_BY_ELEMENT = {"{urn:ietf:params:xml:ns:carddav}supported-address-data-conversion": 406}
 
 
 def status_of(error: SafeholdError) -> int:

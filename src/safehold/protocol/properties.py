@@ -7,30 +7,75 @@ given back as it came; displayname, descriptions, colours and the order of calen
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
+from safehold.content.filters import Collation
 from safehold.model.items import Collection, Item
 from safehold.model.kinds import ROOT_NOTES, ROOT_PHOTOS, CollectionType
+from safehold.model.locks import NO_LOCKS, HeldLocks
+from safehold.model.paths import below
 from safehold.model.token import make_token
-from safehold.protocol.caldav import CALENDAR_MULTIGET, SUPPORTED_COMPONENTS, refuses_value
-from safehold.protocol.carddav import ADDRESSBOOK_MULTIGET
+from safehold.protocol import cloud, principals
+from safehold.protocol.caldav import (
+    CALENDAR_MULTIGET,
+    CALENDAR_QUERY,
+    FREE_BUSY_QUERY,
+    SUPPORTED_COMPONENTS,
+    refuses_value,
+)
+from safehold.protocol.carddav import ADDRESSBOOK_MULTIGET, ADDRESSBOOK_QUERY
 from safehold.protocol.conditions import etag, http_date, rfc3339
+from safehold.protocol.locks import LOCKDISCOVERY, SUPPORTED, SUPPORTEDLOCK, discovery
+from safehold.protocol.methods import allow
 from safehold.protocol.names import CALDAV, CALENDARSERVER, CARDDAV, DAV, element, empty, escape
-from safehold.protocol.target import PRINCIPALS_HREF, Place, collection_href, principal_href
-from safehold.protocol.webdav import Instruction
+from safehold.protocol.target import Place, Target, collection_href, principal_href
+from safehold.protocol.webdav import Instruction, PropFind
 
 RESOURCETYPE = DAV + "resourcetype"
 DISPLAYNAME = DAV + "displayname"
 GETETAG = DAV + "getetag"
 SYNC_COLLECTION = DAV + "sync-collection"
 SYNC_TOKEN = DAV + "sync-token"
+_REPORT_SET = DAV + "supported-report-set"
 
 PROTECTED_ERROR = DAV + "cannot-modify-protected-property"
+
+
+class Facts(NamedTuple):
+    """What is looked up only where a request asks for it: see `needs_facts`."""
+
+    used_bytes: int = 0  # what the account holds
+    available_bytes: int | None = None  # None: not known now
+    recovery_mark: str = ""
+
+
+NO_FACTS = Facts()
+QUOTA_USED, QUOTA_AVAILABLE = DAV + "quota-used-bytes", DAV + "quota-available-bytes"
+_OF_FACTS = frozenset((QUOTA_USED, QUOTA_AVAILABLE, cloud.DATA_FINGERPRINT))
+
+
+def needs_facts(asked: PropFind) -> bool:
+    """Whether an answer to this tells anything of `Facts`; allprop does not, unless it names them (RFC 4331)."""
+    return not _OF_FACTS.isdisjoint(asked.names)
 
 
 class View:
     """One resource other than an item, as the account that looks at it sees it."""
 
-    __slots__ = ("_token", "account", "collection", "href", "key", "limits", "place")
+    __slots__ = (
+        "_token",
+        "account",
+        "account_id",
+        "collection",
+        "facts",
+        "href",
+        "kept",
+        "key",
+        "limits",
+        "locks",
+        "now",
+        "place",
+    )
 
     def __init__(
         self,
@@ -40,6 +85,11 @@ class View:
         collection: Collection | None = None,
         key: bytes = b"",
         limits: tuple[int, int] = (0, 0),
+        locks: HeldLocks = NO_LOCKS,
+        now: float = 0.0,
+        account_id: bytes = b"",
+        facts: Facts = NO_FACTS,
+        kept: Mapping[str, str] | None = None,
     ) -> None:
         self.href = href
         self.place = place
@@ -47,6 +97,11 @@ class View:
         self.collection = collection
         self.key = key  # of sync tokens
         self.limits = limits  # bytes of one object, of one file
+        self.locks = locks  # all of the account's
+        self.now = now  # by the clock that locks end by
+        self.account_id = account_id
+        self.facts = facts
+        self.kept = kept or {}  # dead properties of a home
         self._token = ""
 
     @property
@@ -58,17 +113,27 @@ class View:
             self._token = make_token(self.key, collection.id, collection.rev, collection.head)
         return self._token
 
+    def discovery(self, path: str) -> str:
+        """lockdiscovery of what lies at a path."""
+        return discovery(self.locks.covering(path), self.account, self.now)
+
+    @property
+    def locked_items(self) -> dict[str, str]:
+        """lockdiscovery of those items of the collection that are locked themselves, by name."""
+        path = self.collection.path if self.collection is not None else ""
+        roots = {lock.root for lock in self.locks if below(lock.root, path)}
+        return {root[len(path) + 1 :]: self.discovery(root) for root in roots if "/" not in root[len(path) + 1 :]}
+
     @property
     def dead(self) -> Mapping[str, str]:
         """Properties that are stored; those of Safehold's own, without a namespace, are among them."""
-        return self.collection.props if self.collection is not None else {}
+        return self.collection.props if self.collection is not None else self.kept
 
 
+#: The value of a live property as the text of its element; "" where it has none now, which is answered as 404.
 Live = Callable[[View], str]
 
-
-def _href(href: str) -> str:
-    return f"<D:href>{href}</D:href>"
+_href = principals.href
 
 
 def _constant(name: str, content: str = "") -> tuple[str, Live]:
@@ -85,26 +150,58 @@ def _types(*names: str) -> tuple[str, Live]:
 
 
 def _reports(*names: str) -> tuple[str, Live]:
-    inner = "".join(f"<D:supported-report><D:report>{empty(n)}</D:report></D:supported-report>" for n in names)
-    return _constant(DAV + "supported-report-set", inner)
+    """Those of its own that a collection has, besides those of all collections."""
+    return _constant(_REPORT_SET, _supported_reports(*principals.REPORTS_OF_COLLECTIONS, *names))
+
+
+def _supported_reports(*names: str) -> str:
+    return "".join(f"<D:supported-report><D:report>{empty(n)}</D:report></D:supported-report>" for n in names)
+
+
+def _collations(namespace: str) -> tuple[str, Live]:
+    """RFC 4791 section 7.5.1, RFC 6352 section 8.3.1."""
+    inner = "".join(element(namespace + "supported-collation", collation) for collation in Collation)
+    return _constant(namespace + "supported-collation-set", inner)
+
+
+def _methods(view: View) -> str:
+    """RFC 3253 section 3.1.3."""
+    collection = view.collection
+    if collection is not None and collection.type is CollectionType.FOLDER:
+        return _method_set(allow(Target(Place.FILE), "GET"))
+    return _method_set(allow(Target(view.place)))
+
+
+def _method_set(allowed: bytes) -> str:
+    names = allowed.decode().split(", ")
+    return element(_METHOD_SET, "".join(f'<D:supported-method name="{name}"/>' for name in names))
+
+
+_METHOD_SET = DAV + "supported-method-set"
 
 
 def _privileges(*names: str) -> tuple[str, Live]:
-    inner = "".join(f"<D:privilege>{empty(DAV + n)}</D:privilege>" for n in names)
-    return _constant(DAV + "current-user-privilege-set", inner)
+    return _constant(DAV + "current-user-privilege-set", "".join(map(principals.privilege, names)))
 
 
-_READ = ("read", "read-acl", "read-current-user-privilege-set")
-_WRITE = ("write", "write-properties", "write-content", "bind", "unbind", "all")
+_READ, _WRITE = principals.READ, principals.WRITE
 
 #: Everyone's (RFC 4918, 5397, 3744).
 _COMMON: dict[str, Live] = dict(
     [
         _account_href(DAV + "current-user-principal", principal_href),
-        _constant(DAV + "principal-collection-set", _href(PRINCIPALS_HREF)),
-        _constant(DAV + "supportedlock"),
+        _constant(DAV + "principal-collection-set", principals.PRINCIPAL_COLLECTIONS),
+        _constant(SUPPORTEDLOCK),
+        _constant(LOCKDISCOVERY),
         _reports(),
+        (_METHOD_SET, _methods),
         _privileges(*_READ),
+        _constant(DAV + "supported-privilege-set", principals.SUPPORTED_PRIVILEGES),
+        _constant(DAV + "owner"),
+        _constant(DAV + "group"),
+        _constant(DAV + "inherited-acl-set"),
+        _constant(DAV + "acl-restrictions", principals.ACL_RESTRICTIONS),
+        (DAV + "acl", lambda _view: principals.ACL_OF_ALL),
     ]
 )
 
@@ -113,16 +210,7 @@ _OWNED: dict[str, Live] = {
     **dict(
         [
             _account_href(DAV + "owner", principal_href),
-            _constant(DAV + "group"),
-            _constant(DAV + "inherited-acl-set"),
-            _constant(DAV + "acl-restrictions", "<D:grant-only/><D:no-invert/>"),
-            (
-                DAV + "acl",
-                lambda view: (
-                    f"<D:acl><D:ace><D:principal>{_href(principal_href(view.account))}</D:principal>"
-                    "<D:grant><D:privilege><D:all/></D:privilege></D:grant><D:protected/></D:ace></D:acl>"
-                ),
-            ),
+            (DAV + "acl", lambda view: principals.acl_of_owner(view.account)),
         ]
     ),
 }
@@ -134,6 +222,22 @@ _HOMES: dict[str, Live] = dict(
     ]
 )
 
+
+def _used(view: View) -> str:
+    return f"<D:quota-used-bytes>{view.facts.used_bytes}</D:quota-used-bytes>"
+
+
+def _available(view: View) -> str:
+    left = view.facts.available_bytes
+    return "" if left is None else f"<D:quota-available-bytes>{left}</D:quota-available-bytes>"
+
+
+#: RFC 4331: of the account, and so the same for everything that is put into it.
+_QUOTA: dict[str, Live] = {QUOTA_USED: _used, QUOTA_AVAILABLE: _available}
+
+#: Reports of the places that all accounts have.
+_PLACE_REPORTS = _constant(_REPORT_SET, _supported_reports(*principals.REPORTS_OF_PLACES))
+
 _PRINCIPAL: dict[str, Live] = {
     **_OWNED,
     **_HOMES,
@@ -142,16 +246,22 @@ _PRINCIPAL: dict[str, Live] = {
             _types(DAV + "collection", DAV + "principal"),
             (DISPLAYNAME, lambda view: element(DISPLAYNAME, escape(view.account))),
             _account_href(DAV + "principal-URL", principal_href),
+            # An account has no address that is known to be its own, so what it is called by here is all there is.
+            _account_href(CALDAV + "calendar-user-address-set", principal_href),
+            _constant(CALDAV + "calendar-user-type", "INDIVIDUAL"),
             _constant(DAV + "alternate-URI-set"),
+            _constant(DAV + "group-member-set"),
             _constant(DAV + "group-membership"),
+            (DAV + "resource-id", lambda view: principals.resource_id(view.account_id)),
+            _PLACE_REPORTS,
         ]
     ),
 }
 
-_ROOT: dict[str, Live] = {**_COMMON, **dict([_types(DAV + "collection")])}
+_ROOT: dict[str, Live] = {**_COMMON, **dict([_types(DAV + "collection"), _PLACE_REPORTS])}
 # Some clients ask the home or the root for the homes instead of the principal.
-_USER: dict[str, Live] = {**_OWNED, **_HOMES, **dict([_types(DAV + "collection")])}
-_HOME: dict[str, Live] = {**_USER, **dict([_privileges(*_READ, "bind", "unbind")])}
+_USER: dict[str, Live] = {**_OWNED, **_HOMES, **_QUOTA, **dict([_types(DAV + "collection"), _PLACE_REPORTS])}
+_HOME: dict[str, Live] = {**_USER, **dict([_privileges(*_READ, "bind", "unbind", "write-properties")])}
 
 
 def _created(view: View) -> str:
@@ -172,6 +282,7 @@ def _components(view: View) -> str:
 
 _FOLDER: dict[str, Live] = {
     **_OWNED,
+    **_QUOTA,
     **dict([_types(DAV + "collection"), _privileges(*_READ, *_WRITE)]),
     DAV + "creationdate": _created,
     DAV + "getlastmodified": _changed,
@@ -185,12 +296,21 @@ _SYNCED: dict[str, Live] = {
     CALENDARSERVER + "getctag": lambda view: f"<S:getctag>{view.token}</S:getctag>",
 }
 
+
+def _collection_id(view: View) -> str:
+    """Of what is never moved: a folder that is moved is made anew."""
+    assert view.collection is not None
+    return principals.resource_id(view.collection.id)
+
+
 _ADDRESSBOOK: dict[str, Live] = {
     **_SYNCED,
+    DAV + "resource-id": _collection_id,
     **dict(
         [
             _types(DAV + "collection", CARDDAV + "addressbook"),
-            _reports(SYNC_COLLECTION, ADDRESSBOOK_MULTIGET),
+            _reports(SYNC_COLLECTION, ADDRESSBOOK_MULTIGET, ADDRESSBOOK_QUERY),
+            _collations(CARDDAV),
             _constant(
                 CARDDAV + "supported-address-data",
                 '<A:address-data-type content-type="text/vcard" version="3.0"/>'
@@ -206,11 +326,14 @@ _ADDRESSBOOK: dict[str, Live] = {
 
 _CALENDAR: dict[str, Live] = {
     **_SYNCED,
+    DAV + "resource-id": _collection_id,
     **dict(
         [
             _types(DAV + "collection", CALDAV + "calendar"),
-            _reports(SYNC_COLLECTION, CALENDAR_MULTIGET),
+            _privileges(*_READ, principals.READ_FREE_BUSY, *_WRITE),
+            _reports(SYNC_COLLECTION, CALENDAR_MULTIGET, CALENDAR_QUERY, FREE_BUSY_QUERY),
             (SUPPORTED_COMPONENTS, _components),
+            _collations(CALDAV),
             _constant(
                 CALDAV + "supported-calendar-data", '<C:calendar-data content-type="text/calendar" version="2.0"/>'
             ),
@@ -222,6 +345,46 @@ _CALENDAR: dict[str, Live] = {
     ),
 }
 
+
+def _number(view: View) -> int:
+    return cloud.number_of(view.account_id if view.collection is None else view.collection.id)
+
+
+def _permissions(view: View) -> str:
+    if view.collection is None:
+        return cloud.HOME_PERMISSIONS
+    return cloud.ROOT_PERMISSIONS if is_file_root(view.collection.path) else cloud.FOLDER_PERMISSIONS
+
+
+#: Of trees of files.
+_CLOUD: dict[str, Live] = {
+    cloud.ID: lambda view: cloud.text_property(cloud.ID, cloud.id_text(_number(view))),
+    cloud.FILE_ID: lambda view: cloud.text_property(cloud.FILE_ID, str(_number(view))),
+    cloud.PERMISSIONS: lambda view: cloud.text_property(cloud.PERMISSIONS, _permissions(view)),
+    cloud.OWNER_ID: lambda view: cloud.text_property(cloud.OWNER_ID, view.account),
+    cloud.OWNER_NAME: lambda view: cloud.text_property(cloud.OWNER_NAME, view.account),
+    cloud.DATA_FINGERPRINT: lambda view: cloud.text_property(cloud.DATA_FINGERPRINT, view.facts.recovery_mark),
+}
+
+
+def _locks_within(view: View) -> str:
+    """lockdiscovery of an item that is not locked itself: the locks of the folders that it lies in."""
+    assert view.collection is not None
+    return view.discovery(view.collection.path + "/")
+
+
+def _locks(view: View) -> str:
+    assert view.collection is not None
+    return view.discovery(view.collection.path)
+
+
+_FILES: dict[str, Live] = {
+    **_FOLDER,
+    **_CLOUD,
+    SUPPORTEDLOCK: lambda _view: SUPPORTED,
+    LOCKDISCOVERY: _locks,
+}
+
 _BY_PLACE: dict[Place, dict[str, Live]] = {
     Place.ROOT: _ROOT,
     Place.PRINCIPALS: _ROOT,
@@ -229,12 +392,12 @@ _BY_PLACE: dict[Place, dict[str, Live]] = {
     Place.USER: _USER,
     Place.CONTACTS: _HOME,
     Place.CALENDARS: _HOME,
-    Place.FILES: _USER,
+    Place.FILES: {**_HOME, **_CLOUD},
 }
 _BY_TYPE: dict[CollectionType, dict[str, Live]] = {
     CollectionType.ADDRESSBOOK: _ADDRESSBOOK,
     CollectionType.CALENDAR: _CALENDAR,
-    CollectionType.FOLDER: _FOLDER,
+    CollectionType.FOLDER: _FILES,
 }
 
 
@@ -255,6 +418,7 @@ ALLPROP_NAMES = tuple(
         "getcontenttype",
         "getetag",
         "supportedlock",
+        "lockdiscovery",
     )
 )
 
@@ -271,33 +435,86 @@ ITEM_LIVE: dict[str, ItemLive] = {
     DAV + "getcontentlength": ("<D:getcontentlength>%s</D:getcontentlength>", lambda item: str(item.size)),
     DAV + "getlastmodified": ("<D:getlastmodified>%s</D:getlastmodified>", lambda item: http_date(item.at)),
     DAV + "creationdate": ("<D:creationdate>%s</D:creationdate>", lambda item: rfc3339(item.created_at)),
-    DAV + "supportedlock": "<D:supportedlock/>",
     DAV + "group": "<D:group/>",
-    DAV + "supported-report-set": "<D:supported-report-set/>",
-    DAV + "principal-collection-set": element(DAV + "principal-collection-set", _href(PRINCIPALS_HREF)),
+    _METHOD_SET: _method_set(allow(Target(Place.ITEM))),
+    DAV + "supported-privilege-set": element(DAV + "supported-privilege-set", principals.SUPPORTED_PRIVILEGES),
+    DAV + "principal-collection-set": element(DAV + "principal-collection-set", principals.PRINCIPAL_COLLECTIONS),
 }
 
-#: Those of an item's that its owner's name completes.
-ITEM_LIVE_OF_VIEW: dict[str, Live] = {
-    name: _FOLDER[name]
-    for name in (
-        DAV + "owner",
-        DAV + "acl",
-        DAV + "acl-restrictions",
-        DAV + "inherited-acl-set",
-        DAV + "current-user-principal",
-        DAV + "current-user-privilege-set",
+#: The same of files, but for ids and owner, which their folder completes.
+_FILE_LIVE: dict[str, ItemLive] = {
+    _METHOD_SET: _method_set(allow(Target(Place.FILE), "MKCOL")),
+    cloud.PERMISSIONS: cloud.text_property(cloud.PERMISSIONS, cloud.FILE_PERMISSIONS),
+    cloud.SIZE: (cloud.text_property(cloud.SIZE, "%s"), lambda item: str(item.size)),
+    cloud.CHECKSUMS: (cloud.checksums("%s"), lambda item: item.digest.hex()),
+}
+
+
+def item_live(view: View) -> Mapping[str, ItemLive]:
+    """The live properties of the items of a collection, but for ITEM_LIVE_OF_VIEW."""
+    collection = view.collection
+    if collection is None or collection.type is not CollectionType.FOLDER:
+        return ITEM_LIVE
+    id_ = collection.id
+    return {
+        **ITEM_LIVE,
+        **_FILE_LIVE,
+        cloud.ID: (
+            cloud.text_property(cloud.ID, "%s"),
+            lambda item: cloud.id_text(cloud.number_of(id_, item.name)),
+        ),
+        cloud.FILE_ID: (
+            cloud.text_property(cloud.FILE_ID, "%s"),
+            lambda item: str(cloud.number_of(id_, item.name)),
+        ),
+        cloud.OWNER_ID: _CLOUD[cloud.OWNER_ID](view),
+        cloud.OWNER_NAME: _CLOUD[cloud.OWNER_NAME](view),
+    }
+
+
+#: Reports on items, by the type of their collection; on plain files there are those of all.
+_ITEM_REPORTS: dict[CollectionType, str] = {
+    type_: element(_REPORT_SET, _supported_reports(*principals.REPORTS_OF_ALL, *names))
+    for type_, names in (
+        (CollectionType.ADDRESSBOOK, (ADDRESSBOOK_QUERY,)),
+        (CollectionType.CALENDAR, (CALENDAR_QUERY,)),
+        (CollectionType.FOLDER, ()),
     )
 }
 
+
+def _item_reports(view: View) -> str:
+    assert view.collection is not None, "items lie in collections"
+    return _ITEM_REPORTS[view.collection.type]
+
+
+#: Those of an item's that its owner's name or its collection completes.
+ITEM_LIVE_OF_VIEW: dict[str, Live] = {
+    _REPORT_SET: _item_reports,
+    **{
+        name: _FOLDER[name]
+        for name in (
+            DAV + "owner",
+            DAV + "acl",
+            DAV + "acl-restrictions",
+            DAV + "inherited-acl-set",
+            DAV + "current-user-principal",
+            DAV + "current-user-privilege-set",
+        )
+    },
+    SUPPORTEDLOCK: lambda view: live_of(view)[SUPPORTEDLOCK](view),
+    LOCKDISCOVERY: _locks_within,
+}
+
+#: What allprop answers about an item.
+ITEM_ALLPROP = tuple(name for name in ALLPROP_NAMES if name in ITEM_LIVE or name in ITEM_LIVE_OF_VIEW)
+
 #: Properties that no client can set: everything live, and what standards reserve. displayname is live on
 #: principals only, and nothing can be set there.
-PROTECTED = (frozenset().union(*_BY_PLACE.values(), *_BY_TYPE.values(), ITEM_LIVE) - {DISPLAYNAME}) | frozenset(
+PROTECTED = (
+    frozenset().union(*_BY_PLACE.values(), *_BY_TYPE.values(), ITEM_LIVE, _FILE_LIVE) - {DISPLAYNAME}
+) | frozenset(
     (
-        DAV + "lockdiscovery",
-        DAV + "supported-privilege-set",
-        DAV + "quota-available-bytes",
-        DAV + "quota-used-bytes",
         DAV + "getcontentlanguage",
         CALDAV + "calendar-data",
         CALDAV + "max-instances",

@@ -148,6 +148,11 @@ def kinds_at(path: str) -> tuple[Kind, ...]:
     return (Kind.PHOTOS,) if path.startswith(ROOT_PHOTOS) else (Kind.NOTES,)
 
 
+def is_among_files(target: Target) -> bool:
+    """Whether a target is one of the trees of files, or lies in one."""
+    return target.place is Place.FILE or target.path in (ROOT_NOTES, ROOT_PHOTOS)
+
+
 def principal_href(account: str) -> str:
     return f"{PRINCIPALS_HREF}{quote_segment(account)}/"
 

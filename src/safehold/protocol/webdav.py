@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from safehold.model.errors import BadRequest, Forbidden
 from safehold.protocol.names import DAV
+from safehold.protocol.partial import ADDRESS_DATA, CALENDAR_DATA, Choice, read_choice
 from safehold.protocol.xml import Element, child, children, clark, keep, parse, text_of
 
 T = TypeVar("T")
@@ -39,12 +40,12 @@ class Mode(Enum):
 class PropFind(NamedTuple):
     mode: Mode
     names: tuple[str, ...] = ()
-    #: The DAV:prop element as sent, where a report needs more than names from it.
-    data: str = ""  # the Clark name of calendar-data or address-data, where it is among the names
+    data: str = ""  # the Clark name of calendar-data or address-data, where a report has it among the names
+    choice: Choice | None = None  # which part of it; None for all of the body as it is stored
 
 
 ALLPROP = PropFind(Mode.ALLPROP)
-_DATA = frozenset(("{urn:ietf:params:xml:ns:caldav}calendar-data", "{urn:ietf:params:xml:ns:carddav}address-data"))
+_DATA = (CALENDAR_DATA, ADDRESS_DATA)
 
 
 @remembering
@@ -56,7 +57,7 @@ def read_propfind(body: bytes) -> PropFind:
 
 
 def which_properties(root: Element) -> PropFind:
-    """The prop, allprop (with include) or propname within a propfind or a report. Raises BadRequest."""
+    """The prop, allprop (with include) or propname within a propfind. Raises BadRequest."""
     asked = children(root, DAV + "prop", DAV + "allprop", DAV + "propname")
     if len(asked) != 1:
         raise BadRequest("exactly one of prop, allprop and propname is needed")
@@ -65,9 +66,19 @@ def which_properties(root: Element) -> PropFind:
         return PropFind(Mode.PROPNAME)
     if kind == DAV + "allprop":
         return PropFind(Mode.ALLPROP, _names(child(root, DAV + "include")))
-    names = _names(asked[0])
-    data = next((n for n in names if n in _DATA), "")
-    return PropFind(Mode.PROP, names, data)
+    return PropFind(Mode.PROP, _names(asked[0]))
+
+
+def report_properties(root: Element) -> PropFind:
+    """The same within a report, which may ask for bodies too, or parts of them. Raises BadRequest, Forbidden."""
+    asked = which_properties(root)
+    data = next((name for name in asked.names if name in _DATA), "") if asked.mode is Mode.PROP else ""
+    if not data:
+        return asked
+    [prop] = children(root, DAV + "prop")
+    element = child(prop, data)
+    assert element is not None, "its name was among those of the children"
+    return asked._replace(data=data, choice=read_choice(element))
 
 
 def _names(element: Element | None) -> tuple[str, ...]:
@@ -136,11 +147,16 @@ def read_sync_collection(root: Element) -> SyncCollection:
             "sync of a whole tree at once is not offered; sync each collection",
             element=DAV + "sync-traversal-supported",
         )
-    limit: int | None = None
-    limits = child(root, DAV + "limit")
-    if limits is not None:
-        said = text_of(child(limits, DAV + "nresults"))
-        if not said.isascii() or not said.isdigit() or not 0 < len(said) <= 9 or int(said) == 0:
-            raise BadRequest("DAV:nresults is a positive number")
-        limit = int(said)
-    return SyncCollection(text_of(child(root, DAV + "sync-token")), limit, which_properties(root))
+    token = text_of(child(root, DAV + "sync-token"))
+    return SyncCollection(token, result_limit(root, DAV), report_properties(root))
+
+
+def result_limit(root: Element, namespace: str) -> int | None:
+    """The limit of a report's answer, in the report's own namespace; None where all is wanted. Raises BadRequest."""
+    limits = child(root, namespace + "limit")
+    if limits is None:
+        return None
+    said = text_of(child(limits, namespace + "nresults"))
+    if not said.isascii() or not said.isdigit() or not 0 < len(said) <= 9 or int(said) == 0:
+        raise BadRequest("nresults is a positive number")
+    return int(said)

@@ -115,7 +115,9 @@ def run_plan(
         run.place.begin(memo)
     timeline = claim()
     in_place = plan.core is State.BEHIND
-    build = _Build(run, reader, make_core, blobs, None if in_place or old is None else CoreWitness(old))
+    # Of the same timeline there may be two, where the vaults of one recovery were away at the next.
+    mark = None if in_place else f"{timeline}-{clock.now():x}"
+    build = _Build(run, reader, make_core, blobs, None if in_place or old is None else CoreWitness(old), mark)
     try:
         result = build.whole(run.place.core if in_place else run.place.building, accept_loss, bulk=not in_place)
     except (Damaged, NotOnTheLog) as error:
@@ -185,8 +187,11 @@ class _Build:
         make_core: Callable[[str], CoreStore],
         blobs: Blobs,
         witness: CoreWitness | None,
+        mark: str | None,
     ) -> None:
+        """`mark` names this recovery in a core that it puts into place: clients compare it with what they remember."""
         self._run = run
+        self._mark = mark
         self._plan = run.plan
         self._reader = reader
         self._make_core = make_core
@@ -371,6 +376,8 @@ class _Build:
         notes: list[str] = []
         accepted: list[str] = []
         core.begin()
+        if self._mark is not None:
+            core.set_recovery_mark(self._mark)
         for stream in self._plan.streams:
             key = (stream.account, stream.kind)
             if not self._plan.selection.entered(*key) and stream.account not in replay.erased:

@@ -7,17 +7,15 @@ from safehold.model.commands import MakeCollection, Outcome, PatchProps, RemoveC
 from safehold.model.errors import Conflict, Forbidden, Held, NotAllowed, NotFound, PreconditionFailed, TooLarge
 from safehold.model.items import Account, Collection
 from safehold.model.kinds import (
-    HOME_CALENDARS,
-    HOME_CONTACTS,
-    HOME_SCORES,
     PATH_IDENTITY,
     ROOT_NOTES,
     ROOT_PHOTOS,
     CollectionType,
     Kind,
 )
-from safehold.model.paths import check_segment, collection_kind, parent
+from safehold.model.paths import check_segment, collection_kind, kinds_under, parent
 from safehold.ports.world import Entropy
+from safehold.service.guards import Guards
 from safehold.service.ledger import Ledger
 
 CALDAV = "{urn:ietf:params:xml:ns:caldav}"
@@ -36,22 +34,11 @@ _LOCATION_ELEMENT = {
 }
 
 
-def kinds_under(path: str) -> tuple[Kind, ...]:
-    """The kinds whose collections may lie at this path: whose state decides whether nothing being there is certain."""
-    home = path.partition("/")[0]
-    if home == HOME_CONTACTS:
-        return (Kind.CONTACTS,)
-    if home == HOME_CALENDARS:
-        return (Kind.CALENDAR, Kind.TASKS, Kind.NOTES)
-    if home == HOME_SCORES:
-        return (Kind.SCORES,)
-    return (Kind.PHOTOS,) if path.startswith(ROOT_PHOTOS) else (Kind.NOTES,)
-
-
 class CollectionRules:
-    def __init__(self, ledger: Ledger, entropy: Entropy) -> None:
+    def __init__(self, ledger: Ledger, entropy: Entropy, guards: Guards) -> None:
         self._ledger = ledger
         self._entropy = entropy
+        self._guards = guards
 
     # -- looking up ------------------------------------------------------------------------------------------
 
@@ -75,6 +62,7 @@ class CollectionRules:
     def make(self, command: MakeCollection) -> Outcome:
         account = self._ledger.account(command.account)
         kind = self._judge_place(account, command)
+        self._guards.judge(account, command.guard, command.path, member=True)
         created = self.create(
             account, kind, command.path, command.type, command.actor, command.components, command.props
         )
@@ -132,6 +120,7 @@ class CollectionRules:
         self.existing(account, command.path)
         collection = self._ledger.fresh(account, command.path)
         assert collection is not None
+        self._guards.judge(account, command.guard, command.path)
         props = patched(collection.props, command)
         if props == collection.props:
             return Outcome(changed=False, path=command.path)
@@ -146,12 +135,14 @@ class CollectionRules:
         if command.if_match is not None and not command.if_match.any:
             raise PreconditionFailed("collections have no entity tag that If-Match could name")
         self._ledger.head(account, collection.kind)
+        self._guards.judge(account, command.guard, command.path, member=True, tree=True)
         inner = self._ledger.core.collections(account.number, command.path + "/")
         rev = 0
         with self._ledger.group():
             for each in sorted([collection, *inner], key=lambda c: c.path, reverse=True):
                 change = self._ledger.append(account, each.kind, Op.RMCOL, each.id, command.actor, name=each.path)
                 rev = change.rev
+        self._guards.gone(account, command.path)
         return Outcome(rev=rev, path=command.path)
 
 

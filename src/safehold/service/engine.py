@@ -26,6 +26,7 @@ from safehold.ports.vault import VaultDown, VaultFull
 from safehold.ports.world import Clock, Entropy
 from safehold.service.judge import Judge
 from safehold.service.ledger import Ledger
+from safehold.service.locks import LockTable
 
 _log = logging.getLogger("safehold.engine")
 
@@ -67,20 +68,27 @@ class Engine:
         *,
         reopen: Callable[[], tuple[CoreStore, LogWriter]],
         on_committed: Callable[[Sequence[Change]], None] = lambda _: None,
+        quota_bytes: int = 0,
     ) -> None:
-        """`reopen` gives a core and a log with the tail taken in; it is first called by `try_resume`."""
+        """`reopen` gives a core and a log with the tail taken in; it is first called by `try_resume`.
+
+        `quota_bytes` is what one account may hold, 0 for no limit.
+        """
         self._clock = clock
         self._entropy = entropy
         self._reopen = reopen
         self._on_committed = on_committed
+        self._quota_bytes = quota_bytes
         self._doubtful: list[Change] = []  # of batches at which the writer stopped
+        #: Outlives core and log: a device whose lock was forgotten would be surprised by another's write.
+        self.locks = LockTable()
         #: Why nothing is accepted now; None while running.
         self.stopped: SafeholdError | None = OperatorError("the writer has not been opened yet")
 
     def _attach(self, core: CoreStore, log: LogWriter) -> None:
         self.core, self.log = core, log
         self._ledger = Ledger(core, log.timeline)
-        self._judge = Judge(self._ledger, self._entropy)
+        self._judge = Judge(self._ledger, self._entropy, self.locks, self._quota_bytes)
         self.stopped = None
 
     # -- the way of a write ----------------------------------------------------------------------------------
@@ -127,7 +135,7 @@ class Engine:
                     self._roll_back()
                     return index, result
                 batch.results.append(result)
-                if not self._ledger.changes:
+                if not self._ledger.changes and not self.locks.changed:
                     batch.sure = index + 1
             if self._ledger.changes:
                 batch.changes = self._ledger.changes
@@ -135,6 +143,7 @@ class Engine:
                 self.core.set_log_position(batch.frame.position)
             else:
                 self.core.rollback()
+                self.locks.commit()
         except (OutOfSpace, OperatorError, Damaged) as error:
             self._roll_back()
             batch.fail(error if isinstance(error, Held) else Held(error.message, hint=error.hint))
@@ -156,6 +165,7 @@ class Engine:
         batch.results = []
         batch.sure = 0
         batch.at = self._clock.now()
+        self.locks.begin(self._clock.monotonic())
         self._ledger.begin(self.log.position.frame + 1, batch.at)
 
     def _judge_one(self, command: AnyCommand) -> Result:
@@ -191,6 +201,7 @@ class Engine:
             self._roll_back()
             self._stop(batch, error)
             return
+        self.locks.commit()
         self._tell(batch.changes)
 
     def _tell(self, changes: Sequence[Change]) -> None:
@@ -202,6 +213,7 @@ class Engine:
     def _roll_back(self) -> None:
         """Where even that fails the transaction may still be open: nothing goes on with this core."""
         self._ledger.forget()
+        self.locks.rollback()
         try:
             self.core.rollback()
         except Exception as error:

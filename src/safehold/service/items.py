@@ -24,7 +24,9 @@ from safehold.model.kinds import HOME_SCORES, CollectionType, Kind
 from safehold.model.paths import check_segment
 from safehold.ports.world import Entropy
 from safehold.service.collections import CALDAV, CARDDAV, CollectionRules, patched
+from safehold.service.guards import Guards
 from safehold.service.ledger import Ledger
+from safehold.service.quota import QuotaRules
 
 MEDIA_JSON = "application/json"
 MAX_DETAIL_BYTES = 16 * 1024
@@ -36,10 +38,19 @@ def stamp(at: int) -> str:
 
 
 class ItemRules:
-    def __init__(self, ledger: Ledger, entropy: Entropy, collections: CollectionRules) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        entropy: Entropy,
+        collections: CollectionRules,
+        guards: Guards,
+        quota: QuotaRules,
+    ) -> None:
         self._ledger = ledger
+        self._quota = quota
         self._entropy = entropy
         self._collections = collections
+        self._guards = guards
 
     # -- put -------------------------------------------------------------------------------------------------
 
@@ -54,6 +65,7 @@ class ItemRules:
         check_segment(command.name)
         item = ledger.core.item(collection, command.name)
         try:
+            self._guards.judge(account, command.guard, f"{command.path}/{command.name}", member=item is None)
             check_tags(item, command.if_match, command.if_none_match)
             self._judge_content(account, collection, item, command)
         except (PreconditionFailed, Conflict):
@@ -62,6 +74,7 @@ class ItemRules:
             raise
         if item is not None and item.digest == command.body.digest and item.media == command.media:
             return Outcome(changed=False, digest=item.digest, rev=item.rev, path=command.path, name=command.name)
+        self._quota.require(account, command.body.size - (0 if item is None else item.size))
         change = ledger.append(
             account,
             collection.kind,
@@ -153,7 +166,9 @@ class ItemRules:
             if command.if_match is not None:
                 raise PreconditionFailed(f"there is no {command.name} that If-Match could match")
             raise NotFound(f"there is no {command.name} in {command.path}")
+        full_path = f"{command.path}/{command.name}"
         try:
+            self._guards.judge(account, command.guard, full_path, member=True)
             check_tags(item, command.if_match, command.if_none_match)
         except PreconditionFailed:
             self._keep_refused(account, collection, command)
@@ -161,6 +176,7 @@ class ItemRules:
         change = self._ledger.append(
             account, collection.kind, Op.DELETE, collection.id, command.actor, name=command.name
         )
+        self._guards.gone(account, full_path)
         return Outcome(rev=change.rev, path=command.path, name=command.name)
 
     def patch(self, command: PatchProps) -> Outcome:
@@ -171,6 +187,7 @@ class ItemRules:
         item = self._ledger.core.item(collection, command.name)
         if item is None:
             raise NotFound(f"there is no {command.name} in {command.path}")
+        self._guards.judge(account, command.guard, f"{command.path}/{command.name}")
         before = self._ledger.core.props(item)
         props = patched(before, command)
         if props == before:
@@ -196,6 +213,7 @@ class ItemRules:
         self._ledger.head(account, Kind.SCORES)
         data = msgspec.json.encode({"score": command.score, "at": stamp(at), "detail": detail})
         body = Body(sha256(data).digest(), len(data), inline=data)
+        self._quota.require(account, body.size)
         name = f"{at:014x}-{self._entropy.bytes(4).hex()}.json"
         with self._ledger.group():
             collection = self._ledger.collection(account, path)

@@ -16,17 +16,27 @@ from safehold.model.commands import (
     Outcome,
     PatchProps,
     PutItem,
+    RefreshLock,
+    ReleaseLock,
     RemoveCollection,
     RevokeAppPassword,
     SetListed,
     SetPassword,
+    TakeLock,
+    Transfer,
     Undo,
 )
 from safehold.ports.world import Entropy
 from safehold.service.collections import CollectionRules
+from safehold.service.guards import Guards
+from safehold.service.homes import HOMES, HomeRules
 from safehold.service.identity import IdentityRules
 from safehold.service.items import ItemRules
 from safehold.service.ledger import Ledger
+from safehold.service.locking import LockRules
+from safehold.service.locks import LockTable
+from safehold.service.quota import QuotaRules
+from safehold.service.transfers import TransferRules
 from safehold.service.undo import UndoRules
 
 
@@ -37,24 +47,43 @@ class Judge:
     is judged whole before its first change, so a refusal leaves nothing behind but a REFUSED change.
     """
 
-    def __init__(self, ledger: Ledger, entropy: Entropy) -> None:
-        self._collections = CollectionRules(ledger, entropy)
-        self._items = ItemRules(ledger, entropy, self._collections)
+    def __init__(self, ledger: Ledger, entropy: Entropy, locks: LockTable, quota_bytes: int = 0) -> None:
+        guards = Guards(ledger, locks)
+        self._quota = QuotaRules(ledger, quota_bytes)
+        self._collections = CollectionRules(ledger, entropy, guards)
+        self._items = ItemRules(ledger, entropy, self._collections, guards, self._quota)
+        self._transfers = TransferRules(ledger, self._collections, guards)
+        self._locking = LockRules(ledger, entropy, self._collections, guards, locks)
         self._identity = IdentityRules(ledger, entropy, self._collections)
+        self._homes = HomeRules(ledger)
         self._undo = UndoRules(ledger, entropy)
 
     def judge(self, command: AnyCommand) -> Outcome:
+        before = self._quota.used_before(command)
+        outcome = self._apply(command)
+        self._quota.require_after(command, before)
+        return outcome
+
+    def _apply(self, command: AnyCommand) -> Outcome:
         match command:
             case PutItem():
                 return self._items.put(command)
             case DeleteItem():
                 return self._items.delete(command)
             case PatchProps():
-                return self._items.patch(command) if command.name is not None else self._collections.patch(command)
+                return self._patch(command)
             case MakeCollection():
                 return self._collections.make(command)
             case RemoveCollection():
                 return self._collections.remove(command)
+            case Transfer():
+                return self._transfers.transfer(command)
+            case TakeLock():
+                return self._locking.take(command)
+            case RefreshLock():
+                return self._locking.refresh(command)
+            case ReleaseLock():
+                return self._locking.release(command)
             case AddScore():
                 return self._items.add_score(command)
             case Undo():
@@ -77,3 +106,8 @@ class Judge:
                 return self._identity.erase(command)
             case AcceptLoss():
                 return self._identity.accept_loss(command)
+
+    def _patch(self, command: PatchProps) -> Outcome:
+        if command.name is not None:
+            return self._items.patch(command)
+        return (self._homes if command.path in HOMES else self._collections).patch(command)

@@ -10,10 +10,10 @@ from safehold.model.commands import Body, Outcome, Undo, UndoneItem
 from safehold.model.errors import BadRequest, Conflict, Held, NotFound
 from safehold.model.items import Account, Collection, Item
 from safehold.model.kinds import DATA_KINDS, CollectionType, Kind
-from safehold.model.paths import collection_kind
+from safehold.model.paths import collection_kind, kinds_under
 from safehold.ports.core import PastCollection, PastItem
 from safehold.ports.world import Entropy
-from safehold.service.collections import ROOTED, kinds_under
+from safehold.service.collections import ROOTED
 from safehold.service.ledger import Ledger
 
 ADDED, CHANGED, REMOVED = "added", "changed", "removed"

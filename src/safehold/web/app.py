@@ -16,6 +16,7 @@ from safehold.web.reached import as_sent
 from safehold.web.respond import Reply, empty, send_reply, unexpected
 
 _WELL_KNOWN = frozenset(f"/.well-known/{service}{slash}" for service in ("caldav", "carddav") for slash in ("", "/"))
+_ALL = b"OPTIONS, GET, HEAD, PUT, POST, DELETE, COPY, MOVE, PROPFIND, PROPPATCH, REPORT, MKCOL, LOCK, UNLOCK"
 #: A device that was given the bare host begins by asking the root, and few follow a redirect from there.
 _ROOT_METHODS = frozenset(("PROPFIND", "OPTIONS"))
 
@@ -69,7 +70,7 @@ def _is_text(scope: Scope) -> bool:
 def _no_path(scope: Scope) -> Reply:
     """`OPTIONS *` asks about the server as a whole (RFC 9110 section 9.3.7); other targets without a path are none."""
     if scope["path"] == "*" and scope["method"] == "OPTIONS":
-        return empty(200, [(b"allow", b"OPTIONS, GET, HEAD, PUT, POST, DELETE, PROPFIND, PROPPATCH, REPORT, MKCOL")])
+        return empty(200, [(b"allow", _ALL)])
     return empty(400)
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from safehold.model.errors import Forbidden, NotAllowed, SafeholdError
-from safehold.protocol.methods import DAV_FEATURES, allow
-from safehold.protocol.target import ROOT_HREF, Place, parse_target
-from safehold.web import dav_reads, dav_reports, dav_writes
+from safehold.protocol.methods import allow, features
+from safehold.protocol.target import ROOT_HREF, Place, Target, parse_target
+from safehold.web import dav_locks, dav_reads, dav_reports, dav_transfers, dav_writes
 from safehold.web.dav_call import Call
 from safehold.web.gate import Gate
 from safehold.web.request import LISTING_ROOM_BYTES, ROOM_BYTES, Disconnected, Receive, Request, Room, Scope, Send
@@ -21,7 +21,7 @@ Handler = Callable[[Call], Awaitable[Reply]]
 
 async def _options(call: Call) -> Reply:
     """RFC 4918 section 10.1. Tells nothing of what is there, only of what could be."""
-    headers = [(b"dav", DAV_FEATURES), (b"allow", allow(call.target.place)), (b"ms-author-via", b"DAV")]
+    headers = [(b"dav", features(call.target)), (b"allow", allow(call.target)), (b"ms-author-via", b"DAV")]
     return empty(200, headers)
 
 
@@ -35,7 +35,12 @@ _METHODS: dict[str, Handler] = {
     "PROPPATCH": dav_writes.proppatch,
     "MKCOL": dav_writes.mkcol,
     "MKCALENDAR": dav_writes.mkcalendar,
+    "COPY": dav_transfers.copy,
+    "MOVE": dav_transfers.move,
+    "LOCK": dav_locks.lock,
+    "UNLOCK": dav_locks.unlock,
     "OPTIONS": _options,
+    "ACL": dav_writes.acl,
 }
 
 
@@ -66,13 +71,12 @@ class Dav:
 
     async def _answer(self, request: Request) -> Reply:
         gate = self._gate
-        name, place = "", Place.NOWHERE
+        name, target = "", Target(Place.NOWHERE)
         try:
             program = request.header(b"user-agent") or ""
             account = await gate.authenticate(request.header(b"authorization"), request.peer, program)
             name = account.name
             target = parse_target(request.raw_path)
-            place = target.place
             if target.account and target.account != name:
                 # The same whether that account exists or not: nobody learns who else lives here.
                 raise Forbidden("this is not yours to see", hint=f"your own data is below {ROOT_HREF}{name}/")
@@ -81,7 +85,7 @@ class Dav:
                 raise NotAllowed(f"{request.method[:20]} is not supported here")
             return await handler(Call(gate, account, request, target))
         except SafeholdError as error:
-            allowed = allow(place, request.method) if isinstance(error, NotAllowed) else b""
+            allowed = allow(target, request.method) if isinstance(error, NotAllowed) else b""
             return problem(error, gate.entropy, account=name, allow=allowed)
 
 

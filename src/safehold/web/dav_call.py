@@ -7,14 +7,19 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from safehold.model.errors import Held, NotFound
+from safehold.model.guards import OPEN, Guard
 from safehold.model.items import Account, Collection, Item
 from safehold.model.kinds import Kind
 from safehold.model.token import account_key
 from safehold.ports.core import CoreReads
-from safehold.protocol.conditions import wants_minimal
+from safehold.protocol.destination import read_reference
+from safehold.protocol.if_header import parse_if
+from safehold.protocol.prefer import MINIMAL, Preferences, applied, parse_preferences
 from safehold.protocol.problems import Headers
-from safehold.protocol.properties import View
+from safehold.protocol.properties import NO_FACTS, Facts, View, needs_facts
 from safehold.protocol.target import Place, Target, collection_href, href_of, kinds_at
+from safehold.protocol.webdav import PropFind
+from safehold.service.homes import home_props
 from safehold.web.gate import Gate
 from safehold.web.reached import own_hosts
 from safehold.web.request import LISTING_BYTES, SMALL_BYTES, Request
@@ -24,6 +29,9 @@ T = TypeVar("T")
 #: A request body that tells of properties, at most: all those of one resource together are smaller.
 PROPERTIES_BYTES = 1024 * 1024
 DEVICE_CHARS = 80
+
+#: Places that take properties, though they are no collections of any kind.
+HOMES = frozenset((Place.CONTACTS, Place.CALENDARS, Place.FILES))
 
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 
@@ -37,8 +45,12 @@ class Call(NamedTuple):
     target: Target
 
     @property
+    def prefers(self) -> Preferences:
+        return parse_preferences(self.request.headers)
+
+    @property
     def minimal(self) -> bool:
-        return wants_minimal(self.request.headers)
+        return self.prefers.minimal
 
     @property
     def token_key(self) -> bytes:
@@ -63,24 +75,57 @@ class Call(NamedTuple):
         await self.request.take_room(LISTING_BYTES)
         return await self.gate.in_thread(work)
 
-    def view(self, place: Place, path: str = "", collection: Collection | None = None) -> View:
+    def facts(self, asked: PropFind, reads: CoreReads) -> Facts:
+        """What the properties that are asked for need to be looked up; nothing where none of them does."""
+        if not needs_facts(asked):
+            return NO_FACTS
+        used = reads.used_bytes(self.account.number)
+        left = self.gate.free_bytes()
+        if left is not None and self.gate.quota_bytes:
+            left = min(left, max(0, self.gate.quota_bytes - used))
+        return Facts(used, left, reads.recovery_mark())
+
+    def view(self, place: Place, path: str = "", collection: Collection | None = None, facts: Facts = NO_FACTS) -> View:
         """A resource other than an item, as this sender sees it; `path` under the account where it has one."""
         name = self.account.name
         href = collection_href(name, path) if path else href_of(Target(place, name))
         limits = (self.gate.max_object_bytes, self.gate.max_file_bytes)
-        return View(href, place, name, collection, self.token_key, limits)
+        kept = home_props(self.gate.reads, self.account, path) if place in HOMES else None
+        return View(
+            href,
+            place,
+            name,
+            collection,
+            self.token_key,
+            limits,
+            self.gate.locks(self.account),
+            self.gate.clock.monotonic(),
+            account_id=self.account.id,
+            facts=facts,
+            kept=kept,
+        )
 
-    def view_of(self, collection: Collection) -> View:
-        return self.view(Place.COLLECTION, collection.path, collection)
+    def view_of(self, collection: Collection, facts: Facts = NO_FACTS) -> View:
+        return self.view(Place.COLLECTION, collection.path, collection, facts)
 
     @property
     def hosts(self) -> tuple[str, ...]:
         """What this server is called: by the device, by a proxy before it, by the configuration."""
         return own_hosts(self.request.scope, self.request.headers, self.gate.public_url)
 
-    def preferred(self) -> Headers:
+    def guard(self) -> Guard:
+        """What the If header submits. Raises BadRequest."""
+        value = self.request.header(b"if")
+        return OPEN if value is None else parse_if(value, self.target.full_path, self._path_of)
+
+    def _path_of(self, reference: str) -> str | None:
+        target = read_reference(reference, self.hosts)
+        return target.full_path if target is not None and target.account == self.account.name else None
+
+    def preferred(self, *, noroot: bool = False) -> Headers:
         """The headers that tell which preference was followed (RFC 8144 section 2)."""
-        return [(b"preference-applied", b"return=minimal"), (b"vary", b"Prefer, Brief")] if self.minimal else []
+        followed = [f"return={MINIMAL}"] if self.minimal else []
+        return applied(*followed, *(["depth-noroot"] if noroot else []))
 
 
 class Found(NamedTuple):

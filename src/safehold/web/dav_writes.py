@@ -17,10 +17,13 @@ from safehold.model.errors import (
     Held,
     NotAllowed,
     NotFound,
+    OverQuota,
+    PreconditionFailed,
     RequestError,
     TooLarge,
     UnsupportedMedia,
 )
+from safehold.model.items import Item
 from safehold.model.kinds import HOME_CONTACTS, CollectionType
 from safehold.ports.blobs import INLINE_LIMIT_BYTES, BodyStage
 from safehold.protocol.caldav import MKCALENDAR
@@ -28,10 +31,13 @@ from safehold.protocol.conditions import INFINITY, check_unmodified_since, etag,
 from safehold.protocol.making import NewCollection, read_mkcalendar, read_mkcol
 from safehold.protocol.multistatus import make_document, patch_document
 from safehold.protocol.names import CALDAV, CARDDAV, DAV
+from safehold.protocol.prefer import REPRESENTATION, applied
 from safehold.protocol.properties import PROTECTED_ERROR, is_file_root, refusal
 from safehold.protocol.target import Place, href_of
 from safehold.protocol.webdav import read_proppatch
-from safehold.web.dav_call import Call, collection_at, find
+from safehold.protocol.xml import parse
+from safehold.web.dav_call import HOMES, Call, collection_at, find
+from safehold.web.dav_reads import content_type, headers_of_body, with_body
 from safehold.web.respond import Reply, empty, xml
 
 #: Bytes handed to a stage at a time: each goes through a thread.
@@ -47,7 +53,7 @@ def actor(call: Call) -> str:
     return "device:" + call.device
 
 
-def _conditions(call: Call) -> tuple[Tags | None, Tags | None]:
+def conditions(call: Call) -> tuple[Tags | None, Tags | None]:
     """If-Match and If-None-Match. Raises BadRequest, PreconditionFailed.
 
     If-Unmodified-Since is judged here and then held to the transaction as the tag of what was judged.
@@ -79,24 +85,56 @@ async def put(call: Call) -> Reply:
         raise BadRequest("a PUT of a part of a body is not supported")
     if call.request.header(b"content-encoding") not in (None, "", "identity"):
         raise UnsupportedMedia("bodies are stored as sent; send them without Content-Encoding")
-    if_match, if_none_match = _conditions(call)
+    if_match, if_none_match = conditions(call)
+    guard = call.guard()
     draft = await (_file(call) if target.place is Place.FILE else _object(call))
     body, media, uid, component = draft
-    outcome = await call.gate.execute(
-        PutItem(
-            account=call.account.id,
-            actor=actor(call),
-            path=target.path,
-            name=target.name,
-            body=body,
-            media=media,
-            uid=uid,
-            component=component,
-            if_match=if_match,
-            if_none_match=if_none_match,
-        )
+    command = PutItem(
+        account=call.account.id,
+        actor=actor(call),
+        path=target.path,
+        name=target.name,
+        body=body,
+        media=media,
+        uid=uid,
+        component=component,
+        if_match=if_match,
+        if_none_match=if_none_match,
+        guard=guard,
     )
-    return empty(201 if outcome.created else 204, [(b"etag", etag(body.digest).encode())])
+    wanted = call.prefers.returned == REPRESENTATION
+    try:
+        outcome = await call.gate.execute(command)
+    except PreconditionFailed:
+        if wanted and (there := await _representation(call, 412)) is not None:
+            return there
+        raise
+    if wanted:
+        stored = await _representation(call, 201 if outcome.created else 200, body.digest)
+        if stored is not None:
+            return stored
+    return empty(201 if outcome.created else 204, [(b"etag", etag(body.digest).encode()), *call.preferred()])
+
+
+async def _representation(call: Call, status: int, digest: bytes | None = None) -> Reply | None:
+    """The item as it is now, as the answer to a PUT that was done or refused (RFC 8144 section 2.3).
+
+    None where there is none, or not the one of this `digest` any more, or it cannot be read now: then the answer goes
+    without it, for what became of the write is certain.
+    """
+    try:
+        item = find(call, call.gate.reads).item
+        if item is None or digest not in (None, item.digest):
+            return None
+        return await _stored(call, item, status)
+    except (NotFound, Held):
+        return None
+
+
+async def _stored(call: Call, item: Item, status: int) -> Reply:
+    about = [(b"content-location", href_of(call.target).encode()), *applied(f"return={REPRESENTATION}")]
+    headers = [*headers_of_body(item), content_type(item.media), *about]
+    return await with_body(call.gate, item, status, headers, 0, item.size)
 
 
 _Draft = tuple[Body, str, str | None, str | None]
@@ -124,10 +162,15 @@ async def _file(call: Call) -> _Draft:
     """A file, whatever it holds, in constant memory. Nothing of it stays where the client goes away half-way."""
     parent = collection_at_or_conflict(call)
     assert parent, "a file lies in a folder"
+    room = _room(call)
     held = bytearray()
+    size = 0
     stage: BodyStage | None = None
     try:
         async for chunk in call.request.chunks(call.gate.max_file_bytes):
+            size += len(chunk)
+            if room is not None and max(size, call.request.length or 0) > room:
+                raise OverQuota(f"this account has room for {room:,} bytes, and this is larger")
             held += chunk
             if len(held) > (INLINE_LIMIT_BYTES if stage is None else _SPILL_BYTES):
                 stage = stage or _stage(call)
@@ -143,6 +186,20 @@ async def _file(call: Call) -> _Draft:
             stage.abort()
         raise
     return body, _file_media(call), None, None
+
+
+def _room(call: Call) -> int | None:
+    """Bytes that a file may have by the account's quota, as it stands now; None where there is no quota.
+
+    What is stored is judged within the transaction; this keeps a body that is in vain out of the vaults.
+    """
+    limit, reads = call.gate.quota_bytes, call.gate.reads
+    if not limit:
+        return None
+    above = reads.collection(call.account.number, call.target.path)
+    item = reads.item(above, call.target.name) if above is not None else None
+    there = 0 if item is None else item.size
+    return max(there, limit - reads.used_bytes(call.account.number) + there)
 
 
 def _finish(stage: BodyStage, rest: bytes) -> Body:
@@ -184,7 +241,8 @@ async def delete(call: Call) -> Reply:
         raise NotFound("nothing lies at this address")
     if target.place not in (Place.COLLECTION, Place.ITEM, Place.FILE) or is_file_root(target.full_path):
         raise Forbidden("this belongs to the account and cannot be deleted")
-    if_match, if_none_match = _conditions(call)
+    if_match, if_none_match = conditions(call)
+    guard = call.guard()
     folder = target.place is Place.COLLECTION or (
         target.place is Place.FILE and gate.reads.collection(call.account.number, target.full_path) is not None
     )
@@ -192,7 +250,9 @@ async def delete(call: Call) -> Reply:
         if parse_depth(call.request.headers) != INFINITY:
             raise BadRequest("a collection is deleted with Depth: infinity", hint="leave the header out")
         await gate.execute(
-            RemoveCollection(account=call.account.id, actor=actor(call), path=target.full_path, if_match=if_match)
+            RemoveCollection(
+                account=call.account.id, actor=actor(call), path=target.full_path, if_match=if_match, guard=guard
+            )
         )
     else:
         await gate.execute(
@@ -203,6 +263,7 @@ async def delete(call: Call) -> Reply:
                 name=target.name,
                 if_match=if_match,
                 if_none_match=if_none_match,
+                guard=guard,
             )
         )
     return empty(204)
@@ -212,32 +273,58 @@ async def delete(call: Call) -> Reply:
 
 
 async def proppatch(call: Call) -> Reply:
-    """RFC 4918 section 9.2: all or nothing, and the answer says which instruction was the reason."""
+    """RFC 4918 section 9.2: all or nothing, and the answer says which instruction was the reason.
+
+    A home takes properties too, though it is no collection of any kind: some devices give up where it does not.
+    """
     steps = await call.read_body(read_proppatch)
     place = call.target.place
     if place is Place.NOWHERE:
         raise NotFound("nothing lies at this address")
-    if place not in (Place.COLLECTION, Place.ITEM, Place.FILE):
+    if place in HOMES:
+        path, name, href = call.target.path, None, href_of(call.target)
+    elif place in (Place.COLLECTION, Place.ITEM, Place.FILE):
+        collection, item = find(call, call.gate.reads)
+        path, name = collection.path, None if item is None else item.name
+        href = call.view_of(collection).href if item is None else href_of(call.target)
+    else:
         refused = {step.name: ("403 Forbidden", PROTECTED_ERROR) for step in steps}
         return xml(207, patch_document(href_of(call.target), steps, refused))
-    collection, item = find(call, call.gate.reads)
-    href = call.view_of(collection).href if item is None else href_of(call.target)
     refused = {step.name: why for step in steps if (why := refusal(step)) is not None}
     if not refused:
         last = {step.name: step.value for step in steps}
         command = PatchProps(
             account=call.account.id,
             actor=actor(call),
-            path=collection.path,
-            name=None if item is None else item.name,
+            path=path,
+            name=name,
             set={name: value for name, value in last.items() if value is not None},
             remove=tuple(name for name, value in last.items() if value is None),
+            guard=call.guard(),
         )
         try:
             await call.gate.execute(command)
         except TooLarge:
             refused = dict.fromkeys(command.set, ("507 Insufficient Storage", ""))
+    if not refused and call.minimal:
+        return empty(200, call.preferred())  # RFC 8144 section 2.2
     return xml(207, patch_document(href, steps, refused))
+
+
+# -- ACL -----------------------------------------------------------------------------------------------------
+
+
+async def acl(call: Call) -> Reply:
+    """RFC 3744 section 8.1: every entry there is is protected, and none can be added. It is not in Allow either."""
+    await call.read_body(partial(parse, root=DAV + "acl"))
+    if call.target.place is Place.NOWHERE:
+        raise NotFound("nothing lies at this address")
+    if call.target.place in (Place.COLLECTION, Place.ITEM, Place.FILE):
+        find(call, call.gate.reads)
+    raise Forbidden(
+        "who may do what cannot be changed: what is an account's is that account's alone",
+        element=DAV + "no-protected-ace-conflict",
+    )
 
 
 # -- MKCOL, MKCALENDAR ---------------------------------------------------------------------------------------
@@ -297,11 +384,12 @@ async def _make(call: Call, path: str, new: NewCollection, response: str) -> Rep
                 type=new.type,
                 components=new.components,
                 props=new.props,
+                guard=call.guard(),
             )
         )
     except Forbidden as error:
         raise _with_advice(error, path, new.type) from None
-    return empty(201, [(b"cache-control", b"no-cache")])
+    return empty(201, [(b"cache-control", b"no-cache"), *call.preferred()])
 
 
 def _with_advice(error: Forbidden, path: str, type_: CollectionType) -> RequestError:

@@ -7,10 +7,12 @@ from typing import Any, Protocol, TypeVar
 
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.items import Account
+from safehold.model.locks import HeldLocks
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.protocol.forwarded import Proxies
+from safehold.web.span_cache import SpanCache
 
 T = TypeVar("T")
 
@@ -21,6 +23,7 @@ class Gate(Protocol):
     clock: Clock
     entropy: Entropy
     blobs: Blobs
+    spans: SpanCache  # occurrence indexes, on the event loop's thread
     reads: CoreReads  # for short reads, on the event loop's thread
     token_key: bytes  # MAC key of sync tokens
     public_url: str  # under which people reach the server; "" where it is not configured
@@ -28,6 +31,7 @@ class Gate(Protocol):
     max_object_bytes: int  # of a vCard or iCalendar object
     max_file_bytes: int  # of a note or photo
     max_request_bytes: int  # of an XML or JSON request body
+    quota_bytes: int  # what one account may hold; 0: no limit
 
     async def authenticate(self, authorization: str | None, peer: str, program: str = "") -> Account:
         """The account behind Basic credentials; `program` is what sends them, as it names itself.
@@ -44,12 +48,20 @@ class Gate(Protocol):
         """Judge, apply, vault, commit. Raises RequestError, Held, OutOfSpace."""
         ...
 
+    def locks(self, account: Account) -> HeldLocks:
+        """The locks of an account; from any thread. They end by `clock.monotonic`."""
+        ...
+
     async def in_thread(self, work: Callable[[CoreReads], T]) -> T:
         """Run a long read with a reader of its own, off the event loop."""
         ...
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         """Run blocking disk work (blob stages) off the event loop."""
+        ...
+
+    def free_bytes(self) -> int | None:
+        """Room on the fullest disk that a change is written to; None while it is not known. From any thread."""
         ...
 
     def device_ahead(self, account: Account, path: str, device: str) -> None:

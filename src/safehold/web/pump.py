@@ -15,7 +15,7 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from typing import TypeVar
 
-from safehold.model.commands import AnyCommand, Outcome, PutItem
+from safehold.model.commands import AnyCommand, Outcome, PutItem, Transfer
 from safehold.model.errors import Held, SafeholdError
 from safehold.service.engine import Batch, Engine
 
@@ -25,6 +25,8 @@ T = TypeVar("T")
 #: One group commit holds so many commands and inline bytes, at most.
 BATCH_COMMANDS = 128
 BATCH_BYTES = 4 * 1024 * 1024
+#: What a copy or move counts for, whose size shows only when it is judged: most are of one file.
+TRANSFER_BYTES = 1024 * 1024
 #: Commands that may wait; beyond, the answer is to come again.
 QUEUE_LIMIT = 4096
 
@@ -116,7 +118,13 @@ class Pump:
         size = 0
         while self._waiting and len(taken) < BATCH_COMMANDS and size < BATCH_BYTES:
             entry = self._waiting.popleft()
-            if isinstance(entry[0], PutItem):
-                size += len(entry[0].body.inline or b"")
+            size += _weight(entry[0])
             taken.append(entry)
         return taken
+
+
+def _weight(command: AnyCommand) -> int:
+    """Inline bytes that a command brings into its batch, as far as can be told."""
+    if isinstance(command, PutItem):
+        return len(command.body.inline or b"")
+    return TRANSFER_BYTES if isinstance(command, Transfer) else 0

@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple
 
-from safehold.model.errors import NotAllowed, OperatorError, SafeholdError
+from safehold.model.errors import NotAllowed, OperatorError, OutOfSpace, SafeholdError
 from safehold.ports.world import Entropy
 from safehold.protocol.multistatus import CLOSE, OPEN, sync_token
 from safehold.protocol.problems import (
@@ -69,7 +69,7 @@ async def _in_pieces(lines: Sequence[str], token: str) -> AsyncGenerator[bytes, 
 def problem(error: SafeholdError, entropy: Entropy, *, account: str = "", allow: bytes = b"") -> Reply:
     """A typed error as an answer."""
     status = status_of(error)
-    if isinstance(error, OperatorError) or status == 507:
+    if isinstance(error, OperatorError | OutOfSpace):
         _log.error("a request could not be served: %s (%s)", error.message, error.hint or "no hint")
     headers = headers_of(error, status, entropy.bytes(1)[0])
     if isinstance(error, NotAllowed):

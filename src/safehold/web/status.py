@@ -29,7 +29,16 @@ READ_ONLY = frozenset(("read-only",))
 FRESH_SECONDS = 1.0
 
 _STATUS_KEYS = ("service", "timeline", "accounts", "changes", "items", "objectives")
-_VAULT_KEYS = ("name", "mode", "append_only", "unarchived_changes", "lag_seconds", "last_scrub", "last_drill")
+_VAULT_KEYS = (
+    "name",
+    "mode",
+    "append_only",
+    "unarchived_changes",
+    "lag_seconds",
+    "seen_seconds_ago",
+    "last_scrub",
+    "last_drill",
+)
 _INCIDENT_KEYS = ("what", "since", "until", "summary", "steps")
 _RECOVERY_KEYS = ("state", "stage", "stages", "since", "progress", "forecast_seconds", "seconds", "verified")
 
@@ -185,10 +194,12 @@ def _vaults(vaults: list[Mapping[str, Any]]) -> str:
             number(vault.get("unarchived_changes")),
             duration(vault.get("lag_seconds")),
             escape(str(vault.get("append_only") or "unknown")),
+            duration(vault.get("seen_seconds_ago")),
         ]
         for vault in vaults
     ]
-    return table(["Vault", "Mode", "Changes behind", "Behind by", "Append-only"], rows, numbers=frozenset((2, 3)))
+    columns = ["Vault", "Mode", "Changes behind", "Behind by", "Append-only", "Seen before"]
+    return table(columns, rows, numbers=frozenset((2, 3, 5)))
 
 
 def number(value: Any) -> str:

@@ -4,7 +4,7 @@ Invariants, asserted beneath:
 
 1. a change continues its stream (rev + 1, prev = head), except where a recovery says that revisions are missing;
 2. every item points to the journal row of its body, which is never changed or removed while the item lives;
-3. stream.items is the number of the stream's item rows.
+3. stream.items is the number of the stream's item rows, stream.bytes the sum of their sizes.
 
 What a change costs does not depend on how much is stored, but for RMCOL, which removes the items of its collection.
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 import msgspec
@@ -42,12 +42,13 @@ _JOURNAL = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _ADVANCE = """
-    UPDATE stream SET rev = ?1, head = ?2, items = items + ?3
+    UPDATE stream SET rev = ?1, head = ?2, items = items + ?3, bytes = bytes + ?7
     WHERE account = ?4 AND kind = ?5 AND rev = ?1 - 1 AND head = ?6
 """
 _ADVANCE_ANYHOW = """
-    INSERT INTO stream (account, kind, rev, head, items, missing) VALUES (?4, ?5, ?1, ?2, ?3, ?6)
-    ON CONFLICT (account, kind) DO UPDATE SET rev = ?1, head = ?2, items = items + ?3, missing = missing + ?6
+    INSERT INTO stream (account, kind, rev, head, items, bytes, missing) VALUES (?4, ?5, ?1, ?2, ?3, ?7, ?6)
+    ON CONFLICT (account, kind) DO UPDATE
+    SET rev = ?1, head = ?2, items = items + ?3, bytes = bytes + ?7, missing = missing + ?6
 """
 _TOUCH_COLLECTION = "UPDATE collection SET rev = ?, head = ?, changed_at = ? WHERE number = ?"
 _NEW_ITEM = """
@@ -83,6 +84,14 @@ _decode_profile = msgspec.json.Decoder(_Profile).decode
 _decode_score = msgspec.json.Decoder(_Score).decode
 
 
+class _Step(NamedTuple):
+    """What a change did: to which collection (its id, where it has no number), and how much more there is of it."""
+
+    collection: int | bytes
+    items: int = 0
+    bytes: int = 0
+
+
 class Applier:
     """The one writer of the tables behind `CoreStore.apply`. Used within a transaction, by one thread at a time."""
 
@@ -93,8 +102,7 @@ class Applier:
         self._collections: dict[tuple[int, bytes], int] = {}
         self._seq = 0
         self._unmade = False  # the step just taken entered a collection whose making is lost
-        # Each returns (the collection's number, or its id where there is none; how many items more there are).
-        self._steps: dict[Op, Callable[[int, int, int, Change], tuple[int | bytes, int]]] = {
+        self._steps: dict[Op, Callable[[int, int, int, Change], _Step]] = {
             Op.PUT: self._put,
             Op.DELETE: self._delete,
             Op.PROPS: self._props,
@@ -119,8 +127,9 @@ class Applier:
         account = self.account(change.account)
         kind = KIND_NUMBERS[change.kind]
         seq = self._seq + 1
-        collection, items = self._steps[change.op](account, kind, seq, change)
-        prev = self._advance(account, kind, change, items, after_gap)
+        step = self._steps[change.op](account, kind, seq, change)
+        collection = step.collection
+        prev = self._advance(account, kind, change, step, after_gap)
         if self._unmade:
             self._unmade = False
             missing = self._run("SELECT missing FROM stream WHERE account = ? AND kind = ?", (account, kind)).get
@@ -173,9 +182,9 @@ class Applier:
 
     # -- the stream
 
-    def _advance(self, account: int, kind: int, change: Change, items: int, after_gap: bool) -> bytes | None:
+    def _advance(self, account: int, kind: int, change: Change, step: _Step, after_gap: bool) -> bytes | None:
         """Move the stream's head to the change. Its prev where the journal must keep it, else None. Invariant 1."""
-        self._run(_ADVANCE, (change.rev, change.hash, items, account, kind, change.prev))
+        self._run(_ADVANCE, (change.rev, change.hash, step.items, account, kind, change.prev, step.bytes))
         if self._db.changes() == 1:
             return None
         rev, head = self._run("SELECT rev, head FROM stream WHERE account = ? AND kind = ?", (account, kind)).get or (
@@ -186,12 +195,12 @@ class Applier:
         where = f"{change.kind} rev {change.rev}"
         assert missing == 0 or (after_gap and missing > 0), f"{where} does not follow rev {rev}"
         assert missing > 0 or change.prev == (head if rev else GENESIS), f"{where} continues another history"
-        self._run(_ADVANCE_ANYHOW, (change.rev, change.hash, items, account, kind, missing))
+        self._run(_ADVANCE_ANYHOW, (change.rev, change.hash, step.items, account, kind, missing, step.bytes))
         return change.prev if missing else None
 
     # -- items
 
-    def _put(self, account: int, kind: int, seq: int, change: Change) -> tuple[int, int]:
+    def _put(self, account: int, kind: int, seq: int, change: Change) -> _Step:
         number = self._touch(account, kind, change)
         body = change.body
         uid = score = None
@@ -200,9 +209,8 @@ class Applier:
                 uid = quick_uid(body)
             elif kind == _SCORES:
                 score = _score_of(body)
-        # A row of one column comes without its tuple, so two are asked for.
         old = self._run(
-            "SELECT 1, props_journal FROM item WHERE collection = ? AND name = ?", (number, change.name)
+            "SELECT size, props_journal FROM item WHERE collection = ? AND name = ?", (number, change.name)
         ).get
         props_journal = None if old is None else old[1]
         if change.props is not None:
@@ -222,38 +230,40 @@ class Applier:
         )
         if old is None:
             self._run(_NEW_ITEM, values)
-            return number, 1
+            return _Step(number, 1, change.size)
         # Most new bodies have the old UID, and then no index has to change.
         self._run(_NEW_BODY, values)
         if self._db.changes() == 0:
             self._run(_NEW_BODY_AND_KEYS, values)
-        return number, 0
+        return _Step(number, 0, change.size - old[0])
 
-    def _delete(self, account: int, kind: int, seq: int, change: Change) -> tuple[int, int]:  # noqa: ARG002
+    def _delete(self, account: int, kind: int, seq: int, change: Change) -> _Step:  # noqa: ARG002
         number = self._touch(account, kind, change)
-        self._run("DELETE FROM item WHERE collection = ? AND name = ?", (number, change.name))
-        return number, -self._db.changes()
+        gone: Any = self._run(
+            "DELETE FROM item WHERE collection = ? AND name = ? RETURNING size", (number, change.name)
+        ).get
+        return _Step(number) if gone is None else _Step(number, -1, -gone)
 
-    def _props(self, account: int, kind: int, seq: int, change: Change) -> tuple[int, int]:
+    def _props(self, account: int, kind: int, seq: int, change: Change) -> _Step:
         number = self._touch(account, kind, change)
         props_journal = seq if change.props_digest else None
         self._run(
             "UPDATE item SET rev = ?, props_journal = ? WHERE collection = ? AND name = ?",
             (change.rev, props_journal, number, change.name),
         )
-        return number, 0
+        return _Step(number)
 
-    def _refused(self, account: int, kind: int, seq: int, change: Change) -> tuple[int | bytes, int]:  # noqa: ARG002
+    def _refused(self, account: int, kind: int, seq: int, change: Change) -> _Step:  # noqa: ARG002
         """Changes no item; but the collection's rev rises, so that the device that was refused fetches again."""
         number = self._number(account, change.collection)
         if number is None:
-            return change.collection, 0
+            return _Step(change.collection)
         self._run(_TOUCH_COLLECTION, (change.rev, change.hash, change.at, number))
-        return number, 0
+        return _Step(number)
 
     # -- collections
 
-    def _mkcol(self, account: int, kind: int, seq: int, change: Change) -> tuple[int, int]:  # noqa: ARG002
+    def _mkcol(self, account: int, kind: int, seq: int, change: Change) -> _Step:  # noqa: ARG002
         number = self._number(account, change.collection)
         values = (change.name, change.rev, change.hash, change.at, change.props)
         if number is None:
@@ -266,7 +276,7 @@ class Applier:
             )
             number = self._db.last_insert_rowid()
             self._collections[account, change.collection] = number
-            return number, 0
+            return _Step(number)
         self._run(
             """
             UPDATE collection SET path = ?1, rev = ?2, head = ?3, created_rev = ?2, created_at = ?4, changed_at = ?4,
@@ -275,21 +285,22 @@ class Applier:
             """,
             (*values, number),
         )
-        return number, 0
+        return _Step(number)
 
-    def _setcol(self, account: int, kind: int, seq: int, change: Change) -> tuple[int, int]:  # noqa: ARG002
+    def _setcol(self, account: int, kind: int, seq: int, change: Change) -> _Step:  # noqa: ARG002
         number = self._touch(account, kind, change)
         if change.props is not None:
             self._run("UPDATE collection SET props = ? WHERE number = ?", (change.props, number))
-        return number, 0
+        return _Step(number)
 
-    def _rmcol(self, account: int, kind: int, seq: int, change: Change) -> tuple[int, int]:  # noqa: ARG002
+    def _rmcol(self, account: int, kind: int, seq: int, change: Change) -> _Step:  # noqa: ARG002
         number = self._touch(account, kind, change)
+        size: Any = self._run("SELECT COALESCE(SUM(size), 0) FROM item WHERE collection = ?", (number,)).get
         self._run("DELETE FROM item WHERE collection = ?", (number,))
         items = self._db.changes()
         # Where its making is lost, at least its path is known from here on.
         self._run("UPDATE collection SET deleted_rev = ?, path = ? WHERE number = ?", (change.rev, change.name, number))
-        return number, -items
+        return _Step(number, -items, -size)
 
     def _number(self, account: int, id_: bytes) -> int | None:
         """The number of a collection, or None where the core does not know it."""

@@ -105,6 +105,11 @@ class SqliteCore(SqliteReads):
         self._db.execute("INSERT OR REPLACE INTO meta VALUES ('log_position', ?)", (value,))
 
     @guarded
+    def set_recovery_mark(self, mark: str) -> None:
+        assert self._db.in_transaction, "set_recovery_mark without begin"
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('recovery_mark', ?)", (mark,))
+
+    @guarded
     def set_frame(self, first_journal: int, last_journal: int, frame: int) -> None:
         assert self._db.in_transaction, "set_frame without begin"
         self._db.execute("UPDATE journal SET frame = ? WHERE seq BETWEEN ? AND ?", (frame, first_journal, last_journal))

@@ -7,7 +7,7 @@ dump of every version, and a test upgrades each.
 account     number is the core's local key; number 0 is the installation itself. Names are not unique here: a
             recovery brings streams back one by one, and two accounts may bear a name until both are whole.
 stream      one row for each (account, kind) that has a change or is held: where it ends, how many revisions
-            before its end are missing here, how many items it has alive.
+            before its end are missing here, how many items it has alive, and how many bytes their bodies have.
 journal     every change in commit order, verbatim. `collection` is the collection's number, or the id as it came
             where the core has no such collection; `prev` is NULL where it is the hash of the rev before.
 collection  one row for each collection that ever was. deleted_rev is NULL while it lives; 0 where its making is
@@ -139,8 +139,17 @@ CREATE TABLE best (
 CREATE INDEX best_game ON best(game, score DESC, at);
 """
 
+#: What an account holds is known without looking at what it holds.
+_V2 = """
+ALTER TABLE stream ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+UPDATE stream SET bytes = s.bytes FROM (
+    SELECT c.account AS account, c.kind AS kind, SUM(i.size) AS bytes
+    FROM item i JOIN collection c ON c.number = i.collection GROUP BY c.account, c.kind
+) s WHERE s.account = stream.account AND s.kind = stream.kind;
+"""
+
 #: Step n leads from version n to version n + 1.
-STEPS: tuple[str, ...] = (_V1,)
+STEPS: tuple[str, ...] = (_V1, _V2)
 VERSION = len(STEPS)
 
 

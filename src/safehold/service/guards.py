@@ -1,0 +1,95 @@
+"""Whether a request may change what it wants to: its If header first, then the locks in its way (RFC 4918).
+
+A command without a guard is the operator's (undo, import): neither is asked then.
+"""
+
+from __future__ import annotations
+
+from safehold.model.errors import Locked, PreconditionFailed
+from safehold.model.guards import Condition, ConditionList, Guard
+from safehold.model.items import Account, Item
+from safehold.model.paths import kinds_under, parent
+from safehold.service.ledger import Ledger
+from safehold.service.locks import LockTable
+
+LOCKED = "{DAV:}lock-token-submitted"
+
+
+class Guards:
+    """Reads the ledger and the table of locks; ends the locks of what goes."""
+
+    def __init__(self, ledger: Ledger, locks: LockTable) -> None:
+        self._ledger = ledger
+        self._locks = locks
+
+    def judge(
+        self, account: Account, guard: Guard | None, path: str, *, member: bool = False, tree: bool = False
+    ) -> None:
+        """For a change of one resource; see `HeldLocks.protecting`. Raises PreconditionFailed, Locked, Held."""
+        if guard is None:
+            return
+        if guard.lists:
+            self.conditions(account, guard)
+        if self._locks.of(account.id):
+            self.locks(account, guard, path, member=member, tree=tree)
+
+    def conditions(self, account: Account, guard: Guard | None) -> None:
+        """Section 10.4: one of the lists must hold. Raises PreconditionFailed, Held where that cannot be known."""
+        if guard is None or not guard.lists:
+            return
+        if not any(self._holds(account, each) for each in guard.lists):
+            raise PreconditionFailed("none of the conditions of the If header holds", hint="look again and decide anew")
+
+    def locks(
+        self, account: Account, guard: Guard | None, path: str, *, member: bool = False, tree: bool = False
+    ) -> None:
+        """Section 7: a token for each locked resource that is touched. Raises Locked."""
+        if guard is None:
+            return
+        submitted = guard.tokens
+        for touched, locks in self._locks.of(account.id).protecting(path, member=member, tree=tree):
+            if submitted.isdisjoint(lock.token for lock in locks):
+                said = f"{touched} is locked"
+                raise Locked(said, hint="submit the token of the lock", element=LOCKED, href=locks[0].href)
+
+    def gone(self, account: Account, path: str) -> None:
+        """Nothing lies at a path any more, nor below it: locks go with what they locked (section 7.7, 9.6)."""
+        self.emptied(account, path)
+        held = self._locks.of(account.id)
+        if held:
+            self._locks.drop(account.id, [lock for lock in held.covering(path) if lock.root == path])
+
+    def emptied(self, account: Account, path: str) -> None:
+        """Nothing lies below a path any more."""
+        held = self._locks.of(account.id)
+        if held and (inner := held.below(path)):
+            self._locks.drop(account.id, inner)
+
+    # -- the conditions of one list --------------------------------------------------------------------------
+
+    def _holds(self, account: Account, wanted: ConditionList) -> bool:
+        """All of a list. What is there is looked up only where an entity tag asks for it."""
+        path = wanted.path
+        tokens: frozenset[str] = frozenset()
+        digest: bytes | None = None
+        if path is not None:
+            tokens = frozenset(lock.token for lock in self._locks.of(account.id).covering(path))
+            if any(not condition.token for condition in wanted.conditions):
+                item = self._item(account, path)
+                digest = None if item is None else item.digest
+        return all(_holds(condition, tokens, digest) for condition in wanted.conditions)
+
+    def _item(self, account: Account, path: str) -> Item | None:
+        """The item at a path; None for a collection or nothing. Raises Held where it is not sure that nothing is."""
+        above = self._ledger.collection(account, parent(path))
+        if above is None:
+            for kind in kinds_under(path):
+                self._ledger.head(account, kind)
+            return None
+        self._ledger.head(account, above.kind)
+        return self._ledger.core.item(above, path.rpartition("/")[2])
+
+
+def _holds(condition: Condition, tokens: frozenset[str], digest: bytes | None) -> bool:
+    state = condition.token in tokens if condition.token else condition.digest == digest
+    return state is not condition.negated

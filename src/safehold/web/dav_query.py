@@ -1,0 +1,215 @@
+"""REPORT calendar-query (RFC 4791 section 7.8) and addressbook-query (RFC 6352 section 8.6).
+
+A query answers which names match as of one moment, found in the occurrence index where it asks for a range of time.
+Names of which a body has to be looked at are judged a piece at a time, each by its body as it is then read: what was
+deleted meanwhile is left out, and what was changed is judged anew. No piece keeps a reading thread for long.
+
+A device takes a name that is missing for a delete. So one body that cannot be had fails the whole answer, one that
+cannot be understood matches, and nothing is cut short unless the query sets a limit. Depth is not looked at: a query
+on a collection is about its items whatever the header says, for some clients leave it out or send 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from safehold.content.filters import CompFilter, Matcher, calendar_matcher, card_matcher
+from safehold.content.spans import Spans
+from safehold.content.timerange import TimeRange
+from safehold.model.items import Collection, Item
+from safehold.model.kinds import COMPONENTS
+from safehold.ports.core import CoreReads
+from safehold.protocol.caldav import floating_zone
+from safehold.protocol.multistatus import CLOSE, OPEN, ItemTemplate
+from safehold.protocol.problems import XML_TYPE
+from safehold.protocol.queries import AddressbookQuery, CalendarQuery
+from safehold.protocol.target import Place
+from safehold.web.dav_call import Call, collection_at
+from safehold.web.dav_entries import BATCH_CHARACTERS, template_of
+from safehold.web.dav_reads import body_of, item_lines, items_and_bodies
+from safehold.web.dav_sync import truncated_response
+from safehold.web.request import LISTING_BYTES
+from safehold.web.respond import Reply, multistatus
+from safehold.web.span_cache import advance
+
+#: Bodies of a piece, and the bytes of them after which it ends: some milliseconds of a reading thread.
+_PIECE_BODIES = 128
+_PIECE_BYTES = 2 * 1024 * 1024
+#: The same where each body may take the whole budget of the arithmetic of times (`content.budget`).
+_PIECE_COSTLY_BODIES = 32
+
+
+class Plan(NamedTuple):
+    """How a query is answered: items that match for certain, and names of which the bodies have to be looked at."""
+
+    sure: Sequence[Item]
+    maybe: Sequence[str]
+    spans: Spans | None = None  # the occurrence index, where it was used
+
+
+Planner = Callable[[CoreReads, Collection], Plan]
+
+
+class _Search(NamedTuple):
+    """A query under way."""
+
+    call: Call
+    path: str  # of the collection
+    template: ItemTemplate
+    plan: Planner
+    matches: Matcher
+    limit: int | None
+
+
+class _Begun(NamedTuple):
+    """The names still to be looked at, and the first responses."""
+
+    lines: list[str]
+    names: Sequence[str]
+    certain: frozenset[str]  # those whose bodies are wanted, but need not be judged
+    spans: Spans | None
+
+
+async def calendar_query(call: Call, collection: Collection, asked: CalendarQuery) -> Reply:
+    """On a calendar, or on one of its items."""
+    floating = asked.floating or floating_zone(collection.props)
+    spans = call.gate.spans.get(collection.id)
+    now = call.gate.clock.now() // 1_000_000
+
+    def plan(moment: CoreReads, collection: Collection) -> Plan:
+        timed = _timed(asked.filter)
+        if timed is not None:
+            index = advance(spans, moment, collection, now)
+            sure, maybe = index.candidates(timed.component, timed.within, floating)
+            if timed.all:
+                return Plan(moment.items_named(collection, sure), maybe, index)
+            return Plan((), [*sure, *maybe], index)
+        items = moment.items(collection)
+        return Plan(items, ()) if _is_everything(asked.filter, collection) else Plan((), [i.name for i in items])
+
+    template = template_of(call, asked.asked, collection, floating)
+    matches = calendar_matcher(asked.filter, floating)
+    return await _answer(_Search(call, collection.path, template, _planner(call, plan), matches, None))
+
+
+async def addressbook_query(call: Call, collection: Collection, asked: AddressbookQuery) -> Reply:
+    """On an address book, or on one of its items."""
+
+    def plan(moment: CoreReads, collection: Collection) -> Plan:
+        items = moment.items(collection)
+        return Plan((), [item.name for item in items]) if asked.filter.props else Plan(items, ())
+
+    template = template_of(call, asked.asked, collection)
+    matches = card_matcher(asked.filter)
+    return await _answer(_Search(call, collection.path, template, _planner(call, plan), matches, asked.limit))
+
+
+def _planner(call: Call, plan: Planner) -> Planner:
+    """On an item there is no more to be looked at than that."""
+    return plan if call.target.place is not Place.ITEM else lambda _moment, _collection: Plan((), [call.target.name])
+
+
+class _Timed(NamedTuple):
+    """A condition that the occurrence index knows, and whether it is `all` that a filter asks for."""
+
+    component: str
+    within: TimeRange
+    all: bool
+
+
+def _timed(f: CompFilter) -> _Timed | None:
+    """The condition that everything that matches fulfils: a component of a kind in a range of time."""
+    for inner in f.comps:
+        if not f.absent and inner.within is not None and inner.name in COMPONENTS:
+            plain = not (f.props or inner.props or inner.comps)
+            return _Timed(inner.name, inner.within, plain and len(f.comps) == 1)
+    return None
+
+
+def _is_everything(f: CompFilter, collection: Collection) -> bool:
+    """Whether the filter asks for a calendar object with a component that all items of the collection have."""
+    only = CompFilter("VCALENDAR", comps=tuple(map(CompFilter, sorted(collection.components))))
+    return f == CompFilter("VCALENDAR") or (len(collection.components) == 1 and f == only)
+
+
+# -- how the answer is made ----------------------------------------------------------------------------------
+
+
+async def _answer(search: _Search) -> Reply:
+    """The 207. Without bodies it is complete before anything is sent; with them it is sent a piece at a time."""
+    call = search.call
+    await call.request.take_room(LISTING_BYTES)
+    found = _found(search)
+    lines: list[str] = []
+    size = 0
+    async for more in found:
+        lines += more
+        size += sum(map(len, more))
+        if search.template.data_name and size > BATCH_CHARACTERS:
+            return Reply(207, [XML_TYPE, *call.preferred()], chunks=_stream(lines, found))
+    return multistatus(lines, call.preferred())
+
+
+async def _stream(lines: list[str], found: AsyncGenerator[list[str], None]) -> AsyncGenerator[bytes, None]:
+    try:
+        yield "".join((OPEN, *lines)).encode()
+        async for more in found:
+            yield "".join(more).encode()
+        yield CLOSE.encode()
+    finally:
+        await found.aclose()
+
+
+async def _found(search: _Search) -> AsyncGenerator[list[str], None]:
+    """Responses about what matches, a piece at a time; after as many as the query wants, one that there are more."""
+    gate, limit = search.call.gate, search.limit
+    begun = await gate.in_thread(partial(_begin, search))
+    if begun.spans is not None:
+        gate.spans.put(begun.spans)
+    lines, done, told = begun.lines, 0, 0
+    while True:
+        if limit is not None and told + len(lines) > limit:
+            base = search.call.view(Place.COLLECTION, search.path).href
+            yield [*lines[: limit - told], truncated_response(base)]
+            return
+        told += len(lines)
+        yield lines
+        if done >= len(begun.names):
+            return
+        room = None if limit is None else limit - told + 1  # one more tells that there are more
+        lines, done = await gate.in_thread(partial(_piece, search, begun, done, room))
+
+
+def _begin(search: _Search, reads: CoreReads) -> _Begun:
+    """As of one moment: what matches, as far as no body has to be looked at."""
+    template = search.template
+    with reads.snapshot() as moment:
+        plan = search.plan(moment, collection_at(moment, search.call.account, search.path))
+        if template.data_name:
+            certain = [item.name for item in plan.sure]
+            return _Begun([], [*certain, *plan.maybe], frozenset(certain), plan.spans)
+        return _Begun(item_lines(template, list(plan.sure), moment), plan.maybe, frozenset(), plan.spans)
+
+
+def _piece(search: _Search, begun: _Begun, start: int, room: int | None, reads: CoreReads) -> tuple[list[str], int]:
+    """Responses about those names from `start` on that match, `room` at most, and where to go on. Raises Held."""
+    template = search.template
+    costly = not template.whole or (begun.spans is not None and start >= len(begun.certain))
+    window = begun.names[start : start + (_PIECE_COSTLY_BODIES if costly else _PIECE_BODIES)]
+    places = {name: place for place, name in enumerate(window, start + 1)}
+    lines: list[str] = []
+    read = written = 0
+    with reads.snapshot() as moment:
+        collection = collection_at(moment, search.call.account, search.path)
+        for item, stored in items_and_bodies(moment, collection, window):
+            body = body_of(search.call.gate, item, stored)
+            read += len(body)
+            if item.name in begun.certain or search.matches(body):
+                dead = moment.props(item) if template.needs_dead and item.props_journal is not None else {}
+                lines.append(template.line(item, dead, template.data(body) if template.data_name else ""))
+                written += len(lines[-1])
+            if read > _PIECE_BYTES or written > BATCH_CHARACTERS or len(lines) == room:
+                return lines, places[item.name]
+    return lines, start + len(window)
