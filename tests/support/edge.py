@@ -24,6 +24,7 @@ from safehold.model.errors import Held
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.model.locks import HeldLocks
+from safehold.model.token import TOKEN_KEY
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.ports.log import PreparedFrame
@@ -71,7 +72,6 @@ class TestGate:
 
     __test__ = False
     blobs = cast(Blobs, None)
-    token_key = bytes(32)
     public_url = ""
     proxies = NOBODY
     max_object_bytes = 1 << 20
@@ -98,6 +98,9 @@ class TestGate:
         assert self.engine.try_resume()
         self.engine.execute(FoundInstallation(account=SYSTEM_ACCOUNT, config=""))
         self.reads: CoreReads = self.core.reader()
+        key = self.reads.secret(0, TOKEN_KEY)
+        assert key is not None
+        self.token_key = key
         self.authenticator = Authenticator(self.reads, self.hasher, self.clock, self.entropy)
         self._sign_in = SignIn(self.authenticator)
         self.uses = UseNotes(Uses(self.clock), self.execute)

@@ -545,3 +545,23 @@ def test_clients_cannot_set_what_tells_of_locks(device: Device) -> None:
     for name in ("lockdiscovery", "supportedlock"):
         (answer,) = device.proppatch(NOTES + "a", f"<D:set><D:prop><D:{name}/></D:prop></D:set>").listed
         assert answer["403 error"] == ["D:cannot-modify-protected-property"]
+
+
+def test_a_sync_token_is_a_state_token_of_its_collection(device: Device) -> None:
+    """RFC 6578 section 5: a change is made only if nothing else has changed meanwhile."""
+
+    def token() -> str:
+        (response,) = device.propfind(BOOK, "D:sync-token").listed
+        return str(response[200]["D:sync-token"].text)
+
+    first = token()
+    unchanged = f"<{BOOK}> (<{first}>)"
+    assert put(device, BOOK + "a.vcf", vcard("a"), If=unchanged, Content_Type=CARD) == 201
+    assert put(device, BOOK + "b.vcf", vcard("b"), If=unchanged, Content_Type=CARD) == 412
+    assert put(device, BOOK + "b.vcf", vcard("b"), If=f"<{BOOK}> (Not <{first}>)", Content_Type=CARD) == 201
+    assert put(device, BOOK + "c.vcf", vcard("c"), If=f"(<{token()}>)", Content_Type=CARD) == 412, (
+        "not of this resource"
+    )
+    assert put(device, BOOK + "c.vcf", vcard("c"), If=f"<{NOTES}> (<{token()}>)", Content_Type=CARD) == 412
+    device.gate.hold(device.gate.reads.account_named("anna"), Kind.CONTACTS, "lost")
+    assert put(device, NOTES + "n", If=unchanged) == 503, "whether it holds is not known"

@@ -23,12 +23,13 @@ from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.errors import BadRequest, OperatorError, SafeholdError
 from safehold.model.items import Account
 from safehold.model.locks import HeldLocks
+from safehold.model.token import TOKEN_KEY
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.service.auth import Authenticator, Limits
 from safehold.service.control import RELOAD, STATUS, decode_commands, encode_json, encode_results
-from safehold.service.identity import SYSTEM_ACCOUNT, TOKEN_KEY, touches_credentials
+from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
 from safehold.service.incidents import DevicesAhead
 from safehold.service.uses import Uses
 from safehold.store.blobs import LiveBlobs

@@ -18,6 +18,8 @@ from typing import NamedTuple
 from safehold.model.errors import BadToken
 
 PREFIX = "urn:safehold:sync:1:"
+#: The item of the installation's identity that holds the key of which the accounts' are derived.
+TOKEN_KEY = "token-key"  # noqa: S105  (the name of one)
 _BODY_BYTES = 40
 _MAC_BYTES = 16
 

@@ -1,5 +1,7 @@
 """Whether a request may change what it wants to: its If header first, then the locks in its way (RFC 4918).
 
+A state token is that of a lock, or the sync token of a collection as it is now (RFC 6578 section 5).
+
 A command without a guard is the operator's (undo, import): neither is asked then.
 """
 
@@ -9,6 +11,7 @@ from safehold.model.errors import Locked, PreconditionFailed
 from safehold.model.guards import Condition, ConditionList, Guard
 from safehold.model.items import Account, Item
 from safehold.model.paths import kinds_under, parent
+from safehold.model.token import PREFIX, TOKEN_KEY, account_key, make_token
 from safehold.service.ledger import Ledger
 from safehold.service.locks import LockTable
 
@@ -68,7 +71,7 @@ class Guards:
     # -- the conditions of one list --------------------------------------------------------------------------
 
     def _holds(self, account: Account, wanted: ConditionList) -> bool:
-        """All of a list. What is there is looked up only where an entity tag asks for it."""
+        """All of a list. What is there is looked up only where an entity tag or a sync token asks for it."""
         path = wanted.path
         tokens: frozenset[str] = frozenset()
         digest: bytes | None = None
@@ -77,6 +80,8 @@ class Guards:
             if any(not condition.token for condition in wanted.conditions):
                 item = self._item(account, path)
                 digest = None if item is None else item.digest
+            if any(condition.token.startswith(PREFIX) for condition in wanted.conditions):
+                tokens |= self._sync_token(account, path)
         return all(_holds(condition, tokens, digest) for condition in wanted.conditions)
 
     def _item(self, account: Account, path: str) -> Item | None:
@@ -88,6 +93,16 @@ class Guards:
             return None
         self._ledger.head(account, above.kind)
         return self._ledger.core.item(above, path.rpartition("/")[2])
+
+    def _sync_token(self, account: Account, path: str) -> frozenset[str]:
+        """That of the collection at a path, if there is one. Raises Held where that is not sure."""
+        found = self._ledger.fresh(account, path)
+        for kind in kinds_under(path) if found is None else (found.kind,):
+            self._ledger.head(account, kind)
+        key = self._ledger.core.secret(0, TOKEN_KEY)
+        if found is None or key is None:
+            return frozenset()
+        return frozenset((make_token(account_key(key, account.id), found.id, found.rev, found.head),))
 
 
 def _holds(condition: Condition, tokens: frozenset[str], digest: bytes | None) -> bool:

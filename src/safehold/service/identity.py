@@ -24,6 +24,7 @@ from safehold.model.commands import (
 from safehold.model.errors import BadRequest, Conflict, Forbidden, NotFound
 from safehold.model.items import Account, Collection
 from safehold.model.kinds import PATH_IDENTITY, ROOT_NOTES, ROOT_PHOTOS, CollectionType, Kind
+from safehold.model.token import TOKEN_KEY
 from safehold.ports.core import NOT_YET
 from safehold.ports.world import Entropy
 from safehold.service.collections import CollectionRules
@@ -32,7 +33,7 @@ from safehold.service.uses import USED_PREFIX, day_of, program_of, programs_in, 
 
 #: The installation itself: its identity holds the token key, the configuration and the register of erased ids.
 SYSTEM_ACCOUNT = bytes(16)
-PROFILE, PASSWORD, BLOB_KEY, TOKEN_KEY, CONFIG = "profile", "password", "blob-key", "token-key", "config"
+PROFILE, PASSWORD, BLOB_KEY, CONFIG = "profile", "password", "blob-key", "config"
 APP_PREFIX, ERASED_PREFIX = "app/", "erased/"
 
 MEDIA_OCTETS = "application/octet-stream"
