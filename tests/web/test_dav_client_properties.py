@@ -181,6 +181,17 @@ def test_what_is_set_on_a_home_stays_there(device: Device) -> None:
     assert href.text == "/dav/anna/contacts/default/me.vcf"
 
 
+def test_what_is_set_on_a_home_ends_no_sign_in_and_heeds_the_if_header(device: Device) -> None:
+    inner = "<D:set><D:prop><D:displayname>x</D:displayname></D:prop></D:set>"
+    body = f"<D:propertyupdate {DECLARED}>{inner}</D:propertyupdate>"
+    device.propfind(CONTACTS)
+    verified = device.gate.hasher.verified
+    assert device.ask("PROPPATCH", CONTACTS, body, {"If": "(<urn:x>)"}).status == 412
+    assert device.ask("PROPPATCH", CONTACTS, body).status == 207
+    device.propfind(CONTACTS)
+    assert device.gate.hasher.verified == verified
+
+
 def test_homes_take_nothing_while_identity_is_not_whole(device: Device) -> None:
     account = device.gate.reads.account_named("anna")
     device.gate.hold(account, Kind.IDENTITY, "revisions are missing")

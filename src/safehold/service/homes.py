@@ -10,11 +10,12 @@ from hashlib import sha256
 
 from safehold.model.change import canonical_props, parse_props
 from safehold.model.commands import Body, Outcome, PatchProps
-from safehold.model.errors import NotFound
+from safehold.model.errors import Held
 from safehold.model.items import Account
 from safehold.model.kinds import HOME_CALENDARS, HOME_CONTACTS, HOME_FILES, PATH_IDENTITY
 from safehold.ports.core import CoreReads
 from safehold.service.collections import patched
+from safehold.service.guards import Guards
 from safehold.service.ledger import Ledger
 
 #: Items of the identity: `home/contacts` …
@@ -29,17 +30,19 @@ def home_props(reads: CoreReads, account: Account, home: str) -> dict[str, str]:
 
 
 class HomeRules:
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, guards: Guards) -> None:
         self._ledger = ledger
+        self._guards = guards
 
     def patch(self, command: PatchProps) -> Outcome:
-        """`command.path` is the home. Raises Forbidden, TooLarge as for a collection, Held."""
+        """`command.path` is the home. Raises Forbidden, TooLarge as for a collection, PreconditionFailed, Held."""
         ledger = self._ledger
         account = ledger.account(command.account)
         identity = ledger.collection(account, PATH_IDENTITY)
         if identity is None:
-            raise NotFound("this account has no identity")
+            raise Held("the identity of this account is not here now")
         ledger.head(account, identity.kind)
+        self._guards.conditions(account, command.guard)
         before = home_props(ledger.core, account, command.path)
         props = patched(before, command)
         if props == before:

@@ -55,7 +55,7 @@ class Judge:
         self._transfers = TransferRules(ledger, self._collections, guards)
         self._locking = LockRules(ledger, entropy, self._collections, guards, locks)
         self._identity = IdentityRules(ledger, entropy, self._collections)
-        self._homes = HomeRules(ledger)
+        self._homes = HomeRules(ledger, guards)
         self._undo = UndoRules(ledger, entropy)
 
     def judge(self, command: AnyCommand) -> Outcome:
