@@ -176,7 +176,7 @@ def _sayable(c: str) -> bool:
 def test_a_body_keeps_its_line_ends() -> None:
     name = "{urn:ietf:params:xml:ns:carddav}address-data"
     body = "BEGIN:VCARD\r\nFN:a<b>&c]]>é\r\n".encode()
-    template = ItemTemplate(PropFind(Mode.PROP, (D + "getetag", name), name), view(BOOK), minimal=False)
+    template = ItemTemplate(PropFind(Mode.PROP, (D + "getetag", name), data=name), view(BOOK), minimal=False)
     [answer] = answers([template.line(item("a"), {}, data_element(name, body))])
     assert answer["200"][name].text == body.decode()
     [dead] = answers([template.line(item("a"), DEAD, data_element(name, body))])

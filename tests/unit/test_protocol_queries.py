@@ -12,6 +12,7 @@ from safehold.content.filters import Collation, CompFilter, MatchType, ParamFilt
 from safehold.content.partial import AddressData, CalendarData, CompChoice, PropChoice
 from safehold.content.timerange import TimeRange
 from safehold.model.errors import BadRequest, Forbidden, RequestError
+from safehold.protocol.partial import Choice
 from safehold.protocol.queries import (
     MAX_CONDITIONS,
     MAX_DEPTH,
@@ -231,19 +232,20 @@ def test_free_busy() -> None:
 # -- parts of bodies -----------------------------------------------------------------------------------------
 
 
-def asked_part(data: str) -> PropFind:
+def asked_part(data: str) -> Choice | None:
     body = f"<C:calendar-multiget {NS}><D:prop><D:getetag/>{data}</D:prop><D:href>/a</D:href></C:calendar-multiget>"
-    return read_multiget(parse(body.encode())).asked
+    [(_, choice)] = read_multiget(parse(body.encode())).asked.bodies
+    return choice
 
 
 def test_parts_of_calendar_objects() -> None:
-    assert asked_part("<C:calendar-data/>").choice is None
-    assert asked_part('<C:calendar-data content-type="text/calendar" version="2.0"/>').choice is None
+    assert asked_part("<C:calendar-data/>") is None
+    assert asked_part('<C:calendar-data content-type="text/calendar" version="2.0"/>') is None
     chosen = asked_part(
         '<C:calendar-data><C:comp name="VCALENDAR"><C:prop name="VERSION"/><C:comp name="VEVENT"><C:allprop/>'
         '</C:comp><C:comp name="VTODO"><C:prop name="uid" novalue="yes"/><C:allcomp/></C:comp>'
         '<C:comp name="VTIMEZONE"/></C:comp></C:calendar-data>'
-    ).choice
+    )
     assert chosen == CalendarData(
         CompChoice(
             "VCALENDAR",
@@ -257,18 +259,18 @@ def test_parts_of_calendar_objects() -> None:
     )
     times = 'start="20060103T000000Z" end="20060105T000000Z"'
     within = TimeRange(moment(2006, 1, 3), moment(2006, 1, 5))
-    assert asked_part(f"<C:calendar-data><C:expand {times}/></C:calendar-data>").choice == CalendarData(expand=within)
+    assert asked_part(f"<C:calendar-data><C:expand {times}/></C:calendar-data>") == CalendarData(expand=within)
     both = f"<C:calendar-data><C:limit-recurrence-set {times}/><C:limit-freebusy-set {times}/></C:calendar-data>"
-    assert asked_part(both).choice == CalendarData(recurrence=within, busy=within)
+    assert asked_part(both) == CalendarData(recurrence=within, busy=within)
 
 
 def test_parts_of_cards() -> None:
-    assert asked_part("<A:address-data/>").choice is None
-    assert asked_part("<A:address-data><A:allprop/></A:address-data>").choice is None
+    assert asked_part("<A:address-data/>") is None
+    assert asked_part("<A:address-data><A:allprop/></A:address-data>") is None
     named = asked_part(
         '<A:address-data version="4.0"><A:prop name="FN"/><A:prop name="TEL" novalue="yes"/></A:address-data>'
     )
-    assert named.choice == AddressData((PropChoice("FN"), PropChoice("TEL", bare=True)), "4.0")
+    assert named == AddressData((PropChoice("FN"), PropChoice("TEL", bare=True)), "4.0")
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_propfind() -> None:
     assert propfind("<D:propname/>") == PropFind(Mode.PROPNAME)
     asked = propfind('<D:prop><D:getetag/><x/><y xmlns="urn:y"/><D:getetag/></D:prop>')
     assert asked == PropFind(Mode.PROP, ("{DAV:}getetag", "{}x", "{urn:y}y"))
-    assert not propfind("<D:prop><C:calendar-data/></D:prop>").data  # bodies are for reports
+    assert not propfind("<D:prop><C:calendar-data/></D:prop>").bodies  # bodies are for reports
     assert propfind("<D:prop/>") == PropFind(Mode.PROP)
     assert propfind("<D:prop><!-- nothing --><?pi x?><D:getetag/></D:prop>").names == ("{DAV:}getetag",)
 

@@ -170,6 +170,9 @@ def test_calendar_data_of_a_card_is_a_property_that_it_does_not_have(device: Dev
     href = BOOK + "v102.vcf"
     answer = device.multiget(BOOK, [href], prop="<D:getetag/><C:calendar-data/>")
     assert set(answer.responses[href][404]) == {"C:calendar-data"}
+    both = device.multiget(BOOK, [href], prop="<C:calendar-data/><A:address-data/>")
+    assert set(both.responses[href][404]) == {"C:calendar-data"}
+    assert data(both, href, "A:address-data") == device.ask("GET", href).body
 
 
 DAVX5 = "text/vcard;version=4.0, text/vcard;charset=utf-8;q=0.8, text/vcard;q=0.5"

@@ -40,8 +40,15 @@ class Mode(Enum):
 class PropFind(NamedTuple):
     mode: Mode
     names: tuple[str, ...] = ()
-    data: str = ""  # the Clark name of calendar-data or address-data, where a report has it among the names
-    choice: Choice | None = None  # which part of it; None for all of the body as it is stored
+    #: What a report has of calendar-data and address-data among the names, each with the part that it asks for.
+    bodies: tuple[tuple[str, Choice | None], ...] = ()
+    data: str = ""  # the one of them that is given, by its Clark name
+    choice: Choice | None = None  # the part of it; None for all of the body as it is stored
+
+    def giving(self, data: str) -> PropFind:
+        """The same, with bodies under this name where they are asked for; any other is a property that is not there."""
+        choices = dict(self.bodies)
+        return self._replace(data=data, choice=choices[data]) if data in choices else self._replace(data="")
 
 
 ALLPROP = PropFind(Mode.ALLPROP)
@@ -72,13 +79,11 @@ def which_properties(root: Element) -> PropFind:
 def report_properties(root: Element) -> PropFind:
     """The same within a report, which may ask for bodies too, or parts of them. Raises BadRequest, Forbidden."""
     asked = which_properties(root)
-    data = next((name for name in asked.names if name in _DATA), "") if asked.mode is Mode.PROP else ""
-    if not data:
+    prop = child(root, DAV + "prop")
+    if prop is None:
         return asked
-    [prop] = children(root, DAV + "prop")
-    element = child(prop, data)
-    assert element is not None, "its name was among those of the children"
-    return asked._replace(data=data, choice=read_choice(element))
+    found = [(name, child(prop, name)) for name in _DATA]
+    return asked._replace(bodies=tuple((name, read_choice(e)) for name, e in found if e is not None))
 
 
 def _names(element: Element | None) -> tuple[str, ...]:

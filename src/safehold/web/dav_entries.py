@@ -39,8 +39,7 @@ _DATA = {CollectionType.ADDRESSBOOK: ADDRESS_DATA, CollectionType.CALENDAR: CALE
 
 def template_of(call: Call, asked: PropFind, collection: Collection, floating: tzinfo | None = None) -> ItemTemplate:
     """Responses about the collection's items; `floating` decides times that name no zone, else the collection does."""
-    if asked.data != _DATA.get(collection.type):
-        asked = asked._replace(data="", choice=None)
+    asked = asked.giving(_DATA.get(collection.type, ""))
     zone = floating if floating is not None else floating_zone(collection.props)
     return ItemTemplate(asked, call.view_of(collection), minimal=call.minimal, floating=zone)
 
