@@ -5,7 +5,9 @@ The tables lie in `clients/`, with a page that tells how to read them and where 
 
 from __future__ import annotations
 
+import http.client
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -13,7 +15,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.interop.conftest import Running
-from tests.support.sequences import NO_SOURCE, Row, Table, Unknown, Wire, kept, read_table, request_of
+from tests.support.sequences import NO_SOURCE, Row, Table, Unknown, Wire, kept, propfind, read_table, request_of
 from tests.support.service import Service
 from tests.support.tolerance import judged
 
@@ -104,6 +106,28 @@ def act(row: Row, service: Service) -> None:
     service.start()
 
 
+# -- how what they send comes over the wire ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("path", "status"), [("/.well-known/carddav", 301), ("/dav/", 401)])
+def test_a_head_that_comes_before_its_body_is_answered_on_a_connection_that_lasts(
+    running: Running, path: str, status: int
+) -> None:
+    """Apple's clients and OkHttp write the body after the head, and ask without credentials first."""
+    body = propfind("apple", ("{DAV:}current-user-principal",)).encode()
+    head = f"PROPFIND {path} HTTP/1.1\r\nHost: x\r\nDepth: 0\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", running.service.port), timeout=60) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(3):
+            connection.sendall(head)
+            running.client().ask("OPTIONS", "/dav/")  # by now the head has been seen
+            connection.sendall(body)
+            answer = http.client.HTTPResponse(connection, method="PROPFIND")
+            answer.begin()
+            assert (answer.status, answer.getheader("Connection")) == (status, None)
+            answer.read()
+
+
 # -- the tables themselves -----------------------------------------------------------------------------------
 
 
@@ -114,7 +138,8 @@ def test_every_table_is_told_of() -> None:
 
 def test_what_has_no_source_is_told_of() -> None:
     page = (FOLDER / "README.md").read_text()
-    without = [f"`{path.name}`: {row.what}" for path in TABLES for row in read_table(path).rows if row.source == NO_SOURCE]
+    rows = [(path.name, row) for path in TABLES for row in read_table(path).rows]
+    without = [f"`{name}`: {row.what}" for name, row in rows if row.source == NO_SOURCE]
     assert [line for line in without if line not in page] == []
 
 

@@ -128,7 +128,7 @@ def read_table(path: Path) -> Table:
         {name: _body_of(item) for name, item in told.pop("items", {}).items()},
         rows,
     )
-    if told or table.writes and table.writes not in STYLES:
+    if told or (table.writes and table.writes not in STYLES):
         raise ValueError(f"{path.name}: unknown {sorted(told) or table.writes}")
     return table
 
@@ -267,7 +267,7 @@ class Answer(NamedTuple):
 
 
 class Wire:
-    """A client's connection: raw paths, nothing added to what the table says but Host, Content-Length and credentials."""
+    """A client's connection: raw paths, nothing added to what the table says but Host, length and credentials."""
 
     def __init__(self, port: int, user: str, password: str) -> None:
         self._base = f"http://127.0.0.1:{port}"
@@ -278,7 +278,7 @@ class Wire:
         self._connection.close()
 
     def send(self, request: Request, *, login: bool = True, follow: bool = False) -> Answer:
-        """The answer; with `follow`, of the place that redirects lead to: asked by the same method with the same body."""
+        """The answer; with `follow`, of the place that redirects lead to, asked by the same method."""
         hops: list[Answer] = []
         while True:
             answer = self._once(request, login=login)
@@ -335,7 +335,7 @@ def read_multistatus(body: bytes) -> Multistatus:
             response.findtext(DAV + "href") or "",
             response.findtext(DAV + "status") or "",
             tuple(
-                PropStat(stat.findtext(DAV + "status") or "", tuple(p for prop in stat.iter(DAV + "prop") for p in prop))
+                PropStat(stat.findtext(DAV + "status") or "", tuple(stat.findall(f"{DAV}prop/*")))
                 for stat in response.findall(DAV + "propstat")
             ),
         )

@@ -249,7 +249,7 @@ def properties_come_once(request: Request, answer: Answer, told: Multistatus) ->
 
 
 def everything_asked_is_answered(request: Request, answer: Answer, told: Multistatus) -> Problems:
-    """Each property that was asked for is found or missing; who prefers brevity (RFC 8144, Brief) hears of no missing."""
+    """Each property that was asked for is found or missing; who prefers brevity (RFC 8144) hears of no missing."""
     if request.method not in ("PROPFIND", "REPORT"):
         return
     asked = _asked(request.body)
@@ -328,9 +328,7 @@ def _answers(
         yield f"{sorted(unexpected)} are none of what is expected"
 
 
-def _one(
-    response: Response, expected: Expected, variables: Mapping[str, str], items: Mapping[str, bytes]
-) -> Problems:
+def _one(response: Response, expected: Expected, variables: Mapping[str, str], items: Mapping[str, bytes]) -> Problems:
     href, found = response.href, response.found
     if expected.status is not None and f" {expected.status} " not in response.status:
         yield f"{href}: {response.status!r} instead of {expected.status}"

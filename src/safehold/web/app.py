@@ -12,6 +12,7 @@ from safehold.web import metrics, pages, rest, status
 from safehold.web.dav import Dav, well_known
 from safehold.web.gate import Gate
 from safehold.web.metrics import Meter
+from safehold.web.request import lingering
 from safehold.web.respond import Reply, empty, send_reply, unexpected
 
 _WELL_KNOWN = frozenset(f"/.well-known/{service}{slash}" for service in ("caldav", "carddav") for slash in ("", "/"))
@@ -37,6 +38,7 @@ def make_app(gate: Gate) -> ASGIApp:
         if scope["type"] != "http":
             await _lifespan(scope, receive, send)
             return
+        receive, send = lingering(scope, receive, send)
         path: str = scope["path"]
         if not path.startswith("/") or path.startswith("//"):  # of a proxy's making: 404 would say that it is gone
             await send_reply(send, _no_path(scope), head=scope["method"] == "HEAD")
