@@ -11,7 +11,7 @@ import pytest
 from safehold.model.errors import Held
 from safehold.web import dav_reads, dav_sync
 from safehold.web import request as requests
-from safehold.web.request import SMALL_BYTES, Request, Room, Stalled
+from safehold.web.request import LINGER_BYTES, SMALL_BYTES, Request, Room, Stalled
 from safehold.web.respond import Reply, send_reply
 from tests.support.asgi import CARD, DECLARED, Device, vcard
 
@@ -76,6 +76,66 @@ def test_a_body_of_which_nothing_comes_is_given_up(device: Device, method: str, 
     device.loop.run_until_complete(device.app(scope, receive, send))
     assert sent[0]["status"] == 408
     assert (b"connection", b"close") in sent[0]["headers"]
+
+
+class Sender:
+    """Who sends a head, and the pieces of its body one by one; `story` tells in which order things went."""
+
+    def __init__(self, device: Device, pieces: list[bytes], headers: dict[str, str]) -> None:
+        self.device, self.left, self.headers = device, list(pieces), headers
+        self.story: list[str | int] = []
+
+    async def receive(self) -> Message:
+        if not self.left:
+            await asyncio.Event().wait()
+        self.story.append("piece")
+        return {"type": "http.request", "body": self.left.pop(0), "more_body": bool(self.left)}
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.story.append(message["status"])
+
+    def ask(self, method: str, path: str) -> list[str | int]:
+        headers = [(name.encode(), value.encode()) for name, value in self.headers.items()]
+        scope = {"type": "http", "scheme": "http", "root_path": "", "query_string": b"", "client": None}
+        scope |= {"method": method, "path": path, "raw_path": path.encode(), "headers": headers}
+        self.device.loop.run_until_complete(self.device.app(scope, self.receive, self.send))
+        return self.story
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/.well-known/caldav", 301), ("/dav/", 401), ("/nothing", 404), ("//", 400)]
+)
+def test_an_answer_that_needs_no_body_waits_for_a_small_one(device: Device, path: str, status: int) -> None:
+    """Phones ask without credentials first: an answer that closes the connection in their middle never reaches them."""
+    for headers in ({"content-length": "4"}, {"transfer-encoding": "chunked"}):
+        assert Sender(device, [b"<a", b"/>"], headers).ask("PROPFIND", path) == ["piece", "piece", status]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"content-length": "0"},
+        {"content-length": "4", "expect": "100-continue"},
+        {"content-length": str(LINGER_BYTES + 1)},
+        {"content-length": "9" * 5000},
+    ],
+    ids=["none", "empty", "expecting", "large", "endless"],
+)
+def test_an_answer_waits_for_no_other_body(device: Device, headers: dict[str, str]) -> None:
+    assert Sender(device, [], headers).ask("PROPFIND", "/dav/") == [401]
+
+
+def test_no_more_is_read_of_a_body_without_a_length_than_of_others(device: Device) -> None:
+    quarter = b"x" * (LINGER_BYTES // 4)
+    story = Sender(device, [quarter] * 9, {"transfer-encoding": "chunked"}).ask("PUT", BOOK + "a.vcf")
+    assert story == ["piece"] * 4 + [401]
+
+
+def test_an_answer_does_not_wait_for_long(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "LINGER_SECONDS", 0)
+    assert Sender(device, [], {"content-length": "4"}).ask("PROPFIND", "/dav/") == [401]
 
 
 def test_two_ways_to_tell_the_length_are_refused(device: Device) -> None:

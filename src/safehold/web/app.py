@@ -13,6 +13,7 @@ from safehold.web.dav import Dav, well_known
 from safehold.web.gate import Gate
 from safehold.web.metrics import Meter
 from safehold.web.reached import as_sent
+from safehold.web.request import lingering
 from safehold.web.respond import Reply, empty, send_reply, unexpected
 
 _WELL_KNOWN = frozenset(f"/.well-known/{service}{slash}" for service in ("caldav", "carddav") for slash in ("", "/"))
@@ -40,6 +41,7 @@ def make_app(gate: Gate) -> ASGIApp:
         if scope["type"] != "http":
             await _lifespan(scope, receive, send)
             return
+        receive, send = lingering(scope, receive, send)
         scope = as_sent(scope, gate.proxies)
         path: str = scope["path"]
         if not path.startswith("/") or path.startswith("//"):  # of a proxy's making: 404 would say that it is gone

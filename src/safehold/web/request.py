@@ -17,6 +17,7 @@ Send = Callable[[Message], Awaitable[None]]
 T = TypeVar("T")
 
 _MAX_LENGTH_DIGITS = 18
+_CLOSING = (b"connection", b"close")
 
 #: A body of which nothing comes for so long is given up, and so is an answer of which nothing is taken: a phone that
 #: lost its network says no goodbye, and its connection would stay for ever.
@@ -31,6 +32,10 @@ LISTING_ROOM_BYTES = 256 * 1024 * 1024
 LISTING_BYTES = 16 * 1024 * 1024
 #: What a request waits for room, at most.
 ROOM_SECONDS = 60.0
+
+#: What is still read of a body that its answer did not need, and for how long, so that the sender gets to the answer.
+LINGER_BYTES = 1024 * 1024
+LINGER_SECONDS = 5.0
 
 
 class Disconnected(Exception):
@@ -72,6 +77,38 @@ async def within_time(waiting: Awaitable[T]) -> T:
 def patient(receive: Receive) -> Receive:
     """The same, but it raises Stalled where nothing comes."""
     return lambda: within_time(receive())
+
+
+def lingering(scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """The same, but an answer goes out once the body of its request has come in, where that is small.
+
+    An answer that closes the connection while its request is still under way is lost with it (RFC 9112 section 9.6):
+    phones, which ask without credentials first, would see a broken connection in place of the 401. Who expects a
+    100 sends nothing until it is told to.
+    """
+    headers = dict(scope["headers"])
+    length = headers.get(b"content-length", b"0" if b"transfer-encoding" not in headers else b"")
+    if b"expect" in headers or (length.isdigit() and not 0 < int(length[:_MAX_LENGTH_DIGITS]) <= LINGER_BYTES):
+        return receive, send
+    left = LINGER_BYTES  # to be read, at most; 0 at the body's end
+
+    async def watched_receive() -> Message:
+        nonlocal left
+        message = await receive()
+        left = left - len(message.get("body", b"")) if message.get("more_body", False) else 0
+        return message
+
+    async def watched_send(message: Message) -> None:
+        if left > 0 and message["type"] == "http.response.start" and _CLOSING not in message["headers"]:
+            try:
+                async with asyncio.timeout(LINGER_SECONDS):
+                    while left > 0:
+                        await watched_receive()
+            except TimeoutError:
+                pass
+        await send(message)
+
+    return watched_receive, watched_send
 
 
 class Room:
