@@ -140,18 +140,18 @@ class Side:
         none = {"If-None-Match": "*"}
         requests = [self._put(collection + name, media, body, **none) for name, body in made]
         written = self.server.written_bytes()
-        done = _measured(self._send(requests, CONNECTIONS, settle=True))
+        done = _measured(self._send(requests, self.server.connections, settle=True))
         return done._replace(written_bytes=self.server.written_bytes() - written)
 
     def get(self) -> Measured:
         names = random.Random(self._next_revision).choices(sorted(self.contacts), k=self.counts.gets)
         requests = [request("GET", self.server.book + name, headers=self.server.headers) for name in names]
-        done = self._send(requests, CONNECTIONS, keep=True)
+        done = self._send(requests, self.server.connections, keep=True)
         return _measured(done, [] if all(b"BEGIN:VCARD" in body for body in done.bodies) else ["not the vCard"])
 
     def poll(self) -> Measured:
         asked = self._dav("PROPFIND", self.server.book, POLL, 0)
-        done = self._send([asked] * self.counts.polls, CONNECTIONS, keep=True)
+        done = self._send([asked] * self.counts.polls, self.server.connections, keep=True)
         return _measured(done, [] if all(_TOKEN.search(body) for body in done.bodies) else ["no sync token"])
 
     def first_sync(self) -> Measured:

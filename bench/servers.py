@@ -38,6 +38,7 @@ class Server(ABC):
     settings: str
     book: str
     calendar: str
+    connections = CONNECTIONS  # where requests come side by side
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -165,9 +166,10 @@ class Peer(Server):
 class Radicale(Peer):
     name = "Radicale"
     settings = (
-        "its own server with 8 connections at a time (its default; 32 cost it more CPU), `auth = none`, "
+        "its own server, 4 connections (its queue is short: more have to wait for seconds), `auth = none`, "
         "`rights = owner_only`, `use_mtime_and_size_for_item_cache = True`, log level warning"
     )
+    connections = 4
     book = f"/{USER}/contacts/"
     calendar = f"/{USER}/calendar/"
 
