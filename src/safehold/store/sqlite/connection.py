@@ -25,7 +25,7 @@ BUSY_TIMEOUT_MS = 5_000
 CHECKPOINT_PAGES = 4_000
 WAL_LIMIT_BYTES = 64 << 20  # a WAL that grew beyond (behind a long read) is cut back to this
 WRITER_CACHE_KIB = 64 << 10
-READER_CACHE_KIB = 16 << 10
+READER_CACHE_KIB = 4 << 10
 _WAL_CHUNK_BYTES = 1 << 20
 _STATEMENTS = 200  # prepared statements kept for each connection
 
