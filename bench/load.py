@@ -193,6 +193,14 @@ class _Connection(asyncio.Protocol):
         self._transport.close()
 
 
+async def connected(source: Source, port: int) -> None:
+    """Send requests, one after the other, until there are no more; over a new connection where the last is closed."""
+    again = True
+    while again:
+        made = await asyncio.get_running_loop().create_connection(lambda: _Connection(source), "127.0.0.1", port)
+        again = await made[1].done
+
+
 def _field(head: bytes, name: bytes) -> bytes:
     """The value of a header field in a head of lower case; b"" where there is none."""
     at = head.find(b"\r\n" + name + b":")
@@ -266,16 +274,8 @@ def send(
 
     async def run() -> Round:
         source = Source(requests, keep=keep, strict=strict, cap_seconds=cap_seconds)
-        loop = asyncio.get_running_loop()
-
-        async def connection() -> None:
-            again = True
-            while again:
-                made = await loop.create_connection(lambda: _Connection(source), "127.0.0.1", port)
-                again = await made[1].done
-
         start = time.perf_counter()
-        await asyncio.gather(*(connection() for _ in range(min(connections, len(requests)))))
+        await asyncio.gather(*(connected(source, port) for _ in range(min(connections, len(requests)))))
         return Round(time.perf_counter() - start, source.latencies, 0.0, source.bodies, source.errors)
 
     cpu = cpu_seconds(pid)
