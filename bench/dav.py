@@ -258,7 +258,13 @@ def _measured(done: Round, wrong: list[str] | None = None) -> Measured:
 
 
 def _sum(one: Measured, other: Measured) -> Measured:
-    return Measured(*(a + b for a, b in zip(one, other, strict=True)))
+    return Measured(
+        one.seconds + other.seconds,
+        one.latencies + other.latencies,
+        one.cpu_seconds + other.cpu_seconds,
+        one.errors + other.errors,
+        one.wrong + other.wrong,
+    )
 
 
 def _names(body: bytes) -> set[str]:

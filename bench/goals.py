@@ -44,7 +44,7 @@ def faults(results: dict[str, Any]) -> list[str]:
 def better_peer(servers: dict[str, Any], phase: str, figure: str) -> float | None:
     """The better peer's figure among those that answered rightly; None where none did."""
     told = (servers[peer]["phases"][phase] for peer in PEERS)
-    values = [t[figure] for t in told if figure in t and not t["wrong"] and not t["errors"]]
+    values: list[float] = [t[figure] for t in told if figure in t and not t["wrong"] and not t["errors"]]
     if not values:
         return None
     return min(values) if FIGURES[figure] else max(values)
@@ -52,7 +52,8 @@ def better_peer(servers: dict[str, Any], phase: str, figure: str) -> float | Non
 
 def times_better(servers: dict[str, Any], phase: str, figure: str) -> float | None:
     """How many times better than the better peer; None where there is nothing to compare."""
-    ours, theirs = servers[OURS]["phases"][phase].get(figure), better_peer(servers, phase, figure)
+    ours: float | None = servers[OURS]["phases"][phase].get(figure)
+    theirs = better_peer(servers, phase, figure)
     if not ours or not theirs:
         return None
     return theirs / ours if FIGURES[figure] else ours / theirs

@@ -209,7 +209,8 @@ def _field(head: bytes, name: bytes) -> bytes:
 
 def _unchunked(buffer: bytearray) -> bytes | None:
     """The body within a chunked coding (RFC 9112 section 7.1); None where it is not whole yet."""
-    pieces, at = [], 0
+    pieces: list[bytes] = []
+    at = 0
     while True:
         line = buffer.find(b"\r\n", at)
         if line < 0:
