@@ -57,8 +57,9 @@ The same contacts and events, about 1 kB each, in three servers, which are asked
 in ten recurs every week for ever, one in twenty lasts all day, and half of them bring a time zone along. PUT, GET and
 poll come over {connections} connections, everything else over one. An operation is all that it takes: a first sync to
 its last page, for instance. The month is June 2026. CPU is that of the server's processes for an operation, and counts
-what a PUT leaves to be done after its answer. A phase that a peer cannot end in {cap} s is cut short there. Ratios say
-how many times better Safehold is than the better peer; a peer counts where it answered rightly.
+what a PUT leaves to be done after its answer; the check of a password, which Safehold makes every five minutes and the
+peers never, shows in the first answer after a start only. A phase that a peer cannot end in {cap} s is cut short there.
+Ratios say how many times better Safehold is than the better peer; a peer counts where it answered rightly.
 
 {settings}
 
