@@ -1,7 +1,7 @@
 """The servers that are measured side by side: how each is filled, started and stopped, and with which settings.
 
 The peers run from requirements/peers.txt as they come, each with the settings that serve it best, and without a
-password check. They are filled by writing what they would have written, for a PUT of each item would take them an hour or more.
+password check. They are filled by writing what they would have written, for PUTs would take an hour or more.
 Safehold is filled by PUTs, with authentication and both its vaults on.
 """
 
