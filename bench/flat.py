@@ -14,6 +14,7 @@ import json
 import random
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -85,7 +86,7 @@ class Side:
             seconds += one.latencies[0]
             cpu += one.server_cpu_seconds
         self._next += SYNCS
-        return Round(seconds, latencies, cpu, [])
+        return Round(seconds, latencies, cpu, [], Counter())
 
     def _token(self) -> str:
         asked = request("PROPFIND", BOOK, POLL.encode(), self._xml | {"Depth": "0"})

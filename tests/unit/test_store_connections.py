@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
+import apsw
 import pytest
 
 from safehold.model.errors import Held
@@ -111,3 +113,33 @@ def test_an_erased_body_is_nowhere_in_the_files(core: SqliteCore, tmp_path: Path
     assert not any(b"secret friend" in path.read_bytes() for path in files)
     core.close()
     assert [path.name for path in tmp_path.iterdir()] == ["core.db"]
+
+
+def test_what_is_read_again_and_again_is_prepared_once(core: SqliteCore) -> None:
+    streams = Streams()
+    core.begin()
+    core.apply(streams.mkcol(ANN, Kind.CONTACTS, BOOK), 1)
+    for i in range(5):
+        core.apply(streams.put_card(ANN, BOOK, f"{i}.vcf"), 1)
+    core.commit()
+    reader = core.reader()
+    book = reader.collection(1, BOOK)
+    assert book is not None
+    asked: list[int] = []
+
+    def allow(action: int, *_: str | None) -> int:
+        """SQLite asks its authorizer while it prepares a statement, and at no other time."""
+        asked.append(action)
+        return apsw.SQLITE_OK
+
+    def read(names: Sequence[str], revs: Sequence[int]) -> None:
+        assert len(list(reader.items_with_bodies(book, names))) == len(names)
+        assert [len(reader.touched(book, rev)) for rev in revs] == [6 - rev for rev in revs]
+
+    reader._db.authorizer = allow
+    read(["0.vcf"], [1])
+    assert apsw.SQLITE_SELECT in asked
+    asked.clear()
+    read(["1.vcf", "2.vcf", "3.vcf"], [2, 3, 4])
+    assert asked == []
+    core.close()
