@@ -23,16 +23,6 @@ FOLDER = Path(__file__).with_name("clients")
 TABLES = sorted(FOLDER.glob("*.toml"))
 PASSWORD = "correct horse"
 
-#: What rows may need that is not served yet. A row that needs one of these must fail, so that whoever serves it takes
-#: the line out; a row after it that speaks of what only its answer would have brought is passed over.
-AWAITED = {
-    "calendar-query": "RFC 4791 section 7.8",
-    "expand-property": "RFC 3253 section 3.8",
-    "principal-search-property-set": "RFC 3744 section 9.5",
-    "quota": "RFC 4331",
-    "home properties": "properties that clients set on the home of address books or of calendars",
-}
-
 
 @pytest.fixture(scope="module")
 def accounts(running: Running) -> set[str]:
@@ -57,7 +47,6 @@ def test_a_client_gets_through_its_task(path: Path, running: Running, wire: Wire
     table = read_table(path)
     problems: list[str] = []
     variables = {"user": quote(table.user, safe=""), "dav": f"/dav/{quote(table.user, safe='')}/"}
-    blocked = False
     for number, row in enumerate(table.rows, 1):
         if row.action:
             wire.close()
@@ -66,15 +55,8 @@ def test_a_client_gets_through_its_task(path: Path, running: Running, wire: Wire
         try:
             wrong = asked(table, row, wire, variables)
         except Unknown as unknown:
-            if not blocked:
-                problems.append(f"row {number}: nothing has brought {unknown}")
-            continue
-        if row.needs in AWAITED:
-            blocked = True
-            if not wrong:
-                problems.append(f"row {number} ({row.what}) does not need to wait for {row.needs}")
-        else:
-            problems += [f"row {number} ({row.what}): {problem}" for problem in wrong]
+            wrong = [f"nothing has brought {unknown}"]
+        problems += [f"row {number} ({row.what}): {problem}" for problem in wrong]
     assert not problems, f"{table.name}:\n" + "\n".join(problems)
 
 

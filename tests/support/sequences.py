@@ -81,7 +81,6 @@ class Row(NamedTuple):
     source: str
     by: str
     action: str
-    needs: str
 
 
 class Table(NamedTuple):
@@ -166,7 +165,6 @@ def _row(raw: dict[str, Any], sources: frozenset[str], where: str) -> Row:
         source=source,
         by=by,
         action=raw.get("action", ""),
-        needs=raw.get("needs", ""),
     )
 
 

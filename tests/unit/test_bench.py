@@ -95,14 +95,10 @@ def test_instances_in_the_month_are_those_that_another_library_finds(number: int
     assert MONTH[0].tzinfo is UTC
 
 
-#: Phases that wait for calendar-query.
-NOT_YET = {"month query", "month expanded"}
-
-
 def test_the_service_answers_every_phase_rightly(tmp_path: Path) -> None:
     found = dav.measure([Safehold], 30, 2, dav.Counts(puts=3, gets=5, polls=5, syncs=2))["Safehold"]
     flawed = {name for name, phase in found["phases"].items() if phase["errors"] or phase["wrong"]}
-    assert flawed <= NOT_YET
+    assert not flawed
     assert all(phase["server_cpu_ms_each"] > 0 for phase in found["phases"].values())
     assert found["phases"]["PUT contact"]["written_bytes_each"] > 0
 
