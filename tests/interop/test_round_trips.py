@@ -13,7 +13,7 @@ from pathlib import Path
 
 import caldav
 import pytest
-from caldav.lib.error import PutError
+from caldav.lib.error import ETagMismatchError
 
 from tests.interop.conftest import Running
 from tests.support.programs import CaldavLibrary, Carried, Khal, Khard, Plain, Program, Todoman, title_of
@@ -213,7 +213,7 @@ def test_the_caldav_library_is_refused_what_it_has_not_seen(person: Running, lib
     event.load()
     plain.retitle("Dinner", "Supper")
     event.icalendar_component["summary"] = "Lunch"
-    with pytest.raises(PutError):
+    with pytest.raises(ETagMismatchError):
         event.save()
     assert plain.titles() == ["Supper"]
     event.load()

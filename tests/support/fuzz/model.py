@@ -32,8 +32,9 @@ class Request(Protocol):
 class World:
     """Items by path under the account with the tags they should have, and the collections there should be."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, origin: str) -> None:
         self.name = name
+        self.origin = origin  # scheme, host and port
         self.items: dict[str, str] = {}
         self.collections: set[str] = set(AT_FIRST)
         self.etags: list[str] = []
