@@ -1,4 +1,4 @@
-"""Any request at all, valid, bent or hostile, against an account in memory: it is answered, and the account is as it says.
+"""Any request, valid, bent or hostile, against an account in memory: it is answered, and the account is as it says.
 
 Each example is a story of some requests on a new core, so that hypothesis can tell a failing one again and shorten it.
 `--fuzz N` asks N requests; the slowest are told at the end.
@@ -87,7 +87,7 @@ class Teller:
         gate.add_account("bob")
         self.device = Device(gate, "ada")
         self.device.loop.set_exception_handler(self._on_loop_fault)
-        self.world = World("ada")
+        self.world = World("ada", "http://pim.example:8460")
         self._faults = faults
 
     def _on_loop_fault(self, loop: Any, context: dict[str, Any]) -> None:
@@ -96,7 +96,9 @@ class Teller:
     def ask(self, asked: Asked) -> Got:
         own = self.device.authorization
         assert own is not None
-        headers = {k: v for k, v in asked.headers.items() if all(ord(c) < 256 for c in v)}
+        headers = {"Host": "pim.example:8460"} | {
+            k: v for k, v in asked.headers.items() if all(ord(c) < 256 for c in v)
+        }
         login = {"me": own, "none": None, "wrong": "Basic YWRhOndyb25n", "odd": "Basic \xff"}[asked.login]
         path, _, query = asked.target.partition("?")
         raw = path.encode()

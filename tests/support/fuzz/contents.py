@@ -1,4 +1,4 @@
-"""iCalendar objects and vCards for the fuzz: whole ones from a grammar, with values that are hard to bear, and broken ones."""
+"""iCalendar objects and vCards for the fuzz: from a grammar, with values that are hard to bear, and broken ones."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def card(dice: Dice) -> bytes:
 
 
 def _text(dice: Dice, lines: list[str], wild: bool) -> bytes:
-    """Lines as bytes: as they should be, or (where it is wild) folded anywhere, ended otherwise, shuffled, or broken."""
+    """Lines as bytes: as they should be or, where it is wild, folded anywhere, ended otherwise, shuffled or broken."""
     if not wild:
         return ("\r\n".join(lines) + "\r\n").encode()
     if dice.one_in(10):

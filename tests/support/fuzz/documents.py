@@ -1,4 +1,4 @@
-"""XML request bodies for the fuzz: of every method and report from a grammar, bent as trees and as bytes, and hostile ones.
+"""XML request bodies for the fuzz: from a grammar of every method and report, bent as trees and as bytes; hostile ones.
 
 Grammars: RFC 4918 section 14, RFC 3253 section 3.8, RFC 3744 sections 8 and 9, RFC 4791 sections 5.3.1, 7 and 9,
 RFC 5689, RFC 6352 sections 8 and 10, RFC 6578 section 6. What this service does not serve is asked all the same.

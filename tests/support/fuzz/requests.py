@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 from tests.support.fuzz import contents, documents
 from tests.support.fuzz.dice import Dice
-from tests.support.fuzz.documents import Known
 from tests.support.fuzz.model import World
 
 METHODS = (
@@ -190,9 +189,7 @@ def _headers(dice: Dice, world: World, method: str, target: str, body: bytes) ->
             ("Second-3600", "Infinite", "Infinite, Second-4100000000", "Second--1", "Second-" + "9" * 99)
         )
     if method == "UNLOCK" or dice.one_in(30):
-        headers["Lock-Token"] = dice.pick(
-            tuple(f"<{t}>" for t in world.locks[-3:]) + ("<urn:uuid:0>", "urn:x", "<>", "")
-        )
+        headers["Lock-Token"] = dice.pick((*(f"<{t}>" for t in world.locks[-3:]), "<urn:uuid:0>", "urn:x", "<>", ""))
     if dice.one_in(6):
         headers["If"] = _if(dice, world)
     if dice.one_in(6):
@@ -242,18 +239,8 @@ def _destination(dice: Dice, world: World, target: str) -> str:
         )
     path = _path(dice, world, item=True) if not dice.one_in(4) else _new_collection(dice)
     href = world.href(path) + dice.pick(("", "", "", "/"))
-    return (
-        dice.pick(
-            (
-                "http://pim.example:8460",
-                "http://pim.example:8460",
-                "",
-                "https://pim.example:8460",
-                "HTTP://PIM.example:8460",
-            )
-        )
-        + href
-    )
+    origins = (world.origin, world.origin, "", world.origin.upper(), world.origin.replace("http:", "https:"))
+    return dice.pick(origins) + href
 
 
 def _if(dice: Dice, world: World) -> str:
@@ -275,7 +262,3 @@ def _if(dice: Dice, world: World) -> str:
     lists = "".join("(" + " ".join(dice.several(conditions, 3)) + ")" for _ in range(1 + dice.below(3)))
     tagged = f"<{world.href(_path(dice, world, item=True))}> " if dice.one_in(3) else ""
     return tagged + lists if not dice.one_in(30) else "(<urn:x>)" * 800
-
-
-def known(world: World) -> Known:
-    return Known([world.href(path) for path in sorted(world.items)[:6]], world.tokens[-4:])
