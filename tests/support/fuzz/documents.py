@@ -6,7 +6,7 @@ RFC 5689, RFC 6352 sections 8 and 10, RFC 6578 section 6. What this service does
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
@@ -288,7 +288,9 @@ def card_query(dice: Dice, known: Known) -> Node:
 
 
 def multiget(dice: Dice, known: Known) -> Node:
-    return n(dice.pick(("C:calendar-multiget", "A:addressbook-multiget")), _prop(dice), *_hrefs(dice, known))
+    contacts = bool(known.hrefs) and "/contacts/" in known.hrefs[0]
+    names = ("A:addressbook-multiget", "C:calendar-multiget")
+    return n(names[0 if contacts else 1] if not dice.one_in(8) else dice.pick(names), _prop(dice), *_hrefs(dice, known))
 
 
 def free_busy(dice: Dice, known: Known) -> Node:
@@ -320,6 +322,11 @@ def other_report(dice: Dice, known: Known) -> Node:
     )
 
 
+#: By the home of what is asked: those that mean something there.
+REPORTS_OF = {
+    "contacts": (card_query, multiget, sync_collection, expand_property),
+    "calendars": (calendar_query, calendar_query, multiget, sync_collection, free_busy, free_busy),
+}
 REPORTS = (sync_collection, calendar_query, card_query, multiget, free_busy, expand_property, other_report)
 BY_METHOD = {
     "PROPFIND": (propfind,),
@@ -333,11 +340,15 @@ BY_METHOD = {
 _ANY = (*REPORTS, propfind, proppatch, mkcol, mkcalendar, lock, acl)
 
 
-def document(dice: Dice, method: str, known: Known) -> bytes:
+def document(dice: Dice, method: str, home: str, known: Known) -> bytes:
     """A body for a method: most of the time what it takes, else that bent, or another's, or a hostile one."""
     if dice.one_in(40):
         return dice.pick(HOSTILE)
-    makers = BY_METHOD.get(method, _ANY) if not dice.one_in(25) else _ANY
+    makers: Sequence[Callable[[Dice, Known], Node]] = BY_METHOD.get(method, _ANY)
+    if method == "REPORT" and not dice.one_in(4):
+        makers = REPORTS_OF.get(home, makers)
+    elif dice.one_in(25):
+        makers = _ANY
     tree = dice.pick(makers)(dice, known)
     while dice.one_in(4):
         tree = bent(dice, tree)
@@ -345,7 +356,7 @@ def document(dice: Dice, method: str, known: Known) -> bytes:
     return mangled(dice, data) if dice.one_in(10) else data
 
 
-_PROLOGUES = ('<?xml version="1.0" encoding="utf-8"?>',) * 6 + (
+_PROLOGUES = ('<?xml version="1.0" encoding="utf-8"?>',) * 40 + (
     *("", "\ufeff", "<!-- a -->", '<?xml version="1.0" encoding="utf-16"?>', '<?xml version="1.1"?>', "<?pi x?>", " "),
 )
 

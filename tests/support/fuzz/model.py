@@ -45,8 +45,9 @@ class World:
         """Percent-encoded, without a slash at its end."""
         return f"/dav/{quote(self.name)}/{quote(path)}"
 
-    def known(self) -> Known:
-        return Known([self.href(path) for path in sorted(self.items)[:6]], self.tokens[-4:])
+    def known(self, home: str) -> Known:
+        """What to ask for, of one of the homes."""
+        return Known([self.href(path) for path in sorted(self.items) if path.startswith(home)][:8], self.tokens[-4:])
 
     def path_of(self, target: str) -> str | None:
         """The path under the account that a target or an href names; None where it is elsewhere."""

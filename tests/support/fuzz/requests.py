@@ -66,7 +66,7 @@ def request(dice: Dice, world: World) -> Asked:
 
 def _path(dice: Dice, world: World, *, item: bool) -> str:
     """A path below the account, decoded: of a collection, or of something in one."""
-    if item and world.items and not dice.one_in(3):
+    if item and world.items and not dice.one_in(4):
         return dice.pick(sorted(world.items))
     collection = dice.pick(sorted(world.collections))
     if not item:
@@ -89,9 +89,11 @@ def _target(dice: Dice, world: World, method: str) -> str:
     else:
         lists = method in ("PROPFIND", "REPORT", "PROPPATCH")
         on_collection = dice.one_in(3) if not lists else not dice.one_in(4)
-        if method in ("DELETE", "PUT") and not dice.one_in(8):
+        if method in ("DELETE", "PUT", "COPY", "MOVE") and not dice.one_in(8):
             on_collection = False
         path, slash = _path(dice, world, item=not on_collection), on_collection and not dice.one_in(3)
+        if method == "REPORT" and on_collection and dice.one_in(2):  # where there are reports
+            path = dice.pick([c for c in sorted(world.collections) if not c.startswith("files/")] or [path])
     href = world.href(path) + ("/" if slash else "")
     if dice.one_in(10):
         href = "".join(f"%{ord(c):02x}" if c.isalpha() and c.isascii() and dice.one_in(9) else c for c in href)
@@ -102,6 +104,7 @@ def _target(dice: Dice, world: World, method: str) -> str:
 
 
 def _body(dice: Dice, world: World, method: str, target: str) -> bytes:
+    home = (world.path_of(target) or "").partition("/")[0]
     if dice.one_in(30):
         return dice.pick((b"", b"\x00", dice.data(40), b"x" * 1_200_000))
     if method == "PUT" or dice.one_in(40):
@@ -112,8 +115,8 @@ def _body(dice: Dice, world: World, method: str, target: str) -> bytes:
         return dice.pick((b'{"score":1}', b'{"score":9e999}', b'{"score":null}', b"[" * 5000, b'{"score":1,"at":"x"}'))
     if method in documents.BY_METHOD:
         bare = {"PROPFIND": 6, "MKCOL": 2, "MKCALENDAR": 2, "LOCK": 4}.get(method, 20)
-        return b"" if dice.one_in(bare) else documents.document(dice, method, world.known())
-    return b"" if not dice.one_in(8) else documents.document(dice, method, world.known())
+        return b"" if dice.one_in(bare) else documents.document(dice, method, home, world.known(home))
+    return b"" if not dice.one_in(8) else documents.document(dice, method, home, world.known(home))
 
 
 # -- headers -----------------------------------------------------------------------------------------------------
@@ -173,7 +176,7 @@ def _headers(dice: Dice, world: World, method: str, target: str, body: bytes) ->
     if method in ("COPY", "MOVE"):
         headers["Destination"] = _destination(dice, world, target)
         if dice.one_in(2):
-            headers["Overwrite"] = dice.pick(("T", "F", "t", "X"))
+            headers["Overwrite"] = dice.pick(("T", "F")) if not dice.one_in(8) else dice.pick(("t", "X", ""))
     if method == "PUT":
         own = "text/vcard" if "/contacts/" in target else "text/calendar" if "/calendars/" in target else "text/plain"
         headers["Content-Type"] = (
@@ -181,16 +184,18 @@ def _headers(dice: Dice, world: World, method: str, target: str, body: bytes) ->
         )
     elif body:
         headers["Content-Type"] = dice.pick(("application/xml", "text/xml; charset=utf-8", "application/json", ""))
-    if dice.one_in(3):
+    if dice.one_in(4):
         name = dice.pick(("If-Match", "If-None-Match"))
-        headers[name] = dice.pick(("*", *world.etags[-4:], 'W/"x"', f'"{"a" * 64}", "b"', "unquoted", '"'))
+        headers[name] = dice.pick(("*", *world.etags[-4:], f'"{"a" * 64}", "b"'))
+        if dice.one_in(6):
+            headers[name] = dice.pick(('W/"x"', "unquoted", '"', ""))
     if method == "LOCK" and dice.one_in(2):
         headers["Timeout"] = dice.pick(
             ("Second-3600", "Infinite", "Infinite, Second-4100000000", "Second--1", "Second-" + "9" * 99)
         )
     if method == "UNLOCK" or dice.one_in(30):
         headers["Lock-Token"] = dice.pick((*(f"<{t}>" for t in world.locks[-3:]), "<urn:uuid:0>", "urn:x", "<>", ""))
-    if dice.one_in(6):
+    if dice.one_in(8):
         headers["If"] = _if(dice, world)
     if dice.one_in(6):
         headers["Prefer"] = dice.pick(("return=minimal", "return=representation", "depth-noroot", "wait=10", "=;,"))
@@ -237,7 +242,13 @@ def _destination(dice: Dice, world: World, target: str) -> str:
                 target,
             )
         )
-    path = _path(dice, world, item=True) if not dice.one_in(4) else _new_collection(dice)
+    source = world.path_of(target) or ""
+    if dice.one_in(4):
+        path = _path(dice, world, item=True) if dice.one_in(2) else _new_collection(dice)
+    else:  # beside it, or in another of its home
+        home = source.partition("/")[0]
+        above = dice.pick([c for c in sorted(world.collections) if c.startswith(home + "/")] or ["files/notes"])
+        path = f"{above}/{dice.pick(ITEM_NAMES.get(home, ('x',)))}"
     href = world.href(path) + dice.pick(("", "", "", "/"))
     origins = (world.origin, world.origin, "", world.origin.upper(), world.origin.replace("http:", "https:"))
     return dice.pick(origins) + href
