@@ -120,7 +120,7 @@ class Teller:
         note(str(asked))
         with bounded(asked):
             got = self.ask(asked)
-        note(f"-> {got.status} {dict(got.headers)} {got.body[:300]!r}")
+        note(f"-> {got}")
         assert not self._faults.told, self._faults.told.pop()
         judge(asked, got)
         if asked.login == "me":

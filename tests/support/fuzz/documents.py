@@ -52,7 +52,7 @@ _PROPS = (
     *("I:calendar-color", "I:calendar-order", "O:id", "O:permissions", "O:fileid", "X:own", "X:ä", "D:href", "D:prop"),
 )
 _TIMES = (
-    *("20260101T000000Z", "20260201T000000Z", "20270101T000000Z", "19700101T000000Z", "00010101T000000Z"),
+    *("20260101T000000Z", "20260201T000000Z", "20270101T000000Z", "21000101T000000Z", "00010101T000000Z"),
     *("99991231T235959Z", "20260101T000000", "20260101", "", "now", "20261301T000000Z", "-20260101T000000Z"),
 )
 _TEXTS = (
@@ -137,12 +137,11 @@ def _address_data(dice: Dice) -> Node:
 
 
 def _range(dice: Dice, name: str) -> Node:
-    start, end = dice.pick(_TIMES[:4]), dice.pick(_TIMES[:4])
-    if dice.one_in(3):
-        start, end = dice.pick(_TIMES), dice.pick(_TIMES)
-    return dice.pick(
-        (n(name, start=min(start, end), end=max(start, end)), n(name, start=start), n(name, end=end), n(name))
-    )
+    if not dice.one_in(4):
+        at = dice.below(3)
+        return n(name, start=_TIMES[at], end=_TIMES[at + 1])
+    start, end = dice.pick(_TIMES), dice.pick(_TIMES)
+    return dice.pick((n(name, start=start, end=end), n(name, start=start), n(name, end=end), n(name)))
 
 
 def _text_match(dice: Dice, prefix: str) -> Node:
@@ -154,20 +153,24 @@ def _text_match(dice: Dice, prefix: str) -> Node:
 
 
 def _calendar_filter(dice: Dice, depth: int) -> Node:
+    """Half of the time as clients write them: VCALENDAR, within it one component, within it what it should be like."""
+    wild = dice.one_in(3)
+    name = dice.pick(_COMPONENTS) if wild else ("VCALENDAR", _COMPONENTS[1 + dice.below(3)], "VALARM", "VALARM")[depth]
+    if depth and dice.one_in(10):
+        return n("C:comp-filter", n("C:is-not-defined"), name=name)
     inner: list[Node | str] = []
-    if dice.one_in(6):
-        inner.append(n("C:is-not-defined"))
-    if dice.one_in(2):
+    if (depth and dice.one_in(2)) or (wild and dice.one_in(4)):
         inner.append(_range(dice, "C:time-range"))
-    for _ in range(dice.below(3)):
-        parts: list[Node | str] = [_range(dice, "C:time-range"), _text_match(dice, "C"), n("C:is-not-defined")]
-        params = n("C:param-filter", dice.pick(parts[1:]), name=dice.pick(("TZID", "PARTSTAT", "VALUE", "")))
-        inner.append(
-            n("C:prop-filter", *dice.several(parts, 2), *([params] if dice.one_in(3) else []), name=dice.pick(_NAMED))
-        )
+    for _ in range(dice.below(3) if depth else 0):
+        parts: list[Node | str] = [_text_match(dice, "C"), _range(dice, "C:time-range"), n("C:is-not-defined")]
+        within = [dice.pick(parts)] if not wild else dice.several(parts, 2)
+        if dice.one_in(3) and within[:1] != [parts[2]]:
+            parameter = dice.pick(("TZID", "PARTSTAT", "VALUE", ""))
+            within.append(n("C:param-filter", dice.pick((parts[0], parts[2])), name=parameter))
+        inner.append(n("C:prop-filter", *within, name=dice.pick(_NAMED)))
     if depth < 3:
-        inner += [_calendar_filter(dice, depth + 1) for _ in range(dice.below(3))]
-    return n("C:comp-filter", *inner, name=_COMPONENTS[depth] if not dice.one_in(3) else dice.pick(_COMPONENTS))
+        inner += [_calendar_filter(dice, depth + 1) for _ in range(dice.below(3) if wild or depth else 1)]
+    return n("C:comp-filter", *inner, name=name)
 
 
 def _card_filter(dice: Dice) -> Node:
@@ -196,7 +199,7 @@ def _hrefs(dice: Dice, known: Known) -> list[Node]:
         "/" * 300,
     )
     options = (*known.hrefs, *odd) if known.hrefs else odd
-    return [n("D:href", dice.pick(options)) for _ in range(dice.below(5))]
+    return [n("D:href", dice.pick(options)) for _ in range(dice.below(5) if dice.one_in(8) else 1 + dice.below(4))]
 
 
 def propfind(dice: Dice, known: Known) -> Node:
@@ -264,9 +267,13 @@ def acl(dice: Dice, known: Known) -> Node:
 
 def sync_collection(dice: Dice, known: Known) -> Node:
     token = dice.pick((*known.tokens, "", "urn:x", "data:,1", "x" * 3000)) if not dice.one_in(3) else ""
-    inner = [n("D:sync-token", token), n("D:sync-level", dice.pick(("1", "infinite", "0", "")))]
+    inner = [
+        n("D:sync-token", token),
+        n("D:sync-level", "1" if not dice.one_in(8) else dice.pick(("infinite", "0", ""))),
+    ]
     if dice.one_in(2):
-        inner.append(n("D:limit", n("D:nresults", dice.pick(("1", "2", "0", "-1", "x", "99999999999999999999")))))
+        count = dice.pick(("1", "2", "1000")) if not dice.one_in(8) else dice.pick(("0", "-1", "x", "9" * 30))
+        inner.append(n("D:limit", n("D:nresults", count)))
     return n("D:sync-collection", *inner, _prop(dice))
 
 

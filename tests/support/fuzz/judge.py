@@ -26,6 +26,9 @@ class Got:
         self.headers: Mapping[str, str] = dict(self.pairs)
         self.body = body
 
+    def __str__(self) -> str:
+        return f"{self.status} {dict(self.headers)} {self.body[:600]!r}"
+
 
 def judge(asked: Asked, got: Got) -> None:
     """The answer is one that a client can read, and does not say that we failed."""
@@ -49,7 +52,8 @@ def judge(asked: Asked, got: Got) -> None:
     dav = asked.target.startswith("/dav/") and asked.method != "HEAD"
     if got.status == 207:
         _multistatus(asked, got)
-    elif dav and got.status >= 400 and got.status != 416:
+    elif dav and got.status >= 400 and got.status != 416 and "preference-applied" not in got.headers:
+        # A 412 may bear what is there now, where that is preferred (RFC 8144 section 3.2); a 416 bears nothing.
         assert got.headers["content-type"] == "application/xml; charset=utf-8"
         assert ElementTree.fromstring(got.body).tag in (DAV + "error", *_REFUSED_MAKING)
     if asked.method == "GET" and got.status == 200 and dav and "etag" in got.headers and "vary" not in got.headers:
@@ -72,7 +76,7 @@ def _multistatus(asked: Asked, got: Got) -> None:
     root = ElementTree.fromstring(got.body)
     assert root.tag == DAV + "multistatus"
     responses = root.findall(DAV + "response")
-    if asked.method != "REPORT":
+    if asked.method != "REPORT" and got.headers.get("preference-applied") != "depth-noroot":
         assert responses, "it is about something"
     hrefs = []
     for response in responses:
@@ -99,7 +103,6 @@ Ask = Callable[[Asked], Got]
 
 def hold_against(world: World, ask: Ask) -> None:
     """What was acknowledged is there, with the tag it was given, and nothing else is."""
-    tokens = dict.fromkeys(world.tokens)
     for collection in sorted(world.collections):
         got = ask(Asked("PROPFIND", world.href(collection) + "/", {"Depth": "1"}, _PROPNAME.encode()))
         assert got.status == 207, (collection, got.status, got.body)
@@ -114,7 +117,6 @@ def hold_against(world: World, ask: Ask) -> None:
         got = ask(Asked("PROPFIND", world.href(home) + "/", {"Depth": "1"}, _PROPNAME.encode()))
         _, folders = _listed(world, home, got.body)
         assert folders == {p for p in world.collections if p.rpartition("/")[0] == home}
-    assert len(tokens) <= len(world.tokens)
 
 
 def _listed(world: World, collection: str, body: bytes) -> tuple[dict[str, str], set[str]]:

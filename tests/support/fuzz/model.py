@@ -13,6 +13,7 @@ from tests.support.fuzz.documents import Known
 AT_FIRST = (
     *("contacts/default", "calendars/default", "calendars/tasks", "calendars/notes", "files/notes", "files/photos"),
 )
+_REMEMBERED = 50  # tags and tokens, of which the last few are asked for again
 _TOKEN = re.compile(rb"<(?:\w+:)?sync-token>([^<]+)<")
 
 
@@ -62,11 +63,13 @@ class World:
     def learn(self, asked: Request, status: int, got: Mapping[str, str], answer: bytes) -> None:
         """Take in an answer: what was acknowledged is what should be there from now on."""
         if "etag" in got:
-            self.etags.append(got["etag"])
-        self.tokens += [token.decode() for token in _TOKEN.findall(answer)]
+            self.etags = [*self.etags[-_REMEMBERED:], got["etag"]]
+        self.tokens = [*self.tokens[-_REMEMBERED:], *(token.decode() for token in _TOKEN.findall(answer)[:4])]
         if "lock-token" in got:
             self.locks.append(got["lock-token"].strip("<>"))
-        method, headers, body = asked.method, asked.headers, asked.body
+        method, headers = asked.method, asked.headers
+        length = headers.get("Content-Length", "")
+        body = asked.body[: int(length)] if length.isascii() and length.isdigit() else asked.body
         path = self.path_of(asked.target)
         if path is None or status not in (200, 201, 204):
             return
