@@ -22,7 +22,7 @@ from safehold.recovery import run as run_module
 from safehold.service.engine import Engine, Result
 from safehold.store.sqlite import connection
 from safehold.vault.folder import FolderVault
-from safehold.web import dav_reports
+from safehold.web import dav_sync
 from tests.support.simulation import Simulation, run_seed
 
 #: Seeds after which a broken house must have been found out. Each of them finds nothing wrong with a whole one.
@@ -135,19 +135,19 @@ def test_a_refused_token_of_a_lost_state_is_found_out(monkeypatch: pytest.Monkey
 
 def test_a_shortened_listing_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """The devices' own scoring: an item that a listing leaves out is dropped, and nobody had deleted it."""
-    original = dav_reports._sync_lines
+    original = dav_sync._sync_lines
 
     def shortened(*args: Any) -> tuple[list[str], str]:
         lines, token = original(*args)
         return (lines[:-1], token) if len(lines) > 2 else (lines, token)
 
-    monkeypatch.setattr(dav_reports, "_sync_lines", shortened)
+    monkeypatch.setattr(dav_sync, "_sync_lines", shortened)
     assert found_out("nobody deleted it")
 
 
 def test_an_item_that_looks_absent_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """404 for what a disk error hides."""
-    original = dav_reports.collection_at
+    original = dav_sync.collection_at
     count = 0
 
     def forgetful(*args: Any) -> Any:
@@ -157,7 +157,7 @@ def test_an_item_that_looks_absent_is_found_out(monkeypatch: pytest.MonkeyPatch)
             raise NotFound("there is no such collection")
         return original(*args)
 
-    monkeypatch.setattr(dav_reports, "collection_at", forgetful)
+    monkeypatch.setattr(dav_sync, "collection_at", forgetful)
     assert found_out("answered 404")
 
 

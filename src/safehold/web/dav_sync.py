@@ -1,0 +1,179 @@
+"""REPORT sync-collection (RFC 6578): what changed in a collection since a token, and tokens that prove a loss."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+from safehold.model.errors import BadRequest, BadToken
+from safehold.model.items import Account, Collection
+from safehold.model.kinds import CollectionType
+from safehold.model.token import SyncPoint, make_token, parse_token
+from safehold.ports.core import CoreReads, Touched
+from safehold.protocol.multistatus import ItemTemplate, status_response, sync_token
+from safehold.protocol.names import DAV, quote_segment
+from safehold.protocol.problems import VALID_SYNC_TOKEN
+from safehold.protocol.sync import DeviceAhead, judge_collection, judge_point
+from safehold.protocol.target import kinds_at
+from safehold.protocol.webdav import SyncCollection
+from safehold.web.dav_call import Call, collection_at
+from safehold.web.dav_entries import Entries, Entry, entries_reply
+from safehold.web.dav_reads import INLINE_ITEMS, is_small, item_lines
+from safehold.web.respond import Reply, multistatus
+
+_log = logging.getLogger("safehold.web")
+
+
+class _News(NamedTuple):
+    """What a sync has to tell: items that live, names that are gone, the token after it, whether there is more."""
+
+    touched: Sequence[Touched]
+    collection: Collection
+    token: str
+    truncated: bool
+
+
+async def sync(call: Call, collection: Collection, asked: SyncCollection) -> Reply:
+    gate = call.gate
+    try:
+        point = parse_token(call.token_key, asked.token) if asked.token else None
+        if asked.asked.data:
+            return await _sync_with_bodies(call, collection, asked, point)
+        few = is_small(collection) if point is None else collection.rev - point.rev <= INLINE_ITEMS
+        work = partial(_sync_lines, call, asked, collection.path, point)
+        lines, token = work(gate.reads) if few else await call.long_read(work)
+    except BadToken as error:
+        raise _bearable(call, collection, error) from None
+    except DeviceAhead as error:
+        _report_loss(call, error)
+        raise
+    return multistatus(lines, call.preferred(), token)
+
+
+def _report_loss(call: Call, error: DeviceAhead) -> None:
+    """Proof that something was lost here, and the name of a device that may still have it."""
+    _log.error("%s (account %s, %s, %s)", error.message, call.account.name, call.target.full_path, call.device)
+    call.gate.device_ahead(call.account, call.target.full_path, call.device)
+
+
+def judge_absence(call: Call, asked: SyncCollection) -> None:
+    """No collection lies here. Raises DeviceAhead where the device's token proves that one was lost with its making."""
+    try:
+        point = parse_token(call.token_key, asked.token)
+        judge_collection(point, _on_record(call.gate.reads, call.account, call.target.full_path))
+    except BadToken:
+        return
+    except DeviceAhead as error:
+        _report_loss(call, error)
+        raise
+
+
+def _on_record(reads: CoreReads, account: Account, path: str) -> frozenset[bytes]:
+    """The ids of the account's collections, and of those that were removed and may have lain at the path."""
+    live = (collection.id for collection in reads.collections(account.number))
+    removed = (r.collection.id for kind in kinds_at(path) for r in reads.removed_collections(account.number, kind))
+    return frozenset((*live, *removed))
+
+
+def _bearable(call: Call, collection: Collection, error: BadToken) -> Exception:
+    """The answer to a bad token that this client acts upon.
+
+    Thunderbird's address books resync on 400 and fail for ever on the 403 that RFC 6578 asks for; its calendars,
+    like everyone else, want the 403.
+    """
+    if collection.type is CollectionType.ADDRESSBOOK and "Thunderbird" in (call.request.header(b"user-agent") or ""):
+        return BadRequest(error.message, hint=error.hint, element=VALID_SYNC_TOKEN)
+    return error
+
+
+def _news(call: Call, asked: SyncCollection, path: str, point: SyncPoint | None, moment: CoreReads) -> _News:
+    """What changed since the token's point, within one snapshot. Raises BadToken, DeviceAhead."""
+    key = call.token_key
+    collection = collection_at(moment, call.account, path)
+    now = make_token(key, collection.id, collection.rev, collection.head)
+    since = 0
+    if point is not None:
+        if point.collection != collection.id:
+            judge_collection(point, _on_record(moment, call.account, path))
+            hint = "sync again from the beginning"
+            raise BadToken("this sync token is of another collection", hint=hint, element=VALID_SYNC_TOKEN)
+        since = judge_point(point, moment.hash_at(collection.account, collection.kind, point.rev))
+        if since >= collection.rev:  # what most syncs find
+            return _News((), collection, now, False)
+    if asked.limit is None:
+        if point is not None:
+            return _News(moment.touched(collection, since), collection, now, False)
+        items = [Touched(item.name, item.rev, item, False) for item in moment.items(collection)]
+        return _News(items, collection, now, False)
+    page, reached = _page(moment, collection, since, asked.limit, first=point is None)
+    if reached is None:
+        return _News(page, collection, now, False)
+    at = moment.hash_at(collection.account, collection.kind, reached)
+    assert at is not None, "a rev that touched an item is on the stream"
+    return _News(page, collection, make_token(key, collection.id, reached, at), True)
+
+
+def _page(
+    moment: CoreReads, collection: Collection, since: int, limit: int, *, first: bool
+) -> tuple[list[Touched], int | None]:
+    """At most limit names after since, and the rev they reach; None for it where there are no more.
+
+    The first sync leaves out what was deleted before it began (RFC 6578 section 3.4).
+    """
+    page: list[Touched] = []
+    while True:
+        wanted = limit - len(page)
+        got = moment.touched(collection, since, wanted)
+        page += [t for t in got if t.item is not None or not first]
+        if len(got) < wanted:
+            return page, None
+        since = got[-1].rev
+        if len(page) == limit:
+            return page, since if moment.touched(collection, since, 1) else None
+
+
+def _sync_lines(
+    call: Call, asked: SyncCollection, path: str, point: SyncPoint | None, reads: CoreReads
+) -> tuple[list[str], str]:
+    """The responses of a sync without bodies, and its token."""
+    with reads.snapshot() as moment:
+        news = _news(call, asked, path, point, moment)
+        view = call.view_of(news.collection)
+        template = ItemTemplate(asked.asked, view, minimal=call.minimal)
+        lines = item_lines(template, [t.item for t in news.touched if t.item is not None], moment)
+        lines += [_gone(view.href + quote_segment(t.name)) for t in news.touched if t.item is None and t.deleted]
+        if news.truncated:
+            lines.append(truncated_response(view.href))
+        return lines, news.token
+
+
+async def _sync_with_bodies(
+    call: Call, collection: Collection, asked: SyncCollection, point: SyncPoint | None
+) -> Reply:
+    """A sync that asks for calendar-data or address-data: the names at one moment, the bodies as they are then read.
+
+    A body may so be newer than the token; the next sync tells it again.
+    """
+
+    def names(reads: CoreReads) -> _News:
+        with reads.snapshot() as moment:
+            return _news(call, asked, collection.path, point, moment)
+
+    news = await call.long_read(names)
+    view = call.view_of(collection)
+    told = [(t.name, t.item is not None) for t in news.touched if t.item is not None or t.deleted]
+    entries = Entries(told, lambda t: Entry(view.href + quote_segment(t[0]), t[0] if t[1] else None))
+    tail = truncated_response(view.href) if news.truncated else ""
+    template = ItemTemplate(asked.asked, view, minimal=call.minimal)
+    return await entries_reply(call, collection.path, template, entries, tail + sync_token(news.token))
+
+
+def _gone(href: str) -> str:
+    return status_response(href, "404 Not Found")
+
+
+def truncated_response(href: str) -> str:
+    """RFC 6578 section 3.6."""
+    return status_response(href, "507 Insufficient Storage", DAV + "number-of-matches-within-limits")
