@@ -103,20 +103,38 @@ Ask = Callable[[Asked], Got]
 
 def hold_against(world: World, ask: Ask) -> None:
     """What was acknowledged is there, with the tag it was given, and nothing else is."""
-    for collection in sorted(world.collections):
-        got = ask(Asked("PROPFIND", world.href(collection) + "/", {"Depth": "1"}, _PROPNAME.encode()))
-        assert got.status == 207, (collection, got.status, got.body)
-        items, folders = _listed(world, collection, got.body)
-        assert items == {p: tag for p, tag in world.items.items() if p.rpartition("/")[0] == collection}
-        assert folders == {p for p in world.collections if p.rpartition("/")[0] == collection}
-    for path, tag in world.items.items():
+    items, collections = look(world, ask)
+    assert items == world.items
+    assert collections == world.collections
+    for path, tag in items.items():
         got = ask(Asked("GET", world.href(path), {}, b""))
         assert (got.status, got.headers.get("etag")) == (200, tag), path
         assert f'"{sha256(got.body).hexdigest()}"' == tag
-    for home in ("contacts", "calendars"):
-        got = ask(Asked("PROPFIND", world.href(home) + "/", {"Depth": "1"}, _PROPNAME.encode()))
-        _, folders = _listed(world, home, got.body)
-        assert folders == {p for p in world.collections if p.rpartition("/")[0] == home}
+
+
+def take_in(world: World, ask: Ask, asked: Asked) -> None:
+    """A request was not answered: what it may have changed is as the account says, all else is as it was."""
+    items, collections = look(world, ask)
+    named = {world.path_of(asked.target), world.path_of(asked.headers.get("Destination", ""))}
+    for path in {p for p, _ in items.items() ^ world.items.items()} | (collections ^ world.collections):
+        assert any(path == name or path.startswith(f"{name}/") for name in named if name is not None), path
+    world.items, world.collections = items, collections
+
+
+def look(world: World, ask: Ask) -> tuple[dict[str, str], set[str]]:
+    """All items of the account with their tags, and its collections, as listings tell them."""
+    items: dict[str, str] = {}
+    collections: set[str] = set()
+    waiting = ["contacts", "calendars", "files"]
+    while waiting:
+        path = waiting.pop()
+        got = ask(Asked("PROPFIND", world.href(path) + "/", {"Depth": "1"}, _PROPNAME.encode()))
+        assert got.status == 207, f"{path}: {got}"
+        here, below = _listed(world, path, got.body)
+        items |= here
+        collections |= below
+        waiting += below
+    return items, collections
 
 
 def _listed(world: World, collection: str, body: bytes) -> tuple[dict[str, str], set[str]]:

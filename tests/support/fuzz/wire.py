@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import http.client
 import socket
 from collections.abc import Iterator
@@ -13,8 +14,9 @@ from tests.support.fuzz.requests import Asked
 
 #: A hang, by any measure: what the service itself waits for ends long before.
 WAIT_SECONDS = 150.0
-#: Headers that decide where a message ends, or what becomes of the connection: none is used again after them.
-_FRAMING = frozenset(("content-length", "transfer-encoding", "connection", "upgrade", "expect", "te", "host"))
+#: Headers that decide where a message ends, and those that decide what becomes of its connection.
+_FRAMING = frozenset(("content-length", "transfer-encoding", "expect"))
+_PASSING = frozenset(("connection", "upgrade", "te", "host"))
 
 
 class Hung(AssertionError):
@@ -42,18 +44,19 @@ class Wire:
 
     def ask(self, asked: Asked) -> Got | None:
         """The answer; None where the connection was closed instead, or HTTP itself was refused. Raises Hung."""
-        framed = any(name.lower() in _FRAMING for name in asked.headers)
-        if framed:
+        names = {name.lower() for name in asked.headers}
+        apart = not names.isdisjoint(_FRAMING | _PASSING)
+        if apart:
             self.close()
         try:
-            got = self._answer(asked, half_closed=framed)
+            got = self._answer(asked, half_closed=not names.isdisjoint(_FRAMING))
         except TimeoutError as error:
             raise Hung(str(asked)) from error
         except (OSError, http.client.HTTPException):
             self.close()
             self.closed_without_answer += 1
             return None
-        if framed:
+        if apart:
             self.close()
         if got.status in (400, 414, 431, 417) and not got.body:
             self.refused_by_server += 1
@@ -62,8 +65,7 @@ class Wire:
 
     def _answer(self, asked: Asked, *, half_closed: bool) -> Got:
         connection = self._open()
-        # A refusal may come, and the connection go, before all of a large body has been sent.
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        with _while_it_is_taken():
             connection.sendall(self.written(asked))
             if half_closed:
                 connection.shutdown(socket.SHUT_WR)
@@ -99,7 +101,7 @@ class Wire:
         """Send bytes that may be no HTTP at all, and nothing more; what came back until the end. Raises Hung."""
         with socket.create_connection(("127.0.0.1", self._port), timeout=WAIT_SECONDS) as connection:
             try:
-                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                with _while_it_is_taken():
                     connection.sendall(data)
                     connection.shutdown(socket.SHUT_WR)
                 return b"".join(iter(lambda: connection.recv(65536), b""))
@@ -107,6 +109,18 @@ class Wire:
                 return b""
             except TimeoutError as error:
                 raise Hung(repr(data[:2000])) from error
+
+
+@contextlib.contextmanager
+def _while_it_is_taken() -> Iterator[None]:
+    """A refusal may come, and the connection go, before all has been sent."""
+    try:
+        yield
+    except TimeoutError:
+        raise
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN):
+            raise
 
 
 def _chunks(body: bytes) -> Iterator[bytes]:
