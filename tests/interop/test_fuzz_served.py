@@ -22,7 +22,7 @@ CI_REQUESTS = 1500
 RAW_REQUESTS = 150
 #: What the process may have grown by in the second half: its caches are full by then.
 GROWTH_BYTES = 24 << 20
-_STATUS_LINE = re.compile(rb"HTTP/1\.1 [1-5]\d\d ").match
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-5]\d\d ").match
 _FAULT = re.compile(r"Traceback|no fault of its own|panicked|never retrieved")
 
 MALFORMED = (

@@ -59,8 +59,12 @@ class Home:
         stdin: str = "",
         codes: Iterable[int] = (0,),
         env: Mapping[str, str] | None = None,
+        errors: bool = True,
     ) -> str:
-        """Run a program in the home to its end; what it says on both outputs. `codes` are no failure of the test."""
+        """Run a program in the home to its end; what it says, with `errors` on both outputs.
+
+        `codes` are no failure of the test.
+        """
         path = which(program)
         assert path is not None, f"{program} is not here"
         ended = subprocess.run(
@@ -68,7 +72,7 @@ class Home:
             cwd=self.root,
             input=stdin.encode(),
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.STDOUT if errors else subprocess.DEVNULL,
             env=self.environment() | dict(env or {}),
             timeout=PROGRAM_SECONDS,
             check=False,

@@ -16,6 +16,7 @@ METHODS = (
     *("SEARCH", "BIND", "CONNECT", "X", "get", "PROPFIND-", "M" * 300),
 )
 _COMMON = METHODS[:18]
+FEW = 6  # items, below which most requests make another
 ITEM_NAMES = {
     "contacts": ("a.vcf", "b.vcf", "c ü.vcf", "d"),
     "calendars": ("a.ics", "b.ics", "c ü.ics", "d"),
@@ -54,6 +55,8 @@ class Asked(NamedTuple):
 def request(dice: Dice, world: World) -> Asked:
     """A request against an account, most of the time one that means something there."""
     method = dice.pick(_COMMON) if not dice.one_in(6) else dice.pick(METHODS)
+    if len(world.items) < FEW and dice.one_in(2):
+        method = "PUT"
     target = _target(dice, world, method)
     body = _body(dice, world, method, target)
     headers = _headers(dice, world, method, target, body)
