@@ -141,10 +141,12 @@ def _one(dice: Dice, options: Sequence[T], wild: bool) -> T:
     return dice.pick(options) if wild else options[dice.below(min(_TAME, len(options)))]
 
 
-def calendar(dice: Dice) -> bytes:
-    """An iCalendar object (RFC 5545), half of the time one that a calendar surely takes."""
+def calendar(dice: Dice, target: str) -> bytes:
+    """An iCalendar object (RFC 5545), half of the time one that the calendar at the target surely takes."""
     wild = dice.one_in(2)
-    component = _one(dice, _COMPONENTS, wild) if dice.one_in(3) else _COMPONENTS[0]
+    component = "VTODO" if "/tasks/" in target else "VJOURNAL" if "/notes/" in target else "VEVENT"
+    if wild and dice.one_in(2):
+        component = dice.pick(_COMPONENTS)
     uid = dice.pick(_UIDS) if wild else f"u-{dice.below(1000)}"
     lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//fuzz//EN"]
     if dice.one_in(4):
@@ -207,7 +209,7 @@ _CARD_LINES = (
 )
 
 
-def card(dice: Dice) -> bytes:
+def card(dice: Dice, target: str) -> bytes:
     """A vCard (RFC 2426, RFC 6350), half of the time one that an address book surely takes."""
     wild = dice.one_in(2)
     version = _one(dice, ("3.0", "4.0", "3.0", "4.0", "2.1", "9"), wild)
@@ -242,6 +244,6 @@ def _text(dice: Dice, lines: list[str], wild: bool) -> bytes:
     return mangled(dice, data) if dice.one_in(4) else data
 
 
-def file(dice: Dice) -> bytes:
+def file(dice: Dice, target: str) -> bytes:
     """Whatever people keep in files; a few are larger than what the core holds inline."""
     return dice.pick((b"hello", b"", b"\x00\xff" * 50, b"x" * 70_000, b"<html>", b"BEGIN:VCARD")) + dice.data(4)

@@ -41,6 +41,7 @@ class World:
         self.etags: list[str] = []
         self.tokens: list[str] = []
         self.locks: list[str] = []
+        self.locked: dict[str, str] = {}  # the target of each lock, by its token, as it was made
 
     def href(self, path: str) -> str:
         """Percent-encoded, without a slash at its end."""
@@ -67,6 +68,7 @@ class World:
         self.tokens = [*self.tokens[-_REMEMBERED:], *(token.decode() for token in _TOKEN.findall(answer)[:4])]
         if "lock-token" in got:
             self.locks.append(got["lock-token"].strip("<>"))
+            self.locked[self.locks[-1]] = asked.target
         method, headers = asked.method, asked.headers
         length = headers.get("Content-Length", "")
         body = asked.body[: int(length)] if length.isascii() and length.isdigit() else asked.body

@@ -55,7 +55,7 @@ class Asked(NamedTuple):
 def request(dice: Dice, world: World) -> Asked:
     """A request against an account, most of the time one that means something there."""
     method = dice.pick(_COMMON) if not dice.one_in(6) else dice.pick(METHODS)
-    if len(world.items) < FEW and dice.one_in(2):
+    if len(world.items) < FEW and dice.one_in(3):
         method = "PUT"
     target = _target(dice, world, method)
     body = _body(dice, world, method, target)
@@ -69,7 +69,8 @@ def request(dice: Dice, world: World) -> Asked:
 
 def _path(dice: Dice, world: World, *, item: bool) -> str:
     """A path below the account, decoded: of a collection, or of something in one."""
-    if item and world.items and not dice.one_in(4):
+    known = world.items and (dice.one_in(2) if len(world.items) < FEW else not dice.one_in(4))
+    if item and known:
         return dice.pick(sorted(world.items))
     collection = dice.pick(sorted(world.collections))
     if not item:
@@ -87,6 +88,8 @@ def _target(dice: Dice, world: World, method: str) -> str:
         return dice.pick(_FAR_TARGETS).replace("{me}", quote(world.name))
     if dice.one_in(14):
         return f"{world.href(dice.pick(sorted(world.collections)))}/{dice.pick(_ODD_NAMES)}"
+    if method == "UNLOCK" and world.locks and not dice.one_in(3):
+        return world.locked[world.locks[-1]]
     if method in ("MKCOL", "MKCALENDAR") and not dice.one_in(4):
         path, slash = _new_collection(dice), dice.one_in(2)
     else:
@@ -95,6 +98,10 @@ def _target(dice: Dice, world: World, method: str) -> str:
         if method in ("DELETE", "PUT", "COPY", "MOVE") and not dice.one_in(8):
             on_collection = False
         path, slash = _path(dice, world, item=not on_collection), on_collection and not dice.one_in(3)
+        if (
+            method in ("LOCK", "UNLOCK") and not path.startswith("files/") and not dice.one_in(4)
+        ):  # where they are taken
+            path = f"files/notes/{dice.pick(ITEM_NAMES['files'])}"
         if method == "REPORT" and on_collection and dice.one_in(2):  # where there are reports
             path = dice.pick([c for c in sorted(world.collections) if not c.startswith("files/")] or [path])
     href = world.href(path) + ("/" if slash else "")
@@ -111,9 +118,9 @@ def _body(dice: Dice, world: World, method: str, target: str) -> bytes:
     if dice.one_in(30):
         return dice.pick((b"", b"\x00", dice.data(40), b"x" * 1_200_000))
     if method == "PUT" or dice.one_in(40):
-        makers = (contents.card, contents.calendar, contents.file)
-        own = 0 if "/contacts/" in target else 1 if "/calendars/" in target else 2
-        return (makers[own] if not dice.one_in(15) else dice.pick(makers))(dice)
+        makers = {"contacts": contents.card, "calendars": contents.calendar, "files": contents.file}
+        maker = makers.get(home, contents.file) if not dice.one_in(15) else dice.pick(list(makers.values()))
+        return maker(dice, target)
     if method == "POST":
         return dice.pick((b'{"score":1}', b'{"score":9e999}', b'{"score":null}', b"[" * 5000, b'{"score":1,"at":"x"}'))
     if method in documents.BY_METHOD:
@@ -196,7 +203,9 @@ def _headers(dice: Dice, world: World, method: str, target: str, body: bytes) ->
         headers["Timeout"] = dice.pick(
             ("Second-3600", "Infinite", "Infinite, Second-4100000000", "Second--1", "Second-" + "9" * 99)
         )
-    if method == "UNLOCK" or dice.one_in(30):
+    if method == "UNLOCK" and world.locks and not dice.one_in(3):
+        headers["Lock-Token"] = f"<{world.locks[-1]}>"
+    elif method == "UNLOCK" or dice.one_in(30):
         headers["Lock-Token"] = dice.pick((*(f"<{t}>" for t in world.locks[-3:]), "<urn:uuid:0>", "urn:x", "<>", ""))
     if dice.one_in(8):
         headers["If"] = _if(dice, world)
