@@ -38,6 +38,11 @@ class Running(NamedTuple):
     def client(self) -> Client:
         return self.service.client(self.user, self.password)
 
+    def with_account(self, user: str, password: str) -> Running:
+        """The same service, seen by an account that is made for it."""
+        self.service.add_account(user, password)
+        return Running(self.service, user, password)
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.service.port}"

@@ -221,13 +221,16 @@ class Client:
         self, port: int, user: str, password: str, *, connection: http.client.HTTPConnection | None = None
     ) -> None:
         self.user = user
+        self.origin = f"http://127.0.0.1:{port}"
         self._login = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
         self._connection = connection or http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
-    def ask(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
-        self._connection.request(
-            method, quote(path, safe="/?=&"), body or None, {"Authorization": self._login} | (headers or {})
-        )
+    def ask(
+        self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None, *, query: bool = True
+    ) -> Answer:
+        """One request. Without `query` a question mark is part of the path."""
+        target = quote(path, safe="/?=&" if query else "/")
+        self._connection.request(method, target, body or None, {"Authorization": self._login} | (headers or {}))
         answer = self._connection.getresponse()
         return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
 

@@ -9,12 +9,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.support.service import environment
+from tests.support.home import Home
 
 #: Collection below the home, and the ending of its files.
 COLLECTIONS = {"contacts/default": ".vcf", "calendars/default": ".ics", "calendars/tasks": ".ics"}
 SYNC_SECONDS = 300
 
+_TWO_CALENDARS = 'collections = ["default", "tasks"]'
+_ALL_CALENDARS = 'collections = ["from b"]\nimplicit = "create"\nmetadata = ["displayname"]'
 _CONFIG = """\
 [general]
 status_path = "status"
@@ -38,7 +40,7 @@ password = "{password}"
 [pair calendars]
 a = "calendars_here"
 b = "calendars_there"
-collections = ["default", "tasks"]
+{calendars}
 
 [storage calendars_here]
 type = "filesystem"
@@ -69,10 +71,14 @@ class Vdir:
         shutil.copytree(self.root, root)
         return Vdir(root)
 
-    def configure(self, port: int, user: str, password: str) -> None:
-        """Where the service is. After a change `discover` has to run; what was synced before stays known."""
+    def configure(self, port: int, user: str, password: str, *, all_calendars: bool = False) -> None:
+        """Where the service is; with `all_calendars` each that is found there is followed, with its name.
+
+        After a change `discover` has to run; what was synced before stays known.
+        """
         url = f"http://127.0.0.1:{port}/"
-        (self.root / "config").write_text(_CONFIG.format(url=url, user=user, password=password))
+        calendars = _ALL_CALENDARS if all_calendars else _TWO_CALENDARS
+        (self.root / "config").write_text(_CONFIG.format(url=url, user=user, password=password, calendars=calendars))
 
     def add(self, collection: str, uid: str, body: bytes) -> None:
         """A new item, made on the device. The service will know it by the name of `uid` and the ending."""
@@ -90,7 +96,7 @@ class Vdir:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=environment(),
+            env=Home(self.root / "home").environment(),
             text=True,
         )
         assert process.stdout is not None

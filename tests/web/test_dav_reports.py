@@ -176,6 +176,15 @@ def test_a_collection_that_was_removed_is_not_found_whatever_the_token(device: D
         assert device.sync(BOOK, shown).status == 404
 
 
+@pytest.mark.parametrize("path", [CALENDAR, "/dav/anna/calendars/none/", "/dav/anna/contacts/none/"])
+def test_a_token_of_a_removed_collection_proves_no_loss_wherever_it_is_shown(device: Device, path: str) -> None:
+    token = device.sync(BOOK).token
+    device.ask("DELETE", BOOK)
+    answer = device.sync(path, token)
+    assert answer.status == (403 if path == CALENDAR else 404)
+    assert device.gate.ahead == []
+
+
 def test_a_token_of_an_erased_account_is_none_of_ours(device: Device) -> None:
     token = device.sync(BOOK).token
     account = device.gate.reads.account_named("anna")

@@ -82,7 +82,8 @@ def keep(element: Element) -> str:
     if len(element.nsmap) > MAX_NAMESPACES:
         raise BadRequest(f"more than {MAX_NAMESPACES} namespaces are declared around a property")
     language = next((e.get(_XML_LANG) for e in _upwards(element) if e.get(_XML_LANG) is not None), None)
-    copy = etree.fromstring(etree.tostring(element, with_tail=False))
+    # In UTF-8: the default of ASCII has no way to write a name with other letters.
+    copy = etree.fromstring(etree.tostring(element, with_tail=False, encoding="utf-8"))
     if language is not None:
         copy.set(_XML_LANG, language)
     words = "\n".join([*copy.itertext(), *(str(value) for e in copy.iter() for value in e.attrib.values())])

@@ -79,6 +79,7 @@ def _no_path(scope: Scope) -> Reply:
 async def _guarded(gate: Gate, routed: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     """No path answers 500: a fault of our own is 503, or a broken connection where the answer has begun."""
     begun = False
+    head = scope["method"] == "HEAD"
 
     async def watched(message: Message) -> None:
         nonlocal begun
@@ -86,6 +87,8 @@ async def _guarded(gate: Gate, routed: ASGIApp, scope: Scope, receive: Receive, 
             if message["status"] == 500:  # the framework's own answer to a fault, which it raises again after it
                 raise _Fault
             begun = True
+        elif head:  # the framework sends what a GET would get
+            message = {**message, "body": b""}
         await send(message)
 
     try:
@@ -93,7 +96,7 @@ async def _guarded(gate: Gate, routed: ASGIApp, scope: Scope, receive: Receive, 
     except Exception:
         if begun:
             raise
-        await send_reply(send, unexpected(gate.entropy), head=scope["method"] == "HEAD")
+        await send_reply(send, unexpected(gate.entropy), head=head)
 
 
 class _Fault(Exception):

@@ -9,14 +9,13 @@ from typing import NamedTuple
 
 from safehold.model.errors import BadRequest, BadToken
 from safehold.model.items import Account, Collection
-from safehold.model.kinds import CollectionType
+from safehold.model.kinds import DATA_KINDS, CollectionType
 from safehold.model.token import SyncPoint, make_token, parse_token
 from safehold.ports.core import CoreReads, Touched
 from safehold.protocol.multistatus import ItemTemplate, status_response, sync_token
 from safehold.protocol.names import DAV, quote_segment
 from safehold.protocol.problems import VALID_SYNC_TOKEN
 from safehold.protocol.sync import DeviceAhead, judge_collection, judge_point
-from safehold.protocol.target import kinds_at
 from safehold.protocol.webdav import SyncCollection
 from safehold.web.dav_call import Call, collection_at
 from safehold.web.dav_entries import Entries, Entry, entries_reply, template_of
@@ -63,7 +62,7 @@ def judge_absence(call: Call, asked: SyncCollection) -> None:
     """No collection lies here. Raises DeviceAhead where the device's token proves that one was lost with its making."""
     try:
         point = parse_token(call.token_key, asked.token)
-        judge_collection(point, _on_record(call.gate.reads, call.account, call.target.full_path))
+        judge_collection(point, _on_record(call.gate.reads, call.account))
     except BadToken:
         return
     except DeviceAhead as error:
@@ -71,10 +70,13 @@ def judge_absence(call: Call, asked: SyncCollection) -> None:
         raise
 
 
-def _on_record(reads: CoreReads, account: Account, path: str) -> frozenset[bytes]:
-    """The ids of the account's collections, and of those that were removed and may have lain at the path."""
+def _on_record(reads: CoreReads, account: Account) -> frozenset[bytes]:
+    """The ids of the account's collections, and of those that were removed, wherever they lay.
+
+    A token may be shown at another place than its own: it proves a loss there no more than at its own.
+    """
     live = (collection.id for collection in reads.collections(account.number))
-    removed = (r.collection.id for kind in kinds_at(path) for r in reads.removed_collections(account.number, kind))
+    removed = (r.collection.id for kind in DATA_KINDS for r in reads.removed_collections(account.number, kind))
     return frozenset((*live, *removed))
 
 
@@ -97,7 +99,7 @@ def _news(call: Call, asked: SyncCollection, path: str, point: SyncPoint | None,
     since = 0
     if point is not None:
         if point.collection != collection.id:
-            judge_collection(point, _on_record(moment, call.account, path))
+            judge_collection(point, _on_record(moment, call.account))
             hint = "sync again from the beginning"
             raise BadToken("this sync token is of another collection", hint=hint, element=VALID_SYNC_TOKEN)
         since = judge_point(point, moment.hash_at(collection.account, collection.kind, point.rev))
