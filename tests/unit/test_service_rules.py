@@ -181,6 +181,14 @@ def test_a_refused_delete_raises_the_revision_of_the_item(house: House) -> None:
     assert [(t.name, t.deleted, t.item is not None) for t in touched] == [("a.vcf", False, True)]
 
 
+def test_a_delete_of_what_is_not_there_has_nothing_to_be_in_conflict_with(house: House) -> None:
+    """RFC 9110 section 13.2.1: conditions are passed over where the answer without them would be 404."""
+    put(house, "a.vcf", "a")
+    for tags in (None, Tags(any=True), Tags(digests=(bytes(32),))):
+        with pytest.raises(NotFound):
+            house.engine.execute(DeleteItem(account=house.account().id, path=BOOK, name="b.vcf", if_match=tags))
+
+
 def test_one_uid_one_resource(house: House) -> None:
     put(house, "a.vcf", "a")
     with pytest.raises(Conflict) as taken:

@@ -291,7 +291,7 @@ class Oracle:
         shelf = world.get(wish.shelf)
         old = None if shelf is None else shelf.items.get(wish.name)
         if shelf is None or old is None:
-            return Verdict(_said(412 if wish.if_match and shelf is not None else 404), world)
+            return Verdict(_said(404), world)
         if not _holds(wish, old):
             return Verdict(_said(412), world, (Touch(wish.shelf, shelf.serial, wish.name, True),))
         return _with(wish, world, {n: t for n, t in shelf.items.items() if n != wish.name}, 204)

@@ -150,8 +150,6 @@ class ItemRules:
         self._ledger.head(account, collection.kind)
         item = self._ledger.core.item(collection, command.name)
         if item is None:
-            if command.if_match is not None:
-                raise PreconditionFailed(f"there is no {command.name} that If-Match could match")
             raise NotFound(f"there is no {command.name} in {command.path}")
         try:
             check_tags(item, command.if_match, command.if_none_match)
