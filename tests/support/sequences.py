@@ -40,7 +40,7 @@ STYLES: dict[str, tuple[str, dict[str, str], bool]] = {
     "apple-mac": ("A", {"CALDAV": "B", "CARDDAV": "C", "CS": "D", "ICAL": "D", "ME": "D", "MOBILEME": "E"}, False),
     "thunderbird-calendar": ("D", {"CALDAV": "C", "CS": "CS", "ICAL": "A"}, True),
     "thunderbird-addresses": ("", {"CARDDAV": "card", "CS": "cs"}, True),
-    "evolution": ("D", {"CALDAV": "C", "CARDDAV": "A", "CS": "CS", "ICAL": "IC"}, True),
+    "evolution": ("", {"CALDAV": "C", "CARDDAV": "A", "CS": "CS", "ICAL": "IC"}, True),
 }
 
 _VARIABLE = re.compile(r"\{([a-z_]+)\}")
@@ -289,7 +289,8 @@ class Wire:
 
     def _once(self, request: Request, *, login: bool) -> Answer:
         headers = request.headers | ({"Authorization": self._login} if login else {})
-        self._connection.request(request.method, request.path, request.body or None, headers)
+        chunked = "Transfer-Encoding" in headers
+        self._connection.request(request.method, request.path, request.body or None, headers, encode_chunked=chunked)
         got = self._connection.getresponse()
         return Answer(got.status, [(k.lower(), v) for k, v in got.getheaders()], got.read(), request.path)
 

@@ -19,7 +19,6 @@ from tests.support.sequences import (
     Response,
     Row,
     filled,
-    path_of,
     read_multistatus,
     spoken,
 )
@@ -102,16 +101,16 @@ def making_and_removing_succeed_plainly(request: Request, answer: Answer) -> Pro
 def a_stored_item_has_its_tag(request: Request, answer: Answer) -> Problems:
     """Without a strong ETag DAVx5 and Apple's Contacts fetch what they have just sent; a weak one fails If-Match.
 
-    201 says that it is new, 204 that it is not: the simulator of Apple's clients takes nothing else.
+    201 says that it is new, 204 that it is not: the simulator of Apple's clients takes nothing else. Of a Location
+    Evolution keeps the last segment only, and then does not find the item again.
     """
     if request.method == "PUT" and answer.status < 300:
         if answer.status not in (201, 204):
             yield f"{answer.status} to a PUT"
         if not _STRONG_TAG(answer.header("etag")):
             yield f"ETag: {answer.header('etag')!r}"
-        location = answer.header("location")
-        if location and path_of(location, request.path) != request.path:
-            yield f"Location: {location!r}, which is not where it was put"
+        if answer.header("location"):
+            yield f"Location: {answer.header('location')!r}"
 
 
 def tags_are_quoted(request: Request, answer: Answer) -> Problems:
