@@ -56,8 +56,8 @@ class World:
             assert device.put(path, vcard(name, f"R{number}"), if_match=FOREIGN).status == 412
             self.touched.append(name)
         elif op == "refused delete":
-            refused = device.ask("DELETE", path, headers={"If-Match": FOREIGN}).status == 412
-            assert refused == (name in self.items), "where nothing is there is nothing to refuse"
+            refused = device.ask("DELETE", path, headers={"If-Match": FOREIGN}).status
+            assert refused == (412 if name in self.items else 404)
             self.touched.append(name)
         elif op == "taken uid":
             taken = device.put(BOOK + "other.vcf", vcard(name)).status == 409
