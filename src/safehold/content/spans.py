@@ -113,7 +113,7 @@ def _entry_of_timing(timing: Timing, window: Window) -> Entry | None:
     local = _axis(timing)
     if local is None:
         return unknown
-    if not timing.recurs:
+    if not timing.recurs and not timing.exdates:
         span = timing.once(UTC)
         if span is None:
             return Entry(timing.kind, local, NEVER, -NEVER)  # takes up no time
