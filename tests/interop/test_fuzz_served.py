@@ -16,7 +16,7 @@ from tests.support.fuzz.dice import Dice, mangled
 from tests.support.fuzz.judge import Got, hold_against, judge, look, take_in
 from tests.support.fuzz.model import World
 from tests.support.fuzz.requests import Asked, request
-from tests.support.fuzz.wire import Wire
+from tests.support.fuzz.wire import Wire, heard
 
 CI_REQUESTS = 1500
 LONG_REQUESTS = 15_000
@@ -106,12 +106,12 @@ def test_the_served_program_bears_it_and_does_not_grow(
             request_ = request(dice, world)
             got = wire.ask(request_)
             if got is None:
-                take_in(world, ask, request_)
+                take_in(world, ask, heard(request_))
                 continue
             try:
                 judge(request_, got)
                 if request_.login == "me":
-                    world.learn(request_, got.status, got.headers, got.body)
+                    world.learn(heard(request_), got.status, got.headers, got.body)
             except AssertionError as error:
                 raise AssertionError(f"request {number} of seed {seed}: {request_}\n-> {got}") from error
         no_fault_logged(running)
