@@ -108,7 +108,8 @@ def test_the_caldav_library_makes_syncs_edits_and_deletes(running: Running) -> N
 
 
 def test_the_caldav_library_finds_by_time_by_uid_and_by_state(running: Running) -> None:
-    with caldav.DAVClient(url=running.url + "/", username=running.user, password=running.password) as client:
+    person = running.with_account("finder", "finds things")
+    with caldav.DAVClient(url=person.url + "/", username=person.user, password=person.password) as client:
         principal = client.principal()
         calendar = principal.make_calendar(name="Finding", cal_id="finding")
         calendar.save_event(BERLIN.format(uid="once", summary="Once", rule=""))

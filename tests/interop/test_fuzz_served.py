@@ -13,12 +13,13 @@ import pytest
 
 from tests.interop.conftest import Running
 from tests.support.fuzz.dice import Dice, mangled
-from tests.support.fuzz.judge import Got, hold_against, judge, take_in
+from tests.support.fuzz.judge import Got, hold_against, judge, look, take_in
 from tests.support.fuzz.model import World
 from tests.support.fuzz.requests import Asked, request
-from tests.support.fuzz.wire import Wire
+from tests.support.fuzz.wire import Wire, heard
 
 CI_REQUESTS = 1500
+LONG_REQUESTS = 15_000
 RAW_REQUESTS = 150
 #: What the process may have grown by in the second half: its caches are full by then.
 GROWTH_BYTES = 24 << 20
@@ -84,14 +85,16 @@ def no_fault_logged(running: Running) -> None:
     assert found is None, told[max(0, found.start() - 500) :][:6000]
 
 
+@pytest.mark.parametrize("requests", [CI_REQUESTS, pytest.param(LONG_REQUESTS, marks=pytest.mark.long)])
 def test_the_served_program_bears_it_and_does_not_grow(
-    running: Running, wire: Wire, pytestconfig: pytest.Config
+    running: Running, wire: Wire, pytestconfig: pytest.Config, requests: int
 ) -> None:
     seed = pytestconfig.getoption("--fuzz-seed")
-    asked = (pytestconfig.getoption("--fuzz") or CI_REQUESTS * 10) // 10
+    asked = (pytestconfig.getoption("--fuzz") or requests * 10) // 10
     print(f"--fuzz-seed {seed}, {asked} requests")
     dice = Dice(random.Random(seed))
     world = World(running.user, running.url)
+    wire.refused_by_server = wire.closed_without_answer = 0
 
     def ask(request: Asked) -> Got:
         got = wire.ask(request)
@@ -103,16 +106,17 @@ def test_the_served_program_bears_it_and_does_not_grow(
             request_ = request(dice, world)
             got = wire.ask(request_)
             if got is None:
-                take_in(world, ask, request_)
+                take_in(world, ask, heard(request_))
                 continue
             try:
                 judge(request_, got)
                 if request_.login == "me":
-                    world.learn(request_, got.status, got.headers, got.body)
+                    world.learn(heard(request_), got.status, got.headers, got.body)
             except AssertionError as error:
                 raise AssertionError(f"request {number} of seed {seed}: {request_}\n-> {got}") from error
         no_fault_logged(running)
 
+    world.items, world.collections = look(world, ask)
     some(asked // 2)
     before = running.service.memory()
     some(asked - asked // 2)

@@ -1,7 +1,7 @@
 """What one program adds, edits and deletes, every other sees: contacts, appointments and tasks.
 
 The programs: khard, khal and todoman on the folders of vdirsyncer, vdirsyncer by itself, the caldav library of Python.
-In each test two of them and plain HTTP all act, and after each act all three are asked.
+In each test two of them and plain HTTP all act, and then all three are asked.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def library(person: Running) -> Iterator[caldav.DAVClient]:
 
 
 def go_round(programs: Mapping[str, Program]) -> None:
-    """Each adds, retitles and deletes something; after each act, everybody is asked what there is.
+    """All add, retitle and delete, their own and another's; after each of these, everybody is asked what there is.
 
     One thing stays throughout: vdirsyncer takes a collection without anything for a loss, and stops.
     """
@@ -59,7 +59,7 @@ def go_round(programs: Mapping[str, Program]) -> None:
     for name, program in programs.items():
         program.retitle(f"Änne {name}", f"茶 {name}")
         there = there - {f"Änne {name}"} | {f"茶 {name}"}
-        all_see(f"{name} has edited its own")
+    all_see("all have edited their own")
     names = list(programs)
     for name, other in zip(names, [*names[1:], names[0]], strict=True):
         programs[name].retitle(f"茶 {other}", f"Öl {other}")
@@ -68,7 +68,7 @@ def go_round(programs: Mapping[str, Program]) -> None:
     for name, other in zip(names, [*names[1:], names[0]], strict=True):
         programs[name].delete(f"Öl {other}")
         there.discard(f"Öl {other}")
-        all_see(f"{name} has deleted what {other} had made")
+    all_see("all have deleted what another had made")
 
 
 def test_khard_and_vdirsyncer(person: Running, tmp_path: Path) -> None:

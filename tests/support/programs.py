@@ -106,15 +106,12 @@ class Carried:
         self.vdir.configure(port, user, password)
         self.collection = collection
         self.folder = self.vdir.root / collection
-        self._settled("discover")
-
-    def _settled(self, command: str) -> str:
-        code, output = self.vdir.run(command)
+        code, output = self.vdir.run("discover")
         assert code == 0, output
-        return output
 
-    def sync(self) -> str:
-        return self._settled("sync")
+    def sync(self) -> None:
+        code, output = self.vdir.run("sync", only=self.collection)
+        assert code == 0, output
 
     def _file(self, title: str) -> Path:
         return next(path for path in self.folder.iterdir() if title_of(path.read_bytes()) == title)

@@ -88,10 +88,13 @@ class Vdir:
         """All items on the device: bytes by `collection/name`."""
         return {f"{c}/{p.name}": p.read_bytes() for c in COLLECTIONS for p in (self.root / c).iterdir() if p.is_file()}
 
-    def run(self, command: str, each_line: Callable[[str], None] | None = None) -> tuple[int, str]:
-        """Run `discover` or `sync`; exit code and output. `each_line` hears each line as it comes."""
+    def run(self, command: str, each_line: Callable[[str], None] | None = None, *, only: str = "") -> tuple[int, str]:
+        """Run `discover` or `sync`; exit code and output. `each_line` hears each line as it comes.
+
+        `only` is the one collection to sync, as in COLLECTIONS.
+        """
         process = subprocess.Popen(
-            [sys.executable, "-m", "vdirsyncer", "-c", "config", command],
+            [sys.executable, "-m", "vdirsyncer", "-c", "config", command, *([only] if only else [])],
             cwd=self.root,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -29,7 +29,9 @@ from tests.support.fuzz.model import World
 from tests.support.fuzz.requests import Asked, request
 
 STORY = 40  # requests on one core
+AT_ONCE = 250  # stories
 CI_REQUESTS = 5000
+LONG_REQUESTS = 30_000
 #: A request that takes so long is a hang: of processor time, whatever else the machine does, and of waiting.
 CPU_SECONDS = 20
 WAIT_SECONDS = 300
@@ -148,11 +150,10 @@ class Teller:
         self.device.close()
 
 
-def test_whatever_is_asked_is_answered(faults: Faults, pytestconfig: pytest.Config) -> None:
-    asked = pytestconfig.getoption("--fuzz") or CI_REQUESTS
-    slowest = Slowest()
+def tell_stories(count: int, faults: Faults, slowest: Slowest) -> None:
+    """So many stories that hypothesis draws. Those of another call are others, unless one has failed before."""
 
-    @settings(max_examples=max(1, asked // STORY), report_multiple_bugs=False)
+    @settings(max_examples=count, report_multiple_bugs=False)
     @given(source=st.randoms(use_true_random=False))
     def story(source: random.Random) -> None:
         faults.told.clear()
@@ -167,4 +168,13 @@ def test_whatever_is_asked_is_answered(faults: Faults, pytestconfig: pytest.Conf
                 teller.close()
 
     story()
+
+
+@pytest.mark.parametrize("requests", [CI_REQUESTS, pytest.param(LONG_REQUESTS, marks=pytest.mark.long)])
+def test_whatever_is_asked_is_answered(faults: Faults, pytestconfig: pytest.Config, requests: int) -> None:
+    left = max(1, (pytestconfig.getoption("--fuzz") or requests) // STORY)
+    slowest = Slowest()
+    while left:  # in pieces: hypothesis remembers all that it has drawn
+        tell_stories(min(left, AT_ONCE), faults, slowest)
+        left -= min(left, AT_ONCE)
     print(f"\n{slowest}")

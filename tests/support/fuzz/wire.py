@@ -123,6 +123,11 @@ def _while_it_is_taken() -> Iterator[None]:
             raise
 
 
+def heard(asked: Asked) -> Asked:
+    """A request as the HTTP server understands it: what follows a `#` is no part of a target, and is dropped unseen."""
+    return asked._replace(target=asked.target.partition("#")[0])
+
+
 def _chunks(body: bytes) -> Iterator[bytes]:
     for start in range(0, len(body), 4000):
         piece = body[start : start + 4000]
