@@ -245,6 +245,12 @@ def test_dtstart_is_an_instance_whatever_the_rule_says() -> None:
     assert starts(obj) == ["0602T10", "0608T10", "0615T10"]
 
 
+def test_what_a_rule_says_of_the_clock_is_nothing_to_dates() -> None:
+    for rule in ("FREQ=HOURLY;INTERVAL=7;UNTIL=20260603", "FREQ=DAILY;BYHOUR=5,6;COUNT=6"):
+        obj = calendar(f"VEVENT|DTSTART;VALUE=DATE:20260601|RRULE:{rule}")
+        assert starts(obj) == ["0601T00", "0602T00", "0603T00"]
+
+
 def test_a_period_has_its_own_end() -> None:
     obj = calendar("VEVENT|DTSTART:20260601T100000Z|DURATION:PT1H|RDATE;VALUE=PERIOD:20260701T100000Z/P3D")
     assert obj.master is not None
