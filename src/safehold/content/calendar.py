@@ -17,7 +17,7 @@ from safehold.content import alarms
 from safehold.content.budget import STEPS, Budget, OverBudget
 from safehold.content.lines import Component, Document, Line, parse, property_name
 from safehold.content.timerange import Span, TimeRange
-from safehold.content.times import FIRST, LAST, BadTime, When, parse_period, parse_when, to_local, to_utc
+from safehold.content.times import DAY, FIRST, LAST, BadTime, When, parse_period, parse_when, to_local, to_utc
 from safehold.content.timing import UNKNOWN_ZONE_SECONDS, Start, Timing, end_of_period
 from safehold.content.zones import Zones, zone_of_text
 from safehold.model.kinds import COMPONENTS
@@ -212,7 +212,8 @@ class CalendarObject:
         before = min([before, *futures[following : following + 1]])
         for original in base.starts(after, before, floating, budget):
             if original.local not in replaced:
-                start = Start(moved.local(original.local))
+                local = moved.local(original.local)
+                start = Start(local - local % DAY if timing.anchor.is_date else local)
                 id_ = When(original.local, anchor.zone, anchor.is_date)
                 yield Instance(component, timing, start, timing.span(start, floating), id_)
 
