@@ -187,6 +187,9 @@ def _entry_of_days(timing: Timing, local: bool, window: Window) -> Entry | None:
     start = timing.start
     if start is None or len(timing.rules) != 1 or timing.rdates or timing.unknown_zone:
         return None
+    until = timing.rules[0].until
+    if until is not None and until.local < start.local:
+        return None  # DTSTART is an instance all the same
     length = _length(timing, start)
     wide = Window(window.first - _PAD_BEFORE, window.days + _PAD_BEFORE + _PAD_AFTER)
     days = _pattern(timing.rules[0], start, wide)
@@ -199,7 +202,6 @@ def _entry_of_days(timing: Timing, local: bool, window: Window) -> Entry | None:
     reach = (clock - low + length - 1 + (high - low)) // DAY
     if reach - first > MOST_DAYS:
         return None
-    until = timing.rules[0].until
     end = NEVER if until is None else until.local + 2 * MARGIN + length
     touches = 0
     for shift in range(first, reach + 1):
