@@ -25,6 +25,9 @@ from safehold.vault.folder import FolderVault
 from safehold.web import dav_sync
 from tests.support.simulation import Simulation, run_seed
 
+#: All in one process: the last test looks at what has happened in all of them.
+pytestmark = pytest.mark.xdist_group("simulation")
+
 #: Seeds after which a broken house must have been found out. Each of them finds nothing wrong with a whole one.
 ENOUGH = 40
 
