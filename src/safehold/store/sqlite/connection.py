@@ -112,7 +112,7 @@ def _make_certain(disk: Disk, path: str) -> None:
 def open_reader(file: CoreFile, *, older: bool = False) -> Opened:
     """A connection that only reads; the core may be in use by a writer. Not for a seam. Raises as open_writer.
 
-    With `older` one that is yet to be upgraded will do: what recovery reads has been in cores from the first version on.
+    With `older` one that is yet to be upgraded will do: recovery reads what was there from the first version on.
     """
     assert file.disk is None, "a seam has one connection"
     if not os.path.exists(file.path):
