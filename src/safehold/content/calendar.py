@@ -2,11 +2,13 @@
 
 RFC 4791 section 9.9. A question costs at most the steps of one budget (`content.budget`); where they are used up before
 the answer is certain, or a component says something of its time that cannot be read, the answer is yes: a listing may
-be too long, never too short.
+be too long, never too short. All questions to one object together cost at most OBJECT_STEPS, however many overrides it
+has.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import tzinfo
 from typing import NamedTuple
@@ -15,12 +17,15 @@ from safehold.content import alarms
 from safehold.content.budget import STEPS, Budget, OverBudget
 from safehold.content.lines import Component, Document, Line, parse, property_name
 from safehold.content.timerange import Span, TimeRange
-from safehold.content.times import FIRST, LAST, BadTime, When, parse_period, parse_when, to_local, to_utc
+from safehold.content.times import DAY, BadTime, When, parse_period, parse_when, to_local, to_utc
 from safehold.content.timing import UNKNOWN_ZONE_SECONDS, Start, Timing, end_of_period
 from safehold.content.zones import Zones, zone_of_text
 from safehold.model.kinds import COMPONENTS
 
-__all__ = ["CalendarObject", "Instance", "property_overlaps", "zone_of_text"]
+__all__ = ["CalendarObject", "Instance", "effective_end_overlaps", "property_overlaps", "zone_of_text"]
+
+#: What all questions to one object may cost together.
+OBJECT_STEPS = 4 * STEPS
 
 
 class Instance(NamedTuple):
@@ -43,6 +48,8 @@ class CalendarObject:
         self.overrides: list[Component] = []
         self.zones = Zones(document)
         self._timings: dict[int, Timing] = {}
+        self._steps_left = OBJECT_STEPS
+        self._replaced_for: tuple[tzinfo, _Replaced] | None = None
         for root in document.roots:
             for component in root.components:
                 if component.name in COMPONENTS:
@@ -83,12 +90,7 @@ class CalendarObject:
         return any(self.timing(component).unsure for component in self.components)
 
     def overlaps(
-        self,
-        component: Component,
-        within: TimeRange,
-        floating: tzinfo,
-        parent: Component | None = None,
-        steps: int = STEPS,
+        self, component: Component, within: TimeRange, floating: tzinfo, parent: Component | None = None
     ) -> bool:
         """Whether one component of the object takes up some of a range: RFC 4791 section 9.9.
 
@@ -96,25 +98,35 @@ class CalendarObject:
         RANGE=THISANDFUTURE for those that follow); VALARM with its parent; VFREEBUSY too. True where that is not
         certain. `floating` is the clock of floating times and of dates.
         """
-        budget = Budget(steps)
+        granted = min(STEPS, self._steps_left)
+        budget = Budget(granted)
         try:
             if component.name == "VALARM":
                 return parent is None or self._rings(component, parent, within, floating, budget)
             if component.name == "VFREEBUSY":
                 return any(span.meets(within) for span in self.busy_spans(component, floating))
-            if component.name not in COMPONENTS or self.timing(component).unsure:
+            if component.name not in COMPONENTS or self._is_unsure(component):
                 return True
             return any(i.span.meets(within) for i in self.instances_of(component, within, floating, budget))
         except (OverBudget, BadTime):
             return True
+        finally:
+            self._steps_left -= granted - max(0, budget.left)
+
+    def _is_unsure(self, component: Component) -> bool:
+        """Whether it is not known when a component takes place. One that goes on rests on the master's rule."""
+        timing = self.timing(component)
+        return timing.unsure or (timing.this_and_future and self.unsure)
 
     def _rings(self, alarm: Component, parent: Component, within: TimeRange, floating: tzinfo, budget: Budget) -> bool:
         """Raises OverBudget, BadTime."""
         trigger = alarms.trigger_of(alarm, self.zones)
         if trigger.at is not None:
             return trigger.rings_at(trigger.at.utc(floating), within)
-        if parent.name not in COMPONENTS or self.timing(parent).unsure:
+        if parent.name not in COMPONENTS or self._is_unsure(parent):
             return True
+        if self.timing(parent).unknown_zone:
+            within = within.widened(UNKNOWN_ZONE_SECONDS)
         wider = trigger.widened(within)
         return any(
             trigger.rings_at(anchor, within)
@@ -175,7 +187,7 @@ class CalendarObject:
         recurs = self.recurs
         replaced, futures = self._replaced(timing, floating)
         after, before = timing.window(within)
-        before = min([before, *futures])
+        before = min([before, *futures[:1]])
         for start in timing.starts(after, before, floating, budget):
             if start.local not in replaced:
                 id_ = When(start.local, anchor.zone, anchor.is_date) if recurs else None
@@ -198,15 +210,22 @@ class CalendarObject:
         moved = _Moved(own, anchor, timing.anchor, floating)
         after, before = timing.window(within, moved.distance)
         after = max(after, own + 1)
-        before = min([before, *(future for future in futures if future > own)])
+        following = bisect_right(futures, own)
+        before = min([before, *futures[following : following + 1]])
         for original in base.starts(after, before, floating, budget):
             if original.local not in replaced:
-                start = Start(moved.local(original.local))
+                local = moved.local(original.local)
+                start = Start(local - local % DAY if timing.anchor.is_date else local)
                 id_ = When(original.local, anchor.zone, anchor.is_date)
                 yield Instance(component, timing, start, timing.span(start, floating), id_)
 
-    def _replaced(self, base: Timing, floating: tzinfo) -> tuple[set[int], list[int]]:
+    def _replaced(self, base: Timing, floating: tzinfo) -> _Replaced:
         """Instances of the master that overrides replace, by local start; and where those begin that go on for ever."""
+        if self._replaced_for is None or self._replaced_for[0] is not floating:
+            self._replaced_for = (floating, self._find_replaced(base, floating))
+        return self._replaced_for[1]
+
+    def _find_replaced(self, base: Timing, floating: tzinfo) -> _Replaced:
         replaced: set[int] = set()
         futures: list[int] = []
         for override in self.overrides:
@@ -217,6 +236,9 @@ class CalendarObject:
                 if timing.this_and_future:
                     futures.append(local)
         return replaced, sorted(futures)
+
+
+_Replaced = tuple[set[int], list[int]]
 
 
 class _Moved:
@@ -259,7 +281,3 @@ def effective_end_overlaps(component: Component, obj: CalendarObject, within: Ti
     end = timing.end_of(Start(timing.start.local), floating)
     pad = UNKNOWN_ZONE_SECONDS if timing.unknown_zone else 0
     return end is not None and Span(end - pad, end + 1 + pad).meets(within)
-
-
-#: A range that holds everything that can be named.
-ALL_TIME = TimeRange(FIRST, LAST + 1)

@@ -61,7 +61,7 @@ def expanded(body: bytes, within: TimeRange, floating: tzinfo) -> bytes:
         for part in root.parts:
             if isinstance(part, RawLine):
                 pieces.append(part.raw)
-            elif _name_of(part) not in (*COMPONENTS, "VTIMEZONE"):
+            elif part.name not in (*COMPONENTS, "VTIMEZONE"):
                 pieces.append(part.written())
         for raw, instance in instances:
             if id(raw) in own:
@@ -89,10 +89,6 @@ def _instances(obj: CalendarObject, within: TimeRange, floating: tzinfo) -> list
     return sorted(found, key=lambda instance: instance.span.start or 0)
 
 
-def _name_of(raw: RawComponent) -> str:
-    return raw.begin.partition(b":")[2].strip().upper().decode()
-
-
 class _Instance:
     """How one instance is written."""
 
@@ -113,7 +109,7 @@ class _Instance:
                 yield from self._alarm(part)
                 continue
             name = property_name(part.line)
-            if name in _RECURRENCE and self._instance.recurrence_id is not None:
+            if name in _RECURRENCE and self._obj.recurs:
                 continue
             yield from self._line(name, part)
             if name == anchor and not identified and self._instance.recurrence_id is not None:
@@ -232,7 +228,7 @@ def _matters(obj: CalendarObject, override: Component, within: TimeRange) -> boo
     id_ = timing.recurrence_id
     if obj.master is None or obj.unsure or id_ is None:
         return True
-    wide = _widened(within)
+    wide = within.widened(UNKNOWN_ZONE_SECONDS)
     own = timing.once(UTC)
     if own is None or own.meets(wide):
         return True
@@ -243,14 +239,8 @@ def _matters(obj: CalendarObject, override: Component, within: TimeRange) -> boo
     return local is None or base.anchor is None or base.span(Start(local), UTC).meets(wide)
 
 
-def _widened(within: TimeRange) -> TimeRange:
-    """By what the clocks of two places may differ."""
-    start = None if within.start is None else within.start - UNKNOWN_ZONE_SECONDS
-    return TimeRange(start, None if within.end is None else within.end + UNKNOWN_ZONE_SECONDS)
-
-
 def _without(root: RawComponent, gone: set[int]) -> bytes:
-    kept = RawComponent(root.begin)
+    kept = RawComponent(root.name, root.begin)
     kept.parts = [part for part in root.parts if id(part) not in gone]
     kept.end = root.end
     return kept.written()
@@ -268,7 +258,7 @@ def without_busy_outside(body: bytes, within: TimeRange) -> bytes:
     newline = newline_of(body)
     for root in roots:
         for component in root.components:
-            if _name_of(component) == "VFREEBUSY":
+            if component.name == "VFREEBUSY":
                 component.parts = [p for part in component.parts for p in _busy_within(obj, part, within, newline)]
     return b"".join(root.written() for root in roots)
 
@@ -297,4 +287,4 @@ def _meets(obj: CalendarObject, line: Line, period: str, within: TimeRange) -> b
     except BadTime:
         return True
     span = Span(begin.utc(UTC), end_of_period(begin, end, UTC))
-    return span.meets(within if begin.zone is not None else _widened(within))
+    return span.meets(within if begin.zone is not None else within.widened(UNKNOWN_ZONE_SECONDS))

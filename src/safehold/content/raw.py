@@ -22,9 +22,10 @@ class RawLine(NamedTuple):
 class RawComponent:
     """A component: its BEGIN and END, and between them lines and components in order."""
 
-    __slots__ = ("begin", "end", "parts")
+    __slots__ = ("begin", "end", "name", "parts")
 
-    def __init__(self, begin: bytes) -> None:
+    def __init__(self, name: str, begin: bytes) -> None:
+        self.name = name  # in upper case
         self.begin = begin
         self.parts: list[RawLine | RawComponent] = []
         self.end = b""
@@ -56,7 +57,7 @@ def raw_components(body: bytes) -> list[RawComponent]:
     for raw, line in zip(raws, lex(body), strict=True):
         name = property_name(line)
         if name == "BEGIN":
-            component = RawComponent(_ended(raw))
+            component = RawComponent(line[2].strip().upper(), _ended(raw))
             if open_:
                 open_[-1].parts.append(component)
             else:

@@ -150,7 +150,7 @@ def rule_starts(rule: Rule, dtstart: int, after: int, before: int, budget: Budge
     before = min(before, LAST + 1)
     after = max(after, dtstart)
     periods: _Periods | _ClockPeriods = (
-        _ClockPeriods(rule, dtstart) if rule.freq in _CLOCK_SECONDS else _Periods(rule, dtstart)
+        _ClockPeriods(rule, dtstart) if rule.freq in _CLOCK_SECONDS else _Periods(rule, dtstart, budget)
     )
     left = rule.times
     number = periods.number_at(after) if left is None else 0
@@ -267,7 +267,8 @@ class _Days:
 class _Periods:
     """The years, months, weeks or days of a rule, numbered from that of DTSTART."""
 
-    def __init__(self, rule: Rule, dtstart: int) -> None:
+    def __init__(self, rule: Rule, dtstart: int, budget: Budget) -> None:
+        """Raises OverBudget, for there may be 86,400 times of day."""
         self._freq = rule.freq
         self._interval = rule.interval
         self._positions = rule.by_position
@@ -279,6 +280,7 @@ class _Periods:
         hours = rule.by_hour or (clock // 3600,)
         minutes = rule.by_minute or (clock // 60 % 60,)
         seconds = rule.by_second or (clock % 60,)
+        budget.spend(len(hours) * len(minutes) * len(seconds))
         self._clock = [h * 3600 + m * 60 + s for h in hours for m in minutes for s in seconds]
 
     def number_at(self, local: int) -> int:
@@ -383,6 +385,7 @@ class _ClockPeriods:
             budget.spend()
             passed = self._passed_over(begin)
             if passed is None:
+                budget.spend(len(self._inner) - 1)
                 times = [begin + inner for inner in self._inner]
                 return number, _at_positions(times, self._positions)
             number = max(number + 1, -((self._base - passed) // self._step))

@@ -113,7 +113,7 @@ def _entry_of_timing(timing: Timing, window: Window) -> Entry | None:
     local = _axis(timing)
     if local is None:
         return unknown
-    if not timing.recurs:
+    if not timing.recurs and not timing.exdates:
         span = timing.once(UTC)
         if span is None:
             return Entry(timing.kind, local, NEVER, -NEVER)  # takes up no time
@@ -187,6 +187,9 @@ def _entry_of_days(timing: Timing, local: bool, window: Window) -> Entry | None:
     start = timing.start
     if start is None or len(timing.rules) != 1 or timing.rdates or timing.unknown_zone:
         return None
+    until = timing.rules[0].until
+    if until is not None and until.local < start.local:
+        return None  # DTSTART is an instance all the same
     length = _length(timing, start)
     wide = Window(window.first - _PAD_BEFORE, window.days + _PAD_BEFORE + _PAD_AFTER)
     days = _pattern(timing.rules[0], start, wide)
@@ -199,7 +202,6 @@ def _entry_of_days(timing: Timing, local: bool, window: Window) -> Entry | None:
     reach = (clock - low + length - 1 + (high - low)) // DAY
     if reach - first > MOST_DAYS:
         return None
-    until = timing.rules[0].until
     end = NEVER if until is None else until.local + 2 * MARGIN + length
     touches = 0
     for shift in range(first, reach + 1):
@@ -270,10 +272,21 @@ def _length(timing: Timing, start: When) -> int | None:
 @lru_cache(maxsize=256)
 def _offsets(zone: tzinfo, window: Window) -> tuple[int, int]:
     """The least and greatest offset of a zone within a window, in seconds: looked at every third day."""
+    moments = range(window.start - _PAD_BEFORE * DAY, window.end + _PAD_AFTER * DAY, 3 * DAY)
+    return _offsets_at(moments, zone)
+
+
+def _offsets_at(moments: range, zone: tzinfo) -> tuple[int, int]:
+    """The least and greatest offset of a zone near these moments; of one that a client defined, its extremes."""
     if isinstance(zone, DefinedZone):
-        return zone.least_offset, zone.greatest_offset
-    seconds = range(window.start - _PAD_BEFORE * DAY, window.end + _PAD_AFTER * DAY, 3 * DAY)
-    found = [to_local(moment, zone) - moment for moment in seconds]
+        own = (zone.least_offset, zone.greatest_offset)
+        if zone.outside is None:
+            return own
+        outside = _offsets_at(moments, zone.outside)
+        return min(own[0], outside[0]), max(own[1], outside[1])
+    if not isinstance(zone, (ZoneInfo, timezone)):
+        return -DAY, DAY
+    found = [to_local(moment, zone) - moment for moment in moments]
     return min(found), max(found)
 
 
@@ -434,8 +447,5 @@ def _local_range(within: TimeRange, floating: tzinfo) -> _Range:
 
 
 def _offsets_near(moment: int, zone: tzinfo) -> tuple[int, int]:
-    """The least and greatest offset of a zone within two days of a moment; of one that a client defined, at all."""
-    if isinstance(zone, (ZoneInfo, timezone)):
-        found = [to_local(moment + days * DAY, zone) - moment - days * DAY for days in range(-2, 3)]
-        return min(found), max(found)
-    return (zone.least_offset, zone.greatest_offset) if isinstance(zone, DefinedZone) else (-DAY, DAY)
+    """The least and greatest offset of a zone within two days of a moment."""
+    return _offsets_at(range(moment - 2 * DAY, moment + 2 * DAY + 1, DAY), zone)

@@ -162,7 +162,8 @@ class Timing:
 
     @property
     def recurs(self) -> bool:
-        return bool(self.rules or self.rdates)
+        """Whether it says that it does, and from when on."""
+        return self.anchor is not None and bool(self.rules or self.rdates)
 
     def on_clock(self, when: When, floating: tzinfo) -> int | None:
         """A DATE or DATE-TIME in local seconds of this component's clock; None where a DATE meets times."""
@@ -196,6 +197,8 @@ class Timing:
         excluded = {self.on_clock(when, floating) for when in self.exdates}
         series: list[Iterator[int]] = [iter(sorted({*extra, anchor.local}))]
         series += [self._ruled(rule, anchor, after, before, floating, budget) for rule in self.rules]
+        if anchor.is_date:  # what a rule says of the clock means nothing then (section 3.3.10)
+            series = [(local - local % DAY for local in one) for one in series]
         for local in merged(series):
             if after <= local < before and local not in excluded:
                 budget.spend()

@@ -1,9 +1,10 @@
 """Time zones: by a VTIMEZONE that comes with an object, else by name (RFC 5545 sections 3.2.19 and 3.6.5).
 
-A definition within the body counts, for that is what the client that wrote it meant; where it is none that can be
-followed, or there is none, the name is looked up: an IANA name, also behind a vendor's prefix as in
-`/freeassociation.sourceforge.net/Europe/Berlin`, a Windows name, an offset, or a label such as
-`(UTC+01:00) Amsterdam, Berlin`. A name that tells nothing is None.
+A definition within the body counts, for that is what the client that wrote it meant. Clients shorten definitions to the
+years around an event: before its first change, and a year after the last one where no rule of it goes on, the zone of
+that name counts, if there is one. Where there is no definition that can be followed, the name is looked up: an IANA
+name, also behind a vendor's prefix as in `/freeassociation.sourceforge.net/Europe/Berlin`, a Windows name, an offset,
+or a label such as `(UTC+01:00) Amsterdam, Berlin`. A name that tells nothing is None.
 """
 
 from __future__ import annotations
@@ -45,9 +46,17 @@ class BadZone(Exception):
 class DefinedZone(tzinfo):
     """A VTIMEZONE as a tzinfo. Immutable; what its clock shows is told by the changes up to HORIZON_YEAR."""
 
-    def __init__(self, name: str, first: int, changes: Sequence[tuple[int, int]]) -> None:
-        """`first` is the offset before the first change; `changes`: (seconds UTC, offset from then on), ascending."""
+    def __init__(
+        self, name: str, first: int, changes: Sequence[tuple[int, int]], outside: tzinfo | None, ends: int | None
+    ) -> None:
+        """`first` is the offset before the first change; `changes`: (seconds UTC, offset from then on), ascending.
+
+        `outside` is the zone that counts before the first change and from `ends` on (None: never), where there is one.
+        """
         self._name = name
+        self.outside = outside
+        self._begins = changes[0][0]
+        self._ends = ends
         self._onsets = [onset for onset, _ in changes]
         self._offsets = [first, *(offset for _, offset in changes)]
         steps = list(zip(self._onsets, self._offsets, self._offsets[1:], strict=False))
@@ -64,12 +73,20 @@ class DefinedZone(tzinfo):
     def greatest_offset(self) -> int:
         return max(self._offsets)
 
-    def offset_seconds(self, local: datetime, fold: int) -> int:
-        seconds = _seconds(_within_horizon(local))
-        return self._offsets[bisect_right(self._late if fold else self._early, seconds)]
+    def _is_outside(self, seconds: int) -> bool:
+        return seconds < self._begins or (self._ends is not None and seconds >= self._ends)
 
     def utcoffset(self, dt: datetime | None) -> timedelta | None:
-        return None if dt is None else timedelta(0, self.offset_seconds(dt, dt.fold))
+        if dt is None:
+            return None
+        offset = self._offset_by_changes(dt)
+        if self.outside is not None and self._is_outside(_seconds(dt) - offset):
+            return self.outside.utcoffset(dt.replace(tzinfo=self.outside))
+        return timedelta(0, offset)
+
+    def _offset_by_changes(self, local: datetime) -> int:
+        seconds = _seconds(_within_horizon(local))
+        return self._offsets[bisect_right(self._late if local.fold else self._early, seconds)]
 
     def dst(self, _: datetime | None, /) -> None:
         """Not known: nothing here asks which part of an offset is daylight saving."""
@@ -78,6 +95,8 @@ class DefinedZone(tzinfo):
         return self._name
 
     def fromutc(self, dt: datetime) -> datetime:
+        if self.outside is not None and self._is_outside(_seconds(dt)):
+            return self.outside.fromutc(dt.replace(tzinfo=self.outside)).replace(tzinfo=self)
         seconds = _seconds(_within_horizon(dt))
         index = bisect_right(self._onsets, seconds)
         shown = dt + timedelta(0, self._offsets[index])
@@ -180,17 +199,25 @@ def _defined(name: str, text: Observances, budget: Budget) -> DefinedZone:
     if not 0 < len(observances) <= MAX_OBSERVANCES:
         raise BadZone(f"{len(observances)} observances")
     changes: list[tuple[int, int, int]] = []
+    goes_on = False
     try:
         for lines in observances:
-            changes.extend(_changes(lines, budget))
+            own, own_goes_on = _changes(lines, budget)
+            changes.extend(own)
+            goes_on = goes_on or own_goes_on
     except (BadTime, BadRule, OverBudget) as error:
         raise BadZone(str(error)) from None
     changes.sort()
-    return DefinedZone(name, changes[0][1], [(onset, offset) for onset, _, offset in changes])
+    ends = None if goes_on else changes[-1][0] + 366 * DAY
+    by_onset = [(onset, offset) for onset, _, offset in changes]
+    return DefinedZone(name, changes[0][1], by_onset, zone_of_name(name), ends)
 
 
-def _changes(lines: Iterable[Line], budget: Budget) -> list[tuple[int, int, int]]:
-    """When an observance begins: (seconds UTC, offset before, offset after). Raises BadTime, BadRule, OverBudget."""
+def _changes(lines: Iterable[Line], budget: Budget) -> tuple[list[tuple[int, int, int]], bool]:
+    """When an observance begins, as (seconds UTC, offset before, offset after), and whether it does so for ever.
+
+    Raises BadTime, BadRule, OverBudget.
+    """
     values: dict[str, list[str]] = {}
     for line in lines:
         values.setdefault(property_name(line), []).append(line[2].strip())
@@ -205,13 +232,15 @@ def _changes(lines: Iterable[Line], budget: Budget) -> list[tuple[int, int, int]
             budget.spend()
             on = parse_when(value.partition("/")[0])
             onsets.add(on.local + (before if on.zone is UTC else 0))
+    goes_on = False
     for text in values.get("RRULE", ()):
         rule = parse_rule(text)
+        goes_on = goes_on or (rule.until is None and rule.times is None)
         end = min(_HORIZON, LAST)
         if rule.until is not None:
             end = min(end, rule.until.local + (before if rule.until.zone is UTC else 0) + 1)
         onsets.update(rule_starts(rule, begin, begin, end, budget))
-    return [(onset - before, before, offset) for onset in onsets]
+    return [(onset - before, before, offset) for onset in onsets], goes_on
 
 
 def _offset(text: str) -> int:
