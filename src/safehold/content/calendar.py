@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import tzinfo
+from functools import cached_property
 from typing import NamedTuple
 
 from safehold.content import alarms
@@ -84,7 +85,7 @@ class CalendarObject:
         """Whether its instances are told apart by RECURRENCE-ID."""
         return bool(self.overrides) or (self.master is not None and self.timing(self.master).recurs)
 
-    @property
+    @cached_property
     def unsure(self) -> bool:
         """Whether any of its components says something of its time that cannot be read."""
         return any(self.timing(component).unsure for component in self.components)
