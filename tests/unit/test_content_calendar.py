@@ -18,9 +18,10 @@ from safehold.content.calendar import (
     effective_end_overlaps,
     property_overlaps,
 )
-from safehold.content.lines import property_name
+from safehold.content.lines import Component, property_name
 from safehold.content.timerange import TimeRange
 from safehold.content.times import BadTime, Duration, parse_duration, parse_when, to_utc
+from safehold.content.timing import Timing
 from tests.support import corpus
 from tests.support.calendars import BERLIN, objects, ranges
 
@@ -596,6 +597,32 @@ def test_a_hostile_object_costs_a_bounded_number_of_steps(lines: str, within: Ti
     assert budget.left >= -STEPS
     for component in obj.components:
         assert obj.overlaps(component, within, BERLIN_ZONE) in (True, False)
+
+
+def test_what_overrides_cost_grows_with_their_number_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each that moves what follows it rests on all the others."""
+    count = 200
+    first = datetime(2026, 1, 1, tzinfo=UTC)
+    days = [first + timedelta(days=day) for day in range(count)]
+    obj = calendar(
+        "VEVENT|DTSTART:20260101T000000Z|RRULE:FREQ=DAILY",
+        *(
+            f"VEVENT|RECURRENCE-ID;RANGE=THISANDFUTURE:{day:%Y%m%d}T000000Z|DTSTART:{day:%Y%m%d}T010000Z"
+            for day in days
+        ),
+    )
+    looks = 0
+    timing = CalendarObject.timing
+
+    def counted(obj: CalendarObject, component: Component) -> Timing:
+        nonlocal looks
+        looks += 1
+        return timing(obj, component)
+
+    monkeypatch.setattr(CalendarObject, "timing", counted)
+    within = between("20300101T000000Z", "20300102T000000Z")
+    assert [c for c in obj.components if obj.overlaps(c, within, UTC)] == obj.components[-1:]
+    assert looks < 20 * count
 
 
 def test_where_the_budget_is_used_up_it_may_match() -> None:

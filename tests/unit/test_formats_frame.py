@@ -201,10 +201,12 @@ def test_bad_payloads_are_damage(data: bytes) -> None:
 
 
 def test_a_payload_that_states_too_much_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(payload, "MAX_PLAIN_BYTES", 1000)
     bomb = payload.Packer(SEALER).pack(["x" * 2000])
+    monkeypatch.setattr(payload, "MAX_PLAIN_BYTES", 1000)
     with pytest.raises(Damaged, match="2004 bytes"):
         payload.Unpacker(OPENER).unpack_changes(bomb)
+    with pytest.raises(AssertionError):
+        payload.Packer(SEALER).pack(["x" * 2000])
 
 
 def test_claims_and_seals_come_back() -> None:

@@ -8,6 +8,7 @@ import apsw
 import pytest
 
 from safehold.model.errors import Damaged, OperatorError
+from safehold.recovery.examine import State, inspect
 from safehold.store.sqlite import schema
 from safehold.store.sqlite.core import SqliteCore
 from safehold.store.sqlite.vfs import checksum_vfs
@@ -32,6 +33,22 @@ def test_a_kept_core_is_upgraded_whole(kept: Path, tmp_path: Path) -> None:
     assert schema_dump.dump(old._db) == schema_dump.dump(new._db)
     assert old._db.execute("PRAGMA integrity_check").get == "ok"
     assert old.changes() == new.changes()
+    old.close()
+    new.close()
+
+
+@pytest.mark.parametrize("kept", KEPT, ids=lambda path: path.stem)
+def test_recovery_reads_a_kept_core_as_it_is(kept: Path, tmp_path: Path) -> None:
+    """Called damaged, a core that is whole would be replaced by what the vaults still have."""
+    path = tmp_path / "core.db"
+    schema_dump.load(path, kept.read_text(encoding="utf-8"))
+    old = SqliteCore.open(str(path), read_only=True, older=True)
+    new = SqliteCore.open(str(tmp_path / "new.db"), create=True)
+    schema_dump.fill(new)
+    found, wanted = (inspect(core, "", lambda *_: None) for core in (old, new))
+    assert (found.state, found.reason, found.holds) == (wanted.state, wanted.reason, wanted.holds)
+    assert found.state is State.WHOLE
+    assert old._db.pragma("user_version") == int(kept.stem[1:])
     old.close()
     new.close()
 

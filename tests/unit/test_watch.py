@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from safehold.adapters.watch import Seen, Watch
 from safehold.lab.world import SimClock
 
@@ -84,3 +86,21 @@ def test_a_look_that_fails_is_tried_again() -> None:
     place.broken = None
     watching.wait(LONG_SECONDS)
     assert watching.seen() == Seen(3, 0.0, False)
+
+
+def test_a_look_that_cannot_begin_is_made_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The housekeeping that asks for it goes on, whatever it finds."""
+    place, clock = Place(), SimClock()
+    watching = watch(place, clock)
+
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        watching.refresh()
+        watching.wait(LONG_SECONDS)
+    clock.advance(PATIENCE_SECONDS + 1)
+    assert watching.seen() == Seen(None, None, False)
+    watching.wait(LONG_SECONDS)
+    assert watching.seen() == Seen(1, 0.0, False)

@@ -88,8 +88,7 @@ def test_a_lock_is_given_told_of_and_ended(device: Device) -> None:
 
 
 def test_tokens_are_never_given_twice(device: Device) -> None:
-    put(device, NOTES + "a")
-    tokens = {locked(device, NOTES + "a", scope="shared") for _ in range(50)}
+    tokens = {locked(device, NOTES + f"a{n}", scope="shared") for n in range(50)}
     assert len(tokens) == 50
     assert all(len(token) <= 37 for token in tokens), "two entity tags and a token fit into 200 bytes"
 
@@ -444,6 +443,24 @@ def test_locks_of_an_account_are_bounded(device: Device, monkeypatch: pytest.Mon
     assert device.ask("GET", NOTES + "d").status == 404
     device.gate.clock.advance(6)
     assert locked(device, NOTES + "d")
+
+
+def test_locks_that_lie_over_each_other_are_bounded(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would be told of again for each file of a listing."""
+    monkeypatch.setattr(locking, "MAX_SHARED", 2)
+    device.ask("MKCOL", NOTES + "in/")
+    for name in ("a", "in/b"):
+        put(device, NOTES + name)
+    first = locked(device, NOTES, scope="shared")
+    locked(device, NOTES + "in/", scope="shared")
+    assert locked(device, NOTES + "a", scope="shared")
+    for path in (NOTES, NOTES + "a", NOTES + "in/b"):
+        answer = take(device, path, scope="shared")
+        assert (answer.status, answer.error) == (403, "")
+    assert len(roots(device, NOTES + "in/b")) == 2
+    assert device.ask("UNLOCK", NOTES, b"", {"Lock-Token": f"<{first}>"}).status == 204
+    assert take(device, NOTES, scope="shared").status == 403, "there are two below it"
+    assert locked(device, NOTES + "in/b", scope="shared")
 
 
 def test_locks_are_the_accounts_own(device: Device) -> None:

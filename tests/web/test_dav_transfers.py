@@ -329,11 +329,41 @@ def test_one_request_is_bounded(device: Device, monkeypatch: pytest.MonkeyPatch)
         assert answer.status == 403
         assert b"4 files and folders" in answer.body
     monkeypatch.setattr(transfers, "MAX_RESOURCES", 5)
-    monkeypatch.setattr(transfers, "MAX_INLINE_BYTES", 1)
+    device.proppatch(NOTES + "one/a.txt", "<D:remove><D:prop><E:color/></D:prop></D:remove>")
+    device.proppatch(NOTES + "one/inner/", "<D:remove><D:prop><E:color/></D:prop></D:remove>")
+    before = changes(device)
+    monkeypatch.setattr(transfers, "MAX_COPIED_BYTES", 1)
     assert copy(device, NOTES + "one/", NOTES + "two/") == 403
     assert changes(device) == before
-    monkeypatch.setattr(transfers, "MAX_INLINE_BYTES", 2)
+    monkeypatch.setattr(transfers, "MAX_COPIED_BYTES", 2)
     assert copy(device, NOTES + "one/", NOTES + "two/") == 201, "a large body is not counted: it is not copied"
+
+
+@pytest.mark.parametrize("path", ["one/a.txt", "one/inner/", "one/"])
+def test_properties_count_for_what_they_weigh(device: Device, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are copied, and thousands of them would make a frame that no reader takes."""
+    grow(device, NOTES + "one/")
+    set_color(device, NOTES + path, "x" * 5_000)
+    monkeypatch.setattr(transfers, "MAX_COPIED_BYTES", 5_000)
+    before = changes(device)
+    for method in ("COPY", "MOVE"):
+        assert send(device, method, NOTES + "one/", NOTES + "two/").status == 403
+    assert changes(device) == before
+    monkeypatch.setattr(transfers, "MAX_COPIED_BYTES", 6_000)
+    assert move(device, NOTES + "one/", NOTES + "two/") == 201
+    assert color(device, NOTES + path.replace("one", "two")) == "x" * 5_000
+
+
+@pytest.mark.parametrize("method", ["COPY", "MOVE"])
+def test_properties_that_are_damaged_do_not_travel_as_none(device: Device, method: str) -> None:
+    grow(device, NOTES + "one/")
+    set_color(device, NOTES + "one/a.txt", "green")
+    seq = device.gate.core.changes()[-1][0]
+    device.gate.core._db.execute("UPDATE journal SET props = NULL WHERE seq = ?", (seq,))
+    before = changes(device)
+    assert send(device, method, NOTES + "one/a.txt", NOTES + "b.txt").status == 503
+    assert send(device, method, NOTES + "one/", NOTES + "two/").status == 503
+    assert changes(device) == before
 
 
 def test_everything_moved_has_an_address(device: Device) -> None:

@@ -60,7 +60,11 @@ class Watch(Generic[T]):
             if self._began is not None or (self._found is not None and now - self._found[1] < fresh_seconds):
                 return
             self._began = now
-        threading.Thread(target=self._run, name=self._name, daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name=self._name, daemon=True).start()
+        except RuntimeError as error:  # no more threads are to be had now: another look will come
+            _log.error("%s cannot begin: %s", self._name, error)
+            self._end(None)
 
     def _run(self) -> None:
         try:
@@ -68,6 +72,9 @@ class Watch(Generic[T]):
         except Exception:
             _log.exception("%s failed", self._name)
             found = None
+        self._end(found)
+
+    def _end(self, found: tuple[T, float] | None) -> None:
         with self._condition:
             self._began = None
             self._found = found or self._found

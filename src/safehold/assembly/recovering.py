@@ -108,11 +108,11 @@ def plan_recovery(
 
 
 def _core_there(site: Site, stack: ExitStack) -> tuple[CoreReads | None, str]:
-    """The core that is there, opened for reading, or why it cannot be."""
+    """The core that is there, opened for reading, or why it cannot be. One of an older version is no damage."""
     if not site.core_path.exists():
         return None, ""
     try:
-        core = SqliteCore.open(str(site.core_path), read_only=True)
+        core = SqliteCore.open(str(site.core_path), read_only=True, older=True)
     except (Damaged, OperatorError) as error:
         return None, error.message
     stack.callback(core.close)

@@ -227,8 +227,8 @@ class Service:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            self._watching.refresh()
             try:
+                self._watching.refresh()
                 await self.pump.exclusive(self.writer.tick)
             except Exception:
                 _log.exception("the writer's housekeeping failed; it is tried again")

@@ -11,20 +11,21 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import tzinfo
+from functools import cached_property
 from typing import NamedTuple
 
 from safehold.content import alarms
 from safehold.content.budget import STEPS, Budget, OverBudget
 from safehold.content.lines import Component, Document, Line, parse, property_name
 from safehold.content.timerange import Span, TimeRange
-from safehold.content.times import DAY, FIRST, LAST, BadTime, When, parse_period, parse_when, to_local, to_utc
+from safehold.content.times import DAY, BadTime, When, parse_period, parse_when, to_local, to_utc
 from safehold.content.timing import UNKNOWN_ZONE_SECONDS, Start, Timing, end_of_period
 from safehold.content.zones import Zones, zone_of_text
 from safehold.model.kinds import COMPONENTS
 
-__all__ = ["CalendarObject", "Instance", "property_overlaps", "zone_of_text"]
+__all__ = ["CalendarObject", "Instance", "effective_end_overlaps", "property_overlaps", "zone_of_text"]
 
-
+#: What all questions to one object may cost together.
 OBJECT_STEPS = 4 * STEPS
 
 
@@ -84,18 +85,13 @@ class CalendarObject:
         """Whether its instances are told apart by RECURRENCE-ID."""
         return bool(self.overrides) or (self.master is not None and self.timing(self.master).recurs)
 
-    @property
+    @cached_property
     def unsure(self) -> bool:
         """Whether any of its components says something of its time that cannot be read."""
         return any(self.timing(component).unsure for component in self.components)
 
     def overlaps(
-        self,
-        component: Component,
-        within: TimeRange,
-        floating: tzinfo,
-        parent: Component | None = None,
-        steps: int = STEPS,
+        self, component: Component, within: TimeRange, floating: tzinfo, parent: Component | None = None
     ) -> bool:
         """Whether one component of the object takes up some of a range: RFC 4791 section 9.9.
 
@@ -103,14 +99,14 @@ class CalendarObject:
         RANGE=THISANDFUTURE for those that follow); VALARM with its parent; VFREEBUSY too. True where that is not
         certain. `floating` is the clock of floating times and of dates.
         """
-        granted = min(steps, self._steps_left)
+        granted = min(STEPS, self._steps_left)
         budget = Budget(granted)
         try:
             if component.name == "VALARM":
                 return parent is None or self._rings(component, parent, within, floating, budget)
             if component.name == "VFREEBUSY":
                 return any(span.meets(within) for span in self.busy_spans(component, floating))
-            if component.name not in COMPONENTS or self.timing(component).unsure:
+            if component.name not in COMPONENTS or self._is_unsure(component):
                 return True
             return any(i.span.meets(within) for i in self.instances_of(component, within, floating, budget))
         except (OverBudget, BadTime):
@@ -118,13 +114,20 @@ class CalendarObject:
         finally:
             self._steps_left -= granted - max(0, budget.left)
 
+    def _is_unsure(self, component: Component) -> bool:
+        """Whether it is not known when a component takes place. One that goes on rests on the master's rule."""
+        timing = self.timing(component)
+        return timing.unsure or (timing.this_and_future and self.unsure)
+
     def _rings(self, alarm: Component, parent: Component, within: TimeRange, floating: tzinfo, budget: Budget) -> bool:
         """Raises OverBudget, BadTime."""
         trigger = alarms.trigger_of(alarm, self.zones)
         if trigger.at is not None:
             return trigger.rings_at(trigger.at.utc(floating), within)
-        if parent.name not in COMPONENTS or self.timing(parent).unsure:
+        if parent.name not in COMPONENTS or self._is_unsure(parent):
             return True
+        if self.timing(parent).unknown_zone:
+            within = within.widened(UNKNOWN_ZONE_SECONDS)
         wider = trigger.widened(within)
         return any(
             trigger.rings_at(anchor, within)
@@ -279,7 +282,3 @@ def effective_end_overlaps(component: Component, obj: CalendarObject, within: Ti
     end = timing.end_of(Start(timing.start.local), floating)
     pad = UNKNOWN_ZONE_SECONDS if timing.unknown_zone else 0
     return end is not None and Span(end - pad, end + 1 + pad).meets(within)
-
-
-#: A range that holds everything that can be named.
-ALL_TIME = TimeRange(FIRST, LAST + 1)

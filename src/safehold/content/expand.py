@@ -228,7 +228,7 @@ def _matters(obj: CalendarObject, override: Component, within: TimeRange) -> boo
     id_ = timing.recurrence_id
     if obj.master is None or obj.unsure or id_ is None:
         return True
-    wide = _widened(within)
+    wide = within.widened(UNKNOWN_ZONE_SECONDS)
     own = timing.once(UTC)
     if own is None or own.meets(wide):
         return True
@@ -237,12 +237,6 @@ def _matters(obj: CalendarObject, override: Component, within: TimeRange) -> boo
     base = obj.timing(obj.master)
     local = base.on_clock(id_, UTC)
     return local is None or base.anchor is None or base.span(Start(local), UTC).meets(wide)
-
-
-def _widened(within: TimeRange) -> TimeRange:
-    """By what the clocks of two places may differ."""
-    start = None if within.start is None else within.start - UNKNOWN_ZONE_SECONDS
-    return TimeRange(start, None if within.end is None else within.end + UNKNOWN_ZONE_SECONDS)
 
 
 def _without(root: RawComponent, gone: set[int]) -> bytes:
@@ -293,4 +287,4 @@ def _meets(obj: CalendarObject, line: Line, period: str, within: TimeRange) -> b
     except BadTime:
         return True
     span = Span(begin.utc(UTC), end_of_period(begin, end, UTC))
-    return span.meets(within if begin.zone is not None else _widened(within))
+    return span.meets(within if begin.zone is not None else within.widened(UNKNOWN_ZONE_SECONDS))

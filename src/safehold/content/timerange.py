@@ -15,6 +15,11 @@ class TimeRange(NamedTuple):
     start: int | None
     end: int | None
 
+    def widened(self, seconds: int) -> TimeRange:
+        """By so much on each side that is not open."""
+        start = None if self.start is None else self.start - seconds
+        return TimeRange(start, None if self.end is None else self.end + seconds)
+
 
 class Span(NamedTuple):
     """What is taken up: from start on, before end. None = without bound on that side."""

@@ -32,7 +32,9 @@ class Packer:
 
     def pack(self, value: object) -> bytes:
         """A payload that holds `value`, which msgspec can encode."""
-        return self._encrypt(self._compress(_encode(value)))
+        plain = _encode(value)
+        assert len(plain) <= MAX_PLAIN_BYTES, "what no reader takes must not be written"
+        return self._encrypt(self._compress(plain))
 
     def pack_changes(self, changes: Sequence[Change]) -> bytes:
         return self.pack(changes)

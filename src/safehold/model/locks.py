@@ -101,9 +101,13 @@ class HeldLocks:
         found = [Protected(each, self.covering(each)) for each in touched]
         return [each for each in found if each.locks]
 
+    def overlapping(self, root: str, *, deep: bool) -> list[Lock]:
+        """Those that cover something which a new lock would cover too."""
+        return self.covering(root) + (self.below(root) if deep else [])
+
     def conflicting(self, root: str, *, deep: bool, scope: Scope) -> Lock | None:
         """One that a new lock cannot be granted beside (section 6.2): they overlap, and either is exclusive."""
-        overlapping = self.covering(root) + (self.below(root) if deep else [])
+        overlapping = self.overlapping(root, deep=deep)
         return next((each for each in overlapping if Scope.EXCLUSIVE in (each.scope, scope)), None)
 
     # -- other sets ------------------------------------------------------------------------------------------

@@ -25,6 +25,8 @@ NOT_OF_THIS = "{DAV:}lock-token-matches-request-uri"
 
 #: Locks of one account at a time: a file system over WebDAV takes one for each file that it is about to send.
 MAX_LOCKS = 1000
+#: Shared locks that lie over each other: a listing tells of all of them again for each thing that they cover.
+MAX_SHARED = 8
 TOKEN_BYTES = 16
 
 _EMPTY = Body(sha256(b"").digest(), 0, inline=b"")
@@ -71,6 +73,10 @@ class LockRules:
                 hint="wait until that lock ends, or end it by its token",
                 element=CONFLICTING_LOCK,
                 href=other.href,
+            )
+        if len(held.overlapping(command.path, deep=command.deep)) >= MAX_SHARED:
+            raise Forbidden(
+                f"{MAX_SHARED} shared locks at a time may lie over each other", hint="end one of them first"
             )
         if len(held) >= MAX_LOCKS:
             raise Forbidden(f"an account may hold {MAX_LOCKS} locks at a time", hint="end some of them first")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from safehold.content.check import check_icalendar
 from safehold.content.uid import quick_uid
-from safehold.model.change import NO_DIGEST, Op
+from safehold.model.change import NO_DIGEST, Op, canonical_props, props_digest
 from safehold.model.commands import Body, Outcome, Transfer
 from safehold.model.errors import BadRequest, Conflict, Forbidden, Held, NotFound, PreconditionFailed
 from safehold.model.items import Account, Collection, Item
@@ -26,8 +26,8 @@ from safehold.service.ledger import Ledger
 
 #: Files and folders of one transfer: all of it is one frame, made while nobody else's change is.
 MAX_RESOURCES = 5_000
-#: Bodies of one transfer that lie inline, together: those are copied.
-MAX_INLINE_BYTES = 8 * 1024 * 1024
+#: Bodies of one transfer that lie inline, and properties, together: those are copied.
+MAX_COPIED_BYTES = 8 * 1024 * 1024
 
 #: Not credentials, nor scores, which are recorded.
 _TRANSFERABLE = frozenset((CollectionType.ADDRESSBOOK, CollectionType.CALENDAR, CollectionType.FOLDER))
@@ -60,6 +60,11 @@ class _Copy(NamedTuple):
     item: Item
     body: Body
     props: dict[str, str]
+
+    @property
+    def copied_bytes(self) -> int:
+        """What it brings into the frame: a large body stays where it is."""
+        return len(self.body.inline or b"") + _size(self.props)
 
 
 class _Branch(NamedTuple):
@@ -113,11 +118,13 @@ class TransferRules:
         return _Place(path, above, collection, item)
 
     def _copy(self, item: Item) -> _Copy:
-        """Raises Held where the body is not here, or not what its digest says: damage must not travel as data."""
+        """Raises Held where body or properties are not what their digests say: damage must not travel as data."""
         stored = self._ledger.core.body(item)
         if stored.blob is None and (stored.inline is None or sha256(stored.inline).digest() != item.digest):
             raise Held(f"the body of {item.name} cannot be had now", hint="it is to be mended from a vault")
         props = self._ledger.core.props(item) if item.props_journal is not None else {}
+        if item.props_journal is not None and self._ledger.props_digest(item) != props_digest(canonical_props(props)):
+            raise Held(f"the properties of {item.name} cannot be had now", hint="they are to be mended from a vault")
         return _Copy(item, Body(item.digest, item.size, stored.inline, stored.blob), props)
 
     # -- judging ---------------------------------------------------------------------------------------------
@@ -236,14 +243,15 @@ class TransferRules:
             path = command.destination + each.path[len(folder.path) :]
             items = self._ledger.core.items(each, MAX_RESOURCES + 1) if command.deep else []
             _judge_length(path, [item.name for item in items])
+            props = {name: value for name, value in each.props.items() if name.startswith("{")}
             resources += len(items)
+            size += _size(props)
             _judge_bounds(resources, size)
             copies = []
             for item in items:
                 copies.append(self._copy(item))
-                size += len(copies[-1].body.inline or b"")
+                size += copies[-1].copied_bytes
                 _judge_bounds(resources, size)
-            props = {name: value for name, value in each.props.items() if name.startswith("{")}
             branches.append(_Branch(path, props, copies))
         return branches
 
@@ -320,11 +328,16 @@ def _judge_kinds(source: _Place, into: Collection, *, move: bool) -> None:
         )
 
 
+def _size(props: dict[str, str]) -> int:
+    """Bytes that properties take up in a change."""
+    return len(canonical_props(props)) if props else 0
+
+
 def _judge_bounds(resources: int, size: int) -> None:
-    if resources > MAX_RESOURCES or size > MAX_INLINE_BYTES:
+    if resources > MAX_RESOURCES or size > MAX_COPIED_BYTES:
         raise Forbidden(
             f"one request may copy or move {MAX_RESOURCES} files and folders, "
-            f"and {MAX_INLINE_BYTES} bytes of small files; this would be more",
+            f"and {MAX_COPIED_BYTES} bytes of small files and properties; this would be more",
             hint="do it in parts; nothing has been changed",
         )
 

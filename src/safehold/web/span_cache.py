@@ -15,8 +15,8 @@ from safehold.content.times import DAY
 from safehold.model.items import Collection
 from safehold.ports.core import CoreReads
 
-#: Entries of all indexes together, at most; one takes some 300 bytes.
-MAX_ENTRIES = 400_000
+#: Entries of all indexes together, at most; one takes some 430 bytes.
+MAX_ENTRIES = 200_000
 #: The window of an index moves once the moment it is for has gone so far from where it was made for.
 MOVE_DAYS = 183
 

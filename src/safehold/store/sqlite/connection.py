@@ -18,7 +18,7 @@ from safehold.model.errors import Damaged, OperatorError, OutOfSpace
 from safehold.ports.disk import Disk
 from safehold.store.realdisk import RealDisk
 from safehold.store.sqlite.errors import in_words
-from safehold.store.sqlite.schema import require_current, restore_indexes, upgrade
+from safehold.store.sqlite.schema import require_core, require_current, restore_indexes, upgrade
 from safehold.store.sqlite.vfs import CHECKSUM_BYTES, SeamVfs, checksum_vfs
 
 BUSY_TIMEOUT_MS = 5_000
@@ -109,15 +109,18 @@ def _make_certain(disk: Disk, path: str) -> None:
         ) from error
 
 
-def open_reader(file: CoreFile) -> Opened:
-    """A connection that only reads; the core may be in use by a writer. Not for a seam. Raises as open_writer."""
+def open_reader(file: CoreFile, *, older: bool = False) -> Opened:
+    """A connection that only reads; the core may be in use by a writer. Not for a seam. Raises as open_writer.
+
+    With `older` one that is yet to be upgraded will do: recovery reads what was there from the first version on.
+    """
     assert file.disk is None, "a seam has one connection"
     if not os.path.exists(file.path):
         raise OperatorError(f"there is no core at {file.path}", hint="`safehold recover run` makes one from the vaults")
     opened = _connect(file, apsw.SQLITE_OPEN_READONLY)
     try:
         _configure(opened.db, READER_CACHE_KIB)
-        require_current(opened.db, file.path)
+        (require_core if older else require_current)(opened.db, file.path)
         _require_checksums(file, opened.db)
     except BaseException as error:
         _give_up(opened, error)

@@ -51,16 +51,17 @@ class SqliteCore(SqliteReads):
         create: bool = False,
         checksum: bool = True,
         read_only: bool = False,
+        older: bool = False,
     ) -> SqliteCore:
         """Open the core at `path` for writing, bringing its schema up to date.
 
         `disk` puts it on a disk port in place of this machine's (for the simulator: one connection, no readers
         beside it). `checksum` must be as when it was made. `read_only` reads what is committed, whether a writer
-        has it open or not. Raises OperatorError (missing and not `create`, newer, or another program's file),
-        Damaged, OutOfSpace.
+        has it open or not; with `older` also a core of an older schema, as far as recovery reads it. Raises
+        OperatorError (missing and not `create`, newer, or another program's file), Damaged, OutOfSpace.
         """
         file = CoreFile(path, disk, checksum)
-        opened = open_reader(file) if read_only else open_writer(file, create=create)
+        opened = open_reader(file, older=older) if read_only else open_writer(file, create=create)
         try:
             return _made(opened, file)
         except BaseException:

@@ -190,12 +190,17 @@ def upgrade(db: apsw.Connection, path: str) -> list[int]:
     return reached
 
 
-def require_current(db: apsw.Connection, path: str) -> None:
-    """Raise Damaged where the file holds no core at all, OperatorError where it needs an upgrade first."""
+def require_core(db: apsw.Connection, path: str) -> None:
+    """Raise Damaged where the file holds no core at all, else as `check`."""
     check(db, path)
-    found = version(db)
-    if found == 0:
+    if version(db) == 0:
         raise Damaged(f"{path} holds no core", where=path, hint="see `safehold recover plan`")
+
+
+def require_current(db: apsw.Connection, path: str) -> None:
+    """Raise OperatorError where the core needs an upgrade first, else as `require_core`."""
+    require_core(db, path)
+    found = version(db)
     if found < VERSION:
         raise OperatorError(f"{path} has schema version {found}", hint="start `safehold serve` once to upgrade it")
 
