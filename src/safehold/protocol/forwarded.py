@@ -72,10 +72,21 @@ def read_proxies(entries: Iterable[str]) -> Proxies:
     That is also where one of them would be everybody.
     """
     found = Proxies(tuple(entries))
-    for network in _networks(found.entries):
-        if network.prefixlen == 0:
-            raise ValueError(f"{network} is everybody: name your proxies")
+    for entry in found.entries:
+        if entry != UNIX:
+            _check_network(entry)
     return found
+
+
+def _check_network(entry: str) -> None:
+    try:
+        network = ip_network(entry, strict=False)
+    except ValueError:
+        raise ValueError("it is neither an address nor a network") from None
+    if network.prefixlen == 0:
+        raise ValueError("it is everybody: name your proxies")
+    if "/" in entry and ip_address(entry.partition("/")[0]) != network.network_address:
+        raise ValueError(f"it is an address with a network's length: the network is {network}")
 
 
 class Asked(NamedTuple):
