@@ -26,7 +26,7 @@ def welcome(url: str, data: Path, accounts: Sequence[str], public_url: str = "")
         ""
         if public_url
         else """
-  Telephones need https: put a proxy with TLS before this, and say in
+  Phones need https: put a proxy with TLS before this, and say in
   safehold.toml under which address it is reached (docs/deploy.md)."""
     )
     return f"""\
