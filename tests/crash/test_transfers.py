@@ -1,4 +1,4 @@
-"""A move is one group: power loss at any write point leaves it done or not done, and a recovery gives it back.
+"""A move is one group (I39): power loss at any write point leaves it done or not done, and a recovery gives it back.
 
 To recovery it is nothing new: ordinary changes of one stream, entered again as they were.
 """

@@ -5,7 +5,7 @@ X-Forwarded-For, -Proto and -Host. Anybody can send these headers, so they count
 is a proxy that the configuration names; then the hops are read from the nearest on, and the first that is not such a
 proxy is the client. Rules:
 
-- A peer that is not trusted changes nothing by any header.
+- A peer that is not trusted changes nothing by any header (I42).
 - A hop that is no address (`unknown`, an obfuscated name, something malformed) ends the walk: what stands before it
   may be the client's own invention, and the proxy that told of it takes its place.
 - Where both sorts of headers are there and tell of different clients, neither is believed: most proxies write one

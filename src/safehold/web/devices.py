@@ -1,8 +1,8 @@
 """`/devices`: the devices of an account, each with an app password of its own: made, shown once, revoked.
 
 No GET changes anything. Every POST comes from a form of this server (`protocol.forms`) and from somebody who has signed
-in with the account's own password: who finds a device must not be able to make further passwords. A new password stands
-on one page, in the answer to the POST that made it, and nowhere else: not in an address, a log or a cache.
+in with the account's own password: who finds a device must not be able to make further passwords (I43). A new password
+stands on one page, in the answer to the POST that made it, and nowhere else: not in an address, a log or a cache.
 """
 
 from __future__ import annotations
