@@ -194,9 +194,8 @@ def caution(site: Site) -> str:
     """What to know of an address that other devices cannot use, or had better not."""
     if site.local:
         return (
-            '<div class="note"><p>You have opened this server on its own machine, by an address that means something '
-            "else on every other one. To connect another device, open this page by an address that the device can "
-            "reach.</p></div>"
+            '<div class="note"><p>You have opened this server by an address that works on its own machine only. To '
+            "connect another device, open <code>/devices</code> by an address that the device can reach.</p></div>"
         )
     if site.secure:
         return ""
