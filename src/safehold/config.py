@@ -225,7 +225,9 @@ def parse_public_url(text: str) -> str:
     if not is_host(parts.netloc):
         raise ConfigError(f"{text!r} has no host that can be used", hint=example)
     if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ConfigError(f"{text!r} goes on after the host: Safehold is the whole of an address", hint=example)
+        raise ConfigError(
+            f"{text!r} goes on after the host: Safehold needs a host to itself, not a path below one", hint=example
+        )
     host = parts.netloc.lower()
     if port == {"http": 80, "https": 443}[parts.scheme]:
         host = host.rpartition(":")[0]

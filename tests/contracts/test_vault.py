@@ -16,6 +16,7 @@ from safehold.ports.vault import LengthMismatch, ObjectInfo, Vault, VaultDown, V
 from safehold.store.realdisk import RealDisk
 from safehold.vault.folder import FolderVault
 from safehold.vault.memory import MemoryVault
+from tests.support.faults import power_loss_after
 from tests.support.logs import INSTALLATION, make_vault
 
 
@@ -112,15 +113,7 @@ def test_put_is_whole_or_not_there_wherever_it_is_cut() -> None:
     while True:
         disk = SimDisk()
         vault = make_vault(disk, "near")
-        left = point
-
-        def strike(operation: str, path: str) -> None:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise Crash
-
-        disk.on_write_point = strike
+        disk.on_write_point = power_loss_after(point)
         try:
             done = vault.put("blobs/ab/abcd", [b"x" * 1000, b"y" * 1000])
         except Crash:
@@ -257,15 +250,7 @@ def test_a_strange_folder_is_no_vault(tmp_path: Path) -> None:
 def test_create_is_harmless_and_survives_any_crash() -> None:
     for point in range(30):
         disk = SimDisk()
-        left = point
-
-        def strike(operation: str, path: str) -> None:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise Crash
-
-        disk.on_write_point = strike
+        disk.on_write_point = power_loss_after(point)
         try:
             make_vault(disk, "near")
             whole = True

@@ -11,6 +11,7 @@ import errno
 import pytest
 
 from safehold.lab.simdisk import WRITE_POINTS, Crash
+from tests.support.faults import count_write_points
 from tests.support.house import House, Request
 
 BOOK = "/dav/ann/contacts/default"
@@ -71,15 +72,7 @@ def state(house: House) -> dict[str, bytes | None]:
 def write_points() -> int:
     """How many write points the group commit has, counted on a run that is not disturbed."""
     house = ready()
-    count = 0
-
-    def tick(operation: str, path: str) -> None:
-        nonlocal count
-        count += 1
-
-    house.disk.on_write_point = tick
-    assert all(answer.status < 300 for answer in house.requests([request for request, _ in GROUP]))
-    house.disk.on_write_point = None
+    count = count_write_points(house.disk, lambda: house.requests([request for request, _ in GROUP]))
     assert state(house) == NEW
     return count
 

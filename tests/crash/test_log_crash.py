@@ -17,6 +17,7 @@ from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.log import LogFrame
 from safehold.ports.vault import Vault
 from tests.support.changes import Streams
+from tests.support.faults import power_loss_after
 from tests.support.logs import Writing, folder_vault, make_vault, objects, read
 
 #: Small, so that a few frames rotate.
@@ -88,15 +89,7 @@ def crash_at(point: int, names: Sequence[str]) -> tuple[SimDisk, Core]:
     disk = SimDisk()
     for name in names:
         make_vault(disk, name)
-    left = point
-
-    def strike(operation: str, path: str) -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise Crash
-
-    disk.on_write_point = strike
+    disk.on_write_point = power_loss_after(point)
     core = Core()
     with pytest.raises(Crash):
         live(disk, core, names)
@@ -149,15 +142,7 @@ def test_a_crash_while_starting_again_loses_nothing() -> None:
         acknowledged = list(core.changes)
         for second in range(0, 60, 4):
             after = disk.crash(first)
-            left = second
-
-            def strike(operation: str, path: str) -> None:
-                nonlocal left
-                left -= 1
-                if left < 0:
-                    raise Crash
-
-            after.on_write_point = strike
+            after.on_write_point = power_loss_after(second)
             again = Core()
             again.commit(acknowledged, core.position)
             try:
@@ -187,15 +172,7 @@ def test_a_shipper_that_is_killed_anywhere_ends_with_the_same_bytes() -> None:
         kills = [point // 2, point]
         while True:
             if kills:
-                left = kills.pop()
-
-                def strike(operation: str, path: str) -> None:
-                    nonlocal left
-                    left -= 1
-                    if left < 0:
-                        raise Crash
-
-                target.on_write_point = strike
+                target.on_write_point = power_loss_after(kills.pop())
             try:
                 ship_all(near, target)
                 break

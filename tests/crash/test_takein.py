@@ -17,6 +17,7 @@ from safehold.service.takein import UNARCHIVED
 from safehold.vault.folder import FolderVault
 from safehold.vault.keyring import ensure_keyring
 from safehold.vault.log import VaultLogReader
+from tests.support.faults import power_loss_after
 from tests.support.house import CORE_FOLDER, VAULTS, House
 
 NEAR, FAR = VAULTS
@@ -119,15 +120,7 @@ def test_power_loss_while_it_is_archived_again() -> None:
     while not done:
         point += 1
         house = lagging()
-        left = point
-
-        def tick(operation: str, path: str) -> None:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                raise Crash
-
-        house.disk.on_write_point = tick
+        house.disk.on_write_point = power_loss_after(point - 1)
         try:
             house.boot(mend=True)
             done = True

@@ -1,4 +1,4 @@
-"""A move is one group: power loss at any write point leaves it done or not done, and a recovery gives it back.
+"""A move is one group (I39): power loss at any write point leaves it done or not done, and a recovery gives it back.
 
 To recovery it is nothing new: ordinary changes of one stream, entered again as they were.
 """
@@ -10,6 +10,7 @@ import pytest
 from safehold.lab.simdisk import Crash
 from safehold.lab.wire import Request
 from safehold.model.change import Op
+from tests.support.faults import count_write_points, power_loss_after
 from tests.support.house import CORE_FOLDER, House
 from tests.support.readout import read_world
 from tests.support.rebuilding import recover
@@ -53,16 +54,8 @@ def world(house: House) -> dict[str, object]:
 @pytest.fixture(scope="module")
 def write_points() -> int:
     house = ready()
-    count = 0
-
-    def tick(operation: str, path: str) -> None:
-        nonlocal count
-        count += 1
-
     before = world(house)
-    house.disk.on_write_point = tick
-    assert house.requests([MOVE])[0].status == 204
-    house.disk.on_write_point = None
+    count = count_write_points(house.disk, lambda: house.requests([MOVE]))
     assert world(house) == moved(before)
     return count
 
@@ -73,15 +66,7 @@ def test_power_loss_at_every_write_point_of_a_move(write_points: int, torn: int 
     for point in range(1, write_points + 1):
         house = ready()
         before = world(house)
-        left = point
-
-        def tick(operation: str, path: str) -> None:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                raise Crash
-
-        house.disk.on_write_point = tick
+        house.disk.on_write_point = power_loss_after(point - 1)
         with pytest.raises(Crash):
             house.requests([MOVE])
         after = house.crash(None if torn is None else torn * 1000 + point)

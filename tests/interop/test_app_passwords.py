@@ -1,4 +1,4 @@
-"""App passwords on a running service: uses are on record, on the page and the command line; locking out is at once."""
+"""App passwords on a running service: uses are on record, on page and command line; locking out is at once (I43)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of locks against a plain list of them, looked through for every question.
+"""The table of locks (I40) against a plain list of them, looked through for every question.
 
 Commands take, renew and drop locks within transactions that are committed or rolled back, while time passes; after
 every step the table says which locks protect what, which exclude a new one, and what readers see, as the list does.

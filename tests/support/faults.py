@@ -1,11 +1,12 @@
-"""Faults of a simulated disk, drawn from a seed."""
+"""Faults of a simulated disk: power that goes at a write point, and what is drawn from a seed."""
 
 from __future__ import annotations
 
 import errno
 import random
+from collections.abc import Callable
 
-from safehold.lab.simdisk import SimDisk
+from safehold.lab.simdisk import Crash, SimDisk
 
 PARTS = ("/core/", "/core/", "/near/log", "/near/", "/far/", "/blobs", "/scratch")
 OPERATIONS = ("sync", "write", "*", "read", "sync_folder", "create")
@@ -28,3 +29,30 @@ def rot(disk: SimDisk, path: str, rng: random.Random) -> None:
     size = disk.size(path) if disk.exists(path) else 0
     for _ in range(rng.choice((1, 3, 30)) if size else 0):
         disk.flip_bit(path, rng.randrange(size), rng.randrange(8))
+
+
+def power_loss_after(points: int) -> Callable[[str, str], None]:
+    """A hook for `SimDisk.on_write_point`: so many write points pass, then the power is gone."""
+    left = points
+
+    def strike(operation: str, path: str) -> None:
+        nonlocal left
+        if left == 0:
+            raise Crash
+        left -= 1
+
+    return strike
+
+
+def count_write_points(disk: SimDisk, act: Callable[[], object]) -> int:
+    """How many write points an act has that nothing disturbs."""
+    count = 0
+
+    def tick(operation: str, path: str) -> None:
+        nonlocal count
+        count += 1
+
+    disk.on_write_point = tick
+    act()
+    disk.on_write_point = None
+    return count

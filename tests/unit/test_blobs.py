@@ -19,6 +19,7 @@ from safehold.ports.vault import Vault, VaultDown
 from safehold.store.blobs import LiveBlobs, blob_name
 from safehold.vault.blobs import VaultBlobs
 from safehold.vault.memory import MemoryVault
+from tests.support.faults import power_loss_after
 from tests.support.logs import OPENER, SEALER, folder_vault, make_vault
 
 KEY = b"k" * 32
@@ -232,15 +233,7 @@ def test_what_finish_gave_survives_any_crash() -> None:
     for point in range(100):
         disk = SimDisk()
         make_vault(disk, "near")
-        left = point
-
-        def strike(operation: str, path: str) -> None:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise Crash
-
-        disk.on_write_point = strike
+        disk.on_write_point = power_loss_after(point)
         world = World(disk)
         world.blobs = world.over([folder_vault(disk, "near")], [])
         done = False

@@ -159,7 +159,7 @@ def test_proxies_are_addresses_networks_and_sockets() -> None:
         ("'127.0.0.1'", "needs a list"),
         ("[1]", "needs a list"),
         ("['localhost']", "'localhost' cannot be used"),
-        ("['10.0.0.1/8']", "has host bits set"),
+        ("['10.0.0.1/8']", "the network is 10.0.0.0/8"),
         ("['']", "cannot be used"),
         ("['0.0.0.0/0']", "is everybody"),
         ("['::/0']", "is everybody"),

@@ -16,6 +16,7 @@ from safehold.lab.simdisk import Crash, SimDisk
 from safehold.lab.world import SeededEntropy
 from safehold.model.errors import Damaged, OperatorError
 from safehold.vault.keyring import RECOVERY, ensure_keyring, load_identity, load_keyring
+from tests.support.faults import power_loss_after
 from tests.support.logs import IDENTITY, INSTALLATION, OPENER, SEALER
 
 KEY = recovery_key(IDENTITY, INSTALLATION)
@@ -109,15 +110,7 @@ def test_a_keyring_is_made_once() -> None:
 def test_making_a_keyring_survives_any_crash() -> None:
     for point in range(100):
         disk = SimDisk()
-        left = point
-
-        def strike(operation: str, path: str) -> None:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise Crash
-
-        disk.on_write_point = strike
+        disk.on_write_point = power_loss_after(point)
         made = None
         with contextlib.suppress(Crash):
             made = ensure_keyring(disk, "/keys", SeededEntropy(1))

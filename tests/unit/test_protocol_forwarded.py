@@ -1,4 +1,4 @@
-"""Who asks: what proxies tell, whom they are believed, and that nobody else changes anything by a header."""
+"""Who asks: what proxies tell, whom they are believed, and that nobody else changes anything by a header (I42)."""
 
 from __future__ import annotations
 

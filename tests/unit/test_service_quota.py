@@ -1,4 +1,4 @@
-"""What an account may hold: judged within the transaction, whole or not at all, and never in the way of a delete."""
+"""What an account may hold: judged within the transaction (I41), as a whole, and never in the way of a delete."""
 
 from __future__ import annotations
 

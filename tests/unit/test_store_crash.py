@@ -17,6 +17,7 @@ from safehold.model.kinds import Kind
 from safehold.ports.core import LogPosition
 from safehold.store.sqlite.core import SqliteCore
 from tests.support.changes import Streams, account_id
+from tests.support.faults import count_write_points, power_loss_after
 
 ANN = account_id(1)
 BOOK = "contacts/default"
@@ -48,33 +49,11 @@ def founded(disk: SimDisk) -> tuple[SqliteCore, Streams]:
     return core, streams
 
 
-def crash_at(point: int) -> Callable[[str, str], None]:
-    """A hook that lets `point` write points pass."""
-    left = point
-
-    def hook(operation: str, path: str) -> None:
-        nonlocal left
-        if left == 0:
-            raise Crash
-        left -= 1
-
-    return hook
-
-
 def write_points(act: Callable[[SimDisk], object]) -> int:
     """How many write points an act has that begins on a founded core."""
     disk = new_disk()
     founded(disk)[0].close()
-    count = 0
-
-    def hook(operation: str, path: str) -> None:
-        nonlocal count
-        count += 1
-
-    disk.on_write_point = hook
-    act(disk)
-    disk.on_write_point = None
-    return count
+    return count_write_points(disk, lambda: act(disk))
 
 
 @pytest.mark.parametrize("seed", [None, 1, 2, 3])
@@ -96,7 +75,7 @@ def test_power_lost_at_any_write_point_leaves_all_of_a_group_or_none(seed: int |
         disk = new_disk()
         founded(disk)[0].close()
         acknowledged.clear()
-        disk.on_write_point = crash_at(point)
+        disk.on_write_point = power_loss_after(point)
         if point < points:
             with pytest.raises(Crash):
                 act(disk)
@@ -120,7 +99,7 @@ def test_power_lost_while_a_core_is_made() -> None:
     points = write_points(lambda disk: SqliteCore.open("/core/new.db", disk=disk, create=True).close())
     for point in range(points):
         disk = new_disk()
-        disk.on_write_point = crash_at(point)
+        disk.on_write_point = power_loss_after(point)
         with pytest.raises(Crash):
             SqliteCore.open(PATH, disk=disk, create=True).close()
             SqliteCore.open(PATH, disk=disk, create=True).close()

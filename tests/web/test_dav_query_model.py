@@ -1,4 +1,4 @@
-"""A query answered by the occurrence index lists what a look at every body would, whatever changed before it."""
+"""A query answered by the occurrence index lists what a look at every body would, whatever changed before it (I38)."""
 
 from __future__ import annotations
 

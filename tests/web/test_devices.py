@@ -349,7 +349,13 @@ def test_a_url_for_davx5_is_taken_apart_as_davx5_does(name: str, host: str) -> N
     assert davx5_url(host, name, "x", secure=False).startswith("caldav://")
 
 
-def test_the_page_shows_its_own_address_to_the_telephone(edge: Edge) -> None:
+def test_on_the_machine_itself_no_code_leads_elsewhere(edge: Edge) -> None:
+    text = edge.ask("GET", "/devices", user=ANNA, headers={"host": "localhost:8460"}).text
+    assert "works on its own machine only" in text
+    assert "<svg" not in text.partition("<main>")[2]
+
+
+def test_the_page_shows_its_own_address_to_the_phone(edge: Edge) -> None:
     answer = edge.ask("GET", "/devices", user=ANNA)
     assert f"{ORIGIN}/devices" in answer.text
     svg = re.search(r"<svg[^>]*class=\"qr\".*?</svg>", answer.text, re.DOTALL)

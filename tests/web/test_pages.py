@@ -155,10 +155,12 @@ def test_over_tls_the_addresses_are_https_and_nobody_is_warned(edge: Edge) -> No
 
 
 @pytest.mark.parametrize("host", ["localhost:8460", "127.0.0.1:8460", "[::1]:8460"])
-def test_on_the_machine_itself_nobody_is_warned(edge: Edge, host: str) -> None:
+def test_on_the_machine_itself_a_page_says_that_its_address_is_of_no_use_elsewhere(edge: Edge, host: str) -> None:
     text = read(edge.ask("GET", "/", headers={"host": host})).text
     assert f"http://{host}/dav/" in text
     assert "without encryption" not in text
+    assert "works on its own machine only" in text
+    assert "own machine" not in read(edge.ask("GET", "/")).text
 
 
 @pytest.mark.parametrize(

@@ -272,6 +272,7 @@ def test_a_path_that_is_none_is_404_as_a_problem(edge: Edge) -> None:
         ({"sec-fetch-site": "none"}, 200),
         ({"origin": "https://elsewhere.example"}, 403),
         ({"origin": "null"}, 403),
+        ({"origin": "https://["}, 403),
         ({"origin": "https://pim.example:8460"}, 200),
         ({}, 200),
     ],

@@ -217,5 +217,5 @@ def _risks(site: Site, vaults: list[dict[str, Any]]) -> list[str]:
         if v["failure_domain"] == core and v["state"] != "missing"
     ]
     if site.keys_folder.exists():
-        risks.append("the key that opens the vaults lies beside the core: keep a copy of keys/recovery.txt elsewhere")
+        risks.append("the key that opens the vaults lies beside the core: keep a copy of the folder keys elsewhere")
     return risks

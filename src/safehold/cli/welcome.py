@@ -20,13 +20,13 @@ def welcome(url: str, data: Path, accounts: Sequence[str], public_url: str = "")
         who = f"accounts   {shown}"
     else:
         who = "accounts   none yet: add one as below, while this runs"
-    behind = f"\nbehind     {public_url}/" if public_url else ""
+    behind = f"\nreached by {public_url}/" if public_url else ""
     base = public_url or url
     reach = (
         ""
         if public_url
         else """
-  Telephones need https: put a proxy with TLS before this, and say in
+  Phones need https: put a proxy with TLS before this, and say in
   safehold.toml under which address it is reached (docs/deploy.md)."""
     )
     return f"""\

@@ -27,7 +27,6 @@ MAX_EXPANDED_BYTES = 16 * 1024 * 1024
 WITHIN_LIMITS = "{DAV:}number-of-matches-within-limits"
 _RECURRENCE = frozenset(("RRULE", "RDATE", "EXDATE", "EXRULE"))
 _TZID = re.compile(r';TZID=(?:"[^"]*"|[^";:]*)', re.IGNORECASE)
-_VALUE = re.compile(r";VALUE=[^;:]*", re.IGNORECASE)
 
 
 class TooManyInstances(Forbidden):

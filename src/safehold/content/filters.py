@@ -5,7 +5,8 @@ its escapes are undone (RFC 5545 section 3.3.11, RFC 6350 section 3.4), and so a
 A match of the whole, of a beginning or of an end is one also where a single element of a list or of a structured
 value matches: the one tag among CATEGORIES, the family name in N.
 
-All of a prop-filter's conditions are about one and the same property, all of a comp-filter's about the same component.
+What cannot be decided matches (I38). All of a prop-filter's conditions are about one and the same property, all of a
+comp-filter's about the same component.
 """
 
 from __future__ import annotations

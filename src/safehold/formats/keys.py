@@ -22,7 +22,6 @@ from safehold.formats.streams import ByteSink, ByteSource
 from safehold.model.errors import Damaged
 
 FINGERPRINT_BYTES = 16
-PUBLIC_BYTES = 32
 SIGNATURE_BYTES = 64
 SECRET_BYTES = 32
 RECOVERY_LABEL = "SAFEHOLD-RECOVERY-1"

@@ -68,7 +68,7 @@ def collection_kind(path: str, type_: CollectionType, components: frozenset[str]
 
 
 def kinds_under(path: str) -> tuple[Kind, ...]:
-    """The kinds whose collections may lie at this path: whose state decides whether nothing being there is certain."""
+    """The kinds that may lie at or under a path: all of them must be whole before absence there is certain."""
     home = path.partition("/")[0]
     if home == HOME_CONTACTS:
         return (Kind.CONTACTS,)

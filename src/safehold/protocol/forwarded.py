@@ -5,7 +5,7 @@ X-Forwarded-For, -Proto and -Host. Anybody can send these headers, so they count
 is a proxy that the configuration names; then the hops are read from the nearest on, and the first that is not such a
 proxy is the client. Rules:
 
-- A peer that is not trusted changes nothing by any header.
+- A peer that is not trusted changes nothing by any header (I42).
 - A hop that is no address (`unknown`, an obfuscated name, something malformed) ends the walk: what stands before it
   may be the client's own invention, and the proxy that told of it takes its place.
 - Where both sorts of headers are there and tell of different clients, neither is believed: most proxies write one
@@ -72,10 +72,21 @@ def read_proxies(entries: Iterable[str]) -> Proxies:
     That is also where one of them would be everybody.
     """
     found = Proxies(tuple(entries))
-    for network in _networks(found.entries):
-        if network.prefixlen == 0:
-            raise ValueError(f"{network} is everybody: name your proxies")
+    for entry in found.entries:
+        if entry != UNIX:
+            _check_network(entry)
     return found
+
+
+def _check_network(entry: str) -> None:
+    try:
+        network = ip_network(entry, strict=False)
+    except ValueError:
+        raise ValueError("it is neither an address nor a network") from None
+    if network.prefixlen == 0:
+        raise ValueError("it is everybody: name your proxies")
+    if "/" in entry and ip_address(entry.partition("/")[0]) != network.network_address:
+        raise ValueError(f"it is an address with a network's length: the network is {network}")
 
 
 class Asked(NamedTuple):

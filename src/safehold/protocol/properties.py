@@ -2,6 +2,8 @@
 
 A value is made as the text of the whole element. Everything else that a client sets is a dead property, kept and
 given back as it came; displayname, descriptions, colours and the order of calendars are among them.
+
+Long because it is a table: one entry for each property, and which resource has it.
 """
 
 from __future__ import annotations

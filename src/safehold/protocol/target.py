@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from safehold.model.errors import BadRequest
-from safehold.model.kinds import HOME_CALENDARS, HOME_CONTACTS, HOME_FILES, ROOT_NOTES, ROOT_PHOTOS, Kind
+from safehold.model.kinds import HOME_CALENDARS, HOME_CONTACTS, HOME_FILES, ROOT_NOTES, ROOT_PHOTOS
 from safehold.model.paths import MAX_PATH_BYTES, MAX_SEGMENT_BYTES, check_segment
 from safehold.protocol.names import is_unreserved, quote_path, quote_segment
 
@@ -136,16 +136,6 @@ def plain_name(href: str, collection: str) -> str | None:
     name = href[len(collection) :]
     plain = href.startswith(collection) and len(name) <= MAX_SEGMENT_BYTES and name not in ("", ".", "..")
     return name if plain and is_unreserved(name) else None
-
-
-def kinds_at(path: str) -> tuple[Kind, ...]:
-    """The kinds that may lie at or under a path: all of them must be whole before absence there is certain."""
-    home = path.partition("/")[0]
-    if home == HOME_CONTACTS:
-        return (Kind.CONTACTS,)
-    if home == HOME_CALENDARS:
-        return (Kind.CALENDAR, Kind.TASKS, Kind.NOTES)
-    return (Kind.PHOTOS,) if path.startswith(ROOT_PHOTOS) else (Kind.NOTES,)
 
 
 def is_among_files(target: Target) -> bool:

@@ -2,7 +2,8 @@
 
 A state token is that of a lock, or the sync token of a collection as it is now (RFC 6578 section 5).
 
-A command without a guard is the operator's (undo, import): neither is asked then.
+Both are asked within the transaction that applies the change (I40). A command without a guard is the operator's (undo,
+import): neither is asked then.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ _ALWAYS = (Undo, EraseAccount)
 
 
 class QuotaRules:
-    """Judged within the transaction. A `limit_bytes` of 0 is none."""
+    """Judged within the transaction (I41). A `limit_bytes` of 0 is none."""
 
     def __init__(self, ledger: Ledger, limit_bytes: int) -> None:
         self._ledger = ledger

@@ -1,8 +1,8 @@
 """The rules of COPY and MOVE (RFC 4918 sections 9.8 and 9.9; for calendars and address books RFC 4791 and 6352).
 
-A transfer is one group of ordinary changes: what is at the destination goes, the copies are made, and after a MOVE the
-source goes. First it is judged and gathered whole, read only; so what is refused leaves nothing behind. A large body
-is not copied: the copy names the same blob.
+A transfer is one group of ordinary changes (I39): what is at the destination goes, the copies are made, and after a
+MOVE the source goes. First it is judged and gathered whole, read only; so what is refused leaves nothing behind. A
+large body is not copied: the copy names the same blob.
 """
 
 from __future__ import annotations

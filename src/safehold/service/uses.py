@@ -32,7 +32,7 @@ RETRY_SECONDS = 60.0
 
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 _MICROSECONDS = 1_000_000
-_DAY_MICROSECONDS = 86_400 * _MICROSECONDS
+DAY_MICROSECONDS = 86_400 * _MICROSECONDS
 
 
 class _Made(msgspec.Struct):
@@ -128,7 +128,7 @@ class Uses:
         """The command that takes this use down; None where it is on record, or is none of an app password."""
         if not who.label:
             return None
-        day = self._clock.now() // _DAY_MICROSECONDS
+        day = self._clock.now() // DAY_MICROSECONDS
         if day != self._day:
             self._day = day
             self._seen.clear()

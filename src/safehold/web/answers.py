@@ -6,7 +6,6 @@ No request ends in 500: a fault of ours is logged and answered 503, since it say
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.requests import ClientDisconnect, Request
@@ -17,14 +16,12 @@ from safehold.model.errors import Held, NotAllowed, SafeholdError, TooLarge
 from safehold.model.items import Account
 from safehold.protocol.problems import headers_of
 from safehold.protocol.rest import JSON_TYPE, PROBLEM_TYPE, problem
+from safehold.service.uses import program_of
 from safehold.web.gate import Gate
 from safehold.web.request import Disconnected, patient
 from safehold.web.respond import broken_off, send_reply
 
 _log = logging.getLogger("safehold.web")
-
-MAX_ACTOR_CHARS = 80
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 
 Handler = Callable[[Request], Awaitable[Response]]
 #: Turns an error into an answer: JSON for programs, HTML for people. Gets a random byte to spread retries with.
@@ -48,8 +45,7 @@ def _peer(request: Request) -> str:
 
 def actor(request: Request) -> str:
     """Who acts, for the history: the program as it names itself."""
-    agent = _UNPRINTABLE.sub(" ", request.headers.get("user-agent", ""))
-    return f"device:{agent.strip()[:MAX_ACTOR_CHARS] or 'unnamed'}"
+    return "device:" + program_of(request.headers.get("user-agent", ""))
 
 
 async def read_body(request: Request, limit: int) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
@@ -10,6 +9,7 @@ from safehold.model.errors import Held, NotFound
 from safehold.model.guards import OPEN, Guard
 from safehold.model.items import Account, Collection, Item
 from safehold.model.kinds import Kind
+from safehold.model.paths import kinds_under
 from safehold.model.token import account_key
 from safehold.ports.core import CoreReads
 from safehold.protocol.destination import read_reference
@@ -17,9 +17,10 @@ from safehold.protocol.if_header import parse_if
 from safehold.protocol.prefer import MINIMAL, Preferences, applied, parse_preferences
 from safehold.protocol.problems import Headers
 from safehold.protocol.properties import NO_FACTS, Facts, View, needs_facts
-from safehold.protocol.target import Place, Target, collection_href, href_of, kinds_at
+from safehold.protocol.target import Place, Target, collection_href, href_of
 from safehold.protocol.webdav import PropFind
 from safehold.service.homes import home_props
+from safehold.service.uses import program_of
 from safehold.web.gate import Gate
 from safehold.web.reached import own_hosts
 from safehold.web.request import LISTING_BYTES, SMALL_BYTES, Request
@@ -28,12 +29,9 @@ T = TypeVar("T")
 
 #: A request body that tells of properties, at most: all those of one resource together are smaller.
 PROPERTIES_BYTES = 1024 * 1024
-DEVICE_CHARS = 80
 
 #: Places that take properties, though they are no collections of any kind.
 HOMES = frozenset((Place.CONTACTS, Place.CALENDARS, Place.FILES))
-
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 
 
 class Call(NamedTuple):
@@ -59,9 +57,13 @@ class Call(NamedTuple):
 
     @property
     def device(self) -> str:
-        """What sent this, as it names itself: printable ASCII, at most DEVICE_CHARS."""
-        named = self.request.header(b"user-agent") or "unnamed"
-        return _UNPRINTABLE.sub(" ", named)[:DEVICE_CHARS].strip()
+        """What sent this, as it names itself."""
+        return program_of(self.request.header(b"user-agent") or "")
+
+    @property
+    def actor(self) -> str:
+        """Who acts, for the history."""
+        return "device:" + self.device
 
     async def read_body(self, reader: Callable[[bytes], T], limit: int = PROPERTIES_BYTES) -> T:
         """The request body as a value; a large one is made sense of off the event loop. Raises as both do."""
@@ -148,7 +150,7 @@ def collection_at(reads: CoreReads, account: Account, path: str) -> Collection:
     if found is not None:
         require_whole(reads, account, found.kind)
         return found
-    for kind in kinds_at(path):
+    for kind in kinds_under(path):
         require_whole(reads, account, kind)
     raise NotFound(f"there is no collection at {path}")
 

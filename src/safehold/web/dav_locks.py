@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from mimetypes import guess_type
-
 from safehold.model.commands import Outcome, RefreshLock, ReleaseLock, TakeLock
 from safehold.model.errors import BadRequest, Locked, NotAllowed, NotFound
 from safehold.protocol.conditions import INFINITY, parse_depth
@@ -12,7 +10,7 @@ from safehold.protocol.multistatus import document, status_response
 from safehold.protocol.names import escape, quote_path
 from safehold.protocol.target import Place, is_among_files, user_href
 from safehold.web.dav_call import Call
-from safehold.web.dav_writes import actor
+from safehold.web.dav_writes import media_of_name
 from safehold.web.respond import Reply, empty, xml
 
 
@@ -23,22 +21,20 @@ async def lock(call: Call) -> Reply:
     seconds = parse_timeout(call.request.header(b"timeout"))
     path = call.target.full_path
     if info is None:
-        refresh = RefreshLock(
-            account=call.account.id, actor=actor(call), path=path, seconds=seconds, guard=call.guard()
-        )
+        refresh = RefreshLock(account=call.account.id, actor=call.actor, path=path, seconds=seconds, guard=call.guard())
         return _granted(call, await call.gate.execute(refresh))
     depth = parse_depth(call.request.headers)
     if depth == 1:
         raise BadRequest("a lock has Depth: 0 or infinity")
     take = TakeLock(
         account=call.account.id,
-        actor=actor(call),
+        actor=call.actor,
         path=path,
         scope=info.scope,
         deep=depth == INFINITY,
         seconds=seconds,
         owner=info.owner,
-        media=guess_type(call.target.name, strict=False)[0] or "application/octet-stream",
+        media=media_of_name(call.target.name),
         make=not call.target.slash,
         guard=call.guard(),
     )
@@ -56,7 +52,7 @@ async def unlock(call: Call) -> Reply:
     _require_file(call)
     token = parse_lock_token(call.request.header(b"lock-token"))
     await call.gate.execute(
-        ReleaseLock(account=call.account.id, actor=actor(call), path=call.target.full_path, token=token)
+        ReleaseLock(account=call.account.id, actor=call.actor, path=call.target.full_path, token=token)
     )
     return empty(204)
 

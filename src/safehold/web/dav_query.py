@@ -4,9 +4,9 @@ A query answers which names match as of one moment, found in the occurrence inde
 Names of which a body has to be looked at are judged a piece at a time, each by its body as it is then read: what was
 deleted meanwhile is left out, and what was changed is judged anew. No piece keeps a reading thread for long.
 
-A device takes a name that is missing for a delete. So one body that cannot be had fails the whole answer, one that
-cannot be understood matches, and nothing is cut short unless the query sets a limit. Depth is not looked at: a query
-on a collection is about its items whatever the header says, for some clients leave it out or send 0.
+A device takes a name that is missing for a delete (I38). So one body that cannot be had fails the whole answer, one
+that cannot be understood matches, and nothing is cut short unless the query sets a limit. Depth is not looked at: a
+query on a collection is about its items whatever the header says, for some clients leave it out or send 0.
 """
 
 from __future__ import annotations

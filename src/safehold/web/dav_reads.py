@@ -13,6 +13,7 @@ from safehold.content.vcard_convert import converted, version_of
 from safehold.model.errors import Forbidden, Held, NotAllowed, NotFound
 from safehold.model.items import Collection, Item
 from safehold.model.kinds import ROOT_NOTES, ROOT_PHOTOS, CollectionType
+from safehold.model.paths import kinds_under
 from safehold.ports.core import CoreReads, Stored
 from safehold.protocol.conditions import INFINITY, etag, http_date, not_modified, parse_depth, parse_range
 from safehold.protocol.locks import LOCKDISCOVERY
@@ -20,7 +21,7 @@ from safehold.protocol.multistatus import ItemTemplate, view_response
 from safehold.protocol.names import DAV
 from safehold.protocol.negotiation import card_version, names_version
 from safehold.protocol.problems import Headers
-from safehold.protocol.target import Place, kinds_at
+from safehold.protocol.target import Place
 from safehold.protocol.webdav import PropFind, read_propfind
 from safehold.web.dav_call import Call, collection_at, find, require_whole
 from safehold.web.gate import Gate
@@ -279,6 +280,6 @@ def _members(call: Call) -> list[Collection]:
     with call.gate.reads.snapshot() as moment:
         if call.target.place is Place.FILES:
             return [collection_at(moment, call.account, root) for root in (ROOT_NOTES, ROOT_PHOTOS)]
-        for kind in kinds_at(home + "/"):
+        for kind in kinds_under(home):
             require_whole(moment, call.account, kind)
         return moment.collections(number, home + "/")

@@ -8,7 +8,7 @@ from safehold.protocol.conditions import INFINITY, parse_depth, parse_overwrite
 from safehold.protocol.destination import read_destination
 from safehold.protocol.target import Place, Target
 from safehold.web.dav_call import Call
-from safehold.web.dav_writes import actor, conditions
+from safehold.web.dav_writes import conditions
 from safehold.web.respond import Reply, empty
 
 _SOURCES = frozenset((Place.COLLECTION, Place.ITEM, Place.FILE))
@@ -40,7 +40,7 @@ async def _transfer(call: Call, *, move: bool) -> Reply:
     outcome = await call.gate.execute(
         Transfer(
             account=call.account.id,
-            actor=actor(call),
+            actor=call.actor,
             source=call.target.full_path,
             destination=destination.full_path,
             move=move,

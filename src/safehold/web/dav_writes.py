@@ -36,21 +36,16 @@ from safehold.protocol.properties import PROTECTED_ERROR, is_file_root, refusal
 from safehold.protocol.target import Place, href_of
 from safehold.protocol.webdav import read_proppatch
 from safehold.protocol.xml import parse
+from safehold.service.identity import BLOB_KEY
 from safehold.web.dav_call import HOMES, Call, collection_at, find
 from safehold.web.dav_reads import content_type, headers_of_body, with_body
 from safehold.web.respond import Reply, empty, xml
 
 #: Bytes handed to a stage at a time: each goes through a thread.
 _SPILL_BYTES = 256 * 1024
-_BLOB_KEY = "blob-key"
 _MUST_BE_NULL = DAV + "resource-must-be-null"
 _MEDIA = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,80}/[A-Za-z0-9!#$&^_.+-]{1,80}(?:[ \t]*;[\x20-\x7e]{0,120})?").fullmatch
 _UNTOLD = frozenset(("", "application/x-www-form-urlencoded"))  # what tools send that were told nothing
-
-
-def actor(call: Call) -> str:
-    """Who acts, for the history."""
-    return "device:" + call.device
 
 
 def conditions(call: Call) -> tuple[Tags | None, Tags | None]:
@@ -91,7 +86,7 @@ async def put(call: Call) -> Reply:
     body, media, uid, component = draft
     command = PutItem(
         account=call.account.id,
-        actor=actor(call),
+        actor=call.actor,
         path=target.path,
         name=target.name,
         body=body,
@@ -209,7 +204,7 @@ def _finish(stage: BodyStage, rest: bytes) -> Body:
 
 
 def _stage(call: Call) -> BodyStage:
-    key = call.gate.reads.secret(call.account.number, _BLOB_KEY)
+    key = call.gate.reads.secret(call.account.number, BLOB_KEY)
     if key is None:
         raise Held("the key of your large files is not here now")
     return call.gate.blobs.stage(key)
@@ -228,7 +223,12 @@ def _file_media(call: Call) -> str:
     said = (call.request.header(b"content-type") or "").strip()
     if said.lower() not in _UNTOLD and _MEDIA(said):
         return said
-    return guess_type(call.target.name, strict=False)[0] or "application/octet-stream"
+    return media_of_name(call.target.name)
+
+
+def media_of_name(name: str) -> str:
+    """The media type that a file's name suggests."""
+    return guess_type(name, strict=False)[0] or "application/octet-stream"
 
 
 # -- DELETE --------------------------------------------------------------------------------------------------
@@ -251,14 +251,14 @@ async def delete(call: Call) -> Reply:
             raise BadRequest("a collection is deleted with Depth: infinity", hint="leave the header out")
         await gate.execute(
             RemoveCollection(
-                account=call.account.id, actor=actor(call), path=target.full_path, if_match=if_match, guard=guard
+                account=call.account.id, actor=call.actor, path=target.full_path, if_match=if_match, guard=guard
             )
         )
     else:
         await gate.execute(
             DeleteItem(
                 account=call.account.id,
-                actor=actor(call),
+                actor=call.actor,
                 path=target.path,
                 name=target.name,
                 if_match=if_match,
@@ -295,7 +295,7 @@ async def proppatch(call: Call) -> Reply:
         last = {step.name: step.value for step in steps}
         command = PatchProps(
             account=call.account.id,
-            actor=actor(call),
+            actor=call.actor,
             path=path,
             name=name,
             set={name: value for name, value in last.items() if value is not None},
@@ -379,7 +379,7 @@ async def _make(call: Call, path: str, new: NewCollection, response: str) -> Rep
         await call.gate.execute(
             MakeCollection(
                 account=call.account.id,
-                actor=actor(call),
+                actor=call.actor,
                 path=path,
                 type=new.type,
                 components=new.components,

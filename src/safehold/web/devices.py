@@ -1,8 +1,8 @@
 """`/devices`: the devices of an account, each with an app password of its own: made, shown once, revoked.
 
 No GET changes anything. Every POST comes from a form of this server (`protocol.forms`) and from somebody who has signed
-in with the account's own password: who finds a device must not be able to make further passwords. A new password stands
-on one page, in the answer to the POST that made it, and nowhere else: not in an address, a log or a cache.
+in with the account's own password: who finds a device must not be able to make further passwords (I43). A new password
+stands on one page, in the answer to the POST that made it, and nowhere else: not in an address, a log or a cache.
 """
 
 from __future__ import annotations
@@ -24,16 +24,15 @@ from safehold.ports.core import CoreReads
 from safehold.protocol.forms import MAX_FORM_BYTES, check_form_token, check_from_here, form_token, read_form
 from safehold.protocol.target import user_href
 from safehold.service.auth import app_password_digest, label_of, make_app_password
-from safehold.service.uses import AppPassword, app_passwords, day_of, free_label
+from safehold.service.uses import DAY_MICROSECONDS, AppPassword, app_passwords, day_of, free_label
 from safehold.web.answers import Resource, actor, owner_signed_in, read_body
 from safehold.web.connecting import davx5_url, qr_svg, remembered_qr_svg
 from safehold.web.gate import Gate
 from safehold.web.layout import FORM_HEADERS, HEADERS, escape, page, refuse_page
 from safehold.web.mobileconfig import MEDIA_TYPE, profile, profile_id
-from safehold.web.pages import UNKNOWN_HOST, Site
+from safehold.web.pages import UNKNOWN_HOST, Site, address, caution
 
 PATH = "/devices"
-_DAY_MICROSECONDS = 86_400_000_000
 
 Sort = Literal["apple", "davx5", "thunderbird", "other"]
 _SORTS: dict[Sort, str] = {
@@ -138,7 +137,7 @@ class Devices:
         return account_key(self._gate.token_key, account.id)
 
     def _today(self) -> int:
-        return self._gate.clock.now() // _DAY_MICROSECONDS
+        return self._gate.clock.now() // DAY_MICROSECONDS
 
     def _profile(self, visit: Visit, password: str | None) -> Response:
         account = visit.account
@@ -198,14 +197,14 @@ def _new_device(visit: Visit, label: str) -> str:
 
 
 def _elsewhere(visit: Visit) -> str:
-    """How the telephone itself comes to this page."""
+    """How the phone itself comes to this page."""
     url = visit.site.origin + PATH
     if visit.site.local:
-        return ""
+        return caution(visit.site)
     return (
         '<h2>Is the device in your hand?</h2><div class="side">'
         f"{remembered_qr_svg(url, 'The address of this page')}"
-        f"<div><p>Open this page on it: scan the code, or enter</p>{_address(url)}"
+        f"<div><p>Open this page on it: scan the code, or enter</p>{address(url)}"
         f'<p>An iPhone, iPad or Mac can also take <a href="{PATH}/profile">the profile without a password</a> and ask '
         "you for it.</p></div></div>"
     )
@@ -216,10 +215,10 @@ def _made(visit: Visit, sort: Sort, label: str, password: str) -> str:
     return (
         f'<h1>{escape(label)} is ready.</h1><p class="lead">This page is shown once: the password cannot be shown '
         "again. If it is lost, lock the device out and make a new one.</p>"
-        f"{_insecure(visit.site)}{connect(visit, password)}"
+        f"{caution(visit.site)}{connect(visit, password)}"
         '<h2>By hand</h2><div class="card"><p>User name</p>'
-        f"{_address(visit.account.name)}<p>Password, with or without the dashes</p>{_address(password)}"
-        f"<p>Server</p>{_address(visit.site.origin + '/')}</div>"
+        f"{address(visit.account.name)}<p>Password, with or without the dashes</p>{address(password)}"
+        f"<p>Server</p>{address(visit.site.origin + '/')}</div>"
         f'<p><a href="{PATH}">Back to your devices</a></p>'
     )
 
@@ -241,9 +240,9 @@ def _davx5(visit: Visit, password: str) -> str:
     return (
         '<h2>With DAVx⁵</h2><div class="side">'
         f"{qr_svg(url, 'Opens DAVx⁵ with address, user name and password')}"
-        "<div><p>Install DAVx⁵, then scan the code with the telephone’s camera: DAVx⁵ opens with everything filled in. "
+        "<div><p>Install DAVx⁵, then scan the code with the phone’s camera: DAVx⁵ opens with everything filled in. "
         "Choose the address book, the calendars and the task lists.</p>"
-        f'<p>On the telephone itself: <a href="{escape(url)}">open DAVx⁵</a>.</p>'
+        f'<p>On the phone itself: <a href="{escape(url)}">open DAVx⁵</a>.</p>'
         "<p>The code holds the password: let nobody photograph it.</p></div></div>"
     )
 
@@ -253,9 +252,9 @@ def _thunderbird(visit: Visit, _password: str) -> str:
     return (
         '<h2>In Thunderbird</h2><div class="cards">'
         '<div class="card"><h3>Contacts</h3><p>Address Book, New Address Book, <em>Add CardDAV Address Book</em>. '
-        f"Location:</p>{_address(f'{home}{HOME_CONTACTS}/')}</div>"
+        f"Location:</p>{address(f'{home}{HOME_CONTACTS}/')}</div>"
         '<div class="card"><h3>Calendars and tasks</h3><p>Calendar, New Calendar, <em>On the Network</em>. '
-        f"Location:</p>{_address(f'{home}{HOME_CALENDARS}/')}</div></div>"
+        f"Location:</p>{address(f'{home}{HOME_CALENDARS}/')}</div></div>"
     )
 
 
@@ -264,23 +263,10 @@ def _other(visit: Visit, _password: str) -> str:
     return (
         '<h2>Where to connect</h2><div class="cards">'
         '<div class="card"><h3>Contacts and calendars</h3><p>CardDAV and CalDAV programs find everything from</p>'
-        f"{_address(visit.site.origin + '/')}</div>"
+        f"{address(visit.site.origin + '/')}</div>"
         '<div class="card"><h3>Notes and photos</h3><p>WebDAV programs and file managers take</p>'
-        f"{_address(home + 'files/')}</div></div>"
+        f"{address(home + 'files/')}</div></div>"
     )
-
-
-def _insecure(site: Site) -> str:
-    if site.secure or site.local:
-        return ""
-    return (
-        '<div class="note"><p>You reach this server without encryption: this password travels in the open, and most '
-        "telephones refuse to connect.</p></div>"
-    )
-
-
-def _address(text: str) -> str:
-    return f'<span class="address">{escape(text)}</span>'
 
 
 def _hidden(visit: Visit, **fields: str) -> str:

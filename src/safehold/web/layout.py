@@ -43,8 +43,11 @@ h3{font-size:1.02rem;margin:0 0 .35rem}
 p{margin:.5rem 0;max-width:42em}
 .lead{font-size:1.1rem;color:var(--soft)}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,17rem),1fr));gap:1rem}
+p+.cards,.card+p,.wide+p{margin-top:1rem}
 .lead+.cards,.lead+.wide{margin-top:1.5rem}
 .card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:1rem 1.15rem;min-width:0}
+.card>:first-child,.card>form>:first-child{margin-top:0}
+.card>:last-child{margin-bottom:0}
 .card p{color:var(--soft);font-size:.95rem}
 code,.address{font:.92em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 .address{display:block;background:var(--paper);border:1px solid var(--line);border-radius:8px;padding:.5rem .7rem;
@@ -54,13 +57,17 @@ table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:.6rem 1.15rem;border-bottom:1px solid var(--line);white-space:nowrap}
 th{font-size:.82rem;font-weight:600;color:var(--soft)}
 tr:last-child td{border-bottom:0}
+@media(max-width:40rem){.many thead{display:none}.many tr{display:block;padding:.5rem 0;
+border-bottom:1px solid var(--line)}.many tr:last-child{border-bottom:0}
+.many td,.many td.number{display:flex;justify-content:space-between;gap:1rem;border:0;padding:.2rem 1.15rem}
+.many td::before{content:attr(data-column);color:var(--soft)}}
 td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}
 .state{font-size:1.1rem;font-weight:600}
 .good{color:var(--good)}.warn{color:var(--warn)}.bad{color:var(--bad)}
 .card ul.uses{margin:.25rem 0;padding:0;list-style:none;font-size:.95rem;overflow-wrap:anywhere}
 .uses li{margin:.35rem 0}
 .uses span{color:var(--soft)}
-.card form{margin-top:.75rem}
+.card *+form{margin-top:.75rem}
 fieldset{border:0;margin:0 0 1rem;padding:0}
 legend,.field{display:block;padding:0;font-weight:600}
 .choice{display:block;padding:.4rem 0}
@@ -132,15 +139,24 @@ def page(
     )
 
 
+#: As many fit a small screen.
+_FEW_COLUMNS = 3
+
+
 def table(columns: list[str], rows: list[list[str]], *, numbers: frozenset[int] = frozenset()) -> str:
-    """A table as HTML. Cells are HTML; columns in `numbers` are set right."""
+    """A table as HTML. Cells are HTML; columns in `numbers` are set right.
+
+    On a small screen the cells of one with many columns stand below each other, each beside its column's name.
+    """
     marks = [' class="number"' if i in numbers else "" for i in range(len(columns))]
     head = "".join(f"<th{mark}>{column}</th>" for mark, column in zip(marks, columns, strict=True))
+    named = [f'{mark} data-column="{column}"' for mark, column in zip(marks, columns, strict=True)]
     body = "".join(
-        "<tr>" + "".join(f"<td{mark}>{cell}</td>" for mark, cell in zip(marks, row, strict=True)) + "</tr>"
+        "<tr>" + "".join(f"<td{mark}>{cell}</td>" for mark, cell in zip(named, row, strict=True)) + "</tr>"
         for row in rows
     )
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    class_ = "wide many" if len(columns) > _FEW_COLUMNS else "wide"
+    return f'<div class="{class_}"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 _TITLES = {

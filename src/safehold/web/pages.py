@@ -181,17 +181,23 @@ def _addresses(site: Site, name: str | None) -> str:
         )
     )
     who = (
-        '<p><a href="/devices">Connect a device without typing</a>, or enter one of these. Your user name is '
-        "<code>NAME</code> as you were given it.</p>"
+        '<p><a href="/devices">Connect a device without typing</a>, or enter one of these, with your user name '
+        "for <code>NAME</code>.</p>"
         if name is None
         else f"<p>Your user name is <code>{escape(name)}</code>. Give each device a password of its own: "
         '<a href="/devices">connect a device without typing</a>.</p>'
     )
-    return f'<h2>Connect a device</h2>{who}{_insecure(site)}<div class="cards">{cards}</div>'
+    return f'<h2>Connect a device</h2>{who}{caution(site)}<div class="cards">{cards}</div>'
 
 
-def _insecure(site: Site) -> str:
-    if site.secure or site.local:
+def caution(site: Site) -> str:
+    """What to know of an address that other devices cannot use, or had better not."""
+    if site.local:
+        return (
+            '<div class="note"><p>You have opened this server by an address that works on its own machine only. To '
+            "connect another device, open <code>/devices</code> by an address that the device can reach.</p></div>"
+        )
+    if site.secure:
         return ""
     return (
         '<div class="note"><p>You reach this server without encryption. Most phones refuse that, and passwords travel '
@@ -199,5 +205,10 @@ def _insecure(site: Site) -> str:
     )
 
 
-def _card(title: str, text: str, address: str) -> str:
-    return f'<div class="card"><h3>{title}</h3><p>{text}</p><span class="address">{escape(address)}</span></div>'
+def _card(title: str, text: str, where: str) -> str:
+    return f'<div class="card"><h3>{title}</h3><p>{text}</p>{address(where)}</div>'
+
+
+def address(text: str) -> str:
+    """Something to copy: an address, a name, a password."""
+    return f'<span class="address">{escape(text)}</span>'

@@ -1,7 +1,7 @@
 """Occurrence indexes of collections, kept in memory and brought up to the moment of each query.
 
-An index is never trusted further than the core bears it out: it is of a collection at a rev and that rev's hash, and
-where the stream has another hash there (an older core came back, the collection was made anew) it is made from all
+An index is never trusted further than the core bears it out (I38): it is of a collection at a rev and that rev's hash,
+and where the stream has another hash there (an older core came back, the collection was made anew) it is made from all
 bodies. What is in the vaults and the core is all there is; no index is written anywhere.
 """
 

@@ -194,12 +194,16 @@ def _vaults(vaults: list[Mapping[str, Any]]) -> str:
             number(vault.get("unarchived_changes")),
             duration(vault.get("lag_seconds")),
             escape(str(vault.get("append_only") or "unknown")),
-            duration(vault.get("seen_seconds_ago")),
+            _ago(vault.get("seen_seconds_ago")),
         ]
         for vault in vaults
     ]
-    columns = ["Vault", "Mode", "Changes behind", "Behind by", "Append-only", "Seen before"]
+    columns = ["Vault", "Mode", "Changes behind", "Behind by", "Append-only", "Last seen"]
     return table(columns, rows, numbers=frozenset((2, 3, 5)))
+
+
+def _ago(seconds: Any) -> str:
+    return f"{duration(seconds)} ago" if seconds is not None else "–"
 
 
 def number(value: Any) -> str:

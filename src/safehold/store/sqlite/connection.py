@@ -168,7 +168,9 @@ def _require_checksums(file: CoreFile, db: apsw.Connection) -> None:
     """A core that was made with checksums must still say so: else a flipped bit in its header would turn them off."""
     has = db.reserve_bytes() == CHECKSUM_BYTES
     if file.checksum and not has:
-        raise Damaged(f"{file.path}: its header asks for no page checksums", where="core", hint="run `safehold scrub`")
+        raise Damaged(
+            f"{file.path}: its header asks for no page checksums", where="core", hint="run `safehold recover plan`"
+        )
     if not file.checksum and has:
         raise OperatorError(f"{file.path} was made with page checksums", hint="open it with them")
 

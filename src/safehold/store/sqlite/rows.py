@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from safehold.model.change import GENESIS, Change, parse_props
-from safehold.model.items import Account, Collection, Item
+from safehold.model.items import Account, Collection
 from safehold.model.kinds import RESTORE_ORDER
 from safehold.ports.core import Version
 from safehold.store.sqlite.schema import OPS
@@ -52,10 +52,6 @@ def collection_of(row: Any) -> Collection:
         row[9],
         parse_props(row[10]),
     )
-
-
-def item_of(row: Any) -> Item:
-    return Item(*row)
 
 
 def change_of(row: Any) -> tuple[int, int, Change]:
