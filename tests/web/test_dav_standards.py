@@ -320,6 +320,22 @@ def test_which_collation_is_taken_where_none_is_said(device: Device, attribute: 
         assert bool(names(report(device, BOOK, book_query(with_text("FN", text, attribute))))) is in_book
 
 
+@pytest.mark.parametrize("name", ["plain", "no%20dot", "%C3%A4.%2B%26", "x" * 200])
+def test_an_object_is_made_under_any_name_and_replaced_only_where_that_is_wished(device: Device, name: str) -> None:
+    """RFC 4791 section 5.3.2, RFC 6352 section 6.3.2."""
+    for home, first, second, media in (
+        (BOOK, vcard("a"), vcard("a", "B"), CARD),
+        (CALENDAR, event("a"), event("a").replace(b"SUMMARY:x", b"SUMMARY:y"), ICAL),
+    ):
+        path = home + name
+        assert device.put(path, first, media, If_None_Match="*").status == 201
+        assert device.put(path, second, media, If_None_Match="*").status == 412
+        assert device.put(path, second, media, If_Match=tag_of(second)).status == 412
+        assert device.ask("GET", path).body == first
+        assert device.put(path, second, media, If_Match=tag_of(first)).status == 204
+        assert [r["href"] for r in device.propfind(home, depth="1").listed] == [home, path]
+
+
 def test_an_object_keeps_its_uid(device: Device) -> None:
     """RFC 4791 section 5.3.2.1, RFC 6352 section 6.3.2.1: one UID does not take the place of another."""
     for path, first, second, media, element in (
