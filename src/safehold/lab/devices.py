@@ -132,7 +132,7 @@ class Device:
         rng = self._rng
         op, if_absent = rng.choice(("copy", "move")), rng.random() < 0.3
         like = [other for other, there in self.kept.items() if there.type == kept.type]
-        to_shelf = rng.choice(like)
+        to_shelf = rng.choice([*like, path, path])  # most stays where it is
         if kept.type == "folder" and (not known or rng.random() < 0.3):
             made = [p for p in like if p.partition("/")[2] not in DEFAULTS] or like
             target = f"{to_shelf}/folder{rng.randint(1, 3)}"

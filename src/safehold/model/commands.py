@@ -131,7 +131,7 @@ class RefreshLock(Guarded, frozen=True):
     seconds: int
 
 
-class ReleaseLock(Command, frozen=True):
+class ReleaseLock(Guarded, frozen=True):
     """End the lock of this token, in whose scope the path is (RFC 4918 section 9.11)."""
 
     path: str

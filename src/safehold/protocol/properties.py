@@ -160,10 +160,16 @@ def _supported_reports(*names: str) -> str:
     return "".join(f"<D:supported-report><D:report>{empty(n)}</D:report></D:supported-report>" for n in names)
 
 
-def _collations(namespace: str) -> tuple[str, Live]:
-    """RFC 4791 section 7.5.1, RFC 6352 section 8.3.1."""
+def _collation_set(namespace: str) -> dict[str, str]:
+    """RFC 4791 section 7.5.1, RFC 6352 section 8.3.1: the name and the text of the element."""
+    name = namespace + "supported-collation-set"
     inner = "".join(element(namespace + "supported-collation", collation) for collation in Collation)
-    return _constant(namespace + "supported-collation-set", inner)
+    return {name: element(name, inner)}
+
+
+def _collations(namespace: str) -> tuple[str, Live]:
+    ((name, text),) = _collation_set(namespace).items()
+    return name, lambda _view: text
 
 
 def _methods(view: View) -> str:
@@ -443,6 +449,12 @@ ITEM_LIVE: dict[str, ItemLive] = {
     DAV + "principal-collection-set": element(DAV + "principal-collection-set", principals.PRINCIPAL_COLLECTIONS),
 }
 
+#: The same of objects, whose queries compare texts too.
+_OBJECT_LIVE: Mapping[CollectionType, Mapping[str, ItemLive]] = {
+    CollectionType.ADDRESSBOOK: {**ITEM_LIVE, **_collation_set(CARDDAV)},
+    CollectionType.CALENDAR: {**ITEM_LIVE, **_collation_set(CALDAV)},
+}
+
 #: The same of files, but for ids and owner, which their folder completes.
 _FILE_LIVE: dict[str, ItemLive] = {
     _METHOD_SET: _method_set(allow(Target(Place.FILE), "MKCOL")),
@@ -456,7 +468,7 @@ def item_live(view: View) -> Mapping[str, ItemLive]:
     """The live properties of the items of a collection, but for ITEM_LIVE_OF_VIEW."""
     collection = view.collection
     if collection is None or collection.type is not CollectionType.FOLDER:
-        return ITEM_LIVE
+        return ITEM_LIVE if collection is None else _OBJECT_LIVE[collection.type]
     id_ = collection.id
     return {
         **ITEM_LIVE,
@@ -478,8 +490,8 @@ def item_live(view: View) -> Mapping[str, ItemLive]:
 _ITEM_REPORTS: dict[CollectionType, str] = {
     type_: element(_REPORT_SET, _supported_reports(*principals.REPORTS_OF_ALL, *names))
     for type_, names in (
-        (CollectionType.ADDRESSBOOK, (ADDRESSBOOK_QUERY,)),
-        (CollectionType.CALENDAR, (CALENDAR_QUERY,)),
+        (CollectionType.ADDRESSBOOK, (ADDRESSBOOK_MULTIGET, ADDRESSBOOK_QUERY)),
+        (CollectionType.CALENDAR, (CALENDAR_MULTIGET, CALENDAR_QUERY)),
         (CollectionType.FOLDER, ()),
     )
 }

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
-from safehold.model.errors import BadRequest, Forbidden
+from safehold.model.errors import BadRequest
 from safehold.protocol.names import DAV
 from safehold.protocol.partial import ADDRESS_DATA, CALENDAR_DATA, Choice, read_choice
 from safehold.protocol.xml import Element, child, children, clark, keep, parse, text_of
@@ -146,12 +146,7 @@ def read_report(body: bytes) -> Element:
 
 
 def read_sync_collection(root: Element) -> SyncCollection:
-    """Raises BadRequest, Forbidden for a level other than 1."""
-    if text_of(child(root, DAV + "sync-level")) == "infinite":
-        raise Forbidden(
-            "sync of a whole tree at once is not offered; sync each collection",
-            element=DAV + "sync-traversal-supported",
-        )
+    """Raises BadRequest. What has sync tokens holds no collections, so its infinite level is its first."""
     token = text_of(child(root, DAV + "sync-token"))
     return SyncCollection(token, result_limit(root, DAV), report_properties(root))
 

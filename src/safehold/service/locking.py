@@ -116,6 +116,7 @@ class LockRules:
 
     def release(self, command: ReleaseLock) -> Outcome:
         account = self._ledger.account(command.account)
+        self._guards.conditions(account, command.guard)
         lock = self._covering(account, command.path, command.token)
         if lock is None:
             raise Conflict("no lock of this token covers what is here", element=NOT_OF_THIS)

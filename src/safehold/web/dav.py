@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from safehold.model.errors import Forbidden, NotAllowed, SafeholdError
+from safehold.model.errors import Forbidden, NotAllowed, SafeholdError, TooLarge, UnsupportedMedia
 from safehold.protocol.methods import allow, features
 from safehold.protocol.target import ROOT_HREF, Place, Target, parse_target
 from safehold.web import dav_locks, dav_reads, dav_reports, dav_transfers, dav_writes
@@ -46,6 +46,18 @@ _METHODS: dict[str, Handler] = {
 
 #: Methods whose answers are long where there is much to tell.
 _LISTING = frozenset(("PROPFIND", "REPORT"))
+#: Methods that change nothing, and whose If header is judged here.
+_READING = _LISTING | {"GET", "HEAD"}
+#: Methods of which no body is defined: one that came along would not be heeded (RFC 4918 section 8.4).
+_BODILESS = frozenset(("DELETE", "COPY", "MOVE", "UNLOCK"))
+
+
+async def _refuse_body(request: Request) -> None:
+    """Raises UnsupportedMedia where there is one, so that its sender does not take it for heeded."""
+    try:
+        await request.read(0)
+    except TooLarge:
+        raise UnsupportedMedia(f"{request.method} takes no body") from None
 
 
 class Dav:
@@ -83,7 +95,12 @@ class Dav:
             handler = _METHODS.get(request.method)
             if handler is None:
                 raise NotAllowed(f"{request.method[:20]} is not supported here")
-            return await handler(Call(gate, account, request, target))
+            call = Call(gate, account, request, target)
+            if request.method in _BODILESS:
+                await _refuse_body(request)
+            if request.method in _READING and b"if" in request.headers:
+                call.judge_conditions()
+            return await handler(call)
         except SafeholdError as error:
             allowed = allow(target, request.method) if isinstance(error, NotAllowed) else b""
             return problem(error, gate.entropy, account=name, allow=allowed)

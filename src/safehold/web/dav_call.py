@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 from safehold.model.errors import Held, NotFound
@@ -19,6 +20,7 @@ from safehold.protocol.problems import Headers
 from safehold.protocol.properties import NO_FACTS, Facts, View, needs_facts
 from safehold.protocol.target import Place, Target, collection_href, href_of
 from safehold.protocol.webdav import PropFind
+from safehold.service.guards import Seen, judge_conditions
 from safehold.service.homes import home_props
 from safehold.service.uses import program_of
 from safehold.web.gate import Gate
@@ -119,6 +121,15 @@ class Call(NamedTuple):
         """What the If header submits. Raises BadRequest."""
         value = self.request.header(b"if")
         return OPEN if value is None else parse_if(value, self.target.full_path, self._path_of)
+
+    def judge_conditions(self) -> None:
+        """The If header of a request that changes nothing, against what is there now (RFC 4918 section 10.4).
+
+        Raises BadRequest, PreconditionFailed, Held. A change carries its guard along, into the transaction.
+        """
+        reads = self.gate.reads
+        whole = partial(require_whole, reads, self.account)
+        judge_conditions(self.guard(), Seen(reads, self.account, self.gate.locks(self.account), whole))
 
     def _path_of(self, reference: str) -> str | None:
         target = read_reference(reference, self.hosts)

@@ -52,7 +52,13 @@ async def unlock(call: Call) -> Reply:
     _require_file(call)
     token = parse_lock_token(call.request.header(b"lock-token"))
     await call.gate.execute(
-        ReleaseLock(account=call.account.id, actor=call.actor, path=call.target.full_path, token=token)
+        ReleaseLock(
+            account=call.account.id,
+            actor=call.actor,
+            path=call.target.full_path,
+            token=token,
+            guard=call.guard(),
+        )
     )
     return empty(204)
 

@@ -14,7 +14,10 @@ from safehold.web.respond import Reply
 
 
 async def multiget(call: Call, collection: Collection, asked: Multiget) -> Reply:
-    """RFC 4791 section 7.9, RFC 6352 section 8.7: an answer for each href, in the order asked."""
+    """RFC 4791 section 7.9, RFC 6352 section 8.7: an answer for each href, in the order asked.
+
+    Asked of an item, it is about that item alone.
+    """
     template = template_of(call, asked.asked, collection)
     entries = Entries(asked.hrefs, partial(_entry, call, collection, call.view_of(collection).href))
     return await entries_reply(call, collection.path, template, entries, "")
@@ -24,12 +27,13 @@ def _entry(call: Call, collection: Collection, base: str, href: str) -> Entry:
     """What an href asks for. It is given back as it came: the client looks its own words up."""
     said = escape(href)
     name = plain_name(href, base)
-    if name is not None:
+    if name is None:
+        target = parse_href(href)
+        if target is None or target.place is Place.NOWHERE:
+            return Entry(said, None)
+        if target.place is Place.ITEM and target.account == call.account.name and target.path == collection.path:
+            name = target.name
+    if name is not None and call.target.name in ("", name):
         return Entry(said, name)
-    target = parse_href(href)
-    if target is None or target.place is Place.NOWHERE:
-        return Entry(said, None)
-    if target.place is Place.ITEM and target.account == call.account.name and target.path == collection.path:
-        return Entry(said, target.name)
     # Whether it is there was not asked at the right place; not found must not be the answer.
     return Entry(said, None, "403 Forbidden")

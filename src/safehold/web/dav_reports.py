@@ -57,8 +57,8 @@ _ON_COLLECTIONS: Mapping[CollectionType, Mapping[str, _Answer]] = {
     },
 }
 _ON_ITEMS: Mapping[CollectionType, Mapping[str, _Answer]] = {
-    CollectionType.ADDRESSBOOK: {ADDRESSBOOK_QUERY: addressbook_query},
-    CollectionType.CALENDAR: {CALENDAR_QUERY: calendar_query},
+    CollectionType.ADDRESSBOOK: {ADDRESSBOOK_MULTIGET: multiget, ADDRESSBOOK_QUERY: addressbook_query},
+    CollectionType.CALENDAR: {CALENDAR_MULTIGET: multiget, CALENDAR_QUERY: calendar_query},
 }
 
 
