@@ -146,6 +146,11 @@ def test_a_kept_value_can_be_kept_again() -> None:
     assert keep(parse(once.encode())) == once
 
 
+def test_a_kept_property_may_have_any_letters_in_its_name() -> None:
+    once = '<größe xmlns="urn:u" 幅="广">茶</größe>'
+    assert keep(parse(once.encode())) == once
+
+
 def test_sync_collection() -> None:
     def read(inner: str):
         return read_sync_collection(parse(f"<D:sync-collection {NS}>{inner}</D:sync-collection>".encode()))

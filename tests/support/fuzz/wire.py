@@ -15,8 +15,11 @@ from tests.support.fuzz.requests import Asked
 #: A hang, by any measure: what the service itself waits for ends long before.
 WAIT_SECONDS = 150.0
 #: Headers that decide where a message ends, and those that decide what becomes of its connection.
-_FRAMING = frozenset(("content-length", "transfer-encoding", "expect"))
-_PASSING = frozenset(("connection", "upgrade", "te", "host"))
+_FRAMING = frozenset(("content-length", "transfer-encoding"))
+_PASSING = frozenset(("connection", "upgrade", "expect", "te", "host"))
+#: Methods that do nothing before the body is whole. Of the others, one whose sender says no more is answered, or is
+#: done and the answer lost: it would not be known which.
+_READS_BODY = frozenset(("PUT", "POST", "PROPFIND", "PROPPATCH", "REPORT", "MKCOL", "MKCALENDAR", "LOCK", "ACL"))
 
 
 class Hung(AssertionError):
@@ -49,7 +52,8 @@ class Wire:
         if apart:
             self.close()
         try:
-            got = self._answer(asked, half_closed=not names.isdisjoint(_FRAMING))
+            waited_for = not names.isdisjoint(_FRAMING) and asked.method in _READS_BODY
+            got = self._answer(asked, half_closed=waited_for)
         except TimeoutError as error:
             raise Hung(str(asked)) from error
         except (OSError, http.client.HTTPException):
@@ -59,6 +63,7 @@ class Wire:
         if apart:
             self.close()
         if got.status in (400, 414, 431, 417) and not got.body:
+            self.close()
             self.refused_by_server += 1
             return None
         return got
