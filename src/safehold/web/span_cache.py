@@ -8,6 +8,7 @@ bodies. What is in the vaults and the core is all there is; no index is written 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 from safehold.content.spans import DAYS_BEFORE, UNKNOWN, Entry, Spans, Window, entry_of, window_around
 from safehold.content.times import DAY
@@ -52,10 +53,13 @@ def _continues(spans: Spans, moment: CoreReads, collection: Collection) -> bool:
 
 
 def _entries(moment: CoreReads, collection: Collection, names: Sequence[str], window: Window) -> dict[str, Entry]:
-    """By name. A body that cannot be had leaves its item unknown, never out; no more than a chunk of them is held."""
+    """By name. A body that cannot be had, or is not what its digest says, leaves its item unknown, never out.
+
+    No more than a chunk of bodies is held.
+    """
     entries = dict.fromkeys(names, UNKNOWN)
     for item, stored in moment.items_with_bodies(collection, names):
-        if stored.inline is not None:
+        if stored.inline is not None and sha256(stored.inline).digest() == item.digest:
             entries[item.name] = entry_of(stored.inline, window)
     return entries
 
