@@ -175,11 +175,17 @@ def _folded(text: str) -> bytes:
 
 
 def _lowered(text: str) -> bytes:
-    return text.replace("DTSTART", "dtstart").replace("RRULE", "RRule").encode()
+    return text.replace("DTSTART", "dtstart").replace("RRULE", "RRule").replace("END:VEVENT", "end:vevent").encode()
 
 
 def _crlf(text: str) -> bytes:
     return text.replace("\n", "\r\n").encode()
 
 
-_writings = st.sampled_from([_crlf, _crlf, _crlf, _folded, _lowered])
+def _last_lowered(text: str) -> bytes:
+    """With the last component in lower case."""
+    head, begin, tail = text.rpartition("BEGIN:VEVENT")
+    return (head + begin.lower() + tail.replace("END:VEVENT", "END:vevent")).encode()
+
+
+_writings = st.sampled_from([_crlf, _crlf, _crlf, _folded, _lowered, _last_lowered])

@@ -47,6 +47,8 @@ def _timing(text: bytes) -> Timing:
                 raise _Unusual
         elif name == b"BEGIN":
             inner = rest[1:].strip()
+            if not inner.isupper():
+                raise _Unusual
             open_.append(inner)
             if len(open_) == 2 and inner in _MAIN:
                 if kind:
@@ -54,6 +56,8 @@ def _timing(text: bytes) -> Timing:
                 kind = inner
             elif len(open_) == 1 and inner != b"VCALENDAR":
                 raise _Unusual
+        elif not name.isupper():
+            raise _Unusual
         elif len(open_) == 2 and open_[1] == kind:
             own.append(_line(name, rest))
     if open_ or not kind:
@@ -63,8 +67,6 @@ def _timing(text: bytes) -> Timing:
 
 def _line(name: bytes, rest: bytes) -> Line:
     """Raises _Unusual, UnicodeDecodeError."""
-    if not name.isupper():
-        raise _Unusual
     if rest.startswith(b":"):
         return name.decode(), "", rest[1:].decode()
     if b'"' in rest:
