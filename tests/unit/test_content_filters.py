@@ -28,6 +28,7 @@ from safehold.content.filters import (
     text_match,
 )
 from safehold.content.lines import fold, parse
+from safehold.content.timerange import TimeRange
 
 CARD = (
     b"BEGIN:VCARD\r\nVERSION:3.0\r\nUID:u1\r\nFN:Anna M\xc3\xbcller\\, Dr.\r\nN:M\xc3\xbcller;Anna;Maria,Lena;;\r\n"
@@ -279,3 +280,24 @@ def test_a_plain_text_is_looked_for_in_the_bytes() -> None:
     assert card_needles(f) is not None
     assert not may_hold(card_needles(f), b"BEGIN:VCARD\r\nFN:Anna\r\nEND:VCARD\r\n")
     assert may_hold(card_needles(f), b"BEGIN:VCARD\r\nFN:BERN\r\n ARD\r\nEND:VCARD\r\n")
+
+
+@pytest.mark.parametrize(
+    ("component", "name", "lines", "matches"),
+    [
+        ("VEVENT", "DTEND", "DTSTART:20260601T100000Z\r\nDURATION:PT1H", True),
+        ("VEVENT", "DTEND", "DTSTART:20260601T100000Z\r\nDTEND:20260601T110000Z", True),
+        ("VEVENT", "DTEND", "DTSTART:20260601T100000Z\r\nDURATION:PT2H", False),
+        ("VEVENT", "DTEND", "DTSTART:20260601T100000Z", False),
+        ("VTODO", "DUE", "DTSTART:20260601T100000Z\r\nDURATION:PT1H", True),
+        ("VTODO", "DTEND", "DTSTART:20260601T100000Z\r\nDURATION:PT1H", False),
+    ],
+)
+def test_an_end_may_be_told_by_a_duration(component: str, name: str, lines: str, matches: bool) -> None:
+    inner = f"BEGIN:{component}\r\nUID:e\r\n{lines}\r\nEND:{component}"
+    body = f"BEGIN:VCALENDAR\r\nVERSION:2.0\r\n{inner}\r\nEND:VCALENDAR\r\n"
+    at = 1_780_311_600  # 2026-06-01 11:00 UTC
+    asked = CompFilter(component, props=(PropFilter(name, within=TimeRange(at, at + 60)),))
+    assert (
+        calendar_matches(CompFilter("VCALENDAR", comps=(asked,)), CalendarObject.parse(body.encode()), UTC) is matches
+    )

@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from safehold.content.budget import Budget, OverBudget
-from safehold.content.calendar import CalendarObject, property_overlaps
+from safehold.content.calendar import CalendarObject, effective_end_overlaps, property_overlaps
 from safehold.content.lines import Component, Document, Line, LineError, parse, parse_params, property_name, unfold
 from safehold.content.timerange import TimeRange
 
@@ -242,12 +242,22 @@ def _param_matches(f: ParamFilter, params: list[tuple[str, list[str]]], texts: _
 # -- bodies --------------------------------------------------------------------------------------------------
 
 
+#: The property that says when a component ends.
+_ENDS = {"VEVENT": "DTEND", "VTODO": "DUE"}
+
+
 def calendar_matches(f: CompFilter, obj: CalendarObject, floating: tzinfo) -> bool:
     """RFC 4791 section 9.7; `floating` is the zone of times that name none. Raises OverBudget."""
     texts = _Texts()
 
     def in_time(line: Line, within: TimeRange) -> bool:
         return property_overlaps(line, obj, within, floating)
+
+    def ends_in_time(f: PropFilter, component: Component) -> bool:
+        """An end that is told by a duration counts as one that stands there (section 9.9)."""
+        if f.within is None or f.texts or f.params or f.name != _ENDS.get(component.name):
+            return False
+        return effective_end_overlaps(component, obj, f.within, floating)
 
     def matches(f: CompFilter, scope: Sequence[Component], parent: Component | None) -> bool:
         found = [component for component in scope if component.name == f.name]
@@ -258,7 +268,8 @@ def calendar_matches(f: CompFilter, obj: CalendarObject, floating: tzinfo) -> bo
     def one_matches(f: CompFilter, component: Component, parent: Component | None) -> bool:
         if f.within is not None and not obj.overlaps(component, f.within, floating, parent):
             return False
-        if f.props and not _props_match(f.props, component.lines, texts, in_time, any_of=False):
+        props = [prop for prop in f.props if not ends_in_time(prop, component)]
+        if props and not _props_match(props, component.lines, texts, in_time, any_of=False):
             return False
         return all(matches(inner, component.components, component) for inner in f.comps)
 
