@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 from dateutil.rrule import rrulestr
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from safehold.content.budget import STEPS, Budget, OverBudget
@@ -209,6 +209,7 @@ REACH = {"SECONDLY": timedelta(hours=2), "MINUTELY": timedelta(days=3), "HOURLY"
 
 
 @settings(max_examples=100)
+@example("FREQ=HOURLY;INTERVAL=2;BYHOUR=0", datetime(2000, 1, 1, 1), 0.0)
 @given(rules(), MOMENTS, st.floats(0, 1))
 def test_dateutil_finds_the_same(rule: str, dtstart: datetime, share: float) -> None:
     reach = REACH.get(parse_rule(rule).freq, timedelta(days=5 * 365))
@@ -218,7 +219,11 @@ def test_dateutil_finds_the_same(rule: str, dtstart: datetime, share: float) -> 
     seconds = [int((moment - epoch).total_seconds()) for moment in (dtstart, after, before)]
     # Else dateutil looks through eight thousand years for a day that never comes.
     with mock.patch.object(datetime_module, "MAXYEAR", before.year):
-        moments = list(itertools.takewhile(lambda moment: moment < before, rrulestr(rule, dtstart=dtstart)))
+        try:
+            moments = list(itertools.takewhile(lambda moment: moment < before, rrulestr(rule, dtstart=dtstart)))
+        except ValueError as error:  # every second hour from one o'clock on, but at midnight
+            assert "empty set" in str(error)
+            moments = []
     wanted = [int((moment - epoch).total_seconds()) for moment in moments if moment >= after]
     start, low, high = seconds
     assert list(rule_starts(parse_rule(rule), start, low, high, Budget(10_000_000))) == wanted

@@ -81,12 +81,15 @@ class Counting:
     def __init__(self, reads: CoreReads) -> None:
         self._reads = reads
         self.bodies: list[str] = []
+        self.together = 0  # bytes that were asked for at once, at most
         self.away: set[str] = set()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reads, name)
 
     def items_with_bodies(self, collection: Collection, names: list[str]) -> Any:
+        asked = self._reads.items_named(collection, names)
+        self.together = max(self.together, sum(item.size for item in asked))
         for item, stored in self._reads.items_with_bodies(collection, names):
             self.bodies.append(item.name)
             yield item, Stored(None, None, stored.size) if item.name in self.away else stored
@@ -122,6 +125,15 @@ def test_only_what_changed_is_read(gate: TestGate) -> None:
     with counted(gate) as moment:
         advance(spans, cast(CoreReads, moment), collection(gate.reads, gate), NOW)
     assert moment.bodies == ["07"]
+
+
+def test_large_bodies_are_read_a_few_at_a_time(gate: TestGate) -> None:
+    for number in range(12):
+        put(gate, f"{number:02}", event(f"{number:02}", "20260601T100000Z", "DESCRIPTION:" + "x" * 400_000))
+    with counted(gate) as moment:
+        spans = advance(None, cast(CoreReads, moment), collection(gate.reads, gate), NOW)
+    assert len(found(spans).sure) == len(moment.bodies) == 12
+    assert moment.together < 2_000_000
 
 
 def test_a_body_that_is_away_is_not_out(gate: TestGate) -> None:

@@ -14,8 +14,9 @@ from safehold.content.timerange import TimeRange
 from safehold.model.items import Collection
 from safehold.ports.core import CoreReads
 from safehold.protocol.caldav import floating_zone
+from safehold.web.bodies import items_and_bodies
 from safehold.web.dav_call import Call, collection_at
-from safehold.web.dav_reads import body_of, items_and_bodies
+from safehold.web.dav_reads import body_of
 from safehold.web.respond import Reply
 from safehold.web.span_cache import advance
 

@@ -26,9 +26,10 @@ from safehold.protocol.multistatus import CLOSE, OPEN, ItemTemplate
 from safehold.protocol.problems import XML_TYPE
 from safehold.protocol.queries import AddressbookQuery, CalendarQuery
 from safehold.protocol.target import Place
+from safehold.web.bodies import items_and_bodies
 from safehold.web.dav_call import Call, collection_at
 from safehold.web.dav_entries import BATCH_CHARACTERS, template_of
-from safehold.web.dav_reads import body_of, item_lines, items_and_bodies
+from safehold.web.dav_reads import body_of, item_lines
 from safehold.web.dav_sync import truncated_response
 from safehold.web.request import LISTING_BYTES
 from safehold.web.respond import Reply, multistatus

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator
 from functools import partial
 from hashlib import sha256
 
@@ -32,10 +32,6 @@ _log = logging.getLogger("safehold.web")
 
 #: Collections that may hold more items than this are listed off the event loop.
 INLINE_ITEMS = 500
-
-#: Names looked up at once, and the bytes of bodies that are then read at once.
-_LOOKED_UP = 512
-_TOGETHER_BYTES = 1024 * 1024
 
 _CALENDAR_TYPES = frozenset((VCARD, ICALENDAR))
 # A person's own file may be a page with scripts, which must not act as this site, or a picture, which no other site
@@ -151,20 +147,6 @@ async def _stream(
             raise Held(f"the body of {item.name} is not what its digest says")
         yield held
         held = piece
-
-
-def items_and_bodies(moment: CoreReads, collection: Collection, names: Sequence[str]) -> Iterator[tuple[Item, Stored]]:
-    """Those of names that live, in the order asked; no more bodies than some megabytes are in memory at once."""
-    for start in range(0, len(names), _LOOKED_UP):
-        together: list[str] = []
-        size = 0
-        for item in moment.items_named(collection, names[start : start + _LOOKED_UP]):
-            together.append(item.name)
-            size += item.size
-            if size > _TOGETHER_BYTES:
-                yield from moment.items_with_bodies(collection, together)
-                together, size = [], 0
-        yield from moment.items_with_bodies(collection, together)
 
 
 def body_of(gate: Gate, item: Item, stored: Stored) -> bytes:

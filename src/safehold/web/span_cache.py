@@ -14,6 +14,7 @@ from safehold.content.spans import DAYS_BEFORE, UNKNOWN, Entry, Spans, Window, e
 from safehold.content.times import DAY
 from safehold.model.items import Collection
 from safehold.ports.core import CoreReads
+from safehold.web.bodies import items_and_bodies
 
 #: Entries of all indexes together, at most; one takes some 430 bytes.
 MAX_ENTRIES = 200_000
@@ -53,12 +54,9 @@ def _continues(spans: Spans, moment: CoreReads, collection: Collection) -> bool:
 
 
 def _entries(moment: CoreReads, collection: Collection, names: Sequence[str], window: Window) -> dict[str, Entry]:
-    """By name. A body that cannot be had, or is not what its digest says, leaves its item unknown, never out.
-
-    No more than a chunk of bodies is held.
-    """
+    """By name. A body that cannot be had, or is not what its digest says, leaves its item unknown, never out."""
     entries = dict.fromkeys(names, UNKNOWN)
-    for item, stored in moment.items_with_bodies(collection, names):
+    for item, stored in items_and_bodies(moment, collection, names):
         if stored.inline is not None and sha256(stored.inline).digest() == item.digest:
             entries[item.name] = entry_of(stored.inline, window)
     return entries
