@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from safehold.content.budget import STEPS, Budget, OverBudget
 from safehold.content.calendar import (
+    OBJECT_STEPS,
     CalendarObject,
     effective_end_overlaps,
     property_overlaps,
@@ -596,6 +597,17 @@ def test_a_hostile_object_costs_a_bounded_number_of_steps(lines: str, within: Ti
     assert budget.left >= -STEPS
     for component in obj.components:
         assert obj.overlaps(component, within, BERLIN_ZONE) in (True, False)
+
+
+def test_all_questions_to_one_object_share_its_steps() -> None:
+    obj = calendar("VEVENT|DTSTART:20260101T000000Z|RRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30")
+    assert obj.master is not None
+    month = between("20260601T000000Z", "20260701T000000Z")
+    assert not obj.overlaps(obj.master, month, UTC)
+    for _ in range(OBJECT_STEPS // STEPS):
+        assert obj.overlaps(obj.master, TimeRange(month.end, None), UTC)
+    # Nothing is left for another question, however small, and so the answer to any is yes.
+    assert obj.overlaps(obj.master, month, UTC)
 
 
 def test_where_the_budget_is_used_up_it_may_match() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import tzinfo
+from functools import cached_property
 from typing import NamedTuple
 
 from safehold.content import alarms
@@ -67,7 +68,7 @@ class CalendarObject:
         """Raises LineError."""
         return cls(parse(body))
 
-    @property
+    @cached_property
     def components(self) -> list[Component]:
         """The master and its overrides."""
         return self.overrides if self.master is None else [self.master, *self.overrides]
@@ -79,12 +80,12 @@ class CalendarObject:
             found = self._timings[id(component)] = Timing(component.name, component.lines, self.zones)
         return found
 
-    @property
+    @cached_property
     def recurs(self) -> bool:
         """Whether its instances are told apart by RECURRENCE-ID."""
         return bool(self.overrides) or (self.master is not None and self.timing(self.master).recurs)
 
-    @property
+    @cached_property
     def unsure(self) -> bool:
         """Whether any of its components says something of its time that cannot be read."""
         return any(self.timing(component).unsure for component in self.components)
