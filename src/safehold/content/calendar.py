@@ -68,7 +68,7 @@ class CalendarObject:
         """Raises LineError."""
         return cls(parse(body))
 
-    @property
+    @cached_property
     def components(self) -> list[Component]:
         """The master and its overrides."""
         return self.overrides if self.master is None else [self.master, *self.overrides]
@@ -80,7 +80,7 @@ class CalendarObject:
             found = self._timings[id(component)] = Timing(component.name, component.lines, self.zones)
         return found
 
-    @property
+    @cached_property
     def recurs(self) -> bool:
         """Whether its instances are told apart by RECURRENCE-ID."""
         return bool(self.overrides) or (self.master is not None and self.timing(self.master).recurs)
