@@ -600,7 +600,6 @@ def test_a_hostile_object_costs_a_bounded_number_of_steps(lines: str, within: Ti
         assert obj.overlaps(component, within, BERLIN_ZONE) in (True, False)
 
 
-<<<<<<< HEAD
 def test_what_overrides_cost_grows_with_their_number_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each that moves what follows it rests on all the others."""
     count = 200
@@ -625,7 +624,8 @@ def test_what_overrides_cost_grows_with_their_number_only(monkeypatch: pytest.Mo
     within = between("20300101T000000Z", "20300102T000000Z")
     assert [c for c in obj.components if obj.overlaps(c, within, UTC)] == obj.components[-1:]
     assert looks < 20 * count
-=======
+
+
 def test_all_questions_to_one_object_share_its_steps() -> None:
     obj = calendar("VEVENT|DTSTART:20260101T000000Z|RRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30")
     assert obj.master is not None
@@ -635,7 +635,6 @@ def test_all_questions_to_one_object_share_its_steps() -> None:
         assert obj.overlaps(obj.master, TimeRange(month.end, None), UTC)
     # Nothing is left for another question, however small, and so the answer to any is yes.
     assert obj.overlaps(obj.master, month, UTC)
->>>>>>> time
 
 
 def test_where_the_budget_is_used_up_it_may_match() -> None:
