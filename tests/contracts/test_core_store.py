@@ -249,6 +249,25 @@ def test_a_uid_moves_with_the_body(core: CoreStore, streams: Streams) -> None:
     assert core.counts()["contacts"] == 0
 
 
+@pytest.mark.parametrize("name", ["one.vcf", "one.ics", "one", "one.VCF", "one.vcf.vcf", "another"])
+def test_an_item_is_found_by_its_uid_whatever_its_name(core: CoreStore, streams: Streams, name: str) -> None:
+    number = founded(core, streams)
+    book = core.collection(number, BOOK)
+    assert book is not None
+    enter(core, streams.put_card(ANN, BOOK, name, "one"), streams.put_card(ANN, BOOK, "two.vcf", "other"))
+    assert core.item_by_uid(book, "one") == core.item(book, name)
+    assert core.item_by_uid(book, "two") is None, "the name alone says nothing"
+    enter(core, streams.put_card(ANN, BOOK, name, "two"))
+    assert core.item_by_uid(book, "one") is None
+    assert core.item_by_uid(book, "two") == core.item(book, name)
+    enter(core, streams.put_card(ANN, BOOK, name, "one"), streams.put_card(ANN, BOOK, "later", "one"))
+    enter(core, streams.put_card(ANN, BOOK, "one.ics", "one"))
+    found = core.item_by_uid(book, "one")
+    assert found == min((i for i in core.items(book) if i.uid == "one"), key=lambda i: i.rev)
+    enter(core, *(streams.delete(ANN, Kind.CONTACTS, BOOK, n) for n in {name, "later", "one.ics"}))
+    assert core.item_by_uid(book, "one") is None
+
+
 def test_properties_stay_with_a_put_unless_it_sets_them(core: CoreStore, streams: Streams) -> None:
     number = founded(core, streams)
     book = core.collection(number, BOOK)

@@ -28,7 +28,9 @@ ITEM_OPS = (Op.PUT, Op.PROPS, Op.DELETE, Op.REFUSED)
 
 accounts = st.sampled_from(ACCOUNTS)
 paths = st.sampled_from(sorted(PATHS))
-names = st.sampled_from(["1", "2", "3", "é"])
+UIDS = [f"uid {number}" for number in range(4)]
+#: Some tell the UID of what may be put there.
+names = st.sampled_from(["1", "é", "uid 1.vcf", "uid 2.ics"])
 
 
 class Live(NamedTuple):
@@ -129,7 +131,7 @@ class CoreMachine(RuleBasedStateMachine):
         for name, op, number in changes:
             live = self.world(account).items.get(id_, {}).get(name)
             if op is Op.PUT or op is Op.REFUSED:
-                body = card(f"uid {number}")
+                body = card(UIDS[number])
                 self.append(account, PATHS[path], op, id_, name, body=body, media="text/vcard")
             elif live is not None:
                 props = {"x": str(number)} if number else {}
@@ -294,9 +296,9 @@ class CoreMachine(RuleBasedStateMachine):
             assert (item.rev, item.digest, item.at) == (live.last, live.body.digest, live.body.at)
             assert self.core.body(item).inline == live.body.body
             assert self.core.props(item) == (parse_props(live.props.props) if live.props else {})
-            found = self.core.item_by_uid(collection, item.uid or "")
-            assert found is not None
-            assert found.uid == item.uid
+        for uid in UIDS:
+            oldest = min((i for i in items if i.uid == uid), key=lambda i: i.rev, default=None)
+            assert self.core.item_by_uid(collection, uid) == oldest
 
     @invariant()
     def the_journal_is_what_was_entered(self) -> None:

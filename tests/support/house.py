@@ -19,6 +19,8 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Self, TypeVar
 
+import apsw
+
 from safehold.assembly.writer import Writer
 from safehold.config import VaultConfig
 from safehold.lab.sealing import LabOpener, LabSealer
@@ -177,7 +179,10 @@ class House:
     @property
     def readable(self) -> bool:
         """Whether the writer's connection stands: not after a failed commit, nor a failed attempt to open anew."""
-        return self.engine.stopped is None or (self.reads is self._cores[-1] and not self._cores[-1]._failed)
+        if self.engine.stopped is None:
+            return True
+        core = self._cores[-1]
+        return self.reads is core and not core._failed and _is_open(core)
 
     def tick(self) -> bool:
         """The writer's housekeeping, which opens it anew where it has stopped; whether it writes."""
@@ -364,3 +369,10 @@ async def _ask(app: Any, method: str, path: str, headers: dict[str, str], body: 
 
     await app(scope, receive, send)
     return Answer(status, answered, b"".join(parts))
+
+
+def _is_open(core: SqliteCore) -> bool:
+    try:
+        return core._db.in_transaction in (True, False)
+    except apsw.ConnectionClosedError:
+        return False

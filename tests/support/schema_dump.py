@@ -1,6 +1,6 @@
 """A core as SQL text, to keep for the day when its schema is old.
 
-python -m tests.support.schema_dump > tests/vectors/schema/v1.sql
+python -m tests.support.schema_dump > tests/vectors/schema/vN.sql
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ from safehold.model.errors import Damaged, OutOfSpace, SafeholdError
 from safehold.model.kinds import Kind
 from safehold.ports.core import LogPosition
 from safehold.store.sqlite.core import SqliteCore
+from safehold.store.sqlite.vfs import OLD_PAGE_BYTES, PAGE_BYTES
+from tests.support import schema_dump
 from tests.support.changes import Streams, account_id
 from tests.support.faults import count_write_points, power_loss_after
 
@@ -30,8 +32,8 @@ def new_disk() -> SimDisk:
     return disk
 
 
-def group(streams: Streams, count: int = 8) -> list[Change]:
-    return [streams.put_card(ANN, BOOK, f"{count}-{i}.vcf", text="x" * 600) for i in range(count)]
+def group(streams: Streams, count: int = 8, account: bytes = ANN) -> list[Change]:
+    return [streams.put_card(account, BOOK, f"{count}-{i}.vcf", text="x" * 600) for i in range(count)]
 
 
 def commit(core: SqliteCore, changes: list[Change], frame: int) -> None:
@@ -215,7 +217,7 @@ def test_a_flipped_bit_in_any_page_is_found_when_it_is_read() -> None:
     commit(core, group(streams, 64), 2)
     core.close()
     found = 0
-    for offset in range(200, disk.size(PATH), 4096):
+    for offset in range(200, disk.size(PATH), PAGE_BYTES):
         disk.flip_bit(PATH, offset, 3)
         with pytest.raises(Damaged):
             read_all(disk)
@@ -277,6 +279,35 @@ def test_a_file_of_the_simulated_disk_is_a_file_of_this_machine(tmp_path: Path) 
     real = SqliteCore.open(str(tmp_path / "core.db"))
     assert [change for _, _, change in real.changes()] == streams.made
     real.close()
+
+
+def test_a_core_with_pages_of_the_old_size_is_served_as_it_is(tmp_path: Path) -> None:
+    """On this machine's files and, with the same checksums, over the seam."""
+    path, kept = tmp_path / "core.db", Path(__file__).parents[1] / "vectors" / "schema" / "v2.sql"
+    schema_dump.load(path, kept.read_text(encoding="utf-8"))
+    real = SqliteCore.open(str(path))
+    made = real.changes()
+    assert real._db.pragma("page_size") == OLD_PAGE_BYTES != PAGE_BYTES
+    real.close()
+    disk = new_disk()
+    file = disk.open(PATH, write=True, create=True)
+    file.write_at(0, path.read_bytes())
+    core = SqliteCore.open(PATH, disk=disk)
+    streams = Streams(timeline=4)
+    commit(core, [streams.mkcol(account_id(9), Kind.CONTACTS, BOOK), *group(streams, account=account_id(9))], 9)
+    core.close()
+    path.write_bytes(file.read_at(0, file.size()))
+    real = SqliteCore.open(str(path))
+    assert [change for _, _, change in real.changes()] == [change for _, _, change in made] + streams.made
+    assert real._db.pragma("page_size") == OLD_PAGE_BYTES
+    assert real.fault() is None
+    real.close()
+    for offset in range(200, disk.size(PATH), OLD_PAGE_BYTES):
+        disk.flip_bit(PATH, offset, 3)
+        with pytest.raises(Damaged):
+            read_all(disk)
+            raise AssertionError(f"the bit at {offset} was not noticed")
+        disk.flip_bit(PATH, offset, 3)
 
 
 @pytest.mark.parametrize("operation", ["read", "write", "sync", "create", "truncate", "remove", "sync_folder"])

@@ -143,11 +143,12 @@ class Device:
         if not known:
             return self._new(path, kept)
         name = rng.choice(known)
-        names = [self._new_name(), self._new_name(), *self.kept[to_shelf].items]
+        # Often over another item; only a file, which has no UID, may be replaced so.
+        others = [other for other in self.kept[to_shelf].items if other != name]
         if kept.type == "folder":
-            names.append("folder1")
+            others.append("folder1")
         if_match = kept.items[name].etag if rng.random() < 0.5 else ""
-        to_name = rng.choice(names)
+        to_name = rng.choice(others) if others and rng.random() < 0.6 else self._new_name()
         return Wish(op, path, name, if_match=if_match, if_absent=if_absent, to_shelf=to_shelf, to_name=to_name)
 
     def _delete(self, path: str, kept: Kept, name: str) -> Wish:
@@ -210,7 +211,7 @@ class Device:
             kept.items[wish.name] = Copy(wish.body, etag_of(wish.body), wish.uid)
         elif (wish.op == "delete" and status in (204, 404)) or (wish.op == "move" and status < 300):
             kept.items.pop(wish.name, None)
-        elif status == 412 and wish.name in kept.items:
+        elif status == 412 and wish.op not in TRANSFERS and wish.name in kept.items:  # theirs may be of the destination
             kept.items[wish.name].etag = ""  # the server's is to be fetched again
 
     # -- keeping up ----------------------------------------------------------------------------------------------

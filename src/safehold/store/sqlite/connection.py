@@ -19,10 +19,10 @@ from safehold.ports.disk import Disk
 from safehold.store.realdisk import RealDisk
 from safehold.store.sqlite.errors import in_words
 from safehold.store.sqlite.schema import require_core, require_current, restore_indexes, upgrade
-from safehold.store.sqlite.vfs import CHECKSUM_BYTES, SeamVfs, checksum_vfs
+from safehold.store.sqlite.vfs import CHECKSUM_BYTES, PAGE_BYTES, SeamVfs, checksum_vfs
 
 BUSY_TIMEOUT_MS = 5_000
-CHECKPOINT_PAGES = 4_000
+CHECKPOINT_BYTES = 16_000_000
 WAL_LIMIT_BYTES = 64 << 20  # a WAL that grew beyond (behind a long read) is cut back to this
 WRITER_CACHE_KIB = 64 << 10
 READER_CACHE_KIB = 4 << 10
@@ -59,6 +59,8 @@ def open_writer(file: CoreFile, *, create: bool) -> Opened:
     opened = _connect(file, apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0))
     try:
         db = opened.db
+        if not existed:
+            db.pragma("page_size", PAGE_BYTES)
         if file.checksum and not existed:
             db.reserve_bytes(reserve=CHECKSUM_BYTES)
         if opened.seam is not None:
@@ -69,7 +71,7 @@ def open_writer(file: CoreFile, *, create: bool) -> Opened:
         db.pragma("synchronous", "full")
         # At all times, not only while an account is erased: splitting a page leaves copies of rows behind else.
         db.pragma("secure_delete", 1)
-        db.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        db.pragma("wal_autocheckpoint", CHECKPOINT_BYTES // db.pragma("page_size"))
         db.pragma("journal_size_limit", WAL_LIMIT_BYTES)
         upgrade(db, file.path)
         restore_indexes(db)

@@ -72,8 +72,15 @@ _COLLECTIONS = f"""
     WHERE account = ? AND path >= ? AND path < ? AND deleted_rev IS NULL ORDER BY path
 """
 _ITEM = f"SELECT {ITEM_COLUMNS} FROM item WHERE collection = ? AND name = ?"
-#: Named, because without statistics SQLite expects a collection to be small and walks it.
-_ITEM_BY_UID = f"SELECT {ITEM_COLUMNS} FROM item INDEXED BY item_uid WHERE collection = ? AND uid = ?"
+#: By name where the name tells the UID, else by the index of those others. That is named, because without statistics
+#: SQLite expects a collection to be small and walks it; and its condition repeated, or SQLite may not use it.
+_ITEM_BY_UID = f"""
+    SELECT {ITEM_COLUMNS} FROM item
+    WHERE collection = ?1 AND name IN (?2 || '.vcf', ?2 || '.ics') AND uid = ?2
+    UNION ALL
+    SELECT {ITEM_COLUMNS} FROM item INDEXED BY item_uid
+    WHERE collection = ?1 AND uid = ?2 AND name <> uid || '.vcf' AND name <> uid || '.ics'
+"""
 _ITEMS = f"SELECT {ITEM_COLUMNS} FROM item WHERE collection = ? ORDER BY name LIMIT ?"
 #: A fraction of the cost of a statement for each name. CROSS JOIN keeps SQLite from walking the collection instead.
 _ITEMS_NAMED = f"""

@@ -40,7 +40,10 @@ DEFERRED_INDEXES: dict[str, str] = {
     "journal_stream": "CREATE INDEX journal_stream ON journal(account, kind, rev, collection)",
     # What a vault lacks, and since when.
     "journal_frame": "CREATE INDEX journal_frame ON journal(frame, at)",
-    "item_uid": "CREATE INDEX item_uid ON item(collection, uid) WHERE uid IS NOT NULL",
+    # Of the items whose name does not tell their UID; the others are found by their name.
+    "item_uid": (
+        "CREATE INDEX item_uid ON item(collection, uid) WHERE name <> uid || '.vcf' AND name <> uid || '.ics'"
+    ),
 }
 
 _V1 = f"""
@@ -126,7 +129,7 @@ CREATE TABLE item (
     score ANY,
     PRIMARY KEY (collection, name)
 ) STRICT, WITHOUT ROWID;
-{DEFERRED_INDEXES["item_uid"]};
+CREATE INDEX item_uid ON item(collection, uid) WHERE uid IS NOT NULL;
 CREATE INDEX item_score ON item(collection, score DESC, at) WHERE score IS NOT NULL;
 
 CREATE TABLE best (
@@ -148,8 +151,14 @@ UPDATE stream SET bytes = s.bytes FROM (
 ) s WHERE s.account = stream.account AND s.kind = stream.kind;
 """
 
+#: Nearly all clients name an item by its UID: those need no entry in an index, which each PUT would have to write.
+_V3 = f"""
+DROP INDEX IF EXISTS item_uid;
+{DEFERRED_INDEXES["item_uid"]};
+"""
+
 #: Step n leads from version n to version n + 1.
-STEPS: tuple[str, ...] = (_V1, _V2)
+STEPS: tuple[str, ...] = (_V1, _V2, _V3)
 VERSION = len(STEPS)
 
 

@@ -4,6 +4,8 @@ A core in production lies on SQLite's own `unix` VFS under `cksmvfs`, SQLite's c
 each page of the database file hold a checksum, written with the page and verified when it is read. A core in the
 simulator lies on a `SeamVfs`, which does the same in the same format over any `ports.disk.Disk`.
 
+New cores have pages of PAGE_BYTES; older ones have 4 KiB, and stay so. Both VFSes take the size from the file.
+
 What a SeamVfs does not do: shared memory. So a connection on it holds the database alone (locking_mode=EXCLUSIVE,
 which keeps the index of the WAL in memory), and its locks are no-ops.
 """
@@ -25,12 +27,15 @@ from safehold.ports.disk import Disk, File
 
 CHECKSUM_VFS = "cksmvfs"
 CHECKSUM_BYTES = 8  # at the end of each page: SQLite's "reserved bytes"
-PAGE_BYTES = 4096
+PAGE_BYTES = 2048  # of a new core
+OLD_PAGE_BYTES = 4096
+_SECTOR_BYTES = 4096  # as `unix` says of every disk
 _HEADER = b"SQLite format 3\0"
+_PAGE_SIZE = Struct(">16xH")  # in the database header
 _RESERVED_OFFSET = 20  # in the database header: bytes reserved at the end of each page
 
 _WORD = 0xFFFFFFFF
-_WORDS = Struct(f"<{(PAGE_BYTES - CHECKSUM_BYTES) // 4}I")
+_WORDS = {size: Struct(f"<{(size - CHECKSUM_BYTES) // 4}I") for size in (PAGE_BYTES, OLD_PAGE_BYTES)}
 _SUMS = Struct("<II")
 
 _serial = itertools.count(1)
@@ -58,9 +63,8 @@ def checksum_vfs() -> str:
     return CHECKSUM_VFS
 
 
-def _factors() -> tuple[list[int], list[int]]:
-    """What each word of a page counts in the two sums; see page_checksum."""
-    count = _WORDS.size // 4
+def _factors(count: int) -> tuple[list[int], list[int]]:
+    """What each of so many words of a page counts in the two sums; see page_checksum."""
     first, second = [0] * count, [0] * count
     # Backwards from the end: how much a unit added to s1 or s2 before step i adds to the sums at the end.
     one, two = (1, 0), (0, 1)
@@ -74,17 +78,18 @@ def _factors() -> tuple[list[int], list[int]]:
     return first, second
 
 
-_FIRST, _SECOND = _factors()
+_FACTORS = {size: _factors(words.size // 4) for size, words in _WORDS.items()}
 
 
 def page_checksum(page: bytes) -> bytes:
-    """The eight bytes that `cksmvfs` puts at the end of a page of PAGE_BYTES (https://sqlite.org/cksumvfs.html).
+    """The eight bytes that `cksmvfs` puts at the end of a page (https://sqlite.org/cksumvfs.html).
 
     Its two sums run through the page as `s1 += word[i] + s2; s2 += word[i + 1] + s1`, modulo 2^32: both are linear
     in the words, so that each is one sum of products with fixed factors.
     """
-    words = _WORDS.unpack_from(page)
-    return _SUMS.pack(sum(map(mul, _FIRST, words)) & _WORD, sum(map(mul, _SECOND, words)) & _WORD)
+    words = _WORDS[len(page)].unpack_from(page)
+    first, second = _FACTORS[len(page)]
+    return _SUMS.pack(sum(map(mul, first, words)) & _WORD, sum(map(mul, second, words)) & _WORD)
 
 
 class _Passing:
@@ -173,7 +178,7 @@ class _SeamFile:
         self._path = path
         self._passing = passing
         self._checksum = checksum
-        self._active = False  # the header asks for checksums
+        self._checked_bytes = 0  # the size of a page, where the header asks for checksums
         self._fresh = fresh  # the name is not synced yet
 
     def xRead(self, amount: int, offset: int) -> bytes:
@@ -182,7 +187,7 @@ class _SeamFile:
             data = self._file.read_at(offset, amount)
         if self._checksum and len(data) == amount:
             self._look(data, offset)
-            if self._active and amount == PAGE_BYTES and data[-CHECKSUM_BYTES:] != page_checksum(data):
+            if amount == self._checked_bytes and data[-CHECKSUM_BYTES:] != page_checksum(data):
                 raise _error(apsw.IOError, apsw.SQLITE_IOERR_DATA, f"{self._path}: checksum fault at byte {offset}")
         return data
 
@@ -190,14 +195,16 @@ class _SeamFile:
         page = bytes(data)
         if self._checksum:
             self._look(page, offset)
-            if self._active and len(page) == PAGE_BYTES:
+            if len(page) == self._checked_bytes:
                 page = page[:-CHECKSUM_BYTES] + page_checksum(page)
         with self._passing(apsw.SQLITE_IOERR_WRITE):
             self._file.write_at(offset, page)
 
     def _look(self, data: bytes, offset: int) -> None:
         if offset == 0 and len(data) >= 100 and data.startswith(_HEADER):
-            self._active = data[_RESERVED_OFFSET] == CHECKSUM_BYTES
+            size = _PAGE_SIZE.unpack_from(data)[0]
+            asked = data[_RESERVED_OFFSET] == CHECKSUM_BYTES and size in _WORDS
+            self._checked_bytes = size if asked else 0
 
     def xTruncate(self, newsize: int) -> None:
         with self._passing(apsw.SQLITE_IOERR_TRUNCATE):
@@ -228,7 +235,7 @@ class _SeamFile:
         return False
 
     def xSectorSize(self) -> int:
-        return PAGE_BYTES
+        return _SECTOR_BYTES
 
     def xDeviceCharacteristics(self) -> int:
         # As `unix` says of every disk: a torn write harms no byte outside of what was written.
