@@ -65,6 +65,7 @@ def test_sigterm_ends_it_well_although_a_connection_is_kept_alive(service: Servi
     bodies = put_cards(service, 0, 5)
     assert idle.ask("GET", BOOK + "c0.vcf").status == 200
     assert service.stop() == 0
+    assert not (service.data / "core" / "core.db-wal").exists(), "the WAL was brought into the file"
     assert all(v["unarchived_changes"] == 0 for v in service.status()["vaults"]), "shipped before it ended"
     service.start()
     assert_there(service, bodies)

@@ -242,14 +242,16 @@ class Service:
         await self._loop.run_in_executor(None, self._channel.stop)
         await self._uses.drain()
         await self.pump.drain()
+        self._sign_in.close()
+        # Before the writer's connection: the last one to close brings the WAL into the file, and a reader cannot.
+        await self._loop.run_in_executor(None, self._readers.shutdown)
+        for reader in self._open_readers:
+            reader.close()
         await self.pump.exclusive(self.writer.close)
         await self._loop.run_in_executor(None, self._scheduler.stop)
         await self._loop.run_in_executor(None, self.writer.ship_all)
-        self._sign_in.close()
-        for pool in (self._disk_thread, self._blob_threads, self._readers):
+        for pool in (self._disk_thread, self._blob_threads):
             pool.shutdown()
-        for reader in self._open_readers:
-            reader.close()
 
 
 def serve(installation: Installation, listen: tuple[str, int], announce: Callable[[str, Sequence[str]], None]) -> int:
