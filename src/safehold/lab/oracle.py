@@ -343,7 +343,7 @@ class Oracle:
         shelf = world.get(wish.shelf)
         thing = None if shelf is None else shelf.items.get(wish.name)
         if shelf is None or (wish.name and thing is None):
-            return Verdict(_said(412 if wish.if_match else 404), world)
+            return Verdict(_said(404), world)
         refusals = set(_refusals(wish, world, shelf, thing))
         if refusals:
             return Verdict(frozenset(refusals), world)

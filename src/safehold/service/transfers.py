@@ -87,8 +87,6 @@ class TransferRules:
         source = self._place(account, command.source)
         if source.empty:
             self._collections.sure_of_absence(account, command.source)
-            if command.if_match is not None:
-                raise PreconditionFailed(f"there is nothing at {command.source} that If-Match could match")
             raise NotFound(f"there is nothing at {command.source}")
         _judge_tags(source, command)
         _judge_ends(command, source)
