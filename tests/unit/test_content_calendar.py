@@ -651,3 +651,16 @@ def test_a_wider_range_holds_what_a_narrower_one_does(body: bytes, within: TimeR
         if obj.overlaps(component, within, BERLIN_ZONE):
             assert obj.overlaps(component, TimeRange(within.start, None), BERLIN_ZONE)
             assert obj.overlaps(component, TimeRange(None, within.end), BERLIN_ZONE)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "VTODO|DTSTART:20281101T180000Z|RDATE;VALUE=PERIOD:20281106T180000Z/20261231T000000Z",
+        "VTODO|DTSTART:20281101T180000Z|DUE:20261231T000000Z|RRULE:FREQ=YEARLY;COUNT=2",
+    ],
+)
+def test_an_instance_of_a_task_may_end_long_before_it_starts(task: str) -> None:
+    """RFC 4791 section 9.9 takes DUE and DTSTART in either order."""
+    assert overlaps(task, "20270101T000000Z", "20270201T000000Z")
+    assert not overlaps(task, "20250101T000000Z", "20250201T000000Z")

@@ -304,7 +304,7 @@ class Timing:
         """
         margin = MARGIN + abs(shift) + (UNKNOWN_ZONE_SECONDS if self.unknown_zone else 0)
         after = FIRST if within.start is None else within.start - margin - self._reach()
-        return after, LAST + 1 if within.end is None else within.end + margin
+        return after, LAST + 1 if within.end is None else within.end + margin + self._lead()
 
     def _reach(self) -> int:
         """How long before a range the start of something that lasts into it may lie."""
@@ -315,6 +315,17 @@ class Timing:
             elif end is not None:
                 reach = max(reach, end.local - when.local + MARGIN)
         return reach
+
+    def _lead(self) -> int:
+        """How long after a range the start of something may lie that ends before it starts, as only the odd does."""
+        own = self.end if self.end is not None else self.duration
+        backward = [
+            -end.nominal if isinstance(end, Duration) else when.local - end.local
+            for when, end in ((self.start, own), *self.rdates)
+            if when is not None and end is not None
+        ]
+        longest = max(backward, default=0)
+        return longest + MARGIN if longest > 0 else 0
 
 
 #: The properties that are read.
