@@ -11,6 +11,7 @@ from datetime import tzinfo
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from safehold.content.budget import Meter
 from safehold.model.items import Collection, Item
 from safehold.model.kinds import CollectionType
 from safehold.ports.core import CoreReads, Stored
@@ -19,6 +20,7 @@ from safehold.protocol.multistatus import CLOSE, OPEN, ItemTemplate, status_resp
 from safehold.protocol.partial import ADDRESS_DATA, CALENDAR_DATA
 from safehold.protocol.problems import XML_TYPE
 from safehold.protocol.webdav import PropFind
+from safehold.web.bodies import PIECE_STEPS
 from safehold.web.dav_call import Call, collection_at
 from safehold.web.dav_reads import body_of
 from safehold.web.gate import Gate
@@ -117,7 +119,7 @@ def _piece(
     window = entries.window(start)
     lines: list[str] = []
     size = done = 0
-    with reads.snapshot() as moment:
+    with reads.snapshot() as moment, Meter() as meter:
         collection = collection_at(moment, call.account, path)
         found = _lookup(moment, collection, template, window)
         for entry in window:
@@ -136,7 +138,7 @@ def _piece(
             lines.append(line)
             size += len(line)
             done += 1
-            if size > BATCH_CHARACTERS:
+            if size > BATCH_CHARACTERS or meter.steps() > PIECE_STEPS:
                 break
     return "".join(lines), start + done
 
