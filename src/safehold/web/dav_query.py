@@ -29,9 +29,10 @@ from safehold.protocol.queries import AddressbookQuery, CalendarQuery
 from safehold.protocol.target import Place
 from safehold.web.bodies import PIECE_BODIES, PIECE_BYTES, PIECE_STEPS, items_and_bodies
 from safehold.web.dav_call import Call, collection_at
-from safehold.web.dav_entries import BATCH_CHARACTERS, template_of
+from safehold.web.dav_entries import BATCH_CHARACTERS, own_properties, template_of
 from safehold.web.dav_index import by_index
-from safehold.web.dav_reads import body_of, item_lines
+from safehold.web.dav_propfind import item_lines
+from safehold.web.dav_reads import body_of
 from safehold.web.dav_sync import truncated_response
 from safehold.web.request import LISTING_BYTES
 from safehold.web.respond import Reply, multistatus
@@ -68,7 +69,7 @@ class _Begun(NamedTuple):
 
     lines: list[str]
     names: Sequence[str]
-    certain: frozenset[str]  # those whose bodies are wanted, but need not be judged
+    certain: frozenset[str]  # those that need not be judged, but of which a body or properties are wanted
 
 
 async def calendar_query(call: Call, collection: Collection, asked: CalendarQuery) -> Reply:
@@ -136,8 +137,8 @@ def _is_everything(f: CompFilter, collection: Collection) -> bool:
 
 
 async def _answer(search: _Search) -> Reply:
-    """The 207. Without bodies it is complete before anything is sent; with them it is sent a piece at a time."""
-    call = search.call
+    """The 207. Tags alone are complete before anything is sent; with bodies or properties it is sent in pieces."""
+    call, template = search.call, search.template
     await call.request.take_room(LISTING_BYTES)
     found = _found(search)
     lines: list[str] = []
@@ -145,7 +146,7 @@ async def _answer(search: _Search) -> Reply:
     async for more in found:
         lines += more
         size += sum(map(len, more))
-        if search.template.data_name and size > BATCH_CHARACTERS:
+        if (template.data_name or template.needs_dead) and size > BATCH_CHARACTERS:
             return Reply(207, [XML_TYPE, *call.preferred()], chunks=_stream(lines, found))
     return multistatus(lines, call.preferred())
 
@@ -193,7 +194,8 @@ def _begin(search: _Search, moment: CoreReads, collection: Collection, index: Sp
     if template.data_name:
         certain = [item.name for item in plan.sure]
         return _Begun([], [*certain, *plan.maybe], frozenset(certain))
-    return _Begun(item_lines(template, list(plan.sure), moment), plan.maybe, frozenset())
+    lines, later = item_lines(template, plan.sure)
+    return _Begun(lines, [*later, *plan.maybe], frozenset(later))
 
 
 def _piece(search: _Search, begun: _Begun, start: int, room: int | None, reads: CoreReads) -> tuple[list[str], int]:
@@ -207,11 +209,12 @@ def _piece(search: _Search, begun: _Begun, start: int, room: int | None, reads: 
     with reads.snapshot() as moment, Meter() as meter:
         collection = collection_at(moment, search.call.account, search.collection.path)
         for item, stored in items_and_bodies(moment, collection, window):
-            body = body_of(search.call.gate, item, stored)
+            certain = item.name in begun.certain
+            body = b"" if certain and not template.data_name else body_of(search.call.gate, item, stored)
             read += len(body)
-            if item.name in begun.certain or search.matches(body):
-                dead = moment.props(item) if template.needs_dead and item.props_journal is not None else {}
-                lines.append(template.line(item, dead, template.data(body) if template.data_name else ""))
+            if certain or search.matches(body):
+                own = own_properties(template, item, moment)
+                lines.append(template.line(item, own, template.data(body) if template.data_name else ""))
                 written += len(lines[-1])
             full = read > PIECE_BYTES or written > BATCH_CHARACTERS or meter.steps() > PIECE_STEPS
             if full or len(lines) == room:
