@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from lxml import etree
 
+from safehold.model.commands import DeleteItem
 from safehold.model.kinds import DATA_KINDS
 from safehold.protocol.properties import MAX_VALUE_BYTES
-from tests.support.asgi import DECLARED, Device, q, tag_of, vcard
+from tests.support.asgi import DECLARED, Answer, Device, q, tag_of, vcard
 
 BOOK = "/dav/anna/contacts/default/"
 CALENDAR = "/dav/anna/calendars/default/"
@@ -112,6 +115,91 @@ def test_a_large_listing_is_made_off_the_loop_and_sent_in_pieces(device: Device)
     assert len(answer.listed) == 1101
     assert len(answer.pieces) > 2
     assert answer.text(NOTES + "1099", "D:getetag") == tag_of(b"1099")
+
+
+# -- properties of items, which may be large -----------------------------------------------------------------
+
+LARGE = [f'<x:y{n} xmlns:x="urn:x">{"z" * 60_000}</x:y{n}>' for n in range(4)]
+WANTED = "<D:getetag/>" + "".join(f'<x:y{n} xmlns:x="urn:x"/>' for n in range(4))
+
+
+def with_large_properties(device: Device, count: int) -> None:
+    """Cards, of which every other has 240 kB of properties."""
+    for n in range(2 * count):
+        device.put(f"{BOOK}{n:02}.vcf", vcard(f"u{n}"))
+        if n % 2:
+            assert (
+                device.proppatch(f"{BOOK}{n:02}.vcf", f"<D:set><D:prop>{''.join(LARGE)}</D:prop></D:set>").status == 207
+            )
+
+
+def ask_for_all(device: Device, way: str) -> Answer:
+    wanted = f"<D:prop>{WANTED}</D:prop>"
+    if way == "propfind":
+        body = f"<D:propfind {DECLARED}>{wanted}</D:propfind>"
+        return device.ask("PROPFIND", BOOK, body, {"Depth": "1", "Prefer": "depth-noroot"})
+    if way == "sync":
+        return device.sync(BOOK, prop=WANTED)
+    body = f"<A:addressbook-query {DECLARED}>{wanted}<A:filter/></A:addressbook-query>"
+    return device.ask("REPORT", BOOK, body, {"Depth": "1"})
+
+
+@pytest.mark.parametrize("way", ["propfind", "sync", "query"])
+def test_large_properties_are_told_a_few_at_a_time(device: Device, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_large_properties(device, 20)
+    in_thread, jobs = device.gate.in_thread, []
+
+    async def counted(work: Any) -> Any:
+        before = reads
+        made = await in_thread(work)
+        jobs.append(reads - before)
+        return made
+
+    reads = 0
+    props = type(device.gate.reads).props
+
+    def counting(self: Any, item: Any) -> dict[str, str]:
+        nonlocal reads
+        reads += 1
+        return props(self, item)
+
+    monkeypatch.setattr(type(device.gate.reads), "props", counting)
+    monkeypatch.setattr(device.gate, "in_thread", counted)
+    answer = ask_for_all(device, way)
+    assert sorted(r["href"] for r in answer.listed) == [f"{BOOK}{n:02}.vcf" for n in range(40)]
+    for n in range(40):
+        told = answer.responses[f"{BOOK}{n:02}.vcf"][200]
+        assert ("{urn:x}y3" in told) == bool(n % 2)
+    assert sum(jobs) == reads == 20  # none of them on the event loop
+    assert max(jobs) <= 6
+    assert max(map(len, answer.pieces)) < 1_500_000
+    if way == "propfind":
+        assert "depth-noroot" in answer.headers["preference-applied"]
+    if way == "sync":
+        assert device.sync(BOOK, answer.token).listed == []
+
+
+def test_an_item_that_goes_while_a_listing_is_under_way_is_told_as_gone(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_large_properties(device, 8)
+    in_thread, jobs = device.gate.in_thread, 0
+
+    async def meddled(work: Any) -> Any:
+        nonlocal jobs
+        jobs += 1
+        made = await in_thread(work)
+        if jobs == 1:
+            account = device.gate.reads.account_named("anna")
+            assert account is not None
+            await device.gate.execute(DeleteItem(account=account.id, path="contacts/default", name="15.vcf"))
+        return made
+
+    monkeypatch.setattr(device.gate, "in_thread", meddled)
+    answer = ask_for_all(device, "propfind")
+    assert jobs > 1
+    assert {r["href"][-6:]: r["status"] for r in answer.listed if r["status"]} == {"15.vcf": 404}
+    assert len(answer.listed) == 16
 
 
 # -- PROPPATCH -----------------------------------------------------------------------------------------------

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from safehold.content.lines import unfold
+from safehold.model.commands import DeleteItem
 from safehold.model.kinds import Kind
+from safehold.web import dav_free_busy
 from tests.support.asgi import DECLARED, ICAL, Device, event
 from tests.support.queries import (
     CALENDAR,
@@ -362,3 +366,87 @@ def test_what_is_claimed(device: Device) -> None:
     assert "i;ascii-casemap" in [e.text for e in found["C:supported-collation-set"]]
     item = device.propfind(DEFAULT + "e.ics", "D:supported-report-set").responses[DEFAULT + "e.ics"][200]
     assert [e.tag.rpartition("}")[2] for e in item["D:supported-report-set"].iter()][-1] == "calendar-query"
+
+
+# -- pieces --------------------------------------------------------------------------------------------------
+
+#: Uses up all steps that a question may take: there is no such day.
+NEVER = "RRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30"
+FROM_NOW_ON = in_time("20270101T000000Z")
+
+
+def fill(device: Device, count: int, start: str, *lines: str) -> None:
+    for number in range(count):
+        body = "\r\n".join(
+            (
+                *("BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:x", "BEGIN:VEVENT", f"UID:u{number}"),
+                *("DTSTAMP:20260101T000000Z", f"DTSTART:{start}", *lines, "END:VEVENT", "END:VCALENDAR", ""),
+            )
+        )
+        assert device.put(f"{DEFAULT}{number:03}.ics", body.encode(), ICAL).status == 201
+
+
+def test_hostile_bodies_are_judged_a_few_at_a_time(device: Device) -> None:
+    fill(device, 12, "20260101T000000Z", NEVER)
+    names(report(device, DEFAULT, calendar_query(in_comp("VEVENT", FROM_NOW_ON))))  # makes the index
+    before = device.gate.in_threads
+    answer = report(device, DEFAULT, calendar_query(in_comp("VEVENT", FROM_NOW_ON)))
+    assert len(names(answer)) == 12  # for what is not certain is listed
+    assert device.gate.in_threads - before >= 12  # each used its steps up
+
+
+def test_hostile_bodies_are_expanded_a_few_at_a_time(device: Device) -> None:
+    fill(device, 12, "20260101T000000Z", NEVER)
+    part = '<C:calendar-data><C:expand start="20270101T000000Z" end="99980101T000000Z"/></C:calendar-data>'
+    before = device.gate.in_threads
+    answer = device.multiget(DEFAULT, [f"{DEFAULT}{number:03}.ics" for number in range(12)], prop=part)
+    assert len(names(answer)) == 12
+    assert device.gate.in_threads - before >= 12
+
+
+def test_free_busy_is_gathered_in_pieces(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(device, 30, "20260101T000000Z", "DURATION:PT1H", "RRULE:FREQ=DAILY;INTERVAL=3")
+    asked = ("20260101T000000Z", "20260201T000000Z")
+    whole = busy(device, DEFAULT, *asked)
+    before = device.gate.in_threads
+    monkeypatch.setattr(dav_free_busy, "PIECE_BODIES", 4)
+    assert busy(device, DEFAULT, *asked).body == whole.body
+    assert unfold(whole.body).count(b"Z/") == 11
+    assert device.gate.in_threads - before == 1 + 8 + 1  # the index, the pieces, the answer
+
+
+def test_free_busy_ends_a_piece_by_steps(device: Device) -> None:
+    fill(device, 6, "20260101T000000Z", "DURATION:PT5S", "RRULE:FREQ=HOURLY;BYMINUTE=0,1,2;BYSECOND=0,10,20")
+    asked = ("20260101T000000Z", "20260318T000000Z")  # 16,416 instances of each, at two steps
+    assert busy(device, DEFAULT, "20260101T000000Z", "20260101T010000Z").status == 200  # makes the index
+    before = device.gate.in_threads
+    assert busy(device, DEFAULT, *asked).status == 403  # more periods than are told
+    assert device.gate.in_threads - before == 1 + 4  # the index, and the fourth object has one too many
+
+
+def test_what_changes_between_pieces_of_free_busy_counts_as_it_then_is(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(device, 6, "20260101T100000Z", "DURATION:PT1H")
+    monkeypatch.setattr(dav_free_busy, "PIECE_BODIES", 2)
+    in_thread = device.gate.in_thread
+    jobs = 0
+
+    async def meddled(work: Any) -> Any:
+        nonlocal jobs
+        jobs += 1
+        made = await in_thread(work)
+        if jobs == 2:  # the index and the first piece
+            account = device.gate.reads.account_named("anna")
+            assert account is not None
+            for number in (2, 3, 4, 5):
+                await device.gate.execute(
+                    DeleteItem(account=account.id, path="calendars/default", name=f"{number:03}.ics")
+                )
+        return made
+
+    monkeypatch.setattr(device.gate, "in_thread", meddled)
+    answer = busy(device, DEFAULT, "20260101T000000Z", "20260201T000000Z")
+    assert answer.status == 200
+    assert b"FREEBUSY:20260101T100000Z/20260101T110000Z" in answer.body
+    assert jobs == 5

@@ -264,7 +264,7 @@ def test_a_long_answer_comes_in_pieces(device: Device) -> None:
 
 def test_what_changes_while_a_query_is_under_way(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     """Deleted meanwhile it is left out, changed meanwhile it is judged anew, and the rest is there."""
-    monkeypatch.setattr(dav_query, "_PIECE_BODIES", 1)
+    monkeypatch.setattr(dav_query, "PIECE_BODIES", 1)
     account = device.gate.reads.account_named("anna").id
     renamed = vcard("v104.vcf@example.com", "Lisa Daboo")
     meanwhile = {

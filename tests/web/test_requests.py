@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from safehold.model.errors import Held
-from safehold.web import dav_reads, dav_sync
+from safehold.web import dav_propfind, dav_sync
 from safehold.web import request as requests
 from safehold.web.request import LINGER_BYTES, SMALL_BYTES, Request, Room, Stalled
 from safehold.web.respond import Reply, send_reply
@@ -236,7 +236,7 @@ def test_the_room_is_free_again_after_every_answer(device: Device) -> None:
 
 @pytest.mark.usefixtures("impatient")
 def test_listings_without_room_are_held_and_changes_are_not(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dav_reads, "INLINE_ITEMS", -1)
+    monkeypatch.setattr(dav_propfind, "INLINE_ITEMS", -1)
     monkeypatch.setattr(dav_sync, "INLINE_ITEMS", -1)
     again, (_, listings) = with_rooms(device)
     listings.free = 0

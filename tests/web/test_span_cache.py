@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,9 +22,15 @@ from safehold.model.commands import Body, DeleteItem, MakeCollection, PutItem, R
 from safehold.model.items import Account, Collection
 from safehold.model.kinds import CollectionType
 from safehold.ports.core import CoreReads, Stored
+from safehold.protocol.target import Target
 from safehold.web import span_cache
-from safehold.web.span_cache import MOVE_DAYS, SpanCache, advance
+from safehold.web.dav_call import Call
+from safehold.web.dav_index import by_index
+from safehold.web.request import Request
+from safehold.web.span_cache import MOVE_DAYS, Draft, Index, SpanCache, advance
 from tests.support.edge import TestGate
+
+T = TypeVar("T")
 
 PATH = "calendars/default"
 NOW = int(datetime(2026, 6, 1, tzinfo=UTC).timestamp())
@@ -66,9 +75,22 @@ def collection(reads: CoreReads, gate: TestGate) -> Collection:
     return found
 
 
-def brought(gate: TestGate, spans: Spans | None, now: int | None = NOW) -> Spans:
+def piece(gate: TestGate, index: Index | None, now: int | None = NOW) -> Index:
     with gate.reads.snapshot() as moment:
-        return advance(spans, moment, collection(moment, gate), now)
+        return advance(index, moment, collection(moment, gate), now)
+
+
+def brought(gate: TestGate, index: Index | None, now: int | None = NOW) -> Spans:
+    while not isinstance(index := piece(gate, index, now), Spans):
+        pass
+    return index
+
+
+def brought_in(moment: Counting, gate: TestGate, index: Index | None) -> Spans:
+    """The same within one moment, with reads that count."""
+    while not isinstance(index := advance(index, cast(CoreReads, moment), collection(gate.reads, gate), NOW), Spans):
+        pass
+    return index
 
 
 def found(spans: Spans) -> Candidates:
@@ -123,7 +145,7 @@ def test_only_what_changed_is_read(gate: TestGate) -> None:
     put(gate, "07", event("07", "20270601T100000Z"))
     delete(gate, "08")
     with counted(gate) as moment:
-        advance(spans, cast(CoreReads, moment), collection(gate.reads, gate), NOW)
+        brought_in(moment, gate, spans)
     assert moment.bodies == ["07"]
 
 
@@ -131,8 +153,8 @@ def test_large_bodies_are_read_a_few_at_a_time(gate: TestGate) -> None:
     for number in range(12):
         put(gate, f"{number:02}", event(f"{number:02}", "20260601T100000Z", "DESCRIPTION:" + "x" * 400_000))
     with counted(gate) as moment:
-        spans = advance(None, cast(CoreReads, moment), collection(gate.reads, gate), NOW)
-    assert len(found(spans).sure) == len(moment.bodies) == 12
+        spans = brought_in(moment, gate, None)
+    assert len(found(spans).sure) == len(set(moment.bodies)) == 12
     assert moment.together < 2_000_000
 
 
@@ -141,12 +163,12 @@ def test_a_body_that_is_away_is_not_out(gate: TestGate) -> None:
     put(gate, "away", event("away", "20260601T100000Z"))
     with counted(gate) as moment:
         moment.away = {"away"}
-        spans = advance(None, cast(CoreReads, moment), collection(gate.reads, gate), NOW)
+        spans = brought_in(moment, gate, None)
     assert found(spans) == Candidates(["here"], ["away"])
     put(gate, "later", event("later", "20300101T000000Z"))
     with counted(gate) as moment:
         moment.away = {"later"}
-        spans = advance(spans, cast(CoreReads, moment), collection(gate.reads, gate), NOW)
+        spans = brought_in(moment, gate, spans)
     assert found(spans) == Candidates(["here"], ["away", "later"])
 
 
@@ -178,7 +200,7 @@ def test_the_window_follows_the_time(gate: TestGate) -> None:
     spans = brought(gate, None, NOW - 5 * 366 * 86_400)
     assert found(spans) == Candidates(["once"], ["weekly"])
     with counted(gate) as moment:
-        spans = advance(spans, cast(CoreReads, moment), collection(gate.reads, gate), NOW)
+        spans = brought_in(moment, gate, spans)
     assert moment.bodies == ["weekly"]
     assert set(found(spans).sure) == {"once", "weekly"}
     assert brought(gate, spans, NOW + MOVE_DAYS * 86_400) is spans
@@ -199,6 +221,168 @@ def test_any_row_of_changes_leads_to_the_same_index(gate: TestGate, changes: lis
             spans = brought(gate, spans)
     step, whole = found(brought(gate, spans)), found(brought(gate, None))
     assert (sorted(step.sure), sorted(step.maybe)) == (sorted(whole.sure), sorted(whole.maybe))
+
+
+# -- in pieces -----------------------------------------------------------------------------------------------
+
+#: Uses up all steps that an entry may take: there is no such day.
+HOSTILE = ("RRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30",)
+
+
+def with_hostile(gate: TestGate, count: int) -> None:
+    for number in range(count):
+        put(gate, f"hostile{number:02}", event(f"hostile{number:02}", "20260101T000000Z", *HOSTILE))
+
+
+def test_an_index_of_hostile_objects_is_made_in_pieces(gate: TestGate, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_hostile(gate, 20)
+    put(gate, "plain", event("plain", "20260610T100000Z"))
+    index: Index | None = None
+    left = [21]
+    while not isinstance(index := piece(gate, index), Spans):
+        left.append(len(index.pending))
+    assert len(left) >= 10  # pieces of two at most
+    assert all(0 < before - after <= 2 for before, after in pairwise(left))
+    monkeypatch.setattr(span_cache, "PIECE_STEPS", 1 << 60)
+    whole = piece(gate, None)
+    assert isinstance(whole, Spans)
+    assert found(index) == found(whole)
+    assert found(index).sure == ["plain"]
+
+
+def test_many_ordinary_bodies_are_read_in_pieces(gate: TestGate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(span_cache, "_PIECE_BODIES", 8)
+    for number in range(30):
+        put(gate, f"{number:02}", event(f"{number:02}", "20260601T100000Z"))
+    index: Index | None = None
+    for left in (22, 14, 6):
+        index = piece(gate, index)
+        assert isinstance(index, Draft)
+        assert len(index.pending) == left
+        assert len(index) == 30
+    assert len(found(brought(gate, index)).sure) == 30
+
+
+def test_what_changes_between_pieces_is_followed(gate: TestGate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(span_cache, "_PIECE_BODIES", 2)
+    for name in "abcdef":
+        put(gate, name, event(name, "20260601T100000Z"))
+    first = piece(gate, None)
+    assert isinstance(first, Draft)
+    assert first.pending == ("c", "d", "e", "f")
+    delete(gate, "a")  # read already
+    put(gate, "b", event("b", "20270601T100000Z"))  # the same
+    delete(gate, "c")  # pending
+    put(gate, "d", event("d", "20270601T100000Z"))  # the same
+    put(gate, "g", event("g", "20260601T100000Z"))  # new
+    spans = brought(gate, first)
+    assert (sorted(found(spans).sure), found(spans).maybe) == (["e", "f", "g"], [])
+    assert (spans.rev, spans.head, len(spans)) == (
+        collection(gate.reads, gate).rev,
+        collection(gate.reads, gate).head,
+        5,
+    )
+    assert isinstance(first, Draft)
+    assert first.pending == ("c", "d", "e", "f")  # immutable
+
+
+def test_a_draft_of_another_history_is_begun_anew(gate: TestGate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(span_cache, "_PIECE_BODIES", 2)
+    for name in "abcd":
+        put(gate, name, event(name, "20260601T100000Z"))
+    draft = piece(gate, None)
+    assert isinstance(draft, Draft)
+    for forged in (replace(draft, head=bytes(32)), replace(draft, rev=draft.rev + 5)):
+        again = piece(gate, forged)
+        assert isinstance(again, Draft)
+        assert again.pending == ("c", "d")
+
+
+def test_a_window_moves_in_pieces(gate: TestGate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(span_cache, "_PIECE_BODIES", 2)
+    for name in "abcde":
+        put(gate, name, event(name, "20200101T100000Z", "RRULE:FREQ=WEEKLY"))
+    old = brought(gate, None, NOW - 5 * 366 * 86_400)
+    assert sorted(found(old).maybe) == list("abcde")
+    draft = piece(gate, old)
+    assert isinstance(draft, Draft)
+    assert len(draft.pending) == 3
+    delete(gate, "a")
+    spans = brought(gate, draft)
+    assert (sorted(found(spans).sure), found(spans).maybe) == (list("bcde"), [])
+    assert spans.window == window_around(NOW)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_pieces_lead_to_the_same_index_whatever_comes_between(gate: TestGate, data: st.DataObject) -> None:
+    size = data.draw(st.integers(1, 3))
+    steps = data.draw(
+        st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from([None, "20260601", "20270601"])), max_size=20)
+    )
+    index: Index | None = None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(span_cache, "_PIECE_BODIES", size)
+        for name, day in steps:
+            if day is not None:
+                put(gate, name, event(name, f"{day}T100000Z"))
+            elif gate.reads.item(collection(gate.reads, gate), name) is not None:
+                delete(gate, name)
+            if name < "e":
+                index = piece(gate, index)
+        stepped = found(brought(gate, index))
+    whole = found(brought(gate, None))
+    assert (sorted(stepped.sure), sorted(stepped.maybe)) == (sorted(whole.sure), sorted(whole.maybe))
+
+
+class OneThread(TestGate):
+    """One reading thread: who comes first is served first."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._thread = asyncio.Lock()
+
+    async def in_thread(self, work: Callable[[CoreReads], T]) -> T:
+        async with self._thread:
+            await asyncio.sleep(0)  # whoever wants the thread meanwhile stands in the queue
+            return await super().in_thread(work)
+
+
+def test_others_have_their_turn_while_an_index_is_made(tmp_path: Path) -> None:
+    gate = OneThread(tmp_path)
+    gate.add_account("ann")
+    with_hostile(gate, 12)
+    call = Call(gate, ann(gate), cast(Request, None), cast(Target, None))
+    story: list[str] = []
+
+    async def query() -> None:
+        names = await by_index(call, collection(gate.reads, gate), lambda _moment, _here, index: found(index).maybe)
+        story.append(f"{len(names)} found")
+
+    async def other() -> None:
+        for _ in range(3):
+            await gate.in_thread(lambda _: story.append("other"))
+
+    async def both() -> None:
+        await asyncio.gather(query(), other())
+
+    asyncio.run(both())
+    assert story == ["other"] * 3 + ["12 found"]
+    gate.close()
+
+
+def test_the_next_query_goes_on_where_one_was_broken_off(gate: TestGate) -> None:
+    with_hostile(gate, 12)
+    call = Call(gate, ann(gate), cast(Request, None), cast(Target, None))
+    here = collection(gate.reads, gate)
+    first = piece(gate, None)
+    assert isinstance(first, Draft)
+    gate.spans.put(first)
+    asyncio.run(by_index(call, here, lambda _moment, _here, index: found(index)))
+    made = gate.spans.get(here.id)
+    assert isinstance(made, Spans)
+    assert made.window is first.window
+    assert len(made) == 12
 
 
 def index(id_: int, entries: int) -> Spans:

@@ -7,7 +7,7 @@ they touch; where something is both, the stronger one counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import tzinfo
 
 from safehold.content.budget import STEPS, Budget, OverBudget
@@ -29,38 +29,47 @@ _TYPES = (BUSY, UNAVAILABLE, TENTATIVE)
 Period = tuple[int, int]
 
 
-def free_busy(objects: Iterable[CalendarObject], within: TimeRange, floating: tzinfo, stamp: int) -> bytes:
-    """A VCALENDAR with one VFREEBUSY for a range. `stamp` is its DTSTAMP, in seconds. Raises TooManyInstances.
+class BusyTimes:
+    """What objects take up of a range of time, gathered one object after the other.
 
-    A time that cannot be read, or takes too much work to find, raises too: to call it free would be wrong.
+    A time that cannot be read, or takes too much work to find, raises: to call it free would be wrong.
     """
-    low = FIRST if within.start is None else within.start
-    high = LAST if within.end is None else within.end
-    found: dict[str, list[Period]] = {type_: [] for type_ in _TYPES}
-    count = 0
-    for obj in objects:
-        for type_, start, end in _periods(obj, TimeRange(low, high), floating):
+
+    def __init__(self, within: TimeRange, floating: tzinfo) -> None:
+        self._low = FIRST if within.start is None else within.start
+        self._high = LAST if within.end is None else within.end
+        self._floating = floating
+        self._found: dict[str, list[Period]] = {type_: [] for type_ in _TYPES}
+        self._count = 0
+
+    def add(self, obj: CalendarObject) -> None:
+        """Raises TooManyInstances."""
+        low, high = self._low, self._high
+        for type_, start, end in _periods(obj, TimeRange(low, high), self._floating):
             start, end = max(start, low), min(end, high)
             if start < end:
-                found[type_].append((start, end))
-                count += 1
-                if count > MAX_PERIODS:
+                self._found[type_].append((start, end))
+                self._count += 1
+                if self._count > MAX_PERIODS:
                     raise TooManyInstances(f"more than {MAX_PERIODS} periods lie in this range")
-    lines = [
-        f"DTSTAMP:{format_date_time(stamp, utc=True)}",
-        f"DTSTART:{format_date_time(low, utc=True)}",
-        f"DTEND:{format_date_time(high, utc=True)}",
-    ]
-    stronger: list[Period] = []
-    for type_ in _TYPES:
-        periods = list(_outside(_joined(found[type_]), stronger))
-        stronger = _joined([*stronger, *periods])
-        if periods:
-            param = "" if type_ == BUSY else f";FBTYPE={type_}"
-            lines.append(f"FREEBUSY{param}:" + ",".join(map(_written, periods)))
-    uid = derived_uid("\n".join(lines).encode())
-    head = ["BEGIN:VCALENDAR", "VERSION:2.0", f"PRODID:{PRODID.decode()}", "BEGIN:VFREEBUSY", f"UID:{uid}"]
-    return b"".join(fold(line.encode()) for line in (*head, *lines, "END:VFREEBUSY", "END:VCALENDAR"))
+
+    def written(self, stamp: int) -> bytes:
+        """A VCALENDAR with one VFREEBUSY for the range. `stamp` is its DTSTAMP, in seconds."""
+        lines = [
+            f"DTSTAMP:{format_date_time(stamp, utc=True)}",
+            f"DTSTART:{format_date_time(self._low, utc=True)}",
+            f"DTEND:{format_date_time(self._high, utc=True)}",
+        ]
+        stronger: list[Period] = []
+        for type_ in _TYPES:
+            periods = list(_outside(_joined(self._found[type_]), stronger))
+            stronger = _joined([*stronger, *periods])
+            if periods:
+                param = "" if type_ == BUSY else f";FBTYPE={type_}"
+                lines.append(f"FREEBUSY{param}:" + ",".join(map(_written, periods)))
+        uid = derived_uid("\n".join(lines).encode())
+        head = ["BEGIN:VCALENDAR", "VERSION:2.0", f"PRODID:{PRODID.decode()}", "BEGIN:VFREEBUSY", f"UID:{uid}"]
+        return b"".join(fold(line.encode()) for line in (*head, *lines, "END:VFREEBUSY", "END:VCALENDAR"))
 
 
 def _written(period: Period) -> str:

@@ -12,6 +12,7 @@ from datetime import UTC, tzinfo
 from safehold.content.media import VCARD
 from safehold.content.partial import AddressData, CalendarData, calendar_part, card_part
 from safehold.model.items import Item
+from safehold.protocol.locks import LOCKDISCOVERY
 from safehold.protocol.names import DECLARATIONS, XML_DECLARATION, empty, escape, quote_segment, tag
 from safehold.protocol.properties import (
     ALLPROP_NAMES,
@@ -78,12 +79,12 @@ class ItemTemplate:
         "_asked",
         "_format",
         "_getters",
-        "_href",
         "_live",
         "_minimal",
         "_view",
         "data",
         "data_name",
+        "href",
         "locked",
         "needs_dead",
         "whole",
@@ -91,7 +92,7 @@ class ItemTemplate:
 
     def __init__(self, asked: PropFind, view: View, *, minimal: bool, floating: tzinfo = UTC) -> None:
         self._asked, self._view, self._minimal = asked, view, minimal
-        self._href = view.href
+        self.href = view.href
         self.data_name = asked.data
         self.whole = asked.choice is None  # whether bodies are given as they are stored, which costs next to nothing
         self.data = data_maker(asked, floating)  # of a stored body, the element that is handed in
@@ -130,15 +131,20 @@ class ItemTemplate:
 
     def lines(self, items: Iterable[Item]) -> list[str]:
         """Responses for items without dead properties, or where these do not matter; no data is asked for."""
-        template, getters, href = self._format, self._getters, self._href
+        template, getters, href = self._format, self._getters, self.href
         if len(getters) == 1:
             only = getters[0]
             return [template % (href + quote_segment(item.name), only(item)) for item in items]
         return [template % (href + quote_segment(item.name), *[get(item) for get in getters]) for item in items]
 
+    def locks_of(self, item: Item) -> dict[str, str]:
+        """What stands for the item's locks among its properties."""
+        locks = self.locked.get(item.name)
+        return {} if locks is None else {LOCKDISCOVERY: locks}
+
     def line(self, item: Item, dead: Mapping[str, str], data: str = "", href: str = "") -> str:
         """One response; `data` is the element of the body where it is asked for, `href` another way to say its own."""
-        href = href or self._href + quote_segment(item.name)
+        href = href or self.href + quote_segment(item.name)
         if dead:
             return self._line_with_dead(href, item, dead, data)
         values = [get(item) for get in self._getters]

@@ -7,6 +7,13 @@ from collections.abc import Iterator, Sequence
 from safehold.model.items import Collection, Item
 from safehold.ports.core import CoreReads, Stored
 
+#: A piece of work on many bodies ends after so many of them, or once so many bytes of them, or steps of arithmetic
+#: (`content.budget`), are behind it: some milliseconds of a reading thread, and no more than one or two bodies where
+#: each takes all the work that it may.
+PIECE_BODIES = 128
+PIECE_BYTES = 2 * 1024 * 1024
+PIECE_STEPS = 30_000
+
 #: Names looked up at once, and the bytes of bodies that are then read at once.
 _LOOKED_UP = 512
 _TOGETHER_BYTES = 1024 * 1024

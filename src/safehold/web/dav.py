@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from safehold.model.errors import Forbidden, NotAllowed, SafeholdError, TooLarge, UnsupportedMedia
 from safehold.protocol.methods import allow, features
 from safehold.protocol.target import ROOT_HREF, Place, Target, parse_target
-from safehold.web import dav_locks, dav_reads, dav_reports, dav_transfers, dav_writes
+from safehold.web import dav_locks, dav_propfind, dav_reads, dav_reports, dav_transfers, dav_writes
 from safehold.web.dav_call import Call
 from safehold.web.gate import Gate
 from safehold.web.request import LISTING_ROOM_BYTES, ROOM_BYTES, Disconnected, Receive, Request, Room, Scope, Send
@@ -29,7 +29,7 @@ _METHODS: dict[str, Handler] = {
     "GET": dav_reads.get,
     "HEAD": dav_reads.get,
     "PUT": dav_writes.put,
-    "PROPFIND": dav_reads.propfind,
+    "PROPFIND": dav_propfind.propfind,
     "REPORT": dav_reports.report,
     "DELETE": dav_writes.delete,
     "PROPPATCH": dav_writes.proppatch,

@@ -11,6 +11,7 @@ from datetime import tzinfo
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from safehold.content.budget import Meter
 from safehold.model.items import Collection, Item
 from safehold.model.kinds import CollectionType
 from safehold.ports.core import CoreReads, Stored
@@ -19,10 +20,11 @@ from safehold.protocol.multistatus import CLOSE, OPEN, ItemTemplate, status_resp
 from safehold.protocol.partial import ADDRESS_DATA, CALENDAR_DATA
 from safehold.protocol.problems import XML_TYPE
 from safehold.protocol.webdav import PropFind
+from safehold.web.bodies import PIECE_STEPS
 from safehold.web.dav_call import Call, collection_at
 from safehold.web.dav_reads import body_of
 from safehold.web.gate import Gate
-from safehold.web.respond import Reply
+from safehold.web.respond import LINES_AT_ONCE, Reply
 
 #: Items looked up at a time, and the text after which a piece of a report is sent.
 _BATCH_NAMES = 64
@@ -66,21 +68,41 @@ class Entries(Generic[T]):
         return [self._make(asked) for asked in self._asked[start : start + _BATCH_NAMES]]
 
 
-async def entries_reply(call: Call, path: str, template: ItemTemplate, entries: Entries[Any], tail: str) -> Reply:
-    """The 207 with a response for each entry, a piece at a time. What cannot be had before the first piece is 503."""
+def own_properties(template: ItemTemplate, item: Item, reads: CoreReads) -> dict[str, str]:
+    """The properties that one item has and its neighbours do not: dead ones, where they matter, and its locks."""
+    dead = reads.props(item) if template.needs_dead and item.props_journal is not None else {}
+    return {**dead, **template.locks_of(item)} if template.locked else dead
+
+
+async def entries_reply(
+    call: Call,
+    path: str,
+    template: ItemTemplate,
+    entries: Entries[Any],
+    tail: str,
+    *,
+    lines: Sequence[str] | None = None,
+    noroot: bool = False,
+) -> Reply:
+    """The 207 with a response for each entry, a piece at a time. What cannot be had before the first piece is 503.
+
+    `lines` are responses that go before them; then the entries may have much to tell, and are never looked up on the
+    event loop.
+    """
     gate = call.gate
     work = partial(_piece, call, path, template, entries)
     first: tuple[str, int] | None = None
-    if len(entries) <= _INLINE_BODIES and template.whole:
+    if lines is None and len(entries) <= _INLINE_BODIES and template.whole:
         first = work(0, gate.reads, blocking=False)
     if first is None:
         first = await gate.in_thread(partial(_blocking, work, 0))
     text, done = first
-    headers = [XML_TYPE, *call.preferred()]
-    if done == len(entries):
-        body = f"{OPEN}{text}{tail}{CLOSE}".encode()
+    headers = [XML_TYPE, *call.preferred(noroot=noroot)]
+    before = lines or ()
+    if done == len(entries) and len(before) <= LINES_AT_ONCE:
+        body = "".join((OPEN, *before, text, tail, CLOSE)).encode()
         return Reply(207, [*headers, (b"content-length", b"%d" % len(body))], body)
-    return Reply(207, headers, chunks=_pieces(gate, work, text, done, len(entries), tail))
+    return Reply(207, headers, chunks=_pieces(gate, work, before, text, done, len(entries), tail))
 
 
 Work = Callable[..., "tuple[str, int] | None"]
@@ -92,8 +114,13 @@ def _blocking(work: Work, start: int, reads: CoreReads) -> tuple[str, int]:
     return piece
 
 
-async def _pieces(gate: Gate, work: Work, text: str, done: int, count: int, tail: str) -> AsyncGenerator[bytes, None]:
-    yield (OPEN + text).encode()
+async def _pieces(
+    gate: Gate, work: Work, before: Sequence[str], text: str, done: int, count: int, tail: str
+) -> AsyncGenerator[bytes, None]:
+    yield OPEN.encode()
+    for start in range(0, len(before), LINES_AT_ONCE):
+        yield "".join(before[start : start + LINES_AT_ONCE]).encode()
+    yield text.encode()
     while done < count:
         text, done = await gate.in_thread(partial(_blocking, work, done))
         yield text.encode()
@@ -117,7 +144,7 @@ def _piece(
     window = entries.window(start)
     lines: list[str] = []
     size = done = 0
-    with reads.snapshot() as moment:
+    with reads.snapshot() as moment, Meter() as meter:
         collection = collection_at(moment, call.account, path)
         found = _lookup(moment, collection, template, window)
         for entry in window:
@@ -131,12 +158,11 @@ def _piece(
                     if stored.inline is None and not blocking:
                         return None
                     data = template.data(body_of(call.gate, item, stored))
-                dead = moment.props(item) if template.needs_dead and item.props_journal is not None else {}
-                line = template.line(item, dead, data, href=entry.href)
+                line = template.line(item, own_properties(template, item, moment), data, href=entry.href)
             lines.append(line)
             size += len(line)
             done += 1
-            if size > BATCH_CHARACTERS:
+            if size > BATCH_CHARACTERS or meter.steps() > PIECE_STEPS:
                 break
     return "".join(lines), start + done
 

@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from safehold.content.budget import Meter
 from safehold.content.filters import CompFilter, Matcher, calendar_matcher, card_matcher
 from safehold.content.spans import Spans
 from safehold.content.timerange import TimeRange
@@ -26,19 +27,17 @@ from safehold.protocol.multistatus import CLOSE, OPEN, ItemTemplate
 from safehold.protocol.problems import XML_TYPE
 from safehold.protocol.queries import AddressbookQuery, CalendarQuery
 from safehold.protocol.target import Place
-from safehold.web.bodies import items_and_bodies
+from safehold.web.bodies import PIECE_BODIES, PIECE_BYTES, PIECE_STEPS, items_and_bodies
 from safehold.web.dav_call import Call, collection_at
-from safehold.web.dav_entries import BATCH_CHARACTERS, template_of
-from safehold.web.dav_reads import body_of, item_lines
+from safehold.web.dav_entries import BATCH_CHARACTERS, own_properties, template_of
+from safehold.web.dav_index import by_index
+from safehold.web.dav_propfind import item_lines
+from safehold.web.dav_reads import body_of
 from safehold.web.dav_sync import truncated_response
 from safehold.web.request import LISTING_BYTES
 from safehold.web.respond import Reply, multistatus
-from safehold.web.span_cache import advance
 
-#: Bodies of a piece, and the bytes of them after which it ends: some milliseconds of a reading thread.
-_PIECE_BODIES = 128
-_PIECE_BYTES = 2 * 1024 * 1024
-#: The same where each body may take the whole budget of the arithmetic of times (`content.budget`).
+#: Bodies of a piece where each has to be read as lines and its times computed.
 _PIECE_COSTLY_BODIES = 32
 
 
@@ -47,21 +46,22 @@ class Plan(NamedTuple):
 
     sure: Sequence[Item]
     maybe: Sequence[str]
-    spans: Spans | None = None  # the occurrence index, where it was used
 
 
-Planner = Callable[[CoreReads, Collection], Plan]
+#: The index is None where the search does not ask for it.
+Planner = Callable[[CoreReads, Collection, Spans | None], Plan]
 
 
 class _Search(NamedTuple):
     """A query under way."""
 
     call: Call
-    path: str  # of the collection
+    collection: Collection
     template: ItemTemplate
     plan: Planner
     matches: Matcher
     limit: int | None
+    indexed: bool = False  # by the occurrence index
 
 
 class _Begun(NamedTuple):
@@ -69,47 +69,45 @@ class _Begun(NamedTuple):
 
     lines: list[str]
     names: Sequence[str]
-    certain: frozenset[str]  # those whose bodies are wanted, but need not be judged
-    spans: Spans | None
+    certain: frozenset[str]  # those that need not be judged, but of which a body or properties are wanted
 
 
 async def calendar_query(call: Call, collection: Collection, asked: CalendarQuery) -> Reply:
     """On a calendar, or on one of its items."""
     floating = asked.floating or floating_zone(collection.props)
-    spans = call.gate.spans.get(collection.id)
-    now = call.gate.clock.now() // 1_000_000
+    timed = _timed(asked.filter) if call.target.place is not Place.ITEM else None
 
-    def plan(moment: CoreReads, collection: Collection) -> Plan:
-        timed = _timed(asked.filter)
-        if timed is not None:
-            index = advance(spans, moment, collection, now)
+    def plan(moment: CoreReads, collection: Collection, index: Spans | None) -> Plan:
+        if timed is not None and index is not None:
             sure, maybe = index.candidates(timed.component, timed.within, floating)
             if timed.all:
-                return Plan(moment.items_named(collection, sure), maybe, index)
-            return Plan((), [*sure, *maybe], index)
+                return Plan(moment.items_named(collection, sure), maybe)
+            return Plan((), [*sure, *maybe])
         items = moment.items(collection)
         return Plan(items, ()) if _is_everything(asked.filter, collection) else Plan((), [i.name for i in items])
 
     template = template_of(call, asked.asked, collection, floating)
     matches = calendar_matcher(asked.filter, floating)
-    return await _answer(_Search(call, collection.path, template, _planner(call, plan), matches, None))
+    return await _answer(
+        _Search(call, collection, template, _planner(call, plan), matches, None, indexed=timed is not None)
+    )
 
 
 async def addressbook_query(call: Call, collection: Collection, asked: AddressbookQuery) -> Reply:
     """On an address book, or on one of its items."""
 
-    def plan(moment: CoreReads, collection: Collection) -> Plan:
+    def plan(moment: CoreReads, collection: Collection, _: Spans | None) -> Plan:
         items = moment.items(collection)
         return Plan((), [item.name for item in items]) if asked.filter.props else Plan(items, ())
 
     template = template_of(call, asked.asked, collection)
     matches = card_matcher(asked.filter)
-    return await _answer(_Search(call, collection.path, template, _planner(call, plan), matches, asked.limit))
+    return await _answer(_Search(call, collection, template, _planner(call, plan), matches, asked.limit))
 
 
 def _planner(call: Call, plan: Planner) -> Planner:
     """On an item there is no more to be looked at than that."""
-    return plan if call.target.place is not Place.ITEM else lambda _moment, _collection: Plan((), [call.target.name])
+    return plan if call.target.place is not Place.ITEM else lambda *_: Plan((), [call.target.name])
 
 
 class _Timed(NamedTuple):
@@ -139,8 +137,8 @@ def _is_everything(f: CompFilter, collection: Collection) -> bool:
 
 
 async def _answer(search: _Search) -> Reply:
-    """The 207. Without bodies it is complete before anything is sent; with them it is sent a piece at a time."""
-    call = search.call
+    """The 207. Tags alone are complete before anything is sent; with bodies or properties it is sent in pieces."""
+    call, template = search.call, search.template
     await call.request.take_room(LISTING_BYTES)
     found = _found(search)
     lines: list[str] = []
@@ -148,7 +146,7 @@ async def _answer(search: _Search) -> Reply:
     async for more in found:
         lines += more
         size += sum(map(len, more))
-        if search.template.data_name and size > BATCH_CHARACTERS:
+        if (template.data_name or template.needs_dead) and size > BATCH_CHARACTERS:
             return Reply(207, [XML_TYPE, *call.preferred()], chunks=_stream(lines, found))
     return multistatus(lines, call.preferred())
 
@@ -166,13 +164,14 @@ async def _stream(lines: list[str], found: AsyncGenerator[list[str], None]) -> A
 async def _found(search: _Search) -> AsyncGenerator[list[str], None]:
     """Responses about what matches, a piece at a time; after as many as the query wants, one that there are more."""
     gate, limit = search.call.gate, search.limit
-    begun = await gate.in_thread(partial(_begin, search))
-    if begun.spans is not None:
-        gate.spans.put(begun.spans)
+    if search.indexed:
+        begun = await by_index(search.call, search.collection, partial(_begin, search))
+    else:
+        begun = await gate.in_thread(partial(_begin_unindexed, search))
     lines, done, told = begun.lines, 0, 0
     while True:
         if limit is not None and told + len(lines) > limit:
-            base = search.call.view(Place.COLLECTION, search.path).href
+            base = search.call.view(Place.COLLECTION, search.collection.path).href
             yield [*lines[: limit - told], truncated_response(base)]
             return
         told += len(lines)
@@ -183,34 +182,41 @@ async def _found(search: _Search) -> AsyncGenerator[list[str], None]:
         lines, done = await gate.in_thread(partial(_piece, search, begun, done, room))
 
 
-def _begin(search: _Search, reads: CoreReads) -> _Begun:
+def _begin_unindexed(search: _Search, reads: CoreReads) -> _Begun:
+    with reads.snapshot() as moment:
+        return _begin(search, moment, collection_at(moment, search.call.account, search.collection.path), None)
+
+
+def _begin(search: _Search, moment: CoreReads, collection: Collection, index: Spans | None) -> _Begun:
     """As of one moment: what matches, as far as no body has to be looked at."""
     template = search.template
-    with reads.snapshot() as moment:
-        plan = search.plan(moment, collection_at(moment, search.call.account, search.path))
-        if template.data_name:
-            certain = [item.name for item in plan.sure]
-            return _Begun([], [*certain, *plan.maybe], frozenset(certain), plan.spans)
-        return _Begun(item_lines(template, list(plan.sure), moment), plan.maybe, frozenset(), plan.spans)
+    plan = search.plan(moment, collection, index)
+    if template.data_name:
+        certain = [item.name for item in plan.sure]
+        return _Begun([], [*certain, *plan.maybe], frozenset(certain))
+    lines, later = item_lines(template, plan.sure)
+    return _Begun(lines, [*later, *plan.maybe], frozenset(later))
 
 
 def _piece(search: _Search, begun: _Begun, start: int, room: int | None, reads: CoreReads) -> tuple[list[str], int]:
     """Responses about those names from `start` on that match, `room` at most, and where to go on. Raises Held."""
     template = search.template
-    costly = not template.whole or (begun.spans is not None and start >= len(begun.certain))
-    window = begun.names[start : start + (_PIECE_COSTLY_BODIES if costly else _PIECE_BODIES)]
+    costly = not template.whole or (search.indexed and start >= len(begun.certain))
+    window = begun.names[start : start + (_PIECE_COSTLY_BODIES if costly else PIECE_BODIES)]
     places = {name: place for place, name in enumerate(window, start + 1)}
     lines: list[str] = []
     read = written = 0
-    with reads.snapshot() as moment:
-        collection = collection_at(moment, search.call.account, search.path)
+    with reads.snapshot() as moment, Meter() as meter:
+        collection = collection_at(moment, search.call.account, search.collection.path)
         for item, stored in items_and_bodies(moment, collection, window):
-            body = body_of(search.call.gate, item, stored)
+            certain = item.name in begun.certain
+            body = b"" if certain and not template.data_name else body_of(search.call.gate, item, stored)
             read += len(body)
-            if item.name in begun.certain or search.matches(body):
-                dead = moment.props(item) if template.needs_dead and item.props_journal is not None else {}
-                lines.append(template.line(item, dead, template.data(body) if template.data_name else ""))
+            if certain or search.matches(body):
+                own = own_properties(template, item, moment)
+                lines.append(template.line(item, own, template.data(body) if template.data_name else ""))
                 written += len(lines[-1])
-            if read > _PIECE_BYTES or written > BATCH_CHARACTERS or len(lines) == room:
+            full = read > PIECE_BYTES or written > BATCH_CHARACTERS or meter.steps() > PIECE_STEPS
+            if full or len(lines) == room:
                 return lines, places[item.name]
     return lines, start + len(window)

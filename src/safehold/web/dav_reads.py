@@ -1,4 +1,4 @@
-"""GET, HEAD and PROPFIND."""
+"""GET and HEAD."""
 
 from __future__ import annotations
 
@@ -10,28 +10,19 @@ from hashlib import sha256
 from safehold.content.lines import LineError
 from safehold.content.media import ICALENDAR, VCARD
 from safehold.content.vcard_convert import converted, version_of
-from safehold.model.errors import Forbidden, Held, NotAllowed, NotFound
-from safehold.model.items import Collection, Item
-from safehold.model.kinds import ROOT_NOTES, ROOT_PHOTOS, CollectionType
-from safehold.model.paths import kinds_under
-from safehold.ports.core import CoreReads, Stored
-from safehold.protocol.conditions import INFINITY, etag, http_date, not_modified, parse_depth, parse_range
-from safehold.protocol.locks import LOCKDISCOVERY
-from safehold.protocol.multistatus import ItemTemplate, view_response
-from safehold.protocol.names import DAV
+from safehold.model.errors import Held, NotAllowed, NotFound
+from safehold.model.items import Item
+from safehold.ports.core import Stored
+from safehold.protocol.conditions import etag, http_date, not_modified, parse_range
 from safehold.protocol.negotiation import card_version, names_version
 from safehold.protocol.problems import Headers
 from safehold.protocol.target import Place
-from safehold.protocol.webdav import PropFind, read_propfind
-from safehold.web.dav_call import Call, collection_at, find, require_whole
+from safehold.web.dav_call import Call, find
 from safehold.web.gate import Gate
 from safehold.web.request import SMALL_BYTES
-from safehold.web.respond import Reply, empty, multistatus
+from safehold.web.respond import Reply, empty
 
 _log = logging.getLogger("safehold.web")
-
-#: Collections that may hold more items than this are listed off the event loop.
-INLINE_ITEMS = 500
 
 _CALENDAR_TYPES = frozenset((VCARD, ICALENDAR))
 # A person's own file may be a page with scripts, which must not act as this site, or a picture, which no other site
@@ -164,104 +155,3 @@ def checked(item: Item, body: bytes) -> bytes:
         _log.error("the body of %s (journal %d) is not what its digest says", item.name, item.journal)
         raise Held(f"the body of {item.name} is damaged here", hint="it is to be mended from a vault")
     return body
-
-
-# -- PROPFIND ------------------------------------------------------------------------------------------------
-
-
-async def propfind(call: Call) -> Reply:
-    """RFC 4918 section 9.1. Depth infinity, also by default, is refused on collections."""
-    depth = parse_depth(call.request.headers)
-    asked = await call.read_body(read_propfind)
-    place = call.target.place
-    if place not in (Place.COLLECTION, Place.ITEM, Place.FILE):
-        if place is Place.NOWHERE:
-            raise NotFound("nothing lies at this address")
-        _refuse_infinity(depth)
-        noroot = depth != 0 and call.prefers.noroot
-        return multistatus(_fixed_lines(call, asked, depth)[noroot:], call.preferred(noroot=noroot))
-    reads = call.gate.reads
-    collection, item = find(call, reads)
-    if item is not None:
-        template = ItemTemplate(asked, call.view_of(collection), minimal=call.minimal)
-        return multistatus(item_lines(template, [item], reads), call.preferred())
-    _refuse_infinity(depth)
-    if depth == 0:
-        view = call.view_of(collection, call.facts(asked, reads))
-        return multistatus([view_response(view, asked, minimal=call.minimal)], call.preferred())
-    noroot = call.prefers.noroot
-    work = partial(_listing, call, asked, collection.path, noroot=noroot)
-    lines = work(reads) if is_small(collection) else await call.long_read(work)
-    return multistatus(lines, call.preferred(noroot=noroot))
-
-
-def _refuse_infinity(depth: int) -> None:
-    if depth == INFINITY:
-        raise Forbidden("trees are listed one level at a time", hint="ask with Depth: 0 or 1", element=_FINITE)
-
-
-_FINITE = DAV + "propfind-finite-depth"
-
-
-def is_small(collection: Collection) -> bool:
-    """Whether it surely has few items: no more than there were changes in its stream since it was made."""
-    return collection.rev - collection.created_rev <= INLINE_ITEMS
-
-
-def _listing(call: Call, asked: PropFind, path: str, reads: CoreReads, *, noroot: bool) -> list[str]:
-    """A collection (unless `noroot`), the folders in it, and its items, as of one moment."""
-    with reads.snapshot() as moment:
-        collection = collection_at(moment, call.account, path)
-        facts = call.facts(asked, moment)
-        view = call.view_of(collection, facts)
-        lines = [] if noroot else [view_response(view, asked, minimal=call.minimal)]
-        if collection.type is CollectionType.FOLDER:
-            below = moment.collections(call.account.number, path + "/")
-            inner = [c for c in below if "/" not in c.path[len(path) + 1 :]]
-            lines += [view_response(call.view_of(c, facts), asked, minimal=call.minimal) for c in inner]
-        lines += item_lines(ItemTemplate(asked, view, minimal=call.minimal), moment.items(collection), moment)
-        return lines
-
-
-def item_lines(template: ItemTemplate, items: list[Item], reads: CoreReads) -> list[str]:
-    """Responses about items whose bodies are not asked for."""
-    if not template.locked and (not template.needs_dead or all(item.props_journal is None for item in items)):
-        return template.lines(items)
-    return [template.line(item, _own(template, item, reads)) for item in items]
-
-
-def _own(template: ItemTemplate, item: Item, reads: CoreReads) -> dict[str, str]:
-    """The properties that one item has and its neighbours do not: dead ones, and its locks."""
-    own = reads.props(item) if item.props_journal is not None else {}
-    locks = template.locked.get(item.name)
-    return own if locks is None else {**own, LOCKDISCOVERY: locks}
-
-
-def _fixed_lines(call: Call, asked: PropFind, depth: int) -> list[str]:
-    """The places that every account has, and what lies directly in them."""
-    here, facts = call.target, call.facts(asked, call.gate.reads)
-    view = partial(call.view, facts=facts)
-    views = [view(here.place, here.path)]
-    if depth:
-        match here.place:
-            case Place.ROOT:
-                views += [view(Place.PRINCIPALS), view(Place.USER)]
-            case Place.PRINCIPALS:
-                views.append(view(Place.PRINCIPAL))
-            case Place.USER:
-                homes = ((Place.CONTACTS, "contacts"), (Place.CALENDARS, "calendars"), (Place.FILES, "files"))
-                views += [view(place, path) for place, path in homes]
-            case Place.CONTACTS | Place.CALENDARS | Place.FILES:
-                views += [call.view_of(collection, facts) for collection in _members(call)]
-    return [view_response(one, asked, minimal=call.minimal) for one in views]
-
-
-def _members(call: Call) -> list[Collection]:
-    """The collections of a home. Raises Held where one of them might be missing."""
-    home, number = call.target.path, call.account.number
-    with call.gate.reads.snapshot() as moment:
-        if call.target.place is Place.FILES:
-            return [collection_at(moment, call.account, root) for root in (ROOT_NOTES, ROOT_PHOTOS)]
-        for kind in kinds_under(home):
-            require_whole(moment, call.account, kind)
-        return moment.collections(number, home + "/")

@@ -19,7 +19,7 @@ from safehold.protocol.sync import DeviceAhead, judge_collection, judge_point
 from safehold.protocol.webdav import SyncCollection
 from safehold.web.dav_call import Call, collection_at
 from safehold.web.dav_entries import Entries, Entry, entries_reply, template_of
-from safehold.web.dav_reads import INLINE_ITEMS, is_small, item_lines
+from safehold.web.dav_propfind import INLINE_ITEMS, ItemLines, is_small, item_lines, listing_reply
 from safehold.web.respond import Reply, multistatus
 
 _log = logging.getLogger("safehold.web")
@@ -43,13 +43,15 @@ async def sync(call: Call, collection: Collection, asked: SyncCollection) -> Rep
             return await _sync_with_bodies(call, collection, asked, point, template)
         few = is_small(collection) if point is None else collection.rev - point.rev <= INLINE_ITEMS
         work = partial(_sync_lines, call, asked, collection.path, point)
-        lines, token = work(gate.reads) if few else await call.long_read(work)
+        told, token = work(gate.reads) if few else await call.long_read(work)
     except BadToken as error:
         raise _bearable(call, collection, error) from None
     except DeviceAhead as error:
         _report_loss(call, error)
         raise
-    return multistatus(lines, call.preferred(), token)
+    if told.later:
+        return await listing_reply(call, collection.path, template, told, tail=sync_token(token))
+    return multistatus(told.lines, call.preferred(), token)
 
 
 def _report_loss(call: Call, error: DeviceAhead) -> None:
@@ -139,17 +141,18 @@ def _page(
 
 def _sync_lines(
     call: Call, asked: SyncCollection, path: str, point: SyncPoint | None, reads: CoreReads
-) -> tuple[list[str], str]:
+) -> tuple[ItemLines, str]:
     """The responses of a sync without bodies, and its token."""
     with reads.snapshot() as moment:
         news = _news(call, asked, path, point, moment)
         view = call.view_of(news.collection)
         template = template_of(call, asked.asked, news.collection)
-        lines = item_lines(template, [t.item for t in news.touched if t.item is not None], moment)
+        told = item_lines(template, [t.item for t in news.touched if t.item is not None])
+        lines = told.lines
         lines += [_gone(view.href + quote_segment(t.name)) for t in news.touched if t.item is None and t.deleted]
         if news.truncated:
             lines.append(truncated_response(view.href))
-        return lines, news.token
+        return told, news.token
 
 
 async def _sync_with_bodies(

@@ -25,7 +25,7 @@ from safehold.web.request import Disconnected, Receive, Send, within_time
 _log = logging.getLogger("safehold.web")
 
 #: Responses of a multistatus that are encoded and sent at a time.
-_LINES_AT_ONCE = 1000
+LINES_AT_ONCE = 1000
 
 
 class Reply(NamedTuple):
@@ -54,15 +54,15 @@ def xml(status: int, body: bytes, headers: Headers | None = None) -> Reply:
 
 def multistatus(lines: Sequence[str], headers: Headers, token: str = "") -> Reply:
     """A 207 around complete responses: in one piece, or in several where it is long."""
-    if len(lines) <= _LINES_AT_ONCE:
+    if len(lines) <= LINES_AT_ONCE:
         return xml(207, "".join((OPEN, *lines, sync_token(token), CLOSE)).encode(), headers)
     return Reply(207, [XML_TYPE, *headers], chunks=_in_pieces(lines, token))
 
 
 async def _in_pieces(lines: Sequence[str], token: str) -> AsyncGenerator[bytes, None]:
     yield OPEN.encode()
-    for start in range(0, len(lines), _LINES_AT_ONCE):
-        yield "".join(lines[start : start + _LINES_AT_ONCE]).encode()
+    for start in range(0, len(lines), LINES_AT_ONCE):
+        yield "".join(lines[start : start + LINES_AT_ONCE]).encode()
     yield (sync_token(token) + CLOSE).encode()
 
 
