@@ -7,7 +7,7 @@ from contextlib import suppress
 from safehold.archiver.claiming import LogVault, Mode, claim_timeline
 from safehold.archiver.shipper import Shipper
 from safehold.lab.oracle import Wrong
-from safehold.model.errors import SafeholdError
+from safehold.model.errors import OutOfSpace, SafeholdError
 from safehold.ports.core import EMPTY_LOG
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.run import Result, run_plan
@@ -23,7 +23,7 @@ NEAR, FAR = VAULTS
 
 
 def make_near(house: House) -> None:
-    """As `vault add near` does, before it opens the writer. Raises Wrong where far cannot be copied."""
+    """As `vault add near` does, before it opens the writer. Raises OutOfSpace, Wrong where far cannot be copied."""
     FolderVault.create(NEAR.name, "/near", house.disk, house.keyring.installation).close()
     shipper = Shipper(house.vault(FAR), house.vault(NEAR), house.clock)
     while not shipper.level:
@@ -33,6 +33,8 @@ def make_near(house: House) -> None:
             house.disk.lose("/near")
             make_near(house)
             return
+        if shipper.trouble and house.disk.capacity_bytes is not None:
+            raise OutOfSpace(shipper.trouble)
         if shipper.trouble:
             raise Wrong(f"far could not be copied to near: {shipper.trouble}")
 

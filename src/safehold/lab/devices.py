@@ -107,8 +107,10 @@ class Device:
         if dice < 0.22:
             name = rng.choice(["", *known])
             return Wish("tag", path, name, tag=rng.choice(("", "red", "green", self._new_name())))
-        if dice < 0.29:
-            return self._transfer(path, kept, known)
+        if dice < 0.32:
+            full = [p for p, there in self.kept.items() if there.type == "folder" and len(there.items) > 1]
+            path = rng.choice([path, *full])  # files above all: they go over each other
+            return self._transfer(path, self.kept[path])
         if dice < 0.4 and known:
             return self._delete(path, kept, rng.choice(known))
         if dice < 0.65 and known:
@@ -127,9 +129,10 @@ class Device:
         home = "contacts" if type_ == "addressbook" else "calendars"
         return Wish("make", f"{user}/{home}/{type_.lower()}{rng.randint(1, 2)}", type=type_)
 
-    def _transfer(self, path: str, kept: Kept, known: Sequence[str]) -> Wish:
+    def _transfer(self, path: str, kept: Kept) -> Wish:
         """A copy or a move: of an item to where the like lie, or of a folder."""
         rng = self._rng
+        known = [name for name, copy in kept.items.items() if copy.etag]
         op, if_absent = rng.choice(("copy", "move")), rng.random() < 0.3
         like = [other for other, there in self.kept.items() if there.type == kept.type]
         to_shelf = rng.choice([*like, path, path])  # most stays where it is
