@@ -24,6 +24,7 @@ from safehold.store.sqlite import connection
 from safehold.store.sqlite.vfs import PAGE_BYTES
 from safehold.vault.folder import FolderVault
 from safehold.web import dav_sync
+from safehold.web.dav_propfind import ItemLines
 from tests.support.simulation import Simulation, run_seed
 
 #: All in one process: the last test looks at what has happened in all of them.
@@ -147,9 +148,9 @@ def test_a_shortened_listing_is_found_out(monkeypatch: pytest.MonkeyPatch) -> No
     """The devices' own scoring: an item that a listing leaves out is dropped, and nobody had deleted it."""
     original = dav_sync._sync_lines
 
-    def shortened(*args: Any) -> tuple[list[str], str]:
-        lines, token = original(*args)
-        return (lines[:-1], token) if len(lines) > 2 else (lines, token)
+    def shortened(*args: Any) -> tuple[ItemLines, str]:
+        told, token = original(*args)
+        return (told._replace(lines=told.lines[:-1]) if len(told.lines) > 2 else told), token
 
     monkeypatch.setattr(dav_sync, "_sync_lines", shortened)
     assert found_out("nobody deleted it")
