@@ -17,9 +17,6 @@ WAIT_SECONDS = 150.0
 #: Headers that decide where a message ends, and those that decide what becomes of its connection.
 _FRAMING = frozenset(("content-length", "transfer-encoding"))
 _PASSING = frozenset(("connection", "upgrade", "expect", "te", "host"))
-#: Methods that do nothing before the body is whole. Of the others, one whose sender says no more is answered, or is
-#: done and the answer lost: it would not be known which.
-_READS_BODY = frozenset(("PUT", "POST", "PROPFIND", "PROPPATCH", "REPORT", "MKCOL", "MKCALENDAR", "LOCK", "ACL"))
 
 
 class Hung(AssertionError):
@@ -52,8 +49,8 @@ class Wire:
         if apart:
             self.close()
         try:
-            waited_for = not names.isdisjoint(_FRAMING) and asked.method in _READS_BODY
-            got = self._answer(asked, half_closed=waited_for)
+            # No method that changes anything does so before its body is whole: the sender may say that no more comes.
+            got = self._answer(asked, half_closed=not names.isdisjoint(_FRAMING))
         except TimeoutError as error:
             raise Hung(str(asked)) from error
         except (OSError, http.client.HTTPException):
