@@ -1,4 +1,4 @@
-"""A frame of the log: one group commit, one claim or one seal. The page: docs/formats/frame.md.
+"""A frame: one group commit, claim or seal of the log, or a part of a run or of evidence. Page: docs/formats/frame.md.
 
     header   88 bytes  what it is, where it stands, what it continues; CRC-32 at its end
     payload            an age file of a zstd frame of msgpack (payload.py)
@@ -34,15 +34,30 @@ _TRAILER = struct.Struct(">I8s")
 HEADER_BYTES = _HEADER.size + _CRC.size
 TRAILER_BYTES = _TRAILER.size
 OVERHEAD_BYTES = HEADER_BYTES + SIGNATURE_BYTES + TRAILER_BYTES
-_SIGNATURE_CONTEXT = b"safehold frame 1\0"
 
 
 class FrameType(IntEnum):
     CLAIM = 1  # opens a timeline
     CHANGES = 2
     SEAL = 3
+    EVIDENCE = 4  # of an evidence object
+    INDEX = 5  # of a run: changes without their bodies
+    BODIES = 6  # of a run
+    DIRECTORY = 7  # of a run: what is where
+    GENERATION = 8  # of a generation's manifest
 
 
+#: What may stand in a log.
+LOG_TYPES = frozenset((FrameType.CLAIM, FrameType.CHANGES, FrameType.SEAL))
+#: A frame of one sort never passes for one of another: what is signed begins with its sort.
+_CONTEXTS = {
+    t: b"safehold frame 1\0"
+    if t in LOG_TYPES
+    else b"safehold evidence 1\0"
+    if t is FrameType.EVIDENCE
+    else b"safehold run 1\0"
+    for t in FrameType
+}
 _TYPES = {int(t): t for t in FrameType}
 
 
@@ -98,7 +113,7 @@ def encode_frame(header: FrameHeader, payload: bytes, sign: Callable[[bytes], by
     assert len(payload) <= MAX_PAYLOAD_BYTES
     fields = _HEADER.pack(MAGIC, VERSION, header.type, 0, *header[1:7], len(payload), header.prev)
     head = fields + _CRC.pack(crc32(fields))
-    signature = sign(_SIGNATURE_CONTEXT + head + sha256(payload).digest())
+    signature = sign(_CONTEXTS[header.type] + head + sha256(payload).digest())
     return b"".join((head, payload, signature, _TRAILER.pack(OVERHEAD_BYTES + len(payload), END_MARK)))
 
 
@@ -139,7 +154,7 @@ def verify_frame(frame: RawFrame, writer_public: bytes) -> None:
     """Whether this writer signed it. Raises Damaged."""
     head = frame.data[:HEADER_BYTES]
     signature = frame.data[-SIGNATURE_BYTES - TRAILER_BYTES : -TRAILER_BYTES]
-    message = _SIGNATURE_CONTEXT + head + sha256(frame.payload).digest()
+    message = _CONTEXTS[frame.header.type] + head + sha256(frame.payload).digest()
     if not signature_holds(writer_public, signature, message):
         raise Damaged("the signature does not match")
 

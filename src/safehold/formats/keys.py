@@ -10,6 +10,7 @@ The recovery key text holds identity and fingerprint: enough to read and to veri
 
 from __future__ import annotations
 
+from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
@@ -28,7 +29,13 @@ RECOVERY_LABEL = "SAFEHOLD-RECOVERY-1"
 ROOT_LABEL = "SAFEHOLD-ROOT-1"
 WRITER_LABEL = "SAFEHOLD-WRITER-1"
 _AGE_PREFIX = "age-secret-key-"
-_CERTIFICATE_CONTEXT = b"safehold writer certificate 1\0"
+
+
+class Role(StrEnum):
+    """What the root certifies a key for. The value is part of what is signed."""
+
+    WRITER = "writer"  # signs the log, and runs written from a core
+    KEEPER = "keeper"  # signs evidence, and runs written from a vault
 
 
 class SigningKey:
@@ -56,14 +63,20 @@ def fingerprint(root_public: bytes) -> bytes:
     return sha256(root_public).digest()[:FINGERPRINT_BYTES]
 
 
-def certify(root: SigningKey, writer_public: bytes) -> bytes:
-    """The root's certificate for a writer: a signature over context, fingerprint and the writer's public key."""
-    return root.sign(_CERTIFICATE_CONTEXT + fingerprint(root.public) + writer_public)
+def certify(root: SigningKey, public: bytes, role: Role = Role.WRITER) -> bytes:
+    """The root's certificate for a writer or keeper: a signature over context, fingerprint and its public key."""
+    return root.sign(_certificate(role, fingerprint(root.public), public))
 
 
-def certificate_holds(installation: bytes, root_public: bytes, writer_public: bytes, certificate: bytes) -> bool:
-    """Whether this root is the installation's and certified this writer."""
-    message = _CERTIFICATE_CONTEXT + installation + writer_public
+def _certificate(role: Role, installation: bytes, public: bytes) -> bytes:
+    return b"safehold %s certificate 1\0" % role.encode() + installation + public
+
+
+def certificate_holds(
+    installation: bytes, root_public: bytes, public: bytes, certificate: bytes, role: Role = Role.WRITER
+) -> bool:
+    """Whether this root is the installation's and certified this key for this role."""
+    message = _certificate(role, installation, public)
     return fingerprint(root_public) == installation and signature_holds(root_public, certificate, message)
 
 

@@ -40,6 +40,7 @@ class Seal(msgspec.Struct, frozen=True, array_like=True):
     blobs: list[SealedObject]  # added since
     heads: list[SealedHead]
     pending: list[str]  # blobs that some async vault did not have yet
+    objects: list[SealedObject] = []  # runs and generations added since
 
 
 VERSION = 1

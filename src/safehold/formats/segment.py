@@ -15,20 +15,15 @@ acknowledged, and the writer went on with the same number in the next segment.
 from __future__ import annotations
 
 import re
-import struct
 from typing import NamedTuple
-from zlib import crc32
 
+from safehold.formats.ends import END_BYTES, encode_end, parse_end
 from safehold.formats.keys import Sealer, certificate_holds
 
 HEADER_MAGIC = b"\x93SHsegm\n"
 FOOTER_MAGIC = b"\x94SHsegm\n"
-VERSION = 1
 LOG_PREFIX = "log/"
-
-_FIELDS = struct.Struct(">8sHHIIQ16s32s32s64s")
-_CRC = struct.Struct(">I")
-HEADER_BYTES = _FIELDS.size + _CRC.size
+HEADER_BYTES = END_BYTES
 _NAME = re.compile(r"log/(\d{8})/(\d{8})-(\d{12})\.seg\Z", re.ASCII)
 
 
@@ -79,21 +74,23 @@ def header_for(name: SegmentName, sealer: Sealer) -> SegmentHeader:
 
 
 def encode_header(header: SegmentHeader) -> bytes:
-    return _encode(HEADER_MAGIC, header)
+    return encode_end(HEADER_MAGIC, header)
 
 
 def encode_footer(header: SegmentHeader) -> bytes:
-    return _encode(FOOTER_MAGIC, header)
+    return encode_end(FOOTER_MAGIC, header)
 
 
 def parse_segment_header(data: bytes) -> SegmentHeader | None:
     """The header at the beginning of a segment, or None where it is missing or damaged."""
-    return _parse(HEADER_MAGIC, data[:HEADER_BYTES])
+    fields = parse_end(HEADER_MAGIC, data[:HEADER_BYTES])
+    return None if fields is None else SegmentHeader(*fields)
 
 
 def parse_segment_footer(data: bytes) -> SegmentHeader | None:
     """The footer at the end of a segment that was closed, or None."""
-    return _parse(FOOTER_MAGIC, data[-HEADER_BYTES:])
+    fields = parse_end(FOOTER_MAGIC, data[-HEADER_BYTES:])
+    return None if fields is None else SegmentHeader(*fields)
 
 
 def vouched(header: SegmentHeader, installation: bytes) -> bool:
@@ -101,17 +98,3 @@ def vouched(header: SegmentHeader, installation: bytes) -> bool:
     return header.installation == installation and certificate_holds(
         installation, header.root_public, header.writer_public, header.certificate
     )
-
-
-def _encode(magic: bytes, header: SegmentHeader) -> bytes:
-    fields = _FIELDS.pack(magic, VERSION, 0, *header)
-    return fields + _CRC.pack(crc32(fields))
-
-
-def _parse(magic: bytes, data: bytes) -> SegmentHeader | None:
-    if len(data) != HEADER_BYTES or data[: len(magic)] != magic:
-        return None
-    if _CRC.unpack_from(data, _FIELDS.size)[0] != crc32(data[: _FIELDS.size]):
-        return None
-    _, version, zero, *fields = _FIELDS.unpack_from(data)
-    return SegmentHeader(*fields) if version == VERSION and not zero else None

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from safehold.formats import claim, seal, segment
-from safehold.formats.frame import FrameHeader, FrameType, RawFrame, scan_frames, verify_frame
+from safehold.formats.frame import LOG_TYPES, FrameHeader, FrameType, RawFrame, scan_frames, verify_frame
 from safehold.formats.keys import Opener
 from safehold.formats.payload import Unpacker
 from safehold.formats.segment import SegmentName
@@ -212,6 +212,8 @@ class VaultLogReader:
                 header = segment.parse_segment_header(glance)
                 start = segment.HEADER_BYTES if header is not None else 0
                 item = next(scan_frames(glance, start), None)
+                if isinstance(item, RawFrame) and item.header.type not in LOG_TYPES:
+                    item = None
                 if isinstance(item, RawFrame) and self._certified(header, name) and header is not None:
                     try:
                         verify_frame(item, header.writer_public)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from safehold.formats import segment
-from safehold.formats.frame import BadRange, RawFrame, scan_frames
+from safehold.formats.frame import LOG_TYPES, BadRange, RawFrame, scan_frames
 from safehold.formats.segment import SegmentHeader, SegmentName
 from safehold.ports.vault import Vault
 
@@ -35,6 +35,8 @@ class Copy:
         self.faults = _faults(data)
         self.good_end = start  # where the frames end that follow each other without damage from the start
         for item in scan_frames(data, start, stop):
+            if isinstance(item, RawFrame) and item.header.type not in LOG_TYPES:
+                item = BadRange(item.offset, item.offset + len(item.data), "a frame that belongs into no log", None)
             self.last = item
             if isinstance(item, BadRange):
                 self.bad.append(item)
