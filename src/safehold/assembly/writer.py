@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 from safehold.archiver.log import Log, LogVault, Mode, Written
 from safehold.archiver.shipper import Shipper
@@ -23,7 +24,7 @@ from safehold.ports.vault import Vault
 from safehold.ports.world import Clock, Entropy
 from safehold.service.engine import Engine
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
-from safehold.service.takein import archive_unarchived, mark_unarchived, take_in
+from safehold.service.takein import archive_unarchived, changes_in, mark_unarchived, take_in
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
@@ -153,7 +154,7 @@ class Writer:
         log = self._log = self._claim(core.log_position())
         log.pending_blobs = self._pending_blobs
         credentials: dict[bytes, Change] = {}
-        take_in(core, self._told(log.tail(), credentials), known)
+        take_in(core, self._told(log.tail(partial(changes_in, core)), credentials), known)
         log.start()
         if self._mend:
             self.archive.level()
