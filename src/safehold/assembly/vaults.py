@@ -78,6 +78,7 @@ def _open_over_all(site: Site) -> None:
         try:
             writer.change_vaults(site.config.vaults)
             writer.require_open()
+            writer.found(site.config.text)
         finally:
             writer.close()
         writer.ship_all()

@@ -117,7 +117,7 @@ class KeyAway(OperatorError):
     def __init__(self, what: str = "what the vaults hold") -> None:
         super().__init__(
             f"{what} can be opened only with the recovery key, which is not beside the core",
-            hint="give it by --identity FILE, where FILE holds the recovery key",
+            hint="`safehold serve` and `safehold recover` take it: --identity FILE, where FILE holds the recovery key",
         )
 
 
