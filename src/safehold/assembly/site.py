@@ -28,7 +28,7 @@ from safehold.store.realdisk import RealDisk
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
 from safehold.vault.folder import FolderVault
-from safehold.vault.keyring import Keyring, complete_keyring, is_complete, load_keyring
+from safehold.vault.keyring import IDENTITY, Keyring, complete_keyring, is_complete, load_keyring
 
 #: In scratch/: bodies being staged (store/blobs.py) and being encrypted (vault/blobs.py).
 _HALF_WRITTEN = re.compile(r"body-[0-9]+|[0-9a-f]+-[0-9]+\.sealed")
@@ -107,9 +107,16 @@ class Site:
             self._keyring = self.keyring
 
     @property
-    def holds_given_identity(self) -> bool:
-        """Whether what opens the vaults was given, and is not beside the core."""
-        return self._given is not None
+    def opener(self) -> Opener:
+        """What opens the vaults: given identities, and those that are here. Raises OperatorError without either."""
+        if self._given is not None and not is_complete(self.disk, str(self.keys_folder)):
+            return self._given
+        return self.keyring.opener
+
+    @property
+    def identity_beside(self) -> bool:
+        """Whether the identity lies beside the core."""
+        return self.disk.exists(str(self.keys_folder / IDENTITY))
 
     def reload_keys(self) -> Keyring:
         """The keys as they are on disk now. Raises OperatorError."""
