@@ -76,7 +76,7 @@ def _reachable(vaults: Sequence[LogVault], problems: list[str]) -> tuple[list[Va
         raise VaultDown("there is no sync vault", hint="`safehold vault add` makes one")
     for vault in sync:
         if not vault.available():
-            vault.size("FORMAT")  # says what is wrong, in the vault's own words
+            vault.folders(segment.LOG_PREFIX)  # says what is wrong, in the vault's own words
             raise VaultDown(f"vault {vault.name} ({vault.url}) cannot be reached", hint="mount it or bring it back")
     others = []
     for vault, mode in vaults:
