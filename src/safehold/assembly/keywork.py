@@ -1,11 +1,8 @@
 """What `vault keys` does to the keys folder.
 
-Every step leaves a folder that loads, and can be killed and done again (I45):
-
-    files first     each file is replaced whole; a key and its certificate are one file
-    then taken up   a running service closes its timeline and opens the next one with the keys as they are now; with no
-                    service running that happens here. What travels in the vaults is sealed anew by the same step
-    away last       a file that is moved is copied, the copy is used to open something, and only then it is removed
+First the files (vault/keychange.py, I45), then they are taken up: a running service closes its timeline and opens the
+next one with the keys as they are now; with no service running that happens here. What travels in the vaults is sealed
+anew by the same step. Killed between the two, the next start takes them up.
 """
 
 from __future__ import annotations
@@ -19,7 +16,7 @@ from safehold.assembly.keystate import BESIDE, identity_place, keeper_place, tra
 from safehold.assembly.session import Session
 from safehold.assembly.site import Site
 from safehold.formats import keys, segment
-from safehold.formats.keys import MAX_RECIPIENTS, Opener, Role, SigningKey
+from safehold.formats.keys import MAX_RECIPIENTS, Role, SigningKey
 from safehold.formats.segment import claim_object
 from safehold.formats.travelling import OLDER_IDENTITIES, ROOT_KEY
 from safehold.model.commands import NoteInstallation
@@ -27,13 +24,12 @@ from safehold.model.errors import Damaged, OperatorError
 from safehold.ports.vault import VaultDown
 from safehold.recovery.selection import SYSTEM
 from safehold.service.control import RELOAD, decode_json
-from safehold.vault import keyring
-from safehold.vault.keyring import IDENTITY, KEEPER, RECIPIENTS, RECOVERY, ROOT
+from safehold.vault import keychange, keyring
+from safehold.vault.keyring import IDENTITY, RECOVERY
 from safehold.vault.segments import timelines
 
 #: Timelines whose writers are shown: the latest.
 SHOWN_TIMELINES = 200
-_PROBE = b"what was moved opens what was sealed"
 
 
 @dataclass(frozen=True)
@@ -192,25 +188,13 @@ class KeyWork:
     def rotate_identity(self) -> str:
         """A new identity in the place of the newest; the new recovery key. Raises OperatorError.
 
-        The old one stays, to read what was sealed to it. Killed anywhere, the new one is the first of the file at most
-        without being a recipient yet: then both recovery keys open everything, and this can be done again.
+        The old one stays, to read what was sealed to it, and travels sealed to the new one.
         """
         self._site_keys_whole()
         self.require_identity()
-        ring = self._site.keyring
-        old = ring.opener.identities
-        if len(old) >= keys.MAX_IDENTITIES:
-            raise OperatorError(f"there are {len(old)} identities already, which is the most")
-        identity = keys.identity_of(self._site.entropy.bytes(keys.SECRET_BYTES))
-        opener = Opener((identity, *old), ring.installation)
-        keyring.write_identities(self._disk, self._folder, opener.identities)
-        if self._disk.exists(f"{self._folder}/{RECOVERY}"):
-            keyring.write_recovery(self._disk, self._folder, opener)
-        own = {keys.recipient_of(each) for each in old}
-        others = [r for r in ring.sealer.recipients if r not in own]
-        keyring.write_recipients(self._disk, self._folder, [keys.recipient_of(identity), *others])
+        opener = keychange.new_identity(self._disk, self._folder, self._site.entropy.bytes(keys.SECRET_BYTES))
         self._take_up()
-        return keys.recovery_key(identity, ring.installation)
+        return keyring.recovery_keys(opener)[0]
 
     def require_identity(self) -> None:
         """Raises OperatorError where the identity is not beside the core."""
@@ -236,35 +220,14 @@ class KeyWork:
         """Identities, recovery keys and keeper's key to another folder. Raises OperatorError."""
         self._site_keys_whole()
         self.check_place(to)
-        target = str(to)
-        ring = self._site.keyring
-        if self._site.identity_beside:
-            self._disk.make_folders(target)
-            for name in (IDENTITY, RECIPIENTS, *((KEEPER,) if ring.keeper is not None else ())):
-                keyring.copy_key(self._disk, self._folder, name, target)
-            keyring.write_recovery(self._disk, target, Opener(ring.opener.identities, ring.installation))
-        copy = keyring.load_identity(self._disk, f"{target}/{RECOVERY}")
-        _check_opens(ring.sealer.encrypt(_PROBE), copy)
-        if ring.keeper is not None:
-            _check_opens(ring.sealer.encrypt(_PROBE), keyring.load_keeper(self._disk, target).opener)
-            keyring.remove_secret(self._disk, self._folder, Role.KEEPER)
-        keyring.remove_key(self._disk, self._folder, RECOVERY)
-        keyring.remove_key(self._disk, self._folder, IDENTITY)
+        keychange.identity_away(self._disk, self._folder, str(to))
         self._take_up()
 
     def move_root(self, to: Path) -> None:
         """The signing root to another folder; it travels no more. Raises OperatorError."""
         self._site_keys_whole()
         self.check_place(to)
-        target = str(to)
-        ring = self._site.keyring
-        if ring.root is not None:
-            self._disk.make_folders(target)
-            keyring.copy_key(self._disk, self._folder, ROOT, target)
-        copy = keyring.load_root(self._disk, f"{target}/{ROOT}")
-        if copy.public != ring.sealer.root_public:
-            raise OperatorError(f"the root in {target} is not that of this installation; nothing was removed")
-        keyring.remove_key(self._disk, self._folder, ROOT)
+        keychange.root_away(self._disk, self._folder, str(to))
         self._take_up()
         with Session(self._site) as session:
             session.execute(NoteInstallation(account=SYSTEM, items={ROOT_KEY: None}))
@@ -306,12 +269,3 @@ def check_recipient(recipient: str) -> None:
         raise OperatorError(
             error.message, hint="`age-keygen -y FILE` prints that of an identity", exit_code=2
         ) from None
-
-
-def _check_opens(sealed: bytes, opener: Opener) -> None:
-    try:
-        opened = opener.decrypt(sealed) == _PROBE
-    except Damaged:
-        opened = False
-    if not opened:
-        raise OperatorError("the copy of the identity does not open what is sealed now; nothing was removed")
