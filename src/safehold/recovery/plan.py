@@ -36,6 +36,8 @@ from safehold.recovery.witness import CoreWitness
 PLAN_VERSION = 1
 #: Sentences kept in a plan.
 MAX_PROBLEMS = 500
+#: Of those, how many a refusal tells.
+_TOLD_PROBLEMS = 3
 
 
 class StreamPlan(msgspec.Struct, frozen=True):
@@ -135,7 +137,8 @@ def make_plan(
     if core is not None and found.state is State.WHOLE:
         found = compare(core, found, log.chains, reading.position_seen or found.position == EMPTY_LOG)
     if reading.end == EMPTY_LOG and found.state is not State.WHOLE:
-        raise _nothing(sources, "no frame of it can be read with this key")
+        why = ["no frame of it can be read with this key", *reader.problems()[:_TOLD_PROBLEMS]]
+        raise _nothing(sources, "; ".join(why))
     replay = found.replay if found.state is State.WHOLE and found.replay is not None else log
     selection = _select(log, accounts, kinds, found)
     counted = [key for key in replay.chains.streams() if selection.counted(*key)]
