@@ -17,7 +17,7 @@ COMMANDS = {
     "serve": ("serve", "serve phones, computers and browsers"),
     "account": ("account", "add, list and erase accounts, and set their passwords"),
     "status": ("status", "say how the service, its vaults and its objectives stand"),
-    "vault": ("vault", "list and add vaults"),
+    "vault": ("vault", "list and add vaults; show, print, replace and move keys"),
     "recover": ("recover", "bring the core back from vaults"),
     "history": ("history", "show what was changed, when and by whom"),
     "undo": ("undo", "bring an item, a collection or a kind back to what it was"),
