@@ -111,6 +111,10 @@ class StreamRows:
     def next_journal(self) -> int:
         return self._seq
 
+    @property
+    def waiting(self) -> int:
+        return len(self.journal)
+
     def take(self) -> list[tuple[Any, ...]]:
         """The rows of the journal made since the last call."""
         rows, self.journal = self.journal, []

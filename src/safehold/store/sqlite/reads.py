@@ -24,11 +24,13 @@ from safehold.model.stream import EMPTY_HEAD, Base, Head
 from safehold.ports.core import (
     EMPTY_LOG,
     CoreReads,
+    JournalSum,
     LogPosition,
     PastCollection,
     PastItem,
     Removed,
     Stored,
+    StreamFigures,
     Touched,
     Version,
 )
@@ -230,6 +232,28 @@ class SqliteReads:
             base = self.base(account, kind)
             found = base.head if base is not None and base.rev == rev else None
         return found  # type: ignore[no-any-return]
+
+    @guarded
+    def figures(self, account: int, kind: Kind) -> StreamFigures:
+        row: Any = self._db.execute(
+            "SELECT rev - missing, items, bytes FROM stream WHERE account = ? AND kind = ?",
+            (account, KIND_NUMBERS[kind]),
+        ).get
+        return StreamFigures(*(row or (0, 0, 0)))
+
+    @guarded
+    def journal_sums(self) -> dict[tuple[bytes, Kind], JournalSum]:
+        """In the order of the table, so that each of its pages is read once."""
+        rows: Any = self._db.execute(
+            """
+            SELECT a.id, j.kind, j.count, j.last, j.stated, j.inline FROM account a JOIN (
+                SELECT account, kind, COUNT(*) AS count, MAX(rev) AS last, SUM(size) AS stated,
+                    COALESCE(SUM(LENGTH(body)), 0) AS inline
+                FROM journal NOT INDEXED GROUP BY account, kind
+            ) j ON j.account = a.number
+            """
+        )
+        return {(id_, RESTORE_ORDER[kind]): JournalSum(*sums) for id_, kind, *sums in rows}
 
     @guarded
     def base(self, account: int, kind: Kind) -> Base | None:
