@@ -297,7 +297,7 @@ class Build:
         for problem in compare_journal(core, log):
             raise Damaged(f"the new core does not hold what was entered: {problem}")
         if not fresh:
-            walked = Replay(log.erased, bases=_heads_of(core.bases()), track=False)
+            walked = Replay(log.erased, bases=core.bases(), track=False)
             walk_journal(core, walked, self._progress, self._total)
             for key, head in log.chains.heads.items():
                 if walked.chains.head(key) != head:
@@ -306,7 +306,7 @@ class Build:
 
     def _journal(self, core: CoreStore, log: Replay) -> Replay:
         """The core's own journal, walked. Raises Damaged."""
-        replay = Replay(log.erased, bases=_heads_of(core.bases()))
+        replay = Replay(log.erased, bases=core.bases())
         walk_journal(core, replay, self._progress, self._total)
         for key, head in log.chains.sealed.items():
             if self._plan.selection.entered(*key) and replay.chains.head(key).rev < head.rev:
@@ -394,10 +394,6 @@ class Build:
         row = core.account_by_id(key[0])
         if row is not None and core.held(row.number, key[1]) is not None:
             core.hold(*key, None)
-
-
-def _heads_of(bases: dict[StreamKey, Base]) -> dict[StreamKey, Head]:
-    return {key: Head(base.rev, base.head) for key, base in bases.items()}
 
 
 def _resume_heads(core: CoreReads, log: Replay) -> None:

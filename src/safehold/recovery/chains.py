@@ -62,6 +62,8 @@ class Chains:
         self.short: dict[StreamKey, int] = {}
         #: Changes that are known, by rev, and whose body is gone: their revs are missing, their items have names.
         self.named: dict[StreamKey, dict[int, Change]] = {}
+        #: Of streams that lost bodies last: where they stood before, and where after.
+        self._before_lost: dict[StreamKey, tuple[Head, Head]] = {}
         self.problems: list[str] = []
         self._refused: dict[StreamKey, int] = {}
 
@@ -121,6 +123,11 @@ class Chains:
         self.kept[key] += 1
         return Step.NEXT if follows else Step.DROPPED
 
+    def reach_bases(self) -> None:
+        """All has been fed: streams of which nothing came after their base end there."""
+        for key in self.bases:
+            self._reach_base(key)
+
     def _reach_base(self, key: StreamKey) -> None:
         if self.heads.get(key, EMPTY_HEAD).rev < self.bases[key].rev:
             self.heads[key] = self.bases[key]
@@ -128,8 +135,11 @@ class Chains:
     def lose(self, change: Change) -> Step:
         """A change whose body is gone: the chain goes on through it, and its rev is missing."""
         key = (change.account, change.kind)
+        before = self.heads.get(key, EMPTY_HEAD)
         step = self.follow(change)
         if step not in (Step.BAD, Step.DOUBLE):
+            first, last = self._before_lost.get(key, (before, before))
+            self._before_lost[key] = first if last == before else before, self.heads[key]
             self.gaps.setdefault(key, []).append(Gap(change.rev, change.rev))
             self.named.setdefault(key, {})[change.rev] = change
         return step
@@ -140,6 +150,7 @@ class Chains:
             self._reach_base(key)
         if short > 0:
             self.short[key] = short
+        self._retreat(key)
         self.seal({key: head})
 
     def _passed(self, key: StreamKey, change: Change) -> None:
@@ -188,6 +199,22 @@ class Chains:
             elif head.rev == reached.rev:
                 self._refuse(key)
                 self.note(f"account {key[0].hex()[:8]}: {key[1]} rev {head.rev} is not the one that was sealed")
+
+    def _retreat(self, key: StreamKey) -> None:
+        """Where the last changes of a stream are lost, it ends before them."""
+        before, after = self._before_lost.pop(key, (EMPTY_HEAD, EMPTY_HEAD))
+        head = self.heads.get(key, EMPTY_HEAD)
+        base = self.bases.get(key, EMPTY_HEAD)
+        if after != head or not head.rev or head.rev <= base.rev:
+            return
+        kept = [gap for gap in self.gaps.pop(key) if gap.last <= before.rev]
+        if kept:
+            self.gaps[key] = kept
+        if before.rev or base.rev:
+            self.heads[key] = max(before, base, key=lambda h: h.rev)
+        else:
+            del self.heads[key]
+        self.sealed[key] = head
 
     def close(self, key: StreamKey) -> None:
         """The last gap of this stream has been filled."""
@@ -245,5 +272,6 @@ class Chains:
             self.short,
             self.named,
             self._refused,
+            self._before_lost,
         ):
             known.pop(key, None)

@@ -59,6 +59,7 @@ class Mender:
         if doubtful:
             for reader in readers:
                 keys.update(e.key for e in reader.streams() if partition_of(e.account) in doubtful)
+        self._holes_upto = 0
         self._had = {key: self._revs_held(key) for key in keys}
         self._from_log: dict[StreamKey, dict[int, Piece]] = {}
         for piece in self._in_log(log, doubtful):
@@ -73,6 +74,7 @@ class Mender:
     def _in_log(self, log: LogReader, doubtful: frozenset[int]) -> Iterator[Piece]:
         for entry in log.entries():
             if isinstance(entry, Hole):
+                self._holes_upto = max(self._holes_upto, min(entry.last, self._upto.frame))
                 continue
             if entry.position.frame > self._upto.frame:
                 return
@@ -80,6 +82,14 @@ class Mender:
                 held = self._had.get((change.account, change.kind))
                 if change.rev not in held if held is not None else partition_of(change.account) in doubtful:
                     yield Piece(entry.position.frame, change, True)
+
+    def knows_all(self, doubtful: frozenset[int]) -> bool:
+        """Whether no stream of these partitions can have escaped: the log, or it and an older generation, has all."""
+        return self._holes_upto == 0 or any(
+            reader.generation.number >= self._holes_upto
+            and not any(o.doubtful for o in reader.objects if any(o.covers(partition) for partition in doubtful))
+            for reader in self._readers
+        )
 
     def streams(self) -> Iterator[Mended]:
         for key in self.keys:

@@ -103,6 +103,7 @@ class _Reading(msgspec.Struct):
     last_from: str = ""
     position_seen: bool = False
     damaged: list[StreamKey] = []
+    all_known: bool = True  # whether there can be no stream that no source names
 
 
 def make_plan(
@@ -172,7 +173,7 @@ def make_plan(
         ],
         first_contact_seconds=total,
         seconds=total,
-        verified=found.state is State.WHOLE or not (log.chains.refused or _lost_at_end(reading)),
+        verified=found.state is State.WHOLE or _all_verified(log, reading),
         timeline=reading.end.timeline,
     )
     return Plan(
@@ -265,13 +266,20 @@ def _read_generation(
         reading.pace.seconds[entry.kind] += after - before
         before = after
         progress.streams(entry)
-    if reading.damaged or origin.doubtful():
-        for mended in origin.mender(reading.damaged, witness).streams():
+    doubtful = origin.doubtful()
+    if reading.damaged or doubtful:
+        mender = origin.mender(reading.damaged, witness)
+        reading.all_known = not doubtful or mender.knows_all(doubtful)
+        for mended in mender.streams():
             log.forget_stream(mended.key)
             feed(log, mended.key, mended.base, mended.pieces, ignore)
             log.end(mended.key, mended.head, mended.short)
             if mended.key not in reading.damaged:
                 reading.damaged.append(mended.key)
+
+
+def _all_verified(log: Replay, reading: _Reading) -> bool:
+    return not log.chains.refused and not _lost_at_end(reading) and reading.all_known
 
 
 def _lost_at_end(reading: _Reading) -> bool:

@@ -16,7 +16,7 @@ import msgspec
 
 from safehold.model.change import Change, Op
 from safehold.model.kinds import Kind
-from safehold.model.stream import ChainError, Head, check_next
+from safehold.model.stream import Base, ChainError, Head, check_next
 from safehold.recovery.chains import Chains, Step, StreamKey
 from safehold.recovery.contents import Contents
 from safehold.recovery.selection import SYSTEM
@@ -75,7 +75,7 @@ class Replay:
         witness: Witness | None = None,
         *,
         track: bool = True,
-        bases: Mapping[StreamKey, Head] | None = None,
+        bases: Mapping[StreamKey, Base] | None = None,
     ) -> None:
         """`bases` are those of streams that begin at one, for who feeds changes in another order than by stream."""
         self._track = track
@@ -90,7 +90,7 @@ class Replay:
         self._witness = witness
         self._behind: set[StreamKey] = set()  # the change before the next one was not entered
         for key, base in (bases or {}).items():
-            self.chains.begin(key, base)
+            self.chains.begin(key, Head(base.rev, base.head))
 
     @property
     def changes(self) -> dict[Kind, int]:

@@ -94,13 +94,13 @@ def _count_stream(tally: Tally, replay: Replay, key: StreamKey, blob_losses: Seq
     tally.lost += [Loss(who, kind, None, None, [])] * (short > 0)
     missing = 0
     for gap in replay.chains.missing(key):
-        change = named.get(gap.first)
-        if change is not None:
+        revs = range(gap.first, gap.last + 1)
+        for change in (named[rev] for rev in revs if rev in named):
             of = state.collections.get(change.collection) if state is not None else None
             tally.lost.append(Loss(who, kind, None if of is None else of.path, change.name, [change.rev]))
-            continue
-        missing += gap.revs
-        tally.lost.append(Loss(who, kind, None, None, list(range(gap.first, gap.last + 1))))
+        nameless = [rev for rev in revs if rev not in named]
+        missing += len(nameless)
+        tally.lost += [Loss(who, kind, None, None, nameless)] * bool(nameless)
     blob_older = sum(loss.older for loss in blob_losses)
     whole = live - len(blob_losses) - astray - stale
     maybe_older = min(missing, unsure, whole)

@@ -58,6 +58,7 @@ def walk_journal(
         after = batch[-1][0]
         count += len(batch)
         progress(stage, count, max(total, count) if total else 0, "changes")
+    replay.chains.reach_bases()
     return count
 
 
