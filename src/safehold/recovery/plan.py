@@ -39,6 +39,8 @@ from safehold.vault.runs import Runs, StreamEntry
 PLAN_VERSION = 2
 #: Sentences kept in a plan.
 MAX_PROBLEMS = 500
+#: Of those, how many a refusal tells.
+_TOLD_PROBLEMS = 3
 
 
 class StreamPlan(msgspec.Struct, frozen=True):
@@ -73,6 +75,8 @@ class Plan(msgspec.Struct):
     problems: list[str]
     basis: str
     report: Report
+    #: What a bare machine takes up before a run (formats/travelling.py): keys are sealed in it.
+    travelling: dict[str, bytes] = {}
 
     def to_json(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self), indent=1)
@@ -143,7 +147,8 @@ def make_plan(
     if core is not None and found.state is State.WHOLE:
         found = compare(core, found, log.chains, reading.position_seen or found.position == origin.position)
     if reading.end == EMPTY_LOG and found.state is not State.WHOLE:
-        raise _nothing(sources, "no frame of it can be read with this key")
+        why = ["no frame of it can be read with this key", *reader.problems()[:_TOLD_PROBLEMS]]
+        raise _nothing(sources, "; ".join(why))
     replay = found.replay if found.state is State.WHOLE and found.replay is not None else log
     selection = _select(log, accounts, kinds, found)
     counted = [key for key in replay.chains.streams() if selection.counted(*key)]
@@ -193,6 +198,7 @@ def make_plan(
         problems=problems[:MAX_PROBLEMS],
         basis=basis(reading.pace),
         report=report,
+        travelling=log.travelling,
     )
 
 

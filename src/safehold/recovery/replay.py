@@ -14,6 +14,7 @@ from typing import Protocol
 
 import msgspec
 
+from safehold.formats.travelling import TRAVELLING
 from safehold.model.change import Change, Op
 from safehold.model.kinds import Kind
 from safehold.model.stream import Base, ChainError, Head, check_next
@@ -85,6 +86,8 @@ class Replay:
         self.names: dict[bytes, str] = {}
         #: Of each stream, how many changes were taken and the bytes of their bodies, wherever those lie.
         self.taken: dict[StreamKey, Taken] = {}
+        #: What the installation's own identity carries for a bare machine (formats/travelling.py), as it stands.
+        self.travelling: dict[str, bytes] = {}
         #: Changes that a witness gave and the chain proved.
         self.filled = 0
         self._witness = witness
@@ -207,8 +210,16 @@ class Replay:
         taken.changes += 1
         taken.bytes += change.size
         taken.inline += change.size if change.body is not None else 0
-        if kind is Kind.IDENTITY and change.op is Op.PUT:
+        if change.account == SYSTEM and change.name in TRAVELLING:
+            self._carry(change)
+        elif kind is Kind.IDENTITY and change.op is Op.PUT:
             self._identity(change)
+
+    def _carry(self, change: Change) -> None:
+        if change.op is Op.PUT and change.body is not None:
+            self.travelling[change.name] = change.body
+        elif change.op is Op.DELETE:
+            self.travelling.pop(change.name, None)
 
     def _identity(self, change: Change) -> None:
         gone = erased_id(change)
