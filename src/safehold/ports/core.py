@@ -122,6 +122,39 @@ class Removed(NamedTuple):
     rev: int
 
 
+class RunSpan(NamedTuple):
+    """The part of a stream that a run holds: revs after `after_rev`, up to `rev`."""
+
+    account: int
+    id: bytes  # of the account
+    kind: Kind
+    after_rev: int
+    rev: int
+
+
+#: A change on its way into a run, with the fields in the order of Change, its account and kind left out and `op` as
+#: text. `prev` is None where it is the hash of the change whose rev is one less, which then is the row before.
+RunRow = tuple[
+    int,  # timeline
+    int,  # rev
+    int,  # group
+    int,  # at
+    str,  # op
+    bytes,  # collection
+    str,  # name
+    str,  # media
+    bytes,  # digest
+    int,  # size
+    bytes,  # props_digest
+    str,  # actor
+    bytes | None,  # prev
+    bytes,  # hash
+    bytes | None,  # body
+    bytes | None,  # blob
+    bytes | None,  # props
+]
+
+
 class CoreReads(Protocol):
     """Reads of committed state. Each method sees one moment; `snapshot` holds one moment over several."""
 
@@ -149,6 +182,10 @@ class CoreReads(Protocol):
 
     def held(self, account: int, kind: Kind) -> str | None:
         """Why this stream may not be read now (revisions missing …), or None where it is whole."""
+        ...
+
+    def held_for(self, reason: str) -> int:
+        """How many streams are held for this very reason."""
         ...
 
     def hash_at(self, account: int, kind: Kind, rev: int) -> bytes | None:
@@ -257,6 +294,22 @@ class CoreReads(Protocol):
 
     def unarchived(self, frame: int) -> tuple[int, int | None]:
         """How many changes were archived in later frames than this, and the `at` of the oldest of them (µs)."""
+        ...
+
+    def framed_changes(self, after: int, upto: int) -> int:
+        """How many changes are archived in frames after `after` and not after `upto`."""
+        ...
+
+    def run_spans(self, after: int, upto: int, first_id: bytes = b"", last_id: bytes = b"\xff" * 16) -> list[RunSpan]:
+        """What a run after one frame and up to another holds, of accounts whose ids lie between these two.
+
+        In the order of runs: by kind in restore order, account id. A stream's head at a frame is the last rev that is
+        in that frame or an earlier one: what is before it counts with it, whatever frame it was archived in again.
+        """
+        ...
+
+    def run_rows(self, account: int, kind: Kind, after_rev: int, upto_rev: int) -> Iterator[RunRow]:
+        """The changes of a stream after one rev, up to another, in rev order; made for reading all of a core."""
         ...
 
     def log_position(self) -> LogPosition:

@@ -29,12 +29,14 @@ from safehold.ports.core import (
     PastCollection,
     PastItem,
     Removed,
+    RunRow,
+    RunSpan,
     Stored,
     StreamFigures,
     Touched,
     Version,
 )
-from safehold.store.sqlite import past
+from safehold.store.sqlite import outgoing, past
 from safehold.store.sqlite.connection import Opened, close
 from safehold.store.sqlite.errors import guarded, guarded_iterator
 from safehold.store.sqlite.rows import (
@@ -217,6 +219,11 @@ class SqliteReads:
             "SELECT held FROM stream WHERE account = ? AND kind = ?", (account, KIND_NUMBERS[kind])
         ).get
         return reason  # type: ignore[no-any-return]
+
+    @guarded
+    def held_for(self, reason: str) -> int:
+        count: Any = self._db.execute("SELECT COUNT(*) FROM stream WHERE held = ?", (reason,)).get
+        return int(count)
 
     @guarded
     def hash_at(self, account: int, kind: Kind, rev: int) -> bytes | None:
@@ -410,6 +417,19 @@ class SqliteReads:
             "SELECT COUNT(*), MIN(at) FROM journal INDEXED BY journal_frame WHERE frame > ?", (frame,)
         ).get
         return (row[0], row[1])
+
+    @guarded
+    def framed_changes(self, after: int, upto: int) -> int:
+        return outgoing.framed_changes(self._db, after, upto)
+
+    @guarded
+    def run_spans(self, after: int, upto: int, first_id: bytes = b"", last_id: bytes = b"\xff" * 16) -> list[RunSpan]:
+        with self.snapshot():
+            return outgoing.run_spans(self._db, after, upto, first_id, last_id)
+
+    @guarded_iterator
+    def run_rows(self, account: int, kind: Kind, after_rev: int, upto_rev: int) -> Iterator[RunRow]:
+        yield from outgoing.run_rows(self._db, account, kind, after_rev, upto_rev)
 
     @guarded
     def log_position(self) -> LogPosition:
