@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from safehold.cli import vault_keys
 from safehold.cli.context import Context
 from safehold.cli.output import Answer, Table
 from safehold.cli.parser import Parser
@@ -29,6 +30,10 @@ def configure(parser: Parser) -> None:
         choices=MODES,
         help="sync: written ahead of every answer; async: follows within moments (default: async, or as configured)",
     )
+    keys = parser.command(
+        "keys", "show, print, replace and move keys", "safehold vault keys", None, vault_keys.__doc__ or ""
+    )
+    vault_keys.configure(keys)
 
 
 def _list(_args: Namespace, context: Context) -> Answer:
