@@ -72,7 +72,10 @@ class Home:
         )
 
     def snapshot(self, *, full: bool = False, dropped_upto: int = 0) -> Written:
-        return self.writer().write(self.core, full=full, dropped_upto=dropped_upto)
+        writer = self.writer()
+        written = writer.write(self.core, full=full, dropped_upto=dropped_upto)
+        writer.sealed()
+        return written
 
 
 def read(vault: MemoryVault, generation: int | None = None) -> dict[tuple[bytes, Kind], list[Change]]:

@@ -51,6 +51,8 @@ class Newest(msgspec.Struct, frozen=True, array_like=True):
 class Ledger(msgspec.Struct, array_like=True):
     newest: Newest | None = None
     plan: GenerationPlan | None = None
+    #: What is in the vaults, and no seal has stated yet.
+    unsealed: list[SealedObject] = []
 
 
 _encode = msgspec.msgpack.Encoder().encode

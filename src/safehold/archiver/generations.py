@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from hashlib import sha256
+from itertools import chain
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -72,12 +73,13 @@ class Workers(Protocol):
 
 
 class Written(NamedTuple):
-    """What a call has done. `objects` are new since the generation before, for the next seal; manifest last."""
+    """What a call has done. `objects` are in the vaults and in no seal yet; a manifest after its run objects."""
 
     generation: int  # the newest one
     new: bool  # whether it was written by this call
     full: bool
     changes: int  # in the run objects written
+    bytes: int  # of those
     objects: list[SealedObject]
     down: dict[str, str]  # vaults that were left out, and why
     copied: int  # objects that a vault lacked and got from another
@@ -123,8 +125,8 @@ class InTurn:
 class GenerationWriter:
     """`vaults`: the sync vaults, instances of its own. `on_log` tells whether a position is on the log they hold.
 
-    `newest` gives the newest generation of the vaults where it can be read (with the identity), else None: then the
-    ledger's own word counts.
+    `newest` gives generations of the vaults, the newest first, as far as they can be read (with the identity); where
+    none of them stands, the ledger's own word counts.
     """
 
     def __init__(
@@ -137,7 +139,7 @@ class GenerationWriter:
         ledger: str,
         workers: Workers,
         on_log: Callable[[LogPosition], bool],
-        newest: Callable[[], Newest | None] = lambda: None,
+        newest: Callable[[], Iterable[Newest]] = tuple,
         progress: Callable[[int, int], None] = lambda _done, _all: None,
     ) -> None:
         self._all = list(vaults)
@@ -151,8 +153,7 @@ class GenerationWriter:
         self._read_newest = newest
         self._progress = progress
         self._down: dict[str, str] = {}
-        self._objects: list[SealedObject] = []
-        self._changes = 0
+        self._changes = self._bytes = 0
 
     def write(self, core: CoreReads, *, full: bool = False, dropped_upto: int = 0) -> Written:
         """The newest generation of what the core holds now. `full` writes full runs, whatever there is.
@@ -161,25 +162,33 @@ class GenerationWriter:
         """
         self._look_at_vaults()
         ledger = self._ledger()
+        finished = ledger.plan is not None
         if ledger.plan is not None:
             ledger = self._carry_out(ledger, ledger.plan)
         copied = self._level(ledger)
         plan = self._plan(core, ledger, full=full, dropped_upto=dropped_upto)
         new = plan is not None
         if plan is not None:
-            ledger = Ledger(ledger.newest, plan)
+            ledger = Ledger(ledger.newest, plan, ledger.unsealed)
             self._save(ledger)
             ledger = self._carry_out(ledger, plan)
         newest = ledger.newest
         return Written(
             0 if newest is None else newest.manifest.upto[1],
-            new or bool(self._objects),
+            new or finished,
             plan is not None and any(planned.since == 0 for planned in plan.runs),
             self._changes,
-            self._objects,
-            self._down,
+            self._bytes,
+            list(ledger.unsealed),
+            dict(self._down),
             copied,
         )
+
+    def sealed(self) -> None:
+        """A seal has stated the objects that `write` told of."""
+        ledger = load_ledger(self._disk, self._ledger_path)
+        if ledger.unsealed:
+            self._save(Ledger(ledger.newest, ledger.plan))
 
     # -- vaults
 
@@ -189,8 +198,7 @@ class GenerationWriter:
 
     def _look_at_vaults(self) -> None:
         self._down.clear()
-        self._objects = []
-        self._changes = 0
+        self._changes = self._bytes = 0
         for vault in self._all:
             self._each(vault, _size_of, "FORMAT")
         self._require_vaults()
@@ -212,15 +220,14 @@ class GenerationWriter:
     def _ledger(self) -> Ledger:
         """What is on record and still holds: on the log, and in a vault."""
         ledger = load_ledger(self._disk, self._ledger_path)
-        newest = self._read_newest() or ledger.newest
-        if newest is not None and not self._stands(newest):
-            newest = None
+        known = (ledger.newest,) if ledger.newest is not None else ()
+        newest = next((found for found in chain(self._read_newest(), known) if self._stands(found)), None)
         plan = ledger.plan
         if plan is not None and not self._on_log(LogPosition(*plan.upto)):
             plan = None
         if plan is not None and newest is not None and newest.manifest.upto[1] >= plan.upto[1]:
             plan = None
-        return Ledger(newest, plan)
+        return Ledger(newest, plan, ledger.unsealed)
 
     def _stands(self, newest: Newest) -> bool:
         if not self._on_log(LogPosition(*newest.manifest.upto)):
@@ -332,10 +339,11 @@ class GenerationWriter:
             for job, entry in zip(jobs, self._workers.run(jobs), strict=True):
                 done[job.planned.number] = entry
                 plan = msgspec.structs.replace(plan, done=dict(done))
-                self._save(Ledger(ledger.newest, plan))
+                self._save(Ledger(ledger.newest, plan, ledger.unsealed))
                 self._put(entry.object, partial(_file_chunks, self._disk, job.path))
                 written += entry.changes
                 self._changes += entry.changes
+                self._bytes += entry.object.size
                 self._progress(written, total)
         finally:
             for job in jobs:
@@ -348,8 +356,8 @@ class GenerationWriter:
             )
         entries = [*plan.kept, *(done[planned.number] for planned in plan.runs)]
         newest = self._finish(plan, entries)
-        self._objects += [done[planned.number].object for planned in plan.runs] + [newest.object]
-        ledger = Ledger(newest, None)
+        new = [done[planned.number].object for planned in plan.runs] + [newest.object]
+        ledger = Ledger(newest, None, [*ledger.unsealed, *new])
         self._save(ledger)
         return ledger
 

@@ -62,16 +62,19 @@ def choose(runs: Sequence[RunEntry], new_changes: int) -> Choice:
 
 
 def parts(changes: Sequence[int], target: int) -> list[tuple[int, int, int]]:
-    """Neighbouring partitions, so many changes in each of them, as (first, last, changes), of about `target` each.
+    """The partitions, given by how many changes each has, as neighbours (first, last, changes) of like size.
 
-    All partitions are covered, also where nothing is in them.
+    As many as make about `target` changes each. All partitions are covered, also those that have none.
     """
+    total = sum(changes)
+    count = max(1, round(total / target))
     found: list[tuple[int, int, int]] = []
-    first = size = 0
-    for partition, count in enumerate(changes):
-        if size and size + count > target:
+    first = size = before = 0
+    for partition, there in enumerate(changes):
+        # Cut where the middle of this partition lies in a later part than the first of this one does.
+        if size and (2 * (before + size) + there) * count > 2 * total * (len(found) + 1):
             found.append((first, partition - 1, size))
-            first, size = partition, 0
-        size += count
+            first, before, size = partition, before + size, 0
+        size += there
     found.append((first, len(changes) - 1, size))
     return found
