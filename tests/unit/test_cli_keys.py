@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from safehold import config as configuration
 from safehold.formats import keys
+from safehold.ports.disk import File
+from safehold.store.realdisk import RealDisk
 from safehold.vault import keyring
 from tests.unit.test_cli_commands import Run, import_cards, run, with_ada
 
@@ -25,8 +29,6 @@ def shown(run: Run) -> dict[str, Any]:
 
 
 def ring(tmp_path: Path) -> keyring.Keyring:
-    from safehold.store.realdisk import RealDisk
-
     return keyring.load_keyring(RealDisk(), str(tmp_path / "data" / "keys"))
 
 
@@ -194,3 +196,99 @@ def test_a_key_of_another_installation_is_refused(with_ada: Run, tmp_path: Path)
     (tmp_path / "data" / "keys").rename(tmp_path / "keys")
     code, told = with_ada("recover", "plan", "--identity", str(tmp_path / "theirs.txt"))
     assert code == 3 and "belongs to another installation" in told["error"]
+
+
+# -- what a bare machine gets back
+
+
+class ReadOnlyBelow(RealDisk):
+    """A disk on which one folder can only be read, as a mount or another user's folder."""
+
+    folder = "/nowhere"
+
+    def _refuse(self, path: str) -> None:
+        if path.startswith(self.folder):
+            raise OSError(errno.EROFS, "Read-only file system", path)
+
+    def open(self, path: str, *, write: bool = False, create: bool = False, exclusive: bool = False) -> File:
+        if write or create:
+            self._refuse(path)
+        return super().open(path, write=write, create=create, exclusive=exclusive)
+
+    def make_folders(self, path: str) -> None:
+        if not self.exists(path):
+            self._refuse(path)
+        super().make_folders(path)
+
+    def link(self, source: str, target: str) -> None:
+        self._refuse(target)
+        super().link(source, target)
+
+    def remove(self, path: str) -> None:
+        self._refuse(path)
+        super().remove(path)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_vault_that_can_only_be_read_is_copied_and_stays_as_it_is(
+    with_ada: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_cards(with_ada, tmp_path / "cards", "grace")
+    key = str(ring(tmp_path).recovery_key)
+    near = tmp_path / "lost" / "vaults" / "near"
+    monkeypatch.setattr(ReadOnlyBelow, "folder", str(near))
+    monkeypatch.setattr("safehold.assembly.site.RealDisk", ReadOnlyBelow)
+    before = contents(tmp_path / "data" / "vaults" / "near")
+    code, told = bare(with_ada, tmp_path, key)
+    assert (code, told["items"]["contacts"]["exact"]) == (0, 1), told
+    assert any("the vault near at folder:vaults/near is a copy of it" in note for note in told["notes"])
+    assert contents(near) == before
+    assert with_ada("account", "add", "bob", "--password-stdin", stdin="x\n")[0] == 0
+    assert with_ada("status")[1]["items"]["contacts"] == 1
+
+
+def test_vaults_of_the_old_machine_are_told_and_settings_come_back(with_ada: Run, tmp_path: Path) -> None:
+    config = tmp_path / "data" / "safehold.toml"
+    text = config.read_text().replace("quota = 0 ", "quota = 7000 ")
+    text += '\n[vaults.third]\nurl = "folder:/mnt/third-disk"\nmode = "async"\n'
+    config.write_text(text)
+    key = str(ring(tmp_path).recovery_key)
+    assert with_ada("account", "add", "bob", "--password-stdin", stdin="x\n")[0] == 0
+    code, told = bare(with_ada, tmp_path, key)
+    assert code == 0, told
+    notes = "\n".join(told["notes"])
+    assert "the vault third is not at folder:/mnt/third-disk on this machine" in notes
+    assert "the vault far is not at folder:vaults/far" in notes
+    back = configuration.load(config)
+    assert back.quota_bytes == 7000
+    assert back.vaults[0].url == f"folder:{tmp_path / 'lost' / 'vaults' / 'near'}"
+    assert [v.name for v in back.vaults] == ["near", "far", "third"]
+
+
+def test_further_sync_vaults_that_are_missing_do_not_hold_up_the_service(with_ada: Run, tmp_path: Path) -> None:
+    config = tmp_path / "data" / "safehold.toml"
+    config.write_text(config.read_text().replace('mode = "async"', 'mode = "sync"'))
+    key = str(ring(tmp_path).recovery_key)
+    assert with_ada("account", "add", "bob", "--password-stdin", stdin="x\n")[0] == 0
+    code, told = bare(with_ada, tmp_path, key)
+    assert code == 0, told
+    assert any("the vault far is not on this machine and stands" in note for note in told["notes"])
+    assert with_ada("account", "add", "eve", "--password-stdin", stdin="x\n")[0] == 0
+    assert "# [vaults.far]" in config.read_text()
+
+
+def test_a_configuration_that_is_there_stays(with_ada: Run, tmp_path: Path) -> None:
+    key = str(ring(tmp_path).recovery_key)
+    (tmp_path / "data").rename(tmp_path / "lost")
+    (tmp_path / "data").mkdir()
+    near = f"folder:{tmp_path / 'lost' / 'vaults' / 'near'}"
+    mine = f'[vaults.only]\nurl = "{near}"\nmode = "sync"\n'
+    (tmp_path / "data" / "safehold.toml").write_text(mine)
+    (tmp_path / "key.txt").write_text(key)
+    code, told = with_ada("recover", "run", "--yes", "--identity", str(tmp_path / "key.txt"))
+    assert code == 0, told
+    assert (tmp_path / "data" / "safehold.toml").read_text() == mine
+    assert with_ada("account", "list")[1]["accounts"][0]["name"] == "ada"
