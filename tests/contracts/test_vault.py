@@ -17,13 +17,15 @@ from safehold.store.realdisk import RealDisk
 from safehold.vault.folder import FolderVault
 from safehold.vault.memory import MemoryVault
 from tests.support.faults import power_loss_after
-from tests.support.logs import INSTALLATION, make_vault
+from tests.support.logs import INSTALLATION, make_kept_vault, make_vault
 
 
-@pytest.fixture(params=["memory", "folder on a real disk", "folder on a simulated disk"])
+@pytest.fixture(params=["memory", "folder on a real disk", "folder on a simulated disk", "folder of a keeper"])
 def vault(request: pytest.FixtureRequest, tmp_path: Path) -> Vault:
     if request.param == "memory":
         return MemoryVault("v")
+    if "keeper" in request.param:
+        return make_kept_vault(RealDisk(), "v", str(tmp_path / "v"))
     disk: Disk = SimDisk() if "simulated" in request.param else RealDisk()
     return FolderVault.create("v", str(tmp_path / "v"), disk, INSTALLATION)
 

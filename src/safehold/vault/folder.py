@@ -3,6 +3,7 @@
     FORMAT                 the mark: without it this is no vault, and nothing in it is believed to be absent
     log/…  blobs/…         objects
     tmp/                   objects being put
+    aside/                 what the keeper moved out of the way (vault/keeping.py); never read
 
 Put: temporary file, sync, link to the name (which fails where the name is taken), remove the temporary, sync the
 folder. Append: write, sync, and the folder at the first append through a handle; an append of nothing writes the end
@@ -25,9 +26,17 @@ from safehold.ports.disk import Disk, Entry, File
 from safehold.ports.vault import LengthMismatch, ObjectInfo, Vault, VaultDown, VaultFull, VaultSuspect
 
 _TEMPORARY = "tmp"
+ASIDE = "aside"
 _CERTAIN_BYTES = 1024 * 1024
-_SAFE_NAME = re.compile(r"(?!tmp/)[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*\Z", re.ASCII)
+_SAFE_NAME = re.compile(
+    r"(?!(?:tmp|aside)(?:/|\Z))[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*\Z", re.ASCII
+)
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+
+
+def is_object_name(name: str) -> bool:
+    """Whether an object may bear this name: a relative path of safe ASCII segments, not in tmp/ or aside/."""
+    return _SAFE_NAME.match(name) is not None
 
 
 class FolderVault:
@@ -181,7 +190,7 @@ class FolderVault:
 
     def _open(self, name: str, expected: int) -> None:
         """Open an object to append to it, making it where the expected length is 0."""
-        assert _SAFE_NAME.match(name), name
+        assert is_object_name(name), name
         self.close()
         path = self._at(name)
         self._require()
@@ -196,19 +205,8 @@ class FolderVault:
         self._open_name, self._open_is_new = name, True
 
     def _put(self, name: str, chunks: Iterable[bytes]) -> bool:
-        assert _SAFE_NAME.match(name), name
-        temporary, file = self._temporary()
-        try:
-            offset = 0
-            for chunk in chunks:
-                file.write_at(offset, chunk)
-                offset += len(chunk)
-            try:
-                file.sync()
-            except OSError as error:
-                raise self._suspect(name, error) from error
-        finally:
-            file.close()
+        assert is_object_name(name), name
+        temporary = self._written(name, chunks)
         taken = False
         try:
             self._disk.link(temporary, self._at(name))
@@ -222,6 +220,22 @@ class FolderVault:
                 raise self._suspect(name, error) from error
         return not taken
 
+    def _written(self, name: str, chunks: Iterable[bytes]) -> str:
+        """A temporary file that holds all of an object, synced; its path."""
+        temporary, file = self._temporary()
+        try:
+            offset = 0
+            for chunk in chunks:
+                file.write_at(offset, chunk)
+                offset += len(chunk)
+            try:
+                file.sync()
+            except OSError as error:
+                raise self._suspect(name, error) from error
+        finally:
+            file.close()
+        return temporary
+
     def _temporary(self) -> tuple[str, File]:
         """A new file in tmp/, under the first number that is free."""
         self._disk.make_folders(self._at(_TEMPORARY))
@@ -234,7 +248,7 @@ class FolderVault:
                 number += 1
 
     def _entries(self, folder: str) -> Sequence[Entry]:
-        """Entries of a folder under the vault's path, temporary files left out."""
+        """Entries of a folder under the vault's path; what is being put and what was set aside are left out."""
         try:
             entries = list(self._disk.list(self._at(folder) if folder else self._path))
         except (FileNotFoundError, NotADirectoryError):
@@ -243,7 +257,7 @@ class FolderVault:
         except OSError as error:
             raise self._refusal(error) from error
         self._require()
-        return [entry for entry in entries if folder or entry.name != _TEMPORARY]
+        return [entry for entry in entries if folder or entry.name not in (_TEMPORARY, ASIDE)]
 
     def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
         for entry in sorted(self._entries(folder), key=lambda entry: entry.name + "/" * entry.is_folder):
