@@ -27,7 +27,6 @@ from safehold.service.takein import archive_unarchived, mark_unarchived, take_in
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
-from safehold.vault.folder import FolderVault
 from safehold.vault.keyring import Keyring
 from safehold.vault.log import VaultLogReader
 
@@ -43,10 +42,6 @@ QUICK_TRIES = 30
 SLOW_TRY_SECONDS = 60.0
 
 _log = logging.getLogger("safehold.writer")
-
-
-def folder_vault(config: VaultConfig, path: str, disk: Disk, keyring: Keyring) -> FolderVault:
-    return FolderVault(config.name, path, disk, keyring.installation)
 
 
 class Writer:
