@@ -149,7 +149,7 @@ def parse_request(data: bytes) -> Request:
     """Raises Damaged where it is none, or out of bounds."""
     try:
         request: Request = _decode_request(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Damaged(f"this is no request to a vault: {error}") from None
     for name in (getattr(request, field, "") for field in ("name", "prefix", "after")):
         if len(name) > MAX_NAME_BYTES:
@@ -166,6 +166,6 @@ def parse_answer(data: bytes) -> Answer:
     """Raises Damaged where it is none."""
     try:
         answer: Answer = _decode_answer(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Damaged(f"this is no answer of a vault: {error}") from None
     return answer
