@@ -30,7 +30,7 @@ class DirectLink:
         self._line = line
         self._open = True
 
-    def ask(self, request: bytes) -> bytes:
+    def ask(self, request: bytes, *, hurry: bool = False) -> bytes:
         self._line.asked += 1
         if not self._open or self._line.take("request lost"):
             self.close()

@@ -226,6 +226,7 @@ def test_a_lost_request_is_sent_once_more(world: Served) -> None:
 
 def test_a_lost_answer_to_a_look_is_asked_for_again(world: Served) -> None:
     world.vault.append(A, 0, b"one")
+    assert world.vault.size(A) == 3
     looks: list[Callable[[], object]] = [
         lambda: world.vault.get(A),
         lambda: world.vault.size(A),

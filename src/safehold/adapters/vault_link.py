@@ -24,10 +24,12 @@ _log = logging.getLogger("safehold.vault-server")
 
 #: How long a client waits for its answer: an append waits for the server's disk.
 ANSWER_SECONDS = 20.0
-CONNECT_SECONDS = 5.0
+CONNECT_SECONDS = 3.0
+#: How long where it only asks whether somebody is there.
+HURRY_SECONDS = 3.0
 #: How long a message may take to arrive whole, once it has begun.
 MESSAGE_SECONDS = 30.0
-MAX_CONNECTIONS = 64
+MAX_CONNECTIONS = 128
 STOP_SECONDS = 10.0
 _RETRY_ACCEPT_SECONDS = 0.2
 _BACKLOG = 16
@@ -49,8 +51,9 @@ class UnixLink:
             self._socket.close()
             raise NotSent(f"nobody answers at {address}: {error.strerror or error}") from error
 
-    def ask(self, request: bytes) -> bytes:
-        self._socket.settimeout(self._answer_seconds)
+    def ask(self, request: bytes, *, hurry: bool = False) -> bytes:
+        patience = min(self._answer_seconds, HURRY_SECONDS) if hurry else self._answer_seconds
+        self._socket.settimeout(patience)
         try:
             send(self._socket, request)
         except OSError as error:
@@ -60,7 +63,7 @@ class UnixLink:
             return receive(self._socket, MAX_ANSWER_BYTES)
         except TimeoutError as error:
             self.close()
-            raise NoAnswer(f"{self._address} did not answer in {self._answer_seconds:g} seconds", late=True) from error
+            raise NoAnswer(f"{self._address} did not answer in {patience:g} seconds", late=True) from error
         except OSError as error:
             self.close()
             raise NoAnswer(f"{self._address} ended the connection: {error.strerror or error}") from error

@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from safehold.adapters.channel import UnixChannel
 from safehold.adapters.lock import FolderLock, Locked
 from safehold.adapters.system import SystemClock, SystemEntropy
+from safehold.adapters.threads import answers_within, side_by_side
 from safehold.archiver.log import Mode
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.vault_urls import AnyVault, has_history, open_vault
@@ -32,6 +34,10 @@ from safehold.vault.remote import RemoteVault
 
 #: In scratch/: bodies being staged (store/blobs.py) and being encrypted (vault/blobs.py).
 _HALF_WRITTEN = re.compile(r"body-[0-9]+|[0-9a-f]+-[0-9]+\.sealed")
+
+
+#: An async vault that says nothing for so long is left to its shipper.
+ANSWER_SECONDS = 5.0
 
 
 class CoreMissing(OperatorError):
@@ -212,6 +218,8 @@ class Site:
             wake=wake,
             on_committed=on_committed,
             quota_bytes=self.config.quota_bytes,
+            side_by_side=side_by_side,
+            answers=partial(answers_within, seconds=ANSWER_SECONDS),
         )
 
     def ask_service(self, request: bytes) -> bytes | None:

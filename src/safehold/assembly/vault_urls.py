@@ -6,6 +6,7 @@ keeper:PATH    the Unix socket of a keeper that holds the vault as another user 
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from safehold.adapters.vault_link import UnixLink
@@ -23,7 +24,7 @@ def open_vault(config: VaultConfig, data: Path, disk: Disk, installation: bytes 
     place = str(config.place(data))
     if config.is_folder:
         return FolderVault(config.name, place, disk, installation)
-    return RemoteVault(config.name, place, lambda: UnixLink(place), installation)
+    return RemoteVault(config.name, place, lambda: UnixLink(place), installation, lock=threading.Lock())
 
 
 def create_vault(config: VaultConfig, data: Path, disk: Disk, installation: bytes) -> None:

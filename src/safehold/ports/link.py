@@ -21,8 +21,8 @@ class NoAnswer(ConnectionError):
 class Link(Protocol):
     """Used on one thread. After an error it is closed."""
 
-    def ask(self, request: bytes) -> bytes:
-        """Raises NotSent, NoAnswer."""
+    def ask(self, request: bytes, *, hurry: bool = False) -> bytes:
+        """Raises NotSent, NoAnswer. In a hurry it waits no longer than a look takes that touches little."""
         ...
 
     def close(self) -> None: ...

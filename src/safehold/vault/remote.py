@@ -8,6 +8,7 @@ A server that does not answer in time is down.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn, TypeVar
 
 from safehold.formats import vaultwire
@@ -34,15 +35,27 @@ A = TypeVar("A", bound=Answer)
 class RemoteVault:
     """Implements ports.vault.Vault. `installation` is the id that its mark must bear; None takes any.
 
-    Used on one thread at a time. Opens its link at the first request.
+    Opens a link at the first request, and another at the first that changes something: looks are
+    never in the way of those. As in every vault, one thread at a time changes something; looks may come from several,
+    where `lock` is given, which they then share.
     """
 
-    def __init__(self, name: str, address: str, connect: Connect, installation: bytes | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        connect: Connect,
+        installation: bytes | None = None,
+        *,
+        lock: AbstractContextManager[Any] | None = None,
+    ) -> None:
         self._name = name
         self._address = address
         self._connect = connect
         self._wanted = installation
-        self._link: Link | None = None
+        self._lock: AbstractContextManager[Any] = nullcontext() if lock is None else lock
+        self._looking = _Line(self._open)
+        self._changing = _Line(self._open)
 
     @property
     def name(self) -> str:
@@ -101,7 +114,7 @@ class RemoteVault:
         except VaultUnanswered:
             raise
         except BaseException:
-            self.close()  # the server drops what has come in
+            self._changing.close()  # the server drops what has come in
             raise
 
     def append(self, name: str, expected: int, data: bytes) -> None:
@@ -115,9 +128,9 @@ class RemoteVault:
         return self._ask(vaultwire.About(), vaultwire.Facts).value
 
     def close(self) -> None:
-        link, self._link = self._link, None
-        if link is not None:
-            link.close()
+        self._changing.close()
+        with self._lock:
+            self._looking.close()
 
     def clear_temporary(self) -> None:
         """Its server does that."""
@@ -133,36 +146,49 @@ class RemoteVault:
         return answer
 
     def _exchange(self, message: bytes, request: Request) -> Answer:
-        """One answer; the link is made anew once where it has broken since it was used last."""
-        changes = isinstance(request, _CHANGES)
-        for fresh in (self._link is None, True):
-            if self._link is None and isinstance(request, _CONTINUES):
-                raise self._down("its link broke while an object was put")
-            link = self._link or self._open()
+        if isinstance(request, _CHANGES):
+            return self._change(message, request)
+        with self._lock:
+            return self._look(message, hurry=isinstance(request, vaultwire.Look))
+
+    def _look(self, message: bytes, hurry: bool) -> Answer:
+        """Asked once more where the link has broken since it was used last."""
+        for fresh in (self._looking.link is None, True):
             try:
-                return self._parse(link.ask(message))
-            except NotSent as error:
-                self.close()
-                if fresh or isinstance(request, _CONTINUES):
-                    raise self._down(str(error)) from error
-            except NoAnswer as error:
-                self.close()
-                if changes and not isinstance(request, vaultwire.Put | vaultwire.Piece):
-                    raise VaultUnanswered(
-                        f"vault {self._name}: no answer came: {error}; what was written may or may not be there",
-                        hint=f"see whether its keeper runs and serves {self._address}",
-                    ) from error
-                if fresh or error.late or changes:
+                return self._parse(self._looking.ask(message, hurry=hurry))
+            except (NotSent, NoAnswer) as error:
+                self._looking.close()
+                if fresh or (isinstance(error, NoAnswer) and error.late):
                     raise self._down(str(error)) from error
         raise AssertionError("the second try is a fresh one")
 
+    def _change(self, message: bytes, request: Request) -> Answer:
+        """Sent once more where it surely was not carried out, and begins anew on another link."""
+        goes_on = isinstance(request, _CONTINUES)
+        for fresh in (self._changing.link is None, True):
+            if goes_on and self._changing.link is None:
+                raise self._down("its link broke while an object was put")
+            try:
+                return self._parse(self._changing.ask(message))
+            except NotSent as error:
+                self._changing.close()
+                if fresh or goes_on:
+                    raise self._down(str(error)) from error
+            except NoAnswer as error:
+                self._changing.close()
+                if isinstance(request, vaultwire.Put | vaultwire.Piece):  # nothing bears its name yet
+                    raise self._down(str(error)) from error
+                raise VaultUnanswered(
+                    f"vault {self._name}: no answer came: {error}; what was written may or may not be there",
+                    hint=f"see whether its keeper runs and serves {self._address}",
+                ) from error
+        raise AssertionError("the second try is a fresh one")
+
     def _open(self) -> Link:
+        """A link to the right vault. Raises NotSent, VaultDown."""
+        link = self._connect()
         try:
-            link = self._connect()
-        except NotSent as error:
-            raise self._down(str(error)) from error
-        try:
-            welcome = self._parse(link.ask(vaultwire.encode(vaultwire.Hello(vaultwire.VERSION))))
+            welcome = self._parse(link.ask(vaultwire.encode(vaultwire.Hello(vaultwire.VERSION)), hurry=True))
             if not isinstance(welcome, vaultwire.Welcome):
                 raise self._nonsense("no welcome")
             self._check(welcome)
@@ -172,7 +198,6 @@ class RemoteVault:
         except VaultDown:
             link.close()
             raise
-        self._link = link
         return link
 
     def _check(self, welcome: vaultwire.Welcome) -> None:
@@ -190,7 +215,6 @@ class RemoteVault:
         try:
             return vaultwire.parse_answer(data)
         except Damaged as error:
-            self.close()
             raise self._nonsense(error.message) from None
 
     def _refuse(self, refusal: vaultwire.Refusal) -> NoReturn:
@@ -215,6 +239,24 @@ class RemoteVault:
 
     def _nonsense(self, what: str) -> VaultDown:
         return VaultDown(f"vault {self._name}: its server answered {what}", hint=f"see what serves {self._address}")
+
+
+class _Line:
+    """A link that is opened when it is needed."""
+
+    def __init__(self, open_: Connect) -> None:
+        self._open = open_
+        self.link: Link | None = None
+
+    def ask(self, message: bytes, *, hurry: bool = False) -> bytes:
+        if self.link is None:
+            self.link = self._open()
+        return self.link.ask(message, hurry=hurry)
+
+    def close(self) -> None:
+        link, self.link = self.link, None
+        if link is not None:
+            link.close()
 
 
 _: type[Vault] = RemoteVault
