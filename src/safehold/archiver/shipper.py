@@ -27,7 +27,7 @@ from typing import NamedTuple, TypeVar
 from safehold.archiver.log import Written
 from safehold.formats import blob, evidence, run, segment
 from safehold.model.errors import SafeholdError
-from safehold.ports.vault import Vault, VaultSuspect
+from safehold.ports.vault import Vault, VaultSuspect, VaultUnanswered
 from safehold.ports.world import Clock
 from safehold.vault.segments import Copy, timelines
 
@@ -160,15 +160,16 @@ class Shipper:
             return None
         try:
             pause = self._work()
+        except VaultUnanswered as error:  # a lost answer, and no failed sync: look again at all that is there
+            self._looked, self._blob_folder, self._at = False, 0, None
+            return self._back_off(error)
         except VaultSuspect as error:
             self._dead = True
             self._trouble = f"{error.message}; nothing more is shipped there until the service starts again"
             return None
         except (SafeholdError, KeyError) as error:
             self._at = None
-            self._trouble = str(error)
-            pause, self._backoff = self._backoff, min(self._backoff * 2, _BACKOFF_SECONDS[1])
-            return pause
+            return self._back_off(error)
         self._trouble = None
         self._backoff = _BACKOFF_SECONDS[0]
         self.asleep = pause is None
@@ -177,6 +178,11 @@ class Shipper:
         ):  # it came while nobody was asleep yet
             self.asleep = False
             return 0.0
+        return pause
+
+    def _back_off(self, error: Exception) -> float:
+        self._trouble = str(error)
+        pause, self._backoff = self._backoff, min(self._backoff * 2, _BACKOFF_SECONDS[1])
         return pause
 
     def end(self) -> None:

@@ -31,13 +31,12 @@ from safehold.service.takein import archive_unarchived, changes_in, mark_unarchi
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
-from safehold.vault.folder import FolderVault
 from safehold.vault.keyring import Keyring
 from safehold.vault.log import VaultLogReader
 
 #: Steps that a closing writer gives each shipper to bring its vault level.
 CLOSING_STEPS = 10_000
-CLOSING_SECONDS = 10.0
+CLOSING_SECONDS = 8.0
 #: A seal follows so soon on what it seals.
 SEAL_SECONDS = 10.0
 #: Frames that follow each other so closely are shipped to async vaults together: a sync for each would slow the rest.
@@ -49,8 +48,15 @@ SLOW_TRY_SECONDS = 60.0
 _log = logging.getLogger("safehold.writer")
 
 
-def folder_vault(config: VaultConfig, path: str, disk: Disk, keyring: Keyring) -> FolderVault:
-    return FolderVault(config.name, path, disk, keyring.installation)
+#: Does all of the works, in at most so many seconds; False where some have not ended.
+SideBySide = Callable[[Sequence[Callable[[], object]], float], bool]
+
+
+def one_by_one(works: Sequence[Callable[[], object]], _seconds: float) -> bool:
+    """On one thread: where nothing hangs."""
+    for work in works:
+        work()
+    return True
 
 
 class Writer:
@@ -71,7 +77,12 @@ class Writer:
         wake: Callable[[Shipper], None] = lambda _: None,
         on_committed: Callable[[Sequence[Change]], None] = lambda _: None,
         quota_bytes: int = 0,
+        side_by_side: SideBySide = one_by_one,
+        answers: Callable[[Callable[[], bool]], bool] = lambda look: look(),
     ) -> None:
+        """`side_by_side` does several things that may hang, in a time; `answers` asks one that may, and takes no
+        answer for a no.
+        """
         self._open_core = open_core
         self._vaults = list(vaults)
         self._make_vault = make_vault
@@ -79,6 +90,8 @@ class Writer:
         self._clock = clock
         self._wake = wake
         self._on_committed = on_committed
+        self._side_by_side = side_by_side
+        self._answers = answers
         self._sealed_at = clock.monotonic()
         self._mend = False  # whether vaults that lack what the core holds are to be given it
         self._set_aside: Sequence[Hole] = ()
@@ -168,7 +181,9 @@ class Writer:
         return core, log
 
     def _claim(self, position: LogPosition) -> Log:
-        vaults = [LogVault(self._make_vault(v), Mode(v.mode)) for v in self._vaults]
+        # An async vault that hangs must not hinder the start; its shipper waits for it in a thread of its own.
+        wanted = [v for v in self._vaults if v.mode == Mode.SYNC or self._answers(partial(self._is_there, v))]
+        vaults = [LogVault(self._make_vault(v), Mode(v.mode)) for v in wanted]
         try:
             return Log.claim(
                 vaults,
@@ -310,8 +325,15 @@ class Writer:
         if self._log is not None:
             self._log.tick()
 
+    def _is_there(self, config: VaultConfig) -> bool:
+        vault = self._make_vault(config)
+        try:
+            return vault.available()
+        finally:
+            vault.close()
+
     def _try_again(self) -> None:
-        away = not all(self._make_vault(v).available() for v in self._vaults if v.mode == Mode.SYNC)
+        away = not all(self._is_there(v) for v in self._vaults if v.mode == Mode.SYNC)
         if self._was_away and not away:
             self._tries = 0
         self._was_away = away
@@ -323,14 +345,20 @@ class Writer:
 
     # -- closing ---------------------------------------------------------------------------------------------
 
-    def ship_all(self) -> None:
-        """Bring the async vaults level as far as they let us, without waiting for one that is down."""
-        for shipper in self.shippers:
-            shipper.hurry()
-            until = self._clock.monotonic() + CLOSING_SECONDS
-            for _ in range(CLOSING_STEPS):
-                if shipper.level or shipper.step() is None or shipper.trouble or self._clock.monotonic() > until:
-                    break
+    def ship_all(self, busy: Sequence[object] = ()) -> bool:
+        """Bring the async vaults level as far as they let us, without waiting for one that is down.
+
+        `busy` are shippers in whose step another thread still is. False where one of the others hangs.
+        """
+        mine = [shipper for shipper in self.shippers if shipper not in busy]
+        return self._side_by_side([partial(self._ship_level, s) for s in mine], CLOSING_SECONDS)
+
+    def _ship_level(self, shipper: Shipper) -> None:
+        shipper.hurry()
+        until = self._clock.monotonic() + CLOSING_SECONDS
+        for _ in range(CLOSING_STEPS):
+            if shipper.level or shipper.step() is None or shipper.trouble or self._clock.monotonic() > until:
+                break
 
     def close(self) -> None:
         """Seal and close; then the vaults are told all there is to tell, except what async ones still lack."""

@@ -24,7 +24,12 @@ def configure(parser: Parser) -> None:
         "folder is missing is made anew only by this command. A running service takes it up at once.",
     )
     add.add_argument("name", metavar="NAME", help="what to call it: lowercase letters, digits and -")
-    add.add_argument("url", metavar="URL", nargs="?", help="folder:PATH, absolute or relative to the data folder")
+    add.add_argument(
+        "url",
+        metavar="URL",
+        nargs="?",
+        help="folder:PATH, or keeper:SOCKET-PATH; absolute or relative to the data folder",
+    )
     add.add_argument(
         "--mode",
         choices=MODES,
