@@ -18,6 +18,8 @@ from safehold.archiver.shipper import Shipper
 from safehold.assembly.installation import Installation
 from safehold.assembly.status import status_object
 from safehold.assembly.watching import Watching
+from safehold.config import Config
+from safehold.formats.keys import KeyAway
 from safehold.model.change import Change
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.errors import BadRequest, OperatorError, SafeholdError
@@ -34,6 +36,7 @@ from safehold.service.incidents import DevicesAhead
 from safehold.service.uses import Uses
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
+from safehold.vault.keyring import Keyring
 from safehold.web.noting import UseNotes
 from safehold.web.pump import Pump
 from safehold.web.server import require_free, serve_until_told
@@ -111,10 +114,16 @@ class Service:
         self._ticking: asyncio.Task[None] | None = None
 
     def _open_writer(self) -> None:
-        """A vault that is away stops writing, not reading: what is whole is served, and the writer tries again."""
+        """A vault that is away stops writing, not reading: what is whole is served, and the writer tries again.
+
+        Raises KeyAway where the log is ahead of the core: only a person can bring the key.
+        """
         try:
             self.writer.open()
             self.writer.found(self.installation.config.text)
+        except KeyAway:
+            self.writer.close()
+            raise
         except SafeholdError as error:
             _log.error("no change can be taken: %s. %s", error.message, error.hint)
 
@@ -195,17 +204,24 @@ class Service:
         return encode_json(self.status())
 
     async def _reload(self) -> bytes:
-        """The configuration's vaults have changed: close the writer and open it over the new ones."""
+        """Vaults or keys have changed: close the writer and open it over the new ones, in a timeline of their own."""
         from safehold.config import load
 
         config = load(self.installation.config_path)
         self.installation.config = config
+        keyring = self.installation.reload_keys()
         await self.run_blocking(lambda: self.writer.use_for_blobs(config.vaults))
-        await self.pump.exclusive(lambda: self.writer.change_vaults(config.vaults))
+        await self.pump.exclusive(lambda: self._change_over(keyring, config))
         self._start_shippers()
         self._watching.refresh()
         stopped = self.writer.engine.stopped
         return encode_json({"ok": stopped is None, "why": None if stopped is None else stopped.message})
+
+    def _change_over(self, keyring: Keyring, config: Config) -> None:
+        self.writer.use_keyring(keyring)
+        self.writer.change_vaults(config.vaults)
+        if self.writer.engine.stopped is None:
+            self.writer.found(config.text)
 
     # -- starting and ending ---------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from safehold.adapters.watch import Seen
 from safehold.archiver.log import Mode
 from safehold.archiver.shipper import Shipper
+from safehold.assembly.keystate import key_risks, key_state
 from safehold.assembly.site import Site
 from safehold.assembly.writer import Writer
 from safehold.config import VaultConfig
@@ -52,7 +53,8 @@ def status_object(
         },
         "incidents": incidents,
         "recovery": None,
-        "risks": _risks(site, vaults),
+        "risks": [*_risks(site, vaults), *key_risks(site, reads)],
+        "keys": key_state(site, reads),
     }
 
 
@@ -211,11 +213,8 @@ def _incidents(vaults: list[dict[str, Any]], writer: Writer | None) -> list[dict
 def _risks(site: Site, vaults: list[dict[str, Any]]) -> list[str]:
     """Parts that would be lost together."""
     core = _domain(str(site.data))
-    risks = [
+    return [
         f"the vault {v['name']} lies on the same device as the core"
         for v in vaults
         if v["failure_domain"] == core and v["state"] != "missing"
     ]
-    if site.keys_folder.exists():
-        risks.append("the key that opens the vaults lies beside the core: keep a copy of the folder keys elsewhere")
-    return risks
