@@ -30,7 +30,7 @@ from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.service.auth import Authenticator, Limits
-from safehold.service.control import RELOAD, STATUS, decode_commands, encode_json, encode_results
+from safehold.service.control import RELOAD, SETTLE, STATUS, decode_commands, encode_json, encode_results
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
 from safehold.service.incidents import DevicesAhead
 from safehold.service.uses import Uses
@@ -51,6 +51,8 @@ READING_THREADS = 2
 #: Large bodies side by side: one on its way into the vaults may take a minute, and must not keep others waiting.
 BLOB_THREADS = 4
 TICK_SECONDS = 1.0
+#: Async vaults are given so long to catch up before somebody looks at them.
+SETTLE_SECONDS = 5.0
 #: Whoever asks for a fresh look at the vaults waits so long for each.
 LOOK_SECONDS = 2.0
 #: A thread that computes gives way after this long; the default of 5 ms would stall the event loop behind it.
@@ -193,6 +195,8 @@ class Service:
             return asyncio.run_coroutine_threadsafe(self._status_json(), self._loop).result()
         if payload == RELOAD:
             return asyncio.run_coroutine_threadsafe(self._reload(), self._loop).result()
+        if payload == SETTLE:
+            return asyncio.run_coroutine_threadsafe(self._settle(), self._loop).result()
         try:
             commands = decode_commands(payload)
         except BadRequest as error:
@@ -222,6 +226,15 @@ class Service:
         self.writer.change_vaults(config.vaults)
         if self.writer.engine.stopped is None:
             self.writer.found(config.text)
+
+    async def _settle(self) -> bytes:
+        """Close and seal what is being written, for who wants to read or mend it."""
+        frame = await self.pump.exclusive(self.writer.settle)
+        shippers = len(self.writer.shippers)
+        until = self.clock.monotonic() + SETTLE_SECONDS
+        while len(level := self.writer.level_vaults()) < shippers and self.clock.monotonic() < until:
+            await asyncio.sleep(SETTLE_SECONDS / 100)
+        return encode_json({"frame": frame, "level": level})
 
     # -- starting and ending ---------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@
 A tail is bytes at the end of a segment without a footer that are no good frame: a write that failed, or was cut short.
 It counts as damage where a frame is missing that should stand there (3), and once it changes (5).
 
-What is under way is no damage: beyond `Standing.settled` a segment may be shorter here, or end in the middle of a frame.
+What is under way is no damage: beyond `Standing.settled` a segment may be shorter here, or end within a frame.
 """
 
 from __future__ import annotations
@@ -69,6 +69,8 @@ class Inventory(msgspec.Struct):
     stated: dict[str, list[SealedObject]] = {}
     #: Objects that prove themselves and do: as much of them as a seal would state.
     sound: dict[str, Remembered] = {}
+    #: Of evidence: the vaults that it was put into.
+    placed: dict[str, list[str]] = {}
     bytes: int = 0
 
     def sealed(self) -> Iterator[SealedObject]:
@@ -93,6 +95,49 @@ class Peer(Protocol):
     def sound(self, name: str) -> bool:
         """Whether an object that proves itself is there and does."""
         ...
+
+    def placed(self, name: str) -> Sequence[str]:
+        """Of evidence: the names of the vaults that it says it was put into."""
+        ...
+
+
+class Excuses(Protocol):
+    """What evidence says of objects that are not there, or not whole, on purpose."""
+
+    @property
+    def log_from(self) -> tuple[int, int]:
+        """Timeline and frame before which the log was removed; (0, 0) where it is whole."""
+        ...
+
+    def missing(self, name: str) -> bool:
+        """Whether it was removed on record."""
+        ...
+
+    def shortened(self, name: str) -> bool:
+        """Whether it is a segment of which only the header was kept."""
+        ...
+
+    def made_up(self, name: str) -> bytes | None:
+        """Of what is lost here and made up for elsewhere: SHA-256 of what is left, b"" where nothing is."""
+        ...
+
+
+class NoExcuses:
+    """Implements Excuses where there is no evidence."""
+
+    log_from = (0, 0)
+
+    def missing(self, name: str) -> bool:
+        del name
+        return False
+
+    def shortened(self, name: str) -> bool:
+        del name
+        return False
+
+    def made_up(self, name: str) -> bytes | None:
+        del name
+        return None
 
 
 class Standing(NamedTuple):
@@ -124,13 +169,11 @@ class Judge:
         *,
         reread: Reread | None = None,
         remembered: Mapping[str, Remembered] | None = None,
-        excused: Mapping[str, bytes] | None = None,
+        excuses: Excuses | None = None,
         named: Iterable[str] = (),
         texts: Iterable[str] = (mark.NAME,),
     ) -> None:
         """`texts` are the readable objects that have to be there.
-
-        `excused`: objects that evidence says were removed (b""), or lost and made up for (SHA-256 as they are).
 
         `named`: blobs that changes after the last seal name.
         """
@@ -139,7 +182,7 @@ class Judge:
         self._standing = standing
         self._reread = reread
         self._remembered = remembered or {}
-        self._excused = excused or {}
+        self._excuses = excuses or NoExcuses()
         self._named = set(named)
         self._texts = tuple(texts)
         self._damaged: dict[str, Damage] = {}
@@ -204,15 +247,17 @@ class Judge:
             known.append(sealed)
 
     def _is_excused(self, name: str) -> bool:
-        digest = self._excused.get(name)
-        if digest is None:
-            return False
+        made_up = self._excuses.made_up(name)
         if name not in self._seen.listing:
+            return made_up == b"" or self._excuses.missing(name)
+        if self._is_shortened(name):
             return True
-        if not digest:
-            return False
-        now = self._prefix(name, self._seen.listing[name])
-        return now is None or now == digest
+        return bool(made_up) and self._prefix(name, self._seen.listing[name]) == made_up
+
+    def _is_shortened(self, name: str) -> bool:
+        seen = self._seen.segments.get(name)
+        whole = seen is not None and seen.headed and seen.size == segment.HEADER_BYTES
+        return whole and self._excuses.shortened(name)
 
     def _damage(self, name: str, problem: Problem, why: str) -> None:
         if name not in self._damaged and not self._is_excused(name):
@@ -315,7 +360,10 @@ class Judge:
     def _ends_with_footer(self, name: str, end: int) -> bool:
         if self._reread is None or end < 2 * segment.HEADER_BYTES:
             return False
-        return segment.parse_segment_footer(self._reread(name, end - segment.HEADER_BYTES, segment.HEADER_BYTES)) is not None
+        return (
+            segment.parse_segment_footer(self._reread(name, end - segment.HEADER_BYTES, segment.HEADER_BYTES))
+            is not None
+        )
 
     def _prefix(self, name: str, size: int) -> bytes | None:
         """Digest of an object's first bytes; None where it cannot be had."""
@@ -350,11 +398,7 @@ class Judge:
                     continue
                 parsed = segment.parse_name(name)
                 if parsed is None:
-                    if blob.parse_object(name) is not None and settled is None and peer.sound(name):
-                        self._damage(name, Problem.MISSING, f"{peer.name} has it")
-                    elif parse_manifest_name(name) is not None and peer.sound(name):
-                        self._damage(name, Problem.MISSING, f"{peer.name} has it")
-                    elif parse_evidence_name(name) is not None and name not in self._excused and peer.sound(name):
+                    if self._should_be_here(name, peer):
                         self._damage(name, Problem.MISSING, f"{peer.name} has it")
                     continue
                 other = peer.segment(name)
@@ -364,6 +408,18 @@ class Judge:
                     continue
                 self._lost.setdefault(parsed.timeline, set()).add(parsed)
                 self._damage(name, Problem.MISSING, f"{peer.name} has it")
+
+    def _should_be_here(self, name: str, peer: Peer) -> bool:
+        """Whether an object that no seal need state, and a peer has, has to be here too."""
+        if blob.parse_object(name) is not None:
+            return self._standing.settled is None and peer.sound(name)
+        if parse_manifest_name(name) is not None:
+            return self._standing.settled is None and peer.sound(name)
+        return parse_evidence_name(name) is not None and self._is_placed(name, peer)
+
+    def _is_placed(self, name: str, peer: Peer) -> bool:
+        """Whether a peer's evidence says that it was put here too: a vault that was away has not lost it."""
+        return peer.sound(name) and self._seen.vault in peer.placed(name)
 
     def _compare_end(self, name: str, peer: Peer) -> None:
         """A peer's segment is closed, and this vault's is not, though no seal says that it was left like this."""
@@ -378,10 +434,7 @@ class Judge:
             self._damage(name, Problem.CORRUPT, f"its footer is missing; {peer.name} has it")
 
     def _names(self, timeline: int) -> list[SegmentName]:
-        excused = [
-            n for text in self._excused if (n := segment.parse_name(text)) is not None and n.timeline == timeline
-        ]
-        return sorted({*self._here.get(timeline, ()), *self._lost.get(timeline, ()), *excused})
+        return sorted({*self._here.get(timeline, ()), *self._lost.get(timeline, ())})
 
     def _follow(self, timeline: int) -> None:
         """Walk a timeline's frames; what does not follow, and what is missing, is damage of some segment."""
@@ -457,6 +510,13 @@ class Judge:
 
     def _hole(self, timeline: int, names: list[SegmentName], first: int, last: int) -> None:
         """Frames that are not here: told at the segment that should hold them, once."""
+        kept_from, kept = self._excuses.log_from
+        if timeline < kept_from:
+            return
+        if timeline == kept_from:
+            first = max(first, kept)
+        if first > last:
+            return
         here = self._here.get(timeline, {})
         holder = max((n for n in names if n.first <= first), default=None)
         after = min((n for n in names if n.first > first), default=None)

@@ -1,4 +1,4 @@
-"""What scrubs of one vault keep between them: where one was broken off, what it must find again, how the last one ended.
+"""What scrubs of one vault keep between them: where one was broken off, what has to be found again, how the last went.
 
 One file a vault, msgpack, replaced as a whole by a rename. It may be lost at any time: then the next scrub begins anew,
 and takes what no seal covers as it finds it.
@@ -68,7 +68,7 @@ class FileNotebook:
     def last(self) -> LastScrub | None:
         return self._page.last
 
-    def ended(self, last: LastScrub, placed: Mapping[str, Remembered]) -> None:
+    def ended(self, last: LastScrub | None, placed: Mapping[str, Remembered]) -> None:
         """The last scrub, and the evidence that was put of it."""
         self._page.last = last
         self._page.remembered.update(placed)

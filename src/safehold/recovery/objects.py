@@ -12,7 +12,7 @@ objects should be there, and whether a tail or a missing frame matters, is `judg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -36,6 +36,7 @@ from safehold.formats.run import RunHeader
 from safehold.formats.seal import SealedObject
 from safehold.formats.segment import SegmentName
 from safehold.model.errors import Damaged
+from safehold.vault.evidence import VAULTS
 
 CHUNK_BYTES = 1024 * 1024
 _SECTOR_BYTES = 512
@@ -176,7 +177,12 @@ def _read_frames(
         assert isinstance(item, RawFrame)
         if not _extend(seen, item, expected, after_fault):
             seen.faults.append(
-                Fault(item.offset, item.offset + len(item.data), "it does not continue the frame before it", item.header.number)
+                Fault(
+                    item.offset,
+                    item.offset + len(item.data),
+                    "it does not continue the frame before it",
+                    item.header.number,
+                )
             )
         after_fault = False
         expected = item.header.number + 1
@@ -284,7 +290,7 @@ def check_blob(name: bytes, size: int, read: Read) -> tuple[str, SealedObject | 
     for offset in range(0, end, CHUNK_BYTES):
         chunk = read(offset, min(CHUNK_BYTES, end - offset))
         if not offset:
-            why = _told(lambda: blob.check_header(chunk, name))
+            why = _header_fault(chunk, name)
         whole.update(chunk)
     stated = SealedObject(object_, end, whole.digest())
     tail = read(end, blob.TRAILER_BYTES)
@@ -301,9 +307,9 @@ def check_blob(name: bytes, size: int, read: Read) -> tuple[str, SealedObject | 
     return why, stated
 
 
-def _told(check: Callable[[], None]) -> str:
+def _header_fault(data: bytes, name: bytes) -> str:
     try:
-        check()
+        blob.check_header(data, name)
     except Damaged as error:
         return error.message
     return ""
@@ -313,11 +319,12 @@ def _told(check: Callable[[], None]) -> str:
 
 
 class Framed(NamedTuple):
-    """What a framed object came to: `why` it is damaged, its digest, and what it states of other objects."""
+    """What a framed object came to: `why` it is damaged, its digest, what it states of others, where it was put."""
 
     why: str
     digest: bytes
-    stated: list[SealedObject] = []
+    stated: Sequence[SealedObject] = ()
+    placed: Sequence[str] = ()
 
 
 class _Sort(NamedTuple):
@@ -369,20 +376,14 @@ def check_framed(object_: str, size: int, read: Read, keys: Keys) -> Framed | No
         return data
 
     try:
-        stated, end = _check_framed(object_, size, take, keys, sort)
+        stated, placed = _check_framed(object_, size, take, keys, sort)
     except Damaged as error:
-        stated, end, why = [], -1, error.message
-    else:
-        why = ""
-    if end < 0:  # read it whole all the same: whoever compares digests needs it
-        whole = sha256()
-        for offset in range(0, size, CHUNK_BYTES):
-            whole.update(read(offset, min(CHUNK_BYTES, size - offset)))
-    return Framed(why, whole.digest(), stated)
+        return Framed(error.message, b"")
+    return Framed("", whole.digest(), stated, placed)
 
 
-def _check_framed(object_: str, size: int, read: Read, keys: Keys, sort: _Sort) -> tuple[list[SealedObject], int]:
-    """What it states of others, and where it ends. Raises Damaged."""
+def _check_framed(object_: str, size: int, read: Read, keys: Keys, sort: _Sort) -> tuple[list[SealedObject], list[str]]:
+    """What it states of others, and where it was put. Raises Damaged."""
     if size < 2 * END_BYTES:
         raise Damaged(f"it is {size} bytes long, too short for what it is")
     head = read(0, END_BYTES)
@@ -409,7 +410,7 @@ def _check_framed(object_: str, size: int, read: Read, keys: Keys, sort: _Sort) 
     foot = read(stop, END_BYTES)
     if sort.parse_footer(foot) != header:
         raise Damaged("its footer is damaged")
-    return _stated(last, places, keys), size
+    return _stated(last, places, keys)
 
 
 def _next_frame(read: Read, offset: int, stop: int, header: RunHeader, number: int, digest: bytes) -> RawFrame:
@@ -432,17 +433,17 @@ def _next_frame(read: Read, offset: int, stop: int, header: RunHeader, number: i
     return item._replace(offset=offset)
 
 
-def _stated(last: RawFrame, places: list[run.FramePlace], keys: Keys) -> list[SealedObject]:
+def _stated(last: RawFrame, places: list[run.FramePlace], keys: Keys) -> tuple[list[SealedObject], list[str]]:
     """With a key: a directory must name the frames that are there; a manifest states its run objects."""
     if keys.unpacker is None:
-        return []
+        return [], []
     if last.header.type is FrameType.DIRECTORY:
         directory = keys.unpacker.unpack(last.payload, run.DIRECTORY_DECODER)
         if directory.frames != places:
             raise Damaged("its directory does not name the frames that are there")
-        return []
+        return [], []
     if last.header.type is FrameType.GENERATION:
         manifest = keys.unpacker.unpack(last.payload, generation.DECODER)
-        return [entry.object for entry in manifest.runs]
-    keys.unpacker.unpack(last.payload, evidence.DECODER)
-    return []
+        return [entry.object for entry in manifest.runs], []
+    placed = keys.unpacker.unpack(last.payload, evidence.DECODER).facts.get(VAULTS)
+    return [], [str(name) for name in placed] if isinstance(placed, list) else []

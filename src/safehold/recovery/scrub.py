@@ -12,6 +12,7 @@ manifests, run objects, blobs, and whatever else is there; within each by name.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -23,7 +24,7 @@ from safehold.formats.generation import parse_manifest_name
 from safehold.formats.keys import Opener
 from safehold.formats.payload import Unpacker
 from safehold.formats.run import RUNS_PREFIX, parse_run_name
-from safehold.formats.segment import SegmentName
+from safehold.formats.segment import SegmentHeader, SegmentName
 from safehold.model.change import Change
 from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.log import Hole
@@ -32,6 +33,7 @@ from safehold.ports.world import Clock
 from safehold.recovery.chains import Chains, Step
 from safehold.recovery.judging import (
     Damage,
+    Excuses,
     Inventory,
     Judge,
     Problem,
@@ -137,9 +139,7 @@ class Scrubber:
 
     def read(self, notebook: Notebook | None = None, now: int = 0) -> Inventory:
         """The inventory; goes on with one that was broken off at the same level. Raises VaultDown."""
-        listing = {
-            info.name: info.size for info in self.vault.list() if not info.name.startswith(IGNORED)
-        }
+        listing = {info.name: info.size for info in self.vault.list() if not info.name.startswith(IGNORED)}
         before = notebook.unfinished() if notebook is not None else None
         inventory, after = Inventory(self.vault.name), (-1, "")
         if before is not None and before.level is self._level:
@@ -173,11 +173,11 @@ class Scrubber:
         self._learn(segment.parse_segment_header(data))
         return read_segment(parsed, data, self._keys)
 
-    def why_bad(self, name: str, size: int) -> tuple[str, Remembered | None]:
-        """What is wrong with an object that proves itself, and what a seal would state of it. Raises VaultDown."""
-        inventory = Inventory(self.vault.name)
+    def look(self, name: str, size: int) -> Inventory:
+        """An inventory of one object alone. Raises VaultDown."""
+        inventory = Inventory(self.vault.name, {name: size})
         self._read_object(inventory, name, size)
-        return inventory.bad.get(name, ""), inventory.sound.get(name)
+        return inventory
 
     def _follow_listing(self, inventory: Inventory, listing: Mapping[str, int]) -> None:
         """What is no longer there, or has another size, was not read yet."""
@@ -187,6 +187,7 @@ class Scrubber:
             inventory.bad.pop(name, None)
             inventory.sound.pop(name, None)
             inventory.stated.pop(name, None)
+            inventory.placed.pop(name, None)
         inventory.listing = dict(listing)
 
     def _known(self, inventory: Inventory, name: str) -> bool:
@@ -199,7 +200,7 @@ class Scrubber:
         except KeyError:
             return
 
-    def _learn(self, header: segment.SegmentHeader | None) -> None:
+    def _learn(self, header: SegmentHeader | None) -> None:
         if header is not None:
             self._keys.certified(header)
 
@@ -222,7 +223,8 @@ class Scrubber:
                 self._note(inventory, name, why, Remembered(0, b""))
             elif blob_name is not None:
                 why, stated = check_blob(blob_name, size, read)
-                self._note(inventory, name, why, stated and Remembered(stated.size, stated.digest))
+                sound = None if stated is None else Remembered(stated.size, stated.digest)
+                self._note(inventory, name, why, sound)
             else:
                 self._read_framed(inventory, name, size, read)
         except KeyError:
@@ -235,7 +237,9 @@ class Scrubber:
             return
         self._note(inventory, name, framed.why, Remembered(size, framed.digest))
         if framed.stated:
-            inventory.stated[name] = framed.stated
+            inventory.stated[name] = list(framed.stated)
+        if framed.placed:
+            inventory.placed[name] = list(framed.placed)
 
     @staticmethod
     def _note(inventory: Inventory, name: str, why: str, sound: Remembered | None) -> None:
@@ -261,7 +265,7 @@ class LookedAt:
         self._inventory = inventory
         self._listing: dict[str, int] | None = None
         self._segments: dict[str, SegmentSeen | None] = {}
-        self._sound: dict[str, bool] = {}
+        self._looks: dict[str, Inventory] = {}
 
     @property
     def name(self) -> str:
@@ -288,23 +292,29 @@ class LookedAt:
         if name not in self._segments:
             self._segments[name] = None
             if name in self.listing():
-                try:
+                with suppress(VaultDown):
                     self._segments[name] = self._scrubber.segment(name)
-                except VaultDown:
-                    pass
         return self._segments[name]
 
     def sound(self, name: str) -> bool:
+        return name in self._look(name).sound
+
+    def placed(self, name: str) -> Sequence[str]:
+        return self._look(name).placed.get(name, ())
+
+    def stated(self, name: str) -> Remembered | None:
+        """A sound object as a seal would state it."""
+        return self._look(name).sound.get(name)
+
+    def _look(self, name: str) -> Inventory:
         if self._inventory is not None:
-            return name in self._inventory.sound
-        if name not in self._sound:
-            self._sound[name] = False
+            return self._inventory
+        if name not in self._looks:
+            self._looks[name] = Inventory(self.name)
             if name in self.listing():
-                try:
-                    self._sound[name] = not self._scrubber.why_bad(name, self.listing()[name])[0]
-                except VaultDown:
-                    pass
-        return self._sound[name]
+                with suppress(VaultDown):
+                    self._looks[name] = self._scrubber.look(name, self.listing()[name])
+        return self._looks[name]
 
 
 def scrub(
@@ -315,12 +325,15 @@ def scrub(
     opener: Opener | None = None,
     notebook: Notebook | None = None,
     inventory: Inventory | None = None,
-    excused: Mapping[str, bytes] | None = None,
+    excuses: Callable[[], Excuses] | None = None,
     level: Level = Level.SCRUB,
     now: int = 0,
     progress: Progress = silent,
 ) -> ScrubResult:
-    """Read (unless `inventory` says what was read) and judge one vault. What hinders it is `trouble`, not an error."""
+    """Read (unless `inventory` says what was read) and judge one vault. What hinders it is `trouble`, not an error.
+
+    `excuses` are asked for once it is read: what is removed meanwhile was named before.
+    """
     vault = scrubber.vault
     try:
         if inventory is None:
@@ -332,13 +345,15 @@ def scrub(
             standing,
             reread=vault.get,
             remembered=notebook.remembered() if notebook is not None else None,
-            excused=excused,
+            excuses=excuses() if excuses is not None else None,
             named=named,
             texts=scrubber.texts,
         )
         damaged, remember, end = judge.judge()
         if level is Level.REPLAY and opener is not None:
-            damaged = sorted({*damaged, *_replayed(vault, opener, inventory, damaged, progress)}, key=lambda d: d.object)
+            damaged = sorted(
+                {*damaged, *_replayed(vault, opener, inventory, damaged, progress)}, key=lambda d: d.object
+            )
     except VaultDown as error:
         return ScrubResult(vault.name, 0, 0, [], trouble=error.message)
     if notebook is not None:
