@@ -234,6 +234,11 @@ class Log:
         if self._clock.monotonic() - opened.opened_at >= self._limits.segment_seconds:
             self._close_segment()
 
+    def rest(self) -> None:
+        """Close the open segment, whatever its age: somebody wants to look at it, or mend it."""
+        if self._segment is not None and self._stopped is None:
+            self._close_segment()
+
     def close(self) -> None:
         """Raises as `write`, with everything closed all the same."""
         try:

@@ -36,6 +36,7 @@ from safehold.service.auth import Authenticator, Limits
 from safehold.service.control import (
     NOTE_OBJECTS,
     RELOAD,
+    SETTLE,
     STATUS,
     decode_commands,
     decode_objects,
@@ -65,6 +66,9 @@ TICK_SECONDS = 1.0
 #: At the end each stage is given so long. Together with the requests under way that stays below 30 seconds (I36),
 #: as only one thing is waited for in vain: a sync vault that hangs, or the async ones together.
 STOP_SECONDS = 4.0
+
+#: Async vaults are given so long to catch up before somebody looks at them.
+SETTLE_SECONDS = 5.0
 #: Whoever asks for a fresh look at the vaults waits so long for each.
 LOOK_SECONDS = 2.0
 #: A thread that computes gives way after this long; the default of 5 ms would stall the event loop behind it.
@@ -208,6 +212,8 @@ class Service:
             return asyncio.run_coroutine_threadsafe(self._status_json(), self._loop).result()
         if payload == RELOAD:
             return asyncio.run_coroutine_threadsafe(self._reload(), self._loop).result()
+        if payload == SETTLE:
+            return asyncio.run_coroutine_threadsafe(self._settle(), self._loop).result()
         try:
             if payload.startswith(NOTE_OBJECTS):
                 objects = decode_objects(payload)
@@ -251,6 +257,15 @@ class Service:
         self.writer.change_vaults(config.vaults)
         if self.writer.engine.stopped is None:
             self.writer.found(config.text)
+
+    async def _settle(self) -> bytes:
+        """Close and seal what is being written, for who wants to read or mend it."""
+        frame = await self.pump.exclusive(self.writer.settle)
+        shippers = len(self.writer.shippers)
+        until = self.clock.monotonic() + SETTLE_SECONDS
+        while len(level := self.writer.level_vaults()) < shippers and self.clock.monotonic() < until:
+            await asyncio.sleep(SETTLE_SECONDS / 100)
+        return encode_json({"frame": frame, "level": level})
 
     # -- starting and ending ---------------------------------------------------------------------------------
 

@@ -332,6 +332,18 @@ class Writer:
         finally:
             vault.close()
 
+    def settle(self) -> int | None:
+        """Seal, and close the segment that is being appended to; the last frame, or None where nothing is written."""
+        self.engine.seal()
+        if self.engine.stopped is not None or self._log is None:
+            return None
+        self._log.rest()
+        return self._log.position.frame
+
+    def level_vaults(self) -> list[str]:
+        """The async vaults that have all that was written, by name."""
+        return [shipper.name.rpartition(" ")[2] for shipper in self.shippers if shipper.level]
+
     def _try_again(self) -> None:
         away = not all(self._is_there(v) for v in self._vaults if v.mode == Mode.SYNC)
         if self._was_away and not away:

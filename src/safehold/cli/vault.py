@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from safehold.cli import vault_keys
+from safehold.cli import scrub, vault_keys
 from safehold.cli.context import Context
 from safehold.cli.output import Answer, Table
 from safehold.cli.parser import Parser
@@ -39,6 +39,15 @@ def configure(parser: Parser) -> None:
         "keys", "show, print, replace and move keys", "safehold vault keys", None, vault_keys.__doc__ or ""
     )
     vault_keys.configure(keys)
+    check = parser.command(
+        "scrub",
+        "read a vault whole and check every byte",
+        "safehold vault scrub near --level replay",
+        scrub.run,
+        "Reads one vault, or all, and says what is missing, corrupt or unexpected in it. Changes nothing.",
+    )
+    check.add_argument("name", metavar="NAME", nargs="?", help="the vault (default: all)")
+    scrub.add_options(check)
 
 
 def _list(_args: Namespace, context: Context) -> Answer:
