@@ -80,18 +80,15 @@ def test_a_generation_is_attested_by_its_digest_not_its_number() -> None:
 
 
 def test_history_is_dropped_as_far_as_every_vault_allows() -> None:
-    words = [
-        word(BEGAN, AttestFacts(9, "aa", BEGAN, BEGAN, drop_upto=7)),
-        word(BEGAN, AttestFacts(9, "aa", BEGAN, BEGAN), "far"),
-    ]
-    words.append(word(BEGAN + 1, AttestFacts(9, "aa", BEGAN, BEGAN, drop_upto=3), "far"))
+    words = [word(BEGAN, RetainFacts(BEGAN, BEGAN, drop_upto=7)), word(BEGAN, RetainFacts(BEGAN, BEGAN), "far")]
+    words.append(word(BEGAN + 1, RetainFacts(BEGAN, BEGAN, drop_upto=3), "far"))
     assert allowed_drop(words, ["near", "far"]) == 3
     assert allowed_drop(words, ["near", "far", "third"]) == 0
     assert allowed_drop(words, []) == 0
 
 
 def test_what_was_removed_on_record_is_excused_and_nothing_else() -> None:
-    facts = RetainFacts(BEGAN, BEGAN, (3, 40), 2, ["runs/000000000001/000.run"], ["blobs/aa/aa"], ["blobs/bb/bb"])
+    facts = RetainFacts(BEGAN, BEGAN, (3, 40), 2, 0, ["runs/000000000001/000.run"], ["blobs/aa/aa"], ["blobs/bb/bb"])
     excused = Excused(Receipts("near", [word(BEGAN, facts)]))
     assert excused.missing("runs/000000000001/000.run")
     assert excused.missing("blobs/aa/aa")

@@ -54,7 +54,6 @@ class AttestFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     objects: int = 0
     seconds: float = 0.0
     identity: int = 0  # rev of the installation's own identity there: which erasures it knows of
-    drop_upto: int = 0  # generation up to which new runs may drop history: it is older than the retention
 
 
 class RetainFacts(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -63,13 +62,14 @@ class RetainFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     Of the log all segments are gone whose timeline and first frame are before those of `log_from`, but for the header
     of the first of each timeline. `removed` names runs, generations and evidence; `aside` blobs that are moved out of
     the way, for good unless they are named again; `unneeded` blobs that nothing names now: a later run moves them aside
-    if that is still so.
+    if that is still so. Where nothing is to go, that is said too: time goes on by a keeper's words.
     """
 
     receipt: int
     clock: int
     log_from: tuple[int, int] = (0, 0)
-    anchor: int = 0  # generation that covers what goes
+    horizon: int = 0  # generation whose attestation is old enough
+    drop_upto: int = 0  # generation up to which new runs may drop history
     removed: list[str] = []
     aside: list[str] = []
     unneeded: list[str] = []
@@ -113,7 +113,6 @@ class Receipts:
             if facts is None:
                 return
             self._note(facts.receipt, facts.clock)
-            self.drop_upto = max(self.drop_upto, facts.drop_upto)
             if not facts.ok:
                 self.refused.append(facts)
                 return
@@ -125,6 +124,7 @@ class Receipts:
             gone = _facts(evidence.facts, RetainFacts)
             if gone is not None:
                 self._note(gone.receipt, gone.clock)
+                self.drop_upto = max(self.drop_upto, gone.drop_upto)
                 self.retained.append(Retained(signed.name, gone))
 
     def _note(self, receipt: int, clock: int) -> None:
