@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safehold.formats.evidence import Evidence
-from safehold.vault.receipts import DAY, STEP, AttestFacts, Excused, Receipts, RetainFacts, Signed, allowed_drop
+from safehold.vault.receipts import DAY, STEP, AttestFacts, Receipts, RetainFacts, Signed, allowed_drop
 
 BEGAN = 1_700_000_000_000_000
 YEARS = 3650 * DAY
@@ -85,18 +85,3 @@ def test_history_is_dropped_as_far_as_every_vault_allows() -> None:
     assert allowed_drop(words, ["near", "far"]) == 3
     assert allowed_drop(words, ["near", "far", "third"]) == 0
     assert allowed_drop(words, []) == 0
-
-
-def test_what_was_removed_on_record_is_excused_and_nothing_else() -> None:
-    facts = RetainFacts(BEGAN, BEGAN, (3, 40), 2, 0, ["runs/000000000001/000.run"], ["blobs/aa/aa"], ["blobs/bb/bb"])
-    excused = Excused(Receipts("near", [word(BEGAN, facts)]))
-    assert excused.missing("runs/000000000001/000.run")
-    assert excused.missing("blobs/aa/aa")
-    assert not excused.missing("blobs/bb/bb")
-    assert excused.missing("log/00000003/00000001-000000000039.seg")
-    assert excused.missing("log/00000002/00000007-000000000099.seg")
-    assert not excused.missing("log/00000003/00000002-000000000040.seg")
-    assert not excused.missing("log/00000002/00000000-000000000000.seg"), "the header of a claim stays"
-    assert excused.shortened("log/00000002/00000000-000000000000.seg")
-    assert excused.shortened("log/00000003/00000000-000000000000.seg")
-    assert not excused.shortened("log/00000004/00000000-000000000000.seg")

@@ -38,7 +38,7 @@ from safehold.formats.generation import manifest_object, parse_manifest_name
 from safehold.formats.run import parse_run_name
 from safehold.formats.segment import HEADER_BYTES, SegmentName
 from safehold.ports.core import LogPosition
-from safehold.vault.receipts import DAY, Attested, Receipts
+from safehold.vault.receipts import DAY, Attested, Receipts, RetainFacts
 
 #: What was moved out of the way is removed for good after so many days.
 ASIDE_DAYS = 5
@@ -170,6 +170,22 @@ class Plan(msgspec.Struct):
     @property
     def bytes(self) -> int:
         return sum(going.size for going in (*self.remove, *self.shorten, *self.aside))
+
+    def facts(self, clock: int, made_up: dict[str, str]) -> RetainFacts:
+        """What is told before anything of it is done. `made_up`: what stays of those shortened, see RetainFacts."""
+        aside = [going.name for going in self.aside]
+        removes = [*(going.name for going in self.remove), *aside]
+        return RetainFacts(
+            self.receipt,
+            clock,
+            self.log_from,
+            self.horizon,
+            self.drop_upto,
+            removes,
+            made_up,
+            aside,
+            list(self.unneeded),
+        )
 
 
 class Choice(NamedTuple):
@@ -320,7 +336,7 @@ def _plan_blobs(
     before: set[str] = set()
     for retained in view.receipts.retained:
         if retained.facts.receipt <= view.now - UNNEEDED_MICROSECONDS:
-            before = set(retained.facts.unneeded)  # the last one that is old enough
+            before = {*retained.facts.unneeded, *retained.facts.aside}  # the last one that is old enough
     made.aside = [Going(n, blobs[n], "nothing that stays names it") for n in unneeded if n in before][:MAX_BLOBS]
     going = {g.name for g in made.aside}
     made.unneeded = [name for name in unneeded if name not in going][:MAX_BLOBS]
@@ -338,7 +354,9 @@ def _plan_evidence(made: Plan, view: View, choice: Choice) -> None:
         key = seen.kind, seen.vault
         newest[key] = max(newest.get(key, ""), seen.name)
     counted |= set(newest.values())
-    counted |= {r.name for r in view.receipts.retained if r.facts.receipt >= horizon.receipt}
+    for name, facts in view.receipts.retained:  # what scrub excuses as long as a seal may name it
+        if facts.receipt >= horizon.receipt or facts.log_from == view.receipts.log_from:
+            counted.add(name)
     for seen in view.evidence:
         if seen.name not in counted and seen.at < horizon.clock:
             made.remove.append(Going(seen.name, seen.size, "old evidence"))

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from safehold.formats.evidence import Evidence
-from safehold.formats.segment import SegmentName, parse_name
 from safehold.ports.core import LogPosition
 
 SECOND = 1_000_000
@@ -57,20 +56,21 @@ class AttestFacts(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RetainFacts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The facts of `retain` evidence: all that is about to be removed, so that nobody takes it for damage.
+    """The facts of `retain` evidence: all that is about to go, so that nobody takes it for damage.
 
-    Of the log all segments are gone whose timeline and first frame are before those of `log_from`, but for the header
-    of the first of each timeline. `removed` names runs, generations and evidence; `aside` blobs that are moved out of
-    the way, for good unless they are named again; `unneeded` blobs that nothing names now: a later run moves them aside
-    if that is still so. Where nothing is to go, that is said too: time goes on by a keeper's words.
+    `removes` names every object that is removed or moved out of the way, `made_up` segments of which only the header
+    stays, with its SHA-256 in hex. Of those removed, `aside` are blobs that lie aside for some days and are put back
+    where they are named again. `unneeded` are blobs that nothing names now: a later run moves them aside if that is
+    still so. Where nothing is to go, that is said too: time goes on by a keeper's words.
     """
 
     receipt: int
     clock: int
-    log_from: tuple[int, int] = (0, 0)
+    log_from: tuple[int, int] = (0, 0)  # timeline and first frame of the first segment that stays
     horizon: int = 0  # generation whose attestation is old enough
     drop_upto: int = 0  # generation up to which new runs may drop history
-    removed: list[str] = []
+    removes: list[str] = []
+    made_up: dict[str, str] = {}
     aside: list[str] = []
     unneeded: list[str] = []
 
@@ -151,29 +151,6 @@ class Receipts:
     def log_from(self) -> tuple[int, int]:
         """Timeline and first frame of the segment before which the log has been removed; (0, 0) where it is whole."""
         return max((r.facts.log_from for r in self.retained), default=(0, 0))
-
-
-class Excused:
-    """What is missing in a vault because it was removed on record."""
-
-    def __init__(self, receipts: Receipts) -> None:
-        self._names = {name for r in receipts.retained for name in (*r.facts.removed, *r.facts.aside)}
-        self._from = receipts.log_from
-
-    def missing(self, name: str) -> bool:
-        """Whether it is no damage that this object is not there."""
-        segment = parse_name(name)
-        if segment is not None:
-            return segment.number > 0 and self._before(segment)
-        return name in self._names
-
-    def shortened(self, name: str) -> bool:
-        """Whether it is no damage that of this segment only the header is there."""
-        segment = parse_name(name)
-        return segment is not None and segment.number == 0 and self._before(segment)
-
-    def _before(self, segment: SegmentName) -> bool:
-        return (segment.timeline, segment.first) < self._from
 
 
 def allowed_drop(evidence: Sequence[Signed], vaults: Iterable[str]) -> int:
