@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 from safehold.archiver.log import Log, LogVault, Mode, Written
 from safehold.archiver.shipper import Shipper
 from safehold.config import VaultConfig
+from safehold.formats import travelling
 from safehold.formats.blob import blob_object
+from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
 from safehold.model.change import Change
-from safehold.model.commands import FoundInstallation
+from safehold.model.commands import FoundInstallation, NoteInstallation
 from safehold.model.errors import Held, OperatorError, OutOfSpace, SafeholdError
 from safehold.ports.core import LogPosition
 from safehold.ports.disk import Disk
@@ -23,7 +26,7 @@ from safehold.ports.vault import Vault
 from safehold.ports.world import Clock, Entropy
 from safehold.service.engine import Engine
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
-from safehold.service.takein import archive_unarchived, mark_unarchived, take_in
+from safehold.service.takein import archive_unarchived, changes_in, mark_unarchived, take_in
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
@@ -155,7 +158,7 @@ class Writer:
         log = self._log = self._claim(core.log_position())
         log.pending_blobs = self._pending_blobs
         credentials: dict[bytes, Change] = {}
-        take_in(core, self._told(log.tail(), credentials), known)
+        take_in(core, self._told(log.tail(partial(changes_in, core)), credentials), known)
         log.start()
         if self._mend:
             self.archive.level()
@@ -222,10 +225,37 @@ class Writer:
             _log.warning("the large body of %r cannot be given to the vaults again: %s", change.name, why)
 
     def found(self, config_text: str) -> None:
-        """The installation's own identity, where it is not there yet."""
+        """The installation's own identity, where it is not there yet; what travels in it is brought up to date."""
         assert self._core is not None
+        sealed = self._to_travel()
         if self._core.account_by_id(SYSTEM_ACCOUNT) is None:
-            self.engine.execute(FoundInstallation(account=SYSTEM_ACCOUNT, config=config_text))
+            self.engine.execute(FoundInstallation(account=SYSTEM_ACCOUNT, config=config_text, items=sealed))
+            return
+        items: dict[str, bytes | None] = {CONFIG: config_text.encode(), **sealed}
+        if any(self._core.secret(0, name) != data for name, data in items.items()):
+            self.engine.execute(NoteInstallation(account=SYSTEM_ACCOUNT, items=items))
+
+    def _to_travel(self) -> dict[str, bytes]:
+        """Keys that are here and do not travel yet, or travel sealed to others than today's recipients."""
+        keyring, core = self._keyring, self._core
+        assert core is not None
+
+        def lacks(name: str) -> bool:
+            item = core.secret(0, name)
+            return item is None or travelling.recipients_of(item) != keyring.sealer.recipients
+
+        items: dict[str, bytes] = {}
+        if keyring.root is not None and lacks(ROOT_KEY):
+            items[ROOT_KEY] = travelling.seal_root(keyring.root, keyring.sealer)
+        older = keyring.opener.identities[1:]
+        if older and lacks(OLDER_IDENTITIES):
+            items[OLDER_IDENTITIES] = travelling.seal_identities(older, keyring.sealer)
+        return items
+
+    def use_keyring(self, keyring: Keyring) -> None:
+        """Keys that were changed: the log opened next is written with them, blobs are from now on."""
+        self._keyring = keyring
+        self.archive.use_keys(keyring.sealer, keyring.opener)
 
     # -- along the way ---------------------------------------------------------------------------------------
 
@@ -286,6 +316,18 @@ class Writer:
             self.engine.seal()
         if self._log is not None:
             self._log.tick()
+
+    def settle(self) -> int | None:
+        """Seal, and close the segment that is being appended to; the last frame, or None where nothing is written."""
+        self.engine.seal()
+        if self.engine.stopped is not None or self._log is None:
+            return None
+        self._log.rest()
+        return self._log.position.frame
+
+    def level_vaults(self) -> list[str]:
+        """The async vaults that have all that was written, by name."""
+        return [shipper.name.rpartition(" ")[2] for shipper in self.shippers if shipper.level]
 
     def _try_again(self) -> None:
         away = not all(self._make_vault(v).available() for v in self._vaults if v.mode == Mode.SYNC)
