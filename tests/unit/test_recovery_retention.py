@@ -117,7 +117,7 @@ class Model:
 
     def retain(self, **more: object) -> Plan:
         made = self.plan(**more)
-        self._say("retain", made.facts(self.clock, {}), LogPosition(0, 0, b""))
+        self._say("retain", made.facts(self.clock), LogPosition(0, 0, b""))
         for going in (*made.remove, *made.aside):
             self._remove(going.name)
         for going in made.shorten:
@@ -281,7 +281,7 @@ def test_a_blob_goes_in_three_steps_and_comes_back_when_it_is_named_again() -> N
     model.pass_day()
     made = model.retain()
     assert [g.name for g in made.aside] == ["blobs/aa/aa"]
-    assert model.receipts().retained[-1].facts.removes.count("blobs/aa/aa") == 1
+    assert model.receipts().retained[-1].facts.aside.count("blobs/aa/aa") == 1
     model.needed.add("blobs/aa/aa")
     view = model.view()
     back = plan(view, choose(view, model.policy), model.blobs, model.needed, ["blobs/aa/aa"])

@@ -12,7 +12,6 @@ first time. Evidence comes first, so a vault never lacks anything that was not n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from hashlib import sha256
 
 from safehold.formats import blob, segment
 from safehold.formats.keys import Opener
@@ -58,12 +57,12 @@ class Look:
 
     def __init__(self, vault: Vault, opener: Opener, receipts: Receipts, clock: Clock) -> None:
         self.vault = vault
-        self._opener = opener
+        self.opener = opener
         self._runs = Runs([vault], opener)
         self._directories: dict[str, tuple[frozenset[bytes], frozenset[bytes]]] = {}
         self._generations: dict[int, Generation] = {g.number: g for g in self._runs.generations()}
         self._receipts = receipts
-        self._clock = clock
+        self.clock = clock
 
     def view(self, evidence: Sequence[EvidenceSeen], frozen: str, damaged: str) -> View:
         """Raises VaultDown."""
@@ -72,7 +71,7 @@ class Look:
         erased = self._register()
         return View(
             self._receipts,
-            self._clock.now(),
+            self.clock.now(),
             [
                 SegmentSeen(name, holders[0].size)
                 for timeline in timelines([vault])
@@ -146,7 +145,7 @@ class Look:
         """Blobs that the log after a position names; why it cannot be read, where that is so."""
         found: set[str] = set()
         try:
-            for entry in VaultLogReader([self.vault], self._opener).entries(position):
+            for entry in VaultLogReader([self.vault], self.opener).entries(position):
                 if isinstance(entry, Hole):
                     return found, f"the log has a hole from frame {entry.first} to {entry.last}"
                 found |= {blob.blob_object(c.blob) for c in entry.changes if c.blob is not None}
@@ -200,9 +199,8 @@ def carry_out(found: Look, vault: KeptVault, made: Plan, tell: Tell, frozen: Fro
     `vault` is the one that was looked at, with its keeper's credentials.
     """
     headers = {going.name: vault.get(going.name, 0, segment.HEADER_BYTES) for going in made.shorten}
-    digests = {name: sha256(header).hexdigest() for name, header in headers.items()}
-    end = VaultLogReader([vault], found._opener).end()
-    tell(made.facts(found._clock.now(), digests), end)
+    end = VaultLogReader([vault], found.opener).end()
+    tell(made.facts(found.clock.now()), end)
     _put_back(vault, made.put_back)
     for n, going in enumerate(made.remove):
         if n % CHECK_EVERY == 0 and frozen():

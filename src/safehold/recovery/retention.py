@@ -36,7 +36,7 @@ import msgspec
 
 from safehold.formats.generation import manifest_object, parse_manifest_name
 from safehold.formats.run import parse_run_name
-from safehold.formats.segment import HEADER_BYTES, SegmentName
+from safehold.formats.segment import HEADER_BYTES, LOG_PREFIX, SegmentName
 from safehold.ports.core import LogPosition
 from safehold.vault.receipts import DAY, Attested, Receipts, RetainFacts
 
@@ -171,19 +171,16 @@ class Plan(msgspec.Struct):
     def bytes(self) -> int:
         return sum(going.size for going in (*self.remove, *self.shorten, *self.aside))
 
-    def facts(self, clock: int, made_up: dict[str, str]) -> RetainFacts:
-        """What is told before anything of it is done. `made_up`: what stays of those shortened, see RetainFacts."""
-        aside = [going.name for going in self.aside]
-        removes = [*(going.name for going in self.remove), *aside]
+    def facts(self, clock: int) -> RetainFacts:
+        """What is told before anything of it is done."""
         return RetainFacts(
             self.receipt,
             clock,
             self.log_from,
             self.horizon,
             self.drop_upto,
-            removes,
-            made_up,
-            aside,
+            [going.name for going in self.remove if not going.name.startswith(LOG_PREFIX)],
+            [going.name for going in self.aside],
             list(self.unneeded),
         )
 

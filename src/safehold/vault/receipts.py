@@ -58,19 +58,18 @@ class AttestFacts(msgspec.Struct, frozen=True, omit_defaults=True):
 class RetainFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """The facts of `retain` evidence: all that is about to go, so that nobody takes it for damage.
 
-    `removes` names every object that is removed or moved out of the way, `made_up` segments of which only the header
-    stays, with its SHA-256 in hex. Of those removed, `aside` are blobs that lie aside for some days and are put back
-    where they are named again. `unneeded` are blobs that nothing names now: a later run moves them aside if that is
-    still so. Where nothing is to go, that is said too: time goes on by a keeper's words.
+    Of the log all segments are gone whose timeline and first frame are before those of `log_from`, but for the header
+    of the first of each timeline. `removed` names runs, generations and evidence; `aside` blobs that lie aside for some
+    days and are put back where they are named again; `unneeded` blobs that nothing names now: a later run moves them
+    aside if that is still so. Where nothing is to go, that is said too: time goes on by a keeper's words.
     """
 
     receipt: int
     clock: int
-    log_from: tuple[int, int] = (0, 0)  # timeline and first frame of the first segment that stays
+    log_from: tuple[int, int] = (0, 0)
     horizon: int = 0  # generation whose attestation is old enough
     drop_upto: int = 0  # generation up to which new runs may drop history
-    removes: list[str] = []
-    made_up: dict[str, str] = {}
+    removed: list[str] = []
     aside: list[str] = []
     unneeded: list[str] = []
 
