@@ -71,14 +71,35 @@ def attest(
 ) -> list[Verdict]:
     """Look at the generations that are newer than the last attested one: the newest that holds is attested.
 
-    `elsewhere` are the keeper's words on other vaults: a generation attested there, and whole here, stands for one
-    attested here where this vault has none yet. `accepted` are holes of the log (first and last frame) that somebody
-    took on record. Raises VaultDown.
+    `elsewhere` are the keeper's words on other vaults: where nothing was attested here yet and the log's beginning is
+    not here, a generation that was attested there and is whole here stands for that. `accepted` are holes of the log
+    (first and last frame) that somebody took on record. Raises VaultDown.
     """
     runs = Runs([vault], opener)
+    before = _attested_before(runs, receipts)
+    found = _try(runs, vault, opener, before, receipts, clock, accepted, 0 if before is None else before.number + 1)
+    if before is not None or not found or any(verdict.facts.ok for verdict in found):
+        return found
+    for words in elsewhere:
+        other = _attested_before(runs, words)
+        if other is not None and not whole(vault, other):
+            return _try(runs, vault, opener, other, receipts, clock, accepted, other.number)
+    return found
+
+
+def _try(
+    runs: Runs,
+    vault: Vault,
+    opener: Opener,
+    before: Generation | None,
+    receipts: Receipts,
+    clock: Clock,
+    accepted: Collection[tuple[int, int]],
+    first: int,
+) -> list[Verdict]:
+    """Verdicts on the generations from `first` on, newest first, up to the one that is attested."""
     verdicts: list[Verdict] = []
-    before = _attested_before(runs, vault, receipts, elsewhere)
-    newer = (number for number in runs.numbers() if before is None or number > before.number)
+    newer = (number for number in runs.numbers() if number >= first)
     for number in islice((n for n in newer if vault.size(manifest_object(n))), MAX_TRIES):
         generation = runs.generation(number)
         began = clock.monotonic()
@@ -133,15 +154,12 @@ def _digest(vault: Vault, name: str, size: int) -> bytes:
     return total.digest()
 
 
-def _attested_before(runs: Runs, vault: Vault, receipts: Receipts, elsewhere: Sequence[Receipts]) -> Generation | None:
-    """The newest attested generation that is there as it was attested; of other vaults' words one that is whole."""
-    for words in (receipts, *elsewhere):
-        for attested in sorted(words.attested, key=lambda a: a.generation, reverse=True):
-            generation = runs.generation(attested.generation)
-            if generation is None or generation.digest != attested.manifest:
-                continue
-            if words is receipts or not whole(vault, generation):
-                return generation
+def _attested_before(runs: Runs, words: Receipts) -> Generation | None:
+    """The newest generation that is there as it was attested by these words."""
+    for attested in sorted(words.attested, key=lambda a: a.generation, reverse=True):
+        generation = runs.generation(attested.generation)
+        if generation is not None and generation.digest == attested.manifest:
+            return generation
     return None
 
 

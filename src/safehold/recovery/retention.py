@@ -10,9 +10,9 @@ A segment goes when all its frames are before both the horizon and the older of 
 timeline is shortened to its header instead: an old writer that wakes must find that a later timeline exists (I6).
 
 A generation goes when no rule keeps it. Kept are the cover; the newest there is; what was not attested and is after the
-horizon; the newest attested at or before the horizon (up to it new runs may drop history); the policy's picks, and one
-a month within the history. A pick that holds an account whose erasure is before the horizon goes all the same
-(decision 0045).
+horizon; the newest attested at or before the horizon (up to it new runs may drop history); the policy's picks; and six
+within the history, so that there is always one to become that. A pick that holds an account whose erasure is before
+the horizon goes all the same (decision 0045).
 
 A run object goes when no generation that stays names it, and its own generation goes or is not after the horizon.
 
@@ -280,14 +280,15 @@ def _erased_at(view: View, horizon: Attested | None) -> frozenset[bytes]:
 
 def _picks(attested: Sequence[tuple[GenerationSeen, Attested]], now: int, policy: Policy) -> Iterable[tuple[int, str]]:
     """The policy's generations: of each of the last days, weeks and months with any, the newest one."""
-    for word, count in (("daily", policy.daily), ("weekly", policy.weekly), ("monthly", policy.monthly)):
+    rules = [(word, count, _DAYS[word] * DAY, 0) for word, count in zip(_DAYS, policy[1:], strict=True)]
+    rules.append(("one a sixth of the history", len(attested), max(DAY, policy.history // 6), now - policy.history))
+    for why, count, width, since in rules:
         seen: set[int] = set()
         for generation, attestation in attested:
-            bucket = attestation.receipt // (_DAYS[word] * DAY)
-            within = word == "monthly" and attestation.receipt > now - policy.history
-            if bucket not in seen and (len(seen) < count or within):
+            bucket = attestation.receipt // width
+            if bucket not in seen and len(seen) < count and attestation.receipt >= since:
                 seen.add(bucket)
-                yield generation.number, word if len(seen) <= count else "one a month within the history"
+                yield generation.number, why
 
 
 def _plan_runs(made: Plan, view: View, choice: Choice) -> None:
