@@ -89,9 +89,9 @@ class Writer:
         self._keyring = keyring
         self._clock = clock
         self._wake = wake
-        self._on_committed = on_committed
         self._side_by_side = side_by_side
         self._answers = answers
+        self._tell_committed = on_committed
         self._sealed_at = clock.monotonic()
         self._mend = False  # whether vaults that lack what the core holds are to be given it
         self._set_aside: Sequence[Hole] = ()
@@ -105,7 +105,9 @@ class Writer:
         self.archive = VaultBlobs([], [], keyring.sealer, keyring.opener, disk, scratch, self._note_blob)
         self.use_for_blobs(vaults)
         self._live_blobs = LiveBlobs(disk, blobs, scratch, self.archive)
-        self.engine = Engine(clock, entropy, reopen=self._reopen, on_committed=on_committed, quota_bytes=quota_bytes)
+        self.engine = Engine(
+            clock, entropy, reopen=self._reopen, on_committed=self._on_committed, quota_bytes=quota_bytes
+        )
 
     def _make_shippers(self, vaults: Sequence[VaultConfig]) -> list[Shipper]:
         """One for each async vault, fed by the first sync vault."""
@@ -178,6 +180,7 @@ class Writer:
         self._mend = False
         self._set_aside = ()
         self._on_committed(list(credentials.values()))
+        self._sweep_blobs(core)
         return core, log
 
     def _claim(self, position: LogPosition) -> Log:
@@ -307,6 +310,28 @@ class Writer:
             for shipper in self.shippers:
                 shipper.note_blob(blob_object(change.blob))
                 self._wake(shipper)
+
+    def _on_committed(self, changes: Sequence[Change]) -> None:
+        """What was committed; of an account that was erased the large bodies go, as everything else of it went."""
+        self._tell_committed(changes)
+        for name in self._core.take_dropped_blobs() if self._core is not None else ():
+            try:
+                self._live_blobs.remove(name)
+            except OSError as error:  # the next start sweeps
+                _log.warning("a large body of an erased account is still there: %s", error.strerror)
+
+    def _sweep_blobs(self, core: SqliteCore) -> None:
+        """Remove live blobs that nothing names: of erased accounts, and of uploads that never came to an end."""
+        if core.blobs_swept():
+            return
+        try:
+            self._live_blobs.sweep(core.blob_names())
+        except OSError as error:
+            _log.warning("large bodies that nothing names could not be removed: %s", error.strerror)
+            return
+        core.begin()
+        core.set_blobs_swept()
+        core.commit()
 
     def _pending_blobs(self) -> list[str]:
         return sorted({name for shipper in self.shippers for name in shipper.pending_blobs()})

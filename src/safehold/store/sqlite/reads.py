@@ -475,6 +475,16 @@ class SqliteReads:
         return "" if mark is None else str(mark)
 
     @guarded
+    def blobs_swept(self) -> bool:
+        """Whether the live blobs were compared with the journal since an account was last dropped."""
+        return self._db.execute("SELECT value FROM meta WHERE name = 'blobs_swept'").get is not None
+
+    @guarded
+    def blob_names(self) -> set[bytes]:
+        """Names of all blobs that the journal names. Reads the whole journal."""
+        return {name for (name,) in self._db.execute("SELECT DISTINCT blob FROM journal WHERE blob IS NOT NULL")}
+
+    @guarded
     def best_score(self, account: int, game: str) -> float | None:
         score: Any = self._db.execute("SELECT score FROM best WHERE account = ? AND game = ?", (account, game)).get
         return score  # type: ignore[no-any-return]
