@@ -27,7 +27,7 @@ from safehold.service.takein import archive_unarchived, mark_unarchived, take_in
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
-from safehold.vault.folder import FolderVault
+from safehold.vault.folder import FolderVault, place_reader
 from safehold.vault.keyring import Keyring
 from safehold.vault.log import VaultLogReader
 
@@ -165,6 +165,7 @@ class Writer:
 
     def _claim(self, position: LogPosition) -> Log:
         vaults = [LogVault(self._make_vault(v), Mode(v.mode)) for v in self._vaults]
+        self._place_readers([vault for vault, _ in vaults])
         try:
             return Log.claim(
                 vaults,
@@ -178,6 +179,16 @@ class Writer:
             for vault, _ in vaults:
                 vault.close()
             raise
+
+    @staticmethod
+    def _place_readers(vaults: Sequence[Vault]) -> None:
+        """Vaults that an earlier release made get the reader. A vault that refuses is spoken of by the claim."""
+        for vault in vaults:
+            try:
+                if vault.available():
+                    place_reader(vault)
+            except (OperatorError, OutOfSpace) as error:
+                _log.warning("%s has no reader.py: %s", vault.name, error.message)
 
     def _mark_missing(self, core: SqliteCore) -> list[Hole]:
         """Where the vaults end before the core does, mark what only the core holds: it is archived again.

@@ -1,6 +1,7 @@
 """A vault in a folder, on any Disk.
 
     FORMAT                 the mark: without it this is no vault, and nothing in it is believed to be absent
+    reader.py              reads all of it without Safehold
     log/…  blobs/…         objects
     tmp/                   objects being put
 
@@ -48,7 +49,7 @@ class FolderVault:
 
     @classmethod
     def create(cls, name: str, path: str, disk: Disk, installation: bytes) -> FolderVault:
-        """Make the folder and write FORMAT; harmless where it is a vault of this installation already.
+        """Make the folder, write FORMAT and the reader; harmless where it is a vault of this installation already.
 
         Raises OperatorError where it holds something else.
         """
@@ -56,6 +57,7 @@ class FolderVault:
         try:
             if disk.exists(vault._at(mark.NAME)):
                 vault._require()
+                place_reader(vault)
                 return vault
             disk.make_folders(vault._at(_TEMPORARY))
             strange = sorted(entry.name for entry in disk.list(path) if entry.name != _TEMPORARY)
@@ -65,6 +67,7 @@ class FolderVault:
                     hint="name an empty or a new folder for the vault",
                 )
             vault._put(mark.NAME, (mark.encode_mark(installation),))
+            place_reader(vault)
         except OSError as error:
             raise vault._refusal(error) from error
         return vault
@@ -297,6 +300,12 @@ class FolderVault:
             f"vault {self._name}: {name} is {length} bytes long and should be {expected}",
             hint="another writer appended to it, or the vault lost what was written",
         )
+
+
+def place_reader(vault: Vault) -> None:
+    """Give a vault the reader if it has none: one that an earlier release made. Raises as Vault.put."""
+    if vault.size(mark.READER) is None:
+        vault.put(mark.READER, (mark.reader(),))
 
 
 _: type[Vault] = FolderVault
