@@ -55,10 +55,10 @@ def read(bare: Path, vault: Path, key: Path, out: Path, *options: str, reader: P
     assert "Traceback" not in said, said
     items: dict[tuple[str, str, str], bytes] = {}
     collections: dict[tuple[str, str], dict[str, Any]] = {}
-    for index in out.glob("*/index.json"):
-        account = index.parent.name
+    for index in out.glob("*.*.json"):
+        account = index.name.rsplit(".", 2)[0]
         for collection in json.loads(index.read_text()):
             collections[account, collection["path"]] = collection
             for file, item in collection["items"].items():
-                items[account, collection["path"], item["name"]] = (index.parent / file).read_bytes()
+                items[account, collection["path"], item["name"]] = (out / account / file).read_bytes()
     return Found(ended.returncode, said, items, collections)
