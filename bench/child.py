@@ -33,6 +33,7 @@ class Ran(NamedTuple):
     peak_bytes: int
     out: bytes = b""
     broken_off: bool = False
+    inner_seconds: float | None = None  # the work alone, without the start of an interpreter
 
     def and_(self, other: Ran) -> Ran:
         """One after the other."""

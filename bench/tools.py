@@ -20,11 +20,19 @@ from pathlib import Path
 
 from bench import items
 from bench.child import Ran, run
-from bench.items import Item, Reference, Row, account_name
+from bench.items import Item, Print, Reference, Row, account_name, fingerprint
 from bench.postgres import Cluster
 
-#: Steps that a tool may lack.
-VERIFY = "verify"
+#: What is measured of a tool, in this order, and the method that does it. After the first the items change.
+STEPS = {
+    "full backup": "full",
+    "1 % changed": "incremental",
+    "verify": "verify",
+    "verify, log and all": "verify_log",
+    "one account's contacts": "contacts",
+    "whole restore": "restore",
+    "bare bulk load": "bare_load",
+}
 
 
 class Missing(Exception):
@@ -44,6 +52,10 @@ class Sources:
         if self.tree is not None:
             items.make_tree(self.tree, reference.items())
 
+    def rows(self, contacts_of: int | None = None) -> Iterator[Row]:
+        """What a restore of the newest state brings, or one account's contacts of it."""
+        return items.database_rows(self.database, contacts_of)
+
     def change(self, changed: list[Item]) -> None:
         items.change_database(self.database, changed)
         if self.tree is not None:
@@ -55,7 +67,10 @@ class Tool(ABC):
 
     name: str
     settings: str
-    lacks: frozenset[str] = frozenset()
+    #: Programs, and how they get here.
+    needs: tuple[tuple[str, str], ...] = ()
+    #: Methods of STEPS that there are.
+    can: tuple[str, ...] = ("full", "incremental", "verify", "contacts", "restore")
 
     def __init__(self, folder: Path, sources: Sources, limit_seconds: float) -> None:
         self.folder = folder
@@ -68,6 +83,13 @@ class Tool(ABC):
     @abstractmethod
     def prepare(self) -> None:
         """What is not measured: an empty repository, a server of its own."""
+
+    @classmethod
+    def require(cls) -> None:
+        """Raises Missing where what it needs is not installed."""
+        for name, hint in cls.needs:
+            if shutil.which(name) is None:
+                raise Missing(f"{name} is missing: {hint}")
 
     @abstractmethod
     def full(self) -> Ran:
@@ -94,8 +116,12 @@ class Tool(ABC):
         """What `restore` has brought."""
 
     @abstractmethod
-    def contacts(self, account: int) -> tuple[Ran, list[Row]]:
-        """One account's contacts of the newest state."""
+    def contacts(self, account: int) -> tuple[Ran, Print]:
+        """One account's contacts of the newest state, and what they are."""
+
+    @staticmethod
+    @abstractmethod
+    def version() -> str: ...
 
     def stored_bytes(self) -> int:
         return size_of(self.repository)
@@ -114,14 +140,6 @@ class Tool(ABC):
 def size_of(path: Path) -> int:
     """Bytes of all files below."""
     return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
-
-
-def program(name: str, hint: str) -> str:
-    """Raises Missing."""
-    found = shutil.which(name)
-    if found is None:
-        raise Missing(f"{name} is missing: {hint}")
-    return found
 
 
 def told_version(*command: str | Path) -> str:
@@ -146,10 +164,10 @@ class _Database(Tool):
     def restored_rows(self) -> Iterator[Row]:
         return items.database_rows(self.file())
 
-    def contacts(self, account: int) -> tuple[Ran, list[Row]]:
+    def contacts(self, account: int) -> tuple[Ran, Print]:
         whole = self.restore()
         query, rows = timed(lambda: list(items.database_rows(self.file(), account)))
-        return whole.and_(query), rows
+        return whole.and_(query), fingerprint(rows)
 
 
 class _Tree(Tool):
@@ -166,16 +184,14 @@ class _Tree(Tool):
     def restored_rows(self) -> Iterator[Row]:
         return items.tree_rows(self.found())
 
-    def contacts_rows(self, account: int) -> list[Row]:
-        return list(items.tree_rows(next(self.restored.rglob(account_name(account))).parent))
+    def contacts_of(self, account: int) -> Print:
+        return fingerprint(items.tree_rows(next(self.restored.rglob(account_name(account))).parent))
 
 
 class _Restic(Tool):
     settings = "repository version 2, its own compression and cache; `check --read-data`"
 
-    def __init__(self, folder: Path, sources: Sources, limit_seconds: float) -> None:
-        super().__init__(folder, sources, limit_seconds)
-        self._restic = program("restic", "apt install restic")
+    needs = (("restic", "apt install restic"),)
 
     @staticmethod
     def version() -> str:
@@ -189,26 +205,26 @@ class _Restic(Tool):
         }
 
     def prepare(self) -> None:
-        self._run(self._restic, "init")
+        self._run("restic", "init")
 
     @abstractmethod
     def source(self) -> Path: ...
 
     def full(self) -> Ran:
-        return self._run(self._restic, "backup", "--quiet", self.source())
+        return self._run("restic", "backup", "--quiet", self.source())
 
     def incremental(self) -> Ran:
         return self.full()
 
     def verify(self) -> Ran:
-        return self._run(self._restic, "check", "--read-data")
+        return self._run("restic", "check", "--read-data")
 
     def restore(self) -> Ran:
         return self._restored()
 
     def _restored(self, *which: str | Path) -> Ran:
         shutil.rmtree(self.restored, ignore_errors=True)
-        return self._run(self._restic, "restore", "latest", "--target", self.restored, *which)
+        return self._run("restic", "restore", "latest", "--target", self.restored, *which)
 
 
 class ResticDatabase(_Database, _Restic):
@@ -221,17 +237,17 @@ class ResticDatabase(_Database, _Restic):
 class ResticTree(_Tree, _Restic):
     name = "restic, file an item"
 
-    def contacts(self, account: int) -> tuple[Ran, list[Row]]:
+    def contacts(self, account: int) -> tuple[Ran, Print]:
         ran = self._restored("--include", self.source() / account_name(account) / "contacts")
-        return ran, self.contacts_rows(account)
+        return ran, self.contacts_of(account)
 
 
 class _Borg(Tool):
     settings = "`repokey-blake2`, its own compression and cache; `check --verify-data`"
+    needs = (("borg", "apt install borgbackup"),)
 
     def __init__(self, folder: Path, sources: Sources, limit_seconds: float) -> None:
         super().__init__(folder, sources, limit_seconds)
-        self._borg = program("borg", "apt install borgbackup")
         self._archives = 0
 
     @staticmethod
@@ -242,20 +258,20 @@ class _Borg(Tool):
         return {"BORG_PASSPHRASE": "bench", "BORG_REPO": str(self.repository), "BORG_BASE_DIR": str(self.folder)}
 
     def prepare(self) -> None:
-        self._run(self._borg, "init", "--encryption", "repokey-blake2")
+        self._run("borg", "init", "--encryption", "repokey-blake2")
 
     @abstractmethod
     def source(self) -> Path: ...
 
     def full(self) -> Ran:
         self._archives += 1
-        return self._run(self._borg, "create", f"::{self._archives}", ".", cwd=self.source())
+        return self._run("borg", "create", f"::{self._archives}", ".", cwd=self.source())
 
     def incremental(self) -> Ran:
         return self.full()
 
     def verify(self) -> Ran:
-        return self._run(self._borg, "check", "--verify-data")
+        return self._run("borg", "check", "--verify-data")
 
     def restore(self) -> Ran:
         return self._extracted()
@@ -263,7 +279,7 @@ class _Borg(Tool):
     def _extracted(self, *which: str) -> Ran:
         shutil.rmtree(self.restored, ignore_errors=True)
         self.restored.mkdir()
-        return self._run(self._borg, "extract", f"::{self._archives}", *which, cwd=self.restored)
+        return self._run("borg", "extract", f"::{self._archives}", *which, cwd=self.restored)
 
 
 class BorgDatabase(_Database, _Borg):
@@ -276,8 +292,8 @@ class BorgDatabase(_Database, _Borg):
 class BorgTree(_Tree, _Borg):
     name = "Borg, file an item"
 
-    def contacts(self, account: int) -> tuple[Ran, list[Row]]:
-        return self._extracted(f"{account_name(account)}/contacts"), self.contacts_rows(account)
+    def contacts(self, account: int) -> tuple[Ran, Print]:
+        return self._extracted(f"{account_name(account)}/contacts"), self.contacts_of(account)
 
 
 class Litestream(_Database):
@@ -292,9 +308,9 @@ class Litestream(_Database):
         super().__init__(folder, sources, limit_seconds)
         self._live = folder / "live" / "items.db"
 
-    @classmethod
-    def version(cls) -> str:
-        return told_version(cls.path, "version")
+    @staticmethod
+    def version() -> str:
+        return told_version(Litestream.path, "version")
 
     def prepare(self) -> None:
         self._live.parent.mkdir()
@@ -340,11 +356,20 @@ class PgDump(Tool):
         "`pg_dump -Fc -Z0 | zstd`, each dump whole; `zstd -dc | pg_restore --single-transaction` into a cluster with "
         "`wal_level = minimal`, `synchronous_commit = off`; no check of a dump exists"
     )
-    lacks = frozenset((VERIFY,))
+    needs = (("zstd", "apt install zstd"),)
+    can = ("full", "incremental", "contacts", "restore")
+
+    @classmethod
+    def require(cls) -> None:
+        super().require()
+        try:
+            for name in ("initdb", "pg_ctl", "psql", "pg_dump", "pg_restore"):
+                Cluster.program(name)
+        except FileNotFoundError as error:
+            raise Missing(str(error)) from error
 
     def __init__(self, folder: Path, sources: Sources, limit_seconds: float) -> None:
         super().__init__(folder, sources, limit_seconds)
-        program("zstd", "apt install zstd")
         self._cluster = Cluster(folder / "cluster")
         self._dumps = 0
 
@@ -380,12 +405,12 @@ class PgDump(Tool):
     def restored_rows(self) -> Iterator[Row]:
         return self._cluster.rows("restored")
 
-    def contacts(self, account: int) -> tuple[Ran, list[Row]]:
+    def contacts(self, account: int) -> tuple[Ran, Print]:
         """Without a server: the dump as text, of which the account's lines are kept."""
         text = self._cluster.command("pg_restore", "-f", "-", "--data-only", "-t", "item")
         kept = f"grep -P '^\\d+\\t{account}\\tcontacts\\t'"
         ran = self._shell(f"zstd -dcq {self._dump()} | {text} | {kept}")
-        return ran, [self._cluster.row(line, account_name(account)) for line in ran.out.splitlines()]
+        return ran, fingerprint(self._cluster.row(line, account_name(account)) for line in ran.out.splitlines())
 
     def _dump(self) -> Path:
         return self.repository / f"{self._dumps}.dump.zst"
