@@ -23,12 +23,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from statistics import median
 from subprocess import CalledProcessError
 from typing import Any
 
-from bench import backup_page, house, page
+from bench import backup_page, house, items, page
 from bench.backup_goals import faults, verdicts
 from bench.child import Failed, Ran
 from bench.house import Safehold
@@ -51,7 +52,9 @@ class Size:
     """The items of one size, in a folder of their own."""
 
     def __init__(self, work: Path, total: int) -> None:
-        self.folder = work / f"{total}"
+        # What other code has made is no longer what this code would make.
+        made_by = sha256(b"".join(Path(module.__file__).read_bytes() for module in (items, house))).hexdigest()[:8]
+        self.folder = work / f"{total}-{made_by}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.reference = Reference(self.folder / "items.db", SEED, total // ITEMS_EACH, ITEMS_EACH)
         self.pristine = self.folder / "safehold"

@@ -42,7 +42,7 @@ FRAMES_EACH_SEAL = 50
 _MEDIA = {".vcf": "text/vcard", ".ics": "text/calendar", ".txt": "text/plain", ".json": "application/json"}
 _SECOND = (("contacts/work", CollectionType.ADDRESSBOOK), ("calendars/work", CollectionType.CALENDAR))
 _ACTOR = "device:bench"
-_CONFIG = """\
+CONFIG = """\
 [vaults.near]
 url = "folder:vaults/near"
 mode = "sync"
@@ -54,16 +54,16 @@ def account_id(number: int) -> bytes:
 
 
 def installation(data: Path) -> Installation:
-    return open_installation(data, configuration.parse(_CONFIG), make=False, config_path=data / "safehold.toml")
+    return open_installation(data, configuration.parse(CONFIG), make=False, config_path=data / "safehold.toml")
 
 
 def make(data: Path, reference: Reference) -> None:
     """Make it, or what is missing of it after a run that was broken off."""
     data.mkdir(parents=True, exist_ok=True)
-    (data / "safehold.toml").write_text(_CONFIG)
+    (data / "safehold.toml").write_text(CONFIG)
     made = installation(data)
     made.make()
-    with _filling(made) as filler:
+    with filling(made) as filler:
         began, before = time.perf_counter(), filler.items()
         filler.add_accounts(reference.accounts)
         for done in filler.fill(reference):
@@ -75,12 +75,12 @@ def make(data: Path, reference: Reference) -> None:
 
 def change(data: Path, changed: Iterable[Item]) -> None:
     """Put new bodies for items, scattered as they are."""
-    with _filling(installation(data)) as filler:
+    with filling(installation(data)) as filler:
         filler.put(changed)
 
 
 @contextmanager
-def _filling(made: Installation) -> Iterator[Filler]:
+def filling(made: Installation) -> Iterator[Filler]:
     with made.lock():
         writer = made.make_writer()
         try:

@@ -224,7 +224,7 @@ class Maker:
         """The lines, with a text between them that brings the whole to about that size."""
         room = size - sum(len(line) + 2 for line in (*lines, *end)) - len(label)
         if room > 20:
-            lines.append(f"{label}:{self._words.text(rng, room)}")
+            lines.append(f"{label}:{self._words.text(rng, room * 74 // 77)}")  # folding takes the rest
         return "".join(f"{_folded(line)}\r\n" for line in (*lines, *end)).encode()
 
 

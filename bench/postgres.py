@@ -109,12 +109,12 @@ class Cluster:
         accounts = (f"{number}\t{account_name(number)}\n".encode() for number in range(reference.accounts))
         self._sql(database, _SCHEMA)
         self._copy(database, "COPY account FROM STDIN", accounts)
-        self._copy(database, "COPY item FROM STDIN", map(_line, reference.items()))
+        self._copy(database, "COPY item FROM STDIN", map(line_of, reference.items()))
         self._sql(database, "VACUUM ANALYZE")
 
     def change(self, database: str, changed: Iterable[Item]) -> None:
         self._sql(database, "CREATE TABLE changed (LIKE item)")
-        self._copy(database, "COPY changed FROM STDIN", map(_line, changed))
+        self._copy(database, "COPY changed FROM STDIN", map(line_of, changed))
         self._sql(
             database,
             "UPDATE item SET rev = item.rev + 1, etag = c.etag, modified = item.modified + 1, body = c.body "
@@ -128,12 +128,6 @@ class Cluster:
             for line in process.stdout:
                 account, collection, name, body = line.rstrip(b"\n").split(b"\t")
                 yield account.decode(), collection.decode(), name.decode(), _bytes(body)
-
-    @staticmethod
-    def row(line: bytes, account: str) -> Row:
-        """A line of a dump of the table `item`."""
-        fields = line.split(b"\t")
-        return account, fields[3].decode(), fields[4].decode(), _bytes(fields[8])
 
     def _psql(self, database: str, sql: str) -> list[str]:
         return [*shlex.split(self.command("psql", "-q", "-X", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql))]
@@ -150,11 +144,17 @@ class Cluster:
                 raise RuntimeError(f"psql ended with {process.returncode}: {sql}")
 
 
-def _line(item: Item) -> bytes:
+def line_of(item: Item) -> bytes:
     """A row of the table `item` for COPY: no name or collection here needs escaping."""
     etag = sha256(item.body).hexdigest()[:16]
     head = f"{item.id}\t{item.account}\t{item.kind}\t{item.collection}\t{item.name}\t1\t{etag}\t{BEGIN_SECONDS}\t"
     return f"{head}\\\\x{item.body.hex()}\n".encode()
+
+
+def row_of(line: bytes, account: str) -> Row:
+    """The row of a line of the table `item` as COPY writes it."""
+    fields = line.split(b"\t")
+    return account, fields[3].decode(), fields[4].decode(), _bytes(fields[8])
 
 
 def _bytes(field: bytes) -> bytes:

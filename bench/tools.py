@@ -21,7 +21,7 @@ from pathlib import Path
 from bench import items
 from bench.child import Ran, run
 from bench.items import Item, Print, Reference, Row, account_name, fingerprint
-from bench.postgres import Cluster
+from bench.postgres import Cluster, row_of
 
 #: What is measured of a tool, in this order, and the method that does it. After the first the items change.
 STEPS = {
@@ -410,7 +410,7 @@ class PgDump(Tool):
         text = self._cluster.command("pg_restore", "-f", "-", "--data-only", "-t", "item")
         kept = f"grep -P '^\\d+\\t{account}\\tcontacts\\t'"
         ran = self._shell(f"zstd -dcq {self._dump()} | {text} | {kept}")
-        return ran, fingerprint(self._cluster.row(line, account_name(account)) for line in ran.out.splitlines())
+        return ran, fingerprint(row_of(line, account_name(account)) for line in ran.out.splitlines())
 
     def _dump(self) -> Path:
         return self.repository / f"{self._dumps}.dump.zst"
