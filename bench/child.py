@@ -88,7 +88,7 @@ def run(
 
 
 def own_peak_bytes() -> int:
-    """What the calling process has held at its fullest, and the largest of its ended children besides."""
+    """What the calling process has held at its fullest."""
     return _peak_bytes(os.getpid())
 
 
