@@ -8,7 +8,6 @@ program of ours tells its own figure besides (`own_peak_bytes`).
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import tempfile
@@ -18,10 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from bench.load import tree
+from bench.processes import peak_bytes, tree
 
 LOOK_SECONDS = 0.02
-_PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
 _TOLD_BYTES = 2000  # of what a command that failed has said
 
 
@@ -87,11 +85,6 @@ def run(
     return Ran(seconds, usage.ru_utime + usage.ru_stime, peaks.bytes(), told, broken_off)
 
 
-def own_peak_bytes() -> int:
-    """What the calling process has held at its fullest."""
-    return _peak_bytes(os.getpid())
-
-
 def _end(process: subprocess.Popen[bytes]) -> None:
     """The command leads a session of its own: whatever it has started ends with it."""
     os.killpg(process.pid, signal.SIGKILL)
@@ -101,14 +94,6 @@ def _end_of(file: IO[bytes]) -> str:
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _TOLD_BYTES))
     return file.read().decode(errors="replace").strip()
-
-
-def _peak_bytes(pid: int) -> int:
-    try:
-        found = _PEAK.search(Path(f"/proc/{pid}/status").read_text())
-    except OSError:  # it has just ended
-        return 0
-    return int(found[1]) * 1024 if found else 0
 
 
 class _Peaks(threading.Thread):
@@ -123,7 +108,7 @@ class _Peaks(threading.Thread):
     def run(self) -> None:
         while True:
             for pid in tree(self._pid):
-                self._found[pid] = max(self._found.get(pid, 0), _peak_bytes(pid))
+                self._found[pid] = max(self._found.get(pid, 0), peak_bytes(pid))
             if self._ended.wait(LOOK_SECONDS):
                 return
 

@@ -217,7 +217,7 @@ class Safehold(Tool):
         return self._command("snapshot")
 
     def verify(self) -> Ran:
-        return self._command("vault", "scrub", "near", "--runs")
+        return self._step("scrub_runs", self._data)
 
     def verify_log(self) -> Ran:
         return self._command("vault", "scrub", "near")
