@@ -29,13 +29,13 @@ from statistics import median
 from subprocess import CalledProcessError
 from typing import Any
 
-from bench import backup_page, house, items, page
+from bench import backup_page, house, page
 from bench.backup_goals import faults, verdicts
 from bench.child import Failed, Ran
 from bench.house import Safehold
 from bench.items import Print, Reference, fingerprint
 from bench.machine import machine, versions
-from bench.servers import peers_environment
+from bench.servers import ROOT, peers_environment
 from bench.tools import DATABASES, STEPS, TREES, Litestream, Missing, Sources, Tool, litestream_in
 
 SEED = 1
@@ -53,8 +53,8 @@ class Size:
 
     def __init__(self, work: Path, total: int) -> None:
         # What other code has made is no longer what this code would make.
-        made_by = sha256(b"".join(Path(module.__file__).read_bytes() for module in (items, house))).hexdigest()[:8]
-        self.folder = work / f"{total}-{made_by}"
+        made_by = sha256(b"".join((ROOT / f"bench/{name}.py").read_bytes() for name in ("items", "house"))).hexdigest()
+        self.folder = work / f"{total}-{made_by[:8]}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.reference = Reference(self.folder / "items.db", SEED, total // ITEMS_EACH, ITEMS_EACH)
         self.pristine = self.folder / "safehold"
@@ -113,6 +113,7 @@ def _step(tool: Tool, step: str, found: Found, number: int) -> None:
     if method not in tool.can or any(each["broken_off"] for each in found.values()):
         return
     account = (number * 7 + 3) % tool.sources.reference.accounts
+    ran: Ran
     wrong: list[str] = []
     os.sync()  # what others have left to be written is not this tool's
     before = tool.stored_bytes()
@@ -120,7 +121,7 @@ def _step(tool: Tool, step: str, found: Found, number: int) -> None:
         ran, brought = tool.contacts(account)
         wrong = _difference(brought, fingerprint(tool.sources.rows(account)))
     else:
-        ran: Ran = getattr(tool, method)()
+        ran = getattr(tool, method)()
     stored = tool.stored_bytes() - before
     if method == "restore" and not ran.broken_off:
         wrong = _difference(fingerprint(tool.restored_rows()), fingerprint(tool.sources.rows()))
@@ -144,7 +145,7 @@ def _step(tool: Tool, step: str, found: Found, number: int) -> None:
 def _difference(brought: Print, wanted: Print) -> list[str]:
     if brought == wanted:
         return []
-    return [f"{brought.count} of {wanted.count} items" if brought.count != wanted.count else "other items than wanted"]
+    return [f"{brought.rows} of {wanted.rows} items" if brought.rows != wanted.rows else "other items than wanted"]
 
 
 def _medians(rounds: list[Found]) -> Found:

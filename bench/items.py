@@ -65,7 +65,7 @@ Row = tuple[str, str, str, bytes]
 class Print(NamedTuple):
     """What rows are compared by: how many, and the sum of their digests."""
 
-    count: int
+    rows: int
     sum: int
 
 
@@ -239,7 +239,9 @@ def _folded(line: str) -> str:
     data = line.encode()
     if len(data) <= 75:
         return line
-    pieces, piece, size = [], [], 0
+    pieces: list[str] = []
+    piece: list[str] = []
+    size = 0
     for letter in line:
         width = len(letter.encode())
         if size + width > 74:
@@ -283,11 +285,7 @@ class Reference:
     def changed(self, share: float, generation: int) -> list[Item]:
         """What a generation puts in the place of what is there."""
         with _Reading(self.path) as db:
-            ids = self.maker.changing(self.total, share, generation)
-            found = (
-                Item(*_one(db, "SELECT id, account, kind, collection, name, x'' FROM item WHERE id = ?", id_))
-                for id_ in ids
-            )
+            found = (_item_of(db, id_) for id_ in self.maker.changing(self.total, share, generation))
             return [self.maker.again(item, generation) for item in found]
 
     def rows(self, contacts_of: int | None = None) -> Iterator[Row]:
@@ -360,9 +358,10 @@ class _Kept(_Writing):
         return
 
 
-def _one(db: sqlite3.Connection, select: str, *values: object) -> tuple[object, ...]:
-    row: tuple[object, ...] = db.execute(select, values).fetchone()
-    return row
+def _item_of(db: sqlite3.Connection, id_: int) -> Item:
+    """An item without its body."""
+    select = "SELECT id, account, kind, collection, name, x'' FROM item WHERE id = ?"
+    return Item._make(db.execute(select, (id_,)).fetchone())
 
 
 # -- one file an item

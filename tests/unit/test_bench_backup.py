@@ -98,7 +98,7 @@ def test_every_form_holds_the_same_items_before_and_after_a_change(reference: Re
         return [fingerprint(found) for found in (sources.rows(), items.tree_rows(sources.tree), core)]
 
     before = fingerprint(reference.rows())
-    assert before.count == 180
+    assert before.rows == 180
     assert prints() == [before] * 3
     changed = reference.changed(0.05, 2)
     assert len(changed) == 9
