@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sys
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import backup_goals, backup_page, child, house, items, postgres, steps
+from bench import backup, backup_goals, backup_page, child, house, items, postgres, steps
 from bench.items import Item, Maker, Reference, Row, fingerprint
 from bench.tools import STEPS, Sources
 from safehold.content.check import check_icalendar, check_vcard
@@ -253,3 +253,29 @@ def test_the_page_tells_every_tool_step_and_flaw() -> None:
     assert "Safehold, verify: a flaw." in told
     assert "Left out, for the time they take: Borg." in told
     assert [part for part, after in pairwise(told.split()) if after == "**missed**"]
+
+
+# -- Safehold itself
+
+
+def test_safehold_takes_every_step_and_brings_everything_back(reference: Reference, tmp_path: Path) -> None:
+    size = backup.Size(tmp_path / "work", reference.total)
+    size.reference, size.pristine = reference, tmp_path / "pristine"
+    measured = backup.measure(size, [house.Safehold], rounds=1, limit_seconds=60)
+    found = measured["tools"]["Safehold"]["steps"]
+    assert list(found) == list(STEPS)
+    assert backup_goals.faults({"sizes": {"180": measured}}) == []
+    assert all(0 < step["inner_seconds"] < step["seconds"] for step in found.values())
+    assert found["full backup"]["stored_bytes"] > found["1 % changed"]["stored_bytes"] > 0
+    assert found["full backup"]["peak_bytes"] > 10e6
+    assert measured["body_bytes"] > 100 * reference.total
+
+
+def test_what_did_not_come_back_is_told(reference: Reference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = house.rows
+    monkeypatch.setattr(house, "rows", lambda path: islice(whole(path), 170))
+    size = backup.Size(tmp_path / "work", reference.total)
+    size.reference, size.pristine = reference, tmp_path / "pristine"
+    measured = backup.measure(size, [house.Safehold], rounds=1, limit_seconds=60)
+    told = "whole restore at 180 items: 170 of 180 items"
+    assert backup_goals.faults({"sizes": {"180": measured}}) == [told]
