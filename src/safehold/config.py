@@ -26,8 +26,10 @@ GIB = 1024 * MIB
 
 FILE_NAME = "safehold.toml"
 MODES = ("sync", "async")
-#: The one scheme of vault URLs so far: a folder, its path absolute or relative to the data folder.
+#: Schemes of vault URLs: a folder, or the socket of a keeper; the path is absolute or relative to the data folder.
 FOLDER_SCHEME = "folder:"
+KEEPER_SCHEME = "keeper:"
+SCHEMES = (FOLDER_SCHEME, KEEPER_SCHEME)
 
 _VAULT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _SIZE = re.compile(r"(\d+)\s*(KiB|MiB|GiB)?")
@@ -54,6 +56,7 @@ trusted_proxies = []
 # Vaults hold every change, encrypted and signed, so that the core can be lost and rebuilt.
 # A change is answered only once every vault in mode "sync" holds it; "async" vaults follow within moments.
 # url: "folder:PATH", PATH absolute or relative to the data folder. Put them on disks that do not fail together.
+# Or "keeper:PATH": the socket of a keeper that holds the vault as another user, so that nothing here can harm it.
 [vaults.near]
 url = "folder:vaults/near"
 mode = "sync"
@@ -77,15 +80,28 @@ remember_seconds = 300 # how long a password that was right is not hashed again
 
 @dataclass(frozen=True, slots=True)
 class VaultConfig:
-    """A vault by name: `url` is `folder:PATH`, `mode` is `sync` (written ahead) or `async` (follows)."""
+    """A vault by name: `url` is folder:PATH or keeper:PATH, `mode` is sync (written ahead) or async (follows)."""
 
     name: str
     url: str
     mode: str
 
+    @property
+    def scheme(self) -> str:
+        return next(scheme for scheme in SCHEMES if self.url.startswith(scheme))
+
+    @property
+    def is_folder(self) -> bool:
+        return self.scheme == FOLDER_SCHEME
+
+    def place(self, data: Path) -> Path:
+        """The folder, or the keeper's socket, that the URL names; a relative path lies in the data folder."""
+        return data / self.url.removeprefix(self.scheme)
+
     def folder(self, data: Path) -> Path:
-        """The folder that a `folder:` URL names; a relative path lies in the data folder."""
-        return data / self.url.removeprefix(FOLDER_SCHEME)
+        """The folder that a `folder:` URL names."""
+        assert self.is_folder, self.url
+        return self.place(data)
 
 
 DEFAULT_VAULTS = (
@@ -291,8 +307,8 @@ def check_vault(name: str, url: str, mode: str) -> VaultConfig:
         raise ConfigError(
             f"{name!r} is not a name for a vault", hint="lowercase letters, digits and -, at most 32 of them"
         )
-    if not url.startswith(FOLDER_SCHEME) or url == FOLDER_SCHEME or "\0" in url:
-        raise ConfigError(f"{url!r} is not the URL of a vault", hint="write folder:PATH")
+    if not url.startswith(SCHEMES) or url in SCHEMES or "\0" in url:
+        raise ConfigError(f"{url!r} is not the URL of a vault", hint="write folder:PATH, or keeper:SOCKET-PATH")
     if mode not in MODES:
         raise ConfigError(f"{mode!r} is not a mode of a vault", hint="sync or async")
     return VaultConfig(name, url, mode)

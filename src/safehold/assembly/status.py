@@ -12,11 +12,13 @@ from safehold.archiver.log import Mode
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.keystate import key_risks, key_state
 from safehold.assembly.site import Site
+from safehold.assembly.vault_urls import full_url
 from safehold.assembly.writer import Writer
 from safehold.config import VaultConfig
 from safehold.model.errors import OperatorError
 from safehold.model.kinds import DATA_KINDS
 from safehold.ports.core import CoreReads, LogPosition
+from safehold.recovery.notebook import FileNotebook
 from safehold.vault.log import VaultLogReader
 
 #: A folder that the service's own user can write to is append-only because we keep to it, not because we must.
@@ -98,7 +100,7 @@ def look_at(site: Site, config: VaultConfig, writer: Writer | None) -> VaultLook
     try:
         if not vault.available():
             return VaultLook(False)
-        domain = _domain(str(config.folder(site.data)))
+        domain = _domain(str(config.place(site.data)))
         if _counted(config, writer) is not None:
             return VaultLook(True, domain)
         shipper = _shipper(config, writer)
@@ -142,7 +144,7 @@ def _describe(
         state = backlog.trouble or "reachable" if look.available else "missing"
     return {
         "name": config.name,
-        "url": f"folder:{config.folder(site.data)}",
+        "url": full_url(config, site.data),
         "mode": config.mode,
         "state": state,
         "append_only": BY_CONVENTION,
@@ -150,8 +152,25 @@ def _describe(
         "lag_seconds": backlog.lag_seconds,
         "failure_domain": None if look is None else look.domain,
         "seen_seconds_ago": None if seen.age_seconds is None else round(seen.age_seconds, 1),
-        "last_scrub": None,
+        "last_scrub": last_scrub_object(site, config.name),
         "last_drill": None,
+    }
+
+
+def last_scrub_object(site: Site, name: str) -> dict[str, Any] | None:
+    """When this data folder last saw the vault scrubbed to its end, and what was found; None where it never did."""
+    last = FileNotebook(site.disk, str(site.data / "run" / "scrub"), name).last()
+    if last is None:
+        return None
+    return {
+        "at": last.at,
+        "seconds_ago": round(max(0, site.clock.now() - last.at) / _MICROSECONDS, 1),
+        "level": last.level,
+        "ok": not last.damaged,
+        "objects": last.objects,
+        "bytes": last.bytes,
+        "damaged": last.damaged,
+        "evidence": last.evidence,
     }
 
 
