@@ -136,6 +136,24 @@ def test_the_new_recovery_key_alone_opens_what_was_written_before(with_ada: Run,
     assert ring(tmp_path).opener.identities == now.opener.identities
 
 
+@pytest.mark.parametrize("snapshots", [(0,), (2,), (0, 2), (0, 1, 2)])
+def test_generations_of_before_open_with_the_new_recovery_key(
+    with_ada: Run, tmp_path: Path, snapshots: tuple[int, ...]
+) -> None:
+    for step, name in enumerate(("grace", "alan", "barbara")):
+        import_cards(with_ada, tmp_path / f"cards-{name}", name)
+        if step:
+            assert with_ada("vault", "keys", "rotate", "identity", "--yes")[0] == 0
+        if step in snapshots:
+            assert with_ada("snapshot")[0] == 0
+    import_cards(with_ada, tmp_path / "cards-tail", "donald")
+    code, told = bare(with_ada, tmp_path, str(ring(tmp_path).recovery_key))
+    assert (code, told["items"]["contacts"]["exact"], told["verified"]) == (0, 4, True), told
+    assert len(ring(tmp_path).opener.identities) == 3
+    damaged = with_ada("scrub")[1]["vaults"][0]["damaged"]
+    assert [each for each in damaged if each["object"].startswith(("log/", "runs/", "blobs/"))] == []
+
+
 def test_with_the_identity_elsewhere_all_but_reading_the_vaults_works(with_ada: Run, tmp_path: Path) -> None:
     away = tmp_path / "away"
     key = str(ring(tmp_path).recovery_key)
