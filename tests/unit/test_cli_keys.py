@@ -207,6 +207,31 @@ def test_with_the_root_elsewhere_a_bare_machine_needs_its_file(with_ada: Run, tm
     assert shown(with_ada)["root"]["place"] == "beside the core"
 
 
+def test_keys_changed_while_a_vault_is_away_are_taken_up_later(with_ada: Run, tmp_path: Path) -> None:
+    near, aside = tmp_path / "data" / "vaults" / "near", tmp_path / "aside"
+    old = ring(tmp_path).recovery_key
+    near.rename(aside)
+    code, told = with_ada("vault", "keys", "rotate", "identity", "--yes")
+    assert code == 3 and "the keys are changed, but nothing can be written" in told["error"]
+    aside.rename(near)
+    new = with_ada("vault", "keys", "recovery")[1]["recovery_key"]
+    assert new != old
+    import_cards(with_ada, tmp_path / "cards", "grace")
+    assert shown(with_ada)["identity"]["older_travel"]
+    code, told = bare(with_ada, tmp_path, new)
+    assert (code, told["items"]["contacts"]["exact"]) == (0, 1), told
+
+
+def test_a_vault_is_made_anew_without_the_identity(with_ada: Run, tmp_path: Path) -> None:
+    import_cards(with_ada, tmp_path / "cards", "grace")
+    assert with_ada("vault", "keys", "move", "identity", str(tmp_path / "away"), "--yes")[0] == 0
+    (tmp_path / "data" / "vaults" / "near").rename(tmp_path / "gone")
+    assert with_ada("vault", "add", "near")[0] == 0
+    import_cards(with_ada, tmp_path / "more", "alan")
+    code, told = with_ada("recover", "plan", "--from", "near", "--identity", str(tmp_path / "away" / "recovery.txt"))
+    assert (code, told["items"]["contacts"]["exact"]) == (0, 2)
+
+
 def test_a_key_of_another_installation_is_refused(with_ada: Run, tmp_path: Path) -> None:
     (tmp_path / "theirs.txt").write_text(keys.recovery_key(FRIEND, bytes(16)))
     code, told = with_ada("recover", "plan", "--identity", str(tmp_path / "theirs.txt"))
