@@ -112,39 +112,33 @@ def _alone(site: Site, stack: ExitStack, workers: Workers, *, full: bool, told: 
         stack.enter_context(site.lock())
     except Locked:
         raise OperatorError("the service is just starting or ending", hint="try again in a moment") from None
-    writer = site.make_writer()
-    stack.callback(writer.close)
-    why = ""
-    try:
-        writer.open()
-    except SafeholdError as error:
-        why = error.message
     core = site.open_reads()
     stack.callback(core.close)
     generations = generation_writer(site, workers, told)
     written = generations.write(core, full=full)
-    down = dict(written.down)
-    if not why:
-        why = _seal(writer, generations, written)
-        down.update(_ship(writer))
-    return Snapshot(written, not why or not written.objects, why, down)
+    writer = site.make_writer()
+    why = _seal(writer, generations, written)
+    down = {**written.down, **_ship(writer)}
+    return Snapshot(written, not why, why, down)
 
 
 def _seal(writer: Writer, generations: GenerationWriter, written: Written) -> str:
-    """Why not; "" where it is done."""
+    """Why not; "" where it is done. A writer is opened only where there is something to seal: that claims a timeline."""
     if not written.objects:
         return ""
     try:
+        writer.open()
         writer.note_objects(written.objects)
     except SafeholdError as error:
         return error.message
+    finally:
+        writer.close()
     generations.sealed()
     return ""
 
 
 def _ship(writer: Writer) -> dict[str, str]:
-    """Close the log, then bring the async vaults level; those that are not, and why."""
-    writer.close()
+    """Bring the async vaults level; those that are not, and why."""
     writer.ship_all()
     return {
         shipper.target: shipper.trouble or "it could not be brought level in time"
