@@ -123,7 +123,7 @@ def _alone(site: Site, stack: ExitStack, workers: Workers, *, full: bool, told: 
 
 
 def _seal(writer: Writer, generations: GenerationWriter, written: Written) -> str:
-    """Why not; "" where it is done. A writer is opened only where there is something to seal: that claims a timeline."""
+    """Why not; "" where it is done. Only where there is something to seal a writer claims a timeline."""
     if not written.objects:
         return ""
     try:
