@@ -17,6 +17,7 @@ or erased later, the count of changes tells, and the next generation is a full o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
@@ -53,6 +54,7 @@ from safehold.ports.world import Clock
 #: A run object holds about so many changes: enough that its directory is little, and few enough that work is shared.
 OBJECT_CHANGES = 50_000
 _CHUNK_BYTES = 1024 * 1024
+_SCRATCH_FILE = re.compile(r"run-[0-9]+\.sealed")
 
 
 class RunJob(NamedTuple):
@@ -126,8 +128,9 @@ class InTurn:
 
 
 class GenerationWriter:
-    """`vaults`: the sync vaults, instances of its own. `on_log` tells whether a position is on the log they hold.
+    """One at a time for each ledger and scratch folder.
 
+    `vaults` are the sync vaults, instances of its own. `on_log` tells whether a position is on the log they hold.
     `newest` gives generations of the vaults, the newest first, as far as they can be read (with the identity); where
     none of them stands, the ledger's own word counts.
     """
@@ -163,7 +166,7 @@ class GenerationWriter:
 
         Raises OperatorError where no vault can be reached, Damaged where the core is not what its hashes say.
         """
-        self._look_at_vaults()
+        self._begin()
         ledger = self._ledger()
         finished = ledger.plan is not None
         if ledger.plan is not None:
@@ -200,7 +203,7 @@ class GenerationWriter:
 
         `changes` are about how many each partition has. Nothing is done where a generation is there. Raises as `write`.
         """
-        self._look_at_vaults()
+        self._begin()
         ledger = self._ledger()
         newest = ledger.newest
         number = position.frame
@@ -223,12 +226,17 @@ class GenerationWriter:
     def _vaults(self) -> list[Vault]:
         return [vault for vault in self._all if vault.name not in self._down]
 
-    def _look_at_vaults(self) -> None:
+    def _begin(self) -> None:
+        """Look which vaults are there, and remove what a killed writer left in scratch."""
         self._down.clear()
         self._changes = self._bytes = 0
         for vault in self._all:
             self._each(vault, _size_of, "FORMAT")
         self._require_vaults()
+        self._disk.make_folders(self._scratch)
+        for entry in list(self._disk.list(self._scratch)):
+            if _SCRATCH_FILE.fullmatch(entry.name):
+                self._disk.remove(f"{self._scratch}/{entry.name}")
 
     def _each(self, vault: Vault, work: Callable[..., object], *args: object) -> None:
         """A vault that fails is left out from then on."""
@@ -367,7 +375,6 @@ class GenerationWriter:
         missing = [planned for planned in plan.runs if planned.number not in done]
         written = sum(entry.changes for entry in done.values())
         self._progress(written, total)
-        self._disk.make_folders(self._scratch)
         timeline, generation, _ = plan.upto
         jobs = [
             RunJob(timeline, generation, plan.at, plan.dropped_upto, planned, self._scratch_path(planned.number))

@@ -54,7 +54,6 @@ def take_snapshot(site: Site, *, full: bool, workers: int = 0, told: Told = lamb
     count = workers or min(MOST_WORKERS, len(os.sched_getaffinity(0)))
     with ExitStack() as stack:
         _lock(site, stack)
-        _sweep(site)
         maker = _RunMaker(site)
         stack.callback(maker.close)
         pool: Workers = stack.enter_context(ForkedWorkers(count, maker)) if count > 1 else _Alone(maker)
@@ -83,12 +82,6 @@ def _lock(site: Site, stack: ExitStack) -> None:
         stack.enter_context(site.snapshot_lock())
     except Locked:
         raise OperatorError("another snapshot is being taken", hint="wait until it has ended") from None
-
-
-def _sweep(site: Site) -> None:
-    """What a killed snapshot left in scratch/. The caller holds the lock of snapshots."""
-    for left in site.scratch_folder.glob("run-*.sealed"):
-        left.unlink(missing_ok=True)
 
 
 def _beside_service(site: Site, stack: ExitStack, workers: Workers, *, full: bool, told: Told) -> Snapshot:
