@@ -10,8 +10,9 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -179,6 +180,44 @@ def add_vault(path: Path, vault: VaultConfig) -> Config:
     changed = parse(text, str(path))
     _replace(path, text)
     return changed
+
+
+def move_vaults(text: str, moved: Mapping[str, str], left_out: Collection[str] = ()) -> str:
+    """The text with other URLs for these vaults, and sections of others made comments. Raises ConfigError.
+
+    Where a vault does not stand in the text as `[vaults.NAME]` with a line `url = …`, all of [vaults] is written anew.
+    """
+    config = parse(text)
+    wanted = tuple(
+        VaultConfig(v.name, moved.get(v.name, v.url), v.mode) for v in config.vaults if v.name not in left_out
+    )
+    lines, current = [], ""
+    for line in text.splitlines():
+        if header := _HEADER.match(line):
+            current = header[1].replace('"', "").replace(" ", "").removeprefix("vaults.")
+        key = _KEY.match(line)
+        if current in left_out and line.strip() and not line.lstrip().startswith("#"):
+            line = f"# {line}"
+        elif current in moved and key and "url" in key.groups():
+            line = f"url = {json.dumps(moved[current], ensure_ascii=False)}"
+        lines.append(line)
+    edited = "\n".join(lines) + "\n"
+    with suppress(ConfigError):
+        if parse(edited) == replace(config, vaults=wanted, text=edited):
+            return edited
+    kept = re.split(r"(?m)^\s*\[\s*vaults\b", text, maxsplit=1)[0]
+    edited = kept + "".join(map(_vault_text, wanted))
+    if parse(edited).vaults != wanted:
+        raise ConfigError("the vaults of this configuration cannot be given other places", hint="edit it by hand")
+    return edited
+
+
+def write(path: Path, text: str) -> Config:
+    """Write a configuration, whole or not at all, that `parse` takes. Raises ConfigError."""
+    config = parse(text, str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(path, text)
+    return config
 
 
 def parse(text: str, where: str = FILE_NAME) -> Config:

@@ -199,7 +199,7 @@ def test_a_torn_tail_loses_no_change_before_it(history: History, vaults: Vaults)
 
 def test_another_key_reads_nothing(vaults: Vaults) -> None:
     stranger = keyring("theirs")
-    for opener in (stranger.opener, Opener(stranger.opener.identity, vaults.keyring.installation)):
+    for opener in (stranger.opener, Opener(stranger.opener.identities, vaults.keyring.installation)):
         reader = VaultLogReader([vaults.near], opener)
         with pytest.raises(OperatorError, match="nothing can be recovered from these vaults: near"):
             make_plan(reader, [vaults.near], FakeClock())

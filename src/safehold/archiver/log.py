@@ -59,6 +59,10 @@ class Written(NamedTuple):
     blobs: tuple[str, ...] = ()  # objects that these changes name
 
 
+#: Changes that the core has in frames after the first number and up to the last, in pieces, in commit order.
+ChangesInCore = Callable[[int, int], Iterator[Sequence[Change]]]
+
+
 class _Open:
     """The segment that is being appended to."""
 
@@ -131,18 +135,22 @@ class Log:
 
     # -- opening
 
-    def tail(self) -> Iterator[LogFrame | Hole]:
+    def tail(self, in_core: ChangesInCore | None = None) -> Iterator[LogFrame | Hole]:
         """What the log holds after the core's position. To be read to its end before `start`.
 
         Begins at the last seal where that is earlier, to learn what the next seal must state, and passes over what the
-        core has. Raises VaultDown, NotOnTheLog.
+        core has: frames that are verified but not opened, since `in_core` tells their changes. So the recovery key is
+        needed only where the log is ahead of the core. Raises VaultDown, NotOnTheLog, KeyAway.
         """
         unsealed = Unsealed()
         sealed_at = self._reader.last_seal()
         begin = min(sealed_at, self._core, key=lambda position: position.frame)
         unsealed.since = begin
+        if in_core is not None and begin != self._core:
+            for changes in in_core(begin.frame, self._core.frame):
+                unsealed.add(heads_of(changes), blobs_of(changes))
         self._reader.check(self._core)
-        for entry in self._reader.entries(begin):
+        for entry in self._reader.entries(begin, closed_upto=0 if in_core is None else self._core.frame):
             if isinstance(entry, Hole):
                 if entry.last > self._core.frame:
                     yield entry
@@ -218,6 +226,11 @@ class Log:
         if opened is None or self._stopped is not None:
             return
         if self._clock.monotonic() - opened.opened_at >= self._limits.segment_seconds:
+            self._close_segment()
+
+    def rest(self) -> None:
+        """Close the open segment, whatever its age: somebody wants to look at it, or mend it."""
+        if self._segment is not None and self._stopped is None:
             self._close_segment()
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ from safehold.formats import blob, segment
 from safehold.model.errors import SafeholdError
 from safehold.ports.vault import Vault, VaultSuspect, VaultUnanswered
 from safehold.ports.world import Clock
-from safehold.vault.segments import Copy, timelines
+from safehold.vault.segments import Copy, beginning, timelines
 
 CHUNK_BYTES = 1024 * 1024
 _MICROSECONDS = 1_000_000
@@ -216,12 +216,16 @@ class Shipper:
         there = self._target.available()
         last = self._last_in_target()[0] if there else ""
         newest = max(timelines([self._source]), default=0)
+        begins = str(beginning(self._target) or "") if there else ""
+        source_begins = str(beginning(self._source) or "")
         for timeline in timelines([self._source]):
             prefix = segment.timeline_prefix(timeline)
             have = {info.name: info.size for info in self._target.list(prefix)} if there else {}
             held = [info for info in self._source.list(prefix) if segment.parse_name(info.name)]
             for info in held:
                 shipped = have.get(info.name, 0)
+                if info.name < begins or (info.name < source_begins and shipped >= info.size):
+                    continue  # retained away in one of the two, or in both
                 if shipped > info.size:
                     self._differ(f"{info.name} is longer in {self._target.name} than in {self._source.name}")
                     continue

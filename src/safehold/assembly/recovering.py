@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from safehold.archiver.claiming import LogVault, Mode, claim_timeline
+from safehold.assembly.bare import bring_what_travels, with_older_identities
 from safehold.assembly.session import Session
 from safehold.assembly.site import Site
 from safehold.assembly.vault_urls import AnyVault, open_vault, with_scheme
@@ -24,7 +25,7 @@ from safehold.recovery.sources import look
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
-from safehold.vault.keyring import load_identity
+from safehold.vault.keyring import is_complete, load_identity
 from safehold.vault.log import VaultLogReader
 
 
@@ -42,7 +43,13 @@ class Sources:
         self._site = site
         self._configs = _chosen(site, only, url)
         self._given = url is not None
-        self.opener: Opener = load_identity(site.disk, str(identity)) if identity is not None else site.keyring.opener
+        if identity is not None:
+            site.use_identity(load_identity(site.disk, str(identity)))
+        self.opener: Opener = site.opener
+        self.opener.require()
+        if identity is not None:
+            self.opener = with_older_identities(self.reader(), self.opener)
+            site.use_identity(self.opener)
 
     def vaults(self) -> list[AnyVault]:
         """Fresh instances, sync ones first: their copies are preferred."""
@@ -55,6 +62,10 @@ class Sources:
     def reader(self) -> VaultLogReader:
         """Of the vaults that are there; the plan names the others."""
         return VaultLogReader([v for v in self.vaults() if v.available()], self.opener)
+
+    def given(self) -> AnyVault | None:
+        """The vault that was given by its URL, where one was."""
+        return self.vaults()[0] if self._given else None
 
     def sync_names(self) -> list[str]:
         """Those that acknowledgements waited for. Of a vault that is given by its URL nobody knows that."""
@@ -102,7 +113,7 @@ def plan_recovery(
             sync=sources.sync_names(),
             core=core,
             core_problem=problem,
-            blobs=sources.blobs() if site.keys_folder.exists() else None,
+            blobs=sources.blobs() if is_complete(site.disk, str(site.keys_folder)) else None,
             progress=progress,
         )
 
@@ -121,14 +132,9 @@ def _core_there(site: Site, stack: ExitStack) -> tuple[CoreReads | None, str]:
 
 def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool, progress: Progress = silent) -> Result:
     """Carry a plan out, with nothing else running; then undo what came after `plan.to`, where that is set."""
-    if not site.keys_folder.exists():
-        raise OperatorError(
-            f"{site.keys_folder} is not here: the recovery key reads the vaults, but their log goes on only "
-            "under the keys that began it",
-            hint="put a copy of the keys folder there, then run this again",
-        )
     with site.lock(), ExitStack() as stack:
         old, _ = _core_there(site, stack)
+        brought = bring_what_travels(site, plan, sources.given())
         site.disk.make_folders(str(site.scratch_folder))
         site.disk.make_folders(str(site.blobs_folder))
         result = run_plan(
@@ -145,7 +151,8 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
             accept_loss=accept_loss,
             progress=progress,
         )
-        result.notes += _go_on(site, plan)
+        site.mark_used()
+        result.notes = [*brought, *result.notes, *_go_on(site, plan)]
     if plan.to is not None:
         _undo_to(site, plan, plan.to)
     return result

@@ -20,6 +20,8 @@ from safehold.archiver.shipper import Shipper
 from safehold.assembly.installation import Installation
 from safehold.assembly.status import status_object
 from safehold.assembly.watching import Watching
+from safehold.config import Config
+from safehold.formats.keys import KeyAway
 from safehold.model.change import Change
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.errors import BadRequest, OperatorError, SafeholdError
@@ -30,12 +32,13 @@ from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.service.auth import Authenticator, Limits
-from safehold.service.control import RELOAD, STATUS, decode_commands, encode_json, encode_results
+from safehold.service.control import RELOAD, SETTLE, STATUS, decode_commands, encode_json, encode_results
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
 from safehold.service.incidents import DevicesAhead
 from safehold.service.uses import Uses
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
+from safehold.vault.keyring import Keyring
 from safehold.web.noting import UseNotes
 from safehold.web.pump import Pump
 from safehold.web.server import require_free, serve_until_told
@@ -53,6 +56,8 @@ TICK_SECONDS = 1.0
 #: At the end each stage is given so long. Together with the requests under way that stays below 30 seconds (I36),
 #: as only one thing is waited for in vain: a sync vault that hangs, or the async ones together.
 STOP_SECONDS = 4.0
+#: Async vaults are given so long to catch up before somebody looks at them.
+SETTLE_SECONDS = 5.0
 #: Whoever asks for a fresh look at the vaults waits so long for each.
 LOOK_SECONDS = 2.0
 #: A thread that computes gives way after this long; the default of 5 ms would stall the event loop behind it.
@@ -117,10 +122,16 @@ class Service:
         self._ticking: asyncio.Task[None] | None = None
 
     def _open_writer(self) -> None:
-        """A vault that is away stops writing, not reading: what is whole is served, and the writer tries again."""
+        """A vault that is away stops writing, not reading: what is whole is served, and the writer tries again.
+
+        Raises KeyAway where the log is ahead of the core: only a person can bring the key.
+        """
         try:
             self.writer.open()
             self.writer.found(self.installation.config.text)
+        except KeyAway:
+            self.writer.close()
+            raise
         except SafeholdError as error:
             _log.error("no change can be taken: %s. %s", error.message, error.hint)
 
@@ -190,6 +201,8 @@ class Service:
             return asyncio.run_coroutine_threadsafe(self._status_json(), self._loop).result()
         if payload == RELOAD:
             return asyncio.run_coroutine_threadsafe(self._reload(), self._loop).result()
+        if payload == SETTLE:
+            return asyncio.run_coroutine_threadsafe(self._settle(), self._loop).result()
         try:
             commands = decode_commands(payload)
         except BadRequest as error:
@@ -201,17 +214,33 @@ class Service:
         return encode_json(self.status())
 
     async def _reload(self) -> bytes:
-        """The configuration's vaults have changed: close the writer and open it over the new ones."""
+        """Vaults or keys have changed: close the writer and open it over the new ones, in a timeline of their own."""
         from safehold.config import load
 
         config = load(self.installation.config_path)
         self.installation.config = config
+        keyring = self.installation.reload_keys()
         await self.run_blocking(lambda: self.writer.use_for_blobs(config.vaults))
-        await self.pump.exclusive(lambda: self.writer.change_vaults(config.vaults))
+        await self.pump.exclusive(lambda: self._change_over(keyring, config))
         self._start_shippers()
         self._watching.refresh()
         stopped = self.writer.engine.stopped
         return encode_json({"ok": stopped is None, "why": None if stopped is None else stopped.message})
+
+    def _change_over(self, keyring: Keyring, config: Config) -> None:
+        self.writer.use_keyring(keyring)
+        self.writer.change_vaults(config.vaults)
+        if self.writer.engine.stopped is None:
+            self.writer.found(config.text)
+
+    async def _settle(self) -> bytes:
+        """Close and seal what is being written, for who wants to read or mend it."""
+        frame = await self.pump.exclusive(self.writer.settle)
+        shippers = len(self.writer.shippers)
+        until = self.clock.monotonic() + SETTLE_SECONDS
+        while len(level := self.writer.level_vaults()) < shippers and self.clock.monotonic() < until:
+            await asyncio.sleep(SETTLE_SECONDS / 100)
+        return encode_json({"frame": frame, "level": level})
 
     # -- starting and ending ---------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from safehold.archiver.shipper import Shipper
 from safehold.assembly.vault_urls import AnyVault, has_history, open_vault
 from safehold.assembly.writer import Writer
 from safehold.config import FILE_NAME, Config, VaultConfig
+from safehold.formats.keys import Opener
 from safehold.model.change import Change
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.ports.blobs import BlobArchive
@@ -29,7 +31,7 @@ from safehold.ports.vault import VaultDown
 from safehold.store.realdisk import RealDisk
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
-from safehold.vault.keyring import Keyring, load_keyring
+from safehold.vault.keyring import IDENTITY, Keyring, complete_keyring, is_complete, load_keyring
 from safehold.vault.remote import RemoteVault
 
 #: In scratch/: bodies being staged (store/blobs.py) and being encrypted (vault/blobs.py).
@@ -55,6 +57,7 @@ class Site:
         self.clock = SystemClock()
         self.entropy = SystemEntropy()
         self._keyring: Keyring | None = None
+        self._given: Opener | None = None
 
     # -- places ----------------------------------------------------------------------------------------------
 
@@ -98,8 +101,53 @@ class Site:
     def keyring(self) -> Keyring:
         """Raises OperatorError where keys are missing or damaged."""
         if self._keyring is None:
-            self._keyring = load_keyring(self.disk, str(self.keys_folder))
+            self._keyring = self._with_given(load_keyring(self.disk, str(self.keys_folder)))
         return self._keyring
+
+    def use_identity(self, given: Opener) -> None:
+        """Open with these identities too, as long as this process runs; nothing of them is written.
+
+        Raises OperatorError where they are of another installation than the keys that are here.
+        """
+        self._given = given
+        self._keyring = None
+        if is_complete(self.disk, str(self.keys_folder)):
+            self._keyring = self.keyring
+
+    @property
+    def opener(self) -> Opener:
+        """What opens the vaults: given identities, and those that are here. Raises OperatorError without either."""
+        if self._given is not None and not is_complete(self.disk, str(self.keys_folder)):
+            return self._given
+        return self.keyring.opener
+
+    @property
+    def identity_beside(self) -> bool:
+        """Whether the identity lies beside the core."""
+        return self.disk.exists(str(self.keys_folder / IDENTITY))
+
+    def reload_keys(self) -> Keyring:
+        """The keys as they are on disk now. Raises OperatorError."""
+        self._keyring = None
+        return self.keyring
+
+    def _with_given(self, keyring: Keyring) -> Keyring:
+        given = self._given
+        if given is None:
+            return keyring
+        if given.installation != keyring.installation:
+            raise OperatorError(
+                f"this recovery key is of another installation ({given.installation.hex()}) than {self.keys_folder} "
+                f"({keyring.installation.hex()})",
+                hint="give the recovery key of this installation",
+                exit_code=2,
+            )
+        return replace(keyring, opener=given.with_older(keyring.opener.identities))
+
+    def complete_keys(self) -> None:
+        """Make what an older version did not make, or a crash left out. The caller holds the lock."""
+        complete_keyring(self.disk, str(self.keys_folder), self.entropy)
+        self._keyring = None
 
     def vault(self, config: VaultConfig) -> AnyVault:
         """A fresh instance, for one thread."""
@@ -205,6 +253,7 @@ class Site:
         on_committed: Callable[[Sequence[Change]], None] = lambda _: None,
     ) -> Writer:
         """A writer that is not yet open; its caller holds the lock."""
+        self.complete_keys()
         return Writer(
             open_core=self.open_core,
             vaults=self.config.vaults,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from safehold.adapters.watch import Seen
 from safehold.archiver.log import Mode
 from safehold.archiver.shipper import Shipper
+from safehold.assembly.keystate import key_risks, key_state
 from safehold.assembly.site import Site
 from safehold.assembly.vault_urls import full_url
 from safehold.assembly.writer import Writer
@@ -17,6 +18,7 @@ from safehold.config import VaultConfig
 from safehold.model.errors import OperatorError
 from safehold.model.kinds import DATA_KINDS
 from safehold.ports.core import CoreReads, LogPosition
+from safehold.recovery.notebook import FileNotebook
 from safehold.vault.log import VaultLogReader
 
 #: A folder that the service's own user can write to is append-only because we keep to it, not because we must.
@@ -53,7 +55,8 @@ def status_object(
         },
         "incidents": incidents,
         "recovery": None,
-        "risks": _risks(site, vaults),
+        "risks": [*_risks(site, vaults), *key_risks(site, reads)],
+        "keys": key_state(site, reads),
     }
 
 
@@ -149,8 +152,25 @@ def _describe(
         "lag_seconds": backlog.lag_seconds,
         "failure_domain": None if look is None else look.domain,
         "seen_seconds_ago": None if seen.age_seconds is None else round(seen.age_seconds, 1),
-        "last_scrub": None,
+        "last_scrub": last_scrub_object(site, config.name),
         "last_drill": None,
+    }
+
+
+def last_scrub_object(site: Site, name: str) -> dict[str, Any] | None:
+    """When this data folder last saw the vault scrubbed to its end, and what was found; None where it never did."""
+    last = FileNotebook(site.disk, str(site.data / "run" / "scrub"), name).last()
+    if last is None:
+        return None
+    return {
+        "at": last.at,
+        "seconds_ago": round(max(0, site.clock.now() - last.at) / _MICROSECONDS, 1),
+        "level": last.level,
+        "ok": not last.damaged,
+        "objects": last.objects,
+        "bytes": last.bytes,
+        "damaged": last.damaged,
+        "evidence": last.evidence,
     }
 
 
@@ -212,11 +232,8 @@ def _incidents(vaults: list[dict[str, Any]], writer: Writer | None) -> list[dict
 def _risks(site: Site, vaults: list[dict[str, Any]]) -> list[str]:
     """Parts that would be lost together."""
     core = _domain(str(site.data))
-    risks = [
+    return [
         f"the vault {v['name']} lies on the same device as the core"
         for v in vaults
         if v["failure_domain"] == core and v["state"] != "missing"
     ]
-    if site.keys_folder.exists():
-        risks.append("the key that opens the vaults lies beside the core: keep a copy of the folder keys elsewhere")
-    return risks

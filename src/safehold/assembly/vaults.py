@@ -11,6 +11,7 @@ from safehold.assembly.site import Site
 from safehold.assembly.vault_urls import create_vault, full_url
 from safehold.config import VaultConfig
 from safehold.model.errors import OperatorError
+from safehold.ports.vault import Vault
 from safehold.service.control import RELOAD, decode_json
 
 
@@ -52,22 +53,23 @@ def _require_core_or_nothing(site: Site, vault: VaultConfig, others: list[VaultC
 
 def _copy(site: Site, vault: VaultConfig, others: list[VaultConfig]) -> list[str]:
     """Byte for byte, from every other vault that is there: sync ones first, for they hold the most."""
-    sources = []
     for other in sorted(others, key=lambda v: v.mode != Mode.SYNC):
         source = site.vault(other)
-        if not source.available():
-            continue
-        target = site.vault(vault)
-        shipper = Shipper(source, target, site.clock)
-        while not shipper.level:
-            shipper.step()
-            if shipper.trouble:
-                raise OperatorError(f"{other.name} could not be copied to {vault.name}: {shipper.trouble}")
-        source.close()
-        target.close()
-        sources.append(other.name)
-        break
-    return sources
+        if source.available():
+            copy_vault(site, source, site.vault(vault))
+            return [other.name]
+    return []
+
+
+def copy_vault(site: Site, source: Vault, target: Vault) -> None:
+    """All that one vault has and another lacks, byte for byte. Raises OperatorError."""
+    shipper = Shipper(source, target, site.clock)
+    while not shipper.level:
+        shipper.step()
+        if shipper.trouble:
+            raise OperatorError(f"{source.name} could not be copied to {target.name}: {shipper.trouble}")
+    source.close()
+    target.close()
 
 
 def _open_over_all(site: Site) -> None:
@@ -77,6 +79,7 @@ def _open_over_all(site: Site) -> None:
         try:
             writer.change_vaults(site.config.vaults)
             writer.require_open()
+            writer.found(site.config.text)
         finally:
             writer.close()
         writer.ship_all()

@@ -13,9 +13,11 @@ from functools import partial
 from safehold.archiver.log import Log, LogVault, Mode, Written
 from safehold.archiver.shipper import Shipper
 from safehold.config import VaultConfig
+from safehold.formats import travelling
 from safehold.formats.blob import blob_object
+from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
 from safehold.model.change import Change
-from safehold.model.commands import FoundInstallation
+from safehold.model.commands import FoundInstallation, NoteInstallation
 from safehold.model.errors import Held, OperatorError, OutOfSpace, SafeholdError
 from safehold.ports.core import LogPosition
 from safehold.ports.disk import Disk
@@ -24,7 +26,7 @@ from safehold.ports.vault import Vault
 from safehold.ports.world import Clock, Entropy
 from safehold.service.engine import Engine
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
-from safehold.service.takein import archive_unarchived, mark_unarchived, take_in
+from safehold.service.takein import archive_unarchived, changes_in, mark_unarchived, take_in
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
@@ -86,7 +88,7 @@ class Writer:
         self._keyring = keyring
         self._clock = clock
         self._wake = wake
-        self._on_committed = on_committed
+        self._tell_committed = on_committed
         self._side_by_side = side_by_side
         self._answers = answers
         self._sealed_at = clock.monotonic()
@@ -102,7 +104,9 @@ class Writer:
         self.archive = VaultBlobs([], [], keyring.sealer, keyring.opener, disk, scratch, self._note_blob)
         self.use_for_blobs(vaults)
         self._live_blobs = LiveBlobs(disk, blobs, scratch, self.archive)
-        self.engine = Engine(clock, entropy, reopen=self._reopen, on_committed=on_committed, quota_bytes=quota_bytes)
+        self.engine = Engine(
+            clock, entropy, reopen=self._reopen, on_committed=self._on_committed, quota_bytes=quota_bytes
+        )
 
     def _make_shippers(self, vaults: Sequence[VaultConfig]) -> list[Shipper]:
         """One for each async vault, fed by the first sync vault."""
@@ -167,7 +171,7 @@ class Writer:
         log = self._log = self._claim(core.log_position())
         log.pending_blobs = self._pending_blobs
         credentials: dict[bytes, Change] = {}
-        take_in(core, self._told(log.tail(), credentials), known)
+        take_in(core, self._told(log.tail(partial(changes_in, core)), credentials), known)
         log.start()
         if self._mend:
             self.archive.level()
@@ -175,6 +179,7 @@ class Writer:
         self._mend = False
         self._set_aside = ()
         self._on_committed(list(credentials.values()))
+        self._sweep_blobs(core)
         return core, log
 
     def _claim(self, position: LogPosition) -> Log:
@@ -235,10 +240,37 @@ class Writer:
             _log.warning("the large body of %r cannot be given to the vaults again: %s", change.name, why)
 
     def found(self, config_text: str) -> None:
-        """The installation's own identity, where it is not there yet."""
+        """The installation's own identity, where it is not there yet; what travels in it is brought up to date."""
         assert self._core is not None
+        sealed = self._to_travel()
         if self._core.account_by_id(SYSTEM_ACCOUNT) is None:
-            self.engine.execute(FoundInstallation(account=SYSTEM_ACCOUNT, config=config_text))
+            self.engine.execute(FoundInstallation(account=SYSTEM_ACCOUNT, config=config_text, items=sealed))
+            return
+        items: dict[str, bytes | None] = {CONFIG: config_text.encode(), **sealed}
+        if any(self._core.secret(0, name) != data for name, data in items.items()):
+            self.engine.execute(NoteInstallation(account=SYSTEM_ACCOUNT, items=items))
+
+    def _to_travel(self) -> dict[str, bytes]:
+        """Keys that are here and do not travel yet, or travel sealed to others than today's recipients."""
+        keyring, core = self._keyring, self._core
+        assert core is not None
+
+        def lacks(name: str) -> bool:
+            item = core.secret(0, name)
+            return item is None or travelling.recipients_of(item) != keyring.sealer.recipients
+
+        items: dict[str, bytes] = {}
+        if keyring.root is not None and lacks(ROOT_KEY):
+            items[ROOT_KEY] = travelling.seal_root(keyring.root, keyring.sealer)
+        older = keyring.opener.identities[1:]
+        if older and lacks(OLDER_IDENTITIES):
+            items[OLDER_IDENTITIES] = travelling.seal_identities(older, keyring.sealer)
+        return items
+
+    def use_keyring(self, keyring: Keyring) -> None:
+        """Keys that were changed: the log opened next is written with them, blobs are from now on."""
+        self._keyring = keyring
+        self.archive.use_keys(keyring.sealer, keyring.opener)
 
     # -- along the way ---------------------------------------------------------------------------------------
 
@@ -260,6 +292,28 @@ class Writer:
             for shipper in self.shippers:
                 shipper.note_blob(blob_object(change.blob))
                 self._wake(shipper)
+
+    def _on_committed(self, changes: Sequence[Change]) -> None:
+        """What was committed; of an account that was erased the large bodies go, as everything else of it went."""
+        self._tell_committed(changes)
+        for name in self._core.take_dropped_blobs() if self._core is not None else ():
+            try:
+                self._live_blobs.remove(name)
+            except OSError as error:  # the next start sweeps
+                _log.warning("a large body of an erased account is still there: %s", error.strerror)
+
+    def _sweep_blobs(self, core: SqliteCore) -> None:
+        """Remove live blobs that nothing names: of erased accounts, and of uploads that never came to an end."""
+        if core.blobs_swept():
+            return
+        try:
+            self._live_blobs.sweep(core.blob_names())
+        except OSError as error:
+            _log.warning("large bodies that nothing names could not be removed: %s", error.strerror)
+            return
+        core.begin()
+        core.set_blobs_swept()
+        core.commit()
 
     def _pending_blobs(self) -> list[str]:
         return sorted({name for shipper in self.shippers for name in shipper.pending_blobs()})
@@ -284,6 +338,18 @@ class Writer:
             return vault.available()
         finally:
             vault.close()
+
+    def settle(self) -> int | None:
+        """Seal, and close the segment that is being appended to; the last frame, or None where nothing is written."""
+        self.engine.seal()
+        if self.engine.stopped is not None or self._log is None:
+            return None
+        self._log.rest()
+        return self._log.position.frame
+
+    def level_vaults(self) -> list[str]:
+        """The async vaults that have all that was written, by name."""
+        return [shipper.name.rpartition(" ")[2] for shipper in self.shippers if shipper.level]
 
     def _try_again(self) -> None:
         away = not all(self._is_there(v) for v in self._vaults if v.mode == Mode.SYNC)

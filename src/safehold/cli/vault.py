@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from safehold.cli import scrub
 from safehold.cli.context import Context
 from safehold.cli.output import Answer, Table
 from safehold.cli.parser import Parser
@@ -34,6 +35,15 @@ def configure(parser: Parser) -> None:
         choices=MODES,
         help="sync: written ahead of every answer; async: follows within moments (default: async, or as configured)",
     )
+    check = parser.command(
+        "scrub",
+        "read a vault whole and check every byte",
+        "safehold vault scrub near --level replay",
+        scrub.run,
+        "Reads one vault, or all, and says what is missing, corrupt or unexpected in it. Changes nothing.",
+    )
+    check.add_argument("name", metavar="NAME", nargs="?", help="the vault (default: all)")
+    scrub.add_options(check)
 
 
 def _list(_args: Namespace, context: Context) -> Answer:

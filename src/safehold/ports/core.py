@@ -7,14 +7,14 @@ it appends a change to the journal, verbatim, and brings accounts, collections, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from safehold.model.change import Change, Op
 from safehold.model.items import Account, Collection, Item
 from safehold.model.kinds import Kind
-from safehold.model.stream import Head
+from safehold.model.stream import Base, Head
 
 
 class LogPosition(NamedTuple):
@@ -135,7 +135,15 @@ class CoreReads(Protocol):
         ...
 
     def hash_at(self, account: int, kind: Kind, rev: int) -> bytes | None:
-        """The stream's hash at rev; None where the stream does not reach it."""
+        """The stream's hash at rev; None where the stream does not reach it, or it was dropped before the base."""
+        ...
+
+    def base(self, account: int, kind: Kind) -> Base | None:
+        """Where the stream begins whose older history was dropped; None where nothing was."""
+        ...
+
+    def bases(self) -> dict[tuple[bytes, Kind], Base]:
+        """Those of all streams that have one, by account id and kind."""
         ...
 
     def collection(self, account: int, path: str) -> Collection | None: ...
@@ -187,11 +195,14 @@ class CoreReads(Protocol):
     def version_body(self, journal: int) -> Stored: ...
 
     def collections_at(self, account: int, kind: Kind, at: int) -> list[PastCollection]:
-        """Collections of a kind that lived at a time (µs): after the last rev of the stream whose `at` is not later."""
+        """Collections of a kind that lived at a time (µs): after the last rev of the stream whose `at` is not later.
+
+        Raises HistoryDropped where that lies before the stream's base.
+        """
         ...
 
     def items_at(self, account: int, collection: bytes, at: int) -> dict[str, PastItem]:
-        """Items of a collection (by id, live or removed since) that lived at that moment, by name."""
+        """Items of a collection (by id, live or removed since) that lived at that moment, by name. Raises as above."""
         ...
 
     def removed_collections(self, account: int, kind: Kind) -> list[Removed]:
@@ -259,6 +270,27 @@ class Snapshot(Protocol):
     def __exit__(self, *exc: object) -> None: ...
 
 
+class StreamMaker(Protocol):
+    """Derives, without a database, the rows that one whole stream becomes in a core that has nothing of it."""
+
+    @property
+    def next_journal(self) -> int:
+        """The number in the journal that the next change gets."""
+        ...
+
+    def add(self, change: Change, frame: int, after_gap: bool = False) -> None:
+        """The next change, as `CoreStore.apply`; also `after_gap` where history before it was dropped."""
+        ...
+
+    def take(self) -> list[Any]:
+        """Rows of the journal made since the last call, for `CoreStore.enter_journal`."""
+        ...
+
+    def finish(self) -> Any:
+        """All other rows, for `CoreStore.enter_stream`."""
+        ...
+
+
 class CoreStore(CoreReads, Protocol):
     """The one writer's view. Between begin and commit its reads see what it has written."""
 
@@ -278,6 +310,26 @@ class CoreStore(CoreReads, Protocol):
         After bulk(False) everything is synced and indexed, as after any commit. Close the core before its file is
         renamed into place.
         """
+        ...
+
+    def next_journal(self) -> int:
+        """The number in the journal that the next change gets."""
+        ...
+
+    def account_number(self, id_: bytes) -> int:
+        """The local key of an account, which is given it where it has none. Within a transaction."""
+        ...
+
+    def stream_maker(self, account: int, kind: Kind, base: Base | None, first_journal: int) -> StreamMaker:
+        """For a stream of which the core has nothing, entered by what it makes, in this process or from another."""
+        ...
+
+    def enter_journal(self, rows: Sequence[Any]) -> None:
+        """What a StreamMaker took. In a transaction, between bulk(True) and bulk(False)."""
+        ...
+
+    def enter_stream(self, end: Any) -> None:
+        """What a StreamMaker finished with, after all of its journal, in the same transaction."""
         ...
 
     def hold(self, account: bytes, kind: Kind, reason: str | None) -> None:

@@ -68,6 +68,7 @@ class LogFrame(msgspec.Struct, frozen=True):
     heads: dict[tuple[bytes, Kind], Head] = {}  # of a seal: the streams that changed since the seal before
     sealed: bool = False  # whether this is a seal
     claim: bool = False  # whether this opens a timeline
+    opened: bool = True  # False: signature, digest and place hold, but nobody has looked what it says
 
 
 class Hole(msgspec.Struct, frozen=True):

@@ -68,6 +68,8 @@ class Plan(msgspec.Struct):
     problems: list[str]
     basis: str
     report: Report
+    #: What a bare machine takes up before a run (formats/travelling.py): keys are sealed in it.
+    travelling: dict[str, bytes] = {}
 
     def to_json(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self), indent=1)
@@ -176,6 +178,7 @@ def make_plan(
         problems=problems[:MAX_PROBLEMS],
         basis=basis(reading.pace),
         report=report,
+        travelling=log.travelling,
     )
 
 

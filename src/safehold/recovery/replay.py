@@ -14,6 +14,7 @@ from typing import Protocol
 
 import msgspec
 
+from safehold.formats.travelling import TRAVELLING
 from safehold.model.change import Change, Op
 from safehold.model.kinds import Kind
 from safehold.model.stream import ChainError, Head, check_next
@@ -68,6 +69,8 @@ class Replay:
         self.names: dict[bytes, str] = {}
         self.body_bytes: dict[Kind, int] = dict.fromkeys(Kind, 0)
         self.changes: dict[Kind, int] = dict.fromkeys(Kind, 0)
+        #: What the installation's own identity carries for a bare machine (formats/travelling.py), as it stands.
+        self.travelling: dict[str, bytes] = {}
         #: Changes that a witness gave and the chain proved.
         self.filled = 0
         self._witness = witness
@@ -121,8 +124,16 @@ class Replay:
             self.contents.stream((change.account, kind)).apply(change)
         self.changes[kind] += 1
         self.body_bytes[kind] += change.size
-        if kind is Kind.IDENTITY and change.op is Op.PUT:
+        if change.account == SYSTEM and change.name in TRAVELLING:
+            self._carry(change)
+        elif kind is Kind.IDENTITY and change.op is Op.PUT:
             self._identity(change)
+
+    def _carry(self, change: Change) -> None:
+        if change.op is Op.PUT and change.body is not None:
+            self.travelling[change.name] = change.body
+        elif change.op is Op.DELETE:
+            self.travelling.pop(change.name, None)
 
     def _identity(self, change: Change) -> None:
         gone = erased_id(change)

@@ -17,6 +17,8 @@ from safehold.model.errors import Held, OperatorError, RequestError, SafeholdErr
 
 STATUS = b"status"
 RELOAD = b"reload"
+#: Close and seal what is being appended to, and let the async vaults catch up for a moment: `{frame, level}`.
+SETTLE = b"settle"
 
 #: Commands of one request, at most: they share one transaction and one frame.
 MAX_COMMANDS = 256

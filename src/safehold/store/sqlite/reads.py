@@ -20,7 +20,7 @@ from safehold.model.change import GENESIS, Change, Op, parse_props
 from safehold.model.errors import Held
 from safehold.model.items import Account, Collection, Item
 from safehold.model.kinds import PATH_IDENTITY, RESTORE_ORDER, Kind
-from safehold.model.stream import EMPTY_HEAD, Head
+from safehold.model.stream import EMPTY_HEAD, Base, Head
 from safehold.ports.core import (
     EMPTY_LOG,
     CoreReads,
@@ -45,7 +45,7 @@ from safehold.store.sqlite.rows import (
     change_of,
     collection_of,
 )
-from safehold.store.sqlite.schema import KIND_NUMBERS, OP_NUMBERS
+from safehold.store.sqlite.schema import BASES_SINCE, KIND_NUMBERS, OP_NUMBERS, version
 
 #: Bodies read together by items_with_bodies; between two chunks no read is open.
 BODIES_CHUNK = 128
@@ -105,6 +105,9 @@ _TOUCHED = f"""
     ) t LEFT JOIN item i ON i.collection = ?1 AND i.name = t.name
     WHERE i.name IS NOT NULL OR t.deleted IS NOT NULL ORDER BY told LIMIT ?3
 """
+
+
+_BASE = "base_timeline, base_rev, base_head, base_root, base_at"
 
 
 class Moment:
@@ -223,7 +226,28 @@ class SqliteReads:
         found: Any = self._db.execute(sql.format("hash"), (account, number, rev)).get
         if found is None:
             found = self._db.execute(sql.format("prev"), (account, number, rev + 1)).get
+        if found is None:
+            base = self.base(account, kind)
+            found = base.head if base is not None and base.rev == rev else None
         return found  # type: ignore[no-any-return]
+
+    @guarded
+    def base(self, account: int, kind: Kind) -> Base | None:
+        if version(self._db) < BASES_SINCE:
+            return None
+        row: Any = self._db.execute(
+            f"SELECT {_BASE} FROM stream WHERE account = ? AND kind = ? AND base_rev > 0", (account, KIND_NUMBERS[kind])
+        ).get
+        return None if row is None else Base(*row)
+
+    @guarded
+    def bases(self) -> dict[tuple[bytes, Kind], Base]:
+        if version(self._db) < BASES_SINCE:
+            return {}
+        rows: Any = self._db.execute(
+            f"SELECT a.id, s.kind, {_BASE} FROM stream s JOIN account a ON a.number = s.account WHERE s.base_rev > 0"
+        )
+        return {(id_, RESTORE_ORDER[kind]): Base(*base) for id_, kind, *base in rows}
 
     # -- collections and items
 
@@ -405,6 +429,16 @@ class SqliteReads:
     def recovery_mark(self) -> str:
         mark: Any = self._db.execute("SELECT value FROM meta WHERE name = 'recovery_mark'").get
         return "" if mark is None else str(mark)
+
+    @guarded
+    def blobs_swept(self) -> bool:
+        """Whether the live blobs were compared with the journal since an account was last dropped."""
+        return self._db.execute("SELECT value FROM meta WHERE name = 'blobs_swept'").get is not None
+
+    @guarded
+    def blob_names(self) -> set[bytes]:
+        """Names of all blobs that the journal names. Reads the whole journal."""
+        return {name for (name,) in self._db.execute("SELECT DISTINCT blob FROM journal WHERE blob IS NOT NULL")}
 
     @guarded
     def best_score(self, account: int, game: str) -> float | None:
