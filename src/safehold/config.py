@@ -10,7 +10,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -183,33 +183,45 @@ def add_vault(path: Path, vault: VaultConfig) -> Config:
 
 
 def move_vaults(text: str, moved: Mapping[str, str], left_out: Collection[str] = ()) -> str:
-    """The text with other URLs for these vaults, and sections of others made comments. Raises ConfigError.
+    """The text with other URLs for these vaults; sections of those that are left out become comments.
 
-    Where a vault does not stand in the text as `[vaults.NAME]` with a line `url = …`, all of [vaults] is written anew.
+    Where a URL does not stand on a line of its own below `[vaults.NAME]`, all of the vaults are written anew, and what
+    stood there becomes comments. Raises ConfigError where the text is none, or cannot be changed so.
     """
     config = parse(text)
-    wanted = tuple(
-        VaultConfig(v.name, moved.get(v.name, v.url), v.mode) for v in config.vaults if v.name not in left_out
-    )
-    lines, current = [], ""
+    vaults = tuple(VaultConfig(v.name, moved.get(v.name, v.url), v.mode) for v in config.vaults)
+    wanted = replace(config, vaults=tuple(v for v in vaults if v.name not in left_out))
+    urls = {f"vaults.{name}": f"url = {json.dumps(url, ensure_ascii=False)}" for name, url in moved.items()}
+    gone = {f"vaults.{name}" for name in left_out}
+
+    def in_place(section: str, key: str, line: str) -> str:
+        return urls[section] if section in urls and key == "url" else _comment(line) if section in gone else line
+
+    def anew(section: str, key: str, line: str) -> str:
+        return _comment(line) if f"{section}.{key}".lstrip(".").split(".")[0] == "vaults" else line
+
+    for edited in (_edited(text, in_place), _edited(text, anew) + "".join(map(_vault_text, wanted.vaults))):
+        with suppress(ConfigError):
+            if parse(edited) == wanted:
+                return edited
+    raise ConfigError("the vaults of this configuration cannot be given other places", hint="edit it by hand")
+
+
+def _edited(text: str, edit: Callable[[str, str, str], str]) -> str:
+    """The text with each line as `edit` gives it, called with the section and the key it stands in."""
+    lines, section = [], ""
     for line in text.splitlines():
+        key = ""
         if header := _HEADER.match(line):
-            current = header[1].replace('"', "").replace(" ", "").removeprefix("vaults.")
-        key = _KEY.match(line)
-        if current in left_out and line.strip() and not line.lstrip().startswith("#"):
-            line = f"# {line}"
-        elif current in moved and key and "url" in key.groups():
-            line = f"url = {json.dumps(moved[current], ensure_ascii=False)}"
-        lines.append(line)
-    edited = "\n".join(lines) + "\n"
-    with suppress(ConfigError):
-        if parse(edited) == replace(config, vaults=wanted, text=edited):
-            return edited
-    kept = re.split(r"(?m)^\s*\[\s*vaults\b", text, maxsplit=1)[0]
-    edited = kept + "".join(map(_vault_text, wanted))
-    if parse(edited).vaults != wanted:
-        raise ConfigError("the vaults of this configuration cannot be given other places", hint="edit it by hand")
-    return edited
+            section = header[1].replace('"', "").replace(" ", "")
+        elif match := _KEY.match(line):
+            key = match[1] or match[2] or match[3]
+        lines.append(edit(section, key, line))
+    return "\n".join(lines) + "\n"
+
+
+def _comment(line: str) -> str:
+    return line if not line.strip() or line.lstrip().startswith("#") else f"# {line}"
 
 
 def set_mode(path: Path, name: str, mode: str) -> Config:

@@ -160,7 +160,7 @@ def _place_for(site: Site, vault: VaultConfig, given: AnyVault, notes: list[str]
 
 
 def _is_writable(site: Site, vault: AnyVault) -> bool:
-    """Whether an object can be made there; a keeper takes what it answers for."""
+    """Whether an object can be made there. Who serves a vault over a socket takes what it may take."""
     if not isinstance(vault, FolderVault):
         return True
     folder = vault.url.removeprefix(FOLDER_SCHEME)

@@ -27,6 +27,7 @@ from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
 from safehold.vault.keyring import is_complete, load_identity
 from safehold.vault.log import VaultLogReader
+from safehold.vault.runs import Runs
 
 
 class Sources:
@@ -62,6 +63,10 @@ class Sources:
     def reader(self) -> VaultLogReader:
         """Of the vaults that are there; the plan names the others."""
         return VaultLogReader([v for v in self.vaults() if v.available()], self.opener)
+
+    def runs(self) -> Runs:
+        """The generations in those vaults."""
+        return Runs([v for v in self.vaults() if v.available()], self.opener)
 
     def given(self) -> AnyVault | None:
         """The vault that was given by its URL, where one was."""
@@ -114,6 +119,7 @@ def plan_recovery(
             core=core,
             core_problem=problem,
             blobs=sources.blobs() if is_complete(site.disk, str(site.keys_folder)) else None,
+            runs=sources.runs(),
             progress=progress,
         )
 
@@ -147,6 +153,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
             clock=site.clock,
             claim=lambda: _claim(site, sources),
             look=lambda: look(sources.vaults()),
+            runs=sources.runs(),
             old=old,
             accept_loss=accept_loss,
             progress=progress,

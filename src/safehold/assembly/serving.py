@@ -22,6 +22,7 @@ from safehold.assembly.status import status_object
 from safehold.assembly.watching import Watching
 from safehold.config import Config
 from safehold.formats.keys import KeyAway
+from safehold.formats.seal import SealedObject
 from safehold.model.change import Change
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.errors import BadRequest, OperatorError, SafeholdError
@@ -32,7 +33,16 @@ from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.service.auth import Authenticator, Limits
-from safehold.service.control import RELOAD, SETTLE, STATUS, decode_commands, encode_json, encode_results
+from safehold.service.control import (
+    NOTE_OBJECTS,
+    RELOAD,
+    SETTLE,
+    STATUS,
+    decode_commands,
+    decode_objects,
+    encode_json,
+    encode_results,
+)
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
 from safehold.service.incidents import DevicesAhead
 from safehold.service.uses import Uses
@@ -56,6 +66,7 @@ TICK_SECONDS = 1.0
 #: At the end each stage is given so long. Together with the requests under way that stays below 30 seconds (I36),
 #: as only one thing is waited for in vain: a sync vault that hangs, or the async ones together.
 STOP_SECONDS = 4.0
+
 #: Async vaults are given so long to catch up before somebody looks at them.
 SETTLE_SECONDS = 5.0
 #: Whoever asks for a fresh look at the vaults waits so long for each.
@@ -204,6 +215,9 @@ class Service:
         if payload == SETTLE:
             return asyncio.run_coroutine_threadsafe(self._settle(), self._loop).result()
         try:
+            if payload.startswith(NOTE_OBJECTS):
+                objects = decode_objects(payload)
+                return asyncio.run_coroutine_threadsafe(self._note_objects(objects), self._loop).result()
             commands = decode_commands(payload)
         except BadRequest as error:
             return encode_results([error])
@@ -212,6 +226,17 @@ class Service:
 
     async def _status_json(self) -> bytes:
         return encode_json(self.status())
+
+    async def _note_objects(self, objects: Sequence[SealedObject]) -> bytes:
+        """Somebody put objects into the sync vaults: seal and ship them."""
+        why: str | None = None
+        if objects:
+            try:
+                await self.pump.exclusive(lambda: self.writer.note_objects(objects))
+            except SafeholdError as error:
+                why = error.message
+        down = {shipper.target: shipper.trouble for shipper in self.writer.shippers if shipper.trouble}
+        return encode_json({"ok": why is None, "why": why, "down": down})
 
     async def _reload(self) -> bytes:
         """Vaults or keys have changed: close the writer and open it over the new ones, in a timeline of their own."""

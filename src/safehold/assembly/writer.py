@@ -17,6 +17,7 @@ from safehold.config import VaultConfig
 from safehold.formats import travelling
 from safehold.formats.blob import blob_object
 from safehold.formats.modes import MODES, encode_modes
+from safehold.formats.seal import SealedObject
 from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
 from safehold.model.change import Change
 from safehold.model.commands import FoundInstallation, NoteInstallation
@@ -32,6 +33,7 @@ from safehold.service.takein import archive_unarchived, changes_in, mark_unarchi
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
+from safehold.vault.folder import place_reader
 from safehold.vault.keyring import Keyring
 from safehold.vault.log import VaultLogReader
 
@@ -188,6 +190,7 @@ class Writer:
         # An async vault that hangs must not hinder the start; its shipper waits for it in a thread of its own.
         wanted = [v for v in self._vaults if v.mode == Mode.SYNC or self._answers(partial(self._is_there, v))]
         vaults = [LogVault(self._make_vault(v), Mode(v.mode)) for v in wanted]
+        self._place_readers([vault for vault, _ in vaults])
         try:
             return Log.claim(
                 vaults,
@@ -201,6 +204,16 @@ class Writer:
             for vault, _ in vaults:
                 vault.close()
             raise
+
+    @staticmethod
+    def _place_readers(vaults: Sequence[Vault]) -> None:
+        """Vaults that an earlier release made get the reader. A vault that refuses is spoken of by the claim."""
+        for vault in vaults:
+            try:
+                if vault.available():
+                    place_reader(vault)
+            except (OperatorError, OutOfSpace) as error:
+                _log.warning("%s has no reader.py: %s", vault.name, error.message)
 
     def _mark_missing(self, core: SqliteCore) -> list[Hole]:
         """Where the vaults end before the core does, mark what only the core holds: it is archived again.
@@ -289,6 +302,23 @@ class Writer:
         for shipper in self.shippers:
             shipper.note_blob(name)
             self._wake(shipper)
+
+    def note_objects(self, objects: Sequence[SealedObject]) -> None:
+        """Objects that were put into the sync vaults beside the log: sealed at once, and shipped.
+
+        Raises OperatorError where nothing can be written now.
+        """
+        self.require_open()
+        assert self._log is not None
+        for object_ in objects:
+            self._log.note_object(object_)
+            for shipper in self.shippers:
+                shipper.note_object(object_.name)
+        self._sealed_at = self._clock.monotonic()
+        self.engine.seal()
+        for shipper in self.shippers:
+            self._wake(shipper)
+        self.require_open()
 
     def _tell_of_blob(self, change: Change) -> None:
         if change.blob is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from safehold.cli import scrub
+from safehold.cli import scrub, vault_keys
 from safehold.cli.context import Context
 from safehold.cli.exits import Exit
 from safehold.cli.output import Answer, Table
@@ -58,6 +58,10 @@ def configure(parser: Parser) -> None:
     mode.add_argument("mode", choices=MODES, help="sync or async")
     mode.add_argument("--why", metavar="TEXT", default="", help="why, for the record")
     mode.add_argument("--yes", action="store_true", help="do it, also where it weakens what an answer promises")
+    keys = parser.command(
+        "keys", "show, print, replace and move keys", "safehold vault keys", None, vault_keys.__doc__ or ""
+    )
+    vault_keys.configure(keys)
     check = parser.command(
         "scrub",
         "read a vault whole and check every byte",
