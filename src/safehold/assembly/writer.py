@@ -31,6 +31,7 @@ from safehold.service.takein import archive_unarchived, changes_in, mark_unarchi
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
+from safehold.vault.folder import place_reader
 from safehold.vault.keyring import Keyring
 from safehold.vault.log import VaultLogReader
 
@@ -187,6 +188,7 @@ class Writer:
         # An async vault that hangs must not hinder the start; its shipper waits for it in a thread of its own.
         wanted = [v for v in self._vaults if v.mode == Mode.SYNC or self._answers(partial(self._is_there, v))]
         vaults = [LogVault(self._make_vault(v), Mode(v.mode)) for v in wanted]
+        self._place_readers([vault for vault, _ in vaults])
         try:
             return Log.claim(
                 vaults,
@@ -200,6 +202,16 @@ class Writer:
             for vault, _ in vaults:
                 vault.close()
             raise
+
+    @staticmethod
+    def _place_readers(vaults: Sequence[Vault]) -> None:
+        """Vaults that an earlier release made get the reader. A vault that refuses is spoken of by the claim."""
+        for vault in vaults:
+            try:
+                if vault.available():
+                    place_reader(vault)
+            except (OperatorError, OutOfSpace) as error:
+                _log.warning("%s has no reader.py: %s", vault.name, error.message)
 
     def _mark_missing(self, core: SqliteCore) -> list[Hole]:
         """Where the vaults end before the core does, mark what only the core holds: it is archived again.

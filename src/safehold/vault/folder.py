@@ -1,6 +1,7 @@
 """A vault in a folder, on any Disk.
 
     FORMAT                 the mark: without it this is no vault, and nothing in it is believed to be absent
+    reader.py              reads all of it without Safehold
     log/…  blobs/…         objects
     tmp/                   objects being put
     aside/                 what the keeper moved out of the way (vault/keeping.py); never read
@@ -58,7 +59,7 @@ class FolderVault:
 
     @classmethod
     def create(cls, name: str, path: str, disk: Disk, installation: bytes) -> FolderVault:
-        """Make the folder and write FORMAT; harmless where it is a vault of this installation already.
+        """Make the folder, write FORMAT and the reader; harmless where it is a vault of this installation already.
 
         Raises OperatorError where it holds something else.
         """
@@ -66,6 +67,7 @@ class FolderVault:
         try:
             if disk.exists(vault._at(mark.NAME)):
                 vault._require()
+                place_reader(vault)
                 return vault
             disk.make_folders(vault._at(_TEMPORARY))
             strange = sorted(entry.name for entry in disk.list(path) if entry.name != _TEMPORARY)
@@ -77,6 +79,7 @@ class FolderVault:
             putting = Putting(vault, mark.NAME, *vault._temporary())
             putting.write(mark.encode_mark(installation))
             putting.finish()
+            place_reader(vault)
         except OSError as error:
             raise vault._refusal(error) from error
         return vault
@@ -362,6 +365,12 @@ class Putting:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 self._vault._disk.remove(temporary)
+
+
+def place_reader(vault: Vault) -> None:
+    """Give a vault the reader if it has none: one that an earlier release made. Raises as Vault.put."""
+    if vault.size(mark.READER) is None:
+        vault.put(mark.READER, (mark.reader(),))
 
 
 _: type[Vault] = FolderVault
