@@ -19,7 +19,7 @@ from typing import IO, NamedTuple
 
 from bench.processes import peak_bytes, tree
 
-LOOK_SECONDS = 0.02
+LOOK_SECONDS = 0.05
 _TOLD_BYTES = 2000  # of what a command that failed has said
 
 
