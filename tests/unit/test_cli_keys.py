@@ -14,6 +14,7 @@ from safehold.formats import keys
 from safehold.ports.disk import File
 from safehold.store.realdisk import RealDisk
 from safehold.vault import keyring
+from tests.support import bare_reader
 from tests.unit.test_cli_commands import Run, import_cards, run, with_ada
 
 __all__ = ["run", "with_ada"]
@@ -136,7 +137,7 @@ def test_the_new_recovery_key_alone_opens_what_was_written_before(with_ada: Run,
     assert ring(tmp_path).opener.identities == now.opener.identities
 
 
-@pytest.mark.parametrize("snapshots", [(0,), (2,), (0, 2), (0, 1, 2)])
+@pytest.mark.parametrize("snapshots", [(), (0,), (2,), (0, 2), (0, 1, 2)])
 def test_generations_of_before_open_with_the_new_recovery_key(
     with_ada: Run, tmp_path: Path, snapshots: tuple[int, ...]
 ) -> None:
@@ -147,6 +148,16 @@ def test_generations_of_before_open_with_the_new_recovery_key(
         if step in snapshots:
             assert with_ada("snapshot")[0] == 0
     import_cards(with_ada, tmp_path / "cards-tail", "donald")
+    (tmp_path / "newest.txt").write_text(f"# on paper\n{ring(tmp_path).recovery_key}\n")
+    for number, key in enumerate((tmp_path / "newest.txt", tmp_path / "data" / "keys" / "recovery.txt")):
+        found = bare_reader.read(
+            bare_reader.packages(tmp_path / f"packages-{number}"),
+            tmp_path / "data" / "vaults" / "near",
+            key,
+            tmp_path / f"out-{number}",
+        )
+        assert found.code == 0, found.said
+        assert {name for _, _, name in found.items} == {f"{n}.vcf" for n in ("grace", "alan", "barbara", "donald")}
     code, told = bare(with_ada, tmp_path, str(ring(tmp_path).recovery_key))
     assert (code, told["items"]["contacts"]["exact"], told["verified"]) == (0, 4, True), told
     assert len(ring(tmp_path).opener.identities) == 3
