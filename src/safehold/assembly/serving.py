@@ -258,7 +258,10 @@ class Service:
         self.writer.use_keyring(keyring)
         self.writer.change_vaults(config.vaults)
         if self.writer.engine.stopped is None:
-            self.writer.found(config.text)
+            try:
+                self.writer.found(config.text)
+            except SafeholdError as error:  # the next start brings it up to date
+                _log.warning("what travels in the vaults is not up to date: %s", error.message)
 
     async def _settle(self) -> bytes:
         """Close and seal what is being written, for who wants to read or mend it."""

@@ -2,8 +2,7 @@
 
     python reader.py VAULT-FOLDER RECOVERY-KEY-FILE OUT-FOLDER [--account NAME] [--at-frame N]
 
-It needs Python 3.11 and the packages zstandard and pyrage (age); with cryptography it checks signatures too. FORMAT,
-beside it, explains the bytes. Damage is told by name and stops nothing; then the exit code is 1.
+It needs Python 3.11, zstandard and pyrage (age); with cryptography it checks signatures. Damage is told: exit code 1.
 """
 
 import argparse
@@ -35,9 +34,8 @@ Change = record("Change", STORED + " body blob props")
 BASE = Change(*[None] * 19)._replace(op="base", rev=0, collection=b"", body=[])  # body: all that lived at its rev
 Fields: Any = type("Fields", (list,), {"hashed": b""})  # an array, and the bytes of its first 14 values
 BODY = "SELECT body FROM body WHERE digest = ?"
-bodies = sqlite3.connect("")  # in a temporary file
-bodies.execute("CREATE TABLE body (digest PRIMARY KEY, body)")
-problems: list[str] = []
+bodies = sqlite3.connect("").execute("CREATE TABLE body (digest PRIMARY KEY, body)")  # in a temporary file
+problems, older = list[str](), list[bytes]()  # older: the item with identities that were replaced, by its digest
 tell = problems.append
 changes: dict[Any, dict[bytes, Any]] = defaultdict(dict)  # by stream (account and kind), then by hash
 heads: dict[Any, Any] = defaultdict(lambda: (0, 0, b""))  # the last word on a stream: frame, rev, hash
@@ -70,7 +68,6 @@ def unpack(stream: BytesIO) -> Any:
 
 def recovery_key(text: str) -> tuple[Any, bytes]:
     """The age identity and the installation in a recovery key: base32 of 48 bytes and a checksum, behind a label."""
-    text = text.upper().translate(str.maketrans("OIL", "011")).partition("SAFEH01D-REC0VERY-1")[2]
     letters = re.sub("[^0-9A-Z]", "", text)
     number = sum("0123456789ABCDEFGHJKMNPQRSTVWXYZ".index(c) << 5 * i for i, c in enumerate(reversed(letters)))
     raw = (number >> 4).to_bytes(52)
@@ -94,10 +91,9 @@ def objects(pattern: str) -> list[tuple[list[int], str]]:
     return sorted(([*map(int, m.groups())], m[0]) for m in (re.fullmatch(pattern, name) for name in names) if m)
 
 
-def signed(public: bytes, signature: bytes, message: bytes) -> bool:
+def signed(public: bytes, signature: bytes, message: bytes) -> Any:
     with suppress(Exception):
         return not CHECKS_SIGNATURES or Ed25519PublicKey.from_public_bytes(public).verify(signature, message) is None
-    return False
 
 
 def cut(name: str, letters: bytes, context: bytes) -> tuple[bytes, list[Any], str]:
@@ -138,7 +134,7 @@ def cut(name: str, letters: bytes, context: bytes) -> tuple[bytes, list[Any], st
 def take(frame: Any, number: int) -> Any:
     """Take in what a frame holds, which was so at this frame of the log. Falsy where it is damaged."""
     try:
-        content = unpack(BytesIO(zstandard.ZstdDecompressor().decompress(pyrage.decrypt(frame.payload, [identity]))))
+        content = unpack(BytesIO(zstandard.ZstdDecompressor().decompress(pyrage.decrypt(frame.payload, identities))))
         found = content if frame.type == CHANGES else content[0] if frame.type == INDEX else ()
         for body in content if frame.type == BODIES else [fields[16] for fields in found if fields[16] is not None]:
             bodies.execute("INSERT OR IGNORE INTO body VALUES (?, ?)", (sha256(body).digest(), body))
@@ -151,10 +147,16 @@ def take(frame: Any, number: int) -> Any:
                 tell(f"{frame.object}: {c.kind} rev {c.rev} of account {c.account.hex()} is not what its hash says")
                 continue
             changes[stream].setdefault(c.hash, c)
+            older[:] = [c.digest] if c.name == "older-identities" and c.kind == "identity" else older
             heads[stream] = max(heads[stream], (number, c.rev, c.hash))
         ends = [(*s[:2], *s[3:5]) for s in content[7]] if frame.type == DIRECTORY else ()
         for account, kind, rev, head in content[5] if frame.type == SEAL else ends:
             heads[account, kind] = max(heads[account, kind], (number, rev, head))
+        with suppress(Exception):  # there is none, it is not here yet, or it is for another key
+            sealed = bodies.execute(BODY, older).fetchone()[0].partition(b"\n\n")[2]
+            texts = pyrage.decrypt(sealed, identities).decode().split()
+            identities.extend(map(pyrage.x25519.Identity.from_str, texts))
+            older.clear()
         return content
     except Exception as error:
         return tell(f"{frame.object}: frame {frame.number} cannot be read: {error}")
@@ -202,7 +204,7 @@ def write(state: dict[bytes, Any], kind: str, who: str, folder: Path) -> None:
                 body = (bodies.execute(BODY, (c.digest,)).fetchone() or [b""])[0]
                 if c.blob:
                     sealed = (args.vault / f"blobs/{c.blob.hex()[:2]}/{c.blob.hex()}").read_bytes()
-                    body = pyrage.decrypt(sealed[48:-84], [identity])
+                    body = pyrage.decrypt(sealed[48:-84], identities)
                 if sha256(body).digest() != c.digest:
                     raise ValueError("its body is nowhere")
                 place.mkdir(parents=True, exist_ok=True)
@@ -231,11 +233,12 @@ parser.add_argument("--account")
 parser.add_argument("--at-frame", type=int, default=sys.maxsize)
 args = parser.parse_args()
 try:
-    identity, installation = recovery_key(args.key.read_text())
+    text = re.sub("(?m)^#.*", "", args.key.read_text()).upper().translate(str.maketrans("OIL", "011"))
+    keys = [recovery_key(part) for part in text.split("SAFEH01D-REC0VERY-1")[1:]]
+    identities, installation = [key[0] for key in keys], keys[0][1]
     args.out.mkdir(parents=True)
 except Exception as error:
     parser.error(f"{args.key} must hold a recovery key, {args.out} must be new: {error}")
-
 # The frames of the log that count. A later timeline voids what is beyond the frame that it continues.
 good, void, anchor = dict[int, Any](), dict[int, int](), Frame(*[0] * 9)
 current = wanted = limit = sys.maxsize
@@ -251,17 +254,16 @@ for (timeline, segment, first), name in reversed(objects(r"log/(\d{8})/(\d{8})-(
             if frame.type <= SEAL and frame.timeline == timeline and frame.number <= limit:
                 good[frame.number] = anchor = frame
         limit = min(limit, first - 1) if segment else limit  # what is beyond was given up
-last, missing = Frame(*[0] * 9), list[tuple[int, int]]()
-for number in sorted(number for number in good if number <= args.at_frame):
-    if number == last.number + 1 and good[number].prev != (last.digest or bytes(32)):
+good[0], taken = anchor._replace(digest=bytes(32)), list[int]()
+for number in sorted({*good} - {0}, reverse=True):  # the newest first: a newer key opens older ones
+    if number - 1 in good and good[number].prev != good[number - 1].digest:
         tell(f"{good[number].object}: frame {number} does not continue the one before it")
-    elif take(good[number], number):
-        missing += [(last.number + 1, number - 1)] if last.number + 1 < number else []
-        last = good[number]
-
+    elif number <= args.at_frame and take(good[number], number):
+        taken.append(number)
+missing = [(a + 1, b - 1) for b, a in zip(taken, [*taken[1:], 0], strict=False) if a + 1 < b]
 # The runs: the changes up to some frame once more, in other objects; and what lived where older history was dropped.
 reach, listed = 0, list[str]()
-for (generation,), name in objects(r"runs/(\d{12})/(?:\d{3}\.run|generation)"):
+for (generation,), name in reversed(objects(r"runs/(\d{12})/(?:\d{3}\.run|generation)")):
     header, frames, torn = cut(name, b"gene" if name.endswith("generation") else b"runs", b"safehold run 1\0")
     if generation > min(args.at_frame, void.get(int.from_bytes(header[12:16]), sys.maxsize)):
         continue
@@ -274,17 +276,15 @@ for (generation,), name in objects(r"runs/(\d{12})/(?:\d{3}\.run|generation)"):
     if torn or not content or frames[-1].type not in (DIRECTORY, GENERATION):
         tell(f"{name}: {torn or 'its last frame is lost'}")
     elif frames[-1].type == GENERATION:
-        reach, listed = generation, [entry[0][0] for entry in content[5]]
+        reach, listed = max((reach, listed), (generation, [entry[0][0] for entry in content[5]]))
     for account, kind, base, _, _, _, count, *_ in content[7] if content and frames[-1].type == DIRECTORY else ():
         here = [c for c in found[account, kind] if c]
         if len(here) < count:
             tell(f"{name}: {count - len(here)} changes of {kind} of account {account.hex()} are lost")
         elif base[3]:
-            lived = [c for c in here if c.rev <= base[1]]
-            changes[account, kind][base[2]] = BASE._replace(rev=base[1], hash=base[2], body=lived)
+            changes[account, kind][base[2]] = BASE._replace(rev=base[1], body=[c for c in here if c.rev <= base[1]])
 problems.extend(f"{name} is missing" for name in listed if not (args.vault / name).exists())
 problems.extend(f"the log's frames {a} to {b} are missing" for a, b in missing if a > 1 or b > reach)
-
 # The streams, those of identities first: they say who is who, and who was erased.
 names, erased = dict[bytes, str](), set[str]()
 for account, kind in sorted(heads, key=lambda stream: (stream[1] != "identity", stream)):
