@@ -8,7 +8,7 @@ from typing import Any
 
 from safehold.cli.context import Context
 from safehold.cli.exits import Exit
-from safehold.cli.output import Answer, Table, count_text
+from safehold.cli.output import Answer, Table, count_text, time_text
 from safehold.cli.parser import Parser
 
 EXAMPLE = "safehold status --check"
@@ -79,10 +79,17 @@ def _vault_row(vault: dict[str, Any]) -> tuple[str | int, ...]:
         str(vault.get("append_only")),
         _text(vault.get("unarchived_changes")),
         f"{lag:.1f}" if isinstance(lag, float) else _text(lag),
-        _text(vault.get("last_scrub")),
+        _scrub_text(vault.get("last_scrub")),
         _text(vault.get("last_drill")),
         str(vault.get("url")),
     )
+
+
+def _scrub_text(last: Any) -> str:
+    if not isinstance(last, dict):
+        return _text(last)
+    found = "ok" if last.get("ok") else f"{last.get('damaged')} damaged"
+    return f"{time_text(last.get('at'))[:16]}Z {found}"
 
 
 def _text(value: Any) -> str:
