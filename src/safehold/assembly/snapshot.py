@@ -25,9 +25,12 @@ from safehold.formats.seal import SealedObject
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.ports.vault import Vault
+from safehold.recovery.keeper import keeper_words
 from safehold.service.control import decode_json, encode_objects
 from safehold.store.sqlite.core import SqliteCore
+from safehold.vault.evidence import read_evidence
 from safehold.vault.log import NotOnTheLog, VaultLogReader
+from safehold.vault.receipts import allowed_drop
 from safehold.vault.runs import Runs
 
 #: More processes than this would wait for the disk.
@@ -88,7 +91,7 @@ def _beside_service(site: Site, stack: ExitStack, workers: Workers, *, full: boo
     core = site.open_reads()
     stack.callback(core.close)
     generations = generation_writer(site, workers, told)
-    written = generations.write(core, full=full)
+    written = generations.write(core, full=full, may_drop=lambda: allowed_to_drop(site))
     down = dict(written.down)
     answer = site.ask_service(encode_objects(written.objects))
     if answer is None:
@@ -108,7 +111,7 @@ def _alone(site: Site, stack: ExitStack, workers: Workers, *, full: bool, told: 
     core = site.open_reads()
     stack.callback(core.close)
     generations = generation_writer(site, workers, told)
-    written = generations.write(core, full=full)
+    written = generations.write(core, full=full, may_drop=lambda: allowed_to_drop(site))
     writer = site.make_writer()
     why = _seal(writer, generations, written)
     down = {**written.down, **_ship(writer)}
@@ -165,6 +168,18 @@ def generation_writer(site: Site, workers: Workers, told: Told = lambda _done, _
         lambda: newest_in(sync, site),
         told,
     )
+
+
+def allowed_to_drop(site: Site) -> int:
+    """The frame up to which the keepers of all vaults let history be dropped; 0 where one of them did not say."""
+    configs = site.config.vaults
+    there = [vault for vault in map(site.vault, configs) if vault.available()]
+    opener = site.keyring.opener
+    try:
+        found = read_evidence(there, opener.installation, opener)
+    except SafeholdError:
+        return 0
+    return allowed_drop(keeper_words(found), [config.name for config in configs])
 
 
 def newest_in(vaults: Sequence[Vault], site: Site) -> Iterator[Newest]:
