@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from safehold.archiver import live_state
 from safehold.archiver.generation_ledger import Ledger, load_ledger, save_ledger
 from safehold.archiver.generations import GenerationWriter, InTurn
 from safehold.archiver.levels import choose, levels, parts
@@ -135,8 +136,14 @@ BODIES = st.binary(max_size=40)
 
 
 @settings(max_examples=40, deadline=None)
-@given(data=st.data())
-def test_generations_are_the_journal_at_their_frame(data: st.DataObject) -> None:
+@given(data=st.data(), freeze=st.sampled_from((1, 2, 3, 1000)))
+def test_generations_are_the_journal_at_their_frame(data: st.DataObject, freeze: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(live_state, "FREEZE_ITEMS", freeze)
+        _generations_are_the_journal(data)
+
+
+def _generations_are_the_journal(data: st.DataObject) -> None:
     home = Home(vaults=2)
     scribe = Scribe(home, data)
     made: dict[int, int] = {}  # frame -> dropped up to
@@ -193,7 +200,7 @@ def _living(changes: Sequence[Change]) -> int:
             state.put(change.rev, change.collection, change.name, change.digest, change.props_digest, False)
         else:
             state.other(change.op, change.rev, change.collection, change.name, change.props_digest)
-    return state.items()
+    return state.root_and_items()[1]
 
 
 def test_a_generation_is_made_again_from_its_vault() -> None:

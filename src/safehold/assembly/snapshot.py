@@ -18,8 +18,9 @@ from safehold.adapters.processes import ForkedWorkers
 from safehold.archiver.generation_ledger import Newest
 from safehold.archiver.generations import GenerationWriter, RunJob, Workers, Written, make_run
 from safehold.archiver.log import Mode
+from safehold.archiver.shipper import Shipper
 from safehold.assembly.site import Site
-from safehold.assembly.writer import Writer
+from safehold.assembly.writer import CLOSING_SECONDS
 from safehold.formats.generation import RunEntry, manifest_object
 from safehold.formats.seal import SealedObject
 from safehold.model.errors import OperatorError, SafeholdError
@@ -112,35 +113,40 @@ def _alone(site: Site, stack: ExitStack, workers: Workers, *, full: bool, told: 
     stack.callback(core.close)
     generations = generation_writer(site, workers, told)
     written = generations.write(core, full=full, may_drop=lambda: allowed_to_drop(site))
+    why, shippers = _seal(site, generations, written) if written.objects else ("", _ship_alone(site))
+    level = {s.target: s.trouble or "it could not be brought level in time" for s in shippers if not s.level}
+    return Snapshot(written, not why, why, {**written.down, **level})
+
+
+def _seal(site: Site, generations: GenerationWriter, written: Written) -> tuple[str, Sequence[Shipper]]:
+    """Open a writer (which claims a timeline), seal and ship. Why it was not sealed, or ""; the shippers."""
     writer = site.make_writer()
-    why = _seal(writer, generations, written)
-    down = {**written.down, **_ship(writer)}
-    return Snapshot(written, not why, why, down)
-
-
-def _seal(writer: Writer, generations: GenerationWriter, written: Written) -> str:
-    """Why not; "" where it is done. Only where there is something to seal a writer claims a timeline."""
-    if not written.objects:
-        return ""
+    why = ""
     try:
         writer.open()
         writer.note_objects(written.objects)
+        generations.sealed()
     except SafeholdError as error:
-        return error.message
+        why = error.message
     finally:
         writer.close()
-    generations.sealed()
-    return ""
-
-
-def _ship(writer: Writer) -> dict[str, str]:
-    """Bring the async vaults level; those that are not, and why."""
     writer.ship_all()
-    return {
-        shipper.target: shipper.trouble or "it could not be brought level in time"
-        for shipper in writer.shippers
-        if not shipper.level
-    }
+    return why, writer.shippers
+
+
+def _ship_alone(site: Site) -> list[Shipper]:
+    """Bring the async vaults level while nobody writes. The caller holds the lock."""
+    source = next(v for v in site.config.vaults if v.mode == Mode.SYNC)
+    shippers = [
+        Shipper(site.vault(source), site.vault(v), site.clock) for v in site.config.vaults if v.mode != Mode.SYNC
+    ]
+    for shipper in shippers:
+        until = site.clock.monotonic() + CLOSING_SECONDS
+        while not shipper.level and site.clock.monotonic() < until:
+            shipper.step()
+            if shipper.trouble:
+                break
+    return shippers
 
 
 def generation_writer(site: Site, workers: Workers, told: Told = lambda _done, _all: None) -> GenerationWriter:
