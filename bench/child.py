@@ -79,7 +79,7 @@ def run(
         peaks.end()
         broken_off = seconds >= limit_seconds
         if process.returncode != 0 and not broken_off:
-            raise Failed(f"{command[0]} ended with {process.returncode}: {_end_of(err) or _end_of(out)}")
+            raise Failed(f"{command[0]} ended with {process.returncode}: {_end_of(err)}\n{_end_of(out)}")
         out.seek(0)
         told = out.read()
     return Ran(seconds, usage.ru_utime + usage.ru_stime, peaks.bytes(), told, broken_off)
