@@ -55,7 +55,7 @@ def take_snapshot(site: Site, *, full: bool, workers: int = 0, told: Told = lamb
     _ = site.keyring  # once, for the workers too
     if not site.has_core():
         site.refuse_history_without_core()
-    count = workers or min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+    count = workers or min(MOST_WORKERS, _processors())
     with ExitStack() as stack:
         _lock(site, stack)
         maker = _RunMaker(site)
@@ -64,6 +64,11 @@ def take_snapshot(site: Site, *, full: bool, workers: int = 0, told: Told = lamb
         if site.ask_service(encode_objects([])) is not None:
             return _beside_service(site, stack, pool, full=full, told=told)
         return _alone(site, stack, pool, full=full, told=told)
+
+
+def _processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def as_json(snapshot: Snapshot) -> dict[str, Any]:
