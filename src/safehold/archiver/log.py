@@ -161,6 +161,7 @@ class Log:
                 yield entry
         unsealed.segments = list(unsealed_segments(self._sync, unsealed.since, self._timeline))
         unsealed.blobs |= self._unsealed.blobs
+        unsealed.objects |= self._unsealed.objects
         self._unsealed = unsealed
         self._opened = self._position.frame + 1
 
@@ -202,6 +203,11 @@ class Log:
     def note_blob(self, name: str, size: int, digest: bytes) -> None:
         """A blob that is new in the sync vaults, for the next seal. Safe from any thread."""
         self._unsealed.blobs[name] = SealedObject(name, size, digest)
+
+    def note_object(self, object_: SealedObject) -> None:
+        """A run object, manifest or evidence new in the sync vaults, for the next seal. Safe from any thread."""
+        self._unsealed.objects[object_.name] = object_
+        self._unsealed.dirty = True
 
     def seal(self) -> None:
         """Raises as `write`."""

@@ -16,8 +16,10 @@ from safehold.adapters.passwords import Argon2Hasher
 from safehold.adapters.threads import ThreadScheduler
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.installation import Installation
+from safehold.assembly.scheduled import ScheduledSnapshots
 from safehold.assembly.status import status_object
 from safehold.assembly.watching import Watching
+from safehold.formats.seal import SealedObject
 from safehold.model.change import Change
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.errors import BadRequest, OperatorError, SafeholdError
@@ -28,7 +30,15 @@ from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.service.auth import Authenticator, Limits
-from safehold.service.control import RELOAD, STATUS, decode_commands, encode_json, encode_results
+from safehold.service.control import (
+    NOTE_OBJECTS,
+    RELOAD,
+    STATUS,
+    decode_commands,
+    decode_objects,
+    encode_json,
+    encode_results,
+)
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
 from safehold.service.incidents import DevicesAhead
 from safehold.service.uses import Uses
@@ -108,6 +118,7 @@ class Service:
         self.pump = Pump(self.writer.engine, self._disk_thread)
         self._uses = UseNotes(Uses(self.clock), self.pump.execute)
         self._channel = ChannelServer(str(installation.socket_path), self._answer)
+        self._snapshots = ScheduledSnapshots(installation)
         self._ticking: asyncio.Task[None] | None = None
 
     def _open_writer(self) -> None:
@@ -148,9 +159,9 @@ class Service:
         return self._watching.free_bytes()
 
     def status(self) -> dict[str, Any]:
-        return status_object(
-            self.installation, self.reads, self.writer, self._ahead.incidents(), self._watching.vaults()
-        )
+        incidents = [*self._ahead.incidents(), *self._snapshots.incidents()]
+        status = status_object(self.installation, self.reads, self.writer, incidents, self._watching.vaults())
+        return {**status, "snapshots": self._snapshots.status()}
 
     def _reader(self) -> SqliteCore:
         reader = self.installation.open_reads()
@@ -185,6 +196,9 @@ class Service:
         if payload == RELOAD:
             return asyncio.run_coroutine_threadsafe(self._reload(), self._loop).result()
         try:
+            if payload.startswith(NOTE_OBJECTS):
+                objects = decode_objects(payload)
+                return asyncio.run_coroutine_threadsafe(self._note_objects(objects), self._loop).result()
             commands = decode_commands(payload)
         except BadRequest as error:
             return encode_results([error])
@@ -193,6 +207,17 @@ class Service:
 
     async def _status_json(self) -> bytes:
         return encode_json(self.status())
+
+    async def _note_objects(self, objects: Sequence[SealedObject]) -> bytes:
+        """Somebody put objects into the sync vaults: seal and ship them."""
+        why: str | None = None
+        if objects:
+            try:
+                await self.pump.exclusive(lambda: self.writer.note_objects(objects))
+            except SafeholdError as error:
+                why = error.message
+        down = {shipper.target: shipper.trouble for shipper in self.writer.shippers if shipper.trouble}
+        return encode_json({"ok": why is None, "why": why, "down": down})
 
     async def _reload(self) -> bytes:
         """The configuration's vaults have changed: close the writer and open it over the new ones."""
@@ -230,6 +255,7 @@ class Service:
             try:
                 self._watching.refresh()
                 await self.pump.exclusive(self.writer.tick)
+                self._snapshots.tick(can_start=self.writer.engine.stopped is None)
             except Exception:
                 _log.exception("the writer's housekeeping failed; it is tried again")
 
@@ -239,6 +265,7 @@ class Service:
             self._ticking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._ticking
+        await self._loop.run_in_executor(None, self._snapshots.stop)
         await self._loop.run_in_executor(None, self._channel.stop)
         await self._uses.drain()
         await self.pump.drain()

@@ -2,7 +2,8 @@
 
 core/core.db     the live database          blobs/   live blobs
 vaults/<name>/   the default vaults         keys/    identity, root and writer key, recovery.txt
-safehold.toml    the configuration          run/     lock and socket          scratch/   what may be thrown away
+safehold.toml    the configuration          run/     locks and socket         scratch/   what may be thrown away
+generations      what was written of generations (archiver/generation_ledger.py)
 """
 
 from __future__ import annotations
@@ -77,6 +78,14 @@ class Site:
     def lock(self) -> FolderLock:
         """Not yet acquired: use it as a context manager."""
         return FolderLock(str(self.data / "run" / "lock"))
+
+    @property
+    def ledger_path(self) -> Path:
+        return self.data / "generations"
+
+    def snapshot_lock(self) -> FolderLock:
+        """Of whoever writes a generation; beside the lock of whoever writes the core."""
+        return FolderLock(str(self.data / "run" / "snapshot"))
 
     def is_locked(self) -> bool:
         """Whether another process is writing to this data folder."""

@@ -13,6 +13,7 @@ from safehold.archiver.log import Log, LogVault, Mode, Written
 from safehold.archiver.shipper import Shipper
 from safehold.config import VaultConfig
 from safehold.formats.blob import blob_object
+from safehold.formats.seal import SealedObject
 from safehold.model.change import Change
 from safehold.model.commands import FoundInstallation
 from safehold.model.errors import Held, OperatorError, OutOfSpace, SafeholdError
@@ -249,6 +250,23 @@ class Writer:
         for shipper in self.shippers:
             shipper.note_blob(name)
             self._wake(shipper)
+
+    def note_objects(self, objects: Sequence[SealedObject]) -> None:
+        """Objects that were put into the sync vaults beside the log: sealed at once, and shipped.
+
+        Raises OperatorError where nothing can be written now.
+        """
+        self.require_open()
+        assert self._log is not None
+        for object_ in objects:
+            self._log.note_object(object_)
+            for shipper in self.shippers:
+                shipper.note_object(object_.name)
+        self._sealed_at = self._clock.monotonic()
+        self.engine.seal()
+        for shipper in self.shippers:
+            self._wake(shipper)
+        self.require_open()
 
     def _tell_of_blob(self, change: Change) -> None:
         if change.blob is not None:

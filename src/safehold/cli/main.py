@@ -18,6 +18,7 @@ COMMANDS = {
     "account": ("account", "add, list and erase accounts, and set their passwords"),
     "status": ("status", "say how the service, its vaults and its objectives stand"),
     "vault": ("vault", "list and add vaults"),
+    "snapshot": ("snapshot", "write what is new into the vaults as runs, which recovery reads fast"),
     "recover": ("recover", "bring the core back from vaults"),
     "history": ("history", "show what was changed, when and by whom"),
     "undo": ("undo", "bring an item, a collection or a kind back to what it was"),
