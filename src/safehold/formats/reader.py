@@ -250,12 +250,11 @@ for (timeline, segment, first), name in reversed(objects(r"log/(\d{8})/(\d{8})-(
             if frame.type <= SEAL and frame.timeline == timeline and frame.number <= limit:
                 good[frame.number] = anchor = frame
         limit = min(limit, first - 1) if segment else limit  # what is beyond was given up
-read = set[int]()
-for number in sorted((n for n in good if n <= args.at_frame), reverse=True):  # later ones may hold older keys
-    if number - 1 in good and good[number - 1].digest != good[number].prev:
+later_first = sorted((number for number in good if number <= args.at_frame), reverse=True)  # they may hold older keys
+read = {number for number in later_first if take(good[number], number)}
+for number in sorted(read):
+    if number - 1 in read and good[number].prev != good[number - 1].digest:
         tell(f"{good[number].object}: frame {number} does not continue the one before it")
-    elif take(good[number], number):
-        read.add(number)
 
 # The runs: the changes up to some frame once more, in other objects; and what lived where older history was dropped.
 reach, listed = 0, list[str]()
