@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from safehold.formats.mark import NAME as MARK
+from safehold.formats.mark import READER, reader
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.model.errors import OperatorError
 from safehold.ports.disk import Disk
 from safehold.ports.vault import LengthMismatch, ObjectInfo, Vault, VaultDown, VaultFull, VaultSuspect
 from safehold.store.realdisk import RealDisk
-from safehold.vault.folder import FolderVault
+from safehold.vault.folder import FolderVault, place_reader
 from safehold.vault.memory import MemoryVault
 from tests.support.faults import power_loss_after
 from tests.support.logs import INSTALLATION, make_vault
@@ -29,7 +30,7 @@ def vault(request: pytest.FixtureRequest, tmp_path: Path) -> Vault:
 
 
 def listed(vault: Vault, prefix: str = "") -> list[ObjectInfo]:
-    return [info for info in vault.list(prefix) if info.name != MARK]
+    return [info for info in vault.list(prefix) if info.name not in (MARK, READER)]
 
 
 def test_put_and_get(vault: Vault) -> None:
@@ -274,3 +275,22 @@ def test_left_over_temporaries_are_cleared_and_not_listed(disk: SimDisk) -> None
     assert vault.put("log/a", [b"x"])
     vault.clear_temporary()
     assert list(disk.list("/near/tmp")) == []
+
+
+def test_every_folder_vault_has_the_reader(disk: SimDisk) -> None:
+    vault = make_vault(disk, "near")
+    assert vault.get(READER) == reader()
+    assert FolderVault("near", "/near", disk.crash(), INSTALLATION).get(READER) == reader()
+
+
+def test_a_vault_that_an_earlier_release_made_gets_the_reader_and_keeps_one_that_it_has(disk: SimDisk) -> None:
+    vault = make_vault(disk, "near")
+    disk.remove("/near/reader.py")
+    make_vault(disk, "near")
+    assert vault.get(READER) == reader()
+    make_vault(disk, "far")
+    disk.remove("/far/reader.py")
+    far = FolderVault("far", "/far", disk, INSTALLATION)
+    far.put(READER, [b"# an earlier one"])
+    place_reader(far)
+    assert far.get(READER) == b"# an earlier one"

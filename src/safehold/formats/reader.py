@@ -293,7 +293,7 @@ for account, kind in sorted(heads, key=lambda stream: (stream[1] != "identity", 
         write(state, kind, who, args.out / safe(who))
     for item, (c, _) in [pair for _, _, items in state.values() for pair in items.items() if kind == "identity"]:
         erased.add(item.removeprefix("erased/"))
-        if item == "profile":
-            names[account] = json.loads((bodies.execute(BODY, (c.digest,)).fetchone() or ['{"name": "?"}'])[0])["name"]
+        if item == "profile" and (row := bodies.execute(BODY, (c.digest,)).fetchone()):
+            names[account] = json.loads(row[0])["name"]
 print(f"Read up to frame {max(read, default=reach)} of the log. Signatures: {SIGNATURES}.", flush=True)
 sys.exit("\n".join(dict.fromkeys(problems)) or 0)
