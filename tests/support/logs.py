@@ -13,7 +13,9 @@ from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.disk import Disk
 from safehold.ports.log import Hole, LogFrame
 from safehold.ports.vault import Vault
+from safehold.ports.world import Clock
 from safehold.vault.folder import FolderVault
+from safehold.vault.keeping import KeptFolderVault
 from safehold.vault.log import VaultLogReader
 from tests.support.changes import Streams, account_id
 
@@ -34,6 +36,12 @@ def folder_vault(disk: Disk, name: str, path: str = "") -> FolderVault:
 
 def make_vault(disk: Disk, name: str, path: str = "") -> FolderVault:
     return FolderVault.create(name, path or f"/{name}", disk, INSTALLATION)
+
+
+def make_kept_vault(disk: Disk, name: str, path: str = "", clock: Clock | None = None) -> KeptFolderVault:
+    """With its keeper's credentials."""
+    make_vault(disk, name, path).close()
+    return KeptFolderVault(name, path or f"/{name}", disk, INSTALLATION, clock=clock or SimClock())
 
 
 class Writing:

@@ -11,7 +11,10 @@ from safehold.archiver.log import Log, LogLimits, LogVault, Mode
 from safehold.formats import segment
 from safehold.formats.frame import BadRange, FrameType, RawFrame, scan_frames
 from safehold.formats.keys import Opener, Sealer, SigningKey, certify, fingerprint, recipient_of
-from safehold.formats.segment import claim_object
+from safehold.formats.payload import Unpacker
+from safehold.formats.seal import DECODER as SEAL_DECODER
+from safehold.formats.seal import Seal, SealedObject
+from safehold.formats.segment import HEADER_BYTES, claim_object
 from safehold.lab.simdisk import SimDisk
 from safehold.lab.world import SimClock
 from safehold.model.change import Change
@@ -456,14 +459,13 @@ def test_only_one_of_two_that_start_together_wins() -> None:
 # -- writes that fail
 
 
-@pytest.mark.parametrize("failing", ["near", "nigh"])
-def test_a_full_vault_refuses_and_the_next_frame_goes_on(failing: str) -> None:
+def test_a_full_vault_refuses_and_the_next_frame_goes_on() -> None:
     disk = SimDisk()
     vaults = [make_vault(disk, "near"), make_vault(disk, "nigh")]
     writing = Writing(vaults)
     writing.write(2)
     for _ in range(2):
-        disk.fail("write", error=errno.ENOSPC, path=f"/{failing}/")
+        disk.fail("write", error=errno.ENOSPC, path="/near/")
         with pytest.raises(VaultFull):
             writing.write(1)
         disk.mend()
@@ -478,6 +480,27 @@ def test_a_full_vault_refuses_and_the_next_frame_goes_on(failing: str) -> None:
         assert changes == writing.acknowledged
         assert holes == []
         assert reader.end() == writing.log.position
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+def test_a_frame_that_only_some_vaults_took_is_taken_in_and_never_made_void(error: int) -> None:
+    disk = SimDisk()
+    names = ("near", "nigh")
+    writing = Writing([make_vault(disk, name) for name in names])
+    writing.write(2)
+    disk.fail("write", error=error, path="/nigh/")
+    for _ in range(2):
+        with pytest.raises(VaultSuspect, match="is in near"):
+            writing.write(1)
+    disk.mend()
+    doubtful = writing.streams.made[len(writing.acknowledged)]
+    del writing.streams.made[len(writing.acknowledged) + 1 :]
+    after = Writing([folder_vault(disk, name) for name in names], core=writing.log.position, streams=writing.streams)
+    assert [c for entry in after.tail for c in getattr(entry, "changes", ())] == [doubtful]
+    for name in names:
+        changes, holes, _ = read(folder_vault(disk, name))
+        assert changes == [*writing.acknowledged, doubtful]
+        assert holes == []
 
 
 def test_a_failed_sync_stops_the_writer() -> None:
@@ -530,7 +553,7 @@ def test_sync_vaults_that_a_crash_left_apart_are_levelled() -> None:
     writing.write(2)
     core = writing.log.position
     disk.fail("write", error=errno.EIO, path="/nigh/")
-    with pytest.raises(VaultDown):
+    with pytest.raises(VaultSuspect):
         writing.write(1)
     disk.mend()
     last = writing.streams.made[-1]
@@ -619,3 +642,50 @@ def test_a_claim_that_was_broken_off_hides_no_later_one(left: str) -> None:
     with pytest.raises(Superseded):
         first.write()
     assert read(folder_vault(disk, "near"))[0] == first.acknowledged + second.acknowledged
+
+
+def seals_in(vault: MemoryVault) -> list[Seal]:
+    unpacker = Unpacker(OPENER)
+    return [
+        unpacker.unpack(frame.payload, SEAL_DECODER)
+        for name in sorted(vault.objects)
+        if name.endswith(".seg")
+        for frame in scan_frames(vault.objects[name], HEADER_BYTES)
+        if isinstance(frame, RawFrame) and frame.header.type is FrameType.SEAL
+    ]
+
+
+def test_a_seal_states_objects_that_were_noted() -> None:
+    near = MemoryVault("near")
+    writing = Writing([near])
+    writing.write(1)
+    writing.log.seal()
+    objects = [SealedObject(f"runs/000000000001/{name}", 7, bytes(32)) for name in ("000.run", "generation")]
+    for object_ in objects:
+        writing.log.note_object(object_)
+    writing.log.seal()  # though no change was written
+    writing.log.seal()
+    assert [seal.objects for seal in seals_in(near)] == [[], objects]
+
+
+def test_an_object_that_is_noted_while_a_seal_is_written_waits_for_the_next() -> None:
+    near = MemoryVault("near")
+    writing = Writing([near])
+    writing.write(1)
+    late = SealedObject("runs/000000000001/000.run", 7, bytes(32))
+
+    def pending() -> list[str]:
+        return []
+
+    writing.log.pending_blobs = pending
+    write = writing.log._write
+
+    def slow(*args: object) -> None:
+        write(*args)  # type: ignore[arg-type]
+        if late.name not in writing.log._unsealed.objects and len(seals_in(near)) == 1:
+            writing.log.note_object(late)
+
+    writing.log._write = slow  # type: ignore[method-assign]
+    writing.log.seal()
+    writing.log.seal()
+    assert [seal.objects for seal in seals_in(near)] == [[], [late]]

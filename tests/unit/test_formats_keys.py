@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import random
 
 import pyrage
 import pytest
@@ -10,13 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safehold.formats import keys
-from safehold.formats.keys import Opener, SigningKey, parse_recovery_key, recovery_key
+from safehold.formats.keys import KeyAway, Opener, Role, Sealer, SigningKey, parse_recovery_key, recovery_key
 from safehold.formats.keytext import bech32, spell, unbech32, unspell
-from safehold.lab.simdisk import Crash, SimDisk
-from safehold.lab.world import SeededEntropy
-from safehold.model.errors import Damaged, OperatorError
-from safehold.vault.keyring import RECOVERY, ensure_keyring, load_identity, load_keyring
-from tests.support.faults import power_loss_after
+from safehold.model.errors import Damaged
 from tests.support.logs import IDENTITY, INSTALLATION, OPENER, SEALER
 
 KEY = recovery_key(IDENTITY, INSTALLATION)
@@ -42,18 +38,55 @@ def test_identities_are_those_of_age(secret: bytes) -> None:
 def test_recovery_keys_come_back() -> None:
     for text in (KEY, f"# a comment\n\n{KEY}\n", f"  {KEY.lower()}\r\n", KEY[:40] + "\n" + KEY[40:]):
         opener = parse_recovery_key(text)
-        assert (opener.identity, opener.installation) == (IDENTITY, INSTALLATION)
+        assert (opener.identities, opener.installation) == ((IDENTITY,), INSTALLATION)
 
 
-def test_every_typo_is_noticed() -> None:
-    body = len(keys.RECOVERY_LABEL) + 1
-    for place in range(body, len(KEY)):
-        if KEY[place] == "-":
-            continue
-        for other in "0123456789ABCDEFGHJKMNPQRSTVWXYZ":
-            if other != KEY[place]:
-                with pytest.raises(Damaged):
-                    parse_recovery_key(KEY[:place] + other + KEY[place + 1 :])
+def test_every_typo_is_noticed_and_its_group_is_named() -> None:
+    draw = random.Random(1)
+    groups = KEY.removeprefix(keys.RECOVERY_LABEL + "-").split("-")
+    for number, group in enumerate(groups):
+        for place in range(len(group)):
+            others = [c for c in "0123456789ABCDEFGHJKMNPQRSTVWXYZ" if c != group[place]]
+            wrong = group[:place] + draw.choice(others) + group[place + 1 :]
+            text = "-".join([keys.RECOVERY_LABEL, *groups[:number], wrong, *groups[number + 1 :]])
+            with pytest.raises(Damaged, match=f"look at group {number + 1} after .* reads {wrong}"):
+                parse_recovery_key(text)
+
+
+def test_two_letters_that_changed_places_are_found_and_two_typos_are_not_guessed_at() -> None:
+    groups = KEY.removeprefix(keys.RECOVERY_LABEL + "-").split("-")
+    swapped = groups[3][:1] + groups[3][2] + groups[3][1] + groups[3][3:]
+    assert swapped != groups[3]
+    with pytest.raises(Damaged, match=f"look at group 4 .* {swapped}"):
+        parse_recovery_key("-".join([keys.RECOVERY_LABEL, *groups[:3], swapped, *groups[4:]]))
+    twice = ["ZZ" + groups[0][2:], *groups[1:5], "ZZ" + groups[5][2:], *groups[6:]]
+    with pytest.raises(Damaged, match="more than one place"):
+        parse_recovery_key("-".join([keys.RECOVERY_LABEL, *twice]))
+
+
+@pytest.mark.parametrize(
+    "scanned",
+    [
+        KEY.replace("-", "\N{NON-BREAKING HYPHEN}"),
+        KEY.replace("-", " \N{EM DASH}\N{NO-BREAK SPACE}"),
+        KEY.replace("-", "\N{MINUS SIGN}"),
+        KEY.replace("0", "O").replace("1", "I"),
+        KEY.replace("O", "0").replace("1", "l"),
+        "".join(chr(ord(c) + 0xFEE0) for c in KEY),  # full width
+        "\n".join(KEY[i : i + 11] for i in range(0, len(KEY), 11)),
+        "\ufeff" + KEY.lower(),
+    ],
+)
+def test_what_a_scanner_makes_of_a_key_is_read(scanned: str) -> None:
+    assert parse_recovery_key(scanned).identities == (IDENTITY,)
+
+
+def test_a_text_of_several_keys_gives_all_their_identities() -> None:
+    older = keys.identity_of(b"o" * 32)
+    text = f"# new\n{KEY}\n# old\n{recovery_key(older, INSTALLATION)}\n"
+    assert parse_recovery_key(text).identities == (IDENTITY, older)
+    with pytest.raises(Damaged, match="different installations"):
+        parse_recovery_key(f"{KEY}\n{recovery_key(older, bytes(16))}")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +113,38 @@ def test_opening_what_was_sealed() -> None:
         stranger.decrypt(SEALER.encrypt(b"hello"))
 
 
+def test_each_recipient_opens_and_older_identities_open_what_was_sealed_to_them() -> None:
+    new = keys.identity_of(b"n" * 32)
+    both = Sealer([keys.recipient_of(new), SEALER.recipients[0]], SEALER.writer, SEALER.root_public, SEALER.certificate)
+    for identity in (new, IDENTITY):
+        assert Opener(identity, INSTALLATION).decrypt(both.encrypt(b"both")) == b"both"
+    rotated = Opener(new, INSTALLATION).with_older([IDENTITY])
+    assert rotated.decrypt(SEALER.encrypt(b"old")) == b"old"
+    assert rotated.identities == (new, IDENTITY)
+
+
+def test_without_an_identity_it_is_the_key_that_is_missing_not_the_data() -> None:
+    closed = Opener((), INSTALLATION)
+    assert not closed.can_open
+    with pytest.raises(KeyAway, match="recovery key") as caught:
+        closed.decrypt(SEALER.encrypt(b"hello"))
+    assert "--identity FILE" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["", "age1", IDENTITY, "age1" + "q" * 58])
+def test_what_is_no_recipient(text: str) -> None:
+    with pytest.raises(Damaged, match="recipient"):
+        Sealer([text], SEALER.writer, SEALER.root_public, SEALER.certificate)
+
+
+def test_certificates_travel_as_text() -> None:
+    root, keeper = SigningKey(b"a" * 32), SigningKey(b"k" * 32)
+    made = keys.Certificate(root.public, keeper.public, keys.certify(root, keeper.public, Role.KEEPER))
+    assert keys.parse_certificate(made.text()) == made
+    assert made.holds(Role.KEEPER)
+    assert not made.holds(Role.WRITER)
+
+
 def test_certificates() -> None:
     root, writer, other = (SigningKey(letter * 32) for letter in (b"a", b"b", b"c"))
     certificate = keys.certify(root, writer.public)
@@ -88,78 +153,3 @@ def test_certificates() -> None:
     assert not keys.certificate_holds(id_, root.public, other.public, certificate)
     assert not keys.certificate_holds(id_, other.public, writer.public, keys.certify(other, writer.public))
     assert not keys.certificate_holds(keys.fingerprint(other.public), root.public, writer.public, certificate)
-
-
-def text_of(disk: SimDisk, path: str) -> str:
-    file = disk.open(path)
-    return file.read_at(0, 10_000).decode()
-
-
-def test_a_keyring_is_made_once() -> None:
-    disk = SimDisk()
-    made = ensure_keyring(disk, "/keys", SeededEntropy(1))
-    again = ensure_keyring(disk, "/keys", SeededEntropy(2))
-    loaded = load_keyring(disk, "/keys")
-    assert made.recovery_key == again.recovery_key == loaded.recovery_key
-    assert made.sealer.writer.public == again.sealer.writer.public
-    assert load_identity(disk, f"/keys/{RECOVERY}").installation == made.installation
-    assert made.recovery_key in text_of(disk, f"/keys/{RECOVERY}")
-    assert loaded.opener.decrypt(made.sealer.encrypt(b"x")) == b"x"
-
-
-def test_making_a_keyring_survives_any_crash() -> None:
-    for point in range(100):
-        disk = SimDisk()
-        disk.on_write_point = power_loss_after(point)
-        made = None
-        with contextlib.suppress(Crash):
-            made = ensure_keyring(disk, "/keys", SeededEntropy(1))
-        after = disk.crash(point)
-        keyring = ensure_keyring(after, "/keys", SeededEntropy(2))
-        assert keyring.recovery_key in text_of(after, f"/keys/{RECOVERY}")
-        if made is not None:
-            assert keyring.recovery_key == made.recovery_key
-            assert point > 15
-            return
-    raise AssertionError("the keyring was never made")
-
-
-@pytest.mark.parametrize("name", ["identity.txt", "root.txt"])
-def test_a_keyring_that_lost_a_key_is_refused(name: str) -> None:
-    disk = SimDisk()
-    ensure_keyring(disk, "/keys", SeededEntropy(1))
-    disk.remove(f"/keys/{name}")
-    for act in (lambda: ensure_keyring(disk, "/keys", SeededEntropy(2)), lambda: load_keyring(disk, "/keys")):
-        with pytest.raises(OperatorError, match=f"{name} is missing"):
-            act()
-
-
-@pytest.mark.parametrize("name", ["identity.txt", "root.txt", "writer.txt"])
-def test_a_damaged_key_is_refused(name: str) -> None:
-    disk = SimDisk()
-    ensure_keyring(disk, "/keys", SeededEntropy(1))
-    disk.flip_bit(f"/keys/{name}", disk.size(f"/keys/{name}") - 3)
-    with pytest.raises(OperatorError, match=f"{name} is damaged"):
-        load_keyring(disk, "/keys")
-
-
-def test_a_recovery_key_that_was_moved_away_and_a_lost_writer_do_not_matter() -> None:
-    disk = SimDisk()
-    made = ensure_keyring(disk, "/keys", SeededEntropy(1))
-    disk.remove(f"/keys/{RECOVERY}")
-    assert load_keyring(disk, "/keys").installation == made.installation
-    disk = SimDisk()
-    made = ensure_keyring(disk, "/keys", SeededEntropy(1))
-    disk.remove("/keys/writer.txt")
-    again = ensure_keyring(disk, "/keys", SeededEntropy(2))
-    assert again.installation == made.installation
-    assert again.sealer.writer.public != made.sealer.writer.public
-
-
-def test_an_identity_file_that_is_none() -> None:
-    disk = SimDisk()
-    with pytest.raises(OperatorError, match="no recovery key file"):
-        load_identity(disk, "/nowhere")
-    disk.open("/letter", write=True, create=True).write_at(0, b"dear diary")
-    with pytest.raises(OperatorError, match="letter"):
-        load_identity(disk, "/letter")

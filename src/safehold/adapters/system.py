@@ -23,3 +23,8 @@ class SystemEntropy:
 
     def bytes(self, count: int) -> bytes:
         return os.urandom(count)
+
+
+def pause(seconds: float) -> None:
+    """Wait, for those who keep to a pace."""
+    time.sleep(seconds)

@@ -9,9 +9,9 @@
     close
 
 `position` is the last frame that is synced in every sync vault, while no higher timeline was there (I1, I6). A frame
-whose write failed is not on the log: the next one takes its number into a new segment, which by the rules of reading
-voids it wherever it may lie. Where a sync failed nobody knows what is there: this log takes nothing more, and a new one
-has to be claimed (I4).
+that no vault took is not on the log: the next one takes its number into a new segment, which by the rules of reading
+voids it wherever a part of it may lie. Where some sync vaults took it and another did not, or a sync failed, nobody
+knows what is there: this log takes nothing more, and a new one has to be claimed, which takes in what it finds (I4).
 
 One thread at a time.
 """
@@ -57,6 +57,10 @@ class Written(NamedTuple):
     changes: int
     at: int  # µs
     blobs: tuple[str, ...] = ()  # objects that these changes name
+
+
+#: Changes that the core has in frames after the first number and up to the last, in pieces, in commit order.
+ChangesInCore = Callable[[int, int], Iterator[Sequence[Change]]]
 
 
 class _Open:
@@ -131,18 +135,22 @@ class Log:
 
     # -- opening
 
-    def tail(self) -> Iterator[LogFrame | Hole]:
+    def tail(self, in_core: ChangesInCore | None = None) -> Iterator[LogFrame | Hole]:
         """What the log holds after the core's position. To be read to its end before `start`.
 
         Begins at the last seal where that is earlier, to learn what the next seal must state, and passes over what the
-        core has. Raises VaultDown, NotOnTheLog.
+        core has: frames that are verified but not opened, since `in_core` tells their changes. So the recovery key is
+        needed only where the log is ahead of the core. Raises VaultDown, NotOnTheLog, KeyAway.
         """
         unsealed = Unsealed()
         sealed_at = self._reader.last_seal()
         begin = min(sealed_at, self._core, key=lambda position: position.frame)
         unsealed.since = begin
+        if in_core is not None and begin != self._core:
+            for changes in in_core(begin.frame, self._core.frame):
+                unsealed.add(heads_of(changes), blobs_of(changes))
         self._reader.check(self._core)
-        for entry in self._reader.entries(begin):
+        for entry in self._reader.entries(begin, closed_upto=0 if in_core is None else self._core.frame):
             if isinstance(entry, Hole):
                 if entry.last > self._core.frame:
                     yield entry
@@ -226,6 +234,11 @@ class Log:
         if self._clock.monotonic() - opened.opened_at >= self._limits.segment_seconds:
             self._close_segment()
 
+    def rest(self) -> None:
+        """Close the open segment, whatever its age: somebody wants to look at it, or mend it."""
+        if self._segment is not None and self._stopped is None:
+            self._close_segment()
+
     def close(self) -> None:
         """Raises as `write`, with everything closed all the same."""
         try:
@@ -267,13 +280,17 @@ class Log:
             name = SegmentName(self._timeline, self._next_segment, header.number)
             opened = self._segment = _Open(name, self._header(name), self._clock.monotonic(), there=False)
         data = opened.header + frame.data
+        taken: list[str] = []
         try:
             for vault in self._sync:
                 vault.append(str(opened.name), opened.size, data)
+                taken.append(vault.name)
             for vault in self._sync:
                 if vault.size(claim_object(self._timeline + 1)) is not None:
                     self._stop_superseded(vault.name)
-        except (VaultDown, OutOfSpace):
+        except (VaultDown, OutOfSpace) as error:
+            if taken:
+                self._stop_apart(taken, frame, error)
             self._leave_segment()
             raise
         except LengthMismatch as error:
@@ -288,6 +305,14 @@ class Log:
         self._on_written(Written(str(opened.name), opened.size, header.changes, header.at, blobs))
         if opened.size >= self._limits.segment_bytes:
             self._close_segment()
+
+    def _stop_apart(self, taken: list[str], frame: PreparedFrame, error: SafeholdError) -> NoReturn:
+        """A vault that took a frame is never asked to make it void; a log opened anew takes it in instead."""
+        self._stopped = VaultSuspect(
+            f"frame {frame.position.frame} is in {' and '.join(taken)}, and one did not take it: {error.message}",
+            hint=error.hint,
+        )
+        raise self._stopped from error
 
     def _stop_superseded(self, vault: str) -> NoReturn:
         self._stopped = Superseded(

@@ -11,7 +11,7 @@ gone tomorrow. Blobs go before frames, so no frame in the target
 mentions a blob that it lacks, unless the source lacks it too.
 
 Run objects and evidence are shipped while the log has nothing to ship, in the order of their names: a manifest comes
-after its run objects. What is older than the oldest generation of the target was removed there, and stays so.
+after its run objects. What is older than the oldest generation and evidence of the target was retained away there.
 
 `live`: a writer appends to the source meanwhile. Then the end of its newest segment is shipped only as far as the
 notes say that it is synced; else a frame could survive in the target that the source lost.
@@ -27,9 +27,9 @@ from typing import NamedTuple, TypeVar
 from safehold.archiver.log import Written
 from safehold.formats import blob, evidence, run, segment
 from safehold.model.errors import SafeholdError
-from safehold.ports.vault import Vault, VaultSuspect
+from safehold.ports.vault import Vault, VaultSuspect, VaultUnanswered
 from safehold.ports.world import Clock
-from safehold.vault.segments import Copy, timelines
+from safehold.vault.segments import Copy, beginning, timelines
 
 CHUNK_BYTES = 1024 * 1024
 _MICROSECONDS = 1_000_000
@@ -160,15 +160,16 @@ class Shipper:
             return None
         try:
             pause = self._work()
+        except VaultUnanswered as error:  # a lost answer, and no failed sync: look again at all that is there
+            self._looked, self._blob_folder, self._at = False, 0, None
+            return self._back_off(error)
         except VaultSuspect as error:
             self._dead = True
             self._trouble = f"{error.message}; nothing more is shipped there until the service starts again"
             return None
         except (SafeholdError, KeyError) as error:
             self._at = None
-            self._trouble = str(error)
-            pause, self._backoff = self._backoff, min(self._backoff * 2, _BACKOFF_SECONDS[1])
-            return pause
+            return self._back_off(error)
         self._trouble = None
         self._backoff = _BACKOFF_SECONDS[0]
         self.asleep = pause is None
@@ -177,6 +178,11 @@ class Shipper:
         ):  # it came while nobody was asleep yet
             self.asleep = False
             return 0.0
+        return pause
+
+    def _back_off(self, error: Exception) -> float:
+        self._trouble = str(error)
+        pause, self._backoff = self._backoff, min(self._backoff * 2, _BACKOFF_SECONDS[1])
         return pause
 
     def end(self) -> None:
@@ -232,7 +238,9 @@ class Shipper:
             have = {info.name: info.size for info in self._target.list(prefix)}
             if have:  # as with blobs
                 self._target.put(max(have), ())
-            oldest = min(have, default="").rpartition("/")[0] if prefix == run.RUNS_PREFIX else ""
+            oldest = min(have, default="")
+            if prefix == run.RUNS_PREFIX:
+                oldest = oldest.rpartition("/")[0]
             for info in self._source.list(prefix):
                 if info.name not in have and info.name >= oldest:
                     self._objects[info.name] = None
@@ -263,12 +271,16 @@ class Shipper:
         there = self._target.available()
         last = self._last_in_target()[0] if there else ""
         newest = max(timelines([self._source]), default=0)
+        begins = str(beginning(self._target) or "") if there else ""
+        source_begins = str(beginning(self._source) or "")
         for timeline in timelines([self._source]):
             prefix = segment.timeline_prefix(timeline)
             have = {info.name: info.size for info in self._target.list(prefix)} if there else {}
             held = [info for info in self._source.list(prefix) if segment.parse_name(info.name)]
             for info in held:
                 shipped = have.get(info.name, 0)
+                if info.name < begins or (info.name < source_begins and shipped >= info.size):
+                    continue  # retained away in one of the two, or in both
                 if shipped > info.size:
                     self._differ(f"{info.name} is longer in {self._target.name} than in {self._source.name}")
                     continue

@@ -7,9 +7,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from safehold.archiver.claiming import LogVault, Mode, claim_timeline
+from safehold.assembly.bare import bring_what_travels, with_older_identities
 from safehold.assembly.session import Session
 from safehold.assembly.site import Site
-from safehold.config import FOLDER_SCHEME, VaultConfig, check_vault
+from safehold.assembly.vault_urls import AnyVault, open_vault, with_scheme
+from safehold.config import VaultConfig, check_vault
 from safehold.formats.keys import Opener
 from safehold.model.commands import Undo
 from safehold.model.errors import Damaged, NotFound, OperatorError, SafeholdError
@@ -23,9 +25,9 @@ from safehold.recovery.sources import look
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
-from safehold.vault.folder import FolderVault
-from safehold.vault.keyring import load_identity
+from safehold.vault.keyring import is_complete, load_identity
 from safehold.vault.log import VaultLogReader
+from safehold.vault.runs import Runs
 
 
 class Sources:
@@ -42,19 +44,33 @@ class Sources:
         self._site = site
         self._configs = _chosen(site, only, url)
         self._given = url is not None
-        self.opener: Opener = load_identity(site.disk, str(identity)) if identity is not None else site.keyring.opener
+        if identity is not None:
+            site.use_identity(load_identity(site.disk, str(identity)))
+        self.opener: Opener = site.opener
+        self.opener.require()
+        if identity is not None:
+            self.opener = with_older_identities(self.reader(), self.opener)
+            site.use_identity(self.opener)
 
-    def vaults(self) -> list[FolderVault]:
+    def vaults(self) -> list[AnyVault]:
         """Fresh instances, sync ones first: their copies are preferred."""
         data, disk = self._site.data, self._site.disk
         return [
-            FolderVault(c.name, str(c.folder(data)), disk, self.opener.installation)
+            open_vault(c, data, disk, self.opener.installation)
             for c in sorted(self._configs, key=lambda c: c.mode != Mode.SYNC)
         ]
 
     def reader(self) -> VaultLogReader:
         """Of the vaults that are there; the plan names the others."""
         return VaultLogReader([v for v in self.vaults() if v.available()], self.opener)
+
+    def runs(self) -> Runs:
+        """The generations in those vaults."""
+        return Runs([v for v in self.vaults() if v.available()], self.opener)
+
+    def given(self) -> AnyVault | None:
+        """The vault that was given by its URL, where one was."""
+        return self.vaults()[0] if self._given else None
 
     def sync_names(self) -> list[str]:
         """Those that acknowledgements waited for. Of a vault that is given by its URL nobody knows that."""
@@ -69,7 +85,7 @@ class Sources:
 
 def _chosen(site: Site, only: str | None, url: str | None) -> Sequence[VaultConfig]:
     if url is not None:
-        return [check_vault("given", url if url.startswith(FOLDER_SCHEME) else f"{FOLDER_SCHEME}{url}", "sync")]
+        return [check_vault("given", with_scheme(url), "sync")]
     configs = site.config.vaults
     if only is None:
         return configs
@@ -102,7 +118,8 @@ def plan_recovery(
             sync=sources.sync_names(),
             core=core,
             core_problem=problem,
-            blobs=sources.blobs() if site.keys_folder.exists() else None,
+            blobs=sources.blobs() if is_complete(site.disk, str(site.keys_folder)) else None,
+            runs=sources.runs(),
             progress=progress,
         )
 
@@ -121,14 +138,9 @@ def _core_there(site: Site, stack: ExitStack) -> tuple[CoreReads | None, str]:
 
 def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool, progress: Progress = silent) -> Result:
     """Carry a plan out, with nothing else running; then undo what came after `plan.to`, where that is set."""
-    if not site.keys_folder.exists():
-        raise OperatorError(
-            f"{site.keys_folder} is not here: the recovery key reads the vaults, but their log goes on only "
-            "under the keys that began it",
-            hint="put a copy of the keys folder there, then run this again",
-        )
     with site.lock(), ExitStack() as stack:
         old, _ = _core_there(site, stack)
+        brought = bring_what_travels(site, plan, sources.given())
         site.disk.make_folders(str(site.scratch_folder))
         site.disk.make_folders(str(site.blobs_folder))
         result = run_plan(
@@ -141,11 +153,13 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
             clock=site.clock,
             claim=lambda: _claim(site, sources),
             look=lambda: look(sources.vaults()),
+            runs=sources.runs(),
             old=old,
             accept_loss=accept_loss,
             progress=progress,
         )
-        result.notes += _go_on(site, plan)
+        site.mark_used()
+        result.notes = [*brought, *result.notes, *_go_on(site, plan)]
     if plan.to is not None:
         _undo_to(site, plan, plan.to)
     return result
@@ -177,7 +191,7 @@ def _claim(site: Site, sources: Sources) -> int:
 
     The vault whose log leads furthest stands for all, whatever its mode: the others may be behind it or gone.
     """
-    ends: list[tuple[LogPosition, FolderVault]] = []
+    ends: list[tuple[LogPosition, AnyVault]] = []
     for config in site.config.vaults:
         vault = site.vault(config)
         try:

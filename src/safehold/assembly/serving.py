@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from threading import local
 from typing import Any, TypeVar
 
 from safehold.adapters.channel import ChannelServer
 from safehold.adapters.passwords import Argon2Hasher
-from safehold.adapters.threads import ThreadScheduler
+from safehold.adapters.threads import ThreadScheduler, in_daemon
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.installation import Installation
 from safehold.assembly.scheduled import ScheduledSnapshots
 from safehold.assembly.status import status_object
 from safehold.assembly.watching import Watching
+from safehold.config import Config
+from safehold.formats.keys import KeyAway
 from safehold.formats.seal import SealedObject
 from safehold.model.change import Change
 from safehold.model.commands import AnyCommand, Outcome
@@ -33,6 +37,7 @@ from safehold.service.auth import Authenticator, Limits
 from safehold.service.control import (
     NOTE_OBJECTS,
     RELOAD,
+    SETTLE,
     STATUS,
     decode_commands,
     decode_objects,
@@ -44,6 +49,7 @@ from safehold.service.incidents import DevicesAhead
 from safehold.service.uses import Uses
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
+from safehold.vault.keyring import Keyring
 from safehold.web.noting import UseNotes
 from safehold.web.pump import Pump
 from safehold.web.server import require_free, serve_until_told
@@ -58,6 +64,12 @@ READING_THREADS = 2
 #: Large bodies side by side: one on its way into the vaults may take a minute, and must not keep others waiting.
 BLOB_THREADS = 4
 TICK_SECONDS = 1.0
+#: At the end each stage is given so long. Together with the requests under way that stays below 30 seconds (I36),
+#: as only one thing is waited for in vain: a sync vault that hangs, or the async ones together.
+STOP_SECONDS = 4.0
+
+#: Async vaults are given so long to catch up before somebody looks at them.
+SETTLE_SECONDS = 5.0
 #: Whoever asks for a fresh look at the vaults waits so long for each.
 LOOK_SECONDS = 2.0
 #: A thread that computes gives way after this long; the default of 5 ms would stall the event loop behind it.
@@ -82,6 +94,7 @@ class Service:
         self._ahead = DevicesAhead(installation.clock)
         self._scheduler = ThreadScheduler()
         self._shipping: set[int] = set()
+        self.hanging = False  # whether a stop left something behind that hangs
         self._disk_thread = ThreadPoolExecutor(1, "commit")
         self._blob_threads = ThreadPoolExecutor(BLOB_THREADS, "blobs")
         self._readers = ThreadPoolExecutor(READING_THREADS, "read")
@@ -122,10 +135,16 @@ class Service:
         self._ticking: asyncio.Task[None] | None = None
 
     def _open_writer(self) -> None:
-        """A vault that is away stops writing, not reading: what is whole is served, and the writer tries again."""
+        """A vault that is away stops writing, not reading: what is whole is served, and the writer tries again.
+
+        Raises KeyAway where the log is ahead of the core: only a person can bring the key.
+        """
         try:
             self.writer.open()
             self.writer.found(self.installation.config.text)
+        except KeyAway:
+            self.writer.close()
+            raise
         except SafeholdError as error:
             _log.error("no change can be taken: %s. %s", error.message, error.hint)
 
@@ -195,6 +214,8 @@ class Service:
             return asyncio.run_coroutine_threadsafe(self._status_json(), self._loop).result()
         if payload == RELOAD:
             return asyncio.run_coroutine_threadsafe(self._reload(), self._loop).result()
+        if payload == SETTLE:
+            return asyncio.run_coroutine_threadsafe(self._settle(), self._loop).result()
         try:
             if payload.startswith(NOTE_OBJECTS):
                 objects = decode_objects(payload)
@@ -220,17 +241,33 @@ class Service:
         return encode_json({"ok": why is None, "why": why, "down": down})
 
     async def _reload(self) -> bytes:
-        """The configuration's vaults have changed: close the writer and open it over the new ones."""
+        """Vaults or keys have changed: close the writer and open it over the new ones, in a timeline of their own."""
         from safehold.config import load
 
         config = load(self.installation.config_path)
         self.installation.config = config
+        keyring = self.installation.reload_keys()
         await self.run_blocking(lambda: self.writer.use_for_blobs(config.vaults))
-        await self.pump.exclusive(lambda: self.writer.change_vaults(config.vaults))
+        await self.pump.exclusive(lambda: self._change_over(keyring, config))
         self._start_shippers()
         self._watching.refresh()
         stopped = self.writer.engine.stopped
         return encode_json({"ok": stopped is None, "why": None if stopped is None else stopped.message})
+
+    def _change_over(self, keyring: Keyring, config: Config) -> None:
+        self.writer.use_keyring(keyring)
+        self.writer.change_vaults(config.vaults)
+        if self.writer.engine.stopped is None:
+            self.writer.found(config.text)
+
+    async def _settle(self) -> bytes:
+        """Close and seal what is being written, for who wants to read or mend it."""
+        frame = await self.pump.exclusive(self.writer.settle)
+        shippers = len(self.writer.shippers)
+        until = self.clock.monotonic() + SETTLE_SECONDS
+        while len(level := self.writer.level_vaults()) < shippers and self.clock.monotonic() < until:
+            await asyncio.sleep(SETTLE_SECONDS / 100)
+        return encode_json({"frame": frame, "level": level})
 
     # -- starting and ending ---------------------------------------------------------------------------------
 
@@ -260,25 +297,47 @@ class Service:
                 _log.exception("the writer's housekeeping failed; it is tried again")
 
     async def stop(self) -> None:
-        """Finish what waits, seal, ship, close."""
+        """Finish what waits, seal, ship, close. What hangs is left (`hanging` says so), for I36."""
         if self._ticking is not None:
             self._ticking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._ticking
-        await self._loop.run_in_executor(None, self._snapshots.stop)
-        await self._loop.run_in_executor(None, self._channel.stop)
-        await self._uses.drain()
-        await self.pump.drain()
+            if not await self._in_time("the writer's housekeeping", self._ended(self._ticking)):
+                return
+        await self._in_time("a snapshot", in_daemon(self._snapshots.stop, "stop"))
+        await self._in_time("the local socket", in_daemon(self._channel.stop, "stop"))
+        drained = await self._in_time("the changes that wait", self._drain())
         self._sign_in.close()
         # Before the writer's connection: the last one to close brings the WAL into the file, and a reader cannot.
-        await self._loop.run_in_executor(None, self._readers.shutdown)
+        await self._in_time("a reader", in_daemon(self._readers.shutdown, "stop"))
         for reader in self._open_readers:
             reader.close()
-        await self.pump.exclusive(self.writer.close)
-        await self._loop.run_in_executor(None, self._scheduler.stop)
-        await self._loop.run_in_executor(None, self.writer.ship_all)
+        if drained:
+            await self._in_time("a sync vault", self.pump.exclusive(self.writer.close))
+        busy = await asyncio.wrap_future(in_daemon(partial(self._scheduler.stop, STOP_SECONDS), "stop"))
+        level = await asyncio.wrap_future(in_daemon(partial(self.writer.ship_all, busy), "stop"))
+        if busy or not level:
+            _log.error("an async vault hangs: what it lacks is shipped after the next start")
+            self.hanging = True
         for pool in (self._disk_thread, self._blob_threads):
-            pool.shutdown()
+            await self._in_time("a thread", in_daemon(partial(pool.shutdown, wait=not self.hanging), "stop"))
+
+    async def _drain(self) -> None:
+        await self._uses.drain()
+        await self.pump.drain()
+
+    async def _ended(self, task: asyncio.Task[None]) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    async def _in_time(self, what: str, work: Future[T] | Coroutine[Any, Any, T]) -> bool:
+        """Whether something ended in time. Where it did not it goes on, and nothing that needs it follows."""
+        task = asyncio.ensure_future(asyncio.wrap_future(work) if isinstance(work, Future) else work)
+        done, _ = await asyncio.wait((task,), timeout=STOP_SECONDS)
+        if done:
+            await task
+            return True
+        _log.error("%s hangs: the service ends without waiting for it", what)
+        self.hanging = True
+        return False
 
 
 def serve(installation: Installation, listen: tuple[str, int], announce: Callable[[str, Sequence[str]], None]) -> int:
@@ -310,3 +369,7 @@ async def _serve(
         await serve_until_told(make_app(service), host, port, started)
     finally:
         await service.stop()
+        if service.hanging:  # a thread that waits for a disk for ever would keep loop and process for ever
+            logging.shutdown()
+            sys.stdout.flush()
+            os._exit(0)

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 from safehold.archiver.log import Log, LogVault, Mode, Written
 from safehold.archiver.shipper import Shipper
+from safehold.assembly.mode_record import modes_now, recorded_modes
 from safehold.config import VaultConfig
+from safehold.formats import keys, travelling
 from safehold.formats.blob import blob_object
+from safehold.formats.modes import MODES, encode_modes
 from safehold.formats.seal import SealedObject
+from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
 from safehold.model.change import Change
-from safehold.model.commands import FoundInstallation
+from safehold.model.commands import FoundInstallation, NoteInstallation
 from safehold.model.errors import Held, OperatorError, OutOfSpace, SafeholdError
 from safehold.ports.core import LogPosition
 from safehold.ports.disk import Disk
@@ -24,17 +29,17 @@ from safehold.ports.vault import Vault
 from safehold.ports.world import Clock, Entropy
 from safehold.service.engine import Engine
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
-from safehold.service.takein import archive_unarchived, mark_unarchived, take_in
+from safehold.service.takein import archive_unarchived, changes_in, mark_unarchived, take_in
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
-from safehold.vault.folder import FolderVault, place_reader
+from safehold.vault.folder import place_reader
 from safehold.vault.keyring import Keyring
 from safehold.vault.log import VaultLogReader
 
 #: Steps that a closing writer gives each shipper to bring its vault level.
 CLOSING_STEPS = 10_000
-CLOSING_SECONDS = 10.0
+CLOSING_SECONDS = 8.0
 #: A seal follows so soon on what it seals.
 SEAL_SECONDS = 10.0
 #: Frames that follow each other so closely are shipped to async vaults together: a sync for each would slow the rest.
@@ -46,8 +51,15 @@ SLOW_TRY_SECONDS = 60.0
 _log = logging.getLogger("safehold.writer")
 
 
-def folder_vault(config: VaultConfig, path: str, disk: Disk, keyring: Keyring) -> FolderVault:
-    return FolderVault(config.name, path, disk, keyring.installation)
+#: Does all of the works, in at most so many seconds; False where some have not ended.
+SideBySide = Callable[[Sequence[Callable[[], object]], float], bool]
+
+
+def one_by_one(works: Sequence[Callable[[], object]], _seconds: float) -> bool:
+    """On one thread: where nothing hangs."""
+    for work in works:
+        work()
+    return True
 
 
 class Writer:
@@ -68,14 +80,21 @@ class Writer:
         wake: Callable[[Shipper], None] = lambda _: None,
         on_committed: Callable[[Sequence[Change]], None] = lambda _: None,
         quota_bytes: int = 0,
+        side_by_side: SideBySide = one_by_one,
+        answers: Callable[[Callable[[], bool]], bool] = lambda look: look(),
     ) -> None:
+        """`side_by_side` does several things that may hang, in a time; `answers` asks one that may, and takes no
+        answer for a no.
+        """
         self._open_core = open_core
         self._vaults = list(vaults)
         self._make_vault = make_vault
         self._keyring = keyring
         self._clock = clock
         self._wake = wake
-        self._on_committed = on_committed
+        self._tell_committed = on_committed
+        self._side_by_side = side_by_side
+        self._answers = answers
         self._sealed_at = clock.monotonic()
         self._mend = False  # whether vaults that lack what the core holds are to be given it
         self._set_aside: Sequence[Hole] = ()
@@ -89,7 +108,9 @@ class Writer:
         self.archive = VaultBlobs([], [], keyring.sealer, keyring.opener, disk, scratch, self._note_blob)
         self.use_for_blobs(vaults)
         self._live_blobs = LiveBlobs(disk, blobs, scratch, self.archive)
-        self.engine = Engine(clock, entropy, reopen=self._reopen, on_committed=on_committed, quota_bytes=quota_bytes)
+        self.engine = Engine(
+            clock, entropy, reopen=self._reopen, on_committed=self._on_committed, quota_bytes=quota_bytes
+        )
 
     def _make_shippers(self, vaults: Sequence[VaultConfig]) -> list[Shipper]:
         """One for each async vault, fed by the first sync vault."""
@@ -154,7 +175,7 @@ class Writer:
         log = self._log = self._claim(core.log_position())
         log.pending_blobs = self._pending_blobs
         credentials: dict[bytes, Change] = {}
-        take_in(core, self._told(log.tail(), credentials), known)
+        take_in(core, self._told(log.tail(partial(changes_in, core)), credentials), known)
         log.start()
         if self._mend:
             self.archive.level()
@@ -162,10 +183,13 @@ class Writer:
         self._mend = False
         self._set_aside = ()
         self._on_committed(list(credentials.values()))
+        self._sweep_blobs(core)
         return core, log
 
     def _claim(self, position: LogPosition) -> Log:
-        vaults = [LogVault(self._make_vault(v), Mode(v.mode)) for v in self._vaults]
+        # An async vault that hangs must not hinder the start; its shipper waits for it in a thread of its own.
+        wanted = [v for v in self._vaults if v.mode == Mode.SYNC or self._answers(partial(self._is_there, v))]
+        vaults = [LogVault(self._make_vault(v), Mode(v.mode)) for v in wanted]
         self._place_readers([vault for vault, _ in vaults])
         try:
             return Log.claim(
@@ -231,10 +255,39 @@ class Writer:
             _log.warning("the large body of %r cannot be given to the vaults again: %s", change.name, why)
 
     def found(self, config_text: str) -> None:
-        """The installation's own identity, where it is not there yet."""
+        """The installation's own identity, where it is not there yet; what travels in it is brought up to date."""
         assert self._core is not None
+        sealed = self._to_travel()
+        modes = {MODES: encode_modes(modes_now(recorded_modes(self._core), self._vaults, self._clock.now()))}
         if self._core.account_by_id(SYSTEM_ACCOUNT) is None:
-            self.engine.execute(FoundInstallation(account=SYSTEM_ACCOUNT, config=config_text))
+            self.engine.execute(FoundInstallation(account=SYSTEM_ACCOUNT, config=config_text, items=sealed | modes))
+            return
+        items: dict[str, bytes | None] = {CONFIG: config_text.encode(), **sealed, **modes}
+        if any(self._core.secret(0, name) != data for name, data in items.items()):
+            self.engine.execute(NoteInstallation(account=SYSTEM_ACCOUNT, items=items))
+
+    def _to_travel(self) -> dict[str, bytes]:
+        """Keys that are here and do not travel yet, or travel sealed to others than today's recipients."""
+        keyring, core = self._keyring, self._core
+        assert core is not None
+
+        def lacks(name: str) -> bool:
+            item = core.secret(0, name)
+            return item is None or travelling.recipients_of(item) != keyring.sealer.recipients
+
+        items: dict[str, bytes] = {}
+        if keyring.root is not None and lacks(ROOT_KEY):
+            items[ROOT_KEY] = travelling.seal_root(keyring.root, keyring.sealer)
+        # By recipient, not by place: somebody may have given the recovery key of an older one.
+        older = [i for i in keyring.opener.identities if keys.recipient_of(i) not in keyring.sealer.recipients]
+        if older and lacks(OLDER_IDENTITIES):
+            items[OLDER_IDENTITIES] = travelling.seal_identities(older, keyring.sealer)
+        return items
+
+    def use_keyring(self, keyring: Keyring) -> None:
+        """Keys that were changed: the log opened next is written with them, blobs are from now on."""
+        self._keyring = keyring
+        self.archive.use_keys(keyring.sealer, keyring.opener)
 
     # -- along the way ---------------------------------------------------------------------------------------
 
@@ -274,6 +327,28 @@ class Writer:
                 shipper.note_blob(blob_object(change.blob))
                 self._wake(shipper)
 
+    def _on_committed(self, changes: Sequence[Change]) -> None:
+        """What was committed; of an account that was erased the large bodies go, as everything else of it went."""
+        self._tell_committed(changes)
+        for name in self._core.take_dropped_blobs() if self._core is not None else ():
+            try:
+                self._live_blobs.remove(name)
+            except OSError as error:  # the next start sweeps
+                _log.warning("a large body of an erased account is still there: %s", error.strerror)
+
+    def _sweep_blobs(self, core: SqliteCore) -> None:
+        """Remove live blobs that nothing names: of erased accounts, and of uploads that never came to an end."""
+        if core.blobs_swept():
+            return
+        try:
+            self._live_blobs.sweep(core.blob_names())
+        except OSError as error:
+            _log.warning("large bodies that nothing names could not be removed: %s", error.strerror)
+            return
+        core.begin()
+        core.set_blobs_swept()
+        core.commit()
+
     def _pending_blobs(self) -> list[str]:
         return sorted({name for shipper in self.shippers for name in shipper.pending_blobs()})
 
@@ -291,8 +366,27 @@ class Writer:
         if self._log is not None:
             self._log.tick()
 
+    def _is_there(self, config: VaultConfig) -> bool:
+        vault = self._make_vault(config)
+        try:
+            return vault.available()
+        finally:
+            vault.close()
+
+    def settle(self) -> int | None:
+        """Seal, and close the segment that is being appended to; the last frame, or None where nothing is written."""
+        self.engine.seal()
+        if self.engine.stopped is not None or self._log is None:
+            return None
+        self._log.rest()
+        return self._log.position.frame
+
+    def level_vaults(self) -> list[str]:
+        """The async vaults that have all that was written, by name."""
+        return [shipper.name.rpartition(" ")[2] for shipper in self.shippers if shipper.level]
+
     def _try_again(self) -> None:
-        away = not all(self._make_vault(v).available() for v in self._vaults if v.mode == Mode.SYNC)
+        away = not all(self._is_there(v) for v in self._vaults if v.mode == Mode.SYNC)
         if self._was_away and not away:
             self._tries = 0
         self._was_away = away
@@ -304,14 +398,20 @@ class Writer:
 
     # -- closing ---------------------------------------------------------------------------------------------
 
-    def ship_all(self) -> None:
-        """Bring the async vaults level as far as they let us, without waiting for one that is down."""
-        for shipper in self.shippers:
-            shipper.hurry()
-            until = self._clock.monotonic() + CLOSING_SECONDS
-            for _ in range(CLOSING_STEPS):
-                if shipper.level or shipper.step() is None or shipper.trouble or self._clock.monotonic() > until:
-                    break
+    def ship_all(self, busy: Sequence[object] = ()) -> bool:
+        """Bring the async vaults level as far as they let us, without waiting for one that is down.
+
+        `busy` are shippers in whose step another thread still is. False where one of the others hangs.
+        """
+        mine = [shipper for shipper in self.shippers if shipper not in busy]
+        return self._side_by_side([partial(self._ship_level, s) for s in mine], CLOSING_SECONDS)
+
+    def _ship_level(self, shipper: Shipper) -> None:
+        shipper.hurry()
+        until = self._clock.monotonic() + CLOSING_SECONDS
+        for _ in range(CLOSING_STEPS):
+            if shipper.level or shipper.step() is None or shipper.trouble or self._clock.monotonic() > until:
+                break
 
     def close(self) -> None:
         """Seal and close; then the vaults are told all there is to tell, except what async ones still lack."""

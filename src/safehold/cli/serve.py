@@ -17,6 +17,11 @@ EXAMPLE = "safehold serve --listen 127.0.0.1:8460"
 
 def configure(parser: Parser) -> None:
     parser.add_argument("--listen", metavar="HOST:PORT", help="where to listen (default: as configured)")
+    parser.add_argument(
+        "--identity",
+        metavar="FILE",
+        help="the recovery key text, where the identity does not lie beside the core; held in memory only",
+    )
     parser.set_defaults(run=_run)
 
 
@@ -25,6 +30,7 @@ def _run(args: Namespace, context: Context) -> Answer:
 
     from safehold.assembly.serving import serve
     from safehold.config import parse_listen
+    from safehold.vault.keyring import load_identity
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     config = context.config
@@ -38,4 +44,7 @@ def _run(args: Namespace, context: Context) -> Answer:
         else:
             print(welcome(url, context.data, accounts, config.public_url), flush=True)
 
-    return Answer({}, exit=Exit(serve(context.installation(), listen, announce)), printed=True)
+    installation = context.installation()
+    if args.identity:
+        installation.use_identity(load_identity(installation.disk, args.identity))
+    return Answer({}, exit=Exit(serve(installation, listen, announce)), printed=True)

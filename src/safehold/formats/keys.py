@@ -1,26 +1,29 @@
 """The keys of an installation, as values and as text. The page: docs/formats/keys.md.
 
-root      Ed25519; certifies writers. Its fingerprint, the first 16 bytes of the SHA-256 of its public key, is the id
-          of the installation: whoever knows the id can tell whose log this is without trusting the vault.
+root      Ed25519; certifies writers and keepers. Its fingerprint, the first 16 bytes of the SHA-256 of its public key,
+          is the id of the installation: whoever knows the id can tell whose log this is without trusting the vault.
 writer    Ed25519; signs frames. Certified by the root, so it can be replaced without a new recovery key.
+keeper    Ed25519; signs evidence and what it writes from a vault. Certified by the root in a role of its own.
 identity  age X25519; opens everything. Sealing needs only its recipient, the public half.
 
-The recovery key text holds identity and fingerprint: enough to read and to verify every vault.
+The recovery key text holds identity and fingerprint: enough to read and to verify every vault. A text may hold several,
+the newest first: after an identity was replaced the older ones still open what was written before.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyrage
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from safehold.formats.keytext import bech32, spell, unbech32, unspell
+from safehold.formats.keytext import bech32, spell, spelled_in, unbech32, unspell
 from safehold.formats.streams import ByteSink, ByteSource
-from safehold.model.errors import Damaged
+from safehold.model.errors import Damaged, OperatorError
 
 FINGERPRINT_BYTES = 16
 SIGNATURE_BYTES = 64
@@ -28,7 +31,14 @@ SECRET_BYTES = 32
 RECOVERY_LABEL = "SAFEHOLD-RECOVERY-1"
 ROOT_LABEL = "SAFEHOLD-ROOT-1"
 WRITER_LABEL = "SAFEHOLD-WRITER-1"
+KEEPER_LABEL = "SAFEHOLD-KEEPER-1"
+CERTIFICATE_LABEL = "SAFEHOLD-CERTIFICATE-1"
+#: Whom one installation seals to, at most: each costs some 100 bytes and 0.1 ms in every age file.
+MAX_RECIPIENTS = 8
+#: Identities that one opener tries, at most.
+MAX_IDENTITIES = 32
 _AGE_PREFIX = "age-secret-key-"
+_PUBLIC_BYTES = 32
 
 
 class Role(StrEnum):
@@ -80,15 +90,51 @@ def certificate_holds(
     return fingerprint(root_public) == installation and signature_holds(root_public, certificate, message)
 
 
-class Sealer:
-    """What the writer holds: recipients to encrypt to, its signing key and its certificate."""
+class Certificate(NamedTuple):
+    """The root's word for a key in a role, with the root's public key, so that it can be checked without the root."""
 
-    def __init__(self, recipient: str, writer: SigningKey, root_public: bytes, certificate: bytes) -> None:
+    root_public: bytes
+    public: bytes
+    signature: bytes
+
+    def holds(self, role: Role) -> bool:
+        """Whether the root it names signed it for this role. Whose root that is, the fingerprint tells."""
+        return certificate_holds(fingerprint(self.root_public), self.root_public, self.public, self.signature, role)
+
+    def text(self) -> str:
+        return spell(CERTIFICATE_LABEL, b"".join(self))
+
+
+def parse_certificate(text: str) -> Certificate:
+    """Raises Damaged."""
+    raw = unspell(CERTIFICATE_LABEL, text, 2 * _PUBLIC_BYTES + SIGNATURE_BYTES)
+    return Certificate(raw[:_PUBLIC_BYTES], raw[_PUBLIC_BYTES : 2 * _PUBLIC_BYTES], raw[2 * _PUBLIC_BYTES :])
+
+
+class KeyAway(OperatorError):
+    """Something is sealed, and no identity is here that opens it. Nothing is lost or damaged by that."""
+
+    def __init__(self, what: str = "what the vaults hold") -> None:
+        super().__init__(
+            f"{what} can be opened only with the recovery key, which is not beside the core",
+            hint="`safehold serve` and `safehold recover` take it: --identity FILE, where FILE holds the recovery key",
+        )
+
+
+class Sealer:
+    """Whoever writes: recipients to encrypt to, its signing key and its certificate."""
+
+    def __init__(
+        self, recipients: str | Sequence[str], writer: SigningKey, root_public: bytes, certificate: bytes
+    ) -> None:
+        """Raises Damaged where a recipient is none. Not more than MAX_RECIPIENTS."""
+        self.recipients = (recipients,) if isinstance(recipients, str) else tuple(recipients)
+        assert 0 < len(self.recipients) <= MAX_RECIPIENTS
         self.installation = fingerprint(root_public)
         self.writer = writer
         self.root_public = root_public
         self.certificate = certificate
-        self._recipients = [pyrage.x25519.Recipient.from_str(recipient)]
+        self._recipients = [parse_recipient(text) for text in self.recipients]
 
     def encrypt(self, plain: bytes) -> bytes:
         """One age file."""
@@ -101,16 +147,36 @@ class Sealer:
 
 
 class Opener:
-    """What reads: the age identity, and the installation whose signatures count."""
+    """Whoever reads: the installation whose signatures count, and the age identities that open what is sealed.
 
-    def __init__(self, identity: str, installation: bytes) -> None:
+    Identities are tried in their order: the newest first. Without any it verifies signatures and digests all the same,
+    and `decrypt` raises KeyAway.
+    """
+
+    def __init__(self, identities: str | Sequence[str], installation: bytes) -> None:
+        """Raises Damaged where one is no age identity."""
         assert len(installation) == FINGERPRINT_BYTES
-        self.identity = identity
+        self.identities = (identities,) if isinstance(identities, str) else tuple(identities)
+        assert len(self.identities) <= MAX_IDENTITIES
         self.installation = installation
-        self._identities: list[Any] = [pyrage.x25519.Identity.from_str(identity)]
+        self._identities: list[Any] = [_parse_identity(text) for text in self.identities]
+
+    @property
+    def can_open(self) -> bool:
+        return bool(self.identities)
+
+    def with_older(self, identities: Sequence[str]) -> Opener:
+        """One that tries these after its own."""
+        return Opener(tuple(dict.fromkeys((*self.identities, *identities))), self.installation)
+
+    def require(self, what: str = "what the vaults hold") -> None:
+        """Raises KeyAway where there is no identity to open `what` with."""
+        if not self.can_open:
+            raise KeyAway(what)
 
     def decrypt(self, sealed: bytes) -> bytes:
-        """What one age file holds. Raises Damaged."""
+        """What one age file holds. Raises Damaged, KeyAway."""
+        self.require()
         try:
             plain: bytes = pyrage.decrypt(sealed, self._identities)
         except (pyrage.DecryptError, OSError) as error:
@@ -119,6 +185,7 @@ class Opener:
 
     def decrypt_stream(self, source: ByteSource, sink: ByteSink) -> None:
         """As `decrypt`, in constant memory. What source or sink raise comes out as Damaged: keep your own copy."""
+        self.require()
         try:
             pyrage.decrypt_io(source, sink, self._identities)
         except (pyrage.DecryptError, OSError) as error:
@@ -133,8 +200,22 @@ def identity_of(secret: bytes) -> str:
 
 def recipient_of(identity: str) -> str:
     """The recipient (`age1…`) of an identity. Raises Damaged."""
+    return str(_parse_identity(identity).to_public())
+
+
+def parse_recipient(text: str) -> Any:
+    """The recipient as age's library takes it. Raises Damaged where the text is none, or an identity."""
+    if text.upper().startswith(_AGE_PREFIX.upper()):
+        raise Damaged("this is an identity, which is secret; give its recipient, which begins with age1")
     try:
-        return str(pyrage.x25519.Identity.from_str(identity).to_public())
+        return pyrage.x25519.Recipient.from_str(text)
+    except pyrage.RecipientError as error:
+        raise Damaged(f"this is no age recipient ({error})") from None
+
+
+def _parse_identity(text: str) -> Any:
+    try:
+        return pyrage.x25519.Identity.from_str(text)
     except pyrage.IdentityError as error:
         raise Damaged(f"this is no age identity ({error})") from None
 
@@ -145,7 +226,7 @@ def recovery_key(identity: str, installation: bytes) -> str:
 
 
 def parse_recovery_key(text: str) -> Opener:
-    """The opener behind a recovery key, or behind a text that holds one between lines that begin with `#`.
+    """The opener behind recovery keys, bare or in a text that holds them between lines that begin with `#`.
 
     Raises Damaged, which says what is wrong: no key in the text, its length, a strange character, the checksum.
     """
@@ -159,7 +240,14 @@ def parse_recovery_key(text: str) -> Opener:
     if not key:
         raise Damaged("there is no recovery key in this text", hint=f"it begins with {RECOVERY_LABEL}")
     try:
-        raw = unspell(RECOVERY_LABEL, key, SECRET_BYTES + FINGERPRINT_BYTES)
+        raws = [
+            unspell(RECOVERY_LABEL, each, SECRET_BYTES + FINGERPRINT_BYTES) for each in spelled_in(RECOVERY_LABEL, key)
+        ]
     except Damaged as error:
         raise Damaged(error.message, hint="compare it with the printed or saved recovery key") from None
-    return Opener(identity_of(raw[:SECRET_BYTES]), raw[SECRET_BYTES:])
+    installations = {raw[SECRET_BYTES:] for raw in raws}
+    if len(installations) > 1:
+        raise Damaged("these are recovery keys of different installations", hint="give those of one")
+    if len(raws) > MAX_IDENTITIES:
+        raise Damaged(f"these are {len(raws)} recovery keys; at most {MAX_IDENTITIES} are taken")
+    return Opener([identity_of(raw[:SECRET_BYTES]) for raw in raws], installations.pop())

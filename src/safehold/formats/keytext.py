@@ -1,11 +1,15 @@
 """Keys as text that people copy: bech32 as age writes it, and a forgiving base32 with a checksum.
 
-`spell` and `unspell` use Crockford's alphabet (no I, L, O, U; case and dashes do not matter, O reads as 0, I and L as
-1). The last 4 bytes are the start of the SHA-256 of the label and the bytes before, so a typo is noticed.
+`spell` and `unspell` use Crockford's alphabet (no I, L, O, U). Case, blanks, dashes of any kind and wide letters do not
+matter, O reads as 0, I and L as 1, also in the label: what a person types, or a scanner takes from paper. The last 4
+bytes are the start of the SHA-256 of the label and the bytes before, so that any other slip is noticed; where one
+character explains it, the group that it stands in is named. Nothing is guessed: the person looks again.
 """
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Iterator
 from hashlib import sha256
 
 from safehold.model.errors import Damaged
@@ -13,7 +17,9 @@ from safehold.model.errors import Damaged
 CHECKSUM_BYTES = 4
 _GROUP = 5
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_READ = {c: i for i, c in enumerate(_CROCKFORD)} | {"O": 0, "I": 1, "L": 1}
+_VALUES = {c: i for i, c in enumerate(_CROCKFORD)}
+_LOOK_ALIKE = str.maketrans("OIL", "011")
+_MINUS = "\N{MINUS SIGN}"
 _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _BECH32_GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 _BECH32_CHECKSUM = 6
@@ -28,22 +34,63 @@ def spell(label: str, data: bytes) -> str:
 
 def unspell(label: str, text: str, size: int) -> bytes:
     """The `size` bytes behind a spelled text. Raises Damaged, which says what is wrong with it."""
-    compact = "".join(text.upper().split()).replace("-", "").replace("\N{EN DASH}", "").replace("\N{EM DASH}", "")
-    body = compact.removeprefix(label.upper().replace("-", ""))
+    body = _compact(text).removeprefix(_compact(label))
     digits = []
     for c in body:
-        if c not in _READ:
+        if c not in _VALUES:
             raise Damaged(f"the key has {c!r} in it, which is none of its letters and digits")
-        digits.append(_READ[c])
+        digits.append(_VALUES[c])
     want = ((size + CHECKSUM_BYTES) * 8 + 4) // 5
     if len(digits) != want:
         raise Damaged(f"the key is {len(digits)} characters long after {label}; it must be {want}")
-    raw = _regroup(digits, 5, 8, pad=False)
-    data, check = bytes(raw[:size]), bytes(raw[size:])
-    spare = digits[-1] & ((1 << len(digits) * 5 - len(raw) * 8) - 1)
-    if check != _checksum(label, data) or spare:
-        raise Damaged("the key's checksum does not match: a character is wrong or two are swapped")
+    data = _checked(label, digits, size)
+    if data is None:
+        raise Damaged(f"the key's checksum does not match: {_suspect(label, digits, size)}")
     return data
+
+
+def spelled_in(label: str, text: str) -> list[str]:
+    """The spelled keys in a text, each from its label on; the text as it is where no label stands in it."""
+    compact, begin = _compact(text), _compact(label)
+    parts = compact.split(begin)
+    if len(parts) == 1 or parts[0]:
+        return [compact]
+    return [begin + part for part in parts[1:]]
+
+
+def _compact(text: str) -> str:
+    """Upper case without blanks and dashes; characters that look alike are one."""
+    wide = unicodedata.normalize("NFKC", text).upper().translate(_LOOK_ALIKE)
+    return "".join(c for c in wide if not c.isspace() and unicodedata.category(c) not in ("Pd", "Cf") and c != _MINUS)
+
+
+def _checked(label: str, digits: list[int], size: int) -> bytes | None:
+    """The data behind digits whose checksum holds, else None."""
+    number = 0
+    for digit in digits:
+        number = number << 5 | digit
+    spare_bits = len(digits) * 5 - (size + CHECKSUM_BYTES) * 8
+    raw = (number >> spare_bits).to_bytes(size + CHECKSUM_BYTES)
+    spare = number & ((1 << spare_bits) - 1)
+    return None if spare or raw[size:] != _checksum(label, raw[:size]) else raw[:size]
+
+
+def _suspect(label: str, digits: list[int], size: int) -> str:
+    """Which group to look at, where one other character or one swap would make the checksum match."""
+    for place, tried in _slips(digits):
+        if _checked(label, tried, size) is not None:
+            group = "".join(_CROCKFORD[d] for d in digits[place - place % _GROUP :][:_GROUP])
+            return f"look at group {place // _GROUP + 1} after {label}, which reads {group}"
+    return "a character is wrong or two are swapped, in more than one place"
+
+
+def _slips(digits: list[int]) -> Iterator[tuple[int, list[int]]]:
+    """What may have been meant, if one character was misread or two neighbours swapped; with the place."""
+    for place, digit in enumerate(digits):
+        for other in range(32):
+            if other != digit:
+                yield place, [*digits[:place], other, *digits[place + 1 :]]
+        yield place, digits[:place] + digits[place : place + 2][::-1] + digits[place + 2 :]
 
 
 def bech32(prefix: str, data: bytes) -> str:

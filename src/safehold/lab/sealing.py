@@ -53,7 +53,9 @@ class LabOpener(Opener):
         self.__dict__.update(opener.__dict__)
 
     def decrypt(self, sealed: bytes) -> bytes:
+        self.require()
         return _open(sealed)
 
     def decrypt_stream(self, source: ByteSource, sink: ByteSink) -> None:
+        self.require()
         sink.write(_open(_read(source)))

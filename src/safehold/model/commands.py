@@ -148,9 +148,19 @@ class AddScore(Command, frozen=True):
 
 
 class FoundInstallation(Command, frozen=True):
-    """The first change of all: the installation's own identity, with the key of sync tokens and the configuration."""
+    """The first change of all: the installation's own identity, with the key of sync tokens and the configuration.
+
+    `items` are those of formats/travelling.py.
+    """
 
     config: str
+    items: dict[str, bytes] = {}
+
+
+class NoteInstallation(Command, frozen=True):
+    """Items of formats/travelling.py in the installation's identity, None to remove one; what is so already stays."""
+
+    items: dict[str, bytes | None]
 
 
 class AddAccount(Command, frozen=True):
@@ -246,6 +256,7 @@ AnyCommand = (
     | ReleaseLock
     | AddScore
     | FoundInstallation
+    | NoteInstallation
     | AddAccount
     | SetPassword
     | AddAppPassword

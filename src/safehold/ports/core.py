@@ -98,6 +98,23 @@ class PastItem(NamedTuple):
     props_digest: bytes
 
 
+class StreamFigures(NamedTuple):
+    """What the core keeps count of: changes that are here, live items, and bytes of their bodies."""
+
+    changes: int
+    items: int
+    bytes: int
+
+
+class JournalSum(NamedTuple):
+    """Over the changes of a stream: how many, the last rev, bytes of bodies as stated, and as they are inline."""
+
+    changes: int
+    last: int
+    stated_bytes: int
+    inline_bytes: int
+
+
 class Removed(NamedTuple):
     """A collection that was removed, as it last was, and the rev that removed it; `changed_at` says when."""
 
@@ -173,6 +190,14 @@ class CoreReads(Protocol):
 
     def hash_at(self, account: int, kind: Kind, rev: int) -> bytes | None:
         """The stream's hash at rev; None where the stream does not reach it, or it was dropped before the base."""
+        ...
+
+    def figures(self, account: int, kind: Kind) -> StreamFigures:
+        """What the core reckons that a stream has; all 0 where it does not know it."""
+        ...
+
+    def journal_sums(self) -> dict[tuple[bytes, Kind], JournalSum]:
+        """Sums over all changes, by account id and kind. Reads every row."""
         ...
 
     def base(self, account: int, kind: Kind) -> Base | None:
@@ -333,6 +358,11 @@ class StreamMaker(Protocol):
 
     def add(self, change: Change, frame: int, after_gap: bool = False) -> None:
         """The next change, as `CoreStore.apply`; also `after_gap` where history before it was dropped."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """Rows of the journal that were made and not yet taken."""
         ...
 
     def take(self) -> list[Any]:

@@ -68,6 +68,7 @@ class LogFrame(msgspec.Struct, frozen=True):
     heads: dict[tuple[bytes, Kind], Head] = {}  # of a seal: the streams that changed since the seal before
     sealed: bool = False  # whether this is a seal
     claim: bool = False  # whether this opens a timeline
+    opened: bool = True  # False: signature, digest and place hold, but nobody has looked what it says
 
 
 class Hole(msgspec.Struct, frozen=True):
@@ -84,6 +85,10 @@ class LogReader(Protocol):
 
     def entries(self, after: LogPosition = ...) -> Iterator[LogFrame | Hole]:
         """In order, along the branch that the last timeline continues; frames abandoned by a later claim left out."""
+        ...
+
+    def check(self, position: LogPosition) -> None:
+        """Raises OperatorError (NotOnTheLog) where the log does not lead past this position."""
         ...
 
     def end(self) -> LogPosition:

@@ -1,4 +1,7 @@
-"""A vault: append, put-if-absent, get, list. Nothing here can overwrite, shorten or expire anything.
+"""A vault: append, put-if-absent, get, list. Nothing in `Vault` can overwrite, shorten or expire anything (I18).
+
+What repair and retention need beyond that is `KeptVault`, which only a keeper is given: it runs under credentials that
+nothing beside the core has.
 
 Object names are relative paths of safe ASCII segments (`log/00000001/00000000.seg`, `blobs/ab/abcd…`).
 """
@@ -26,6 +29,13 @@ class VaultFull(OutOfSpace):
 
 class VaultSuspect(OperatorError):
     """A sync failed: what was written may or may not be there. The writer stops and reads back."""
+
+
+class VaultUnanswered(VaultSuspect):
+    """The answer to an append or a put was lost on its way: it may or may not be there, synced if it is.
+
+    Nothing is known to be wrong with the vault: who reads back what is there can go on.
+    """
 
 
 class LengthMismatch(OperatorError):
@@ -75,3 +85,32 @@ class Vault(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class KeptVault(Vault, Protocol):
+    """A vault with its keeper's credentials. All of these raise VaultDown, VaultFull, VaultSuspect.
+
+    Not for an object that somebody appends to. One keeper at a time.
+    """
+
+    def set_aside(self, name: str) -> str:
+        """Move an object out of the way, where nobody reads; its new name, beginning with `aside/`.
+
+        Never overwrites what was set aside before. Raises KeyError where it is not there.
+        """
+        ...
+
+    def replace(self, name: str, chunks: Iterable[bytes]) -> None:
+        """Put a whole, synced object in the place of one that is damaged, which is set aside, or missing.
+
+        Works for FORMAT too, also where it can no longer be read.
+        """
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove an object for good, synced; harmless where it is not there. FORMAT is refused with OperatorError."""
+        ...
+
+    def purge_aside(self, before: int | None) -> int:
+        """Remove for good what was set aside before that moment (microseconds since 1970), or all; how many objects."""
+        ...

@@ -21,6 +21,9 @@ RELOAD = b"reload"
 #: Before a msgpack array of the objects (formats/seal.py) that were put into the sync vaults beside the log.
 NOTE_OBJECTS = b"objects "
 
+#: Close and seal what is being appended to, and let the async vaults catch up for a moment: `{frame, level}`.
+SETTLE = b"settle"
+
 #: Commands of one request, at most: they share one transaction and one frame.
 MAX_COMMANDS = 256
 

@@ -7,6 +7,8 @@ from hashlib import sha256
 
 import msgspec
 
+from safehold.formats.modes import MODES
+from safehold.formats.travelling import CONFIG, TRAVELLING
 from safehold.model.change import ID_BYTES, Change, Op
 from safehold.model.commands import (
     AcceptLoss,
@@ -15,6 +17,7 @@ from safehold.model.commands import (
     Body,
     EraseAccount,
     FoundInstallation,
+    NoteInstallation,
     NoteUse,
     Outcome,
     RevokeAppPassword,
@@ -34,7 +37,7 @@ from safehold.service.uses import USED_PREFIX, day_of, program_of, programs_in, 
 
 #: The installation itself: its identity holds the token key, the configuration and the register of erased ids.
 SYSTEM_ACCOUNT = bytes(16)
-PROFILE, PASSWORD, BLOB_KEY, CONFIG = "profile", "password", "blob-key", "config"
+PROFILE, PASSWORD, BLOB_KEY = "profile", "password", "blob-key"
 APP_PREFIX, ERASED_PREFIX = "app/", "erased/"
 
 MEDIA_OCTETS = "application/octet-stream"
@@ -147,8 +150,26 @@ class IdentityRules:
         with self._ledger.group():
             identity = self._make_identity(system, command.actor)
             self._write(system, identity, TOKEN_KEY, self._entropy.bytes(KEY_BYTES), command.actor)
-            self._write(system, identity, CONFIG, command.config.encode(), command.actor)
+            for name, data in ((CONFIG, command.config.encode()), *sorted(command.items.items())):
+                self._write(system, identity, name, data, command.actor)
         return Outcome(created=True)
+
+    def note_installation(self, command: NoteInstallation) -> Outcome:
+        if not command.items.keys() <= TRAVELLING | {MODES}:
+            raise BadRequest("these are no items of the installation's own identity")
+        system = self._ledger.account(SYSTEM_ACCOUNT)
+        identity = self._identity(system)
+        changed = False
+        with self._ledger.group():
+            for name, data in sorted(command.items.items()):
+                if data == self._ledger.core.secret(0, name):
+                    continue
+                changed = True
+                if data is None:
+                    self._ledger.append(system, Kind.IDENTITY, Op.DELETE, identity.id, command.actor, name=name)
+                else:
+                    self._write(system, identity, name, data, command.actor)
+        return Outcome(changed=changed)
 
     # -- credentials -----------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from safehold.model.commands import (
     EraseAccount,
     FoundInstallation,
     MakeCollection,
+    NoteInstallation,
     NoteUse,
     Outcome,
     PatchProps,
@@ -90,6 +91,8 @@ class Judge:
                 return self._undo.undo(command)
             case FoundInstallation():
                 return self._identity.found(command)
+            case NoteInstallation():
+                return self._identity.note_installation(command)
             case AddAccount():
                 return self._identity.add_account(command)
             case SetPassword():

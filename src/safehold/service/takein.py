@@ -1,6 +1,7 @@
 """Core and log brought to agree at a start, before anything is accepted.
 
     take_in             what the log holds beyond the core's position enters the core
+    changes_in          what the core holds of frames up to there, for the next seal: nobody needs to open them
     mark_unarchived     what the core holds beyond the log's end is marked; the core's position becomes that end
     archive_unarchived  what is so marked goes into new frames, the changes as they are
 
@@ -11,13 +12,13 @@ its changes there already and takes the mark from them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from safehold.model.change import Change, Op
 from safehold.model.errors import OperatorError
 from safehold.model.kinds import Kind
 from safehold.model.stream import EMPTY_HEAD, ChainError, Head, check_next
-from safehold.ports.core import UNARCHIVED, CoreStore, LogPosition
+from safehold.ports.core import UNARCHIVED, CoreReads, CoreStore, LogPosition
 from safehold.ports.log import Hole, LogFrame, LogWriter
 from safehold.service.identity import SYSTEM_ACCOUNT, erased_id
 
@@ -26,6 +27,8 @@ TAKE_IN_FRAMES = 500
 #: About so many changes, and bytes of their bodies, are archived again in one frame. A commit is never parted.
 ARCHIVED_AT_ONCE = 500
 ARCHIVED_BYTES = 4 * 1024 * 1024
+#: Changes read at once of those that the core has. Inline bodies come with them: 64 KiB each at most.
+READ_AT_ONCE = 200
 
 
 def take_in(core: CoreStore, entries: Iterable[LogFrame | Hole], known: Sequence[Hole] = ()) -> int:
@@ -59,6 +62,14 @@ def take_in(core: CoreStore, entries: Iterable[LogFrame | Hole], known: Sequence
         core.rollback()
         raise
     return count
+
+
+def changes_in(core: CoreReads, after: int, upto: int) -> Iterator[Sequence[Change]]:
+    """Changes that the core has in frames after `after` and up to `upto`, in pieces, in commit order."""
+    journal = 0
+    while found := core.changes_after_frame(after, READ_AT_ONCE, after_journal=journal):
+        yield [change for _, frame, change in found if frame <= upto]
+        journal = found[-1][0]
 
 
 def _covered(hole: Hole, known: Sequence[Hole]) -> bool:

@@ -58,6 +58,11 @@ class VaultBlobs:
         self._sync = tuple(sync)
         self._others = tuple(others)
 
+    def use_keys(self, sealer: Sealer, opener: Opener) -> None:
+        """From the next call on, these keys. `opener` may hold no identity: only `fetch` needs one."""
+        self._sealer = sealer
+        self._opener = opener
+
     def level(self) -> int:
         """Give each sync vault the blobs that it lacks and another one has whole; how many. Raises as `store`."""
         holders: dict[str, list[Vault]] = {}
@@ -118,6 +123,7 @@ class VaultBlobs:
 
     def fetch(self, name: bytes, begin: Callable[[], ByteSink], digest: bytes | None = None) -> None:
         object_ = blob_object(name)
+        self._opener.require("a body that only the vaults hold")
         bad: list[str] = []
         down: VaultDown | None = None
         for vault in (*self._sync, *self._others):

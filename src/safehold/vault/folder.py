@@ -4,6 +4,7 @@
     reader.py              reads all of it without Safehold
     log/…  blobs/…         objects
     tmp/                   objects being put
+    aside/                 what the keeper moved out of the way (vault/keeping.py); never read
 
 Put: temporary file, sync, link to the name (which fails where the name is taken), remove the temporary, sync the
 folder. Append: write, sync, and the folder at the first append through a handle; an append of nothing writes the end
@@ -15,6 +16,7 @@ Append-only is by convention here: whoever may write the folder may also remove 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import posixpath
 import re
@@ -26,9 +28,17 @@ from safehold.ports.disk import Disk, Entry, File
 from safehold.ports.vault import LengthMismatch, ObjectInfo, Vault, VaultDown, VaultFull, VaultSuspect
 
 _TEMPORARY = "tmp"
+ASIDE = "aside"
 _CERTAIN_BYTES = 1024 * 1024
-_SAFE_NAME = re.compile(r"(?!tmp/)[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*\Z", re.ASCII)
+_SAFE_NAME = re.compile(
+    r"(?!(?:tmp|aside)(?:/|\Z))[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*\Z", re.ASCII
+)
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+
+
+def is_object_name(name: str) -> bool:
+    """Whether an object may bear this name: a relative path of safe ASCII segments, not in tmp/ or aside/."""
+    return _SAFE_NAME.match(name) is not None
 
 
 class FolderVault:
@@ -66,7 +76,9 @@ class FolderVault:
                     f"{path} is not empty and no vault: it holds {', '.join(strange[:3])}",
                     hint="name an empty or a new folder for the vault",
                 )
-            vault._put(mark.NAME, (mark.encode_mark(installation),))
+            putting = Putting(vault, mark.NAME, *vault._temporary())
+            putting.write(mark.encode_mark(installation))
+            putting.finish()
             place_reader(vault)
         except OSError as error:
             raise vault._refusal(error) from error
@@ -93,8 +105,12 @@ class FolderVault:
         return sorted(entry.name for entry in self._entries(prefix.rstrip("/")) if entry.is_folder)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        return self.list_after(prefix, "")
+
+    def list_after(self, prefix: str, after: str) -> Iterator[ObjectInfo]:
+        """As `list`, without the names up to `after`: looks into no folder that holds only such."""
         folder, _, _ = prefix.rpartition("/")
-        return self._walk(folder, prefix)
+        return self._walk(folder, prefix, after)
 
     def size(self, name: str) -> int | None:
         try:
@@ -119,14 +135,27 @@ class FolderVault:
             raise self._refusal(error) from error
 
     def put(self, name: str, chunks: Iterable[bytes]) -> bool:
+        putting = self.begin(name)
+        if putting is None:
+            return False
+        try:
+            for chunk in chunks:
+                putting.write(chunk)
+            return putting.finish()
+        except Exception:
+            putting.abandon()
+            raise
+
+    def begin(self, name: str) -> Putting | None:
+        """A put in pieces, for who is handed them one by one; None, and nothing done, where the name is taken."""
         there = self.size(name) is not None
         self._require()
         try:
             if there:  # under a name that whoever put it may not have lived to sync
                 self._disk.sync_folder(posixpath.dirname(self._at(name)))
-                return False
+                return None
             self._disk.make_folders(posixpath.dirname(self._at(name)))
-            return self._put(name, chunks)
+            return Putting(self, name, *self._temporary())
         except OSError as error:
             raise self._refusal(error) from error
 
@@ -184,7 +213,7 @@ class FolderVault:
 
     def _open(self, name: str, expected: int) -> None:
         """Open an object to append to it, making it where the expected length is 0."""
-        assert _SAFE_NAME.match(name), name
+        assert is_object_name(name), name
         self.close()
         path = self._at(name)
         self._require()
@@ -198,33 +227,6 @@ class FolderVault:
             raise self._refusal(error) from error
         self._open_name, self._open_is_new = name, True
 
-    def _put(self, name: str, chunks: Iterable[bytes]) -> bool:
-        assert _SAFE_NAME.match(name), name
-        temporary, file = self._temporary()
-        try:
-            offset = 0
-            for chunk in chunks:
-                file.write_at(offset, chunk)
-                offset += len(chunk)
-            try:
-                file.sync()
-            except OSError as error:
-                raise self._suspect(name, error) from error
-        finally:
-            file.close()
-        taken = False
-        try:
-            self._disk.link(temporary, self._at(name))
-        except FileExistsError:
-            taken = True
-        self._disk.remove(temporary)
-        if not taken:
-            try:
-                self._disk.sync_folder(posixpath.dirname(self._at(name)))
-            except OSError as error:
-                raise self._suspect(name, error) from error
-        return not taken
-
     def _temporary(self) -> tuple[str, File]:
         """A new file in tmp/, under the first number that is free."""
         self._disk.make_folders(self._at(_TEMPORARY))
@@ -237,7 +239,7 @@ class FolderVault:
                 number += 1
 
     def _entries(self, folder: str) -> Sequence[Entry]:
-        """Entries of a folder under the vault's path, temporary files left out."""
+        """Entries of a folder under the vault's path; what is being put and what was set aside are left out."""
         try:
             entries = list(self._disk.list(self._at(folder) if folder else self._path))
         except (FileNotFoundError, NotADirectoryError):
@@ -246,14 +248,16 @@ class FolderVault:
         except OSError as error:
             raise self._refusal(error) from error
         self._require()
-        return [entry for entry in entries if folder or entry.name != _TEMPORARY]
+        return [entry for entry in entries if folder or entry.name not in (_TEMPORARY, ASIDE)]
 
-    def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
+    def _walk(self, folder: str, prefix: str, after: str) -> Iterator[ObjectInfo]:
         for entry in sorted(self._entries(folder), key=lambda entry: entry.name + "/" * entry.is_folder):
             name = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.is_folder and (name + "/").startswith(prefix):
-                yield from self._walk(name, prefix)
-            elif not entry.is_folder and name.startswith(prefix):
+            if entry.is_folder:
+                below = name + "/"
+                if below.startswith(prefix) and (below > after or after.startswith(below)):
+                    yield from self._walk(name, prefix, after)
+            elif name.startswith(prefix) and name > after:
                 yield ObjectInfo(name, entry.size)
 
     def _require(self) -> None:
@@ -300,6 +304,67 @@ class FolderVault:
             f"vault {self._name}: {name} is {length} bytes long and should be {expected}",
             hint="another writer appended to it, or the vault lost what was written",
         )
+
+
+class Putting:
+    """An object on its way into a FolderVault, in a temporary file; to be finished or abandoned. Raises as `put`."""
+
+    def __init__(self, vault: FolderVault, name: str, temporary: str, file: File) -> None:
+        assert is_object_name(name), name
+        self._vault = vault
+        self._name = name
+        self._temporary: str | None = temporary
+        self._file = file
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._file.write_at(self.size, data)
+        except OSError as error:
+            raise self._vault._refusal(error) from error
+        self.size += len(data)
+
+    def written(self) -> str:
+        """Sync and close the temporary file; its path, from here on the caller's."""
+        try:
+            self._file.sync()
+        except OSError as error:
+            raise self._vault._suspect(self._name, error) from error
+        finally:
+            self._file.close()
+        assert self._temporary is not None
+        temporary, self._temporary = self._temporary, None
+        return temporary
+
+    def finish(self) -> bool:
+        """Give it its name; False where that was taken meanwhile."""
+        vault, disk, path = self._vault, self._vault._disk, self._vault._at(self._name)
+        temporary = self.written()
+        taken = False
+        try:
+            try:
+                disk.link(temporary, path)
+            except FileExistsError:
+                taken = True
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    disk.remove(temporary)
+        except OSError as error:
+            raise vault._refusal(error) from error
+        if not taken:
+            try:
+                disk.sync_folder(posixpath.dirname(path))
+            except OSError as error:
+                raise vault._suspect(self._name, error) from error
+        return not taken
+
+    def abandon(self) -> None:
+        """Leave nothing behind, as far as the disk lets it."""
+        self._file.close()
+        temporary, self._temporary = self._temporary, None
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                self._vault._disk.remove(temporary)
 
 
 def place_reader(vault: Vault) -> None:

@@ -2,7 +2,8 @@
 
 A frame counts when its writer is certified by the installation's root, its signature holds, its number is the next
 one, its `prev` is the digest of the frame before (where that one could be read), and its payload decrypts to what its
-header promises, with every change true to its own hash.
+header promises, with every change true to its own hash. All but the last can be told without the recovery key: a
+reader without one gives claims and seals unopened, and ends with KeyAway at the first frame of changes.
 
 Which frames make up the log:
 
@@ -67,16 +68,22 @@ class VaultLogReader:
         self._vaults = list(vaults)
         self._spare = list(spare)
         self._installation = opener.installation
+        self._opener = opener
         self._unpacker = Unpacker(opener)
         self._problems: dict[str, None] = {}
         self._writers: dict[bytes, bool] = {}  # writer's public key -> whether it is certified
         self._searched = False
+        self._closed_upto = 0
 
     def problems(self) -> list[str]:
         return list(self._problems)
 
-    def entries(self, after: LogPosition = EMPTY_LOG) -> Iterator[LogFrame | Hole]:
-        """See ports.log. Raises NotOnTheLog, VaultDown."""
+    def entries(self, after: LogPosition = EMPTY_LOG, *, closed_upto: int = 0) -> Iterator[LogFrame | Hole]:
+        """See ports.log. Frames up to number `closed_upto` are verified, but not opened: their changes are known.
+
+        Raises NotOnTheLog, VaultDown, KeyAway.
+        """
+        self._closed_upto = closed_upto
         stretches = list(self._branch(after.timeline))[::-1]
         _check_start(stretches, after)
         run = _Run(after)
@@ -364,11 +371,16 @@ class VaultLogReader:
                 self.note(problem)
 
     def _open(self, frame: RawFrame, vault: str) -> LogFrame:
-        """Decrypt and decode. Raises Damaged."""
+        """Decrypt and decode, where that is needed. Raises Damaged, KeyAway."""
         header = frame.header
         position = LogPosition(header.timeline, header.number, frame.digest)
         changes: list[Change] = []
         heads: dict[tuple[bytes, Kind], Head] = {}
+        known = header.number <= self._closed_upto
+        if known or (header.type is not FrameType.CHANGES and not self._opener.can_open):
+            sealed, claimed = header.type is FrameType.SEAL, header.type is FrameType.CLAIM
+            return LogFrame(position, header.at, vault, len(frame.data), (), {}, sealed, claimed, opened=False)
+        self._opener.require(f"frame {header.number} of the log")
         if header.type is FrameType.CHANGES:
             changes = self._unpacker.unpack_changes(frame.payload)
             try:
@@ -377,11 +389,11 @@ class VaultLogReader:
             except BadChange as error:
                 raise Damaged(str(error)) from None
         elif header.type is FrameType.SEAL:
-            sealed = self._unpacker.unpack(frame.payload, seal.DECODER)
-            heads = {(h.account, h.kind): Head(h.rev, h.hash) for h in sealed.heads}
+            stated = self._unpacker.unpack(frame.payload, seal.DECODER)
+            heads = {(h.account, h.kind): Head(h.rev, h.hash) for h in stated.heads}
         else:
-            claimed = self._unpacker.unpack(frame.payload, claim.DECODER)
-            if claimed.parent[:2] != (header.parent, header.number - 1) or claimed.timeline != header.timeline:
+            opening = self._unpacker.unpack(frame.payload, claim.DECODER)
+            if opening.parent[:2] != (header.parent, header.number - 1) or opening.timeline != header.timeline:
                 raise Damaged("the claim does not say what its header says")
         if len(changes) != header.changes:
             raise Damaged(f"it holds {len(changes)} changes; its header says {header.changes}")
@@ -428,7 +440,7 @@ class _Run:
 
     def __init__(self, after: LogPosition) -> None:
         self.next = after.frame + 1
-        self.digest: bytes | None = after.digest or GENESIS
+        self.digest: bytes | None = after.digest or (None if after.frame else GENESIS)
         self.timeline = after.timeline
 
     def advance(self, position: LogPosition) -> None:
@@ -515,8 +527,10 @@ class _SealWitness:
 
     def look(self, entry: LogFrame | Hole) -> Iterator[str]:
         """Problems, in words."""
-        if isinstance(entry, Hole):
-            self._whole = False
+        if isinstance(entry, Hole) or not entry.opened:
+            self._whole = isinstance(entry, LogFrame) and entry.sealed
+            if self._whole:
+                self._heads.clear()
             return
         for change in entry.changes:
             self._heads[change.account, change.kind] = Head(change.rev, change.hash)
@@ -539,6 +553,8 @@ def _check_start(stretches: list[Stretch], after: LogPosition) -> None:
         return
     first = stretches[0] if stretches else None
     inside = first is not None and first.timeline == after.timeline
+    if first is not None and first.parent == after.timeline and first.opened == after.frame + 1:
+        return  # what lay before has been taken away, and it goes on here
     if not inside or (first is not None and first.last is not None and after.frame > first.last):
         raise NotOnTheLog(
             f"the log does not lead past frame {after.frame} of timeline {after.timeline}: "

@@ -101,6 +101,7 @@ class Applier:
         self._accounts: dict[bytes, int] = {}
         self._collections: dict[tuple[int, bytes], int] = {}
         self._seq = 0
+        self.dropped_blobs: list[bytes] = []  # names of blobs of accounts that were dropped
         self._unmade = False  # the step just taken entered a collection whose making is lost
         self._steps: dict[Op, Callable[[int, int, int, Change], _Step]] = {
             Op.PUT: self._put,
@@ -375,6 +376,9 @@ class Applier:
         if number is None:
             return
         self._run("INSERT OR REPLACE INTO meta VALUES ('last_journal', ?)", (self._seq,))
+        self._run("DELETE FROM meta WHERE name = 'blobs_swept'")
+        blobs = self._run("SELECT DISTINCT blob FROM journal WHERE account = ? AND blob IS NOT NULL", (number,))
+        self.dropped_blobs += [name for (name,) in blobs]
         self._run("DELETE FROM item WHERE collection IN (SELECT number FROM collection WHERE account = ?)", (number,))
         for table in ("journal", "collection", "stream", "best"):
             self._run(f"DELETE FROM {table} WHERE account = ?", (number,))

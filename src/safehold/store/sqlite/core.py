@@ -126,6 +126,17 @@ class SqliteCore(SqliteReads):
         self._applier.drop_account(id_)
         self._erased = True
 
+    def take_dropped_blobs(self) -> list[bytes]:
+        """Names of the blobs of accounts that were dropped and committed since the last call: their files may go."""
+        found, self._applier.dropped_blobs = self._applier.dropped_blobs, []
+        return found
+
+    @guarded
+    def set_blobs_swept(self) -> None:
+        """The live blobs are those that the journal names, and no others. Dropping an account revokes it."""
+        assert self._db.in_transaction, "set_blobs_swept without begin"
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('blobs_swept', 1)")
+
     @guarded
     def set_log_position(self, position: LogPosition) -> None:
         assert self._db.in_transaction, "set_log_position without begin"
@@ -168,6 +179,7 @@ class SqliteCore(SqliteReads):
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
         self._erased = False
+        self._applier.dropped_blobs.clear()
         self._applier.forget()
 
     def _empty_wal(self) -> None:

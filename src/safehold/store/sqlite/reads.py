@@ -24,6 +24,7 @@ from safehold.model.stream import EMPTY_HEAD, Base, Head
 from safehold.ports.core import (
     EMPTY_LOG,
     CoreReads,
+    JournalSum,
     LogPosition,
     PastCollection,
     PastItem,
@@ -31,6 +32,7 @@ from safehold.ports.core import (
     RunRow,
     RunSpan,
     Stored,
+    StreamFigures,
     Touched,
     Version,
 )
@@ -237,6 +239,28 @@ class SqliteReads:
             base = self.base(account, kind)
             found = base.head if base is not None and base.rev == rev else None
         return found  # type: ignore[no-any-return]
+
+    @guarded
+    def figures(self, account: int, kind: Kind) -> StreamFigures:
+        row: Any = self._db.execute(
+            "SELECT rev - missing, items, bytes FROM stream WHERE account = ? AND kind = ?",
+            (account, KIND_NUMBERS[kind]),
+        ).get
+        return StreamFigures(*(row or (0, 0, 0)))
+
+    @guarded
+    def journal_sums(self) -> dict[tuple[bytes, Kind], JournalSum]:
+        """In the order of the table, so that each of its pages is read once."""
+        rows: Any = self._db.execute(
+            """
+            SELECT a.id, j.kind, j.count, j.last, j.stated, j.inline FROM account a JOIN (
+                SELECT account, kind, COUNT(*) AS count, MAX(rev) AS last, SUM(size) AS stated,
+                    COALESCE(SUM(LENGTH(body)), 0) AS inline
+                FROM journal NOT INDEXED GROUP BY account, kind
+            ) j ON j.account = a.number
+            """
+        )
+        return {(id_, RESTORE_ORDER[kind]): JournalSum(*sums) for id_, kind, *sums in rows}
 
     @guarded
     def base(self, account: int, kind: Kind) -> Base | None:
@@ -449,6 +473,16 @@ class SqliteReads:
     def recovery_mark(self) -> str:
         mark: Any = self._db.execute("SELECT value FROM meta WHERE name = 'recovery_mark'").get
         return "" if mark is None else str(mark)
+
+    @guarded
+    def blobs_swept(self) -> bool:
+        """Whether the live blobs were compared with the journal since an account was last dropped."""
+        return self._db.execute("SELECT value FROM meta WHERE name = 'blobs_swept'").get is not None
+
+    @guarded
+    def blob_names(self) -> set[bytes]:
+        """Names of all blobs that the journal names. Reads the whole journal."""
+        return {name for (name,) in self._db.execute("SELECT DISTINCT blob FROM journal WHERE blob IS NOT NULL")}
 
     @guarded
     def best_score(self, account: int, game: str) -> float | None:

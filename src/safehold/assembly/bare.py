@@ -1,0 +1,175 @@
+"""A bare machine: keys and configuration out of a vault, before a recovery builds the core.
+
+What travels lies in the installation's own identity stream (formats/travelling.py), and the plan has read it:
+
+    keys             the recovery key gives the identities, the stream gives the root, unless its file lies there;
+                     writer and keeper are made new and certified
+    safehold.toml    as it was, with places for the vaults that exist here; one that is there stays
+
+Each step can be killed and done again. The given vault becomes a vault of the configuration: recovery goes on with its
+log. Where nothing can be written to it, it is copied to a place of its own first, and stays as it is.
+"""
+
+from __future__ import annotations
+
+from safehold import config as configuration
+from safehold.archiver.log import Mode
+from safehold.assembly.site import Site
+from safehold.assembly.vault_urls import AnyVault, open_vault
+from safehold.assembly.vaults import copy_vault
+from safehold.config import DEFAULT_TEXT, FOLDER_SCHEME, Config, ConfigError, VaultConfig
+from safehold.formats import keys, travelling
+from safehold.formats.keys import Opener, SigningKey
+from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
+from safehold.model.change import Op
+from safehold.model.errors import Damaged, OperatorError
+from safehold.ports.log import Hole, LogReader
+from safehold.recovery.plan import Plan
+from safehold.recovery.selection import SYSTEM
+from safehold.vault import keyring
+from safehold.vault.folder import FolderVault
+
+
+def with_older_identities(reader: LogReader, opener: Opener) -> Opener:
+    """One that also opens what was written before the identity was replaced.
+
+    Where the log's first frame opens there is nothing older. Else the first frames that open are those after the
+    change, and the identities before it are among them.
+    """
+    whole = True
+    for entry in reader.entries():
+        if isinstance(entry, Hole):
+            whole = False
+            continue
+        if whole:
+            return opener
+        for change in entry.changes:
+            if change.account == SYSTEM and change.name == OLDER_IDENTITIES and change.op is Op.PUT and change.body:
+                try:
+                    return opener.with_older(travelling.open_identities(change.body, opener))
+                except Damaged:
+                    continue
+    return opener
+
+
+def bring_what_travels(site: Site, plan: Plan, given: AnyVault | None) -> list[str]:
+    """Keys and configuration where they are not here yet; what deserves a sentence. Raises OperatorError.
+
+    The caller holds the lock.
+    """
+    notes = []
+    if not keyring.is_complete(site.disk, str(site.keys_folder)):
+        bring_keys(site, plan.travelling.get(ROOT_KEY))
+        notes.append(f"the keys are in {site.keys_folder}; writer and keeper are new")
+    if not site.config_path.exists() and given is not None:
+        notes += bring_config(site, plan.travelling.get(CONFIG), given)
+    return notes
+
+
+def bring_keys(site: Site, sealed_root: bytes | None) -> None:
+    """The keys folder, from the recovery key in the opener and the root that travels, or whose file lies there."""
+    folder, opener = str(site.keys_folder), site.opener
+    root = _root(site, sealed_root, opener)
+    site.disk.make_folders(folder)
+    site.mark_used()  # first: until the core is back, no start takes this folder for that of a new installation (I16)
+    own = keys.recipient_of(opener.identities[0])
+    recipients = travelling.recipients_of(sealed_root) if sealed_root is not None else ()
+    keyring.write_identities(site.disk, folder, opener.identities)
+    keyring.write_recipients(site.disk, folder, recipients or (own,))
+    keyring.write_root(site.disk, folder, root.secret)
+    keyring.write_recovery(site.disk, folder, opener)
+    site.complete_keys()
+
+
+def _root(site: Site, sealed: bytes | None, opener: Opener) -> SigningKey:
+    place = str(site.keys_folder / keyring.ROOT)
+    if site.disk.exists(place):
+        root = keyring.load_root(site.disk, place)
+        if keys.fingerprint(root.public) != opener.installation:
+            raise OperatorError(f"{place} is not the root that the recovery key names", hint="put the right one there")
+        return root
+    if sealed is None:
+        raise OperatorError(
+            "the signing root does not travel in these vaults: it was moved away from the core by choice",
+            hint=f"put its file there as {place}, then run this again",
+        )
+    try:
+        return travelling.open_root(sealed, opener)
+    except Damaged as error:
+        raise OperatorError(
+            f"the signing root in these vaults cannot be used: {error.message}",
+            hint=f"with its file as {place} this goes on; or read another vault",
+        ) from None
+
+
+def bring_config(site: Site, travelled: bytes | None, given: AnyVault) -> list[str]:
+    """Write safehold.toml, with places for vaults that exist here, and take it up. What was changed, in sentences."""
+    notes = []
+    try:
+        text = DEFAULT_TEXT if travelled is None else travelled.decode("utf-8")
+        config = configuration.parse(text)
+    except (ConfigError, UnicodeDecodeError) as error:
+        notes.append(f"the configuration that travelled cannot be used ({error}): the defaults stand in its place")
+        text, config = DEFAULT_TEXT, Config()
+    moved, left_out = _places(site, config, given, notes)
+    site.config = configuration.write(site.config_path, configuration.move_vaults(text, moved, left_out))
+    notes.append(f"the configuration is in {site.config_path}, as it was but for what is said here")
+    return notes
+
+
+def _places(site: Site, config: Config, given: AnyVault, notes: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Other URLs for vaults, and vaults to be left out: one sync vault at least is there afterwards."""
+    missing = [v for v in config.vaults if not _is_here(site, v, given)]
+    for vault in missing:
+        if vault.mode != Mode.SYNC:
+            notes.append(
+                f"the vault {vault.name} is not at {vault.url} on this machine: bring its folder there, or make it "
+                f"anew with `safehold vault add {vault.name}`"
+            )
+    if any(v.mode == Mode.SYNC and v not in missing for v in config.vaults):
+        lost = [v.name for v in missing if v.mode == Mode.SYNC]
+        moved: dict[str, str] = {}
+    else:
+        first, *others = [v for v in missing if v.mode == Mode.SYNC]
+        lost = [v.name for v in others]
+        moved = {first.name: _place_for(site, first, given, notes)}
+    for name in lost:
+        notes.append(f"the vault {name} is not on this machine and stands in the configuration as a comment")
+    return moved, lost
+
+
+def _is_here(site: Site, vault: VaultConfig, given: AnyVault) -> bool:
+    found = open_vault(vault, site.data, site.disk, site.opener.installation)
+    return found.available() and (found.url != given.url or _is_writable(site, found))
+
+
+def _place_for(site: Site, vault: VaultConfig, given: AnyVault, notes: list[str]) -> str:
+    """The URL that a sync vault has from now on: that of the given one, or of a copy where that takes nothing."""
+    if _is_writable(site, given):
+        notes.append(f"the vault {vault.name} was at {vault.url}, which is not on this machine: it is {given.url} now")
+        return given.url
+    own = f"{FOLDER_SCHEME}vaults/{vault.name}"
+    own_urls = [own, f"{own}-anew"]
+    relative = vault.is_folder and not vault.url.startswith(f"{FOLDER_SCHEME}/")
+    urls = [vault.url, *own_urls] if relative else own_urls
+    paths = {url: str(VaultConfig(vault.name, url, vault.mode).folder(site.data)) for url in urls}
+    url = next(url for url, path in paths.items() if f"{FOLDER_SCHEME}{path}" != given.url)
+    target = FolderVault.create(vault.name, paths[url], site.disk, site.opener.installation)
+    copy_vault(site, given, target)
+    notes.append(f"nothing can be written to {given.url}: the vault {vault.name} at {url} is a copy of it")
+    return url
+
+
+def _is_writable(site: Site, vault: AnyVault) -> bool:
+    """Whether an object can be made there. Who serves a vault over a socket takes what it may take."""
+    if not isinstance(vault, FolderVault):
+        return True
+    folder = vault.url.removeprefix(FOLDER_SCHEME)
+    probe = f"{folder}/tmp/is-writable"
+    try:
+        site.disk.make_folders(f"{folder}/tmp")
+        site.disk.open(probe, write=True, create=True).close()
+        site.disk.remove(probe)
+    except OSError:
+        return False
+    return True

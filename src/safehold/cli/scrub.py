@@ -1,0 +1,98 @@
+"""Read every vault whole, check every byte, and say what is missing, corrupt or unexpected. Changes nothing."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+from safehold.cli.context import Context
+from safehold.cli.exits import Exit, UsageError
+from safehold.cli.output import Answer, Table, count_text, say, size_text
+from safehold.cli.parser import Parser
+from safehold.cli.progress import Reporter
+
+if TYPE_CHECKING:
+    from safehold.recovery.scrub import ScrubResult
+
+EXAMPLE = "safehold scrub --limit 20MiB"
+LEVELS = ("list", "scrub", "replay")
+_SIZE = re.compile(r"([0-9]+) *(|B|KiB|MiB|GiB|kB|KB|MB|GB|K|M|G)", re.IGNORECASE)
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "kib": 1 << 10, "m": 1 << 20, "mib": 1 << 20, "g": 1 << 30, "gib": 1 << 30}
+_UNITS |= {"kb": 1000, "mb": 1000**2, "gb": 1000**3}
+
+
+def configure(parser: Parser) -> None:
+    add_options(parser)
+    parser.set_defaults(run=run, name=None)
+
+
+def add_options(parser: Parser) -> None:
+    """What `scrub` and `vault scrub` take alike."""
+    parser.add_argument(
+        "--limit", metavar="SIZE", default="0", help="read at most so much a second, e.g. 20MiB (default: no limit)"
+    )
+    parser.add_argument(
+        "--level",
+        choices=LEVELS,
+        default="scrub",
+        help="list: names, sizes and the log; scrub: every byte; replay: besides, that all changes chain",
+    )
+    parser.add_argument("--restart", action="store_true", help="begin anew where a scrub was broken off")
+
+
+def run(args: Namespace, context: Context) -> Answer:
+    """`args.name` is the vault, or None for all."""
+    from safehold.assembly.scrubbing import scrub_vaults
+    from safehold.recovery.scrub import Level
+
+    limit = parse_size(args.limit)
+    installation = context.installation()
+    with Reporter() as reporter:
+        results = scrub_vaults(
+            installation,
+            args.name,
+            level=Level(args.level),
+            limit_bytes=limit,
+            restart=args.restart,
+            progress=reporter,
+        )
+    if not installation.opener.can_open:
+        say("the identity is not here: what seals say should be there is unknown, and was not compared")
+    return answer(results)
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `20MiB` and the like. Raises UsageError."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is no size", hint="write it as 20MiB, 500KiB or 1GiB")
+    return int(match[1]) * _UNITS[match[2].lower()]
+
+
+def answer(results: list[ScrubResult]) -> Answer:
+    vaults: list[dict[str, Any]] = []
+    blocks: list[str | Table] = []
+    for result in results:
+        damaged = [{"object": d.object, "problem": str(d.problem), "why": d.why} for d in result.damaged]
+        vault: dict[str, Any] = {
+            "vault": result.vault,
+            "objects": result.objects,
+            "bytes": result.bytes,
+            "damaged": damaged,
+        }
+        if result.trouble:
+            vault["trouble"] = result.trouble
+            blocks.append(f"{result.vault}: it could not be read to its end: {result.trouble}")
+        else:
+            told = f"{count_text(len(damaged), 'object')} damaged" if damaged else "all is well"
+            size = size_text(result.bytes)
+            blocks.append(f"{result.vault}: {count_text(result.objects, 'object')}, {size} read: {told}")
+        if damaged:
+            blocks.append(Table(("object", "problem", "why"), [tuple(each.values()) for each in damaged]))
+        vaults.append(vault)
+    found = any(result.damaged for result in results)
+    if found:
+        blocks.append("`safehold vault repair` says what it would mend, and with --yes mends it")
+    code = Exit.FOUND if found else Exit.UNFINISHED if any(r.trouble for r in results) else Exit.DONE
+    return Answer({"ok": all(result.ok for result in results), "vaults": vaults}, blocks, exit=code)

@@ -1,0 +1,450 @@
+"""Scrub: read a vault whole, authenticate and digest every byte, and say what is wrong with it. It only reports.
+
+list     the log is read, since it says what should be there; of other objects names and sizes are looked at
+scrub    everything is read
+replay   besides, all changes are opened and chained to the sealed heads; needs the identity
+
+`Scrubber.read` makes the inventory of one vault, at a pace, and resumes where it was broken off; `judging.Judge`
+says what is wrong with it, given the others and the core. A vault is read in this order: mark, log, evidence,
+manifests, run objects, blobs, and whatever else is there; within each by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from safehold.formats import blob, mark, segment
+from safehold.formats.evidence import EVIDENCE_PREFIX, parse_evidence_name
+from safehold.formats.generation import parse_manifest_name
+from safehold.formats.keys import Opener
+from safehold.formats.payload import Unpacker
+from safehold.formats.run import RUNS_PREFIX, parse_run_name
+from safehold.formats.segment import SegmentHeader, SegmentName
+from safehold.model.change import Change
+from safehold.ports.core import EMPTY_LOG, LogPosition
+from safehold.ports.log import Hole
+from safehold.ports.vault import Vault, VaultDown
+from safehold.ports.world import Clock
+from safehold.recovery.chains import Chains, Step
+from safehold.recovery.judging import (
+    Damage,
+    Excuses,
+    Inventory,
+    Judge,
+    Problem,
+    Remembered,
+    Standing,
+)
+from safehold.recovery.objects import Keys, Read, SegmentSeen, check_blob, check_framed, read_segment
+from safehold.recovery.report import Progress, silent
+from safehold.vault.log import VaultLogReader
+
+#: What is being put, and what was set aside: never looked at.
+IGNORED = ("tmp/", "aside/")
+_CHUNK_BYTES = 1024 * 1024
+#: Work is noted at least so often: what a kill costs is read again.
+NOTED_BYTES = 64 * 1024 * 1024
+
+
+class Level(StrEnum):
+    LIST = "list"
+    SCRUB = "scrub"
+    REPLAY = "replay"
+
+
+class Pace:
+    """Counts bytes, and waits so that they are no more than so many a second. 0: as fast as it goes."""
+
+    def __init__(self, clock: Clock, wait: Callable[[float], None], bytes_per_second: int = 0) -> None:
+        self._clock = clock
+        self._wait = wait
+        self._rate = bytes_per_second
+        self._began = clock.monotonic()
+        self._taken = 0
+
+    def took(self, count: int) -> None:
+        self._taken += count
+        if not self._rate:
+            return
+        ahead = self._taken / self._rate - (self._clock.monotonic() - self._began)
+        if ahead > 0:
+            self._wait(ahead)
+
+
+class Unfinished(msgspec.Struct):
+    """A reading that was broken off: all up to `after` has been read."""
+
+    level: Level
+    began_at: int  # µs
+    after: tuple[int, str]
+    inventory: Inventory
+
+
+class Notebook(Protocol):
+    """Where a scrub keeps what it has to know again: it may lose it, at the price of reading again."""
+
+    def unfinished(self) -> Unfinished | None: ...
+
+    def note(self, unfinished: Unfinished) -> None: ...
+
+    def remembered(self) -> Mapping[str, Remembered]: ...
+
+    def finish(self, remembered: Mapping[str, Remembered]) -> None:
+        """The reading has come to its end: forget it, and remember this."""
+        ...
+
+
+class ScrubResult(NamedTuple):
+    """`objects` and `bytes` were looked at; `end` is where the log ends in this vault."""
+
+    vault: str
+    objects: int
+    bytes: int
+    damaged: list[Damage]
+    end: LogPosition = EMPTY_LOG
+    inventory: Inventory | None = None
+    trouble: str = ""  # why it could not be read to its end; "" where it could
+
+    @property
+    def ok(self) -> bool:
+        return not self.damaged and not self.trouble
+
+
+class Scrubber:
+    """Reads one vault. `opener` may be None: then what seals and manifests state stays unknown."""
+
+    def __init__(
+        self,
+        vault: Vault,
+        installation: bytes,
+        opener: Opener | None,
+        pace: Pace,
+        *,
+        level: Level = Level.SCRUB,
+        texts: Mapping[str, Sequence[bytes]] | None = None,
+        progress: Progress = silent,
+    ) -> None:
+        self.vault = vault
+        self._keys = Keys(installation, Unpacker(opener) if opener is not None else None)
+        self._pace = pace
+        self._level = level
+        #: The readable objects of a vault, of each the versions that count.
+        known = {mark.NAME: (mark.encode_mark(installation),), mark.READER: (mark.reader(),)}
+        self.texts = texts if texts is not None else known
+        self._progress = progress
+
+    def read(self, notebook: Notebook | None = None, now: int = 0) -> Inventory:
+        """The inventory; goes on with one that was broken off at the same level. Raises VaultDown."""
+        listing = list_objects(self.vault)
+        before = notebook.unfinished() if notebook is not None else None
+        inventory, after = Inventory(self.vault.name), (-1, "")
+        if before is not None and before.level is self._level:
+            inventory, after, now = before.inventory, before.after, before.began_at
+        self._follow_listing(inventory, listing)
+        total = sum(listing.values())
+        for headed in sorted(n for n in listing if segment.parse_name(n) is not None):
+            self._learn_writer(headed)
+        noted = inventory.bytes
+        for rank, name in sorted((_rank(name), name) for name in listing):
+            if (rank, name) <= after and self._known(inventory, name):
+                continue
+            self._read_object(inventory, name, listing[name])
+            inventory.bytes += listing[name]
+            self._progress(f"scrub {self.vault.name}", inventory.bytes, total, "bytes")
+            if notebook is not None and inventory.bytes - noted >= NOTED_BYTES:
+                notebook.note(Unfinished(self._level, now, (rank, name), inventory))
+                noted = inventory.bytes
+        return inventory
+
+    def segment(self, name: str, size: int | None = None) -> SegmentSeen | None:
+        """A segment, read now. Raises VaultDown."""
+        parsed = segment.parse_name(name)
+        if parsed is None:
+            return None
+        try:
+            data = self.vault.get(name, 0, size)
+        except KeyError:
+            return None
+        self._pace.took(len(data))
+        self._learn(segment.parse_segment_header(data))
+        return read_segment(parsed, data, self._keys)
+
+    def look(self, name: str, size: int) -> Inventory:
+        """An inventory of one object alone. Raises VaultDown."""
+        inventory = Inventory(self.vault.name, {name: size})
+        self._read_object(inventory, name, size)
+        return inventory
+
+    def _follow_listing(self, inventory: Inventory, listing: Mapping[str, int]) -> None:
+        """What is no longer there, or has another size, was not read yet."""
+        for name in [n for n, size in inventory.listing.items() if listing.get(n) != size]:
+            inventory.bytes -= inventory.listing[name]
+            inventory.segments.pop(name, None)
+            inventory.bad.pop(name, None)
+            inventory.sound.pop(name, None)
+            inventory.stated.pop(name, None)
+            inventory.placed.pop(name, None)
+        inventory.listing = dict(listing)
+
+    def _known(self, inventory: Inventory, name: str) -> bool:
+        return name in inventory.segments or name in inventory.bad or name in inventory.sound
+
+    def _learn_writer(self, name: str) -> None:
+        """A segment whose own header is damaged may be signed by a writer known from another."""
+        try:
+            self._learn(segment.parse_segment_header(self.vault.get(name, 0, segment.HEADER_BYTES)))
+        except KeyError:
+            return
+
+    def _learn(self, header: SegmentHeader | None) -> None:
+        if header is not None:
+            self._keys.certified(header)
+
+    def _read_object(self, inventory: Inventory, name: str, size: int) -> None:
+        if segment.parse_name(name) is not None:
+            seen = self.segment(name, size)
+            if seen is not None:
+                inventory.segments[name] = seen
+            else:
+                inventory.listing.pop(name, None)
+            return
+        read = self._reader(name)
+        blob_name = blob.parse_object(name)
+        try:
+            if name in self.texts:
+                why = "" if read(0, size) in self.texts[name] else "it is not the text that belongs there"
+                self._note(inventory, name, why, Remembered(0, b""))
+            elif blob_name is not None and self._level is Level.LIST:
+                why = "" if size >= blob.OVERHEAD_BYTES else f"it is {size} bytes long, too short for a blob"
+                self._note(inventory, name, why, Remembered(0, b""))
+            elif blob_name is not None:
+                why, stated = check_blob(blob_name, size, read)
+                sound = None if stated is None else Remembered(stated.size, stated.digest)
+                self._note(inventory, name, why, sound)
+            else:
+                self._read_framed(inventory, name, size, read)
+        except KeyError:
+            inventory.listing.pop(name, None)
+
+    def _read_framed(self, inventory: Inventory, name: str, size: int, read: Read) -> None:
+        framed = check_framed(name, size, read, self._keys)
+        if framed is None:
+            inventory.bad[name] = "no object of a vault bears such a name"
+            return
+        self._note(inventory, name, framed.why, Remembered(size, framed.digest))
+        if framed.stated:
+            inventory.stated[name] = list(framed.stated)
+        if framed.placed:
+            inventory.placed[name] = list(framed.placed)
+
+    @staticmethod
+    def _note(inventory: Inventory, name: str, why: str, sound: Remembered | None) -> None:
+        if why or sound is None:
+            inventory.bad[name] = why or "it cannot be read"
+        else:
+            inventory.sound[name] = sound
+
+    def _reader(self, name: str) -> Read:
+        def read(offset: int, count: int) -> bytes:
+            data = self.vault.get(name, offset, count)
+            self._pace.took(len(data))
+            return data
+
+        return read
+
+
+def list_objects(vault: Vault) -> dict[str, int]:
+    """Names and sizes. The log comes first: what it names was there before it. Raises VaultDown."""
+    log = {info.name: info.size for info in vault.list(segment.LOG_PREFIX)}
+    found = {info.name: info.size for info in vault.list() if not info.name.startswith((*IGNORED, segment.LOG_PREFIX))}
+    return log | found
+
+
+class LookedAt:
+    """A `judging.Peer`: another vault, of which as little is read as the question needs."""
+
+    def __init__(self, scrubber: Scrubber, inventory: Inventory | None = None) -> None:
+        self._scrubber = scrubber
+        self._inventory = inventory
+        self._listing: dict[str, int] | None = None
+        self._segments: dict[str, SegmentSeen | None] = {}
+        self._looks: dict[str, Inventory] = {}
+
+    @property
+    def name(self) -> str:
+        return self._scrubber.vault.name
+
+    @property
+    def vault(self) -> Vault:
+        return self._scrubber.vault
+
+    def listing(self) -> Mapping[str, int]:
+        if self._inventory is not None:
+            return self._inventory.listing
+        if self._listing is None:
+            try:
+                self._listing = list_objects(self._scrubber.vault)
+            except VaultDown:
+                self._listing = {}
+        return self._listing
+
+    def segment(self, name: str) -> SegmentSeen | None:
+        if self._inventory is not None:
+            return self._inventory.segments.get(name)
+        if name not in self._segments:
+            self._segments[name] = None
+            if name in self.listing():
+                with suppress(VaultDown):
+                    self._segments[name] = self._scrubber.segment(name)
+        return self._segments[name]
+
+    def sound(self, name: str) -> bool:
+        return name in self._look(name).sound
+
+    def placed(self, name: str) -> Sequence[str]:
+        return self._look(name).placed.get(name, ())
+
+    def stated(self, name: str) -> Remembered | None:
+        """A sound object as a seal would state it."""
+        return self._look(name).sound.get(name)
+
+    def _look(self, name: str) -> Inventory:
+        if self._inventory is not None:
+            return self._inventory
+        if name not in self._looks:
+            self._looks[name] = Inventory(self.name)
+            if name in self.listing():
+                with suppress(VaultDown):
+                    self._looks[name] = self._scrubber.look(name, self.listing()[name])
+        return self._looks[name]
+
+
+def scrub(
+    scrubber: Scrubber,
+    peers: Sequence[LookedAt],
+    standing: Standing,
+    *,
+    opener: Opener | None = None,
+    notebook: Notebook | None = None,
+    inventory: Inventory | None = None,
+    excuses: Callable[[], Excuses] | None = None,
+    level: Level = Level.SCRUB,
+    now: int = 0,
+    progress: Progress = silent,
+) -> ScrubResult:
+    """Read (unless `inventory` says what was read) and judge one vault. What hinders it is `trouble`, not an error.
+
+    `excuses` are asked for once it is read: what is removed meanwhile was named before.
+    """
+    vault = scrubber.vault
+    try:
+        if inventory is None:
+            inventory = scrubber.read(notebook, now)
+        named = _named_blobs(vault, opener, inventory) if opener is not None else ()
+        judge = Judge(
+            inventory,
+            peers,
+            standing,
+            reread=vault.get,
+            remembered=notebook.remembered() if notebook is not None else None,
+            excuses=excuses() if excuses is not None else None,
+            named=named,
+            texts=scrubber.texts,
+        )
+        damaged, remember, end = judge.judge()
+        if level is Level.REPLAY and opener is not None:
+            damaged = sorted(
+                {*damaged, *_replayed(vault, opener, inventory, damaged, progress)}, key=lambda d: d.object
+            )
+    except VaultDown as error:
+        return ScrubResult(vault.name, 0, 0, [], trouble=error.message)
+    if notebook is not None:
+        notebook.finish(remember)
+    return ScrubResult(vault.name, len(inventory.listing), inventory.bytes, damaged, end, inventory)
+
+
+def _named_blobs(vault: Vault, opener: Opener, inventory: Inventory) -> Iterable[str]:
+    """Blobs that changes after the last seal name, as far as the log was read: no seal states them yet."""
+    reader = VaultLogReader([vault], opener)
+    last = max((seen.last for seen in inventory.segments.values()), default=0)
+    found: dict[str, None] = {}
+    for entry in reader.entries(reader.last_seal()):
+        if isinstance(entry, Hole):
+            continue
+        if entry.position.frame > last:
+            break
+        for change in entry.changes:
+            if change.blob is not None:
+                found[blob.blob_object(change.blob)] = None
+    return found
+
+
+def _replayed(
+    vault: Vault, opener: Opener, inventory: Inventory, damaged: Sequence[Damage], progress: Progress
+) -> list[Damage]:
+    """Changes that do not open, do not chain, or do not reach the sealed heads, where nothing else is wrong there."""
+    known = {damage.object for damage in damaged}
+    chains = Chains()
+    found: dict[str, Damage] = {}
+    count = 0
+
+    def tell(timeline: int, frame: int, why: str) -> None:
+        name = _holder(inventory, timeline, frame)
+        if name not in known:
+            found.setdefault(name, Damage(name, Problem.CORRUPT, f"frame {frame}: {why}"))
+
+    last = max((seen.last for seen in inventory.segments.values()), default=0)
+    for entry in VaultLogReader([vault], opener).entries():
+        if not isinstance(entry, Hole) and entry.position.frame > last:
+            break
+        if isinstance(entry, Hole):
+            tell(entry.timeline, entry.first, entry.problems[0] if entry.problems else "it cannot be read")
+            continue
+        for change in entry.changes:
+            why = _step(chains, change)
+            if why and not known:
+                tell(entry.position.timeline, entry.position.frame, why)
+        if entry.sealed:
+            refused = chains.refused
+            chains.seal(entry.heads)
+            if chains.refused > refused and not known:
+                tell(entry.position.timeline, entry.position.frame, chains.problems[-1])
+        count += len(entry.changes)
+        progress(f"replay {vault.name}", count, 0, "changes")
+    return list(found.values())
+
+
+def _step(chains: Chains, change: Change) -> str:
+    step = chains.follow(change)
+    if step is Step.BAD:
+        return chains.problems[-1] if chains.problems else "a change that does not belong there"
+    if step is Step.AFTER_GAP:
+        return f"revs before rev {change.rev} of {change.kind} are missing"
+    return ""
+
+
+def _holder(inventory: Inventory, timeline: int, frame: int) -> str:
+    """The segment that holds a frame, or should."""
+    names = [n for text in inventory.segments if (n := segment.parse_name(text)) is not None]
+    below = [n for n in names if n.timeline == timeline and n.first <= frame]
+    return str(max(below, default=SegmentName(timeline, 0, 0)))
+
+
+def _rank(name: str) -> int:
+    """In which order objects are read: what states others first."""
+    if name == mark.NAME:
+        return 0
+    if name.startswith(segment.LOG_PREFIX):
+        return 1
+    if name.startswith(EVIDENCE_PREFIX) or parse_evidence_name(name) is not None:
+        return 2
+    if parse_manifest_name(name) is not None:
+        return 3
+    if name.startswith(RUNS_PREFIX) or parse_run_name(name) is not None:
+        return 4
+    return 5 if name.startswith(blob.BLOB_PREFIX) else 6

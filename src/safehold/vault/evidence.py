@@ -1,0 +1,154 @@
+"""Evidence in vaults: put by whoever scrubs, repairs, attests or retains; read back only where it is verified.
+
+The same object goes into every vault that can be reached. Its facts say into which (`vaults`), so that a vault that
+was away is not taken for one that lost it. Each names the signer's one before it by digest (`before`), so that one
+that is gone everywhere is missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+import msgspec
+
+from safehold.formats import evidence as formats
+from safehold.formats.ends import END_BYTES
+from safehold.formats.evidence import EVIDENCE_PREFIX, Evidence, EvidenceName
+from safehold.formats.frame import BadRange, FrameHeader, FrameType, encode_frame, scan_frames, verify_frame
+from safehold.formats.keys import Opener, Role, Sealer
+from safehold.formats.payload import Packer, Unpacker
+from safehold.formats.run import RunHeader, role_of
+from safehold.model.errors import Damaged, OutOfSpace
+from safehold.ports.vault import Vault, VaultDown
+from safehold.ports.world import Clock
+
+#: Names of the vaults that an evidence was put into; a fact of every one.
+VAULTS = "vaults"
+#: Objects that were, or are about to be, removed on purpose: scrub excuses them.
+REMOVES = "removes"
+#: Objects that are lost or damaged for good and made up for elsewhere: name to SHA-256 of what is left, in hex.
+MADE_UP = "made_up"
+
+
+class Found(NamedTuple):
+    """Evidence that holds. `role` is that of its signer; what only a keeper may attest counts only from a keeper."""
+
+    name: str
+    evidence: Evidence
+    role: Role
+    signer: bytes  # public key
+    digest: bytes  # SHA-256 of the object
+    size: int
+
+
+def put_evidence(vaults: Sequence[Vault], sealer: Sealer, clock: Clock, evidence: Evidence) -> Found:
+    """Sign and put it into every vault that can be reached; `at`, `before` and the fact `vaults` are set here.
+
+    Raises VaultDown where no vault takes it.
+    """
+    there = [vault for vault in vaults if vault.available()]
+    at, before = _last_of(there, sealer.writer.public)
+    at = max(at + 1, clock.now())
+    facts = {**evidence.facts, VAULTS: [vault.name for vault in there]}
+    value = msgspec.structs.replace(evidence, version=formats.VERSION, at=at, before=before, facts=facts)
+    name = str(EvidenceName(at, sealer.writer.public.hex()[:8]))
+    data = _encode(value, sealer)
+    taken = 0
+    trouble: VaultDown | OutOfSpace | None = None
+    for vault in there:
+        try:
+            vault.put(name, (data,))
+            taken += 1
+        except (VaultDown, OutOfSpace) as error:
+            trouble = error
+    if not taken:
+        raise trouble or VaultDown("no vault can be reached to keep evidence in", hint="mount one")
+    role = role_of(_header(value, sealer), sealer.installation)
+    assert role is not None, "signed with a key that the root did not certify"
+    return Found(name, value, role, sealer.writer.public, sha256(data).digest(), len(data))
+
+
+def read_evidence(vaults: Iterable[Vault], installation: bytes, opener: Opener) -> list[Found]:
+    """All that any of the vaults holds and that verifies, newest first. What does not is passed over: scrub tells."""
+    unpacker = Unpacker(opener)
+    found: dict[str, Found] = {}
+    for vault in vaults:
+        try:
+            names = [info.name for info in vault.list(EVIDENCE_PREFIX)]
+            for name in names:
+                if name in found or formats.parse_evidence_name(name) is None:
+                    continue
+                try:
+                    found[name] = _verified(name, vault.get(name), installation, unpacker)
+                except (Damaged, KeyError):
+                    continue
+        except VaultDown:
+            continue
+    return [found[name] for name in sorted(found, reverse=True)]
+
+
+def _verified(name: str, data: bytes, installation: bytes, unpacker: Unpacker) -> Found:
+    """Raises Damaged."""
+    header, role, payload = _signed(name, data, installation)
+    evidence = unpacker.unpack(payload, formats.DECODER)
+    if evidence.at != header.generation:
+        raise Damaged("it speaks of another moment than its name")
+    return Found(name, evidence, role, header.writer_public, sha256(data).digest(), len(data))
+
+
+def _signed(name: str, data: bytes, installation: bytes) -> tuple[RunHeader, Role, bytes]:
+    """Its header, its signer's role and its payload. Raises Damaged."""
+    header = formats.parse_evidence_header(data)
+    if header is None or formats.parse_evidence_footer(data) != header:
+        raise Damaged("its ends are damaged")
+    role = role_of(header, installation)
+    if role is None or str(EvidenceName(header.generation, header.writer_public.hex()[:8])) != name:
+        raise Damaged("it is not this installation's, or another one's bytes")
+    items = list(scan_frames(data, END_BYTES, len(data) - END_BYTES))
+    frame = items[0] if len(items) == 1 else None
+    if frame is None or isinstance(frame, BadRange) or frame.header.type is not FrameType.EVIDENCE:
+        raise Damaged("its frame is damaged")
+    if frame.header.prev != sha256(data[:END_BYTES]).digest():
+        raise Damaged("its frame is another object's")
+    verify_frame(frame, header.writer_public)
+    return header, role, frame.payload
+
+
+def _last_of(vaults: Sequence[Vault], public: bytes) -> tuple[int, bytes]:
+    """When the signer's last evidence is from, and its digest; (0, b"") where there is none."""
+    own: dict[str, list[Vault]] = {}
+    signer = public.hex()[:8]
+    for vault in vaults:
+        for info in vault.list(EVIDENCE_PREFIX):
+            name = formats.parse_evidence_name(info.name)
+            if name is not None and name.signer == signer:
+                own.setdefault(info.name, []).append(vault)
+    for text in sorted(own, reverse=True):
+        name = formats.parse_evidence_name(text)
+        assert name is not None
+        for vault in own[text]:
+            try:
+                data = vault.get(text)
+                header = formats.parse_evidence_header(data)
+                if header is not None and header.writer_public == public:
+                    _signed(text, data, header.installation)
+                    return name.at, sha256(data).digest()
+            except (Damaged, KeyError):
+                continue
+    return 0, b""
+
+
+def _header(evidence: Evidence, sealer: Sealer) -> RunHeader:
+    return RunHeader(
+        0, 0, evidence.at, sealer.installation, sealer.writer.public, sealer.root_public, sealer.certificate
+    )
+
+
+def _encode(evidence: Evidence, sealer: Sealer) -> bytes:
+    header = _header(evidence, sealer)
+    head = formats.encode_evidence_header(header)
+    frame = FrameHeader(FrameType.EVIDENCE, 0, 0, 0, 0, evidence.at, 0, 0, sha256(head).digest())
+    body = encode_frame(frame, Packer(sealer).pack(evidence), sealer.writer.sign)
+    return b"".join((head, body, formats.encode_evidence_footer(header)))
