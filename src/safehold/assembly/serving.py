@@ -30,7 +30,16 @@ from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.service.auth import Authenticator, Limits
-from safehold.service.control import RELOAD, SETTLE, STATUS, decode_commands, encode_json, encode_results
+from safehold.service.control import (
+    RELOAD,
+    SETTLE,
+    STATUS,
+    MakeUp,
+    decode_commands,
+    decode_make_up,
+    encode_json,
+    encode_results,
+)
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
 from safehold.service.incidents import DevicesAhead
 from safehold.service.uses import Uses
@@ -198,6 +207,9 @@ class Service:
         if payload == SETTLE:
             return asyncio.run_coroutine_threadsafe(self._settle(), self._loop).result()
         try:
+            wanted = decode_make_up(payload)
+            if wanted is not None:
+                return asyncio.run_coroutine_threadsafe(self._make_up(wanted), self._loop).result()
             commands = decode_commands(payload)
         except BadRequest as error:
             return encode_results([error])
@@ -235,6 +247,15 @@ class Service:
         while len(level := self.writer.level_vaults()) < shippers and self.clock.monotonic() < until:
             await asyncio.sleep(SETTLE_SECONDS / 100)
         return encode_json({"frame": frame, "level": level})
+
+    async def _make_up(self, wanted: MakeUp) -> bytes:
+        """What no vault has whole any more, the core writes again."""
+        blobs = [bytes.fromhex(name) for name in wanted.blobs]
+        try:
+            lacking = await self.pump.exclusive(lambda: self.writer.make_up(wanted.frames, blobs))
+        except SafeholdError as error:
+            return encode_json({"ok": False, "why": error.message, "lacking": []})
+        return encode_json({"ok": True, "why": None, "lacking": lacking})
 
     # -- starting and ending ---------------------------------------------------------------------------------
 

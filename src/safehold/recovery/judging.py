@@ -187,7 +187,8 @@ class Judge:
         self._texts = tuple(texts)
         self._damaged: dict[str, Damage] = {}
         self._covered: dict[str, int] = {}  # how much of a segment the largest statement that holds covers
-        self._stated: dict[str, list[SealedObject]] = {}
+        #: What is stated of each object, once it was judged.
+        self.stated: dict[str, list[SealedObject]] = {}
         self._pending: set[str] = set()
         self._lost: dict[int, set[SegmentName]] = {}  # by timeline: segments that are not here, or not themselves
         self._here: dict[int, dict[SegmentName, SegmentSeen]] = {}
@@ -197,7 +198,7 @@ class Judge:
         self._gather()
         for name in self._seen.listing:
             self._by_itself(name)
-        for name, stated in self._stated.items():
+        for name, stated in self.stated.items():
             self._as_stated(name, stated)
         self._others_have()
         for timeline in sorted({*self._here, *self._lost}):
@@ -242,7 +243,7 @@ class Judge:
         return seen.stated
 
     def _state(self, sealed: SealedObject) -> None:
-        known = self._stated.setdefault(sealed.name, [])
+        known = self.stated.setdefault(sealed.name, [])
         if sealed not in known:
             known.append(sealed)
 
@@ -283,7 +284,7 @@ class Judge:
         if why is None:
             return
         if _is_object(name):
-            strange = name not in self._stated and not any(peer.sound(name) for peer in self._peers)
+            strange = name not in self.stated and not any(peer.sound(name) for peer in self._peers)
             strange = strange and blob.parse_object(name) is not None and name not in self._named
             self._damage(name, Problem.UNEXPECTED if strange else Problem.CORRUPT, why)
         else:
@@ -292,11 +293,11 @@ class Judge:
     def _failed_footer(self, name: str, fault: Fault) -> bool:
         """A footer that was being written when the writer ended, behind all that a seal states."""
         return fault.why == "its footer is damaged" and any(
-            sealed.size <= fault.offset for sealed in self._stated.get(name, ())
+            sealed.size <= fault.offset for sealed in self.stated.get(name, ())
         )
 
     def _is_stray(self, name: SegmentName, seen: SegmentSeen) -> bool:
-        if str(name) in self._stated or self._is_void(name, seen):
+        if str(name) in self.stated or self._is_void(name, seen):
             return False
         for peer in self._peers:
             other = peer.segment(str(name))
@@ -424,7 +425,7 @@ class Judge:
     def _compare_end(self, name: str, peer: Peer) -> None:
         """A peer's segment is closed, and this vault's is not, though no seal says that it was left like this."""
         seen = self._seen.segments.get(name)
-        if seen is None or seen.closed or name in self._stated or peer.listing()[name] == seen.size:
+        if seen is None or seen.closed or name in self.stated or peer.listing()[name] == seen.size:
             return
         other = peer.segment(name)
         settled = self._standing.settled
@@ -594,7 +595,7 @@ class Judge:
             else:
                 found[name] = Remembered(*self._settled_part(seen))
         for name, sound in self._seen.sound.items():
-            if name not in self._stated and name not in self._texts:
+            if name not in self.stated and name not in self._texts:
                 found[name] = Remembered(sound.size, sound.digest)
         for name, was in self._remembered.items():
             if name in self._damaged:
