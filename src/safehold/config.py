@@ -10,7 +10,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,8 +26,10 @@ GIB = 1024 * MIB
 
 FILE_NAME = "safehold.toml"
 MODES = ("sync", "async")
-#: The one scheme of vault URLs so far: a folder, its path absolute or relative to the data folder.
+#: Schemes of vault URLs: a folder, or the socket of a keeper; the path is absolute or relative to the data folder.
 FOLDER_SCHEME = "folder:"
+KEEPER_SCHEME = "keeper:"
+SCHEMES = (FOLDER_SCHEME, KEEPER_SCHEME)
 
 _VAULT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _SIZE = re.compile(r"(\d+)\s*(KiB|MiB|GiB)?")
@@ -54,6 +56,7 @@ trusted_proxies = []
 # Vaults hold every change, encrypted and signed, so that the core can be lost and rebuilt.
 # A change is answered only once every vault in mode "sync" holds it; "async" vaults follow within moments.
 # url: "folder:PATH", PATH absolute or relative to the data folder. Put them on disks that do not fail together.
+# Or "keeper:PATH": the socket of a keeper that holds the vault as another user, so that nothing here can harm it.
 [vaults.near]
 url = "folder:vaults/near"
 mode = "sync"
@@ -68,6 +71,11 @@ max_file = "4 GiB"     # one note or photo
 max_request = "8 MiB"  # an XML or JSON request: a phone that asks for all its items by name needs room
 quota = 0              # all that one account holds now, its history not counted: "50 GiB" for instance; 0: no limit
 
+[snapshots]
+# A running service writes what is new as sorted runs into the vaults, so that a recovery need not read all of the log.
+tail = "16 MiB"        # when the log has grown by so much (or by a quarter of all runs, where that is more) …
+hours = 24             # … or after so many hours, if anything was changed
+
 [auth]
 failures = 10          # wrong passwords that one place may send for one account …
 window_seconds = 60    # … within so many seconds, before it has to wait
@@ -77,15 +85,28 @@ remember_seconds = 300 # how long a password that was right is not hashed again
 
 @dataclass(frozen=True, slots=True)
 class VaultConfig:
-    """A vault by name: `url` is `folder:PATH`, `mode` is `sync` (written ahead) or `async` (follows)."""
+    """A vault by name: `url` is folder:PATH or keeper:PATH, `mode` is sync (written ahead) or async (follows)."""
 
     name: str
     url: str
     mode: str
 
+    @property
+    def scheme(self) -> str:
+        return next(scheme for scheme in SCHEMES if self.url.startswith(scheme))
+
+    @property
+    def is_folder(self) -> bool:
+        return self.scheme == FOLDER_SCHEME
+
+    def place(self, data: Path) -> Path:
+        """The folder, or the keeper's socket, that the URL names; a relative path lies in the data folder."""
+        return data / self.url.removeprefix(self.scheme)
+
     def folder(self, data: Path) -> Path:
-        """The folder that a `folder:` URL names; a relative path lies in the data folder."""
-        return data / self.url.removeprefix(FOLDER_SCHEME)
+        """The folder that a `folder:` URL names."""
+        assert self.is_folder, self.url
+        return self.place(data)
 
 
 DEFAULT_VAULTS = (
@@ -107,6 +128,8 @@ class Config:
     max_file_bytes: int = 4 * GIB
     max_request_bytes: int = 8 * MIB
     quota_bytes: int = 0  # 0: no limit
+    snapshot_tail_bytes: int = 16 * MIB
+    snapshot_hours: int = 24
     auth_failures: int = 10
     auth_window_seconds: int = 60
     auth_remember_seconds: int = 300
@@ -167,33 +190,80 @@ def add_vault(path: Path, vault: VaultConfig) -> Config:
 
 
 def move_vaults(text: str, moved: Mapping[str, str], left_out: Collection[str] = ()) -> str:
-    """The text with other URLs for these vaults, and sections of others made comments. Raises ConfigError.
+    """The text with other URLs for these vaults; sections of those that are left out become comments.
 
-    Where a vault does not stand in the text as `[vaults.NAME]` with a line `url = …`, all of [vaults] is written anew.
+    Where a URL does not stand on a line of its own below `[vaults.NAME]`, all of the vaults are written anew, and what
+    stood there becomes comments. Raises ConfigError where the text is none, or cannot be changed so.
     """
     config = parse(text)
-    wanted = tuple(
-        VaultConfig(v.name, moved.get(v.name, v.url), v.mode) for v in config.vaults if v.name not in left_out
-    )
-    lines, current = [], ""
+    vaults = tuple(VaultConfig(v.name, moved.get(v.name, v.url), v.mode) for v in config.vaults)
+    wanted = replace(config, vaults=tuple(v for v in vaults if v.name not in left_out))
+    urls = {f"vaults.{name}": f"url = {json.dumps(url, ensure_ascii=False)}" for name, url in moved.items()}
+    gone = {f"vaults.{name}" for name in left_out}
+
+    def in_place(section: str, key: str, line: str) -> str:
+        return urls[section] if section in urls and key == "url" else _comment(line) if section in gone else line
+
+    def anew(section: str, key: str, line: str) -> str:
+        return _comment(line) if f"{section}.{key}".lstrip(".").split(".")[0] == "vaults" else line
+
+    for edited in (_edited(text, in_place), _edited(text, anew) + "".join(map(_vault_text, wanted.vaults))):
+        with suppress(ConfigError):
+            if parse(edited) == wanted:
+                return edited
+    raise ConfigError("the vaults of this configuration cannot be given other places", hint="edit it by hand")
+
+
+def _edited(text: str, edit: Callable[[str, str, str], str]) -> str:
+    """The text with each line as `edit` gives it, called with the section and the key it stands in."""
+    lines, section = [], ""
     for line in text.splitlines():
+        key = ""
+        if header := _HEADER.match(line):
+            section = header[1].replace('"', "").replace(" ", "")
+        elif match := _KEY.match(line):
+            key = match[1] or match[2] or match[3]
+        lines.append(edit(section, key, line))
+    return "\n".join(lines) + "\n"
+
+
+def _comment(line: str) -> str:
+    return line if not line.strip() or line.lstrip().startswith("#") else f"# {line}"
+
+
+def set_mode(path: Path, name: str, mode: str) -> Config:
+    """Give a vault another mode in the file, and leave the rest of it as it is. Raises ConfigError."""
+    write_default(path)
+    config = load(path)
+    wanted = tuple(replace(v, mode=mode) if v.name == name else v for v in config.vaults)
+    line_of_mode = f'mode = "{mode}"'
+    lines: list[str] = []
+    current, placed = "", False
+    for line in config.text.splitlines():
         if header := _HEADER.match(line):
             current = header[1].replace('"', "").replace(" ", "").removeprefix("vaults.")
         key = _KEY.match(line)
-        if current in left_out and line.strip() and not line.lstrip().startswith("#"):
-            line = f"# {line}"
-        elif current in moved and key and "url" in key.groups():
-            line = f"url = {json.dumps(moved[current], ensure_ascii=False)}"
+        if current == name and key and "mode" in key.groups():
+            if not placed:
+                lines.append(line_of_mode)
+            placed = True
+            continue
         lines.append(line)
-    edited = "\n".join(lines) + "\n"
+        if current == name and key and "url" in key.groups() and "mode" not in _keys_of(config.text, name):
+            lines.append(line_of_mode)
+            placed = True
+    text = "\n".join(lines) + "\n"
+    if "vaults" not in tomllib.loads(config.text):
+        text += "".join(map(_vault_text, wanted))
     with suppress(ConfigError):
-        if parse(edited) == replace(config, vaults=wanted, text=edited):
-            return edited
-    kept = re.split(r"(?m)^\s*\[\s*vaults\b", text, maxsplit=1)[0]
-    edited = kept + "".join(map(_vault_text, wanted))
-    if parse(edited).vaults != wanted:
-        raise ConfigError("the vaults of this configuration cannot be given other places", hint="edit it by hand")
-    return edited
+        if parse(text) == replace(config, vaults=wanted):
+            return write(path, text)
+    raise ConfigError(f"the mode of {name} cannot be changed in {path}", hint="edit it by hand, then run this again")
+
+
+def _keys_of(text: str, vault: str) -> Collection[str]:
+    found: Collection[str] = tomllib.loads(text)["vaults"][vault]
+    return found
 
 
 def write(path: Path, text: str) -> Config:
@@ -211,9 +281,10 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where}: {error}", hint="the file is TOML: see https://toml.io") from error
     reader = _Reader(text, where)
-    reader.only(tables, "", ("serve", "vaults", "limits", "auth"))
+    reader.only(tables, "", ("serve", "vaults", "limits", "snapshots", "auth"))
     serve = reader.table(tables, "serve", ("listen", "public_url", "trusted_proxies"))
     limits = reader.table(tables, "limits", ("max_object", "max_file", "max_request", "quota"))
+    snapshots = reader.table(tables, "snapshots", ("tail", "hours"))
     auth = reader.table(tables, "auth", ("failures", "window_seconds", "remember_seconds"))
     try:
         host, port = parse_listen(reader.text(serve, "serve", "listen", "127.0.0.1:8460"))
@@ -230,6 +301,8 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
         max_file_bytes=reader.size(limits, "max_file", default.max_file_bytes),
         max_request_bytes=reader.size(limits, "max_request", default.max_request_bytes),
         quota_bytes=reader.size(limits, "quota", default.quota_bytes, least=0),
+        snapshot_tail_bytes=reader.size(snapshots, "tail", default.snapshot_tail_bytes, table="snapshots"),
+        snapshot_hours=reader.count(snapshots, "hours", default.snapshot_hours, table="snapshots"),
         auth_failures=reader.count(auth, "failures", default.auth_failures),
         auth_window_seconds=reader.count(auth, "window_seconds", default.auth_window_seconds),
         auth_remember_seconds=reader.count(auth, "remember_seconds", default.auth_remember_seconds, least=0),
@@ -279,8 +352,8 @@ def check_vault(name: str, url: str, mode: str) -> VaultConfig:
         raise ConfigError(
             f"{name!r} is not a name for a vault", hint="lowercase letters, digits and -, at most 32 of them"
         )
-    if not url.startswith(FOLDER_SCHEME) or url == FOLDER_SCHEME or "\0" in url:
-        raise ConfigError(f"{url!r} is not the URL of a vault", hint="write folder:PATH")
+    if not url.startswith(SCHEMES) or url in SCHEMES or "\0" in url:
+        raise ConfigError(f"{url!r} is not the URL of a vault", hint="write folder:PATH, or keeper:SOCKET-PATH")
     if mode not in MODES:
         raise ConfigError(f"{mode!r} is not a mode of a vault", hint="sync or async")
     return VaultConfig(name, url, mode)
@@ -336,19 +409,21 @@ class _Reader:
                 raise self.error("serve", "trusted_proxies", f"{entry!r} cannot be used: {error}", hint) from error
         return read_proxies(entries)
 
-    def count(self, values: Mapping[str, Any], key: str, default: int, *, least: int = 1) -> int:
+    def count(self, values: Mapping[str, Any], key: str, default: int, *, least: int = 1, table: str = "auth") -> int:
         value = values.get(key, default)
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise self.error("auth", key, f"needs a whole number of {least} or more")
+            raise self.error(table, key, f"needs a whole number of {least} or more")
         return value
 
-    def size(self, values: Mapping[str, Any], key: str, default: int, *, least: int = KIB) -> int:
+    def size(
+        self, values: Mapping[str, Any], key: str, default: int, *, least: int = KIB, table: str = "limits"
+    ) -> int:
         value = values.get(key, default)
         if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
             value = int(match[1]) * _UNITS[match[2]]
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             needed = "a size of 1 KiB or more" if least else "a size, or 0 for no limit"
-            raise self.error("limits", key, f"needs {needed}", hint='bytes, or a text such as "8 MiB"')
+            raise self.error(table, key, f"needs {needed}", hint='bytes, or a text such as "8 MiB"')
         return value
 
     def vaults(self, tables: Mapping[str, Any]) -> tuple[VaultConfig, ...]:

@@ -10,7 +10,7 @@ look for timeline N+1 tells the writer of N that it was superseded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from safehold.ports.core import LogPosition
 from safehold.ports.log import Superseded
 from safehold.ports.vault import Vault, VaultDown
 from safehold.vault.log import VaultLogReader
-from safehold.vault.segments import Copy, Holder, load_copy, segments, timelines
+from safehold.vault.segments import Copy, Holder, beginning, load_copy, segments, timelines
 
 
 class Mode(StrEnum):
@@ -63,9 +63,10 @@ def claim_timeline(vaults: Sequence[LogVault], sealer: Sealer, opener: Opener, c
     highest = {name: seen.highest for name, seen in state.items()}
     top = max(highest.values())
     _claim(sync, others, top + 1, sealer, highest, problems)
+    begins = {vault.name: beginning(vault) for vault in sync} if len(sync) > 1 else {}
     for timeline in timelines(sync):
         if timeline <= top:
-            _level(sync, timeline, problems)
+            _level(sync, timeline, begins, problems)
     anchored = _anchor(sync, opener, core, problems)
     return Claimed(top + 1, sync, others, problems, anchored)
 
@@ -76,7 +77,7 @@ def _reachable(vaults: Sequence[LogVault], problems: list[str]) -> tuple[list[Va
         raise VaultDown("there is no sync vault", hint="`safehold vault add` makes one")
     for vault in sync:
         if not vault.available():
-            vault.size("FORMAT")  # says what is wrong, in the vault's own words
+            vault.folders(segment.LOG_PREFIX)  # says what is wrong, in the vault's own words
             raise VaultDown(f"vault {vault.name} ({vault.url}) cannot be reached", hint="mount it or bring it back")
     others = []
     for vault, mode in vaults:
@@ -106,6 +107,12 @@ def _look(vault: Vault, opener: Opener) -> _Seen:
         raise OperatorError(
             f"vault {vault.name} ({vault.url}) holds the log of another installation ({header.installation.hex()})",
             hint="name the right vault, or use the keys that belong to it",
+        )
+    if header is not None and not segment.vouched(header, opener.installation):
+        raise OperatorError(
+            f"vault {vault.name} ({vault.url}) holds a log in timeline {highest} whose writer is not certified by the "
+            "root of this installation: somebody else has written it",
+            hint="keep that vault aside to look at, and bring its own folder back, or make it anew from another vault",
         )
     return _Seen(highest, VaultLogReader([vault], opener).end())
 
@@ -186,15 +193,19 @@ def _fill(vault: Vault, everyone: list[Vault], timeline: int) -> None:
             return
 
 
-def _level(sync: list[Vault], timeline: int, problems: list[str]) -> None:
-    """Bring sync vaults to the same length, as a crash between two appends leaves them apart."""
+def _level(sync: list[Vault], timeline: int, begins: Mapping[str, SegmentName | None], problems: list[str]) -> None:
+    """Bring sync vaults to the same length, as a crash between two appends leaves them apart.
+
+    What is before a vault's own beginning was retained away there, and does not come back.
+    """
     if len(sync) == 1:
         return
     for name, holders in segments(sync, timeline).items():
-        sizes = {holder.vault.name: holder.size for holder in holders}
-        if len(sizes) == len(sync) and len(set(sizes.values())) == 1:
+        wanting = [vault for vault in sync if (begin := begins[vault.name]) is None or name >= begin]
+        sizes = {holder.vault.name: holder.size for holder in holders if holder.vault in wanting}
+        if len(sizes) == len(wanting) and len(set(sizes.values())) <= 1:
             continue
-        _level_segment(sync, name, holders, problems)
+        _level_segment(wanting, name, holders, problems)
 
 
 def _level_segment(sync: list[Vault], name: SegmentName, holders: list[Holder], problems: list[str]) -> None:

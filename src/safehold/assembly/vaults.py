@@ -7,11 +7,13 @@ from typing import Any
 from safehold import config as configuration
 from safehold.archiver.log import Mode
 from safehold.archiver.shipper import Shipper
+from safehold.assembly.probing import probe_and_remember
 from safehold.assembly.site import Site
+from safehold.assembly.taking_up import take_up
+from safehold.assembly.vault_urls import create_vault, full_url
 from safehold.config import VaultConfig
 from safehold.model.errors import OperatorError
-from safehold.service.control import RELOAD, decode_json
-from safehold.vault.folder import FolderVault
+from safehold.ports.vault import Vault
 
 
 def add_vault(site: Site, vault: VaultConfig) -> dict[str, Any]:
@@ -21,19 +23,14 @@ def add_vault(site: Site, vault: VaultConfig) -> dict[str, Any]:
     """
     others = [v for v in site.config.vaults if v.name != vault.name]
     _require_core_or_nothing(site, vault, others)
-    path = str(vault.folder(site.data))
-    FolderVault.create(vault.name, path, site.disk, site.keyring.installation).close()
+    create_vault(vault, site.data, site.disk, site.keyring.installation)
     copied_from = _copy(site, vault, others)
     site.config = configuration.add_vault(site.config_path, vault)
-    running = site.ask_service(RELOAD)
-    if running is None:
-        if site.core_path.exists():
-            _open_over_all(site)
-    elif not (answer := decode_json(running)).get("ok"):
-        raise OperatorError(f"the service took up the vault, but cannot write: {answer.get('why')}")
+    take_up(site)
+    probe_and_remember(site, vault)
     return {
         "name": vault.name,
-        "url": f"folder:{path}",
+        "url": full_url(vault, site.data),
         "mode": vault.mode,
         "copied_from": copied_from,
     }
@@ -61,7 +58,7 @@ def _copy(site: Site, vault: VaultConfig, others: list[VaultConfig]) -> list[str
     return []
 
 
-def copy_vault(site: Site, source: FolderVault, target: FolderVault) -> None:
+def copy_vault(site: Site, source: Vault, target: Vault) -> None:
     """All that one vault has and another lacks, byte for byte. Raises OperatorError."""
     shipper = Shipper(source, target, site.clock)
     while not shipper.level:
@@ -70,16 +67,3 @@ def copy_vault(site: Site, source: FolderVault, target: FolderVault) -> None:
             raise OperatorError(f"{source.name} could not be copied to {target.name}: {shipper.trouble}")
     source.close()
     target.close()
-
-
-def _open_over_all(site: Site) -> None:
-    """Open a writer once, which brings every vault to what the core holds."""
-    with site.lock():
-        writer = site.make_writer()
-        try:
-            writer.change_vaults(site.config.vaults)
-            writer.require_open()
-            writer.found(site.config.text)
-        finally:
-            writer.close()
-        writer.ship_all()

@@ -12,9 +12,12 @@ from functools import partial
 
 from safehold.archiver.log import Log, LogVault, Mode, Written
 from safehold.archiver.shipper import Shipper
+from safehold.assembly.mode_record import modes_now, recorded_modes
 from safehold.config import VaultConfig
-from safehold.formats import travelling
+from safehold.formats import keys, travelling
 from safehold.formats.blob import blob_object
+from safehold.formats.modes import MODES, encode_modes
+from safehold.formats.seal import SealedObject
 from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
 from safehold.model.change import Change
 from safehold.model.commands import FoundInstallation, NoteInstallation
@@ -30,13 +33,13 @@ from safehold.service.takein import archive_unarchived, changes_in, mark_frames,
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
-from safehold.vault.folder import FolderVault
+from safehold.vault.folder import place_reader
 from safehold.vault.keyring import Keyring
 from safehold.vault.log import VaultLogReader
 
 #: Steps that a closing writer gives each shipper to bring its vault level.
 CLOSING_STEPS = 10_000
-CLOSING_SECONDS = 10.0
+CLOSING_SECONDS = 8.0
 #: A seal follows so soon on what it seals.
 SEAL_SECONDS = 10.0
 #: Frames that follow each other so closely are shipped to async vaults together: a sync for each would slow the rest.
@@ -48,8 +51,15 @@ SLOW_TRY_SECONDS = 60.0
 _log = logging.getLogger("safehold.writer")
 
 
-def folder_vault(config: VaultConfig, path: str, disk: Disk, keyring: Keyring) -> FolderVault:
-    return FolderVault(config.name, path, disk, keyring.installation)
+#: Does all of the works, in at most so many seconds; False where some have not ended.
+SideBySide = Callable[[Sequence[Callable[[], object]], float], bool]
+
+
+def one_by_one(works: Sequence[Callable[[], object]], _seconds: float) -> bool:
+    """On one thread: where nothing hangs."""
+    for work in works:
+        work()
+    return True
 
 
 class Writer:
@@ -70,14 +80,21 @@ class Writer:
         wake: Callable[[Shipper], None] = lambda _: None,
         on_committed: Callable[[Sequence[Change]], None] = lambda _: None,
         quota_bytes: int = 0,
+        side_by_side: SideBySide = one_by_one,
+        answers: Callable[[Callable[[], bool]], bool] = lambda look: look(),
     ) -> None:
+        """`side_by_side` does several things that may hang, in a time; `answers` asks one that may, and takes no
+        answer for a no.
+        """
         self._open_core = open_core
         self._vaults = list(vaults)
         self._make_vault = make_vault
         self._keyring = keyring
         self._clock = clock
         self._wake = wake
-        self._on_committed = on_committed
+        self._tell_committed = on_committed
+        self._side_by_side = side_by_side
+        self._answers = answers
         self._sealed_at = clock.monotonic()
         self._mend = False  # whether vaults that lack what the core holds are to be given it
         self._lost: Sequence[tuple[int, int]] = ()  # frames that no vault has whole: the core writes them again
@@ -92,7 +109,9 @@ class Writer:
         self.archive = VaultBlobs([], [], keyring.sealer, keyring.opener, disk, scratch, self._note_blob)
         self.use_for_blobs(vaults)
         self._live_blobs = LiveBlobs(disk, blobs, scratch, self.archive)
-        self.engine = Engine(clock, entropy, reopen=self._reopen, on_committed=on_committed, quota_bytes=quota_bytes)
+        self.engine = Engine(
+            clock, entropy, reopen=self._reopen, on_committed=self._on_committed, quota_bytes=quota_bytes
+        )
 
     def _make_shippers(self, vaults: Sequence[VaultConfig]) -> list[Shipper]:
         """One for each async vault, fed by the first sync vault."""
@@ -192,10 +211,14 @@ class Writer:
         self._mend = False
         self._set_aside = ()
         self._on_committed(list(credentials.values()))
+        self._sweep_blobs(core)
         return core, log
 
     def _claim(self, position: LogPosition) -> Log:
-        vaults = [LogVault(self._make_vault(v), Mode(v.mode)) for v in self._vaults]
+        # An async vault that hangs must not hinder the start; its shipper waits for it in a thread of its own.
+        wanted = [v for v in self._vaults if v.mode == Mode.SYNC or self._answers(partial(self._is_there, v))]
+        vaults = [LogVault(self._make_vault(v), Mode(v.mode)) for v in wanted]
+        self._place_readers([vault for vault, _ in vaults])
         try:
             return Log.claim(
                 vaults,
@@ -209,6 +232,16 @@ class Writer:
             for vault, _ in vaults:
                 vault.close()
             raise
+
+    @staticmethod
+    def _place_readers(vaults: Sequence[Vault]) -> None:
+        """Vaults that an earlier release made get the reader. A vault that refuses is spoken of by the claim."""
+        for vault in vaults:
+            try:
+                if vault.available():
+                    place_reader(vault)
+            except (OperatorError, OutOfSpace) as error:
+                _log.warning("%s has no reader.py: %s", vault.name, error.message)
 
     def _mark_missing(self, core: SqliteCore) -> list[Hole]:
         """Where the vaults end before the core does, mark what only the core holds: it is archived again.
@@ -253,10 +286,11 @@ class Writer:
         """The installation's own identity, where it is not there yet; what travels in it is brought up to date."""
         assert self._core is not None
         sealed = self._to_travel()
+        modes = {MODES: encode_modes(modes_now(recorded_modes(self._core), self._vaults, self._clock.now()))}
         if self._core.account_by_id(SYSTEM_ACCOUNT) is None:
-            self.engine.execute(FoundInstallation(account=SYSTEM_ACCOUNT, config=config_text, items=sealed))
+            self.engine.execute(FoundInstallation(account=SYSTEM_ACCOUNT, config=config_text, items=sealed | modes))
             return
-        items: dict[str, bytes | None] = {CONFIG: config_text.encode(), **sealed}
+        items: dict[str, bytes | None] = {CONFIG: config_text.encode(), **sealed, **modes}
         if any(self._core.secret(0, name) != data for name, data in items.items()):
             self.engine.execute(NoteInstallation(account=SYSTEM_ACCOUNT, items=items))
 
@@ -272,7 +306,8 @@ class Writer:
         items: dict[str, bytes] = {}
         if keyring.root is not None and lacks(ROOT_KEY):
             items[ROOT_KEY] = travelling.seal_root(keyring.root, keyring.sealer)
-        older = keyring.opener.identities[1:]
+        # By recipient, not by place: somebody may have given the recovery key of an older one.
+        older = [i for i in keyring.opener.identities if keys.recipient_of(i) not in keyring.sealer.recipients]
         if older and lacks(OLDER_IDENTITIES):
             items[OLDER_IDENTITIES] = travelling.seal_identities(older, keyring.sealer)
         return items
@@ -297,11 +332,50 @@ class Writer:
             shipper.note_blob(name)
             self._wake(shipper)
 
+    def note_objects(self, objects: Sequence[SealedObject]) -> None:
+        """Objects that were put into the sync vaults beside the log: sealed at once, and shipped.
+
+        Raises OperatorError where nothing can be written now.
+        """
+        self.require_open()
+        assert self._log is not None
+        for object_ in objects:
+            self._log.note_object(object_)
+            for shipper in self.shippers:
+                shipper.note_object(object_.name)
+        self._sealed_at = self._clock.monotonic()
+        self.engine.seal()
+        for shipper in self.shippers:
+            self._wake(shipper)
+        self.require_open()
+
     def _tell_of_blob(self, change: Change) -> None:
         if change.blob is not None:
             for shipper in self.shippers:
                 shipper.note_blob(blob_object(change.blob))
                 self._wake(shipper)
+
+    def _on_committed(self, changes: Sequence[Change]) -> None:
+        """What was committed; of an account that was erased the large bodies go, as everything else of it went."""
+        self._tell_committed(changes)
+        for name in self._core.take_dropped_blobs() if self._core is not None else ():
+            try:
+                self._live_blobs.remove(name)
+            except OSError as error:  # the next start sweeps
+                _log.warning("a large body of an erased account is still there: %s", error.strerror)
+
+    def _sweep_blobs(self, core: SqliteCore) -> None:
+        """Remove live blobs that nothing names: of erased accounts, and of uploads that never came to an end."""
+        if core.blobs_swept():
+            return
+        try:
+            self._live_blobs.sweep(core.blob_names())
+        except OSError as error:
+            _log.warning("large bodies that nothing names could not be removed: %s", error.strerror)
+            return
+        core.begin()
+        core.set_blobs_swept()
+        core.commit()
 
     def _pending_blobs(self) -> list[str]:
         return sorted({name for shipper in self.shippers for name in shipper.pending_blobs()})
@@ -320,6 +394,13 @@ class Writer:
         if self._log is not None:
             self._log.tick()
 
+    def _is_there(self, config: VaultConfig) -> bool:
+        vault = self._make_vault(config)
+        try:
+            return vault.available()
+        finally:
+            vault.close()
+
     def settle(self) -> int | None:
         """Seal, and close the segment that is being appended to; the last frame, or None where nothing is written."""
         self.engine.seal()
@@ -333,7 +414,7 @@ class Writer:
         return [shipper.name.rpartition(" ")[2] for shipper in self.shippers if shipper.level]
 
     def _try_again(self) -> None:
-        away = not all(self._make_vault(v).available() for v in self._vaults if v.mode == Mode.SYNC)
+        away = not all(self._is_there(v) for v in self._vaults if v.mode == Mode.SYNC)
         if self._was_away and not away:
             self._tries = 0
         self._was_away = away
@@ -345,14 +426,20 @@ class Writer:
 
     # -- closing ---------------------------------------------------------------------------------------------
 
-    def ship_all(self) -> None:
-        """Bring the async vaults level as far as they let us, without waiting for one that is down."""
-        for shipper in self.shippers:
-            shipper.hurry()
-            until = self._clock.monotonic() + CLOSING_SECONDS
-            for _ in range(CLOSING_STEPS):
-                if shipper.level or shipper.step() is None or shipper.trouble or self._clock.monotonic() > until:
-                    break
+    def ship_all(self, busy: Sequence[object] = ()) -> bool:
+        """Bring the async vaults level as far as they let us, without waiting for one that is down.
+
+        `busy` are shippers in whose step another thread still is. False where one of the others hangs.
+        """
+        mine = [shipper for shipper in self.shippers if shipper not in busy]
+        return self._side_by_side([partial(self._ship_level, s) for s in mine], CLOSING_SECONDS)
+
+    def _ship_level(self, shipper: Shipper) -> None:
+        shipper.hurry()
+        until = self._clock.monotonic() + CLOSING_SECONDS
+        for _ in range(CLOSING_STEPS):
+            if shipper.level or shipper.step() is None or shipper.trouble or self._clock.monotonic() > until:
+                break
 
     def close(self) -> None:
         """Seal and close; then the vaults are told all there is to tell, except what async ones still lack."""

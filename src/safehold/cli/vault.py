@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from typing import TYPE_CHECKING, Any
 
-from safehold.cli import scrub
+from safehold.cli import scrub, vault_keys, vault_repair
 from safehold.cli.context import Context
 from safehold.cli.exits import Exit
-from safehold.cli.output import Answer, Table, count_text
+from safehold.cli.output import Answer, Table
 from safehold.cli.parser import Parser
-from safehold.cli.progress import Reporter
 from safehold.config import FOLDER_SCHEME, MODES, VaultConfig, check_vault
-
-if TYPE_CHECKING:
-    from safehold.recovery.judging import Damage
-    from safehold.recovery.repair import Mend
 
 EXAMPLE = "safehold vault list"
 
@@ -31,12 +25,43 @@ def configure(parser: Parser) -> None:
         "folder is missing is made anew only by this command. A running service takes it up at once.",
     )
     add.add_argument("name", metavar="NAME", help="what to call it: lowercase letters, digits and -")
-    add.add_argument("url", metavar="URL", nargs="?", help="folder:PATH, absolute or relative to the data folder")
+    add.add_argument(
+        "url",
+        metavar="URL",
+        nargs="?",
+        help="folder:PATH, or keeper:SOCKET-PATH; absolute or relative to the data folder",
+    )
     add.add_argument(
         "--mode",
         choices=MODES,
         help="sync: written ahead of every answer; async: follows within moments (default: async, or as configured)",
     )
+    probed = parser.command(
+        "probe",
+        "find out what a vault really enforces",
+        "safehold vault probe kept",
+        _probe,
+        "Finds out, as the user that runs it, whether a vault keeps what it has: whether a name that is taken is "
+        "refused, whether what is there can be overwritten, shortened, renamed or removed. It touches no data. A "
+        "running service does the same every day.",
+    )
+    probed.add_argument("name", metavar="NAME", nargs="?", help="the vault (default: all)")
+    mode = parser.command(
+        "mode",
+        "say whether answers wait for a vault",
+        "safehold vault mode far sync",
+        _mode,
+        "Changes whether a change is answered only once this vault holds it (sync), or the vault follows (async). The "
+        "change is on record with who made it and why. Where it weakens what an answer promises it needs --yes.",
+    )
+    mode.add_argument("name", metavar="NAME", help="the vault")
+    mode.add_argument("mode", choices=MODES, help="sync or async")
+    mode.add_argument("--why", metavar="TEXT", default="", help="why, for the record")
+    mode.add_argument("--yes", action="store_true", help="do it, also where it weakens what an answer promises")
+    keys = parser.command(
+        "keys", "show, print, replace and move keys", "safehold vault keys", None, vault_keys.__doc__ or ""
+    )
+    vault_keys.configure(keys)
     check = parser.command(
         "scrub",
         "read a vault whole and check every byte",
@@ -46,16 +71,7 @@ def configure(parser: Parser) -> None:
     )
     check.add_argument("name", metavar="NAME", nargs="?", help="the vault (default: all)")
     scrub.add_options(check)
-    mend = parser.command(
-        "repair",
-        "mend what a scrub finds: the same bytes from another vault, or written again by the core",
-        "safehold vault repair near --yes",
-        _repair,
-        "Reads a vault, or all, and says how what is damaged would be mended; with --yes it is mended. What was there "
-        "is moved to aside/ in the vault.",
-    )
-    mend.add_argument("name", metavar="NAME", nargs="?", help="the vault (default: all)")
-    mend.add_argument("--yes", action="store_true", help="do it")
+    vault_repair.configure(parser)
 
 
 def _list(_args: Namespace, context: Context) -> Answer:
@@ -73,48 +89,36 @@ def _add(args: Namespace, context: Context) -> Answer:
     return Answer({"vault": added}, [f"the vault {vault.name} stands at {vault.url} ({vault.mode})"])
 
 
-def _repair(args: Namespace, context: Context) -> Answer:
-    from safehold.assembly.repairing import repair_vaults
+def _probe(args: Namespace, context: Context) -> Answer:
+    from safehold.assembly.probing import probe_and_remember
+    from safehold.assembly.scrubbing import find_vault
 
     installation = context.installation()
-    with Reporter() as reporter:
-        results = repair_vaults(installation, args.name, yes=args.yes, progress=reporter)
-    vaults: list[dict[str, Any]] = []
-    blocks: list[str | Table] = []
-    for result in results:
-        damaged = [_mended(mend, done=args.yes) for mend in result.mends]
-        damaged += [{**_damage(damage), "repaired_from": None} for damage in result.remaining]
-        vault = {"vault": result.vault, "objects": result.objects, "bytes": result.bytes, "damaged": damaged}
-        if result.trouble:
-            vault["trouble"] = result.trouble
-            blocks.append(f"{result.vault}: {result.trouble}")
-        elif not damaged:
-            blocks.append(f"{result.vault}: all is well")
-        if damaged:
-            last = "repaired_from" if args.yes else "plan"
-            rows = [(d["object"], d["problem"], str(d[last] or "not repaired")) for d in damaged]
-            blocks += [
-                f"{result.vault}: {count_text(len(damaged), 'object')} damaged",
-                Table(("object", "problem", last), rows),
-            ]
-        vaults.append(vault)
-    remain = any(result.remaining or (result.mends and not args.yes) for result in results)
-    if remain and not args.yes:
-        blocks.append("nothing was changed; `safehold vault repair --yes` does it")
-    troubled = any(result.trouble for result in results)
-    code = Exit.FOUND if remain else Exit.UNFINISHED if troubled else Exit.DONE
-    return Answer({"ok": not remain and not troubled, "vaults": vaults}, blocks, exit=code)
+    chosen = installation.config.vaults if args.name is None else [find_vault(installation, args.name)]
+    found = [probe_and_remember(installation, vault) for vault in chosen]
+    verbs = ("put_if_absent", "append_length", "overwrite", "shorten", "delete", "rename")
+    rows = []
+    for each in found:
+        told = (_told(verb, getattr(each, verb)) for verb in verbs)
+        rows.append((each.vault, each.why or each.append_only, *told))
+    heads = ("vault", "append-only", "second put", "wrong length", *verbs[2:])
+    code = Exit.UNFINISHED if any(each.why for each in found) else Exit.DONE
+    return Answer({"vaults": [each.facts() for each in found]}, [Table(heads, rows)], exit=code)
 
 
-def _damage(damage: Damage) -> dict[str, Any]:
-    return {"object": damage.object, "problem": str(damage.problem), "why": damage.why}
+def _told(verb: str, found: bool | None) -> str:
+    """The first two verbs say what the vault keeps to, the others what this user may do."""
+    if found is None:
+        return "not known"
+    refused = found if verb in ("put_if_absent", "append_length") else not found
+    return "refused" if refused else "possible"
 
 
-def _mended(mend: Mend, *, done: bool) -> dict[str, Any]:
-    if done:
-        return {**_damage(mend.damage), "repaired_from": mend.repaired_from}
-    plan = f"{mend.way} from {mend.source}" if mend.source else f"{mend.way}{f': {mend.why}' if mend.why else ''}"
-    return {**_damage(mend.damage), "repaired_from": None, "plan": plan}
+def _mode(args: Namespace, context: Context) -> Answer:
+    from safehold.assembly.modes import change_mode
+
+    done = change_mode(context.installation(), args.name, args.mode, why=args.why, yes=args.yes)
+    return Answer(done.facts(), [done.text()])
 
 
 def _wanted(args: Namespace, known: VaultConfig | None) -> VaultConfig:

@@ -54,6 +54,10 @@ class Conflict(RequestError):
     """The state forbids it: no parent collection, the name is taken, the UID is taken."""
 
 
+class HistoryDropped(Conflict):
+    """It is asked how something was at a time of which the history has been dropped. What lives now is whole."""
+
+
 class PreconditionFailed(RequestError):
     """If-Match or If-None-Match does not hold."""
 

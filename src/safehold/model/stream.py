@@ -27,6 +27,16 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
 EMPTY_HEAD = Head(0, GENESIS)
 
 
+class Base(msgspec.Struct, frozen=True, array_like=True):
+    """Where a stream begins whose older history has been dropped: what lived then stands for all before it."""
+
+    timeline: int  # of the change at rev
+    rev: int
+    head: bytes  # the hash at rev
+    root: bytes  # state root at rev (model/root.py)
+    at: int  # µs: what lived at a time is known from then on, and for what came after rev
+
+
 class ChainError(Exception):
     """A change that does not continue its stream, or whose parts do not match its digests."""
 

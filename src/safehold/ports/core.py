@@ -7,14 +7,14 @@ it appends a change to the journal, verbatim, and brings accounts, collections, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from safehold.model.change import Change, Op
 from safehold.model.items import Account, Collection, Item
 from safehold.model.kinds import Kind
-from safehold.model.stream import Head
+from safehold.model.stream import Base, Head
 
 
 class LogPosition(NamedTuple):
@@ -98,11 +98,61 @@ class PastItem(NamedTuple):
     props_digest: bytes
 
 
+class StreamFigures(NamedTuple):
+    """What the core keeps count of: changes that are here, live items, and bytes of their bodies."""
+
+    changes: int
+    items: int
+    bytes: int
+
+
+class JournalSum(NamedTuple):
+    """Over the changes of a stream: how many, the last rev, bytes of bodies as stated, and as they are inline."""
+
+    changes: int
+    last: int
+    stated_bytes: int
+    inline_bytes: int
+
+
 class Removed(NamedTuple):
     """A collection that was removed, as it last was, and the rev that removed it; `changed_at` says when."""
 
     collection: Collection
     rev: int
+
+
+class RunSpan(NamedTuple):
+    """The part of a stream that a run holds: revs after `after_rev`, up to `rev`."""
+
+    account: int
+    id: bytes  # of the account
+    kind: Kind
+    after_rev: int
+    rev: int
+
+
+#: A change on its way into a run, with the fields in the order of Change, its account and kind left out and `op` as
+#: text. `prev` is None where it is the hash of the change whose rev is one less, which then is the row before.
+RunRow = tuple[
+    int,  # timeline
+    int,  # rev
+    int,  # group
+    int,  # at
+    str,  # op
+    bytes,  # collection
+    str,  # name
+    str,  # media
+    bytes,  # digest
+    int,  # size
+    bytes,  # props_digest
+    str,  # actor
+    bytes | None,  # prev
+    bytes,  # hash
+    bytes | None,  # body
+    bytes | None,  # blob
+    bytes | None,  # props
+]
 
 
 class CoreReads(Protocol):
@@ -134,8 +184,28 @@ class CoreReads(Protocol):
         """Why this stream may not be read now (revisions missing …), or None where it is whole."""
         ...
 
+    def held_for(self, reason: str) -> int:
+        """How many streams are held for this very reason."""
+        ...
+
     def hash_at(self, account: int, kind: Kind, rev: int) -> bytes | None:
-        """The stream's hash at rev; None where the stream does not reach it."""
+        """The stream's hash at rev; None where the stream does not reach it, or it was dropped before the base."""
+        ...
+
+    def figures(self, account: int, kind: Kind) -> StreamFigures:
+        """What the core reckons that a stream has; all 0 where it does not know it."""
+        ...
+
+    def journal_sums(self) -> dict[tuple[bytes, Kind], JournalSum]:
+        """Sums over all changes, by account id and kind. Reads every row."""
+        ...
+
+    def base(self, account: int, kind: Kind) -> Base | None:
+        """Where the stream begins whose older history was dropped; None where nothing was."""
+        ...
+
+    def bases(self) -> dict[tuple[bytes, Kind], Base]:
+        """Those of all streams that have one, by account id and kind."""
         ...
 
     def collection(self, account: int, path: str) -> Collection | None: ...
@@ -187,11 +257,14 @@ class CoreReads(Protocol):
     def version_body(self, journal: int) -> Stored: ...
 
     def collections_at(self, account: int, kind: Kind, at: int) -> list[PastCollection]:
-        """Collections of a kind that lived at a time (µs): after the last rev of the stream whose `at` is not later."""
+        """Collections of a kind that lived at a time (µs): after the last rev of the stream whose `at` is not later.
+
+        Raises HistoryDropped where that lies before the stream's base.
+        """
         ...
 
     def items_at(self, account: int, collection: bytes, at: int) -> dict[str, PastItem]:
-        """Items of a collection (by id, live or removed since) that lived at that moment, by name."""
+        """Items of a collection (by id, live or removed since) that lived at that moment, by name. Raises as above."""
         ...
 
     def removed_collections(self, account: int, kind: Kind) -> list[Removed]:
@@ -221,6 +294,22 @@ class CoreReads(Protocol):
 
     def unarchived(self, frame: int) -> tuple[int, int | None]:
         """How many changes were archived in later frames than this, and the `at` of the oldest of them (µs)."""
+        ...
+
+    def framed_changes(self, after: int, upto: int) -> int:
+        """How many changes are archived in frames after `after` and not after `upto`."""
+        ...
+
+    def run_spans(self, after: int, upto: int, first_id: bytes = b"", last_id: bytes = b"\xff" * 16) -> list[RunSpan]:
+        """What a run after one frame and up to another holds, of accounts whose ids lie between these two.
+
+        In the order of runs: by kind in restore order, account id. A stream's head at a frame is the last rev that is
+        in that frame or an earlier one: what is before it counts with it, whatever frame it was archived in again.
+        """
+        ...
+
+    def run_rows(self, account: int, kind: Kind, after_rev: int, upto_rev: int) -> Iterator[RunRow]:
+        """The changes of a stream after one rev, up to another, in rev order; made for reading all of a core."""
         ...
 
     def log_position(self) -> LogPosition:
@@ -259,6 +348,32 @@ class Snapshot(Protocol):
     def __exit__(self, *exc: object) -> None: ...
 
 
+class StreamMaker(Protocol):
+    """Derives, without a database, the rows that one whole stream becomes in a core that has nothing of it."""
+
+    @property
+    def next_journal(self) -> int:
+        """The number in the journal that the next change gets."""
+        ...
+
+    def add(self, change: Change, frame: int, after_gap: bool = False) -> None:
+        """The next change, as `CoreStore.apply`; also `after_gap` where history before it was dropped."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """Rows of the journal that were made and not yet taken."""
+        ...
+
+    def take(self) -> list[Any]:
+        """Rows of the journal made since the last call, for `CoreStore.enter_journal`."""
+        ...
+
+    def finish(self) -> Any:
+        """All other rows, for `CoreStore.enter_stream`."""
+        ...
+
+
 class CoreStore(CoreReads, Protocol):
     """The one writer's view. Between begin and commit its reads see what it has written."""
 
@@ -278,6 +393,26 @@ class CoreStore(CoreReads, Protocol):
         After bulk(False) everything is synced and indexed, as after any commit. Close the core before its file is
         renamed into place.
         """
+        ...
+
+    def next_journal(self) -> int:
+        """The number in the journal that the next change gets."""
+        ...
+
+    def account_number(self, id_: bytes) -> int:
+        """The local key of an account, which is given it where it has none. Within a transaction."""
+        ...
+
+    def stream_maker(self, account: int, kind: Kind, base: Base | None, first_journal: int) -> StreamMaker:
+        """For a stream of which the core has nothing, entered by what it makes, in this process or from another."""
+        ...
+
+    def enter_journal(self, rows: Sequence[Any]) -> None:
+        """What a StreamMaker took. In a transaction, between bulk(True) and bulk(False)."""
+        ...
+
+    def enter_stream(self, end: Any) -> None:
+        """What a StreamMaker finished with, after all of its journal, in the same transaction."""
         ...
 
     def hold(self, account: bytes, kind: Kind, reason: str | None) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from safehold.model.errors import Held
+from safehold.model.errors import BadToken, Held
 from safehold.model.token import SyncPoint
+from safehold.protocol.problems import VALID_SYNC_TOKEN
 
 
 class DeviceAhead(Held):
@@ -15,18 +16,32 @@ class DeviceAhead(Held):
     """
 
 
-def judge_point(point: SyncPoint, hash_at: bytes | None) -> int:
+def judge_point(point: SyncPoint, hash_at: bytes | None, base_rev: int = 0) -> int:
     """The rev after which changes are news to the device. `hash_at` is the stream's hash at the point's rev, if any.
 
-    Raises DeviceAhead.
+    `base_rev` is where the stream's history begins: what was removed before is not on record any more, so that an older
+    token leads to a new start. That is safe because nobody gets here while the stream is held: its listing is whole.
+    Raises DeviceAhead, BadToken.
     """
+    if point.rev < base_rev and hash_at is None:
+        raise _too_old()
     if hash_at is None or hash_at[: len(point.hash)] != point.hash:
         raise DeviceAhead(
             "this device has seen changes that the server does not have",
             hint="keep the device as it is; what it holds can be recovered from",
             retry_after_seconds=3600,
         )
+    if point.rev < base_rev:
+        raise _too_old()
     return point.rev
+
+
+def _too_old() -> BadToken:
+    return BadToken(
+        "this sync token is older than the history that is kept",
+        hint="sync again from the beginning",
+        element=VALID_SYNC_TOKEN,
+    )
 
 
 def judge_collection(point: SyncPoint, known: Container[bytes]) -> None:

@@ -10,19 +10,21 @@ import contextlib
 import errno
 import hmac
 import itertools
-from collections.abc import Iterator
+import re
+from collections.abc import Container, Iterator
 from hashlib import sha256
 
 from safehold.formats.streams import ByteSink
 from safehold.model.commands import Body
 from safehold.model.errors import Damaged, Held, OutOfSpace
 from safehold.ports.blobs import INLINE_LIMIT_BYTES, BlobArchive, Blobs, BodyStage
-from safehold.ports.disk import Disk, File
+from safehold.ports.disk import Disk, Entry, File
 from safehold.ports.streams import FileSink, FileSource
 from safehold.ports.vault import VaultDown
 
 CHUNK_BYTES = 256 * 1024
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+_BLOB_FILE = re.compile(r"[0-9a-f]{64}")
 
 
 def blob_name(key: bytes, digest: bytes) -> bytes:
@@ -115,6 +117,29 @@ class LiveBlobs:
         finally:
             file.close()
         return True
+
+    def remove(self, name: bytes) -> None:
+        """Remove a live blob for good; harmless where it is not there. Raises OSError."""
+        path = self._at(name)
+        with contextlib.suppress(FileNotFoundError):
+            self._disk.remove(path)
+            self._disk.sync_folder(path.rpartition("/")[0])
+
+    def sweep(self, named: Container[bytes]) -> int:
+        """Remove all live blobs but those named; how many. Raises OSError."""
+        removed = 0
+        for folder in [entry.name for entry in self._folder_entries(self._folder) if entry.is_folder]:
+            for entry in self._folder_entries(f"{self._folder}/{folder}"):
+                if _BLOB_FILE.fullmatch(entry.name) and bytes.fromhex(entry.name) not in named:
+                    self.remove(bytes.fromhex(entry.name))
+                    removed += 1
+        return removed
+
+    def _folder_entries(self, folder: str) -> list[Entry]:
+        try:
+            return list(self._disk.list(folder))
+        except FileNotFoundError:
+            return []
 
     def keep(self, file: File, path: str, name: bytes) -> None:
         """Take a staged file: into the vaults first, then under its name. Raises as BodyStage.finish."""

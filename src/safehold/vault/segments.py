@@ -97,6 +97,19 @@ def segments(vaults: Sequence[Vault], timeline: int) -> dict[SegmentName, list[H
     return dict(sorted(found.items()))
 
 
+def beginning(vault: Vault) -> SegmentName | None:
+    """The first segment with more than a header in it: what is before was retained away, or never came here.
+
+    Logs are written and shipped in order, so that nothing is missing before it for any other reason. None in a vault
+    without a frame. Raises VaultDown.
+    """
+    for timeline in timelines([vault]):
+        for name, holders in segments([vault], timeline).items():
+            if holders[0].size > segment.HEADER_BYTES:
+                return name
+    return None
+
+
 def limits(names: Sequence[SegmentName]) -> list[int | None]:
     """For each segment the last number that counts in it: the one before the first of any later segment."""
     result: list[int | None] = []

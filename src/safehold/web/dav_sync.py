@@ -104,7 +104,9 @@ def _news(call: Call, asked: SyncCollection, path: str, point: SyncPoint | None,
             judge_collection(point, _on_record(moment, call.account))
             hint = "sync again from the beginning"
             raise BadToken("this sync token is of another collection", hint=hint, element=VALID_SYNC_TOKEN)
-        since = judge_point(point, moment.hash_at(collection.account, collection.kind, point.rev))
+        base = moment.base(collection.account, collection.kind)
+        at_point = moment.hash_at(collection.account, collection.kind, point.rev)
+        since = judge_point(point, at_point, 0 if base is None else base.rev)
         if since >= collection.rev:  # what most syncs find
             return _News((), collection, now, False)
     if asked.limit is None:

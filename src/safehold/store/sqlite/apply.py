@@ -14,7 +14,7 @@ lost. Such a collection is kept without a path, not listed, until a later MKCOL 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
@@ -33,17 +33,17 @@ UNMADE = 0  # collection.deleted_rev of one whose making is lost
 
 _SCORES = KIND_NUMBERS[Kind.SCORES]
 _IDENTITY = KIND_NUMBERS[Kind.IDENTITY]
-_WITH_UID = ("text/vcard", "text/calendar")
+WITH_UID = ("text/vcard", "text/calendar")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017
 
-_JOURNAL = """
+JOURNAL = """
     INSERT INTO journal (seq, frame, account, kind, rev, timeline, grp, at, op, collection, name, media, digest, size,
         props_digest, actor, prev, hash, blob, props, body)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _ADVANCE = """
     UPDATE stream SET rev = ?1, head = ?2, items = items + ?3, bytes = bytes + ?7
-    WHERE account = ?4 AND kind = ?5 AND rev = ?1 - 1 AND head = ?6
+    WHERE account = ?4 AND kind = ?5 AND rev = ?1 - 1 AND head = ?6 RETURNING base_rev
 """
 _ADVANCE_ANYHOW = """
     INSERT INTO stream (account, kind, rev, head, items, bytes, missing) VALUES (?4, ?5, ?1, ?2, ?3, ?7, ?6)
@@ -101,6 +101,7 @@ class Applier:
         self._accounts: dict[bytes, int] = {}
         self._collections: dict[tuple[int, bytes], int] = {}
         self._seq = 0
+        self.dropped_blobs: list[bytes] = []  # names of blobs of accounts that were dropped
         self._unmade = False  # the step just taken entered a collection whose making is lost
         self._steps: dict[Op, Callable[[int, int, int, Change], _Step]] = {
             Op.PUT: self._put,
@@ -135,7 +136,7 @@ class Applier:
             missing = self._run("SELECT missing FROM stream WHERE account = ? AND kind = ?", (account, kind)).get
             assert missing, f"{change.kind} rev {change.rev}: its collection was never made"
         self._run(
-            _JOURNAL,
+            JOURNAL,
             (
                 seq,
                 frame,
@@ -166,6 +167,16 @@ class Applier:
         elif kind == _SCORES and isinstance(collection, int):
             self._derive_best(account, collection)
 
+    @property
+    def next_journal(self) -> int:
+        return self._seq + 1
+
+    def skip_to(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """These rows have been put into the journal by other means."""
+        if rows:
+            assert rows[0][0] > self._seq, "a number in the journal is given once"
+            self._seq = rows[-1][0]
+
     def account(self, id_: bytes) -> int:
         """The number of an account, given to it at its first change."""
         number = self._accounts.get(id_)
@@ -184,9 +195,11 @@ class Applier:
 
     def _advance(self, account: int, kind: int, change: Change, step: _Step, after_gap: bool) -> bytes | None:
         """Move the stream's head to the change. Its prev where the journal must keep it, else None. Invariant 1."""
-        self._run(_ADVANCE, (change.rev, change.hash, step.items, account, kind, change.prev, step.bytes))
-        if self._db.changes() == 1:
-            return None
+        base: Any = self._run(
+            _ADVANCE, (change.rev, change.hash, step.items, account, kind, change.prev, step.bytes)
+        ).get
+        if base is not None:  # the change at the base may have been dropped
+            return change.prev if base and base == change.rev - 1 else None
         rev, head = self._run("SELECT rev, head FROM stream WHERE account = ? AND kind = ?", (account, kind)).get or (
             0,
             GENESIS,
@@ -205,10 +218,10 @@ class Applier:
         body = change.body
         uid = score = None
         if body is not None:
-            if change.media.startswith(_WITH_UID):
+            if change.media.startswith(WITH_UID):
                 uid = quick_uid(body)
             elif kind == _SCORES:
-                score = _score_of(body)
+                score = score_of(body)
         old = self._run(
             "SELECT size, props_journal FROM item WHERE collection = ? AND name = ?", (number, change.name)
         ).get
@@ -333,18 +346,9 @@ class Applier:
     # -- what the journal says about accounts and games
 
     def _derive_account(self, account: int, change: Change) -> None:
-        if change.op is Op.PUT and change.name == PROFILE:
-            if change.body is None:
-                return
-            try:
-                profile = _decode_profile(change.body)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                profile = _Profile()
-        elif change.op is Op.RMCOL or (change.op is Op.DELETE and change.name == PROFILE):
-            profile = _Profile()
-        else:
-            return
-        self._run("UPDATE account SET name = ?, listed = ? WHERE number = ?", (profile.name, profile.listed, account))
+        profile = profile_of(change)
+        if profile is not None:
+            self._run("UPDATE account SET name = ?, listed = ? WHERE number = ?", (*profile, account))
 
     def _derive_best(self, account: int, collection: int) -> None:
         path, deleted_rev = self._run("SELECT path, deleted_rev FROM collection WHERE number = ?", (collection,)).get
@@ -362,7 +366,7 @@ class Applier:
             self._run("DELETE FROM best WHERE account = ? AND game = ?", (account, game))
         else:
             score, at, body = best
-            self._run("INSERT OR REPLACE INTO best VALUES (?, ?, ?, ?)", (account, game, score, _when(body, at)))
+            self._run("INSERT OR REPLACE INTO best VALUES (?, ?, ?, ?)", (account, game, score, when(body, at)))
 
     # -- erasure
 
@@ -372,6 +376,9 @@ class Applier:
         if number is None:
             return
         self._run("INSERT OR REPLACE INTO meta VALUES ('last_journal', ?)", (self._seq,))
+        self._run("DELETE FROM meta WHERE name = 'blobs_swept'")
+        blobs = self._run("SELECT DISTINCT blob FROM journal WHERE account = ? AND blob IS NOT NULL", (number,))
+        self.dropped_blobs += [name for (name,) in blobs]
         self._run("DELETE FROM item WHERE collection IN (SELECT number FROM collection WHERE account = ?)", (number,))
         for table in ("journal", "collection", "stream", "best"):
             self._run(f"DELETE FROM {table} WHERE account = ?", (number,))
@@ -379,7 +386,23 @@ class Applier:
         self.forget()
 
 
-def _score_of(body: bytes) -> int | float | None:
+def profile_of(change: Change) -> tuple[str, bool] | None:
+    """Name and whether it is listed, where this change of an identity says anything of them."""
+    if change.op is Op.PUT and change.name == PROFILE:
+        if change.body is None:
+            return None
+        try:
+            profile = _decode_profile(change.body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            profile = _Profile()
+        return profile.name, profile.listed
+    if change.op is Op.RMCOL or (change.op is Op.DELETE and change.name == PROFILE):
+        return "", False
+    return None
+
+
+def score_of(body: bytes) -> int | float | None:
+    """The number in a score's body; None where there is none."""
     try:
         score = _decode_score(body).score
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -387,7 +410,7 @@ def _score_of(body: bytes) -> int | float | None:
     return score if isinstance(score, float) or abs(score) < 1 << 63 else float(score)
 
 
-def _when(body: bytes | None, otherwise: int) -> int:
+def when(body: bytes | None, otherwise: int) -> int:
     """When a score was made (µs): what its body says, else when it came."""
     try:
         text = _decode_score(body or b"").at

@@ -10,7 +10,9 @@ Invariants:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import apsw
 import msgspec
@@ -18,9 +20,11 @@ import msgspec
 from safehold.model.change import Change
 from safehold.model.errors import Damaged
 from safehold.model.kinds import Kind
+from safehold.model.stream import Base
 from safehold.ports.core import CoreReads, CoreStore, LogPosition
 from safehold.ports.disk import Disk
 from safehold.store.sqlite.apply import Applier
+from safehold.store.sqlite.bulk import Entering, StreamEnd, StreamRows
 from safehold.store.sqlite.connection import BUSY_TIMEOUT_MS, CoreFile, Opened, close, open_reader, open_writer
 from safehold.store.sqlite.errors import guarded
 from safehold.store.sqlite.reads import SqliteReads
@@ -41,6 +45,7 @@ class SqliteCore(SqliteReads):
         self._erased = False  # an erasure is in this transaction, or its traces are still in the WAL
         self._readers: list[SqliteReads] = []
         self._applier = Applier(opened.db)
+        self._entering = Entering(opened.db)
 
     @classmethod
     def open(
@@ -81,6 +86,28 @@ class SqliteCore(SqliteReads):
         assert self._db.in_transaction, "apply without begin"
         self._applier.apply(change, frame, after_gap)
 
+    def next_journal(self) -> int:
+        return self._applier.next_journal
+
+    @guarded
+    def account_number(self, id_: bytes) -> int:
+        assert self._db.in_transaction, "account_number without begin"
+        return self._applier.account(id_)
+
+    def stream_maker(self, account: int, kind: Kind, base: Base | None, first_journal: int) -> StreamRows:
+        return StreamRows(account, kind, base, first_journal)
+
+    @guarded
+    def enter_journal(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        assert self._db.in_transaction, "enter_journal without begin"
+        self._entering.journal(rows)
+        self._applier.skip_to(rows)
+
+    @guarded
+    def enter_stream(self, end: StreamEnd) -> None:
+        assert self._db.in_transaction, "enter_stream without begin"
+        self._entering.end(end)
+
     @guarded
     def hold(self, account: bytes, kind: Kind, reason: str | None) -> None:
         assert self._db.in_transaction, "hold without begin"
@@ -98,6 +125,17 @@ class SqliteCore(SqliteReads):
         assert self._db.in_transaction, "drop_account without begin"
         self._applier.drop_account(id_)
         self._erased = True
+
+    def take_dropped_blobs(self) -> list[bytes]:
+        """Names of the blobs of accounts that were dropped and committed since the last call: their files may go."""
+        found, self._applier.dropped_blobs = self._applier.dropped_blobs, []
+        return found
+
+    @guarded
+    def set_blobs_swept(self) -> None:
+        """The live blobs are those that the journal names, and no others. Dropping an account revokes it."""
+        assert self._db.in_transaction, "set_blobs_swept without begin"
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('blobs_swept', 1)")
 
     @guarded
     def set_log_position(self, position: LogPosition) -> None:
@@ -141,6 +179,7 @@ class SqliteCore(SqliteReads):
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
         self._erased = False
+        self._applier.dropped_blobs.clear()
         self._applier.forget()
 
     def _empty_wal(self) -> None:

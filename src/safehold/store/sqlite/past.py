@@ -13,12 +13,13 @@ from typing import Any
 import apsw
 
 from safehold.model.change import EMPTY_PROPS, Op, parse_props
+from safehold.model.errors import HistoryDropped
 from safehold.model.items import Collection
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.ports.core import PastCollection, PastItem, Removed, Version
 from safehold.store.sqlite.errors import guarded_iterator
 from safehold.store.sqlite.rows import COLLECTION_COLUMNS, VERSION_SELECT, collection_of, version_of
-from safehold.store.sqlite.schema import KIND_NUMBERS, OP_NUMBERS
+from safehold.store.sqlite.schema import BASES_SINCE, KIND_NUMBERS, OP_NUMBERS, version
 
 HISTORY_CHUNK = 256
 _PUT, _PROPS, _DELETE = OP_NUMBERS[Op.PUT], OP_NUMBERS[Op.PROPS], OP_NUMBERS[Op.DELETE]
@@ -75,12 +76,25 @@ def version_at(db: apsw.Connection, account: int, kind: Kind, rev: int) -> Versi
 
 
 def rev_at(db: apsw.Connection, account: int, kind: int, at: int) -> int:
-    """The last rev of a stream whose `at` is not later; 0 where there is none."""
+    """The last rev of a stream whose `at` is not later; 0 where there is none. Raises HistoryDropped."""
     row: Any = db.execute(
         "SELECT rev FROM journal WHERE account = ? AND kind = ? AND at <= ? ORDER BY rev DESC LIMIT 1",
         (account, kind, at),
     ).get
-    return row or 0
+    rev: int = row or 0
+    base: Any = (
+        db.execute("SELECT base_rev, base_at FROM stream WHERE account = ? AND kind = ?", (account, kind)).get
+        if version(db) >= BASES_SINCE
+        else None
+    )
+    if base is not None and rev <= base[0] != 0:
+        if at < base[1] and rev < base[0]:
+            raise HistoryDropped(
+                "what was at that time is not known any more: the history of before then has been dropped",
+                hint="choose a later time",
+            )
+        rev = max(rev, base[0])
+    return rev
 
 
 def collections_at(db: apsw.Connection, account: int, kind: Kind, at: int) -> list[PastCollection]:

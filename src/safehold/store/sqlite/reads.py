@@ -20,19 +20,23 @@ from safehold.model.change import GENESIS, Change, Op, parse_props
 from safehold.model.errors import Held
 from safehold.model.items import Account, Collection, Item
 from safehold.model.kinds import PATH_IDENTITY, RESTORE_ORDER, Kind
-from safehold.model.stream import EMPTY_HEAD, Head
+from safehold.model.stream import EMPTY_HEAD, Base, Head
 from safehold.ports.core import (
     EMPTY_LOG,
     CoreReads,
+    JournalSum,
     LogPosition,
     PastCollection,
     PastItem,
     Removed,
+    RunRow,
+    RunSpan,
     Stored,
+    StreamFigures,
     Touched,
     Version,
 )
-from safehold.store.sqlite import past
+from safehold.store.sqlite import outgoing, past
 from safehold.store.sqlite.connection import Opened, close
 from safehold.store.sqlite.errors import guarded, guarded_iterator
 from safehold.store.sqlite.rows import (
@@ -45,7 +49,7 @@ from safehold.store.sqlite.rows import (
     change_of,
     collection_of,
 )
-from safehold.store.sqlite.schema import KIND_NUMBERS, OP_NUMBERS
+from safehold.store.sqlite.schema import BASES_SINCE, KIND_NUMBERS, OP_NUMBERS, version
 
 #: Bodies read together by items_with_bodies; between two chunks no read is open.
 BODIES_CHUNK = 128
@@ -105,6 +109,9 @@ _TOUCHED = f"""
     ) t LEFT JOIN item i ON i.collection = ?1 AND i.name = t.name
     WHERE i.name IS NOT NULL OR t.deleted IS NOT NULL ORDER BY told LIMIT ?3
 """
+
+
+_BASE = "base_timeline, base_rev, base_head, base_root, base_at"
 
 
 class Moment:
@@ -214,6 +221,11 @@ class SqliteReads:
         return reason  # type: ignore[no-any-return]
 
     @guarded
+    def held_for(self, reason: str) -> int:
+        count: Any = self._db.execute("SELECT COUNT(*) FROM stream WHERE held = ?", (reason,)).get
+        return int(count)
+
+    @guarded
     def hash_at(self, account: int, kind: Kind, rev: int) -> bytes | None:
         """GENESIS for rev 0. The last rev of a gap is told by the change after it."""
         if rev == 0:
@@ -223,7 +235,50 @@ class SqliteReads:
         found: Any = self._db.execute(sql.format("hash"), (account, number, rev)).get
         if found is None:
             found = self._db.execute(sql.format("prev"), (account, number, rev + 1)).get
+        if found is None:
+            base = self.base(account, kind)
+            found = base.head if base is not None and base.rev == rev else None
         return found  # type: ignore[no-any-return]
+
+    @guarded
+    def figures(self, account: int, kind: Kind) -> StreamFigures:
+        row: Any = self._db.execute(
+            "SELECT rev - missing, items, bytes FROM stream WHERE account = ? AND kind = ?",
+            (account, KIND_NUMBERS[kind]),
+        ).get
+        return StreamFigures(*(row or (0, 0, 0)))
+
+    @guarded
+    def journal_sums(self) -> dict[tuple[bytes, Kind], JournalSum]:
+        """In the order of the table, so that each of its pages is read once."""
+        rows: Any = self._db.execute(
+            """
+            SELECT a.id, j.kind, j.count, j.last, j.stated, j.inline FROM account a JOIN (
+                SELECT account, kind, COUNT(*) AS count, MAX(rev) AS last, SUM(size) AS stated,
+                    COALESCE(SUM(LENGTH(body)), 0) AS inline
+                FROM journal NOT INDEXED GROUP BY account, kind
+            ) j ON j.account = a.number
+            """
+        )
+        return {(id_, RESTORE_ORDER[kind]): JournalSum(*sums) for id_, kind, *sums in rows}
+
+    @guarded
+    def base(self, account: int, kind: Kind) -> Base | None:
+        if version(self._db) < BASES_SINCE:
+            return None
+        row: Any = self._db.execute(
+            f"SELECT {_BASE} FROM stream WHERE account = ? AND kind = ? AND base_rev > 0", (account, KIND_NUMBERS[kind])
+        ).get
+        return None if row is None else Base(*row)
+
+    @guarded
+    def bases(self) -> dict[tuple[bytes, Kind], Base]:
+        if version(self._db) < BASES_SINCE:
+            return {}
+        rows: Any = self._db.execute(
+            f"SELECT a.id, s.kind, {_BASE} FROM stream s JOIN account a ON a.number = s.account WHERE s.base_rev > 0"
+        )
+        return {(id_, RESTORE_ORDER[kind]): Base(*base) for id_, kind, *base in rows}
 
     # -- collections and items
 
@@ -364,6 +419,19 @@ class SqliteReads:
         return (row[0], row[1])
 
     @guarded
+    def framed_changes(self, after: int, upto: int) -> int:
+        return outgoing.framed_changes(self._db, after, upto)
+
+    @guarded
+    def run_spans(self, after: int, upto: int, first_id: bytes = b"", last_id: bytes = b"\xff" * 16) -> list[RunSpan]:
+        with self.snapshot():
+            return outgoing.run_spans(self._db, after, upto, first_id, last_id)
+
+    @guarded_iterator
+    def run_rows(self, account: int, kind: Kind, after_rev: int, upto_rev: int) -> Iterator[RunRow]:
+        yield from outgoing.run_rows(self._db, account, kind, after_rev, upto_rev)
+
+    @guarded
     def log_position(self) -> LogPosition:
         value: Any = self._db.execute("SELECT value FROM meta WHERE name = 'log_position'").get
         return EMPTY_LOG if value is None else LogPosition(*_decode_position(value))
@@ -405,6 +473,16 @@ class SqliteReads:
     def recovery_mark(self) -> str:
         mark: Any = self._db.execute("SELECT value FROM meta WHERE name = 'recovery_mark'").get
         return "" if mark is None else str(mark)
+
+    @guarded
+    def blobs_swept(self) -> bool:
+        """Whether the live blobs were compared with the journal since an account was last dropped."""
+        return self._db.execute("SELECT value FROM meta WHERE name = 'blobs_swept'").get is not None
+
+    @guarded
+    def blob_names(self) -> set[bytes]:
+        """Names of all blobs that the journal names. Reads the whole journal."""
+        return {name for (name,) in self._db.execute("SELECT DISTINCT blob FROM journal WHERE blob IS NOT NULL")}
 
     @guarded
     def best_score(self, account: int, game: str) -> float | None:

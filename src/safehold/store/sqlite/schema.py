@@ -8,6 +8,8 @@ account     number is the core's local key; number 0 is the installation itself.
             recovery brings streams back one by one, and two accounts may bear a name until both are whole.
 stream      one row for each (account, kind) that has a change or is held: where it ends, how many revisions
             before its end are missing here, how many items it has alive, and how many bytes their bodies have.
+            base_rev is not 0 where history up to there was dropped: of that, only what lived is here (the rest
+            counts as missing). base_at (µs): from then on it is known what lived at a time.
 journal     every change in commit order, verbatim. `collection` is the collection's number, or the id as it came
             where the core has no such collection; `prev` is NULL where it is the hash of the rev before.
 collection  one row for each collection that ever was. deleted_rev is NULL while it lives; 0 where its making is
@@ -157,9 +159,20 @@ DROP INDEX IF EXISTS item_uid;
 {DEFERRED_INDEXES["item_uid"]};
 """
 
+#: A stream may begin at a base, up to which its history was dropped.
+_V4 = """
+ALTER TABLE stream ADD COLUMN base_timeline INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE stream ADD COLUMN base_rev INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE stream ADD COLUMN base_head BLOB;
+ALTER TABLE stream ADD COLUMN base_root BLOB;
+ALTER TABLE stream ADD COLUMN base_at INTEGER NOT NULL DEFAULT 0;
+"""
+
 #: Step n leads from version n to version n + 1.
-STEPS: tuple[str, ...] = (_V1, _V2, _V3)
+STEPS: tuple[str, ...] = (_V1, _V2, _V3, _V4)
 VERSION = len(STEPS)
+#: The first version whose streams may have a base.
+BASES_SINCE = 4
 
 
 def version(db: apsw.Connection) -> int:

@@ -1,0 +1,434 @@
+"""Attestation: whether a generation in a vault is what follows from the one before it and the log between.
+
+Everything is read from that vault alone. A generation is attested when
+
+1. every object that its manifest names is there and has the digest that the manifest has of it;
+2. its position is on the log, which has no hole since the generation attested before (or its own beginning);
+3. its streams are those that follow: none missing, none that the log does not know, each with the head that the log's
+   changes lead to, hash by hash; of accounts in the register of erased ids none need be there;
+4. its changes that were not attested before chain to those heads, with bodies true to their digests, blobs that are
+   there and are listed, and with the state roots that it states;
+5. history is dropped only as far as the keeper allowed, and what is kept of it is what was attested before: the same
+   changes, whose state root at the base is the one that the generation before leads to.
+
+A generation that is not is refused, with reasons in plain words; nothing is concluded from it, and what would have been
+removed on its word stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from hashlib import sha256
+from itertools import islice
+
+from safehold.formats.blob import blob_object
+from safehold.formats.generation import manifest_object
+from safehold.formats.keys import Opener
+from safehold.formats.run import RunBase
+from safehold.model.change import GENESIS, Change, Op
+from safehold.model.errors import Damaged
+from safehold.model.kinds import RESTORE_ORDER, Kind
+from safehold.model.stream import EMPTY_HEAD, BadChange, Head, check_self
+from safehold.ports.core import EMPTY_LOG, LogPosition
+from safehold.ports.log import Hole
+from safehold.ports.vault import Vault
+from safehold.ports.world import Clock
+from safehold.recovery.chains import Chains, Step, StreamKey
+from safehold.recovery.replay import erased_id
+from safehold.recovery.selection import SYSTEM
+from safehold.recovery.states import LiveState
+from safehold.vault.log import NotOnTheLog, VaultLogReader
+from safehold.vault.receipts import AttestFacts, Receipts
+from safehold.vault.runs import Generation, GenerationReader, RunFile, Runs, StreamEntry, StreamPart
+
+CHUNK_BYTES = 1024 * 1024
+#: Reasons told of one generation, at most.
+MAX_REASONS = 20
+#: Generations tried in one go, newest first: what is newer than the one attested then is refused.
+MAX_TRIES = 8
+
+
+class Verdict:
+    """What was found of one generation; `facts.ok` says whether it is attested."""
+
+    def __init__(self, facts: AttestFacts, position: LogPosition) -> None:
+        self.facts = facts
+        self.position = position
+
+
+class _Refused(Exception):
+    """A reason not to attest."""
+
+
+def attest(
+    vault: Vault,
+    opener: Opener,
+    receipts: Receipts,
+    clock: Clock,
+    *,
+    elsewhere: Sequence[Receipts] = (),
+    accepted: Collection[tuple[int, int]] = (),
+) -> list[Verdict]:
+    """Look at the generations that are newer than the last attested one: the newest that holds is attested.
+
+    `elsewhere` are the keeper's words on other vaults: where nothing was attested here yet and the log's beginning is
+    not here, a generation that was attested there and is whole here stands for that. `accepted` are holes of the log
+    (first and last frame) that somebody took on record. Raises VaultDown.
+    """
+    runs = Runs([vault], opener)
+    before = _attested_before(runs, receipts)
+    found = _try(runs, vault, opener, before, receipts, clock, accepted, 0 if before is None else before.number + 1)
+    if before is not None or not found or any(verdict.facts.ok for verdict in found):
+        return found
+    for words in elsewhere:
+        other = _attested_before(runs, words)
+        if other is not None and not whole(vault, other):
+            return _try(runs, vault, opener, other, receipts, clock, accepted, other.number)
+    return found
+
+
+def _try(
+    runs: Runs,
+    vault: Vault,
+    opener: Opener,
+    before: Generation | None,
+    receipts: Receipts,
+    clock: Clock,
+    accepted: Collection[tuple[int, int]],
+    first: int,
+) -> list[Verdict]:
+    """Verdicts on the generations from `first` on, newest first, up to the one that is attested."""
+    verdicts: list[Verdict] = []
+    newer = (number for number in runs.numbers() if number >= first)
+    for number in islice((n for n in newer if vault.size(manifest_object(n))), MAX_TRIES):
+        generation = runs.generation(number)
+        began = clock.monotonic()
+        receipt, now = receipts.now(clock.now()), clock.now()
+        if generation is None:
+            facts = AttestFacts(number, "", receipt, now, False, runs.problems()[-MAX_REASONS:])
+            verdicts.append(Verdict(facts, EMPTY_LOG))
+            continue
+        check = _Check(vault, opener, runs, generation, before, receipts, accepted)
+        reasons = check.run()
+        facts = AttestFacts(
+            number,
+            generation.digest.hex(),
+            receipt,
+            now,
+            not reasons,
+            reasons,
+            check.streams,
+            check.changes,
+            check.objects,
+            round(clock.monotonic() - began, 3),
+            check.identity,
+        )
+        verdicts.append(Verdict(facts, generation.position))
+        if not reasons:
+            break
+    return verdicts
+
+
+def whole(vault: Vault, generation: Generation) -> list[str]:
+    """What is wrong with the objects of a generation in this vault: each is read and compared with its digest."""
+    problems = []
+    for entry in generation.manifest.runs:
+        name, size, digest = entry.object.name, entry.object.size, entry.object.digest
+        there = vault.size(name)
+        if there is None:
+            problems.append(f"{name} is missing")
+        elif there != size:
+            problems.append(f"{name} is {there} bytes long; its manifest says {size}")
+        elif _digest(vault, name, size) != digest:
+            problems.append(f"{name} is not what its manifest says: its digest differs")
+    return problems[:MAX_REASONS]
+
+
+def _digest(vault: Vault, name: str, size: int) -> bytes:
+    total = sha256()
+    try:
+        for offset in range(0, size, CHUNK_BYTES):
+            total.update(vault.get(name, offset, min(CHUNK_BYTES, size - offset)))
+    except KeyError:
+        return b""
+    return total.digest()
+
+
+def _attested_before(runs: Runs, words: Receipts) -> Generation | None:
+    """The newest generation that is there as it was attested by these words."""
+    for attested in sorted(words.attested, key=lambda a: a.generation, reverse=True):
+        generation = runs.generation(attested.generation)
+        if generation is not None and generation.digest == attested.manifest:
+            return generation
+    return None
+
+
+class _Check:
+    """One generation against the one before."""
+
+    def __init__(
+        self,
+        vault: Vault,
+        opener: Opener,
+        runs: Runs,
+        generation: Generation,
+        before: Generation | None,
+        receipts: Receipts,
+        accepted: Collection[tuple[int, int]],
+    ) -> None:
+        self._vault = vault
+        self._opener = opener
+        self._receipts = receipts
+        self._accepted = frozenset(accepted)
+        self._runs = runs
+        self._generation = generation
+        self._reader = runs.reader(generation)
+        self._before = runs.reader(before) if before is not None else None
+        self._since = before.position if before is not None else EMPTY_LOG
+        self._known = {e.object for e in before.manifest.runs} if before is not None else set()
+        self._chains = Chains()
+        self._loaded: set[StreamKey] = set()
+        self._erased: set[bytes] = set()
+        self._dropped: GenerationReader | None = None
+        self._reasons: list[str] = []
+        self._told = set(runs.problems())
+        self.streams = self.changes = self.identity = 0
+        self.objects = len(generation.manifest.runs)
+
+    def run(self) -> list[str]:
+        """The reasons why it is not attested; none where it is."""
+        self._reasons += whole(self._vault, self._generation)
+        if self._reasons:
+            return self._reasons
+        try:
+            self._check_dropped()
+            self._read_register()
+            self._read_log()
+            for kind in RESTORE_ORDER:
+                self._compare(kind)
+        except (_Refused, Damaged) as error:
+            self._refuse(str(error))
+        for problem in self._runs.problems() if not self._reasons else ():
+            if problem not in self._told:
+                self._reasons.append(problem)
+        return self._reasons[:MAX_REASONS]
+
+    def _refuse(self, reason: str) -> None:
+        self._reasons.append(reason)
+        if len(self._reasons) >= MAX_REASONS:
+            raise _Refused("there is more of that")
+
+    # -- what was attested before, and the log since
+
+    def _read_register(self) -> None:
+        """The register of erased accounts as the generation before has it."""
+        entry = self._before.stream(SYSTEM, Kind.IDENTITY) if self._before is not None else None
+        if entry is not None:
+            assert self._before is not None
+            for _, change in self._before.changes_of(entry):
+                self._note_erased(change)
+
+    def _note_erased(self, change: Change) -> None:
+        gone = erased_id(change)
+        if gone is not None:
+            self._erased.add(gone)
+
+    def _head_before(self, key: StreamKey) -> Head:
+        entry = self._before.stream(*key) if self._before is not None else None
+        return entry.head if entry is not None else EMPTY_HEAD
+
+    def _load(self, key: StreamKey) -> None:
+        if key not in self._loaded:
+            self._loaded.add(key)
+            head = self._head_before(key)
+            if head.rev:
+                self._chains.heads[key] = head
+
+    def _read_log(self) -> None:
+        """Chains of the streams that changed since."""
+        upto = self._generation.position
+        reader = VaultLogReader([self._vault], self._opener)
+        reached = self._since
+        try:
+            for entry in reader.entries(self._since):
+                first = entry.first if isinstance(entry, Hole) else entry.position.frame
+                if first > upto.frame:
+                    break
+                if isinstance(entry, Hole):
+                    if (entry.first, entry.last) not in self._accepted:
+                        why = "; ".join(entry.problems[:1])
+                        raise _Refused(f"the log has a hole from frame {entry.first} to {entry.last}: {why}")
+                    continue
+                reached = entry.position
+                for change in entry.changes:
+                    self._follow(change)
+                if entry.sealed:
+                    for key in entry.heads:
+                        self._load(key)
+                    self._chains.seal({k: h for k, h in entry.heads.items() if k[0] not in self._erased})
+        except NotOnTheLog as error:
+            raise _Refused(f"the log does not lead on from the generation before: {error.message}") from None
+        if reached != upto:
+            raise _Refused(
+                f"its position, frame {upto.frame} of timeline {upto.timeline}, is not on the log of this vault, "
+                f"which leads to frame {reached.frame} of timeline {reached.timeline}"
+            )
+        for account in self._erased:
+            self._chains.forget(account)
+        if self._chains.refused:
+            raise _Refused(f"the log does not chain: {self._chains.problems[-1]}")
+        for key in self._chains.streams():
+            for gap in self._chains.missing(key):
+                raise _Refused(f"the log lacks revs {gap.first} to {gap.last} of {_words(key)}")
+
+    def _follow(self, change: Change) -> None:
+        key = change.account, change.kind
+        self._note_erased(change)
+        if change.account in self._erased:
+            return
+        self._load(key)
+        if self._chains.follow(change) is Step.BAD:
+            raise _Refused(f"the log does not chain: {self._chains.problems[-1]}")
+
+    # -- its streams
+
+    def _compare(self, kind: Kind) -> None:
+        """Every stream of one kind: that it is there, with the right head, and all that is new in it."""
+        expected = {key[0]: head for key, head in self._chains.heads.items() if key[1] is kind and head.rev}
+        before: dict[bytes, StreamEntry] = {}
+        for entry in self._before.streams((kind,)) if self._before is not None else ():
+            before[entry.account] = entry
+            expected.setdefault(entry.account, entry.head)
+        for entry in self._reader.streams((kind,)):
+            if entry.account in self._erased:
+                continue
+            self.streams += 1
+            head = expected.pop(entry.account, None)
+            if head is None:
+                self._refuse(f"{_words(entry.key)} is in it, and not on the log")
+            elif head != entry.head:
+                ends = "is cut short at" if entry.head.rev < head.rev else "has another head at"
+                self._refuse(f"{_words(entry.key)} {ends} rev {entry.head.rev}; the log leads to rev {head.rev}")
+            else:
+                self._check_stream(entry, before.get(entry.account))
+            if entry.account == SYSTEM and kind is Kind.IDENTITY:
+                self.identity = entry.head.rev
+        for account in expected:
+            if account not in self._erased:
+                self._refuse(f"{_words((account, kind))} is missing")
+
+    def _check_stream(self, entry: StreamEntry, before: StreamEntry | None) -> None:
+        head: Head | None = None
+        for part in entry.parts:
+            base = part.stream.base
+            if head is not None and (base.rev, base.head) != (head.rev, head.hash):
+                raise _Refused(f"{_words(entry.key)}: {part.object.name} does not continue the run before it")
+            if part.object.entry.object not in self._known:
+                self._check_part(entry.key, part, before, first=head is None)
+            head = Head(part.stream.rev, part.stream.head)
+
+    def _check_part(self, key: StreamKey, part: StreamPart, before: StreamEntry | None, *, first: bool) -> None:
+        """All changes of a stream in one new run object."""
+        stream, base = part.stream, part.stream.base
+        blobs = frozenset(part.object.directory().blobs)
+        kept = iter(self._kept_before(key, base, before)) if first and base.rev else None
+        state = LiveState()
+        chains = Chains()
+        chains.heads[key] = Head(base.rev, base.head)
+        count = 0
+        proved = not (first and base.rev)
+        for change in part.object.changes_of(stream, base.head if not (first and base.rev) else GENESIS):
+            count += 1
+            self._check_change(key, change, part.object, blobs)
+            if change.rev <= base.rev and kept is not None:
+                if not _find(kept, change):
+                    raise _Refused(f"{_words(key)}: rev {change.rev} of its base is none that was attested before")
+            else:
+                if not proved:
+                    self._check_root(key, state, base.root, f"at its base, rev {base.rev}")
+                    proved = True
+                if chains.follow(change) is Step.BAD:
+                    raise _Refused(f"{_words(key)}: {part.object.name} does not chain: {chains.problems[-1]}")
+            if first:
+                state.apply(change)
+        if not proved:
+            self._check_root(key, state, base.root, f"at its base, rev {base.rev}")
+        if chains.head(key) != Head(stream.rev, stream.head) or chains.missing(key) or count != stream.changes:
+            raise _Refused(f"{_words(key)}: {part.object.name} holds not what its directory says")
+        if first and stream.root:
+            self._check_root(key, state, stream.root, f"at rev {stream.rev}")
+        self.changes += count
+
+    def _check_root(self, key: StreamKey, state: LiveState, root: bytes, where: str) -> None:
+        if state.root() != root:
+            raise _Refused(f"{_words(key)}: its state root {where} is another one")
+
+    def _check_change(self, key: StreamKey, change: Change, object_: RunFile, blobs: frozenset[bytes]) -> None:
+        try:
+            check_self(change)
+        except BadChange as error:
+            raise _Refused(f"{_words(key)}: {object_.name}: {error}") from None
+        if change.digest and change.body is None and change.blob is None:
+            raise _Refused(f"{_words(key)}: {object_.name} lacks the body of rev {change.rev}")
+        if change.op in (Op.MKCOL, Op.SETCOL, Op.PROPS) and change.props_digest and change.props is None:
+            raise _Refused(f"{_words(key)}: {object_.name} lacks the properties of rev {change.rev}")
+        if change.blob is not None:
+            if change.blob not in blobs:
+                raise _Refused(f"{_words(key)}: {object_.name} does not list the blob of rev {change.rev}")
+            if not self._vault.size(blob_object(change.blob)):
+                raise _Refused(f"{_words(key)}: {blob_object(change.blob)}, which rev {change.rev} needs, is not there")
+
+    # -- dropped history
+
+    def _check_dropped(self) -> None:
+        upto = self._generation.manifest.dropped_upto
+        if upto > self._receipts.drop_upto:
+            raise _Refused(
+                f"history is dropped up to frame {upto}, and the keeper allowed it up to {self._receipts.drop_upto}"
+            )
+        if not upto:
+            return
+        allowed = [a for a in self._receipts.attested if upto <= a.generation <= self._receipts.drop_upto]
+        for attested in sorted(allowed, key=lambda a: a.generation):
+            found = self._runs.generation(attested.generation)
+            if found is not None and found.digest == attested.manifest:
+                self._dropped = self._runs.reader(found)
+                return
+
+    def _kept_before(self, key: StreamKey, base: RunBase, before: StreamEntry | None) -> list[Change]:
+        """What the generation before has of a stream up to a base; place, head and root of that are checked."""
+        if before is None or self._before is None:
+            raise _Refused(f"{_words(key)}: history before rev {base.rev} is dropped, and none was attested")
+        if before.base != base:
+            entry = self._dropped.stream(*key) if self._dropped is not None else None
+            if entry is None or base.rev > entry.head.rev or base.rev < before.base.rev:
+                raise _Refused(f"{_words(key)}: history up to rev {base.rev} is dropped, further than was allowed")
+        state = LiveState()
+        found: list[Change] = []
+        head = before.base.head
+        for _, change in self._before.changes_of(before, bodies=False):
+            if change.rev > base.rev:
+                break
+            state.apply(change)
+            found.append(change)
+            if change.rev > before.base.rev:
+                head = change.hash
+        if head != base.head or state.root() != base.root:
+            raise _Refused(f"{_words(key)}: its base, rev {base.rev}, is not what was attested before")
+        return found
+
+
+def _find(kept: Iterator[Change], change: Change) -> bool:
+    """Whether the next changes of `kept` come to this one."""
+    return any(other.rev == change.rev and other.hash == change.hash for other in _upto(kept, change.rev))
+
+
+def _upto(kept: Iterator[Change], rev: int) -> Iterator[Change]:
+    for other in kept:
+        yield other
+        if other.rev >= rev:
+            return
+
+
+def _words(key: StreamKey) -> str:
+    return "the installation's identity" if key[0] == SYSTEM else f"{key[1]} of account {key[0].hex()[:8]}"
