@@ -12,6 +12,7 @@ Evidence of kind `repair` names all that was mended and what remains, for each v
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,8 +20,11 @@ from dataclasses import dataclass, field
 from safehold.adapters.lock import FolderLock
 from safehold.assembly.scrubbing import MAX_NAMED, Scrubbing, damage_object, notebook_folder, record
 from safehold.assembly.site import Site
+from safehold.assembly.snapshot import take_snapshot
 from safehold.config import VaultConfig
 from safehold.formats import blob, segment
+from safehold.formats.generation import parse_manifest_name
+from safehold.formats.run import parse_run_name
 from safehold.model.errors import Damaged, OperatorError, OutOfSpace
 from safehold.ports.log import Hole
 from safehold.ports.vault import VaultDown
@@ -86,7 +90,6 @@ class Repairing:
     def _copy_all(self) -> Scrubbing:
         scrubbing = Scrubbing(self._site, progress=self._progress)
         for config in scrubbing.chosen(self._only):
-            _require_own(self._site, config)
             self._each(scrubbing, config, self._copy_one)
         return scrubbing
 
@@ -103,14 +106,13 @@ class Repairing:
             result.objects, result.bytes = len(repairer.inventory.listing), repairer.inventory.bytes
             work(result, repairer)
         except (OperatorError, OutOfSpace, Damaged) as error:
-            result.trouble = error.message
+            result.trouble = f"{error.message}. {error.hint}" if error.hint else error.message
 
     def _repairer(self, scrubbing: Scrubbing, config: VaultConfig) -> Repairer:
         """Raises VaultDown."""
         site = self._site
-        vault = RepairedVault(
-            config.name, str(config.folder(site.data)), site.disk, site.opener.installation, clock=site.clock
-        )
+        _require_own(site, config)
+        vault = self._kept(config)
         if not vault.available():
             vault.size("FORMAT")
             raise VaultDown(f"the vault {config.name} cannot be reached", hint="mount it or bring it back")
@@ -147,18 +149,26 @@ class Repairing:
 
     def _write_again(self, scrubbing: Scrubbing) -> bool:
         """Whether the core wrote again what the vaults lack of the log, and the large bodies that none has."""
+        remaining = [damage.object for result in self._results.values() for damage in result.remaining]
+        in_log = any(segment.parse_name(name) for name in remaining)
+        in_runs = any(_is_of_runs(name) for name in remaining)
         blobs = self._lost_blobs()
-        frames = self._lost_frames(scrubbing)
-        behind = any(segment.parse_name(d.object) for r in self._results.values() for d in r.remaining)
-        if not blobs and not frames and not behind:
+        if not blobs and not in_log and not in_runs:
             return False
+        self._ask_core(self._lost_frames(scrubbing) if in_log else [], blobs)
+        if in_log or in_runs:  # of what was in the log only this has every stream whole and in order
+            take_snapshot(self._site, full=True)
+        return True
+
+    def _ask_core(self, frames: list[tuple[int, int]], blobs: list[bytes]) -> None:
+        """The writer, where it runs, or one opened here. Raises what hinders it."""
         wanted = MakeUp(frames, [name.hex() for name in blobs])
         answer = self._site.ask_service(encode_make_up(wanted))
         if answer is not None:
             told = decode_json(answer)
             if not told.get("ok"):
                 raise OperatorError(f"the service could not write again what the vaults have lost: {told.get('why')}")
-            return True
+            return
         with self._site.lock():
             writer = self._site.make_writer()
             try:
@@ -166,7 +176,6 @@ class Repairing:
             finally:
                 writer.close()
             writer.ship_all()
-        return True
 
     def _lost_blobs(self) -> list[bytes]:
         """Bodies that no vault has whole; what is left of them is moved aside, so that they can be put again."""
@@ -178,12 +187,12 @@ class Repairing:
                     continue
                 found[name] = None
                 if damage.problem is Problem.CORRUPT:
-                    config = next(v for v in self._site.config.vaults if v.name == result.vault)
-                    self._kept(config).set_aside(damage.object)
-                    result.mends.append(Mend(damage, Way.CORE))
-                else:
-                    result.mends.append(Mend(damage, Way.CORE))
+                    self._kept(self._config(result)).set_aside(damage.object)
+                result.mends.append(Mend(damage, Way.CORE))
         return list(found)
+
+    def _config(self, result: RepairResult) -> VaultConfig:
+        return next(v for v in self._site.config.vaults if v.name == result.vault)
 
     def _kept(self, config: VaultConfig) -> RepairedVault:
         site = self._site
@@ -203,10 +212,9 @@ class Repairing:
     def _make_up(self, scrubbing: Scrubbing) -> None:
         """What is still wrong with the log, after the core has written all of it again, is made up for."""
         for result in self._results.values():
-            config = next(v for v in self._site.config.vaults if v.name == result.vault)
-            repairer = self._repairer(scrubbing, config)
+            repairer = self._repairer(scrubbing, self._config(result))
             for damage in list(result.remaining):
-                if segment.parse_name(damage.object) is not None:
+                if segment.parse_name(damage.object) is not None or _is_of_runs(damage.object):
                     result.made_up[damage.object] = repairer.left_of(damage.object)
                     result.mends.append(Mend(damage, Way.CORE))
                     result.remaining.remove(damage)
@@ -216,7 +224,7 @@ class Repairing:
             recorded = [m for m in result.mends if m.way is Way.RECORD]
             if not result.found:
                 continue
-            config = next(v for v in self._site.config.vaults if v.name == result.vault)
+            config = self._config(result)
             made_up = {**result.made_up, **{m.damage.object: "" for m in recorded}}
             facts: dict[str, object] = {
                 "repaired": [{**damage_object(m.damage), "from": m.repaired_from} for m in result.mends[:MAX_NAMED]],
@@ -228,13 +236,20 @@ class Repairing:
             record(self._site, scrubbing, "repair", config, scrubbing.core, facts, scrubbed)
 
 
+def _is_of_runs(name: str) -> bool:
+    return parse_run_name(name) is not None or parse_manifest_name(name) is not None
+
+
 def _require_own(site: Site, config: VaultConfig) -> None:
     """Only whoever may write the vault's folder can mend it. Raises OperatorError that names them."""
+    if not config.is_folder:
+        raise OperatorError(
+            f"the vault {config.name} is held by a keeper, and only the keeper may mend it",
+            hint=f"run `safehold vault repair {config.name} --yes` where the keeper runs, as its user",
+        )
     folder = str(config.folder(site.data))
     if not os.path.isdir(folder) or os.access(folder, os.W_OK | os.X_OK):
         return
-    import pwd
-
     owner = os.stat(folder).st_uid
     try:
         name = pwd.getpwuid(owner).pw_name
