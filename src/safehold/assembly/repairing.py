@@ -52,6 +52,11 @@ class RepairResult:
     trouble: str = ""
     made_up: dict[str, str] = field(default_factory=dict)
 
+    def note_core(self, before: Sequence[Damage]) -> None:
+        """Of what only the core could mend, what is no longer wrong."""
+        known = {damage.object for damage in self.remaining} | {mend.damage.object for mend in self.mends}
+        self.mends += [Mend(damage, Way.CORE) for damage in before if damage.object not in known]
+
     @property
     def found(self) -> bool:
         return bool(self.mends or self.remaining)
@@ -78,10 +83,14 @@ class Repairing:
         with ExitStack() as stack:
             stack.enter_context(FolderLock(str(self._site.data / "run" / "repair")))
             scrubbing = self._copy_all()
-            remaining = any(r.remaining for r in self._results.values())
-            if remaining and self._site.has_core() and self._write_again(scrubbing):
+            remaining = {name: result.remaining for name, result in self._results.items()}
+            if any(remaining.values()) and self._site.has_core() and self._write_again(scrubbing):
+                for name, damaged in remaining.items():
+                    self._notebook(name).forget({damage.object: None for damage in damaged})
                 scrubbing = self._copy_all()
                 self._make_up(scrubbing)
+                for name, damaged in remaining.items():
+                    self._results[name].note_core(damaged)
             self._record(scrubbing)
         return list(self._results.values())
 
@@ -142,8 +151,10 @@ class Repairing:
             result.remaining = repairer.carry_out()
         finally:
             result.mends += repairer.mended
-            book = FileNotebook(self._site.disk, notebook_folder(self._site), result.vault)
-            book.forget({mend.damage.object: None for mend in repairer.mended})
+            self._notebook(result.vault).forget({mend.damage.object: None for mend in repairer.mended})
+
+    def _notebook(self, vault: str) -> FileNotebook:
+        return FileNotebook(self._site.disk, notebook_folder(self._site), vault)
 
     # -- what only the core has
 
@@ -188,7 +199,6 @@ class Repairing:
                 found[name] = None
                 if damage.problem is Problem.CORRUPT:
                     self._kept(self._config(result)).set_aside(damage.object)
-                result.mends.append(Mend(damage, Way.CORE))
         return list(found)
 
     def _config(self, result: RepairResult) -> VaultConfig:
