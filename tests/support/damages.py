@@ -63,6 +63,8 @@ def _pick(objects: Objects, rng: random.Random) -> str:
 def _try(objects: Objects, rng: random.Random, way: str) -> tuple[Objects, Harm] | None:
     name = _pick(objects, rng)
     data = objects[name]
+    if not data and way in ("flip", "cut"):
+        return None
     after = dict(objects)
     told = f"{way} {name}"
     if way == "flip":
@@ -90,6 +92,8 @@ def _try(objects: Objects, rng: random.Random, way: str) -> tuple[Objects, Harm]
         after[name] = b"".join((cut[0], cut[3], cut[2], cut[1], cut[4]))
         return after, Harm(f"{told}: {size} bytes at {one} and {two}", (name,))
     if way == "delete":
+        if not data:  # nothing is lost with it, and async vaults do not have it either
+            return None
         del after[name]
         return after, Harm(told, (name,))
     return _stray(objects, rng)
@@ -167,6 +171,7 @@ class DamagedWorld:
 
     def __init__(self, seed: int = 1, *, runs: bool = True) -> None:
         self.rng = random.Random(seed)
+        self._looked_at: dict[bool, LookedAt] = {}
         house = _live(House.new(seed), self.rng, 9)
         house.close()
         house = _again(house.kill())  # an orderly end
@@ -199,6 +204,8 @@ class DamagedWorld:
         notes = Notes()
         found = self.scrub(self.near, self.far, notes)
         assert found == [], found
+        found = self.scrub(self.far, self.near, level=Level.REPLAY)
+        assert found == [], found
         self.remembered = notes.kept
 
     def scrubber(self, vault: MemoryVault, *, offline: bool = False) -> Scrubber:
@@ -206,7 +213,14 @@ class DamagedWorld:
         return Scrubber(vault, self.installation, opener, Pace(self.house.clock, lambda _: None))
 
     def peers(self, other: Objects | None, *, offline: bool = False) -> list[LookedAt]:
-        return [] if other is None else [LookedAt(self.scrubber(KeptMemoryVault("far", other), offline=offline))]
+        """The other vault is looked at once: it does not change."""
+        if other is None:
+            return []
+        if other is not self.far:
+            return [LookedAt(self.scrubber(KeptMemoryVault("far", other), offline=offline))]
+        if offline not in self._looked_at:
+            self._looked_at[offline] = LookedAt(self.scrubber(KeptMemoryVault("far", other), offline=offline))
+        return [self._looked_at[offline]]
 
     def scrub(
         self,

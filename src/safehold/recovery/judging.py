@@ -32,8 +32,6 @@ from safehold.formats.segment import SegmentName
 from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.recovery.objects import Fault, SegmentSeen
 
-_SECTOR_BYTES = 512
-
 
 class Problem(StrEnum):
     MISSING = "missing"
@@ -270,11 +268,11 @@ class Judge:
         parsed = segment.parse_name(name)
         if parsed is not None:
             seen = self._seen.segments[name]
-            if not seen.headed and self._is_stray(parsed, seen):
+            if not seen.headed and not self._is_under_way(parsed, seen) and self._is_stray(parsed, seen):
                 self._damage(name, Problem.UNEXPECTED, seen.foreign or "nothing vouches for it")
                 return
             self._here.setdefault(parsed.timeline, {})[parsed] = seen
-            if seen.headed is False and self._is_void(parsed, seen):
+            if self._is_under_way(parsed, seen) or self._is_void(parsed, seen):
                 return
             for fault in seen.faults:
                 if not self._failed_footer(name, fault):
@@ -305,27 +303,37 @@ class Judge:
                 return False
         return bool(seen.foreign) or not seen.spans
 
+    def _is_under_way(self, name: SegmentName, seen: SegmentSeen) -> bool:
+        """A segment of which not even the header has come yet, where more is expected to come."""
+        settled = self._standing.settled
+        open_ = not self._standing.complete or (settled is not None and name.first > settled)
+        if not open_ or seen.size >= segment.HEADER_BYTES or self._reread is None:
+            return False
+        return segment.HEADER_MAGIC.startswith(self._reread(str(name), 0, len(segment.HEADER_MAGIC)))
+
     def _is_void(self, name: SegmentName, seen: SegmentSeen) -> bool:
         """A segment whose first write failed: nothing in it was ever whole, and the next one has its first number."""
         if seen.spans or seen.foreign or seen.headed or seen.closed or not name.number:
             return False
-        later = [
+        others = [
             n
             for text in self._seen.listing
-            if (n := segment.parse_name(text)) is not None and n.timeline == name.timeline and n > name
+            if (n := segment.parse_name(text)) is not None and n.timeline == name.timeline and n != name
         ]
-        if any(n.first == name.first for n in later):
-            return True
-        return not later and seen.size < _SECTOR_BYTES and self._is_zero(str(name))
-
-    def _is_zero(self, name: str) -> bool:
-        size = self._seen.listing[name]
-        data = self._reread(name, 0, size) if self._reread is not None else b""
-        return not any(data[: segment.HEADER_BYTES])
+        later = [n for n in others if n > name]
+        before = [self._seen.segments[str(n)] for n in others if n < name]
+        if later and not any(n.first == name.first for n in later):
+            return False
+        if not later and max((seen.last for seen in before), default=-1) != name.first - 1:
+            return False
+        head = self._reread(str(name), 0, len(segment.HEADER_MAGIC)) if self._reread is not None else b""
+        return not any(head) or segment.HEADER_MAGIC.startswith(head)
 
     # -- 1: as stated
 
     def _as_stated(self, name: str, stated: list[SealedObject]) -> None:
+        if name not in self._seen.listing and all(not sealed.size for sealed in stated):
+            return  # a segment whose first write left nothing: it is not shipped either
         if name not in self._seen.listing:
             parsed = segment.parse_name(name)
             if parsed is not None:
@@ -573,6 +581,8 @@ class Judge:
         """Compare with what was remembered; what is to be remembered now."""
         for name, was in self._remembered.items():
             if name in self._damaged or self._is_excused(name):
+                continue
+            if name not in self._seen.listing and not was.size and segment.parse_name(name) is not None:
                 continue
             if name not in self._seen.listing:
                 self._damage(name, Problem.MISSING, "it was there when this vault was last read")

@@ -66,13 +66,13 @@ class Pace:
         self._wait = wait
         self._rate = bytes_per_second
         self._began = clock.monotonic()
-        self._taken = 0
+        self.taken = 0
 
     def took(self, count: int) -> None:
-        self._taken += count
+        self.taken += count
         if not self._rate:
             return
-        ahead = self._taken / self._rate - (self._clock.monotonic() - self._began)
+        ahead = self.taken / self._rate - (self._clock.monotonic() - self._began)
         if ahead > 0:
             self._wait(ahead)
 
