@@ -12,10 +12,11 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple, cast
 
 import uvloop
+
+from bench.processes import tree
 
 WORDS = ("spring", "budget", "review", "call", "noon", "birthday", "cake", "neighbour", "autumn", "garden", "house")
 #: What a server does once its answers are out (ship to the async vaults, collect garbage) belongs to the requests: its
@@ -222,18 +223,6 @@ def _unchunked(buffer: bytearray) -> bytes | None:
             return None
         pieces.append(bytes(buffer[line + 2 : line + 2 + size]))
         at = line + 4 + size
-
-
-def tree(pid: int) -> list[int]:
-    """A process and all that descend from it."""
-    found = [pid]
-    for process in found:
-        for task in Path(f"/proc/{process}/task").glob("*/children"):
-            try:
-                found += map(int, task.read_text().split())
-            except OSError:  # a thread that has just ended
-                continue
-    return found
 
 
 def cpu_seconds(pid: int) -> float:

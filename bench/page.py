@@ -6,18 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bench import backup_page
 from bench.goals import FIGURES, OURS, PEERS, Verdict, times_better
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS, DAV = ROOT / "bench/results.json", ROOT / "bench/dav.json"
+RESULTS, DAV, BACKUP = ROOT / "bench/results.json", ROOT / "bench/dav.json", ROOT / "bench/backup.json"
 PAGE = ROOT / "docs/performance.md"
 
 _HEAD = """\
 # Performance
 
-Written by `python -m bench.run` and `python -m bench.dav`; do not edit. The client shares the machine with what it
-measures, so the ratios count and not the figures: rounds alternate between the sides of a comparison, and medians are
-compared.
+Written by `python -m bench.run`, `python -m bench.dav` and `python -m bench.backup`; do not edit. What measures shares
+the machine with what it measures, so the ratios count and not the figures: rounds alternate between the sides of a
+comparison, and medians are compared.
 """
 
 _RUN = """
@@ -75,15 +76,23 @@ _TITLES = {
 }
 
 
-def write(run: dict[str, Any] | None = None, dav: dict[str, Any] | None = None) -> None:
+def write(
+    run: dict[str, Any] | None = None, dav: dict[str, Any] | None = None, backup: dict[str, Any] | None = None
+) -> None:
     """Keep new results, and write the page of these and the others' older ones."""
     parts = []
-    for path, new, section in ((RESULTS, run, run_section), (DAV, dav, dav_section)):
+    sections = ((RESULTS, run, run_section), (DAV, dav, dav_section), (BACKUP, backup, backup_page.section))
+    for path, new, section in sections:
         if new is not None:
             path.write_text(json.dumps(new, indent=1) + "\n")
         if path.exists():
             parts.append(section(json.loads(path.read_text())))
     PAGE.write_text(_HEAD + "".join(parts))
+
+
+def older_backup() -> dict[str, Any]:
+    """What an earlier run has left: its sizes stay until they are measured again."""
+    return dict(json.loads(BACKUP.read_text())) if BACKUP.exists() else {"sizes": {}}
 
 
 def run_section(results: dict[str, Any]) -> str:

@@ -17,7 +17,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from bench.load import login, request, send, settled_cpu_seconds, tree
+from bench.load import login, request, send, settled_cpu_seconds
+from bench.processes import tree
 from tests.support.service import Service, free_port
 
 ROOT = Path(__file__).resolve().parents[1]

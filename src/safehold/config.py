@@ -10,7 +10,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,8 +26,10 @@ GIB = 1024 * MIB
 
 FILE_NAME = "safehold.toml"
 MODES = ("sync", "async")
-#: The one scheme of vault URLs so far: a folder, its path absolute or relative to the data folder.
+#: Schemes of vault URLs: a folder, or the socket of a keeper; the path is absolute or relative to the data folder.
 FOLDER_SCHEME = "folder:"
+KEEPER_SCHEME = "keeper:"
+SCHEMES = (FOLDER_SCHEME, KEEPER_SCHEME)
 
 _VAULT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _SIZE = re.compile(r"(\d+)\s*(KiB|MiB|GiB)?")
@@ -54,6 +56,7 @@ trusted_proxies = []
 # Vaults hold every change, encrypted and signed, so that the core can be lost and rebuilt.
 # A change is answered only once every vault in mode "sync" holds it; "async" vaults follow within moments.
 # url: "folder:PATH", PATH absolute or relative to the data folder. Put them on disks that do not fail together.
+# Or "keeper:PATH": the socket of a keeper that holds the vault as another user, so that nothing here can harm it.
 [vaults.near]
 url = "folder:vaults/near"
 mode = "sync"
@@ -77,15 +80,28 @@ remember_seconds = 300 # how long a password that was right is not hashed again
 
 @dataclass(frozen=True, slots=True)
 class VaultConfig:
-    """A vault by name: `url` is `folder:PATH`, `mode` is `sync` (written ahead) or `async` (follows)."""
+    """A vault by name: `url` is folder:PATH or keeper:PATH, `mode` is sync (written ahead) or async (follows)."""
 
     name: str
     url: str
     mode: str
 
+    @property
+    def scheme(self) -> str:
+        return next(scheme for scheme in SCHEMES if self.url.startswith(scheme))
+
+    @property
+    def is_folder(self) -> bool:
+        return self.scheme == FOLDER_SCHEME
+
+    def place(self, data: Path) -> Path:
+        """The folder, or the keeper's socket, that the URL names; a relative path lies in the data folder."""
+        return data / self.url.removeprefix(self.scheme)
+
     def folder(self, data: Path) -> Path:
-        """The folder that a `folder:` URL names; a relative path lies in the data folder."""
-        return data / self.url.removeprefix(FOLDER_SCHEME)
+        """The folder that a `folder:` URL names."""
+        assert self.is_folder, self.url
+        return self.place(data)
 
 
 DEFAULT_VAULTS = (
@@ -167,33 +183,45 @@ def add_vault(path: Path, vault: VaultConfig) -> Config:
 
 
 def move_vaults(text: str, moved: Mapping[str, str], left_out: Collection[str] = ()) -> str:
-    """The text with other URLs for these vaults, and sections of others made comments. Raises ConfigError.
+    """The text with other URLs for these vaults; sections of those that are left out become comments.
 
-    Where a vault does not stand in the text as `[vaults.NAME]` with a line `url = …`, all of [vaults] is written anew.
+    Where a URL does not stand on a line of its own below `[vaults.NAME]`, all of the vaults are written anew, and what
+    stood there becomes comments. Raises ConfigError where the text is none, or cannot be changed so.
     """
     config = parse(text)
-    wanted = tuple(
-        VaultConfig(v.name, moved.get(v.name, v.url), v.mode) for v in config.vaults if v.name not in left_out
-    )
-    lines, current = [], ""
+    vaults = tuple(VaultConfig(v.name, moved.get(v.name, v.url), v.mode) for v in config.vaults)
+    wanted = replace(config, vaults=tuple(v for v in vaults if v.name not in left_out))
+    urls = {f"vaults.{name}": f"url = {json.dumps(url, ensure_ascii=False)}" for name, url in moved.items()}
+    gone = {f"vaults.{name}" for name in left_out}
+
+    def in_place(section: str, key: str, line: str) -> str:
+        return urls[section] if section in urls and key == "url" else _comment(line) if section in gone else line
+
+    def anew(section: str, key: str, line: str) -> str:
+        return _comment(line) if f"{section}.{key}".lstrip(".").split(".")[0] == "vaults" else line
+
+    for edited in (_edited(text, in_place), _edited(text, anew) + "".join(map(_vault_text, wanted.vaults))):
+        with suppress(ConfigError):
+            if parse(edited) == wanted:
+                return edited
+    raise ConfigError("the vaults of this configuration cannot be given other places", hint="edit it by hand")
+
+
+def _edited(text: str, edit: Callable[[str, str, str], str]) -> str:
+    """The text with each line as `edit` gives it, called with the section and the key it stands in."""
+    lines, section = [], ""
     for line in text.splitlines():
+        key = ""
         if header := _HEADER.match(line):
-            current = header[1].replace('"', "").replace(" ", "").removeprefix("vaults.")
-        key = _KEY.match(line)
-        if current in left_out and line.strip() and not line.lstrip().startswith("#"):
-            line = f"# {line}"
-        elif current in moved and key and "url" in key.groups():
-            line = f"url = {json.dumps(moved[current], ensure_ascii=False)}"
-        lines.append(line)
-    edited = "\n".join(lines) + "\n"
-    with suppress(ConfigError):
-        if parse(edited) == replace(config, vaults=wanted, text=edited):
-            return edited
-    kept = re.split(r"(?m)^\s*\[\s*vaults\b", text, maxsplit=1)[0]
-    edited = kept + "".join(map(_vault_text, wanted))
-    if parse(edited).vaults != wanted:
-        raise ConfigError("the vaults of this configuration cannot be given other places", hint="edit it by hand")
-    return edited
+            section = header[1].replace('"', "").replace(" ", "")
+        elif match := _KEY.match(line):
+            key = match[1] or match[2] or match[3]
+        lines.append(edit(section, key, line))
+    return "\n".join(lines) + "\n"
+
+
+def _comment(line: str) -> str:
+    return line if not line.strip() or line.lstrip().startswith("#") else f"# {line}"
 
 
 def write(path: Path, text: str) -> Config:
@@ -279,8 +307,8 @@ def check_vault(name: str, url: str, mode: str) -> VaultConfig:
         raise ConfigError(
             f"{name!r} is not a name for a vault", hint="lowercase letters, digits and -, at most 32 of them"
         )
-    if not url.startswith(FOLDER_SCHEME) or url == FOLDER_SCHEME or "\0" in url:
-        raise ConfigError(f"{url!r} is not the URL of a vault", hint="write folder:PATH")
+    if not url.startswith(SCHEMES) or url in SCHEMES or "\0" in url:
+        raise ConfigError(f"{url!r} is not the URL of a vault", hint="write folder:PATH, or keeper:SOCKET-PATH")
     if mode not in MODES:
         raise ConfigError(f"{mode!r} is not a mode of a vault", hint="sync or async")
     return VaultConfig(name, url, mode)

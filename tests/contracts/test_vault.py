@@ -1,33 +1,55 @@
-"""One suite for every vault: what ports.vault promises. The folder vault runs on a real and on a simulated disk."""
+"""One suite for every vault: what ports.vault promises. The folder vault runs on a real and on a simulated disk, and is
+served to another process with and without a socket."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from safehold.adapters.vault_link import UnixLink
+from safehold.assembly.vault_serving import VaultServer
 from safehold.formats.mark import NAME as MARK
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.model.errors import OperatorError
-from safehold.ports.disk import Disk
 from safehold.ports.vault import LengthMismatch, ObjectInfo, Vault, VaultDown, VaultFull, VaultSuspect
 from safehold.store.realdisk import RealDisk
 from safehold.vault.folder import FolderVault
 from safehold.vault.memory import MemoryVault
+from safehold.vault.remote import RemoteVault
+from safehold.vault.served import ServedVault
 from tests.support.faults import power_loss_after
+from tests.support.links import direct
 from tests.support.logs import INSTALLATION, make_kept_vault, make_vault
 
+A, B = "log/00000001/00000000-000000000000.seg", "log/00000001/00000001-000000000007.seg"
 
-@pytest.fixture(params=["memory", "folder on a real disk", "folder on a simulated disk", "folder of a keeper"])
-def vault(request: pytest.FixtureRequest, tmp_path: Path) -> Vault:
-    if request.param == "memory":
-        return MemoryVault("v")
-    if "keeper" in request.param:
-        return make_kept_vault(RealDisk(), "v", str(tmp_path / "v"))
-    disk: Disk = SimDisk() if "simulated" in request.param else RealDisk()
-    return FolderVault.create("v", str(tmp_path / "v"), disk, INSTALLATION)
+
+@pytest.fixture(
+    params=["memory", "folder on a real disk", "folder on a simulated disk", "folder of a keeper", "served", "socket"]
+)
+def vault(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Vault]:
+    place = str(tmp_path / "v")
+    match request.param:
+        case "memory":
+            yield MemoryVault("v")
+        case "folder of a keeper":
+            yield make_kept_vault(RealDisk(), "v", place)
+        case "served":
+            disk = SimDisk()
+            make_vault(disk, "v", place)
+            yield RemoteVault("v", place, direct(ServedVault(place, disk)), INSTALLATION)
+        case "socket":
+            make_vault(RealDisk(), "v", place)
+            address = str(tmp_path / "v.sock")
+            server = VaultServer(place, address)
+            server.start()
+            yield RemoteVault("v", address, lambda: UnixLink(address), INSTALLATION)
+            server.stop()
+        case _:
+            yield make_vault(SimDisk() if "simulated" in request.param else RealDisk(), "v", place)
 
 
 def listed(vault: Vault, prefix: str = "") -> list[ObjectInfo]:
@@ -35,64 +57,87 @@ def listed(vault: Vault, prefix: str = "") -> list[ObjectInfo]:
 
 
 def test_put_and_get(vault: Vault) -> None:
-    assert vault.put("log/00000001/a.seg", [b"hello ", b"", b"world"])
-    assert vault.get("log/00000001/a.seg") == b"hello world"
-    assert vault.get("log/00000001/a.seg", 6) == b"world"
-    assert vault.get("log/00000001/a.seg", 6, 2) == b"wo"
-    assert vault.get("log/00000001/a.seg", 50) == b""
-    assert vault.size("log/00000001/a.seg") == 11
+    assert vault.put(A, [b"hello ", b"", b"world"])
+    assert vault.get(A) == b"hello world"
+    assert vault.get(A, 6) == b"world"
+    assert vault.get(A, 6, 2) == b"wo"
+    assert vault.get(A, 50) == b""
+    assert vault.get(A, 0, 0) == b""
+    assert vault.size(A) == 11
 
 
 def test_put_leaves_what_is_there(vault: Vault) -> None:
-    assert vault.put("x/a", [b"one"])
-    assert not vault.put("x/a", [b"two"])
-    assert vault.get("x/a") == b"one"
-    assert listed(vault) == [ObjectInfo("x/a", 3)]
+    assert vault.put("keys/a", [b"one"])
+    assert not vault.put("keys/a", [b"two"])
+    assert not vault.put("keys/a", ())
+    assert vault.get("keys/a") == b"one"
+    assert listed(vault) == [ObjectInfo("keys/a", 3)]
+
+
+def test_what_is_large_comes_back_as_it_was(vault: Vault) -> None:
+    large = bytes(range(256)) * 40_000  # 10 MB
+    assert vault.put("recovery/plan/large", [large[:5_000_000], large[5_000_000:]])
+    assert vault.get("recovery/plan/large") == large
+    vault.append(A, 0, large)
+    assert vault.get(A, 9_000_000, 1000) == large[9_000_000:9_001_000]
+    assert vault.get(A) == large
 
 
 def test_what_is_not_there(vault: Vault) -> None:
-    assert vault.size("log/a") is None
+    assert vault.size(A) is None
     assert listed(vault, "log/") == []
     assert list(vault.folders("log/")) == []
     with pytest.raises(KeyError):
-        vault.get("log/a")
+        vault.get(A)
 
 
 def test_append_wants_the_length(vault: Vault) -> None:
-    vault.append("log/a", 0, b"one")
-    vault.append("log/a", 3, b"two")
+    vault.append(A, 0, b"one")
+    vault.append(A, 3, b"two")
     for wrong in (0, 3, 7):
         with pytest.raises(LengthMismatch):
-            vault.append("log/a", wrong, b"three")
-    vault.append("log/a", 6, b"!")
-    assert vault.get("log/a") == b"onetwo!"
+            vault.append(A, wrong, b"three")
+    vault.append(A, 6, b"!")
+    assert vault.get(A) == b"onetwo!"
     with pytest.raises(LengthMismatch):
-        vault.append("log/b", 4, b"x")
-    assert vault.size("log/b") is None
+        vault.append(B, 4, b"x")
+    assert vault.size(B) is None
 
 
 def test_append_goes_on_after_put_and_between_objects(vault: Vault) -> None:
-    vault.put("log/a", [b"head"])
-    vault.append("log/a", 4, b"1")
-    vault.append("log/b", 0, b"other")
-    vault.append("log/a", 5, b"2")
+    vault.put(A, [b"head"])
+    vault.append(A, 4, b"1")
+    vault.append(B, 0, b"other")
+    vault.append(A, 5, b"2")
     vault.close()
-    vault.append("log/a", 6, b"3")
-    vault.append("log/a", 7, b"")
-    assert vault.get("log/a") == b"head123"
-    assert vault.get("log/b") == b"other"
+    vault.append(A, 6, b"3")
+    vault.append(A, 7, b"")
+    assert vault.get(A) == b"head123"
+    assert vault.get(B) == b"other"
 
 
 def test_lists_are_sorted_and_cut_by_prefix(vault: Vault) -> None:
-    for name in ("log/b/2", "log/b/10", "log/a", "log/a-b/1", "blobs/ab/abcd", "log/b/1"):
+    given = ["keys/b/2", "keys/b/10", "keys/a", "keys/a-b/1", "keys/b/1", "recovery/x", f"blobs/ab/{'ab' * 32}"]
+    for name in given:
         vault.put(name, [b"x"])
     names = [info.name for info in listed(vault)]
-    assert names == sorted(names) == ["blobs/ab/abcd", "log/a", "log/a-b/1", "log/b/1", "log/b/10", "log/b/2"]
-    assert [info.name for info in vault.list("log/b/1")] == ["log/b/1", "log/b/10"]
-    assert [info.name for info in vault.list("log/a")] == ["log/a", "log/a-b/1"]
-    assert [info.name for info in vault.list("blobs/")] == ["blobs/ab/abcd"]
-    assert list(vault.folders("log/")) == ["a-b", "b"]
+    assert names == sorted(names) == sorted(given)
+    assert [info.name for info in vault.list("keys/b/1")] == ["keys/b/1", "keys/b/10"]
+    assert [info.name for info in vault.list("keys/a")] == ["keys/a", "keys/a-b/1"]
+    assert [info.name for info in vault.list("blobs/")] == [f"blobs/ab/{'ab' * 32}"]
+    assert list(vault.folders("keys/")) == ["a-b", "b"]
     assert vault.available()
+
+
+def test_a_long_list_is_whole_also_while_something_else_is_asked(vault: Vault) -> None:
+    given = [f"keys/{folder}/{number:04d}" for folder in "abc" for number in range(700)]
+    for name in given:
+        vault.put(name, [b"x"])
+    seen = []
+    for info in vault.list("keys/"):
+        seen.append(info.name)
+        assert vault.size(info.name) == 1
+    assert seen == given
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.model.errors import SafeholdError
 from safehold.model.kinds import Kind
-from safehold.recovery import run as run_module
+from safehold.recovery import build as build_module
 from safehold.recovery.examine import State
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.run import Result, run_plan
@@ -31,7 +31,7 @@ class Kill(BaseException):
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "BATCH_CHANGES", 7)
+    monkeypatch.setattr(build_module, "BATCH_CHANGES", 7)
 
 
 @pytest.fixture

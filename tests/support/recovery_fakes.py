@@ -229,6 +229,9 @@ class FakeReader:
         if hole:
             yield _hole(hole)
 
+    def check(self, position: LogPosition) -> None:
+        assert position in [frame.position for frame in self._history.frames]
+
     def end(self) -> LogPosition:
         good = [f.position for f in self._history.frames if f.position.frame not in self._lost]
         return good[-1] if good else EMPTY_LOG

@@ -19,6 +19,7 @@ from safehold.config import (
     VaultConfig,
     add_vault,
     load,
+    move_vaults,
     parse,
     parse_listen,
     write_default,
@@ -222,3 +223,40 @@ def test_any_path_of_a_vault_survives_the_file(tail: str) -> None:
 
     written = tomllib.loads(_vault_text(VaultConfig("v", "folder:" + tail, "async")))
     assert written["vaults"]["v"]["url"] == "folder:" + tail
+
+
+TWO = """
+[vaults.near]
+url = "folder:/mnt/near"  # a disk
+mode = "sync"
+[auth]
+failures = 3
+[vaults.auth]
+url = 'folder:/mnt/auth'
+mode = "sync"
+"""
+
+
+def test_vaults_get_other_places_and_the_rest_stays() -> None:
+    text = move_vaults(TWO, {"near": "folder:/new"}, ["auth"])
+    assert parse(text).vaults == (VaultConfig("near", "folder:/new", "sync"),)
+    assert parse(text).auth_failures == 3
+    assert "# url = 'folder:/mnt/auth'" in text
+    assert move_vaults(DEFAULT_TEXT, {}) == DEFAULT_TEXT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[limits]\nquota = 7000\n",
+        '[vaults]\nnear = {url = "folder:a", mode = "sync"}\nfar = {url = "folder:b"}\n[limits]\nquota = 7000\n',
+        'vaults.near.url = "folder:a"\nvaults.near.mode = "sync"\n[vaults.far]\nurl = "folder:b"\n',
+        '[ vaults . "near" ]\nmode = "sync"\nurl="folder:a"\n\n[vaults.far]\nurl = "folder:b"',
+    ],
+)
+def test_however_the_vaults_are_written_down(text: str) -> None:
+    moved = parse(move_vaults(text, {"near": "folder:/new"}))
+    assert moved.vaults == (VaultConfig("near", "folder:/new", "sync"), parse(text).vaults[1])
+    assert moved.quota_bytes == parse(text).quota_bytes
+    assert [v.name for v in parse(move_vaults(text, {"near": "folder:/new"}, ["far"])).vaults] == ["near"]

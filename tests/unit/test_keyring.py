@@ -13,7 +13,7 @@ from safehold.formats.keytext import spell
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.lab.world import SeededEntropy
 from safehold.model.errors import OperatorError
-from safehold.vault import keyring
+from safehold.vault import keychange, keyring
 from safehold.vault.keyring import (
     IDENTITY,
     KEEPER,
@@ -223,6 +223,78 @@ def test_a_keeper_in_its_own_folder_reads_and_signs_as_keeper() -> None:
         load_keeper(disk, FOLDER)
     with pytest.raises(OperatorError):
         ensure_keyring(disk, "/keeper", SeededEntropy(9))
+
+
+# -- changes, cut off anywhere
+
+
+def opens(disk: SimDisk, folder: str = FOLDER) -> bool:
+    """Whether the recovery keys of a folder open what is sealed with the keys of FOLDER."""
+    sealed = load_keyring(disk, FOLDER).sealer.encrypt(b"x")
+    return load_identity(disk, f"{folder}/{RECOVERY}").decrypt(sealed) == b"x"
+
+
+def whole() -> SimDisk:
+    disk = SimDisk()
+    made(disk)
+    return disk
+
+
+def test_a_new_identity_is_complete_or_can_be_made_again_at_any_crash() -> None:
+    old = made(SimDisk())
+    disks = at_every_write_point(whole, lambda disk: keychange.new_identity(disk, FOLDER, b"n" * 32))
+    assert len(disks) > 8
+    for disk in disks:
+        ring = load_keyring(disk, FOLDER)
+        assert opens(disk)
+        for before in (old.sealer.encrypt(b"old"), ring.sealer.encrypt(b"old")):
+            assert ring.opener.decrypt(before) == b"old"
+        opener = keychange.new_identity(disk, FOLDER, b"m" * 32)
+        assert opener.decrypt(load_keyring(disk, FOLDER).sealer.encrypt(b"new")) == b"new"
+        assert len(load_keyring(disk, FOLDER).sealer.recipients) == 1
+    assert load_keyring(disks[-1], FOLDER).opener.identities[1] == keys.identity_of(b"n" * 32)
+
+
+def test_a_new_identity_leaves_other_recipients_alone() -> None:
+    disk, friend = whole(), keys.recipient_of(keys.identity_of(b"f" * 32))
+    keyring.write_recipients(disk, FOLDER, [friend, *load_keyring(disk, FOLDER).sealer.recipients])
+    opener = keychange.new_identity(disk, FOLDER, b"n" * 32)
+    assert load_keyring(disk, FOLDER).sealer.recipients == (keys.recipient_of(opener.identities[0]), friend)
+
+
+def test_an_identity_is_never_nowhere_while_it_is_moved() -> None:
+    disks = at_every_write_point(whole, lambda disk: keychange.identity_away(disk, FOLDER, "/away"))
+    assert len(disks) > 12
+    for disk in disks:
+        here = load_keyring(disk, FOLDER)
+        assert here.opener.can_open or opens(disk, "/away")
+        keychange.identity_away(disk, FOLDER, "/away")
+        ring = load_keyring(disk, FOLDER)
+        assert opens(disk, "/away") and not ring.opener.can_open
+        assert load_keeper(disk, "/away").sealer.writer.public == ring.keeper_public
+        assert "AGE-SECRET" not in "".join(text_of(disk, entry.name) for entry in disk.list(FOLDER))
+
+
+def test_an_identity_whose_copy_opens_nothing_is_not_removed() -> None:
+    disk = whole()
+    keyring.write_recipients(disk, FOLDER, [keys.recipient_of(keys.identity_of(b"f" * 32))])
+    with pytest.raises(OperatorError, match="nothing was removed"):
+        keychange.identity_away(disk, FOLDER, "/away")
+    assert load_keyring(disk, FOLDER).opener.can_open
+
+
+def test_a_root_is_never_nowhere_while_it_is_moved() -> None:
+    for disk in at_every_write_point(whole, lambda disk: keychange.root_away(disk, FOLDER, "/away")):
+        root = load_keyring(disk, FOLDER).root or keyring.load_root(disk, f"/away/{ROOT}")
+        assert keys.fingerprint(root.public) == load_keyring(disk, FOLDER).installation
+        keychange.root_away(disk, FOLDER, "/away")
+        assert load_keyring(disk, FOLDER).root is None
+    disk = whole()
+    keyring.remove_key(disk, FOLDER, ROOT)
+    disk.make_folders("/away")
+    keyring.write_root(disk, "/away", b"s" * 32)
+    with pytest.raises(OperatorError, match="not that of this installation"):
+        keychange.root_away(disk, FOLDER, "/away")
 
 
 def test_an_identity_file_that_is_none() -> None:

@@ -191,7 +191,7 @@ def test_unknown_seconds_run_from_the_last_frame_unless_a_sync_vault_was_whole(h
 
 def test_nothing_to_read_is_refused_with_the_reason(history: History) -> None:
     history.vault.down = True
-    with pytest.raises(OperatorError, match="near: it is not there"):
+    with pytest.raises(OperatorError, match="near: vault near is down"):
         make_plan(history.reader(range(10_000)), [history.vault], FakeClock())
 
 

@@ -229,7 +229,7 @@ def test_the_vault_of_another_installation_adds_nothing(history: History, vaults
 
 def test_a_vault_that_is_gone_is_named(vaults: Vaults) -> None:
     vaults.near.down = True
-    with pytest.raises(OperatorError, match="near: it is not there"):
+    with pytest.raises(OperatorError, match="near: vault near is down"):
         Recovery(vaults, vaults.near).plan()
 
 

@@ -15,10 +15,9 @@ import logging
 import os
 import socket
 import stat
-import struct
 import threading
-from collections.abc import Iterator
 
+from safehold.adapters.unix_socket import peer_uid, receive, remove_stale, send, short_address
 from safehold.ports.world import Handler
 
 _log = logging.getLogger("safehold.channel")
@@ -31,10 +30,6 @@ ANSWER_SECONDS = 60.0
 REQUEST_SECONDS = 10.0
 MAX_CONNECTIONS = 16
 RETRY_ACCEPT_SECONDS = 0.2
-#: `sun_path` holds 108 bytes on Linux, 104 elsewhere.
-_MAX_ADDRESS_BYTES = 100
-_LENGTH = struct.Struct(">I")
-_CREDENTIALS = struct.Struct("3i")
 
 
 class UnixChannel:
@@ -49,11 +44,11 @@ class UnixChannel:
         if len(payload) > self._limit:
             raise ConnectionError(f"a request of {len(payload)} bytes is over the limit of {self._limit}")
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock, _short(address) as short:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock, short_address(address) as short:
                 sock.settimeout(self._timeout)
                 sock.connect(short)
-                _send(sock, payload)
-                return _receive(sock, self._limit)
+                send(sock, payload)
+                return receive(sock, self._limit)
         except ConnectionError:
             raise
         except OSError as error:
@@ -88,10 +83,10 @@ class ChannelServer:
 
     def start(self) -> None:
         """Listen. A socket that nobody serves is replaced; raises FileExistsError where somebody does."""
-        _remove_stale(self.address)
+        remove_stale(self.address)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            with _short(self.address) as short:
+            with short_address(self.address) as short:
                 listener.bind(short)
             # Until `listen` nobody can connect, so nobody gets in between bind and chmod.
             os.chmod(self.address, stat.S_IRUSR | stat.S_IWUSR)
@@ -156,66 +151,6 @@ class ChannelServer:
             _log.warning("user %d was refused at the channel", uid)
             return
         connection.settimeout(self._request_seconds)
-        answer = self._handler(_receive(connection, self._limit))
+        answer = self._handler(receive(connection, self._limit))
         assert len(answer) <= self._limit
-        _send(connection, answer)
-
-
-def peer_uid(sock: socket.socket) -> int | None:
-    """The user at the other end as the kernel knows it; None where the system does not say."""
-    option = getattr(socket, "SO_PEERCRED", None)
-    if option is None:
-        return None
-    _, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size))
-    return int(uid)
-
-
-def _send(sock: socket.socket, payload: bytes) -> None:
-    sock.sendall(_LENGTH.pack(len(payload)) + payload)
-
-
-def _receive(sock: socket.socket, limit: int) -> bytes:
-    (count,) = _LENGTH.unpack(_receive_exactly(sock, _LENGTH.size))
-    if count > limit:
-        raise ConnectionError(f"a message of {count} bytes is over the limit of {limit}")
-    return _receive_exactly(sock, count)
-
-
-def _receive_exactly(sock: socket.socket, count: int) -> bytes:
-    buffer = bytearray()
-    while len(buffer) < count:
-        part = sock.recv(min(count - len(buffer), 1 << 20))
-        if not part:
-            raise ConnectionError("the connection ended within a message")
-        buffer += part
-    return bytes(buffer)
-
-
-def _remove_stale(address: str) -> None:
-    try:
-        if not stat.S_ISSOCK(os.stat(address).st_mode):
-            raise FileExistsError(f"{address} is in the way and is no socket")
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, _short(address) as short:
-        probe.settimeout(REQUEST_SECONDS)
-        try:
-            probe.connect(short)
-        except ConnectionRefusedError:
-            os.unlink(address)
-            return
-    raise FileExistsError(f"somebody serves at {address} already")
-
-
-@contextlib.contextmanager
-def _short(address: str) -> Iterator[str]:
-    """The address in a form that fits a socket address, however deep its folder lies."""
-    if len(os.fsencode(address)) <= _MAX_ADDRESS_BYTES:
-        yield address
-        return
-    folder, name = os.path.split(address)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{descriptor}/{name}"
-    finally:
-        os.close(descriptor)
+        send(connection, answer)

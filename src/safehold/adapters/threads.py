@@ -11,10 +11,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import TypeVar
 
 from safehold.ports.world import Worker
 
 _log = logging.getLogger("safehold.scheduler")
+T = TypeVar("T")
 
 FIRST_BACKOFF_SECONDS = 1.0
 LAST_BACKOFF_SECONDS = 60.0
@@ -47,22 +51,70 @@ class ThreadScheduler:
         if running is not None:
             running.wake()
 
-    def stop(self) -> None:
+    def stop(self, patience_seconds: float | None = None) -> list[Worker]:
+        """As the port says; with a patience, those whose step has not ended by then are left, and returned."""
         with self._lock:
             self._stopped = True
             all_running = list(self._running.values())
         for running in all_running:
             running.stop()
+        until = None if patience_seconds is None else time.monotonic() + patience_seconds
         for running in all_running:
             if running.thread is not threading.current_thread():
-                running.thread.join()
+                running.thread.join(None if until is None else max(0.0, until - time.monotonic()))
+        return [running.worker for running in all_running if running.thread.is_alive()]
+
+
+def side_by_side(works: Sequence[Callable[[], object]], seconds: float) -> bool:
+    """Do all of them at once, each in a thread of its own; False where some have not ended after so long.
+
+    Those go on, and keep no process alive. What one raises is logged.
+    """
+    threads = [threading.Thread(target=_logged, args=(work,), daemon=True) for work in works]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)
+
+
+def in_daemon(work: Callable[[], T], name: str) -> Future[T]:
+    """Begin it in a thread that keeps no process alive, however long it hangs."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            found = work()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(found)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return future
+
+
+def answers_within(look: Callable[[], bool], seconds: float) -> bool:
+    """What a look says that may hang; False where it says nothing in that time, or fails."""
+    try:
+        return in_daemon(look, "a look that may hang").result(seconds)
+    except Exception:
+        return False
+
+
+def _logged(work: Callable[[], object]) -> None:
+    try:
+        work()
+    except Exception:
+        _log.exception("something that was to be done beside others failed")
 
 
 class _Running:
     """A worker and its thread."""
 
     def __init__(self, worker: Worker, first_backoff_seconds: float, last_backoff_seconds: float) -> None:
-        self._worker = worker
+        self.worker = worker
         self._first_backoff = first_backoff_seconds
         self._last_backoff = last_backoff_seconds
         self._condition = threading.Condition()
@@ -87,10 +139,10 @@ class _Running:
         deaf = False
         while self._wait(pause, deaf):
             try:
-                pause, deaf = self._worker.step(), False
+                pause, deaf = self.worker.step(), False
                 backoff = self._first_backoff
             except Exception:
-                _log.exception("%s failed; it goes on in %g seconds", self._worker.name, backoff)
+                _log.exception("%s failed; it goes on in %g seconds", self.worker.name, backoff)
                 pause, deaf = backoff, True
                 backoff = min(backoff * 2, self._last_backoff)
 

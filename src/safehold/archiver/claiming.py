@@ -77,7 +77,7 @@ def _reachable(vaults: Sequence[LogVault], problems: list[str]) -> tuple[list[Va
         raise VaultDown("there is no sync vault", hint="`safehold vault add` makes one")
     for vault in sync:
         if not vault.available():
-            vault.size("FORMAT")  # says what is wrong, in the vault's own words
+            vault.folders(segment.LOG_PREFIX)  # says what is wrong, in the vault's own words
             raise VaultDown(f"vault {vault.name} ({vault.url}) cannot be reached", hint="mount it or bring it back")
     others = []
     for vault, mode in vaults:
@@ -107,6 +107,12 @@ def _look(vault: Vault, opener: Opener) -> _Seen:
         raise OperatorError(
             f"vault {vault.name} ({vault.url}) holds the log of another installation ({header.installation.hex()})",
             hint="name the right vault, or use the keys that belong to it",
+        )
+    if header is not None and not segment.vouched(header, opener.installation):
+        raise OperatorError(
+            f"vault {vault.name} ({vault.url}) holds a log in timeline {highest} whose writer is not certified by the "
+            "root of this installation: somebody else has written it",
+            hint="keep that vault aside to look at, and bring its own folder back, or make it anew from another vault",
         )
     return _Seen(highest, VaultLogReader([vault], opener).end())
 

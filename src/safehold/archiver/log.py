@@ -9,9 +9,9 @@
     close
 
 `position` is the last frame that is synced in every sync vault, while no higher timeline was there (I1, I6). A frame
-whose write failed is not on the log: the next one takes its number into a new segment, which by the rules of reading
-voids it wherever it may lie. Where a sync failed nobody knows what is there: this log takes nothing more, and a new one
-has to be claimed (I4).
+that no vault took is not on the log: the next one takes its number into a new segment, which by the rules of reading
+voids it wherever a part of it may lie. Where some sync vaults took it and another did not, or a sync failed, nobody
+knows what is there: this log takes nothing more, and a new one has to be claimed, which takes in what it finds (I4).
 
 One thread at a time.
 """
@@ -169,6 +169,7 @@ class Log:
                 yield entry
         unsealed.segments = list(unsealed_segments(self._sync, unsealed.since, self._timeline))
         unsealed.blobs |= self._unsealed.blobs
+        unsealed.objects |= self._unsealed.objects
         self._unsealed = unsealed
         self._opened = self._position.frame + 1
 
@@ -210,6 +211,11 @@ class Log:
     def note_blob(self, name: str, size: int, digest: bytes) -> None:
         """A blob that is new in the sync vaults, for the next seal. Safe from any thread."""
         self._unsealed.blobs[name] = SealedObject(name, size, digest)
+
+    def note_object(self, object_: SealedObject) -> None:
+        """A run object, manifest or evidence new in the sync vaults, for the next seal. Safe from any thread."""
+        self._unsealed.objects[object_.name] = object_
+        self._unsealed.dirty = True
 
     def seal(self) -> None:
         """Raises as `write`."""
@@ -274,13 +280,17 @@ class Log:
             name = SegmentName(self._timeline, self._next_segment, header.number)
             opened = self._segment = _Open(name, self._header(name), self._clock.monotonic(), there=False)
         data = opened.header + frame.data
+        taken: list[str] = []
         try:
             for vault in self._sync:
                 vault.append(str(opened.name), opened.size, data)
+                taken.append(vault.name)
             for vault in self._sync:
                 if vault.size(claim_object(self._timeline + 1)) is not None:
                     self._stop_superseded(vault.name)
-        except (VaultDown, OutOfSpace):
+        except (VaultDown, OutOfSpace) as error:
+            if taken:
+                self._stop_apart(taken, frame, error)
             self._leave_segment()
             raise
         except LengthMismatch as error:
@@ -295,6 +305,14 @@ class Log:
         self._on_written(Written(str(opened.name), opened.size, header.changes, header.at, blobs))
         if opened.size >= self._limits.segment_bytes:
             self._close_segment()
+
+    def _stop_apart(self, taken: list[str], frame: PreparedFrame, error: SafeholdError) -> NoReturn:
+        """A vault that took a frame is never asked to make it void; a log opened anew takes it in instead."""
+        self._stopped = VaultSuspect(
+            f"frame {frame.position.frame} is in {' and '.join(taken)}, and one did not take it: {error.message}",
+            hint=error.hint,
+        )
+        raise self._stopped from error
 
     def _stop_superseded(self, vault: str) -> NoReturn:
         self._stopped = Superseded(

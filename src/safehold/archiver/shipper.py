@@ -1,4 +1,4 @@
-"""Copies log and blobs, byte for byte and in order, from a sync vault to one async vault.
+"""Copies log, blobs, runs and evidence, byte for byte and in order, from a sync vault to one async vault.
 
 Where it stands follows from the two vaults alone: an object that is shorter in the target is continued. It is looked
 up once, at the first step that reaches both; from then on the writer's notes say what is new.
@@ -9,6 +9,9 @@ loss may have kept any part of it, with a hole before its end). A difference is 
 nothing here can overwrite it. After a failed sync nothing counts any more: the bytes can be read there and may still be
 gone tomorrow. Blobs go before frames, so no frame in the target
 mentions a blob that it lacks, unless the source lacks it too.
+
+Run objects and evidence are shipped while the log has nothing to ship, in the order of their names: a manifest comes
+after its run objects. What is older than the oldest generation of the target was removed there, and stays so.
 
 `live`: a writer appends to the source meanwhile. Then the end of its newest segment is shipped only as far as the
 notes say that it is synced; else a frame could survive in the target that the source lost.
@@ -22,9 +25,9 @@ from itertools import zip_longest
 from typing import NamedTuple, TypeVar
 
 from safehold.archiver.log import Written
-from safehold.formats import blob, segment
+from safehold.formats import blob, evidence, run, segment
 from safehold.model.errors import SafeholdError
-from safehold.ports.vault import Vault, VaultSuspect
+from safehold.ports.vault import Vault, VaultSuspect, VaultUnanswered
 from safehold.ports.world import Clock
 from safehold.vault.segments import Copy, beginning, timelines
 
@@ -34,6 +37,7 @@ _BACKOFF_SECONDS = (1.0, 60.0)
 #: An append is no longer than a chunk, and each is synced before the next: what is before was synced.
 _COMPARED_BYTES = CHUNK_BYTES
 _BLOB_FOLDERS = 256
+OBJECT_PREFIXES = (run.RUNS_PREFIX, evidence.EVIDENCE_PREFIX)
 
 T = TypeVar("T")
 
@@ -68,6 +72,9 @@ class Shipper:
         self._blob_notes: deque[str] = deque()
         self._blobs: dict[str, None] = {}
         self._blob_folder = 0  # of 256: how far the blobs of both were compared
+        self._object_notes: deque[str] = deque()
+        self._objects: dict[str, None] = {}  # runs and evidence to be shipped
+        self._objects_compared = False
         self._looked = False
         self._newest = 0  # timeline up to which the source was looked at
         self._noted = ("", 0)  # the latest note: object and end
@@ -80,6 +87,11 @@ class Shipper:
     @property
     def name(self) -> str:
         return f"ship to {self._target.name}"
+
+    @property
+    def target(self) -> str:
+        """The name of the vault that it ships to."""
+        return self._target.name
 
     # -- from other threads
 
@@ -94,6 +106,10 @@ class Shipper:
         """A blob object that is new in the source. Safe from any thread."""
         del size, digest
         self._blob_notes.append(name)
+
+    def note_object(self, name: str) -> None:
+        """A run object, manifest or evidence that is new in the source. Safe from any thread."""
+        self._object_notes.append(name)
 
     @property
     def compared(self) -> bool:
@@ -120,7 +136,8 @@ class Shipper:
     @property
     def level(self) -> bool:
         """Whether the target has all that the source is known to have, synced."""
-        return self._looked and not self._waiting() and not self.pending_blobs() and self._blob_folder == _BLOB_FOLDERS
+        nothing_waits = not self._waiting() and not self.pending_blobs()
+        return self._looked and nothing_waits and self._blob_folder == _BLOB_FOLDERS and self._objects_compared
 
     @property
     def trouble(self) -> str | None:
@@ -128,8 +145,8 @@ class Shipper:
         return self._trouble
 
     def pending_blobs(self) -> list[str]:
-        """Blob objects that the target is known to lack."""
-        return [*self._blobs, *_frozen(self._blob_notes)]
+        """Blobs, runs and evidence that the target is known to lack."""
+        return [*self._blobs, *_frozen(self._blob_notes), *self._objects, *_frozen(self._object_notes)]
 
     def differences(self) -> list[str]:
         """Objects that are longer in the target than in the source, or not the same: left as they are."""
@@ -143,21 +160,29 @@ class Shipper:
             return None
         try:
             pause = self._work()
+        except VaultUnanswered as error:  # a lost answer, and no failed sync: look again at all that is there
+            self._looked, self._blob_folder, self._at = False, 0, None
+            return self._back_off(error)
         except VaultSuspect as error:
             self._dead = True
             self._trouble = f"{error.message}; nothing more is shipped there until the service starts again"
             return None
         except (SafeholdError, KeyError) as error:
             self._at = None
-            self._trouble = str(error)
-            pause, self._backoff = self._backoff, min(self._backoff * 2, _BACKOFF_SECONDS[1])
-            return pause
+            return self._back_off(error)
         self._trouble = None
         self._backoff = _BACKOFF_SECONDS[0]
         self.asleep = pause is None
-        if self.asleep and (self._notes or self._blob_notes):  # it came while nobody was asleep yet
+        if self.asleep and (
+            self._notes or self._blob_notes or self._object_notes
+        ):  # it came while nobody was asleep yet
             self.asleep = False
             return 0.0
+        return pause
+
+    def _back_off(self, error: Exception) -> float:
+        self._trouble = str(error)
+        pause, self._backoff = self._backoff, min(self._backoff * 2, _BACKOFF_SECONDS[1])
         return pause
 
     def end(self) -> None:
@@ -180,12 +205,46 @@ class Shipper:
         if self._blob_folder < _BLOB_FOLDERS:
             self._compare_blobs()
             return 0.0
+        pause = self._ship_log()
+        return 0.0 if pause != 0.0 and self._ship_object() else pause
+
+    def _ship_log(self) -> float | None:
         if not self._backlog:
             return None
         wait = self._appended_at + self._gather_seconds - self._clock.monotonic()
         if wait > 0 and len(self._backlog) == 1:
             return wait
         return 0.0 if self._ship_piece(self._backlog[0]) else None
+
+    def _ship_object(self) -> bool:
+        """Compare, or ship one object; False where there is nothing to do."""
+        if not self._objects_compared:
+            self._compare_objects()
+            return True
+        while self._object_notes:
+            self._objects[self._object_notes[0]] = None
+            self._object_notes.popleft()
+        name = next(iter(self._objects), None)
+        if name is None:
+            return False
+        size = self._source.size(name)
+        if size is not None and self._target.size(name) is None:
+            self._target.put(name, self._chunks(name, size))
+        del self._objects[name]
+        return True
+
+    def _compare_objects(self) -> None:
+        for prefix in OBJECT_PREFIXES:
+            have = {info.name: info.size for info in self._target.list(prefix)}
+            if have:  # as with blobs
+                self._target.put(max(have), ())
+            oldest = min(have, default="").rpartition("/")[0] if prefix == run.RUNS_PREFIX else ""
+            for info in self._source.list(prefix):
+                if info.name not in have and info.name >= oldest:
+                    self._objects[info.name] = None
+                elif have.get(info.name, info.size) != info.size:
+                    self._differ(f"{info.name} is not as long in {self._target.name} as in {self._source.name}")
+        self._objects_compared = True
 
     def _begin(self) -> None:
         """Compare the logs. Notes from before are covered by what is found."""

@@ -1,4 +1,4 @@
-"""What the next seal has to state: heads, segments and blobs since the last one."""
+"""What the next seal has to state: heads, segments, blobs and other objects since the last one."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class Unsealed:
         self.heads: Heads = {}
         self.segments: list[SealedObject] = []
         self.blobs: dict[str, SealedObject] = {}
+        self.objects: dict[str, SealedObject] = {}  # runs, generations, evidence
         self._mentioned: dict[bytes, None] = {}  # names of blobs that frames refer to
         self.dirty = False  # whether any frame but a seal was written since
 
@@ -45,7 +46,16 @@ class Unsealed:
 
     def seal(self, after: LogPosition, pending: Sequence[str]) -> Seal:
         heads = [SealedHead(account, kind, head.rev, head.hash) for (account, kind), head in self.heads.items()]
-        return Seal(seal.VERSION, after, self.since, self.segments, list(self.blobs.values()), heads, list(pending))
+        return Seal(
+            seal.VERSION,
+            after,
+            self.since,
+            self.segments,
+            list(self.blobs.values()),
+            heads,
+            list(pending),
+            list(self.objects.values()),
+        )
 
     def clear(self, stated: Seal, at: LogPosition) -> None:
         """What came in since `stated` was made (a blob from another thread) stays for the next seal."""
@@ -54,7 +64,9 @@ class Unsealed:
         self.segments = self.segments[len(stated.segments) :]
         for sealed in stated.blobs:
             self.blobs.pop(sealed.name, None)
-        self.dirty = False
+        for sealed in stated.objects:
+            self.objects.pop(sealed.name, None)
+        self.dirty = bool(self.objects)
 
 
 def heads_of(changes: Iterable[Change]) -> Heads:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from safehold import config as configuration
 from safehold.archiver.log import Mode
 from safehold.assembly.site import Site
+from safehold.assembly.vault_urls import AnyVault, open_vault
 from safehold.assembly.vaults import copy_vault
 from safehold.config import DEFAULT_TEXT, FOLDER_SCHEME, Config, ConfigError, VaultConfig
 from safehold.formats import keys, travelling
@@ -51,7 +52,7 @@ def with_older_identities(reader: LogReader, opener: Opener) -> Opener:
     return opener
 
 
-def bring_what_travels(site: Site, plan: Plan, given: FolderVault | None) -> list[str]:
+def bring_what_travels(site: Site, plan: Plan, given: AnyVault | None) -> list[str]:
     """Keys and configuration where they are not here yet; what deserves a sentence. Raises OperatorError.
 
     The caller holds the lock.
@@ -100,7 +101,7 @@ def _root(site: Site, sealed: bytes | None, opener: Opener) -> SigningKey:
         ) from None
 
 
-def bring_config(site: Site, travelled: bytes | None, given: FolderVault) -> list[str]:
+def bring_config(site: Site, travelled: bytes | None, given: AnyVault) -> list[str]:
     """Write safehold.toml, with places for vaults that exist here, and take it up. What was changed, in sentences."""
     notes = []
     try:
@@ -115,7 +116,7 @@ def bring_config(site: Site, travelled: bytes | None, given: FolderVault) -> lis
     return notes
 
 
-def _places(site: Site, config: Config, given: FolderVault, notes: list[str]) -> tuple[dict[str, str], list[str]]:
+def _places(site: Site, config: Config, given: AnyVault, notes: list[str]) -> tuple[dict[str, str], list[str]]:
     """Other URLs for vaults, and vaults to be left out: one sync vault at least is there afterwards."""
     missing = [v for v in config.vaults if not _is_here(site, v, given)]
     for vault in missing:
@@ -136,12 +137,12 @@ def _places(site: Site, config: Config, given: FolderVault, notes: list[str]) ->
     return moved, lost
 
 
-def _is_here(site: Site, vault: VaultConfig, given: FolderVault) -> bool:
-    folder = FolderVault(vault.name, str(vault.folder(site.data)), site.disk, site.opener.installation)
-    return folder.available() and (folder.url != given.url or _is_writable(site, folder))
+def _is_here(site: Site, vault: VaultConfig, given: AnyVault) -> bool:
+    found = open_vault(vault, site.data, site.disk, site.opener.installation)
+    return found.available() and (found.url != given.url or _is_writable(site, found))
 
 
-def _place_for(site: Site, vault: VaultConfig, given: FolderVault, notes: list[str]) -> str:
+def _place_for(site: Site, vault: VaultConfig, given: AnyVault, notes: list[str]) -> str:
     """The URL that a sync vault has from now on: that of the given one, or of a copy where that takes nothing."""
     if _is_writable(site, given):
         notes.append(f"the vault {vault.name} was at {vault.url}, which is not on this machine: it is {given.url} now")
@@ -156,8 +157,10 @@ def _place_for(site: Site, vault: VaultConfig, given: FolderVault, notes: list[s
     return url
 
 
-def _is_writable(site: Site, vault: FolderVault) -> bool:
-    """Whether an object can be made there."""
+def _is_writable(site: Site, vault: AnyVault) -> bool:
+    """Whether an object can be made there. Who serves a vault over a socket takes what it may take."""
+    if not isinstance(vault, FolderVault):
+        return True
     folder = vault.url.removeprefix(FOLDER_SCHEME)
     probe = f"{folder}/tmp/is-writable"
     try:

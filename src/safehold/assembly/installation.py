@@ -9,6 +9,7 @@ from safehold.assembly.recovering import Sources, plan_recovery, run_recovery
 from safehold.assembly.session import Session
 from safehold.assembly.site import Site
 from safehold.assembly.status import describe_vaults, looks_now, status_object
+from safehold.assembly.vault_urls import create_vault
 from safehold.assembly.vaults import add_vault
 from safehold.config import Config, VaultConfig
 from safehold.model.kinds import Kind
@@ -17,7 +18,6 @@ from safehold.recovery.report import Progress, silent
 from safehold.recovery.run import Result
 from safehold.service.control import STATUS, decode_json
 from safehold.store.sqlite.core import SqliteCore
-from safehold.vault.folder import FolderVault
 from safehold.vault.keyring import ensure_keyring
 
 
@@ -38,9 +38,7 @@ class Installation(Site):
             self.refuse_history_without_core()
             self._keyring = ensure_keyring(self.disk, str(self.keys_folder), self.entropy)
             for vault in self.config.vaults:
-                FolderVault.create(
-                    vault.name, str(vault.folder(self.data)), self.disk, self._keyring.installation
-                ).close()
+                create_vault(vault, self.data, self.disk, self._keyring.installation)
             self.disk.make_folders(str(self.blobs_folder))
             self.disk.make_folders(str(self.scratch_folder))
             self.disk.make_folders(str(self.core_path.parent))

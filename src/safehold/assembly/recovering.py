@@ -10,7 +10,8 @@ from safehold.archiver.claiming import LogVault, Mode, claim_timeline
 from safehold.assembly.bare import bring_what_travels, with_older_identities
 from safehold.assembly.session import Session
 from safehold.assembly.site import Site
-from safehold.config import FOLDER_SCHEME, VaultConfig, check_vault
+from safehold.assembly.vault_urls import AnyVault, open_vault, with_scheme
+from safehold.config import VaultConfig, check_vault
 from safehold.formats.keys import Opener
 from safehold.model.commands import Undo
 from safehold.model.errors import Damaged, NotFound, OperatorError, SafeholdError
@@ -24,9 +25,9 @@ from safehold.recovery.sources import look
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
-from safehold.vault.folder import FolderVault
 from safehold.vault.keyring import is_complete, load_identity
 from safehold.vault.log import VaultLogReader
+from safehold.vault.runs import Runs
 
 
 class Sources:
@@ -51,11 +52,11 @@ class Sources:
             self.opener = with_older_identities(self.reader(), self.opener)
             site.use_identity(self.opener)
 
-    def vaults(self) -> list[FolderVault]:
+    def vaults(self) -> list[AnyVault]:
         """Fresh instances, sync ones first: their copies are preferred."""
         data, disk = self._site.data, self._site.disk
         return [
-            FolderVault(c.name, str(c.folder(data)), disk, self.opener.installation)
+            open_vault(c, data, disk, self.opener.installation)
             for c in sorted(self._configs, key=lambda c: c.mode != Mode.SYNC)
         ]
 
@@ -63,7 +64,11 @@ class Sources:
         """Of the vaults that are there; the plan names the others."""
         return VaultLogReader([v for v in self.vaults() if v.available()], self.opener)
 
-    def given(self) -> FolderVault | None:
+    def runs(self) -> Runs:
+        """The generations in those vaults."""
+        return Runs([v for v in self.vaults() if v.available()], self.opener)
+
+    def given(self) -> AnyVault | None:
         """The vault that was given by its URL, where one was."""
         return self.vaults()[0] if self._given else None
 
@@ -80,7 +85,7 @@ class Sources:
 
 def _chosen(site: Site, only: str | None, url: str | None) -> Sequence[VaultConfig]:
     if url is not None:
-        return [check_vault("given", url if url.startswith(FOLDER_SCHEME) else f"{FOLDER_SCHEME}{url}", "sync")]
+        return [check_vault("given", with_scheme(url), "sync")]
     configs = site.config.vaults
     if only is None:
         return configs
@@ -114,6 +119,7 @@ def plan_recovery(
             core=core,
             core_problem=problem,
             blobs=sources.blobs() if is_complete(site.disk, str(site.keys_folder)) else None,
+            runs=sources.runs(),
             progress=progress,
         )
 
@@ -147,6 +153,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
             clock=site.clock,
             claim=lambda: _claim(site, sources),
             look=lambda: look(sources.vaults()),
+            runs=sources.runs(),
             old=old,
             accept_loss=accept_loss,
             progress=progress,
@@ -184,7 +191,7 @@ def _claim(site: Site, sources: Sources) -> int:
 
     The vault whose log leads furthest stands for all, whatever its mode: the others may be behind it or gone.
     """
-    ends: list[tuple[LogPosition, FolderVault]] = []
+    ends: list[tuple[LogPosition, AnyVault]] = []
     for config in site.config.vaults:
         vault = site.vault(config)
         try:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from threading import local
 from typing import Any, TypeVar
 
 from safehold.adapters.channel import ChannelServer
 from safehold.adapters.passwords import Argon2Hasher
-from safehold.adapters.threads import ThreadScheduler
+from safehold.adapters.threads import ThreadScheduler, in_daemon
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.installation import Installation
 from safehold.assembly.status import status_object
 from safehold.assembly.watching import Watching
 from safehold.config import Config
 from safehold.formats.keys import KeyAway
+from safehold.formats.seal import SealedObject
 from safehold.model.change import Change
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.errors import BadRequest, OperatorError, SafeholdError
@@ -30,7 +33,16 @@ from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.service.auth import Authenticator, Limits
-from safehold.service.control import RELOAD, SETTLE, STATUS, decode_commands, encode_json, encode_results
+from safehold.service.control import (
+    NOTE_OBJECTS,
+    RELOAD,
+    SETTLE,
+    STATUS,
+    decode_commands,
+    decode_objects,
+    encode_json,
+    encode_results,
+)
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
 from safehold.service.incidents import DevicesAhead
 from safehold.service.uses import Uses
@@ -51,6 +63,10 @@ READING_THREADS = 2
 #: Large bodies side by side: one on its way into the vaults may take a minute, and must not keep others waiting.
 BLOB_THREADS = 4
 TICK_SECONDS = 1.0
+#: At the end each stage is given so long. Together with the requests under way that stays below 30 seconds (I36),
+#: as only one thing is waited for in vain: a sync vault that hangs, or the async ones together.
+STOP_SECONDS = 4.0
+
 #: Async vaults are given so long to catch up before somebody looks at them.
 SETTLE_SECONDS = 5.0
 #: Whoever asks for a fresh look at the vaults waits so long for each.
@@ -77,6 +93,7 @@ class Service:
         self._ahead = DevicesAhead(installation.clock)
         self._scheduler = ThreadScheduler()
         self._shipping: set[int] = set()
+        self.hanging = False  # whether a stop left something behind that hangs
         self._disk_thread = ThreadPoolExecutor(1, "commit")
         self._blob_threads = ThreadPoolExecutor(BLOB_THREADS, "blobs")
         self._readers = ThreadPoolExecutor(READING_THREADS, "read")
@@ -198,6 +215,9 @@ class Service:
         if payload == SETTLE:
             return asyncio.run_coroutine_threadsafe(self._settle(), self._loop).result()
         try:
+            if payload.startswith(NOTE_OBJECTS):
+                objects = decode_objects(payload)
+                return asyncio.run_coroutine_threadsafe(self._note_objects(objects), self._loop).result()
             commands = decode_commands(payload)
         except BadRequest as error:
             return encode_results([error])
@@ -206,6 +226,17 @@ class Service:
 
     async def _status_json(self) -> bytes:
         return encode_json(self.status())
+
+    async def _note_objects(self, objects: Sequence[SealedObject]) -> bytes:
+        """Somebody put objects into the sync vaults: seal and ship them."""
+        why: str | None = None
+        if objects:
+            try:
+                await self.pump.exclusive(lambda: self.writer.note_objects(objects))
+            except SafeholdError as error:
+                why = error.message
+        down = {shipper.target: shipper.trouble for shipper in self.writer.shippers if shipper.trouble}
+        return encode_json({"ok": why is None, "why": why, "down": down})
 
     async def _reload(self) -> bytes:
         """Vaults or keys have changed: close the writer and open it over the new ones, in a timeline of their own."""
@@ -263,24 +294,46 @@ class Service:
                 _log.exception("the writer's housekeeping failed; it is tried again")
 
     async def stop(self) -> None:
-        """Finish what waits, seal, ship, close."""
+        """Finish what waits, seal, ship, close. What hangs is left (`hanging` says so), for I36."""
         if self._ticking is not None:
             self._ticking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._ticking
-        await self._loop.run_in_executor(None, self._channel.stop)
-        await self._uses.drain()
-        await self.pump.drain()
+            if not await self._in_time("the writer's housekeeping", self._ended(self._ticking)):
+                return
+        await self._in_time("the local socket", in_daemon(self._channel.stop, "stop"))
+        drained = await self._in_time("the changes that wait", self._drain())
         self._sign_in.close()
         # Before the writer's connection: the last one to close brings the WAL into the file, and a reader cannot.
-        await self._loop.run_in_executor(None, self._readers.shutdown)
+        await self._in_time("a reader", in_daemon(self._readers.shutdown, "stop"))
         for reader in self._open_readers:
             reader.close()
-        await self.pump.exclusive(self.writer.close)
-        await self._loop.run_in_executor(None, self._scheduler.stop)
-        await self._loop.run_in_executor(None, self.writer.ship_all)
+        if drained:
+            await self._in_time("a sync vault", self.pump.exclusive(self.writer.close))
+        busy = await asyncio.wrap_future(in_daemon(partial(self._scheduler.stop, STOP_SECONDS), "stop"))
+        level = await asyncio.wrap_future(in_daemon(partial(self.writer.ship_all, busy), "stop"))
+        if busy or not level:
+            _log.error("an async vault hangs: what it lacks is shipped after the next start")
+            self.hanging = True
         for pool in (self._disk_thread, self._blob_threads):
-            pool.shutdown()
+            await self._in_time("a thread", in_daemon(partial(pool.shutdown, wait=not self.hanging), "stop"))
+
+    async def _drain(self) -> None:
+        await self._uses.drain()
+        await self.pump.drain()
+
+    async def _ended(self, task: asyncio.Task[None]) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    async def _in_time(self, what: str, work: Future[T] | Coroutine[Any, Any, T]) -> bool:
+        """Whether something ended in time. Where it did not it goes on, and nothing that needs it follows."""
+        task = asyncio.ensure_future(asyncio.wrap_future(work) if isinstance(work, Future) else work)
+        done, _ = await asyncio.wait((task,), timeout=STOP_SECONDS)
+        if done:
+            await task
+            return True
+        _log.error("%s hangs: the service ends without waiting for it", what)
+        self.hanging = True
+        return False
 
 
 def serve(installation: Installation, listen: tuple[str, int], announce: Callable[[str, Sequence[str]], None]) -> int:
@@ -312,3 +365,7 @@ async def _serve(
         await serve_until_told(make_app(service), host, port, started)
     finally:
         await service.stop()
+        if service.hanging:  # a thread that waits for a disk for ever would keep loop and process for ever
+            logging.shutdown()
+            sys.stdout.flush()
+            os._exit(0)

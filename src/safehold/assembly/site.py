@@ -2,7 +2,8 @@
 
 core/core.db     the live database          blobs/   live blobs
 vaults/<name>/   the default vaults         keys/    identity, root and writer key, recovery.txt
-safehold.toml    the configuration          run/     lock and socket          scratch/   what may be thrown away
+safehold.toml    the configuration          run/     locks and socket         scratch/   what may be thrown away
+generations      what was written of generations (archiver/generation_ledger.py)
 """
 
 from __future__ import annotations
@@ -11,27 +12,35 @@ import contextlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from safehold.adapters.channel import UnixChannel
 from safehold.adapters.lock import FolderLock, Locked
 from safehold.adapters.system import SystemClock, SystemEntropy
+from safehold.adapters.threads import answers_within, side_by_side
 from safehold.archiver.log import Mode
 from safehold.archiver.shipper import Shipper
+from safehold.assembly.vault_urls import AnyVault, has_history, open_vault
 from safehold.assembly.writer import Writer
 from safehold.config import FILE_NAME, Config, VaultConfig
 from safehold.formats.keys import Opener
 from safehold.model.change import Change
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.ports.blobs import BlobArchive
+from safehold.ports.vault import VaultDown
 from safehold.store.realdisk import RealDisk
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
-from safehold.vault.folder import FolderVault
 from safehold.vault.keyring import IDENTITY, Keyring, complete_keyring, is_complete, load_keyring
+from safehold.vault.remote import RemoteVault
 
 #: In scratch/: bodies being staged (store/blobs.py) and being encrypted (vault/blobs.py).
 _HALF_WRITTEN = re.compile(r"body-[0-9]+|[0-9a-f]+-[0-9]+\.sealed")
+
+
+#: An async vault that says nothing for so long is left to its shipper.
+ANSWER_SECONDS = 5.0
 
 
 class CoreMissing(OperatorError):
@@ -80,6 +89,14 @@ class Site:
     def lock(self) -> FolderLock:
         """Not yet acquired: use it as a context manager."""
         return FolderLock(str(self.data / "run" / "lock"))
+
+    @property
+    def ledger_path(self) -> Path:
+        return self.data / "generations"
+
+    def snapshot_lock(self) -> FolderLock:
+        """Of whoever writes a generation; beside the lock of whoever writes the core."""
+        return FolderLock(str(self.data / "run" / "snapshot"))
 
     def is_locked(self) -> bool:
         """Whether another process is writing to this data folder."""
@@ -141,23 +158,39 @@ class Site:
         complete_keyring(self.disk, str(self.keys_folder), self.entropy)
         self._keyring = None
 
-    def vault(self, config: VaultConfig) -> FolderVault:
+    def vault(self, config: VaultConfig) -> AnyVault:
         """A fresh instance, for one thread."""
-        return FolderVault(config.name, str(config.folder(self.data)), self.disk, self.keyring.installation)
+        return open_vault(config, self.data, self.disk, self.keyring.installation)
 
     def free_bytes(self) -> int | None:
         """Room on the fullest disk that a change is written to: the core's, and those of sync vaults. None: unknown."""
-        folders = [self.data, *(v.folder(self.data) for v in self.config.vaults if v.mode == Mode.SYNC)]
         try:
-            return min(self.disk.free_bytes(str(folder)) for folder in folders)
-        except OSError:
+            rooms = [self.disk.free_bytes(str(self.data))]
+            for config in self.config.vaults:
+                if config.mode == Mode.SYNC:
+                    rooms.append(self._room_in(config))
+        except (OSError, SafeholdError):
             return None
+        return min(rooms)
+
+    def _room_in(self, config: VaultConfig) -> int:
+        """Raises OSError, VaultDown where it is not known."""
+        vault = self.vault(config)
+        try:
+            if isinstance(vault, RemoteVault):
+                room = vault.about().get("room_bytes")
+                if not isinstance(room, int):
+                    raise VaultDown(f"the keeper of {config.name} does not say what room it has")
+                return room
+            return self.disk.free_bytes(str(config.place(self.data)))
+        finally:
+            vault.close()
 
     # -- whether it was ever used -----------------------------------------------------------------------------
 
     def refuse_history_without_core(self) -> None:
         """An empty core beside vaults that hold history would tell every device that all is gone."""
-        held = [v.name for v in self.config.vaults if _has_history(v.folder(self.data))]
+        held = [v.name for v in self.config.vaults if has_history(v, self.data, self.disk)]
         if held:
             raise CoreMissing(
                 f"the core is missing, but the vaults hold its history ({', '.join(held)})",
@@ -243,6 +276,8 @@ class Site:
             wake=wake,
             on_committed=on_committed,
             quota_bytes=self.config.quota_bytes,
+            side_by_side=side_by_side,
+            answers=partial(answers_within, seconds=ANSWER_SECONDS),
         )
 
     def ask_service(self, request: bytes) -> bytes | None:
@@ -260,8 +295,3 @@ class Site:
             raise OperatorError(
                 f"the running service does not answer: {error}", hint="look at its log, or stop it and try again"
             ) from error
-
-
-def _has_history(folder: Path) -> bool:
-    """Whether a vault's folder holds a log with anything in it."""
-    return any((folder / "log").glob("*/*"))

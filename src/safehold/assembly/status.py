@@ -12,6 +12,7 @@ from safehold.archiver.log import Mode
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.keystate import key_risks, key_state
 from safehold.assembly.site import Site
+from safehold.assembly.vault_urls import full_url
 from safehold.assembly.writer import Writer
 from safehold.config import VaultConfig
 from safehold.model.errors import OperatorError
@@ -99,7 +100,7 @@ def look_at(site: Site, config: VaultConfig, writer: Writer | None) -> VaultLook
     try:
         if not vault.available():
             return VaultLook(False)
-        domain = _domain(str(config.folder(site.data)))
+        domain = _domain(str(config.place(site.data)))
         if _counted(config, writer) is not None:
             return VaultLook(True, domain)
         shipper = _shipper(config, writer)
@@ -143,7 +144,7 @@ def _describe(
         state = backlog.trouble or "reachable" if look.available else "missing"
     return {
         "name": config.name,
-        "url": f"folder:{config.folder(site.data)}",
+        "url": full_url(config, site.data),
         "mode": config.mode,
         "state": state,
         "append_only": BY_CONVENTION,

@@ -8,10 +8,11 @@ from safehold import config as configuration
 from safehold.archiver.log import Mode
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.site import Site
+from safehold.assembly.vault_urls import create_vault, full_url
 from safehold.config import VaultConfig
 from safehold.model.errors import OperatorError
+from safehold.ports.vault import Vault
 from safehold.service.control import RELOAD, decode_json
-from safehold.vault.folder import FolderVault
 
 
 def add_vault(site: Site, vault: VaultConfig) -> dict[str, Any]:
@@ -21,8 +22,7 @@ def add_vault(site: Site, vault: VaultConfig) -> dict[str, Any]:
     """
     others = [v for v in site.config.vaults if v.name != vault.name]
     _require_core_or_nothing(site, vault, others)
-    path = str(vault.folder(site.data))
-    FolderVault.create(vault.name, path, site.disk, site.keyring.installation).close()
+    create_vault(vault, site.data, site.disk, site.keyring.installation)
     copied_from = _copy(site, vault, others)
     site.config = configuration.add_vault(site.config_path, vault)
     running = site.ask_service(RELOAD)
@@ -33,7 +33,7 @@ def add_vault(site: Site, vault: VaultConfig) -> dict[str, Any]:
         raise OperatorError(f"the service took up the vault, but cannot write: {answer.get('why')}")
     return {
         "name": vault.name,
-        "url": f"folder:{path}",
+        "url": full_url(vault, site.data),
         "mode": vault.mode,
         "copied_from": copied_from,
     }
@@ -61,7 +61,7 @@ def _copy(site: Site, vault: VaultConfig, others: list[VaultConfig]) -> list[str
     return []
 
 
-def copy_vault(site: Site, source: FolderVault, target: FolderVault) -> None:
+def copy_vault(site: Site, source: Vault, target: Vault) -> None:
     """All that one vault has and another lacks, byte for byte. Raises OperatorError."""
     shipper = Shipper(source, target, site.clock)
     while not shipper.level:

@@ -15,6 +15,7 @@ from safehold.archiver.shipper import Shipper
 from safehold.config import VaultConfig
 from safehold.formats import travelling
 from safehold.formats.blob import blob_object
+from safehold.formats.seal import SealedObject
 from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
 from safehold.model.change import Change
 from safehold.model.commands import FoundInstallation, NoteInstallation
@@ -30,13 +31,13 @@ from safehold.service.takein import archive_unarchived, changes_in, mark_unarchi
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
-from safehold.vault.folder import FolderVault
+from safehold.vault.folder import place_reader
 from safehold.vault.keyring import Keyring
 from safehold.vault.log import VaultLogReader
 
 #: Steps that a closing writer gives each shipper to bring its vault level.
 CLOSING_STEPS = 10_000
-CLOSING_SECONDS = 10.0
+CLOSING_SECONDS = 8.0
 #: A seal follows so soon on what it seals.
 SEAL_SECONDS = 10.0
 #: Frames that follow each other so closely are shipped to async vaults together: a sync for each would slow the rest.
@@ -48,8 +49,15 @@ SLOW_TRY_SECONDS = 60.0
 _log = logging.getLogger("safehold.writer")
 
 
-def folder_vault(config: VaultConfig, path: str, disk: Disk, keyring: Keyring) -> FolderVault:
-    return FolderVault(config.name, path, disk, keyring.installation)
+#: Does all of the works, in at most so many seconds; False where some have not ended.
+SideBySide = Callable[[Sequence[Callable[[], object]], float], bool]
+
+
+def one_by_one(works: Sequence[Callable[[], object]], _seconds: float) -> bool:
+    """On one thread: where nothing hangs."""
+    for work in works:
+        work()
+    return True
 
 
 class Writer:
@@ -70,13 +78,20 @@ class Writer:
         wake: Callable[[Shipper], None] = lambda _: None,
         on_committed: Callable[[Sequence[Change]], None] = lambda _: None,
         quota_bytes: int = 0,
+        side_by_side: SideBySide = one_by_one,
+        answers: Callable[[Callable[[], bool]], bool] = lambda look: look(),
     ) -> None:
+        """`side_by_side` does several things that may hang, in a time; `answers` asks one that may, and takes no
+        answer for a no.
+        """
         self._open_core = open_core
         self._vaults = list(vaults)
         self._make_vault = make_vault
         self._keyring = keyring
         self._clock = clock
         self._wake = wake
+        self._side_by_side = side_by_side
+        self._answers = answers
         self._tell_committed = on_committed
         self._sealed_at = clock.monotonic()
         self._mend = False  # whether vaults that lack what the core holds are to be given it
@@ -170,7 +185,10 @@ class Writer:
         return core, log
 
     def _claim(self, position: LogPosition) -> Log:
-        vaults = [LogVault(self._make_vault(v), Mode(v.mode)) for v in self._vaults]
+        # An async vault that hangs must not hinder the start; its shipper waits for it in a thread of its own.
+        wanted = [v for v in self._vaults if v.mode == Mode.SYNC or self._answers(partial(self._is_there, v))]
+        vaults = [LogVault(self._make_vault(v), Mode(v.mode)) for v in wanted]
+        self._place_readers([vault for vault, _ in vaults])
         try:
             return Log.claim(
                 vaults,
@@ -184,6 +202,16 @@ class Writer:
             for vault, _ in vaults:
                 vault.close()
             raise
+
+    @staticmethod
+    def _place_readers(vaults: Sequence[Vault]) -> None:
+        """Vaults that an earlier release made get the reader. A vault that refuses is spoken of by the claim."""
+        for vault in vaults:
+            try:
+                if vault.available():
+                    place_reader(vault)
+            except (OperatorError, OutOfSpace) as error:
+                _log.warning("%s has no reader.py: %s", vault.name, error.message)
 
     def _mark_missing(self, core: SqliteCore) -> list[Hole]:
         """Where the vaults end before the core does, mark what only the core holds: it is archived again.
@@ -272,6 +300,23 @@ class Writer:
             shipper.note_blob(name)
             self._wake(shipper)
 
+    def note_objects(self, objects: Sequence[SealedObject]) -> None:
+        """Objects that were put into the sync vaults beside the log: sealed at once, and shipped.
+
+        Raises OperatorError where nothing can be written now.
+        """
+        self.require_open()
+        assert self._log is not None
+        for object_ in objects:
+            self._log.note_object(object_)
+            for shipper in self.shippers:
+                shipper.note_object(object_.name)
+        self._sealed_at = self._clock.monotonic()
+        self.engine.seal()
+        for shipper in self.shippers:
+            self._wake(shipper)
+        self.require_open()
+
     def _tell_of_blob(self, change: Change) -> None:
         if change.blob is not None:
             for shipper in self.shippers:
@@ -317,6 +362,13 @@ class Writer:
         if self._log is not None:
             self._log.tick()
 
+    def _is_there(self, config: VaultConfig) -> bool:
+        vault = self._make_vault(config)
+        try:
+            return vault.available()
+        finally:
+            vault.close()
+
     def settle(self) -> int | None:
         """Seal, and close the segment that is being appended to; the last frame, or None where nothing is written."""
         self.engine.seal()
@@ -330,7 +382,7 @@ class Writer:
         return [shipper.name.rpartition(" ")[2] for shipper in self.shippers if shipper.level]
 
     def _try_again(self) -> None:
-        away = not all(self._make_vault(v).available() for v in self._vaults if v.mode == Mode.SYNC)
+        away = not all(self._is_there(v) for v in self._vaults if v.mode == Mode.SYNC)
         if self._was_away and not away:
             self._tries = 0
         self._was_away = away
@@ -342,14 +394,20 @@ class Writer:
 
     # -- closing ---------------------------------------------------------------------------------------------
 
-    def ship_all(self) -> None:
-        """Bring the async vaults level as far as they let us, without waiting for one that is down."""
-        for shipper in self.shippers:
-            shipper.hurry()
-            until = self._clock.monotonic() + CLOSING_SECONDS
-            for _ in range(CLOSING_STEPS):
-                if shipper.level or shipper.step() is None or shipper.trouble or self._clock.monotonic() > until:
-                    break
+    def ship_all(self, busy: Sequence[object] = ()) -> bool:
+        """Bring the async vaults level as far as they let us, without waiting for one that is down.
+
+        `busy` are shippers in whose step another thread still is. False where one of the others hangs.
+        """
+        mine = [shipper for shipper in self.shippers if shipper not in busy]
+        return self._side_by_side([partial(self._ship_level, s) for s in mine], CLOSING_SECONDS)
+
+    def _ship_level(self, shipper: Shipper) -> None:
+        shipper.hurry()
+        until = self._clock.monotonic() + CLOSING_SECONDS
+        for _ in range(CLOSING_STEPS):
+            if shipper.level or shipper.step() is None or shipper.trouble or self._clock.monotonic() > until:
+                break
 
     def close(self) -> None:
         """Seal and close; then the vaults are told all there is to tell, except what async ones still lack."""

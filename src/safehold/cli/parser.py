@@ -51,8 +51,10 @@ class Parser(argparse.ArgumentParser):
     def command(self, name: str, help_text: str, example: str, run: Run | None = None, description: str = "") -> Parser:
         """A subcommand; `run` is what it does, where it has none below it."""
         if self._branches is None:
+            # One that does something by itself, set before, may be given without a subcommand.
+            needed = self.get_default("run") is None
             self._branches = self.add_subparsers(
-                title="commands", metavar="COMMAND", required=True, parser_class=Parser
+                title="commands", metavar="COMMAND", required=needed, parser_class=Parser
             )
         found = self._branches.add_parser(
             name, help=help_text, description=description or f"{help_text[0].upper()}{help_text[1:]}.", example=example

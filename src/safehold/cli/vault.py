@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from safehold.cli import scrub
+from safehold.cli import scrub, vault_keys
 from safehold.cli.context import Context
 from safehold.cli.output import Answer, Table
 from safehold.cli.parser import Parser
@@ -24,12 +24,21 @@ def configure(parser: Parser) -> None:
         "folder is missing is made anew only by this command. A running service takes it up at once.",
     )
     add.add_argument("name", metavar="NAME", help="what to call it: lowercase letters, digits and -")
-    add.add_argument("url", metavar="URL", nargs="?", help="folder:PATH, absolute or relative to the data folder")
+    add.add_argument(
+        "url",
+        metavar="URL",
+        nargs="?",
+        help="folder:PATH, or keeper:SOCKET-PATH; absolute or relative to the data folder",
+    )
     add.add_argument(
         "--mode",
         choices=MODES,
         help="sync: written ahead of every answer; async: follows within moments (default: async, or as configured)",
     )
+    keys = parser.command(
+        "keys", "show, print, replace and move keys", "safehold vault keys", None, vault_keys.__doc__ or ""
+    )
+    vault_keys.configure(keys)
     check = parser.command(
         "scrub",
         "read a vault whole and check every byte",

@@ -1,12 +1,17 @@
-"""FORMAT: the readable mark in every vault. The page: docs/formats/vault.md."""
+"""What explains a vault to whoever finds it: FORMAT, its mark in readable text, and reader.py, which reads it.
+
+The page: docs/formats/vault.md.
+"""
 
 from __future__ import annotations
 
 import re
+from importlib.resources import files
 
 from safehold.model.errors import Damaged
 
 NAME = "FORMAT"
+READER = "reader.py"
 VERSION = 1
 _FIRST_LINE = "This is a vault of Safehold."
 _TEXT = """\
@@ -48,6 +53,11 @@ _INSTALLATION_LINE = re.compile(r"^installation: ([0-9a-f]{32})$", re.MULTILINE)
 def encode_mark(installation: bytes) -> bytes:
     """The bytes of FORMAT for this installation's vaults."""
     return _TEXT.format(first=_FIRST_LINE, version=VERSION, installation=installation.hex()).encode("ascii")
+
+
+def reader() -> bytes:
+    """The bytes of reader.py: this package's own, which is never imported."""
+    return files(__package__).joinpath(READER).read_bytes()
 
 
 def parse_mark(data: bytes) -> bytes:

@@ -26,13 +26,16 @@ _changes = msgspec.msgpack.Decoder(list[Change])
 class Packer:
     """Values to payloads. Holds a zstd context, so one thread at a time."""
 
-    def __init__(self, sealer: Sealer) -> None:
-        self._compress = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress
+    def __init__(self, sealer: Sealer, level: int = _ZSTD_LEVEL) -> None:
+        self._compress = zstandard.ZstdCompressor(level=level).compress
         self._encrypt = sealer.encrypt
 
     def pack(self, value: object) -> bytes:
         """A payload that holds `value`, which msgspec can encode."""
-        plain = _encode(value)
+        return self.pack_plain(_encode(value))
+
+    def pack_plain(self, plain: bytes) -> bytes:
+        """The same of a value that is msgpack already."""
         assert len(plain) <= MAX_PLAIN_BYTES, "what no reader takes must not be written"
         return self._encrypt(self._compress(plain))
 

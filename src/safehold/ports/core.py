@@ -98,11 +98,61 @@ class PastItem(NamedTuple):
     props_digest: bytes
 
 
+class StreamFigures(NamedTuple):
+    """What the core keeps count of: changes that are here, live items, and bytes of their bodies."""
+
+    changes: int
+    items: int
+    bytes: int
+
+
+class JournalSum(NamedTuple):
+    """Over the changes of a stream: how many, the last rev, bytes of bodies as stated, and as they are inline."""
+
+    changes: int
+    last: int
+    stated_bytes: int
+    inline_bytes: int
+
+
 class Removed(NamedTuple):
     """A collection that was removed, as it last was, and the rev that removed it; `changed_at` says when."""
 
     collection: Collection
     rev: int
+
+
+class RunSpan(NamedTuple):
+    """The part of a stream that a run holds: revs after `after_rev`, up to `rev`."""
+
+    account: int
+    id: bytes  # of the account
+    kind: Kind
+    after_rev: int
+    rev: int
+
+
+#: A change on its way into a run, with the fields in the order of Change, its account and kind left out and `op` as
+#: text. `prev` is None where it is the hash of the change whose rev is one less, which then is the row before.
+RunRow = tuple[
+    int,  # timeline
+    int,  # rev
+    int,  # group
+    int,  # at
+    str,  # op
+    bytes,  # collection
+    str,  # name
+    str,  # media
+    bytes,  # digest
+    int,  # size
+    bytes,  # props_digest
+    str,  # actor
+    bytes | None,  # prev
+    bytes,  # hash
+    bytes | None,  # body
+    bytes | None,  # blob
+    bytes | None,  # props
+]
 
 
 class CoreReads(Protocol):
@@ -134,8 +184,20 @@ class CoreReads(Protocol):
         """Why this stream may not be read now (revisions missing …), or None where it is whole."""
         ...
 
+    def held_for(self, reason: str) -> int:
+        """How many streams are held for this very reason."""
+        ...
+
     def hash_at(self, account: int, kind: Kind, rev: int) -> bytes | None:
         """The stream's hash at rev; None where the stream does not reach it, or it was dropped before the base."""
+        ...
+
+    def figures(self, account: int, kind: Kind) -> StreamFigures:
+        """What the core reckons that a stream has; all 0 where it does not know it."""
+        ...
+
+    def journal_sums(self) -> dict[tuple[bytes, Kind], JournalSum]:
+        """Sums over all changes, by account id and kind. Reads every row."""
         ...
 
     def base(self, account: int, kind: Kind) -> Base | None:
@@ -234,6 +296,22 @@ class CoreReads(Protocol):
         """How many changes were archived in later frames than this, and the `at` of the oldest of them (µs)."""
         ...
 
+    def framed_changes(self, after: int, upto: int) -> int:
+        """How many changes are archived in frames after `after` and not after `upto`."""
+        ...
+
+    def run_spans(self, after: int, upto: int, first_id: bytes = b"", last_id: bytes = b"\xff" * 16) -> list[RunSpan]:
+        """What a run after one frame and up to another holds, of accounts whose ids lie between these two.
+
+        In the order of runs: by kind in restore order, account id. A stream's head at a frame is the last rev that is
+        in that frame or an earlier one: what is before it counts with it, whatever frame it was archived in again.
+        """
+        ...
+
+    def run_rows(self, account: int, kind: Kind, after_rev: int, upto_rev: int) -> Iterator[RunRow]:
+        """The changes of a stream after one rev, up to another, in rev order; made for reading all of a core."""
+        ...
+
     def log_position(self) -> LogPosition:
         """Up to where the log has been applied."""
         ...
@@ -280,6 +358,11 @@ class StreamMaker(Protocol):
 
     def add(self, change: Change, frame: int, after_gap: bool = False) -> None:
         """The next change, as `CoreStore.apply`; also `after_gap` where history before it was dropped."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """Rows of the journal that were made and not yet taken."""
         ...
 
     def take(self) -> list[Any]:

@@ -87,6 +87,10 @@ class LogReader(Protocol):
         """In order, along the branch that the last timeline continues; frames abandoned by a later claim left out."""
         ...
 
+    def check(self, position: LogPosition) -> None:
+        """Raises OperatorError (NotOnTheLog) where the log does not lead past this position."""
+        ...
+
     def end(self) -> LogPosition:
         """The position of the last good frame of the log."""
         ...

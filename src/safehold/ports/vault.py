@@ -31,6 +31,13 @@ class VaultSuspect(OperatorError):
     """A sync failed: what was written may or may not be there. The writer stops and reads back."""
 
 
+class VaultUnanswered(VaultSuspect):
+    """The answer to an append or a put was lost on its way: it may or may not be there, synced if it is.
+
+    Nothing is known to be wrong with the vault: who reads back what is there can go on.
+    """
+
+
 class LengthMismatch(OperatorError):
     """An append expected another length: somebody else wrote, or the vault forgot."""
 

@@ -3,6 +3,9 @@
 A stream is whole when its changes chain from the first to the head that the last seal names. What is not there is a
 gap: in the middle (a change arrives whose rev does not follow) or at the end (a sealed head was not reached).
 A GAP change, by which somebody took a loss on them, closes the gaps before it.
+
+A stream whose older history was dropped begins at its base: the changes up to there that are left stand for what lived
+then, and chain to nothing but themselves; from the base on the stream chains as any other.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ class Step(Enum):
 
     NEXT = "next"  # continues it
     AFTER_GAP = "after a gap"  # belongs to it, but revs before it are missing
+    DROPPED = "after dropped history"  # continues it; what came before it is not kept
     DOUBLE = "double"  # is its head already
     BAD = "bad"  # is not what its digests say, or continues another history
 
@@ -52,8 +56,24 @@ class Chains:
         self.sealed: dict[StreamKey, Head] = {}
         #: The hash before the last gap of a stream: what may fill it must continue this.
         self.before_gap: dict[StreamKey, bytes] = {}
+        #: Where streams begin whose older history was dropped; how many changes stand for it, and how many should.
+        self.bases: dict[StreamKey, Head] = {}
+        self.kept: dict[StreamKey, int] = {}
+        self.short: dict[StreamKey, int] = {}
+        #: Changes that are known, by rev, and whose body is gone: their revs are missing, their items have names.
+        self.named: dict[StreamKey, dict[int, Change]] = {}
+        #: Of streams that lost bodies last: where they stood before, and where after.
+        self._before_lost: dict[StreamKey, tuple[Head, Head]] = {}
         self.problems: list[str] = []
-        self.refused = 0
+        self._refused: dict[StreamKey, int] = {}
+
+    @property
+    def refused(self) -> int:
+        """How many changes and seals were not what they should be."""
+        return sum(self._refused.values())
+
+    def _refuse(self, key: StreamKey) -> None:
+        self._refused[key] = self._refused.get(key, 0) + 1
 
     def head(self, key: StreamKey) -> Head:
         return self.heads.get(key, EMPTY_HEAD)
@@ -61,6 +81,11 @@ class Chains:
     def follow(self, change: Change) -> Step:
         """Judge a change and, unless it is bad, move its stream's head to it."""
         key = (change.account, change.kind)
+        if key in self.bases:
+            base = self.bases[key]
+            if change.rev <= base.rev:
+                return self._below(key, base, change)
+            self._reach_base(key)
         try:
             self.heads[key] = check_next(self.heads.get(key, EMPTY_HEAD), change)
         except BadChange as error:
@@ -71,7 +96,62 @@ class Chains:
             self._passed(key, change)
         if change.op is Op.GAP and key in self.gaps:
             self.accepted.setdefault(key, []).extend(self.gaps.pop(key))
+            self.named.pop(key, None)
         return Step.NEXT
+
+    def begin(self, key: StreamKey, base: Head) -> None:
+        """This stream's history up to `base` was dropped: what is fed up to there stands for it."""
+        if base.rev:
+            self.bases[key] = base
+            self.kept[key] = 0
+
+    def _below(self, key: StreamKey, base: Head, change: Change) -> Step:
+        head = self.heads.get(key, EMPTY_HEAD)
+        if change.rev == head.rev and change.hash == head.hash:
+            return Step.DOUBLE
+        why = f"{change.kind}: rev {change.rev} does not belong below its base"
+        follows = change.rev == head.rev + 1
+        if change.rev <= head.rev or (follows and change.prev != head.hash):
+            return self._bad(change, why)
+        try:
+            check_self(change)
+        except BadChange as error:
+            return self._bad(change, str(error))
+        if change.rev == base.rev and change.hash != base.hash:
+            return self._bad(change, why)
+        self.heads[key] = Head(change.rev, change.hash)
+        self.kept[key] += 1
+        return Step.NEXT if follows else Step.DROPPED
+
+    def reach_bases(self) -> None:
+        """All has been fed: streams of which nothing came after their base end there."""
+        for key in self.bases:
+            self._reach_base(key)
+
+    def _reach_base(self, key: StreamKey) -> None:
+        if self.heads.get(key, EMPTY_HEAD).rev < self.bases[key].rev:
+            self.heads[key] = self.bases[key]
+
+    def lose(self, change: Change) -> Step:
+        """A change whose body is gone: the chain goes on through it, and its rev is missing."""
+        key = (change.account, change.kind)
+        before = self.heads.get(key, EMPTY_HEAD)
+        step = self.follow(change)
+        if step not in (Step.BAD, Step.DOUBLE):
+            first, last = self._before_lost.get(key, (before, before))
+            self._before_lost[key] = first if last == before else before, self.heads[key]
+            self.gaps.setdefault(key, []).append(Gap(change.rev, change.rev))
+            self.named.setdefault(key, {})[change.rev] = change
+        return step
+
+    def end(self, key: StreamKey, head: Head, short: int = 0) -> None:
+        """A stream should have reached this head here; `short` changes that stand for dropped history are not there."""
+        if key in self.bases:
+            self._reach_base(key)
+        if short > 0:
+            self.short[key] = short
+        self._retreat(key)
+        self.seal({key: head})
 
     def _passed(self, key: StreamKey, change: Change) -> None:
         """A seal named a head further on, yet the stream goes on from here: that end was given up before."""
@@ -100,7 +180,7 @@ class Chains:
         return Step.AFTER_GAP
 
     def _bad(self, change: Change, why: str) -> Step:
-        self.refused += 1
+        self._refuse((change.account, change.kind))
         self.note(f"account {change.account.hex()[:8]}: {why}")
         return Step.BAD
 
@@ -117,8 +197,24 @@ class Chains:
             elif head == reached:
                 self.sealed.pop(key, None)
             elif head.rev == reached.rev:
-                self.refused += 1
+                self._refuse(key)
                 self.note(f"account {key[0].hex()[:8]}: {key[1]} rev {head.rev} is not the one that was sealed")
+
+    def _retreat(self, key: StreamKey) -> None:
+        """Where the last changes of a stream are lost, it ends before them."""
+        before, after = self._before_lost.pop(key, (EMPTY_HEAD, EMPTY_HEAD))
+        head = self.heads.get(key, EMPTY_HEAD)
+        base = self.bases.get(key, EMPTY_HEAD)
+        if after != head or not head.rev or head.rev <= base.rev:
+            return
+        kept = [gap for gap in self.gaps.pop(key) if gap.last <= before.rev]
+        if kept:
+            self.gaps[key] = kept
+        if before.rev or base.rev:
+            self.heads[key] = max(before, base, key=lambda h: h.rev)
+        else:
+            del self.heads[key]
+        self.sealed[key] = head
 
     def close(self, key: StreamKey) -> None:
         """The last gap of this stream has been filled."""
@@ -126,6 +222,10 @@ class Chains:
         gaps.pop()
         if not gaps:
             del self.gaps[key]
+
+    def whole(self, key: StreamKey) -> bool:
+        """Whether nothing of the stream is missing, as far as it is known."""
+        return key not in self.gaps and key not in self.sealed and key not in self.short
 
     def missing(self, key: StreamKey) -> list[Gap]:
         """Gaps that nobody has accepted, the one at the end included."""
@@ -143,20 +243,35 @@ class Chains:
                 yield key
 
     def expected(self, key: StreamKey) -> int:
-        """Changes that the stream had: its last known rev, without those whose loss was accepted."""
+        """Changes that the stream had: its last known rev, without those dropped, or whose loss was accepted."""
         sealed = self.sealed.get(key)
         last = self.head(key).rev if sealed is None else sealed.rev
+        if key in self.bases:
+            last -= self.bases[key].rev - self.kept[key] - self.short.get(key, 0)
         return last - sum(gap.revs for gap in self.accepted.get(key, ()))
 
     def reached(self, key: StreamKey) -> int:
         """Changes that are there."""
-        return self.expected(key) - sum(gap.revs for gap in self.missing(key))
+        return self.expected(key) - sum(gap.revs for gap in self.missing(key)) - self.short.get(key, 0)
 
     def forget(self, account: bytes) -> None:
         """An erased account: not expected, not missed."""
         for kind in Kind:
-            key = (account, kind)
-            self.heads.pop(key, None)
-            self.gaps.pop(key, None)
-            self.accepted.pop(key, None)
-            self.sealed.pop(key, None)
+            self.forget_stream((account, kind))
+
+    def forget_stream(self, key: StreamKey) -> None:
+        """As if it had not been read."""
+        for known in (
+            self.heads,
+            self.gaps,
+            self.accepted,
+            self.sealed,
+            self.before_gap,
+            self.bases,
+            self.kept,
+            self.short,
+            self.named,
+            self._refused,
+            self._before_lost,
+        ):
+            known.pop(key, None)

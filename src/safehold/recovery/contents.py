@@ -44,7 +44,7 @@ class BlobRef(NamedTuple):
 class CollectionState:
     """A live collection. `path` is None where the change that made it is missing."""
 
-    __slots__ = ("blobs", "ghosts", "item_props", "items", "path", "props", "unsure")
+    __slots__ = ("blobs", "ghosts", "gone", "item_props", "items", "path", "props", "stale", "unsure")
 
     def __init__(self, path: str | None, props: bytes) -> None:
         self.path = path
@@ -56,6 +56,9 @@ class CollectionState:
         self.unsure: set[int] = set()
         #: Items known to be there (a later change names them) whose body is in a gap: key -> (name, rev).
         self.ghosts: dict[int, tuple[str, int]] = {}
+        #: Items whose newest body is known to be gone: of those in `stale` an older version is here. As above.
+        self.stale: dict[int, tuple[str, int]] = {}
+        self.gone: dict[int, tuple[str, int]] = {}
 
     def revs(self) -> Iterator[int]:
         """Of each item, the rev that touched it last."""
@@ -71,6 +74,13 @@ def _set_props(collection: CollectionState, key: int, digest: bytes) -> None:
         collection.item_props[key] = digest[:_PREFIX]
     else:
         collection.item_props.pop(key, None)
+
+
+def _found(collection: CollectionState, key: int) -> None:
+    """A newer version, or a delete: what was lost of the item before does not matter any more."""
+    collection.ghosts.pop(key, None)
+    collection.stale.pop(key, None)
+    collection.gone.pop(key, None)
 
 
 class StreamState:
@@ -91,6 +101,17 @@ class StreamState:
         for collection in self.collections.values():
             collection.unsure.clear()
             collection.ghosts.clear()
+            collection.stale.clear()
+            collection.gone.clear()
+
+    def lose(self, change: Change) -> None:
+        """A change whose body is gone. One that was refused had nothing that lives."""
+        if change.op is not Op.PUT:
+            return
+        collection = self._collection(change)
+        key = name_key(change.name)
+        where = collection.stale if key in collection.items else collection.gone
+        where[key] = (change.name, change.rev)
 
     def apply(self, change: Change) -> None:
         op = change.op
@@ -129,8 +150,8 @@ class StreamState:
             collection.unsure.add(key)  # the properties that it keeps were set in a gap
         elif collection.unsure:
             collection.unsure.discard(key)
-        if collection.ghosts:
-            collection.ghosts.pop(key, None)
+        if collection.ghosts or collection.stale or collection.gone:
+            _found(collection, key)
 
     @staticmethod
     def _delete(collection: CollectionState, key: int) -> None:
@@ -138,14 +159,15 @@ class StreamState:
         collection.item_props.pop(key, None)
         collection.blobs.pop(key, None)
         collection.unsure.discard(key)
-        collection.ghosts.pop(key, None)
+        _found(collection, key)
 
     @staticmethod
     def _props(collection: CollectionState, change: Change) -> None:
         key = name_key(change.name)
         value = collection.items.get(key)
         if value is None:
-            collection.ghosts[key] = (change.name, change.rev)
+            if key not in collection.gone:
+                collection.ghosts[key] = (change.name, change.rev)
             return
         collection.items[key] = value & ~_LOW | change.rev
         _set_props(collection, key, change.props_digest)

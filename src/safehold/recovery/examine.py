@@ -57,7 +57,7 @@ def inspect(core: CoreReads | None, problem: str, progress: Progress) -> Finding
 def _inspect(core: CoreReads, progress: Progress) -> Finding:
     with core.snapshot() as reads:
         position = reads.log_position()
-        replay = Replay()
+        replay = Replay(bases=reads.bases())
         walk_journal(reads, replay, progress, stage="examine core")
         found = compare_accounts(reads, replay)
         for kind in Kind:

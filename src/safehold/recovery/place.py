@@ -24,6 +24,7 @@ class Memo(msgspec.Struct, frozen=True):
 
     selection: Selection
     erased: tuple[bytes, ...]
+    generation: int = 0
 
 
 class Place:

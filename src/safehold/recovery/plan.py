@@ -1,7 +1,8 @@
 """`recover plan`: read and verify everything, say what would come back, write nothing.
 
-A plan reads the whole log out of the vaults (the reader verifies digests, signatures and the chain of frames), follows
-every stream's chain and bodies, looks whether the blobs of live items are there, compares the core that is there, and
+A plan reads the newest generation and the log after it, or the whole log, out of the vaults (the readers verify
+digests, signatures and the chain of frames), follows every stream's chain and bodies, looks whether the blobs of live
+items are there, compares the core that is there, and
 forecasts how long a run takes from how long this took. It holds some 200 bytes an item while it works, and is itself
 a small value: it can be printed, and written to a JSON file for `recover run` (I26: nothing else is written).
 """
@@ -25,17 +26,21 @@ from safehold.recovery.blobs import ItemKey, absent, live_blobs, name_losses
 from safehold.recovery.chains import Gap, StreamKey
 from safehold.recovery.examine import Finding, State, compare, inspect
 from safehold.recovery.forecast import Pace, basis, forecast, new_pace
-from safehold.recovery.replay import Replay
+from safehold.recovery.origin import Origin, feed, finish, ignore
+from safehold.recovery.replay import Replay, Witness
 from safehold.recovery.report import Progress, Report, Stage, silent
 from safehold.recovery.selection import SYSTEM, Selection
 from safehold.recovery.sources import Source, look
 from safehold.recovery.tally import BlobLoss, make_tally
 from safehold.recovery.unknown import unknown_seconds, whole_at_end
 from safehold.recovery.witness import CoreWitness
+from safehold.vault.runs import Runs, StreamEntry
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 #: Sentences kept in a plan.
 MAX_PROBLEMS = 500
+#: Of those, how many a refusal tells.
+_TOLD_PROBLEMS = 3
 
 
 class StreamPlan(msgspec.Struct, frozen=True):
@@ -57,6 +62,8 @@ class Plan(msgspec.Struct):
     version: int
     made_at: int  # µs
     sources: list[Source]
+    generation: int  # that it begins with; 0 where it begins with the log
+    damaged: list[tuple[bytes, Kind]]  # streams of it that are put together from other sources too
     end: LogPosition  # of the last good frame
     core: State
     core_reason: str
@@ -99,6 +106,8 @@ class _Reading(msgspec.Struct):
     last_at: int | None = None
     last_from: str = ""
     position_seen: bool = False
+    damaged: list[StreamKey] = []
+    all_known: bool = True  # whether there can be no stream that no source names
 
 
 def make_plan(
@@ -115,10 +124,12 @@ def make_plan(
     core_problem: str = "",
     blobs: Blobs | None = None,
     lost_at: int | None = None,
+    runs: Runs | None = None,
     progress: Progress = silent,
 ) -> Plan:
     """Plan the recovery of these accounts (names; all where empty) and kinds from what `reader` reads.
 
+    `runs` are the generations in the vaults: without it the log alone is read, from its first frame.
     `vaults` are those behind the reader, which prefers the sync ones; `sync` are the names of those that
     acknowledgements waited for. `core` is the one
     that is there, opened for reading, or `core_problem` says why it cannot be. `blobs` are the live ones, for bodies
@@ -131,17 +142,24 @@ def make_plan(
     found = inspect(core, core_problem, progress)
     witness = CoreWitness(core) if core is not None else None
     log = Replay(erased, witness)
-    reading = _read(reader, log, found.position, clock, _Bytes(progress, sources))
+    origin = Origin(reader, runs)
+    reading = _read(origin, log, witness, found.position, clock, _Bytes(progress, sources))
     if core is not None and found.state is State.WHOLE:
-        found = compare(core, found, log.chains, reading.position_seen or found.position == EMPTY_LOG)
+        found = compare(core, found, log.chains, reading.position_seen or found.position == origin.position)
     if reading.end == EMPTY_LOG and found.state is not State.WHOLE:
-        raise _nothing(sources, "no frame of it can be read with this key")
+        why = ["no frame of it can be read with this key", *reader.problems()[:_TOLD_PROBLEMS]]
+        raise _nothing(sources, "; ".join(why))
     replay = found.replay if found.state is State.WHOLE and found.replay is not None else log
     selection = _select(log, accounts, kinds, found)
     counted = [key for key in replay.chains.streams() if selection.counted(*key)]
-    losses = _blob_losses(reader, replay, counted, vaults, blobs, reading.pace)
+    losses = _blob_losses(origin, replay, counted, vaults, blobs, reading.pace)
     tally = make_tally(replay, selection.counted, losses)
-    problems = [*reader.problems(), *log.chains.problems, *_doubts(replay)]
+    problems = [
+        *reader.problems(),
+        *(runs.problems() if runs is not None else ()),
+        *log.chains.problems,
+        *_doubts(replay),
+    ]
     whole = found.state is State.WHOLE or whole_at_end(sources, sync, reading.last_from, problems)
     seconds = forecast(reading.pace)
     if found.state is State.WHOLE:
@@ -160,13 +178,15 @@ def make_plan(
         ],
         first_contact_seconds=total,
         seconds=total,
-        verified=found.state is State.WHOLE or not (log.chains.refused or _lost_at_end(reading)),
+        verified=found.state is State.WHOLE or _all_verified(log, reading),
         timeline=reading.end.timeline,
     )
     return Plan(
         version=PLAN_VERSION,
         made_at=now,
         sources=sources,
+        generation=origin.number,
+        damaged=reading.damaged,
         end=reading.end,
         core=found.state,
         core_reason=found.reason,
@@ -188,17 +208,30 @@ class _Bytes:
     def __init__(self, progress: Progress, sources: Sequence[Source]) -> None:
         self._progress = progress
         self._total = max((source.size for source in sources), default=0)
-        self._done = 0
+        self._done = self._changes = 0
+
+    def streams(self, entry: StreamEntry) -> None:
+        """A stream of a generation was read."""
+        self._changes += entry.changes
+        self._progress("read", self._changes, 0, "changes")
 
     def read(self, count: int) -> None:
         self._done += count
         self._progress("read", self._done, max(self._total, self._done), "bytes")
 
 
-def _read(reader: LogReader, log: Replay, position: LogPosition, clock: Clock, progress: _Bytes) -> _Reading:
-    reading = _Reading([], new_pace())
+def _read(
+    origin: Origin,
+    log: Replay,
+    witness: Witness | None,
+    position: LogPosition,
+    clock: Clock,
+    progress: _Bytes,
+) -> _Reading:
+    reading = _Reading([], new_pace(), position_seen=origin.position == position)
+    _read_generation(origin, log, witness, clock, reading, progress)
     before = clock.monotonic()
-    for entry in reader.entries():
+    for entry in origin.tail():
         if isinstance(entry, Hole):
             reading.holes.append(entry)
             continue
@@ -216,6 +249,43 @@ def _read(reader: LogReader, log: Replay, position: LogPosition, clock: Clock, p
     for kind, count in log.changes.items():
         reading.pace.changes[kind] = count
     return reading
+
+
+def _read_generation(
+    origin: Origin, log: Replay, witness: Witness | None, clock: Clock, reading: _Reading, progress: _Bytes
+) -> None:
+    """Every stream once; those that are damaged then once more, put together from all that is left of them."""
+    if origin.generation is None:
+        return
+    reading.end, reading.last_at = origin.position, origin.generation.manifest.at
+    if origin.last is not None:
+        reading.last_at, reading.last_from = origin.last.at, origin.last.source
+    before = clock.monotonic()
+    for entry in origin.streams():
+        if entry.account in log.erased:
+            continue
+        feed(log, entry.key, origin.base_of(entry), origin.pieces(entry), ignore)
+        finish(log, entry)
+        if not log.chains.whole(entry.key):
+            reading.damaged.append(entry.key)
+        after = clock.monotonic()
+        reading.pace.seconds[entry.kind] += after - before
+        before = after
+        progress.streams(entry)
+    doubtful = origin.doubtful()
+    if reading.damaged or doubtful:
+        mender = origin.mender(reading.damaged, witness)
+        reading.all_known = not doubtful or mender.knows_all(doubtful)
+        for mended in mender.streams():
+            log.forget_stream(mended.key)
+            feed(log, mended.key, mended.base, mended.pieces, ignore)
+            log.end(mended.key, mended.head, mended.short)
+            if mended.key not in reading.damaged:
+                reading.damaged.append(mended.key)
+
+
+def _all_verified(log: Replay, reading: _Reading) -> bool:
+    return not log.chains.refused and not _lost_at_end(reading) and reading.all_known
 
 
 def _lost_at_end(reading: _Reading) -> bool:
@@ -273,7 +343,7 @@ def _select(log: Replay, accounts: Sequence[str], kinds: Sequence[Kind], found: 
 
 
 def _blob_losses(
-    reader: LogReader,
+    origin: Origin,
     replay: Replay,
     counted: Sequence[StreamKey],
     vaults: Sequence[Vault],
@@ -289,11 +359,14 @@ def _blob_losses(
         return []
     gone = absent(vaults, wanted)
     hurt: set[ItemKey] = {key for key, ref in live_blobs(replay.contents, counted) if ref.name in gone}
-    return name_losses(_changes(reader), hurt, replay.contents, vaults, blobs) if hurt else []
+    return name_losses(_changes(origin), hurt, replay.contents, vaults, blobs) if hurt else []
 
 
-def _changes(reader: LogReader) -> Iterator[Change]:
-    for entry in reader.entries():
+def _changes(origin: Origin) -> Iterator[Change]:
+    for stream in origin.streams():
+        for piece in origin.pieces(stream):
+            yield piece.change
+    for entry in origin.tail():
         if not isinstance(entry, Hole):
             yield from entry.changes
 

@@ -17,7 +17,7 @@ import msgspec
 from safehold.formats.travelling import TRAVELLING
 from safehold.model.change import Change, Op
 from safehold.model.kinds import Kind
-from safehold.model.stream import ChainError, Head, check_next
+from safehold.model.stream import Base, ChainError, Head, check_next
 from safehold.recovery.chains import Chains, Step, StreamKey
 from safehold.recovery.contents import Contents
 from safehold.recovery.selection import SYSTEM
@@ -41,6 +41,15 @@ class Witness(Protocol):
         ...
 
 
+class Taken:
+    """Sums over the changes of a stream."""
+
+    __slots__ = ("bytes", "changes", "inline")
+
+    def __init__(self) -> None:
+        self.changes = self.bytes = self.inline = 0
+
+
 class Entered(msgspec.Struct, frozen=True, array_like=True):
     """A change that belongs into the core, and whether revs before it are missing for good."""
 
@@ -61,19 +70,38 @@ def erased_id(change: Change) -> bytes | None:
 class Replay:
     """`erased` are ids known to be erased from elsewhere; those found are added. Without `track` no contents."""
 
-    def __init__(self, erased: Collection[bytes] = (), witness: Witness | None = None, *, track: bool = True) -> None:
+    def __init__(
+        self,
+        erased: Collection[bytes] = (),
+        witness: Witness | None = None,
+        *,
+        track: bool = True,
+        bases: Mapping[StreamKey, Base] | None = None,
+    ) -> None:
+        """`bases` are those of streams that begin at one, for who feeds changes in another order than by stream."""
         self._track = track
         self.chains = Chains()
         self.contents = Contents()
         self.erased: set[bytes] = set(erased)
         self.names: dict[bytes, str] = {}
-        self.body_bytes: dict[Kind, int] = dict.fromkeys(Kind, 0)
-        self.changes: dict[Kind, int] = dict.fromkeys(Kind, 0)
+        #: Of each stream, how many changes were taken and the bytes of their bodies, wherever those lie.
+        self.taken: dict[StreamKey, Taken] = {}
         #: What the installation's own identity carries for a bare machine (formats/travelling.py), as it stands.
         self.travelling: dict[str, bytes] = {}
         #: Changes that a witness gave and the chain proved.
         self.filled = 0
         self._witness = witness
+        self._behind: set[StreamKey] = set()  # the change before the next one was not entered
+        for key, base in (bases or {}).items():
+            self.chains.begin(key, Head(base.rev, base.head))
+
+    @property
+    def changes(self) -> dict[Kind, int]:
+        """How many changes were taken of each kind."""
+        found = dict.fromkeys(Kind, 0)
+        for (_, kind), taken in self.taken.items():
+            found[kind] += taken.changes
+        return found
 
     def feed(self, change: Change) -> Sequence[Entered]:
         """What to enter in the core for this change, in order: nothing where it is erased, doubled or bad."""
@@ -82,14 +110,67 @@ class Replay:
         step = self.chains.follow(change)
         if step is Step.NEXT:
             self._apply(change)
-            return (Entered(change, False),)
+            return (Entered(change, self._after_lost(change)),)
         if step is Step.AFTER_GAP:
             return self._after_gap(change)
+        if step is Step.DROPPED:
+            self._apply(change)
+            self._after_lost(change)
+            return (Entered(change, True),)
         return ()
+
+    def _after_lost(self, change: Change) -> bool:
+        """Whether what the core has before this change is not the one before it."""
+        key = (change.account, change.kind)
+        if key in self._behind:
+            self._behind.discard(key)
+            return True
+        base = self.chains.bases.get(key)
+        return base is not None and change.rev == base.rev + 1
+
+    def begin(self, key: StreamKey, base: Head) -> None:
+        """The next changes of this stream come from a generation in which it begins at `base`."""
+        self.chains.begin(key, base)
+
+    def lose(self, change: Change) -> Sequence[Entered]:
+        """A change whose body is gone from where it was read. Entered all the same where a witness has it whole."""
+        key = (change.account, change.kind)
+        if change.account in self.erased:
+            return ()
+        if self._witness is not None:
+            for offered in self._witness.changes(*key, change.rev, change.rev):
+                if offered.hash == change.hash and offered.body is not None:
+                    self.filled += 1
+                    return self.feed(offered)
+        step = self.chains.lose(change)
+        if step in (Step.BAD, Step.DOUBLE):
+            return ()
+        if step is Step.AFTER_GAP and self._track:
+            self.contents.stream(key).gap()
+        if self._track:
+            self.contents.stream(key).lose(change)
+        self._behind.add(key)
+        return ()
+
+    def end(self, key: StreamKey, head: Head, short: int = 0) -> None:
+        """The last change of a stream of a generation was fed; see `Chains.end`."""
+        if key[0] in self.erased:
+            return
+        self.chains.end(key, head, short)
+        if not self.chains.whole(key) and self._track and (short or key in self.chains.sealed):
+            self.contents.stream(key).gap()
+
+    def forget_stream(self, key: StreamKey) -> None:
+        """As if it had not been read."""
+        self.contents.streams.pop(key, None)
+        self.chains.forget_stream(key)
+        self.taken.pop(key, None)
+        self._behind.discard(key)
 
     def _after_gap(self, change: Change) -> Sequence[Entered]:
         key = (change.account, change.kind)
         gap = self.chains.gaps[key][-1]
+        behind = self._after_lost(change)
         if self._witness is not None:
             before_gap = Head(gap.first - 1, self.chains.before_gap[key])
             found = self._proven(key, before_gap, gap.last, change.prev)
@@ -99,7 +180,7 @@ class Replay:
                     self._apply(one)
                 self._apply(change)
                 self.filled += len(found)
-                return [Entered(one, False) for one in (*found, change)]
+                return [Entered(one, behind and one is found[0]) for one in (*found, change)]
         if self._track:
             self.contents.stream(key).gap()
         self._apply(change)
@@ -120,10 +201,15 @@ class Replay:
 
     def _apply(self, change: Change) -> None:
         kind = change.kind
+        key = (change.account, kind)
         if self._track:
-            self.contents.stream((change.account, kind)).apply(change)
-        self.changes[kind] += 1
-        self.body_bytes[kind] += change.size
+            self.contents.stream(key).apply(change)
+        taken = self.taken.get(key)
+        if taken is None:
+            taken = self.taken[key] = Taken()
+        taken.changes += 1
+        taken.bytes += change.size
+        taken.inline += change.size if change.body is not None else 0
         if change.account == SYSTEM and change.name in TRAVELLING:
             self._carry(change)
         elif kind is Kind.IDENTITY and change.op is Op.PUT:
@@ -151,6 +237,7 @@ class Replay:
         self.chains.forget(account)
         for kind in Kind:
             self.contents.streams.pop((account, kind), None)
+            self.taken.pop((account, kind), None)
 
     def seal(self, heads: Mapping[StreamKey, Head]) -> None:
         """What a seal of the log says."""

@@ -139,7 +139,7 @@ class Scrubber:
 
     def read(self, notebook: Notebook | None = None, now: int = 0) -> Inventory:
         """The inventory; goes on with one that was broken off at the same level. Raises VaultDown."""
-        listing = {info.name: info.size for info in self.vault.list() if not info.name.startswith(IGNORED)}
+        listing = list_objects(self.vault)
         before = notebook.unfinished() if notebook is not None else None
         inventory, after = Inventory(self.vault.name), (-1, "")
         if before is not None and before.level is self._level:
@@ -257,6 +257,13 @@ class Scrubber:
         return read
 
 
+def list_objects(vault: Vault) -> dict[str, int]:
+    """Names and sizes. The log comes first: what it names was there before it. Raises VaultDown."""
+    log = {info.name: info.size for info in vault.list(segment.LOG_PREFIX)}
+    found = {info.name: info.size for info in vault.list() if not info.name.startswith((*IGNORED, segment.LOG_PREFIX))}
+    return log | found
+
+
 class LookedAt:
     """A `judging.Peer`: another vault, of which as little is read as the question needs."""
 
@@ -280,8 +287,7 @@ class LookedAt:
             return self._inventory.listing
         if self._listing is None:
             try:
-                found = self._scrubber.vault.list()
-                self._listing = {info.name: info.size for info in found if not info.name.startswith(IGNORED)}
+                self._listing = list_objects(self._scrubber.vault)
             except VaultDown:
                 self._listing = {}
         return self._listing
@@ -338,7 +344,7 @@ def scrub(
     try:
         if inventory is None:
             inventory = scrubber.read(notebook, now)
-        named = _named_blobs(vault, opener) if opener is not None else ()
+        named = _named_blobs(vault, opener, inventory) if opener is not None else ()
         judge = Judge(
             inventory,
             peers,
@@ -361,12 +367,17 @@ def scrub(
     return ScrubResult(vault.name, len(inventory.listing), inventory.bytes, damaged, end, inventory)
 
 
-def _named_blobs(vault: Vault, opener: Opener) -> Iterable[str]:
-    """Blobs that changes after the last seal name: no seal states them yet."""
+def _named_blobs(vault: Vault, opener: Opener, inventory: Inventory) -> Iterable[str]:
+    """Blobs that changes after the last seal name, as far as the log was read: no seal states them yet."""
     reader = VaultLogReader([vault], opener)
+    last = max((seen.last for seen in inventory.segments.values()), default=0)
     found: dict[str, None] = {}
     for entry in reader.entries(reader.last_seal()):
-        for change in () if isinstance(entry, Hole) else entry.changes:
+        if isinstance(entry, Hole):
+            continue
+        if entry.position.frame > last:
+            break
+        for change in entry.changes:
             if change.blob is not None:
                 found[blob.blob_object(change.blob)] = None
     return found
@@ -386,7 +397,10 @@ def _replayed(
         if name not in known:
             found.setdefault(name, Damage(name, Problem.CORRUPT, f"frame {frame}: {why}"))
 
+    last = max((seen.last for seen in inventory.segments.values()), default=0)
     for entry in VaultLogReader([vault], opener).entries():
+        if not isinstance(entry, Hole) and entry.position.frame > last:
+            break
         if isinstance(entry, Hole):
             tell(entry.timeline, entry.first, entry.problems[0] if entry.problems else "it cannot be read")
             continue

@@ -48,6 +48,7 @@ def _look_at(vault: Vault) -> Source:
     last = ""
     try:
         if not vault.available():
+            vault.folders(PREFIX)  # says why, in the vault's own words: another installation, no vault, not mounted
             return Source(vault.name, vault.url, {}, "it is not there, or is no vault")
         for info in vault.list(PREFIX):
             last = info.name

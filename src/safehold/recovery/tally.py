@@ -5,6 +5,9 @@ The rule, so that `exact` is never rounded up (I29):
 - an item whose body is there and after whose last change no rev of its stream is missing is exact;
 - each missing rev counts as one lost item, since it may have made one; and one item that lives from before the gap
   counts as older, since it may have changed or removed that. Which one it is nobody knows, so neither has a name;
+- a change that is known but for its body names its item: that is older where an earlier version is there, else lost,
+  and exact where a later change replaced it; the rev is named all the same;
+- of what stands for dropped history, each change that is missing is one lost item without a name;
 - an item that a later change names and whose body lies in a gap is lost by name, in place of one missing rev;
 - an item of a collection whose making lies in a gap is there, but under no path: it is lost, by its rev;
 - an item whose blob no vault holds is older where an earlier version's body is there, else lost: by name.
@@ -76,24 +79,34 @@ def _count_stream(tally: Tally, replay: Replay, key: StreamKey, blob_losses: Seq
     who = replay.name_of(account)
     for loss in blob_losses:
         tally.lost.append(Loss(who, kind, loss.path, loss.name, [loss.rev]))
-    ghosts = astray = 0
+    ghosts = astray = stale = gone = 0
     for collection in state.collections.values() if state is not None else ():
         if collection.path is None and collection.items:
             astray += len(collection.items)
             tally.lost.append(Loss(who, kind, None, None, sorted(collection.revs())))
+        stale += len(collection.stale)
+        gone += len(collection.gone)
         for name, rev in collection.ghosts.values():
             ghosts += 1
             tally.lost.append(Loss(who, kind, collection.path, name, [rev]))
+    named = replay.chains.named.get(key, {})
+    short = replay.chains.short.get(key, 0)
+    tally.lost += [Loss(who, kind, None, None, [])] * (short > 0)
     missing = 0
     for gap in replay.chains.missing(key):
-        missing += gap.revs
-        tally.lost.append(Loss(who, kind, None, None, list(range(gap.first, gap.last + 1))))
+        revs = range(gap.first, gap.last + 1)
+        for change in (named[rev] for rev in revs if rev in named):
+            of = state.collections.get(change.collection) if state is not None else None
+            tally.lost.append(Loss(who, kind, None if of is None else of.path, change.name, [change.rev]))
+        nameless = [rev for rev in revs if rev not in named]
+        missing += len(nameless)
+        tally.lost += [Loss(who, kind, None, None, nameless)] * bool(nameless)
     blob_older = sum(loss.older for loss in blob_losses)
-    whole = live - len(blob_losses) - astray
+    whole = live - len(blob_losses) - astray - stale
     maybe_older = min(missing, unsure, whole)
     count = tally.items[kind]
-    older = blob_older + maybe_older
-    lost = len(blob_losses) - blob_older + astray + max(missing, ghosts)
+    older = blob_older + maybe_older + stale
+    lost = len(blob_losses) - blob_older + astray + max(missing, ghosts) + gone + short
     exact = whole - maybe_older
     count.exact += exact
     count.older += older

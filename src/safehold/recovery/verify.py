@@ -1,15 +1,18 @@
 """A core compared with what its own journal says, by a path that shares nothing with how the core derives its state.
 
 1. Walk the journal in commit order: every change chains, every hash and inline body holds (`walk_journal`).
-2. Compare accounts, collections and items row by row with that replay, and read every inline body the way the service
-   would (`compare_accounts`, `compare_kind`).
+2. Compare accounts, collections and items row by row with that replay, what the core keeps count of with what it has,
+   and read every inline body the way the service would (`compare_accounts`, `compare_kind`).
+
+Of a core into which everything was entered in this process, as a replay followed it, the journal is not walked: sums
+over it, for which all of it is read, must be those of what was entered (`compare_journal`).
 
 What does not agree is named in plain words; damage that a read runs into raises Damaged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -17,7 +20,9 @@ from safehold.model.change import canonical_props, props_digest
 from safehold.model.errors import Damaged
 from safehold.model.items import Collection, Item
 from safehold.model.kinds import Kind
-from safehold.ports.core import CoreReads, Stored
+from safehold.model.root import RootCollection, RootItem, state_root
+from safehold.ports.core import CoreReads, Stored, StreamFigures
+from safehold.recovery.chains import StreamKey
 from safehold.recovery.contents import CollectionState, StreamState, item_value, name_key
 from safehold.recovery.replay import Replay
 from safehold.recovery.report import Progress, silent
@@ -53,6 +58,7 @@ def walk_journal(
         after = batch[-1][0]
         count += len(batch)
         progress(stage, count, max(total, count) if total else 0, "changes")
+    replay.chains.reach_bases()
     return count
 
 
@@ -73,18 +79,49 @@ def compare_accounts(core: CoreReads, replay: Replay) -> list[str]:
     return found
 
 
-def compare_kind(core: CoreReads, replay: Replay, kind: Kind, on_blob: Callable[[BlobItem], None]) -> list[str]:
-    """Heads, collections, items and inline bodies of all streams of a kind. Blobs are handed to `on_blob`."""
+def compare_journal(core: CoreReads, replay: Replay) -> list[str]:
+    """Whether the journal has as many changes and bytes of each stream as the replay took."""
+    there = core.journal_sums()
+    found = []
+    for key in there.keys() | replay.taken.keys():
+        sums, taken = there.get(key), replay.taken.get(key)
+        has = (0, 0, 0) if sums is None else (sums.changes, sums.stated_bytes, sums.inline_bytes)
+        meant = (0, 0, 0) if taken is None else (taken.changes, taken.bytes, taken.inline)
+        if has != meant:
+            found.append(f"{replay.name_of(key[0])}, {key[1]}: (changes, bytes, bytes inline) {has}; entered: {meant}")
+    return found
+
+
+def compare_kind(
+    core: CoreReads,
+    replay: Replay,
+    kind: Kind,
+    on_blob: Callable[[BlobItem], None],
+    *,
+    bodies: bool = True,
+    roots: Mapping[StreamKey, bytes] | None = None,
+) -> list[str]:
+    """Heads, collections, items and inline bodies of all streams of a kind. Blobs are handed to `on_blob`.
+
+    Without `bodies` only those of items whose body is a blob are looked at. `roots` are state roots that streams must
+    have, computed here from the core's own rows.
+    """
     found: list[str] = []
-    for account, stream_kind in list(replay.chains.heads):
-        if stream_kind is kind:
-            found += _compare_stream(core, replay, account, kind, on_blob)
+    for key in list(replay.chains.heads):
+        if key[1] is kind:
+            found += _compare_stream(core, replay, key, on_blob, bodies, (roots or {}).get(key, b""))
     return found
 
 
 def _compare_stream(
-    core: CoreReads, replay: Replay, account: bytes, kind: Kind, on_blob: Callable[[BlobItem], None]
+    core: CoreReads,
+    replay: Replay,
+    key: StreamKey,
+    on_blob: Callable[[BlobItem], None],
+    bodies: bool,
+    root: bytes,
 ) -> list[str]:
+    account, kind = key
     row = core.account_by_id(account)
     who = f"{replay.name_of(account) or 'the installation'}, {kind}"
     if row is None:
@@ -96,35 +133,63 @@ def _compare_stream(
     state = replay.contents.stream((account, kind))
     there = {c.id: c for c in core.collections(row.number) if c.kind is kind}
     found += [f"{who}: collection {c.path} is in the core and not in the journal" for c in _beyond(there, state)]
-    for id_, meant in state.collections.items():
+    compared = _Compared(core, account, bodies, on_blob, [] if root else None)
+    for id_, meant in sorted(state.collections.items()):
         collection = there.get(id_)
         if collection is None:
             if meant.path is not None:
                 found.append(f"{who}: collection {meant.path} is not in the core")
             continue
-        for difference in _compare_collection(core, account, collection, meant, on_blob):
+        for difference in _compare_collection(compared, collection, meant):
             found.append(f"{who}: {collection.path}{difference}")
             if len(found) > MAX_DIFFERENCES:
                 return found
+    if not found:
+        figures = core.figures(row.number, kind)
+        changes = replay.chains.reached(key)
+        astray = any(meant.path is None for meant in state.collections.values())  # items that are not listed
+        if not astray and figures != StreamFigures(changes, compared.items, compared.bytes):
+            counted = f"{changes} changes, {compared.items} items and {compared.bytes} bytes"
+            found.append(f"{who}: the core reckons with {figures}; it has {counted}")
+        if compared.roots is not None and state_root(compared.roots) != root:
+            found.append(f"{who}: what lives is not what the generation states")
     return found
+
+
+class _Compared:
+    """What a comparison of one stream works with, and what it counts. `roots` is None where no root is asked for."""
+
+    def __init__(
+        self,
+        core: CoreReads,
+        account: bytes,
+        bodies: bool,
+        on_blob: Callable[[BlobItem], None],
+        roots: list[RootCollection] | None,
+    ) -> None:
+        self.core = core
+        self.account = account
+        self.bodies = bodies
+        self.on_blob = on_blob
+        self.roots = roots
+        self.items = self.bytes = 0
 
 
 def _beyond(there: dict[bytes, Collection], state: StreamState) -> list[Collection]:
     return [collection for id_, collection in there.items() if id_ not in state.collections]
 
 
-def _compare_collection(
-    core: CoreReads,
-    account: bytes,
-    collection: Collection,
-    meant: CollectionState,
-    on_blob: Callable[[BlobItem], None],
-) -> Iterator[str]:
+def _compare_collection(compared: _Compared, collection: Collection, meant: CollectionState) -> Iterator[str]:
+    core = compared.core
     if meant.path is not None and meant.path != collection.path:
         yield f" should be {meant.path}"
     if meant.path is not None and props_digest(canonical_props(collection.props)) != meant.props:
         yield ": the properties are not those of the journal"
     items = core.items(collection)
+    compared.items += len(items)
+    compared.bytes += sum(item.size for item in items)
+    if compared.roots is not None:
+        compared.roots.append(_root_of(core, collection, meant.props, items))
     for item in items:
         value = meant.items.get(name_key(item.name))
         if value is None:
@@ -135,7 +200,19 @@ def _compare_collection(
             yield f"/{item.name}: the properties are not those of the journal"
     if len({item.name for item in items}) != len(meant.items):
         yield f" lists {len(items)} items; the journal has {len(meant.items)}"
-    yield from _compare_bodies(core, account, collection, items, on_blob)
+    yield from _compare_bodies(compared, collection, items if compared.bodies else _with_blobs(items, meant))
+
+
+def _with_blobs(items: list[Item], meant: CollectionState) -> list[Item]:
+    return [item for item in items if name_key(item.name) in meant.blobs] if meant.blobs else []
+
+
+def _root_of(core: CoreReads, collection: Collection, props: bytes, items: list[Item]) -> RootCollection:
+    def digest(item: Item) -> bytes:
+        return props_digest(canonical_props(core.props(item))) if item.props_journal is not None else b""
+
+    listed = [RootItem(item.name.encode(), item.digest, digest(item)) for item in items]
+    return RootCollection(collection.id, collection.path.encode(), props, listed)
 
 
 def _same_props(core: CoreReads, item: Item, meant: CollectionState) -> bool:
@@ -145,16 +222,14 @@ def _same_props(core: CoreReads, item: Item, meant: CollectionState) -> bool:
     return props_digest(canonical_props(core.props(item)))[:8] == (known or b"")
 
 
-def _compare_bodies(
-    core: CoreReads, account: bytes, collection: Collection, items: list[Item], on_blob: Callable[[BlobItem], None]
-) -> Iterator[str]:
+def _compare_bodies(compared: _Compared, collection: Collection, items: list[Item]) -> Iterator[str]:
     for start in range(0, len(items), BATCH):
         names = [item.name for item in items[start : start + BATCH]]
         read = 0
-        for item, stored in core.items_with_bodies(collection, names):
+        for item, stored in compared.core.items_with_bodies(collection, names):
             read += 1
             if stored.blob is not None:
-                on_blob(BlobItem(account, collection.kind, collection.path, item, stored.blob))
+                compared.on_blob(BlobItem(compared.account, collection.kind, collection.path, item, stored.blob))
             elif not _sound(item, stored):
                 yield f"/{item.name}: the body does not match its digest"
         if read != len(names):

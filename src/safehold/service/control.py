@@ -11,12 +11,16 @@ from typing import Any
 
 import msgspec
 
+from safehold.formats.seal import SealedObject
 from safehold.model import errors
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.errors import Held, OperatorError, RequestError, SafeholdError
 
 STATUS = b"status"
 RELOAD = b"reload"
+#: Before a msgpack array of the objects (formats/seal.py) that were put into the sync vaults beside the log.
+NOTE_OBJECTS = b"objects "
+
 #: Close and seal what is being appended to, and let the async vaults catch up for a moment: `{frame, level}`.
 SETTLE = b"settle"
 
@@ -38,6 +42,7 @@ class _Refusal(msgspec.Struct, tag="Refusal"):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_commands = msgspec.msgpack.Decoder(list[AnyCommand]).decode
+_decode_objects = msgspec.msgpack.Decoder(list[SealedObject]).decode
 _decode_answers = msgspec.msgpack.Decoder(list[_Done | _Refusal]).decode
 
 
@@ -54,6 +59,18 @@ def decode_commands(data: bytes) -> list[AnyCommand]:
     if len(commands) > MAX_COMMANDS:
         raise errors.BadRequest(f"one request may carry {MAX_COMMANDS} commands, not {len(commands)}")
     return commands
+
+
+def encode_objects(objects: Sequence[SealedObject]) -> bytes:
+    return NOTE_OBJECTS + _encode(list(objects))
+
+
+def decode_objects(data: bytes) -> list[SealedObject]:
+    """Raises errors.BadRequest."""
+    try:
+        return _decode_objects(data.removeprefix(NOTE_OBJECTS))
+    except msgspec.DecodeError as error:
+        raise errors.BadRequest(f"this is not a list of objects: {error}") from error
 
 
 def encode_results(results: Sequence[Outcome | SafeholdError]) -> bytes:

@@ -1,6 +1,7 @@
 """A vault in a folder, on any Disk.
 
     FORMAT                 the mark: without it this is no vault, and nothing in it is believed to be absent
+    reader.py              reads all of it without Safehold
     log/…  blobs/…         objects
     tmp/                   objects being put
     aside/                 what the keeper moved out of the way (vault/keeping.py); never read
@@ -15,6 +16,7 @@ Append-only is by convention here: whoever may write the folder may also remove 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import posixpath
 import re
@@ -57,7 +59,7 @@ class FolderVault:
 
     @classmethod
     def create(cls, name: str, path: str, disk: Disk, installation: bytes) -> FolderVault:
-        """Make the folder and write FORMAT; harmless where it is a vault of this installation already.
+        """Make the folder, write FORMAT and the reader; harmless where it is a vault of this installation already.
 
         Raises OperatorError where it holds something else.
         """
@@ -65,6 +67,7 @@ class FolderVault:
         try:
             if disk.exists(vault._at(mark.NAME)):
                 vault._require()
+                place_reader(vault)
                 return vault
             disk.make_folders(vault._at(_TEMPORARY))
             strange = sorted(entry.name for entry in disk.list(path) if entry.name != _TEMPORARY)
@@ -73,7 +76,10 @@ class FolderVault:
                     f"{path} is not empty and no vault: it holds {', '.join(strange[:3])}",
                     hint="name an empty or a new folder for the vault",
                 )
-            vault._put(mark.NAME, (mark.encode_mark(installation),))
+            putting = Putting(vault, mark.NAME, *vault._temporary())
+            putting.write(mark.encode_mark(installation))
+            putting.finish()
+            place_reader(vault)
         except OSError as error:
             raise vault._refusal(error) from error
         return vault
@@ -99,8 +105,12 @@ class FolderVault:
         return sorted(entry.name for entry in self._entries(prefix.rstrip("/")) if entry.is_folder)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        return self.list_after(prefix, "")
+
+    def list_after(self, prefix: str, after: str) -> Iterator[ObjectInfo]:
+        """As `list`, without the names up to `after`: looks into no folder that holds only such."""
         folder, _, _ = prefix.rpartition("/")
-        return self._walk(folder, prefix)
+        return self._walk(folder, prefix, after)
 
     def size(self, name: str) -> int | None:
         try:
@@ -125,14 +135,27 @@ class FolderVault:
             raise self._refusal(error) from error
 
     def put(self, name: str, chunks: Iterable[bytes]) -> bool:
+        putting = self.begin(name)
+        if putting is None:
+            return False
+        try:
+            for chunk in chunks:
+                putting.write(chunk)
+            return putting.finish()
+        except Exception:
+            putting.abandon()
+            raise
+
+    def begin(self, name: str) -> Putting | None:
+        """A put in pieces, for who is handed them one by one; None, and nothing done, where the name is taken."""
         there = self.size(name) is not None
         self._require()
         try:
             if there:  # under a name that whoever put it may not have lived to sync
                 self._disk.sync_folder(posixpath.dirname(self._at(name)))
-                return False
+                return None
             self._disk.make_folders(posixpath.dirname(self._at(name)))
-            return self._put(name, chunks)
+            return Putting(self, name, *self._temporary())
         except OSError as error:
             raise self._refusal(error) from error
 
@@ -204,38 +227,6 @@ class FolderVault:
             raise self._refusal(error) from error
         self._open_name, self._open_is_new = name, True
 
-    def _put(self, name: str, chunks: Iterable[bytes]) -> bool:
-        assert is_object_name(name), name
-        temporary = self._written(name, chunks)
-        taken = False
-        try:
-            self._disk.link(temporary, self._at(name))
-        except FileExistsError:
-            taken = True
-        self._disk.remove(temporary)
-        if not taken:
-            try:
-                self._disk.sync_folder(posixpath.dirname(self._at(name)))
-            except OSError as error:
-                raise self._suspect(name, error) from error
-        return not taken
-
-    def _written(self, name: str, chunks: Iterable[bytes]) -> str:
-        """A temporary file that holds all of an object, synced; its path."""
-        temporary, file = self._temporary()
-        try:
-            offset = 0
-            for chunk in chunks:
-                file.write_at(offset, chunk)
-                offset += len(chunk)
-            try:
-                file.sync()
-            except OSError as error:
-                raise self._suspect(name, error) from error
-        finally:
-            file.close()
-        return temporary
-
     def _temporary(self) -> tuple[str, File]:
         """A new file in tmp/, under the first number that is free."""
         self._disk.make_folders(self._at(_TEMPORARY))
@@ -259,12 +250,14 @@ class FolderVault:
         self._require()
         return [entry for entry in entries if folder or entry.name not in (_TEMPORARY, ASIDE)]
 
-    def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
+    def _walk(self, folder: str, prefix: str, after: str) -> Iterator[ObjectInfo]:
         for entry in sorted(self._entries(folder), key=lambda entry: entry.name + "/" * entry.is_folder):
             name = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.is_folder and (name + "/").startswith(prefix):
-                yield from self._walk(name, prefix)
-            elif not entry.is_folder and name.startswith(prefix):
+            if entry.is_folder:
+                below = name + "/"
+                if below.startswith(prefix) and (below > after or after.startswith(below)):
+                    yield from self._walk(name, prefix, after)
+            elif name.startswith(prefix) and name > after:
                 yield ObjectInfo(name, entry.size)
 
     def _require(self) -> None:
@@ -311,6 +304,73 @@ class FolderVault:
             f"vault {self._name}: {name} is {length} bytes long and should be {expected}",
             hint="another writer appended to it, or the vault lost what was written",
         )
+
+
+class Putting:
+    """An object on its way into a FolderVault, in a temporary file; to be finished or abandoned. Raises as `put`."""
+
+    def __init__(self, vault: FolderVault, name: str, temporary: str, file: File) -> None:
+        assert is_object_name(name), name
+        self._vault = vault
+        self._name = name
+        self._temporary: str | None = temporary
+        self._file = file
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._file.write_at(self.size, data)
+        except OSError as error:
+            raise self._vault._refusal(error) from error
+        self.size += len(data)
+
+    def written(self) -> str:
+        """Sync and close the temporary file; its path, from here on the caller's."""
+        try:
+            self._file.sync()
+        except OSError as error:
+            raise self._vault._suspect(self._name, error) from error
+        finally:
+            self._file.close()
+        assert self._temporary is not None
+        temporary, self._temporary = self._temporary, None
+        return temporary
+
+    def finish(self) -> bool:
+        """Give it its name; False where that was taken meanwhile."""
+        vault, disk, path = self._vault, self._vault._disk, self._vault._at(self._name)
+        temporary = self.written()
+        taken = False
+        try:
+            try:
+                disk.link(temporary, path)
+            except FileExistsError:
+                taken = True
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    disk.remove(temporary)
+        except OSError as error:
+            raise vault._refusal(error) from error
+        if not taken:
+            try:
+                disk.sync_folder(posixpath.dirname(path))
+            except OSError as error:
+                raise vault._suspect(self._name, error) from error
+        return not taken
+
+    def abandon(self) -> None:
+        """Leave nothing behind, as far as the disk lets it."""
+        self._file.close()
+        temporary, self._temporary = self._temporary, None
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                self._vault._disk.remove(temporary)
+
+
+def place_reader(vault: Vault) -> None:
+    """Give a vault the reader if it has none: one that an earlier release made. Raises as Vault.put."""
+    if vault.size(mark.READER) is None:
+        vault.put(mark.READER, (mark.reader(),))
 
 
 _: type[Vault] = FolderVault

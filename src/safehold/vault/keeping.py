@@ -26,7 +26,7 @@ from safehold.model.errors import OperatorError
 from safehold.ports.disk import Disk, File
 from safehold.ports.vault import KeptVault
 from safehold.ports.world import Clock
-from safehold.vault.folder import ASIDE, FolderVault, is_object_name
+from safehold.vault.folder import ASIDE, FolderVault, Putting, is_object_name
 
 _ASIDE_NAME = re.compile(r"(\d{16})\+.+")
 _COMPARED_BYTES = 1024 * 1024
@@ -105,6 +105,17 @@ class KeptFolderVault(FolderVault):
             raise OperatorError(f"{name!r} is no name of an object in a vault", exit_code=2)
         if name != mark.NAME:
             self._require()
+
+    def _written(self, name: str, chunks: Iterable[bytes]) -> str:
+        """A temporary file that holds all of an object, synced; its path."""
+        putting = Putting(self, name, *self._temporary())
+        try:
+            for chunk in chunks:
+                putting.write(chunk)
+            return putting.written()
+        except Exception:
+            putting.abandon()
+            raise
 
     def _aside(self) -> list[str]:
         try:

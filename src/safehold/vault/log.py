@@ -440,7 +440,7 @@ class _Run:
 
     def __init__(self, after: LogPosition) -> None:
         self.next = after.frame + 1
-        self.digest: bytes | None = after.digest or GENESIS
+        self.digest: bytes | None = after.digest or (None if after.frame else GENESIS)
         self.timeline = after.timeline
 
     def advance(self, position: LogPosition) -> None:
@@ -553,6 +553,8 @@ def _check_start(stretches: list[Stretch], after: LogPosition) -> None:
         return
     first = stretches[0] if stretches else None
     inside = first is not None and first.timeline == after.timeline
+    if first is not None and first.parent == after.timeline and first.opened == after.frame + 1:
+        return  # what lay before has been taken away, and it goes on here
     if not inside or (first is not None and first.last is not None and after.frame > first.last):
         raise NotOnTheLog(
             f"the log does not lead past frame {after.frame} of timeline {after.timeline}: "

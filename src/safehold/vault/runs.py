@@ -293,6 +293,12 @@ class RunFile:
         self._directory: Directory | None = None
         self._order: list[tuple[int, bytes]] = []
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether its directory is lost in every vault, so that nobody knows which streams it had."""
+        self.directory()
+        return self._frames.was_scanned(self.name)
+
     def covers(self, partition: int) -> bool:
         return self.entry.first_partition <= partition <= self.entry.last_partition
 
@@ -361,6 +367,7 @@ class _Frames:
         self._cached_bytes = 0
         self._kinds: dict[tuple[str, int], FrameType | None] = {}
         self._lost: set[tuple[str, int]] = set()
+        self._scanned_names: set[str] = set()
 
     # -- directories
 
@@ -372,7 +379,11 @@ class _Frames:
                 self._note(f"{vault.name}: {entry.object.name} cannot be read: {_words(error)}")
             except Damaged as error:
                 self._note(f"{vault.name}: {entry.object.name}: {error.message}")
+        self._scanned_names.add(entry.object.name)
         return self._scanned(entry)
+
+    def was_scanned(self, name: str) -> bool:
+        return name in self._scanned_names
 
     def _directory_in(self, vault: Vault, entry: RunEntry) -> Directory:
         """Raises Damaged, KeyError, VaultDown."""

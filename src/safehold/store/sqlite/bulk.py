@@ -111,6 +111,10 @@ class StreamRows:
     def next_journal(self) -> int:
         return self._seq
 
+    @property
+    def waiting(self) -> int:
+        return len(self.journal)
+
     def take(self) -> list[tuple[Any, ...]]:
         """The rows of the journal made since the last call."""
         rows, self.journal = self.journal, []
@@ -175,8 +179,13 @@ class StreamRows:
                 items.append(item[:_BODY])
             count += len(collection.items)
         base = self._base
-        if base is not None and base.rev > self._rev:
-            self._rev, self._head = base.rev, base.head
+        if base is not None:
+            for collection in collections:
+                # The change that touched it last may have been dropped: a sync token must name a rev that is kept.
+                if collection.rev < base.rev:
+                    collection.rev, collection.head = base.rev, base.head
+            if base.rev > self._rev:
+                self._rev, self._head = base.rev, base.head
         own: tuple[Any, ...] = (0, 0, None, None, 0)
         if base is not None:
             own = (base.timeline, base.rev, base.head, base.root, base.at)

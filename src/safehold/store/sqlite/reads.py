@@ -24,15 +24,19 @@ from safehold.model.stream import EMPTY_HEAD, Base, Head
 from safehold.ports.core import (
     EMPTY_LOG,
     CoreReads,
+    JournalSum,
     LogPosition,
     PastCollection,
     PastItem,
     Removed,
+    RunRow,
+    RunSpan,
     Stored,
+    StreamFigures,
     Touched,
     Version,
 )
-from safehold.store.sqlite import past
+from safehold.store.sqlite import outgoing, past
 from safehold.store.sqlite.connection import Opened, close
 from safehold.store.sqlite.errors import guarded, guarded_iterator
 from safehold.store.sqlite.rows import (
@@ -217,6 +221,11 @@ class SqliteReads:
         return reason  # type: ignore[no-any-return]
 
     @guarded
+    def held_for(self, reason: str) -> int:
+        count: Any = self._db.execute("SELECT COUNT(*) FROM stream WHERE held = ?", (reason,)).get
+        return int(count)
+
+    @guarded
     def hash_at(self, account: int, kind: Kind, rev: int) -> bytes | None:
         """GENESIS for rev 0. The last rev of a gap is told by the change after it."""
         if rev == 0:
@@ -230,6 +239,28 @@ class SqliteReads:
             base = self.base(account, kind)
             found = base.head if base is not None and base.rev == rev else None
         return found  # type: ignore[no-any-return]
+
+    @guarded
+    def figures(self, account: int, kind: Kind) -> StreamFigures:
+        row: Any = self._db.execute(
+            "SELECT rev - missing, items, bytes FROM stream WHERE account = ? AND kind = ?",
+            (account, KIND_NUMBERS[kind]),
+        ).get
+        return StreamFigures(*(row or (0, 0, 0)))
+
+    @guarded
+    def journal_sums(self) -> dict[tuple[bytes, Kind], JournalSum]:
+        """In the order of the table, so that each of its pages is read once."""
+        rows: Any = self._db.execute(
+            """
+            SELECT a.id, j.kind, j.count, j.last, j.stated, j.inline FROM account a JOIN (
+                SELECT account, kind, COUNT(*) AS count, MAX(rev) AS last, SUM(size) AS stated,
+                    COALESCE(SUM(LENGTH(body)), 0) AS inline
+                FROM journal NOT INDEXED GROUP BY account, kind
+            ) j ON j.account = a.number
+            """
+        )
+        return {(id_, RESTORE_ORDER[kind]): JournalSum(*sums) for id_, kind, *sums in rows}
 
     @guarded
     def base(self, account: int, kind: Kind) -> Base | None:
@@ -386,6 +417,19 @@ class SqliteReads:
             "SELECT COUNT(*), MIN(at) FROM journal INDEXED BY journal_frame WHERE frame > ?", (frame,)
         ).get
         return (row[0], row[1])
+
+    @guarded
+    def framed_changes(self, after: int, upto: int) -> int:
+        return outgoing.framed_changes(self._db, after, upto)
+
+    @guarded
+    def run_spans(self, after: int, upto: int, first_id: bytes = b"", last_id: bytes = b"\xff" * 16) -> list[RunSpan]:
+        with self.snapshot():
+            return outgoing.run_spans(self._db, after, upto, first_id, last_id)
+
+    @guarded_iterator
+    def run_rows(self, account: int, kind: Kind, after_rev: int, upto_rev: int) -> Iterator[RunRow]:
+        yield from outgoing.run_rows(self._db, account, kind, after_rev, upto_rev)
 
     @guarded
     def log_position(self) -> LogPosition:

@@ -1,0 +1,120 @@
+"""Runs a command and measures it: wall clock, CPU, and the memory of all its processes.
+
+Memory is the sum of what each process of the tree held at its fullest (VmHWM), so an upper bound of what they held
+together. It is looked at every few milliseconds: what a process takes in its very last moment may be missed, so a
+program of ours tells its own figure besides (`own_peak_bytes`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from bench.processes import peak_bytes, tree
+
+LOOK_SECONDS = 0.02
+_TOLD_BYTES = 2000  # of what a command that failed has said
+
+
+class Ran(NamedTuple):
+    """What a command took. `seconds` of a command that was broken off is the limit that it reached."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    out: bytes = b""
+    broken_off: bool = False
+    inner_seconds: float | None = None  # the work alone, without the start of an interpreter
+
+    def and_(self, other: Ran) -> Ran:
+        """One after the other."""
+        return Ran(
+            self.seconds + other.seconds,
+            self.cpu_seconds + other.cpu_seconds,
+            max(self.peak_bytes, other.peak_bytes),
+            other.out,
+            self.broken_off or other.broken_off,
+        )
+
+
+class Failed(Exception):
+    """A command ended with another exit code than 0."""
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: IO[bytes] | None = None,
+    limit_seconds: float = 3600.0,
+) -> Ran:
+    """Raises Failed, with the end of what the command said."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            cwd=cwd,
+            env=os.environ | dict(env or {}),
+            stdin=stdin or subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+        peaks = _Peaks(process.pid)
+        timer = threading.Timer(limit_seconds, _end, [process])
+        timer.start()
+        peaks.start()
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        timer.cancel()
+        peaks.end()
+        broken_off = seconds >= limit_seconds
+        if process.returncode != 0 and not broken_off:
+            raise Failed(f"{command[0]} ended with {process.returncode}: {_end_of(err) or _end_of(out)}")
+        out.seek(0)
+        told = out.read()
+    return Ran(seconds, usage.ru_utime + usage.ru_stime, peaks.bytes(), told, broken_off)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """The command leads a session of its own: whatever it has started ends with it."""
+    os.killpg(process.pid, signal.SIGKILL)
+
+
+def _end_of(file: IO[bytes]) -> str:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _TOLD_BYTES))
+    return file.read().decode(errors="replace").strip()
+
+
+class _Peaks(threading.Thread):
+    """Looks at a process and all that descend from it until told to end."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._pid = pid
+        self._ended = threading.Event()
+        self._found: dict[int, int] = {}
+
+    def run(self) -> None:
+        while True:
+            for pid in tree(self._pid):
+                self._found[pid] = max(self._found.get(pid, 0), peak_bytes(pid))
+            if self._ended.wait(LOOK_SECONDS):
+                return
+
+    def end(self) -> None:
+        self._ended.set()
+        self.join()
+
+    def bytes(self) -> int:
+        return sum(self._found.values())

@@ -1,0 +1,196 @@
+"""Links to a vault's server over a Unix socket: the client's end, and the server that gives each connection a session.
+
+Who may connect is said by the socket's file (mode and group) and, where `users` are given, by the user that the kernel
+names at the other end. The server's own user and root are let in always: they can reach the folder anyway.
+
+Bounds: connections at a time, the size of a message, the time that one may take to arrive once it has begun. A
+connection may be idle for ever: a peer that died is noticed by the kernel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Collection
+
+from safehold.adapters.unix_socket import peer_uid, receive, remove_stale, send, short_address
+from safehold.formats.vaultwire import MAX_ANSWER_BYTES, MAX_REQUEST_BYTES
+from safehold.ports.link import NoAnswer, NotSent, Session
+
+_log = logging.getLogger("safehold.vault-server")
+
+#: How long a client waits for its answer: an append waits for the server's disk.
+ANSWER_SECONDS = 20.0
+CONNECT_SECONDS = 3.0
+#: How long where it only asks whether somebody is there.
+HURRY_SECONDS = 3.0
+#: How long a message may take to arrive whole, once it has begun.
+MESSAGE_SECONDS = 30.0
+MAX_CONNECTIONS = 128
+STOP_SECONDS = 10.0
+_RETRY_ACCEPT_SECONDS = 0.2
+_BACKLOG = 16
+_PEEK = socket.MSG_PEEK
+
+
+class UnixLink:
+    """`ports.link.Link`. Raises NotSent where nobody listens."""
+
+    def __init__(self, address: str, *, answer_seconds: float = ANSWER_SECONDS) -> None:
+        self._address = address
+        self._answer_seconds = answer_seconds
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.settimeout(min(CONNECT_SECONDS, answer_seconds))
+            with short_address(address) as short:
+                self._socket.connect(short)
+        except OSError as error:
+            self._socket.close()
+            raise NotSent(f"nobody answers at {address}: {error.strerror or error}") from error
+
+    def ask(self, request: bytes, *, hurry: bool = False) -> bytes:
+        patience = min(self._answer_seconds, HURRY_SECONDS) if hurry else self._answer_seconds
+        self._socket.settimeout(patience)
+        try:
+            send(self._socket, request)
+        except OSError as error:
+            self.close()
+            raise NotSent(f"{self._address} took no request: {error.strerror or error}") from error
+        try:
+            return receive(self._socket, MAX_ANSWER_BYTES)
+        except TimeoutError as error:
+            self.close()
+            raise NoAnswer(f"{self._address} did not answer in {patience:g} seconds", late=True) from error
+        except OSError as error:
+            self.close()
+            raise NoAnswer(f"{self._address} ended the connection: {error.strerror or error}") from error
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class LinkServer:
+    """Serves sessions at an address, each connection in a thread of its own."""
+
+    def __init__(
+        self,
+        address: str,
+        make_session: Callable[[], Session],
+        *,
+        mode: int = 0o600,
+        group: int | None = None,
+        users: Collection[int] | None = None,
+        message_seconds: float = MESSAGE_SECONDS,
+    ) -> None:
+        """`mode` and `group` of the socket's file; `users`: ids that may connect, None for whoever the file lets in."""
+        self.address = address
+        self._make_session = make_session
+        self._mode = mode
+        self._group = group
+        self._users = None if users is None else frozenset((*users, os.geteuid(), 0))
+        self._message_seconds = message_seconds
+        self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._lock = threading.Lock()
+        self._connections: dict[socket.socket, threading.Thread] = {}
+        self._stopping = threading.Event()
+        self._listener: socket.socket | None = None
+        self._accepting: threading.Thread | None = None
+        self._inode = 0
+
+    def start(self) -> None:
+        """Listen. A socket that nobody serves is replaced; raises FileExistsError where somebody does, OSError."""
+        remove_stale(self.address)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with short_address(self.address) as short:
+                listener.bind(short)
+            # Until `listen` nobody can connect, so nobody gets in between bind and chmod.
+            if self._group is not None:
+                os.chown(self.address, -1, self._group)
+            os.chmod(self.address, self._mode)
+            self._inode = os.stat(self.address).st_ino
+            listener.listen(_BACKLOG)
+        except BaseException:
+            listener.close()
+            raise
+        self._listener = listener
+        self._accepting = threading.Thread(target=self._accept, args=(listener,), name="vault-server", daemon=True)
+        self._accepting.start()
+
+    def stop(self) -> None:
+        """Take no more requests, let the running ones end (those that hang are left), remove the socket."""
+        listener, self._listener = self._listener, None
+        if listener is None:
+            return
+        self._stopping.set()
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(self.address).st_ino == self._inode:
+                os.unlink(self.address)
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)  # ends the accept that is waiting
+        assert self._accepting is not None
+        self._accepting.join(STOP_SECONDS)
+        listener.close()
+        with self._lock:
+            running = dict(self._connections)
+        for connection in running:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RD)  # no more requests; the answer under way still goes out
+        for thread in running.values():
+            thread.join(STOP_SECONDS / max(1, len(running)))
+
+    def _accept(self, listener: socket.socket) -> None:
+        while not self._stopping.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError as error:
+                if not self._stopping.wait(_RETRY_ACCEPT_SECONDS):  # no descriptors left, say
+                    _log.warning("the vault's server could not take a connection: %s", error)
+                continue
+            if not self._slots.acquire(blocking=False):
+                _log.warning("a connection was refused: there are %d already", MAX_CONNECTIONS)
+                connection.close()
+                continue
+            thread = threading.Thread(target=self._serve, args=(connection,), name="vault-session", daemon=True)
+            with self._lock:
+                self._connections[connection] = thread
+            thread.start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            with connection:
+                if self._lets_in(connection):
+                    self._converse(connection, self._make_session())
+        except OSError as error:
+            _log.debug("a connection ended: %s", error)
+        except Exception:
+            _log.exception("a request to the vault's server failed")
+        finally:
+            self._slots.release()
+            with self._lock:
+                self._connections.pop(connection, None)
+
+    def _lets_in(self, connection: socket.socket) -> bool:
+        uid = peer_uid(connection)
+        if self._users is None or uid is None or uid in self._users:
+            return True
+        _log.warning("user %d was refused at the vault's server", uid)
+        return False
+
+    def _converse(self, connection: socket.socket, session: Session) -> None:
+        try:
+            while True:
+                connection.settimeout(None)
+                if not connection.recv(1, _PEEK):
+                    return
+                connection.settimeout(self._message_seconds)
+                answer = session.answer(receive(connection, MAX_REQUEST_BYTES))
+                if answer is None:
+                    _log.warning("a connection was ended: what came was no request")
+                    return
+                send(connection, answer)
+        finally:
+            session.close()

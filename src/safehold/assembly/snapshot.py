@@ -1,0 +1,220 @@
+"""`safehold snapshot`: a generation of what the core holds now, written into the sync vaults and sealed in the log.
+
+It works beside a running service, whose core it reads as it is committed, and which it tells over the local socket what
+to seal and ship; where none runs it opens a writer itself, which seals and ships at its end. Where nothing can be
+sealed now (a sync vault is away, so that the log stands still) the objects wait in the ledger for the next call.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from safehold.adapters.lock import Locked
+from safehold.adapters.processes import ForkedWorkers
+from safehold.archiver.generation_ledger import Newest
+from safehold.archiver.generations import GenerationWriter, RunJob, Workers, Written, make_run
+from safehold.archiver.log import Mode
+from safehold.assembly.site import Site
+from safehold.assembly.writer import Writer
+from safehold.formats.generation import RunEntry, manifest_object
+from safehold.formats.seal import SealedObject
+from safehold.model.errors import OperatorError, SafeholdError
+from safehold.ports.core import CoreReads, LogPosition
+from safehold.ports.vault import Vault
+from safehold.service.control import decode_json, encode_objects
+from safehold.store.sqlite.core import SqliteCore
+from safehold.vault.log import NotOnTheLog, VaultLogReader
+from safehold.vault.runs import Runs
+
+#: More processes than this would wait for the disk.
+MOST_WORKERS = 4
+#: Called with how many changes are written, and of how many.
+Told = Callable[[int, int], None]
+
+
+class Snapshot(NamedTuple):
+    written: Written
+    sealed: bool
+    why_not_sealed: str
+    down: dict[str, str]  # vaults that could not be brought level, and why
+
+
+def take_snapshot(site: Site, *, full: bool, workers: int = 0, told: Told = lambda _done, _all: None) -> Snapshot:
+    """Write what came since the newest generation. `workers`: processes that share the work; 0: one for each core.
+
+    The calling process must have no core open and no threads. Raises OperatorError, Damaged.
+    """
+    _ = site.keyring  # once, for the workers too
+    if not site.has_core():
+        site.refuse_history_without_core()
+    count = workers or min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+    with ExitStack() as stack:
+        _lock(site, stack)
+        _sweep(site)
+        maker = _RunMaker(site)
+        stack.callback(maker.close)
+        pool: Workers = stack.enter_context(ForkedWorkers(count, maker)) if count > 1 else _Alone(maker)
+        if site.ask_service(encode_objects([])) is not None:
+            return _beside_service(site, stack, pool, full=full, told=told)
+        return _alone(site, stack, pool, full=full, told=told)
+
+
+def as_json(snapshot: Snapshot) -> dict[str, Any]:
+    """What the command answers."""
+    written = snapshot.written
+    return {
+        "generation": written.generation,
+        "new": written.new,
+        "full": written.full,
+        "changes": written.changes,
+        "bytes": written.bytes,
+        "copied": written.copied,
+        "sealed": snapshot.sealed,
+        "away": [{"vault": name, "why": why} for name, why in sorted(snapshot.down.items())],
+    }
+
+
+def _lock(site: Site, stack: ExitStack) -> None:
+    try:
+        stack.enter_context(site.snapshot_lock())
+    except Locked:
+        raise OperatorError("another snapshot is being taken", hint="wait until it has ended") from None
+
+
+def _sweep(site: Site) -> None:
+    """What a killed snapshot left in scratch/. The caller holds the lock of snapshots."""
+    for left in site.scratch_folder.glob("run-*.sealed"):
+        left.unlink(missing_ok=True)
+
+
+def _beside_service(site: Site, stack: ExitStack, workers: Workers, *, full: bool, told: Told) -> Snapshot:
+    core = site.open_reads()
+    stack.callback(core.close)
+    generations = generation_writer(site, workers, told)
+    written = generations.write(core, full=full)
+    down = dict(written.down)
+    answer = site.ask_service(encode_objects(written.objects))
+    if answer is None:
+        return Snapshot(written, not written.objects, "the service has ended meanwhile", down)
+    said = decode_json(answer)
+    down.update(said.get("down", {}))
+    if said["ok"]:
+        generations.sealed()
+    return Snapshot(written, bool(said["ok"]), said.get("why") or "", down)
+
+
+def _alone(site: Site, stack: ExitStack, workers: Workers, *, full: bool, told: Told) -> Snapshot:
+    try:
+        stack.enter_context(site.lock())
+    except Locked:
+        raise OperatorError("the service is just starting or ending", hint="try again in a moment") from None
+    writer = site.make_writer()
+    stack.callback(writer.close)
+    why = ""
+    try:
+        writer.open()
+    except SafeholdError as error:
+        why = error.message
+    core = site.open_reads()
+    stack.callback(core.close)
+    generations = generation_writer(site, workers, told)
+    written = generations.write(core, full=full)
+    down = dict(written.down)
+    if not why:
+        why = _seal(writer, generations, written)
+        down.update(_ship(writer))
+    return Snapshot(written, not why or not written.objects, why, down)
+
+
+def _seal(writer: Writer, generations: GenerationWriter, written: Written) -> str:
+    """Why not; "" where it is done."""
+    if not written.objects:
+        return ""
+    try:
+        writer.note_objects(written.objects)
+    except SafeholdError as error:
+        return error.message
+    generations.sealed()
+    return ""
+
+
+def _ship(writer: Writer) -> dict[str, str]:
+    """Close the log, then bring the async vaults level; those that are not, and why."""
+    writer.close()
+    writer.ship_all()
+    return {
+        shipper.target: shipper.trouble or "it could not be brought level in time"
+        for shipper in writer.shippers
+        if not shipper.level
+    }
+
+
+def generation_writer(site: Site, workers: Workers, told: Told = lambda _done, _all: None) -> GenerationWriter:
+    """Over fresh instances of the vaults."""
+    sync = [site.vault(v) for v in site.config.vaults if v.mode == Mode.SYNC]
+    others = [site.vault(v) for v in site.config.vaults if v.mode != Mode.SYNC]
+
+    def on_log(position: LogPosition) -> bool:
+        there = [vault for vault in (*sync, *others) if vault.available()]
+        try:
+            VaultLogReader(there, site.keyring.opener).check(position)
+        except NotOnTheLog:
+            return False
+        return True
+
+    return GenerationWriter(
+        sync,
+        site.keyring.sealer,
+        site.clock,
+        site.disk,
+        str(site.scratch_folder),
+        str(site.ledger_path),
+        workers,
+        on_log,
+        lambda: newest_in(sync, site),
+        told,
+    )
+
+
+def newest_in(vaults: Sequence[Vault], site: Site) -> Iterator[Newest]:
+    """The generations of these vaults, newest first, where the identity is here to read them."""
+    there = [vault for vault in vaults if vault.available()]
+    try:
+        for found in Runs(there, site.keyring.opener).generations():
+            name = manifest_object(found.number)
+            data = next(vault for vault in there if vault.name == found.vaults[0]).get(name)
+            yield Newest(found.manifest, found.digest, SealedObject(name, len(data), sha256(data).digest()))
+    except (SafeholdError, KeyError):
+        return
+
+
+class _RunMaker:
+    """Makes run objects from a core that is opened at the first of them: in the process that does the work."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._core: SqliteCore | None = None
+
+    def __call__(self, job: RunJob) -> RunEntry:
+        if self._core is None:
+            self._core = self._site.open_reads()
+        reads: CoreReads = self._core
+        return make_run(reads, self._site.disk, self._site.keyring.sealer, job)
+
+    def close(self) -> None:
+        if self._core is not None:
+            self._core.close()
+
+
+class _Alone:
+    """Workers of this process."""
+
+    def __init__(self, maker: _RunMaker) -> None:
+        self._maker = maker
+
+    def run(self, jobs: Sequence[RunJob]) -> Iterator[RunEntry]:
+        return map(self._maker, jobs)

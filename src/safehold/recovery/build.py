@@ -1,0 +1,436 @@
+"""The building of a core, and what makes sure that it is what the vaults say.
+
+Two ways in. A *new* core takes the streams of a generation whole, as rows for each table, and then the log after it
+change by change. A core that is there, or a new one where no generation helps, takes the log change by change.
+
+What a new core was given has been verified on its way in, change by change, against hashes, chain, digests and seals,
+and a replay has followed what lives (`Replay`). Then it is compared with that replay, from the file, opened anew:
+heads, collections and items row by row, the root of every stream whose root the generation states, and sums over the
+journal, which read every page of it and so verify every page's checksum. A core that was there before, or that an
+earlier run began, has its journal walked as well: what that holds this run has not seen go in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from safehold.model.errors import Damaged, OperatorError
+from safehold.model.kinds import RESTORE_ORDER, Kind
+from safehold.model.stream import EMPTY_HEAD, Base, Head
+from safehold.ports.blobs import Blobs
+from safehold.ports.core import EMPTY_LOG, NOT_YET, UNARCHIVED, CoreReads, CoreStore, LogPosition
+from safehold.ports.log import Hole, LogReader
+from safehold.ports.world import Clock
+from safehold.recovery.blobs import loss_of, restore
+from safehold.recovery.chains import Gap, StreamKey
+from safehold.recovery.mending import Mended, Mender, Piece
+from safehold.recovery.origin import Origin, feed, finish, ignore
+from safehold.recovery.plan import Plan, share_seconds
+from safehold.recovery.replay import Entered, Replay
+from safehold.recovery.report import Progress, Report, Stage
+from safehold.recovery.selection import SYSTEM
+from safehold.recovery.tally import BlobLoss, make_tally
+from safehold.recovery.verify import BlobItem, compare_accounts, compare_journal, compare_kind, walk_journal
+from safehold.recovery.witness import CoreWitness
+from safehold.vault.runs import Runs
+
+#: Changes per transaction: a commit costs some milliseconds, and a kill costs at most so many changes.
+BATCH_CHANGES = 5000
+#: Rows of the journal that are put in at a time.
+ROWS = 500
+
+
+class Built:
+    """What came of it: a report, what was accepted, and what deserves a sentence."""
+
+    def __init__(self, report: Report, accepted: list[str], notes: list[str]) -> None:
+        self.report = report
+        self.accepted = accepted
+        self.notes = notes
+
+
+class Build:
+    """Builds one core and verifies it. `seconds` by kind grow meanwhile."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        reader: LogReader,
+        runs: Runs | None,
+        make_core: Callable[[str], CoreStore],
+        blobs: Blobs,
+        witness: CoreWitness | None,
+        mark: str | None,
+        clock: Clock,
+        progress: Progress,
+        seconds: dict[Kind, float],
+    ) -> None:
+        """`mark` names this recovery in a core that it puts into place: clients compare it with what they remember."""
+        self._plan = plan
+        self._reader = reader
+        self._runs = runs
+        self._make_core = make_core
+        self._blobs = blobs
+        self._witness = witness
+        self._mark = mark
+        self._clock = clock
+        self._progress = progress
+        self._seconds = seconds
+        self._total = sum(stream.head.rev for stream in plan.streams)
+        self._stated: dict[StreamKey, tuple[Head, bytes]] = {}  # state roots that the generation states, and where
+        self._done = 0
+
+    def whole(self, folder: str, accept_loss: bool, *, new: bool) -> Built:
+        """Enter, verify, fetch blobs and hold; the core is closed and on disk afterwards."""
+        log, fresh = self._enter(folder, new)
+        core = self._make_core(folder)
+        try:
+            return self._check(core, log, accept_loss, fresh, whole_log=new and (fresh or bool(self._plan.generation)))
+        finally:
+            core.close()
+
+    # -- enter -----------------------------------------------------------------------------------------------
+
+    def _enter(self, folder: str, new: bool) -> tuple[Replay, bool]:
+        """The replay of what was read, and whether the core was empty before."""
+        core = self._make_core(folder)
+        try:
+            if new:
+                core.bulk(True)
+            fresh = core.next_journal() == 1 and core.log_position() == EMPTY_LOG
+            log = Replay(self._plan.erased, self._witness, track=new)
+            if not new or not self._plan.generation:
+                _resume_heads(core, log)
+                self._read_log(core, log, None)
+            else:
+                origin = Origin(self._reader, self._runs, self._plan.generation)
+                if origin.generation is None:
+                    raise OperatorError(
+                        f"generation {self._plan.generation}, which the plan begins with, is in no vault any more",
+                        hint="make a new plan with `safehold recover plan` and look at it",
+                    )
+                self._read_generation(core, log, origin)
+                self._read_log(core, log, origin.position)
+            self._drop_erased(core, log)
+            if new:
+                core.bulk(False)
+        finally:
+            core.close()
+        return log, fresh
+
+    # -- from a generation
+
+    def _read_generation(self, core: CoreStore, log: Replay, origin: Origin) -> None:
+        """Every stream is fed to the replay; what an earlier part of a killed run entered is not entered again."""
+        position = core.log_position()
+        mender = self._mender(origin)
+        mended = {one.key: one for one in mender.streams()} if mender is not None else {}
+        core.begin()
+        pending = 0
+        before = self._clock.monotonic()
+        for entry in origin.streams():
+            if not self._plan.selection.entered(*entry.key):
+                log.chains.heads[entry.key] = entry.head
+            elif entry.account not in log.erased:
+                one = mended.pop(entry.key, None)
+                if one is not None:
+                    pending += self._enter_mended(core, log, one)
+                else:
+                    pending += self._enter_stream(core, log, entry.key, origin.base_of(entry), origin.pieces(entry))
+                    finish(log, entry)
+                    if log.chains.whole(entry.key) and entry.root:
+                        self._stated[entry.key] = entry.head, entry.root
+            pending = self._commit_some(core, pending)
+            now = self._clock.monotonic()
+            self._seconds[entry.kind] += now - before
+            before = now
+        for one in mended.values():  # of which the generation says nothing any more
+            if self._plan.selection.entered(*one.key) and one.key[0] not in log.erased:
+                pending = self._commit_some(core, pending + self._enter_mended(core, log, one))
+        if position.frame < origin.position.frame:
+            core.set_log_position(origin.position)
+        core.commit()
+        self._done += pending
+
+    def _mender(self, origin: Origin) -> Mender | None:
+        return origin.mender(self._plan.damaged, self._witness) if self._plan.damaged else None
+
+    def _commit_some(self, core: CoreStore, pending: int) -> int:
+        if pending < BATCH_CHANGES:
+            return pending
+        core.commit()
+        self._done += pending
+        self._progress("enter", self._done, max(self._total, self._done), "changes")
+        core.begin()
+        return 0
+
+    def _enter_mended(self, core: CoreStore, log: Replay, mended: Mended) -> int:
+        count = self._enter_stream(core, log, mended.key, mended.base, mended.pieces)
+        log.end(mended.key, mended.head, mended.short)
+        return count
+
+    def _enter_stream(
+        self, core: CoreStore, log: Replay, key: StreamKey, base: Base | None, pieces: Iterable[Piece]
+    ) -> int:
+        """One stream, whole, within the open transaction; how many changes were entered."""
+        number = core.account_number(key[0])
+        if core.head(number, key[1]) != EMPTY_HEAD:
+            feed(log, key, base, pieces, ignore)
+            return 0
+        maker = core.stream_maker(number, key[1], base, core.next_journal())
+        first = maker.next_journal
+
+        def enter(frame: int, one: Entered) -> None:
+            maker.add(one.change, frame, one.after_gap)
+            if maker.waiting >= ROWS:
+                core.enter_journal(maker.take())
+
+        feed(log, key, base, pieces, enter)
+        core.enter_journal(maker.take())
+        core.enter_stream(maker.finish())
+        return maker.next_journal - first
+
+    # -- from the log
+
+    def _read_log(self, core: CoreStore, log: Replay, after: LogPosition | None) -> None:
+        """The log after a generation; where there is none, from the core's position on.
+
+        What the core has already is fed to the replay in the first case; in the other, what is before the plan's end is
+        read for its seals alone.
+        """
+        position = core.log_position()
+        end = position
+        pending = 0
+        start = after or min(position, self._plan.end, key=lambda p: p.frame)
+        core.begin()
+        before = self._clock.monotonic()
+        for entry in self._reader.entries(start):
+            if isinstance(entry, Hole):
+                continue
+            new = entry.position.frame > position.frame
+            if new or after is not None:
+                for change in entry.changes:
+                    entered = log.feed(change)
+                    pending += self._apply(core, entered, entry.position.frame) if new else 0
+            if new:
+                end = entry.position
+                if pending >= BATCH_CHANGES:
+                    core.set_log_position(end)
+                    pending = self._commit_some(core, pending)
+            if entry.sealed:
+                log.seal(entry.heads)
+            now = self._clock.monotonic()
+            share_seconds(entry, now - before, self._seconds)
+            before = now
+        self._planned_seals(log)
+        last = [one for one in log.finish() if not _has(core, one)]  # what only the old core had
+        pending += self._apply(core, last, UNARCHIVED)
+        core.set_log_position(end)
+        core.commit()
+        self._done += pending
+        self._progress("enter", self._done, max(self._total, self._done), "changes")
+
+    def _apply(self, core: CoreStore, entered: Sequence[Entered], frame: int) -> int:
+        """Enter what belongs to the selection; how many that was."""
+        count = 0
+        for one in entered:
+            if self._plan.selection.entered(one.change.account, one.change.kind):
+                core.apply(one.change, frame, one.after_gap)
+                count += 1
+        return count
+
+    def _planned_seals(self, log: Replay) -> None:
+        """Seals that an earlier part of a killed run read: heads that the plan missed and that are still missed."""
+        for stream in self._plan.streams:
+            key = (stream.account, stream.kind)
+            if stream.sealed is not None and log.chains.head(key) == stream.head and key[0] not in log.erased:
+                log.chains.sealed.setdefault(key, stream.sealed)
+
+    def _drop_erased(self, core: CoreStore, log: Replay) -> None:
+        """Accounts whose erasure was read after their changes had been entered."""
+        core.begin()
+        for account in sorted(log.erased - set(self._plan.erased)):
+            if core.account_by_id(account) is not None:
+                core.drop_account(account)
+        core.commit()
+
+    # -- verify ----------------------------------------------------------------------------------------------
+
+    def _check(self, core: CoreStore, log: Replay, accept_loss: bool, fresh: bool, whole_log: bool) -> Built:
+        plan = self._plan
+        before = self._clock.monotonic()
+        replay = self._followed(core, log, fresh) if whole_log else self._journal(core, log)
+        for problem in [*compare_accounts(core, replay), *self._unlike_plan(replay)]:
+            raise Damaged(f"the new core is not what was planned: {problem}")
+        self._charge(replay, self._clock.monotonic() - before)
+        lost_blobs: list[BlobLoss] = []
+        for kind in RESTORE_ORDER:
+            before = self._clock.monotonic()
+            lost_blobs += self._kind(core, replay, kind, proved=whole_log)
+            self._seconds[kind] += self._clock.monotonic() - before
+        notes, accepted = self._hold(core, replay, accept_loss)
+        tally = make_tally(replay, plan.selection.counted, lost_blobs)
+        report = Report(
+            accounts=tally.accounts,
+            streams=tally.streams,
+            changes_expected=tally.changes_expected,
+            changes_recovered=tally.changes_recovered,
+            items=tally.items,
+            lost=tally.lost,
+            unknown_seconds=plan.report.unknown_seconds,
+            stages=[
+                Stage(kind, tally.items[kind].exact + tally.items[kind].older, self._seconds[kind])
+                for kind in RESTORE_ORDER
+            ],
+            first_contact_seconds=0.0,
+            seconds=0.0,
+            verified=plan.report.verified and not log.chains.refused,
+            timeline=0,
+        )
+        return Built(report, accepted, notes + log.chains.problems)
+
+    def _followed(self, core: CoreStore, log: Replay, fresh: bool) -> Replay:
+        """The replay that saw everything go in, compared with the journal's sums. Raises Damaged."""
+        for key in list(log.chains.streams()):
+            if not self._plan.selection.entered(*key):
+                log.forget_stream(key)
+        for problem in compare_journal(core, log):
+            raise Damaged(f"the new core does not hold what was entered: {problem}")
+        if not fresh:
+            walked = Replay(log.erased, bases=core.bases(), track=False)
+            walk_journal(core, walked, self._progress, self._total)
+            for key, head in log.chains.heads.items():
+                if walked.chains.head(key) != head:
+                    raise Damaged(f"{_who(log.name_of(key[0]), key[1])}: what an earlier run entered is not whole")
+        return log
+
+    def _journal(self, core: CoreStore, log: Replay) -> Replay:
+        """The core's own journal, walked. Raises Damaged."""
+        replay = Replay(log.erased, bases=core.bases())
+        walk_journal(core, replay, self._progress, self._total)
+        for key, head in log.chains.sealed.items():
+            if self._plan.selection.entered(*key) and replay.chains.head(key).rev < head.rev:
+                replay.chains.sealed[key] = head
+        replay.finish()
+        return replay
+
+    def _charge(self, replay: Replay, seconds: float) -> None:
+        changes = replay.changes
+        total = sum(changes.values())
+        for kind, count in changes.items():
+            self._seconds[kind] += seconds * count / total if total else 0.0
+
+    def _unlike_plan(self, replay: Replay) -> list[str]:
+        """Streams that are not where the plan said, or hold something else there."""
+        found = []
+        for stream in self._plan.streams:
+            key = (stream.account, stream.kind)
+            if not self._plan.selection.entered(*key) or stream.account in replay.erased:
+                continue
+            head = replay.chains.head(key)
+            who = _who(stream.name, stream.kind)
+            if head.rev < stream.head.rev or (head.rev == stream.head.rev and head != stream.head):
+                found.append(f"{who}: it ends at rev {head.rev}, and not at rev {stream.head.rev} as planned")
+            elif head == stream.head:
+                missing = tuple(replay.chains.missing(key))
+                if not _within(missing, stream.missing):
+                    found.append(f"{who}: revs are missing that the plan had")
+                elif missing == stream.missing and replay.contents.stream(key).fingerprint() != stream.state:
+                    found.append(f"{who}: the items are not those of the plan")
+        return found
+
+    def _kind(self, core: CoreStore, replay: Replay, kind: Kind, *, proved: bool) -> list[BlobLoss]:
+        """One stage: rows against the replay, then the blobs of live items. Raises Damaged.
+
+        Bodies that were `proved` on their way in are not read again, but for the sums over all of them.
+        """
+        blobs: list[BlobItem] = []
+        for problem in compare_kind(core, replay, kind, blobs.append, bodies=not proved, roots=self._roots_at(replay)):
+            raise Damaged(f"the new core does not agree with its journal: {problem}")
+        losses = []
+        done, total = 0, sum(one.item.size for one in blobs)
+        for one in blobs:
+            if not restore(self._blobs, one.blob, one.item.size, one.item.digest):
+                row = core.account_by_id(one.account)
+                assert row is not None, "compare_kind has found the account"
+                losses.append(loss_of(core, row.number, one, self._blobs))
+            done += one.item.size
+            self._progress(kind, done, total, "bytes")
+        return losses
+
+    def _roots_at(self, replay: Replay) -> dict[StreamKey, bytes]:
+        """Roots that a generation states of streams that have not gone on since."""
+        return {key: root for key, (head, root) in self._stated.items() if replay.chains.head(key) == head}
+
+    # -- hold ------------------------------------------------------------------------------------------------
+
+    def _hold(self, core: CoreStore, replay: Replay, accept_loss: bool) -> tuple[list[str], list[str]]:
+        """Hold what must not be served; sentences about it, and about what was accepted."""
+        notes: list[str] = []
+        accepted: list[str] = []
+        core.begin()
+        if self._mark is not None:
+            core.set_recovery_mark(self._mark)
+        for stream in self._plan.streams:
+            key = (stream.account, stream.kind)
+            if not self._plan.selection.entered(*key) and stream.account not in replay.erased:
+                core.hold(*key, NOT_YET)
+        for key in list(replay.chains.streams()):
+            account, kind = key
+            why = missing_words(replay, key)
+            if not why:
+                self._release(core, key)
+            elif accept_loss:
+                self._release(core, key)
+                accepted.append(f"{_who(replay.name_of(account), kind)}: {why}")
+            else:
+                core.hold(account, kind, why)
+                notes.append(f"{_who(replay.name_of(account), kind)} is held: {why}")
+        core.commit()
+        return notes, accepted
+
+    @staticmethod
+    def _release(core: CoreStore, key: StreamKey) -> None:
+        row = core.account_by_id(key[0])
+        if row is not None and core.held(row.number, key[1]) is not None:
+            core.hold(*key, None)
+
+
+def _resume_heads(core: CoreReads, log: Replay) -> None:
+    """Where an earlier part of a killed run got to."""
+    system = core.account_by_id(SYSTEM)
+    for account in [*core.accounts(), *([system] if system is not None else [])]:
+        for kind in Kind:
+            head = core.head(account.number, kind)
+            if head != EMPTY_HEAD:
+                log.chains.heads[account.id, kind] = head
+
+
+def _has(core: CoreReads, one: Entered) -> bool:
+    """Whether an earlier part of a killed run entered it."""
+    row = core.account_by_id(one.change.account)
+    return row is not None and core.head(row.number, one.change.kind).rev >= one.change.rev
+
+
+def _within(gaps: Sequence[Gap], planned: Sequence[Gap]) -> bool:
+    return all(any(p.first <= gap.first and gap.last <= p.last for p in planned) for gap in gaps)
+
+
+def _who(name: str, kind: Kind) -> str:
+    return f"{name or 'the installation'}, {kind}"
+
+
+def missing_words(replay: Replay, key: StreamKey) -> str:
+    """The reason for which a stream is held; "" where nothing of it is missing."""
+    why = gap_words(key[1], replay.chains.missing(key))
+    short = replay.chains.short.get(key, 0)
+    if not short:
+        return why
+    lost = f"{short} of the changes of {key[1]} that stand for dropped history are in no vault"
+    return f"{why}; {lost}" if why else lost
+
+
+def gap_words(kind: Kind, gaps: Sequence[Gap]) -> str:
+    """Which revisions are missing; "" where none are."""
+    ranges = ", ".join(str(g.first) if g.revs == 1 else f"{g.first}–{g.last}" for g in gaps)
+    return f"revisions {ranges} of {kind} are in no vault" if gaps else ""

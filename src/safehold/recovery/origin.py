@@ -1,0 +1,139 @@
+"""Where a recovery begins to read: the newest generation that the log goes on from, else the log's first frame.
+
+A generation is read stream by stream, what comes after it frame by frame. A stream of it that is damaged in every vault
+is put together from all that is left (mending.py): older generations, the log as far as it goes back, an old core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from safehold.model.stream import EMPTY_HEAD, Base, Head
+from safehold.ports.core import EMPTY_LOG, LogPosition
+from safehold.ports.log import Hole, LogFrame, LogReader
+from safehold.recovery.chains import StreamKey
+from safehold.recovery.mending import Mender, Piece
+from safehold.recovery.replay import Entered, Replay, Witness
+from safehold.vault.log import NotOnTheLog
+from safehold.vault.runs import Generation, GenerationReader, Runs, StreamEntry
+
+#: Told of each change that belongs into the core: the frame it is archived in, and whether revs before it are not here.
+Enter = Callable[[int, Entered], None]
+
+
+class Origin:
+    """A generation to begin with, and those before it. `number` 0 and EMPTY_LOG where there is none."""
+
+    def __init__(self, reader: LogReader, runs: Runs | None, number: int | None = None) -> None:
+        """`number` is the generation that a plan was made from; the newest where it is None."""
+        self._reader = reader
+        self._runs = runs
+        self._readers: list[GenerationReader] = []
+        self._rest: Iterator[Generation] = iter(())
+        #: The frame of the log that the generation covers last, where it can be read.
+        self.last: LogFrame | None = None
+        if runs is not None and number != 0:
+            self._rest = runs.generations()
+            for generation in self._rest:
+                if number is not None and generation.number != number:
+                    continue
+                if self._on_the_log(generation):
+                    self._readers.append(runs.reader(generation))
+                    break
+
+    def _on_the_log(self, generation: Generation) -> bool:
+        assert self._runs is not None
+        position = generation.position
+        try:
+            self._reader.check(position)
+            first = next(iter(self._reader.entries(_before(position))), None)
+        except NotOnTheLog as error:
+            self._runs.note(f"generation {generation.number} is left out: {error.message}")
+            return False
+        if isinstance(first, LogFrame) and first.position.frame == position.frame:
+            if first.position != position:
+                self._runs.note(f"generation {generation.number} is left out: it was made of another log")
+                return False
+            if not self._readers:
+                self.last = first
+        return True
+
+    def tail(self) -> Iterator[LogFrame | Hole]:
+        """What the log holds after the generation; all of it where there is none."""
+        return self._reader.entries(self.position)
+
+    @property
+    def generation(self) -> Generation | None:
+        return self._readers[0].generation if self._readers else None
+
+    @property
+    def number(self) -> int:
+        return self._readers[0].generation.number if self._readers else 0
+
+    @property
+    def position(self) -> LogPosition:
+        """After which the log is to be read."""
+        return self._readers[0].generation.position if self._readers else EMPTY_LOG
+
+    def readers(self) -> Sequence[GenerationReader]:
+        """All generations on the log's branch, newest first."""
+        if self._runs is not None:
+            for generation in self._rest:
+                if self._on_the_log(generation):
+                    self._readers.append(self._runs.reader(generation))
+        return self._readers
+
+    def streams(self) -> Iterator[StreamEntry]:
+        """Of the generation, in the order of kind and account."""
+        if self._readers:
+            yield from self._readers[0].streams()
+
+    def doubtful(self) -> frozenset[int]:
+        """Partitions of which it is not known what the generation has: a directory is lost in every vault."""
+        found: set[int] = set()
+        for object_ in self._readers[0].objects if self._readers else ():
+            if object_.doubtful:
+                found.update(range(object_.entry.first_partition, object_.entry.last_partition + 1))
+        return frozenset(found)
+
+    def base_of(self, entry: StreamEntry) -> Base | None:
+        base = entry.base
+        if not base.rev:
+            return None
+        assert self.generation is not None
+        return Base(base.timeline, base.rev, base.head, base.root, self.generation.manifest.at)
+
+    def pieces(self, entry: StreamEntry) -> Iterator[Piece]:
+        """A stream as the generation has it. A change whose body is lost is not whole."""
+        for frame, change in self._readers[0].changes_of(entry):
+            if not change.prev:  # what came before it is lost, and with it the means to check its hash
+                continue
+            yield Piece(frame, change, change.body is not None or change.blob is not None or not change.digest)
+
+    def mender(self, damaged: Sequence[StreamKey], witness: Witness | None) -> Mender:
+        """For these streams. Reads the log as far as it goes back."""
+        return Mender(self.readers(), self._reader, self.position, damaged, self.doubtful(), witness)
+
+
+def _before(position: LogPosition) -> LogPosition:
+    """The place before a frame, whatever its digest."""
+    return LogPosition(position.timeline, position.frame - 1, b"")
+
+
+def feed(log: Replay, key: StreamKey, base: Base | None, pieces: Iterable[Piece], enter: Enter) -> None:
+    """Feed a stream's changes to a replay. `enter` is given those that belong into the core."""
+    log.begin(key, EMPTY_HEAD if base is None else Head(base.rev, base.head))
+    for frame, change, whole in pieces:
+        for one in log.feed(change) if whole else log.lose(change):
+            enter(frame, one)
+
+
+def finish(log: Replay, entry: StreamEntry) -> None:
+    """After the last of a stream's changes: what a replay lacks of it is told from here on."""
+    stream = entry.parts[0].stream
+    expected = stream.changes - (stream.rev - stream.base.rev) if stream.base.rev else 0
+    log.end(entry.key, entry.head, max(0, expected - log.chains.kept.get(entry.key, 0)))
+
+
+def ignore(_frame: int, _entered: Entered) -> None:
+    """An Enter for who builds no core."""

@@ -1,0 +1,279 @@
+"""A vault that its keeper serves to a core of another user: what may be asked of it, and what is refused.
+
+One `ServedVault` for a folder, one `ServedSession` for each connection (formats/vaultwire.py says what goes over it). A
+client can look, append to a segment that is open, and put what is not there. Names are those that vaults have:
+`log/`, `blobs/`, `runs/`, `evidence/`, `recovery/` and `keys/`. What may be added to the log is judged by
+vault/admission.py.
+
+Room: while no more than the reserve is left on the disk, nothing is taken (VaultFull). A flood stops writing, it never
+drops history, and the keeper has room to work.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from itertools import islice
+from typing import Any
+
+from safehold.formats import blob, vaultwire
+from safehold.formats.evidence import parse_evidence_name
+from safehold.formats.generation import parse_manifest_name
+from safehold.formats.mark import NAME as MARK
+from safehold.formats.mark import parse_mark
+from safehold.formats.run import parse_run_name
+from safehold.formats.segment import SegmentName
+from safehold.formats.segment import parse_name as parse_segment_name
+from safehold.formats.vaultwire import Answer, Append, Request
+from safehold.model.errors import Damaged, OutOfSpace, SafeholdError
+from safehold.ports.disk import Disk
+from safehold.ports.vault import LengthMismatch, VaultDown, VaultFull, VaultSuspect
+from safehold.vault.admission import MAX_REPEATED_BYTES, Admission, Continued
+from safehold.vault.folder import FolderVault, Putting, is_object_name
+
+DEFAULT_RESERVE_BYTES = 64 * 1024 * 1024
+#: What an object costs besides its bytes: an entry in its folder, the rest of a block.
+_OBJECT_BYTES = 8192
+_OTHER_NAME = re.compile(
+    r"(?:recovery|keys)/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99})?\Z"
+)
+_ERRORS: tuple[tuple[type[SafeholdError], str], ...] = (
+    (VaultDown, "down"),
+    (OutOfSpace, "full"),
+    (VaultSuspect, "suspect"),
+    (LengthMismatch, "length"),
+)
+
+
+class ServedVault:
+    """What all sessions share. `lock` is held while something is appended or given its name."""
+
+    def __init__(
+        self,
+        path: str,
+        disk: Disk,
+        installation: bytes | None = None,
+        *,
+        reserve_bytes: int = DEFAULT_RESERVE_BYTES,
+        about: Callable[[], dict[str, Any]] = dict,
+        lock: AbstractContextManager[Any] | None = None,
+    ) -> None:
+        """`about` are facts of the server for its clients, such as its user and the disk that it lies on."""
+        self.path = path
+        self.disk = disk
+        self.installation = installation
+        self.reserve_bytes = reserve_bytes
+        self.about = about
+        self.lock: AbstractContextManager[Any] = nullcontext() if lock is None else lock
+        self._judge = self.open()
+        self._admission: Admission | None = None
+
+    def open(self) -> FolderVault:
+        return FolderVault("keeper", self.path, self.disk, self.installation)
+
+    def mark(self) -> bytes:
+        """The installation that the vault belongs to; b"" where that cannot be told."""
+        with suppress(SafeholdError, KeyError):
+            found = parse_mark(self._judge.get(MARK))
+            if self.installation in (None, found):
+                return found
+        return b""
+
+    def admission(self) -> Admission:
+        """Raises VaultDown."""
+        if self._admission is None:
+            installation = self.mark()
+            if not installation:
+                raise VaultDown("the vault's mark cannot be read", hint=f"see what is wrong with {self.path}")
+            self._admission = Admission(self._judge, installation)
+        return self._admission
+
+    def room_bytes(self) -> int:
+        """What may still be added. Raises OSError."""
+        return max(0, self.disk.free_bytes(self.path) - self.reserve_bytes)
+
+    def require_room(self, count: int) -> None:
+        """Raises VaultFull, VaultDown."""
+        try:
+            room = self.room_bytes()
+        except OSError as error:
+            raise VaultDown(f"the vault's folder cannot be looked at: {error.strerror}") from error
+        if count + _OBJECT_BYTES > room:
+            raise VaultFull(
+                f"the vault has no room for {count} bytes: the last {self.reserve_bytes} are kept free",
+                hint="its keeper makes room; nothing that is there is dropped for it",
+            )
+
+
+class _Incoming:
+    """An object that comes in pieces."""
+
+    def __init__(self, name: str, putting: Putting) -> None:
+        self.name = name
+        self.putting = putting
+        self.segment = parse_segment_name(name)
+        self.data = bytearray()  # of a segment: all of it, to be judged at the end
+
+
+class ServedSession:
+    """Implements ports.link.Session."""
+
+    def __init__(self, served: ServedVault) -> None:
+        self._served = served
+        self._vault = served.open()
+        self._incoming: _Incoming | None = None
+        self._greeted = False
+
+    def answer(self, request: bytes) -> bytes | None:
+        try:
+            asked = vaultwire.parse_request(request)
+        except Damaged:
+            return None
+        if not self._greeted and not isinstance(asked, vaultwire.Hello):
+            return None
+        if self._incoming is not None and not isinstance(asked, vaultwire.Piece | vaultwire.Finish):
+            return None
+        try:
+            answer = self._answer(asked)
+        except KeyError as error:
+            answer = vaultwire.Refusal("missing", str(error.args[0]))
+        except SafeholdError as error:
+            self._abandon()
+            kind = next((kind for type_, kind in _ERRORS if isinstance(error, type_)), "refused")
+            answer = vaultwire.Refusal(kind, error.message, error.hint)
+        return None if answer is None else vaultwire.encode(answer)
+
+    def close(self) -> None:
+        self._abandon()
+        self._vault.close()
+
+    def _answer(self, asked: Request) -> Answer | None:
+        vault = self._vault
+        match asked:
+            case vaultwire.Hello():
+                self._greeted = True
+                return vaultwire.Welcome(vaultwire.VERSION, self._served.mark())
+            case vaultwire.Look():
+                return vaultwire.Flag(vault.available())
+            case vaultwire.Size(name):
+                return vaultwire.Number(vault.size(_readable(name)))
+            case vaultwire.Get(name, offset, count):
+                return vaultwire.Bytes(vault.get(_readable(name), offset, count))
+            case vaultwire.Folders(prefix):
+                return vaultwire.Names(list(vault.folders(_prefix(prefix, folder=True))))
+            case vaultwire.List(prefix, after):
+                found = list(islice(vault.list_after(_prefix(prefix), after), vaultwire.MAX_LISTED + 1))
+                more = len(found) > vaultwire.MAX_LISTED
+                return vaultwire.Objects([(info.name, info.size) for info in found[: vaultwire.MAX_LISTED]], more)
+            case vaultwire.Append():
+                return self._append(asked)
+            case vaultwire.Put(name):
+                return self._begin(name)
+            case vaultwire.Piece(data):
+                return self._take(data)
+            case vaultwire.Finish():
+                return self._finish()
+            case vaultwire.About():
+                return vaultwire.Facts(self._facts())
+
+    def _append(self, asked: Append) -> Answer:
+        name = parse_segment_name(asked.name)
+        if name is None:
+            raise VaultDown(f"nothing but a segment of the log can be appended to, and {asked.name!r} is none")
+        served = self._served
+        if asked.data:
+            served.require_room(len(asked.data))
+        with served.lock:
+            length = self._vault.size(asked.name) or 0
+            if length != asked.expected:
+                raise LengthMismatch(f"{asked.name} is {length} bytes long and should be {asked.expected}")
+            found = served.admission().check_append(name, asked.expected, asked.data)
+            self._vault.append(asked.name, asked.expected, asked.data)
+            served.admission().done(name, found)
+        return vaultwire.Flag(True)
+
+    def _begin(self, name: str) -> Answer:
+        if not may_be_put(name):
+            raise VaultDown(f"{name!r} is no name of an object that can be put into a vault")
+        if self._vault.size(name) is None:
+            self._served.require_room(0)
+        putting = self._vault.begin(name)
+        if putting is None:
+            return vaultwire.Flag(False)
+        self._incoming = _Incoming(name, putting)
+        return vaultwire.Flag(True)
+
+    def _take(self, data: bytes) -> Answer | None:
+        incoming = self._incoming
+        if incoming is None:
+            return None
+        self._served.require_room(len(data))
+        if incoming.segment is not None:
+            if len(incoming.data) + len(data) > MAX_REPEATED_BYTES:
+                raise VaultDown(f"{incoming.name} is longer than a segment that is put whole may be")
+            incoming.data += data
+        incoming.putting.write(data)
+        return vaultwire.Flag(True)
+
+    def _finish(self) -> Answer | None:
+        incoming = self._incoming
+        if incoming is None:
+            return None
+        with self._served.lock:
+            found = self._judge(incoming.segment, bytes(incoming.data)) if incoming.segment else None
+            self._incoming = None
+            try:
+                done = incoming.putting.finish()
+            except Exception:
+                incoming.putting.abandon()
+                raise
+            if done and incoming.segment:
+                self._served.admission().done(incoming.segment, found)
+        return vaultwire.Flag(done)
+
+    def _judge(self, name: SegmentName, data: bytes) -> Continued | None:
+        """A whole segment. Raises VaultDown: of a put nobody asks about lengths."""
+        admission = self._served.admission()
+        try:
+            admission.check_new(name, data)
+            return admission.check_frames(name, data)
+        except LengthMismatch as error:
+            raise VaultDown(error.message, hint=error.hint) from None
+
+    def _abandon(self) -> None:
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            incoming.putting.abandon()
+
+    def _facts(self) -> dict[str, Any]:
+        facts = dict(self._served.about())
+        with suppress(OSError):
+            facts["room_bytes"] = self._served.room_bytes()
+        return facts
+
+
+def may_be_put(name: str) -> bool:
+    """Whether a client may put an object of this name."""
+    known = (
+        parse_segment_name(name) is not None
+        or blob.parse_object(name) is not None
+        or parse_run_name(name) is not None
+        or parse_manifest_name(name) is not None
+        or parse_evidence_name(name) is not None
+    )
+    return known or (_OTHER_NAME.match(name) is not None and name.isascii())
+
+
+def _readable(name: str) -> str:
+    if not is_object_name(name):
+        raise VaultDown(f"{name!r} is no name of an object in a vault")
+    return name
+
+
+def _prefix(prefix: str, *, folder: bool = False) -> str:
+    """A prefix that leads nowhere but into the vault: what is set aside or being put is not shown."""
+    bare = prefix.rstrip("/")
+    if (bare and not is_object_name(bare)) or prefix.endswith("//") or (folder and prefix != f"{bare}/"):
+        raise VaultDown(f"{prefix!r} is no beginning of names in a vault")
+    return prefix

@@ -1,0 +1,149 @@
+"""A sync vault that a keeper holds in another process: served from, cut off, hung, and recovered from alone."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from safehold.formats.mark import NAME as MARK
+from safehold.formats.mark import parse_mark
+from safehold.store.realdisk import RealDisk
+from safehold.vault.folder import FolderVault
+from tests.support.keeper import KEEPER_USER, KeeperProcess, ground, own_folder
+from tests.support.service import Client, Service
+from tests.support.writers import card
+
+ROOT = os.geteuid() == 0
+
+
+class House:
+    """A service whose sync vault is a keeper's alone; the folder vaults it began with are gone."""
+
+    def __init__(self, root: Path) -> None:
+        uid = KEEPER_USER if ROOT else None
+        self.service = Service(root / "data")
+        self.service.add_account("ada", "correct horse")
+        installation = parse_mark((self.service.data / "vaults" / "near" / MARK).read_bytes())
+        kept, run = own_folder(root / "kept", uid), root / "run"
+        run.mkdir(mode=0o777)
+        run.chmod(0o777)
+        self.folder = kept / "vault"
+        FolderVault.create("kept", str(self.folder), RealDisk(), installation).close()
+        if uid is not None:
+            for path in (self.folder, *self.folder.rglob("*")):
+                os.chown(path, uid, uid)
+        self.keeper = KeeperProcess(self.folder, run / "kept.sock", uid)
+        self.keeper.start()
+
+    def alone(self) -> None:
+        """Add the keeper's vault, and go on with nothing else."""
+        self.service.run("vault", "add", "kept", f"keeper:{self.keeper.address}", "--mode", "sync")
+        config = self.service.data / "safehold.toml"
+        config.write_text(f'[vaults.kept]\nurl = "keeper:{self.keeper.address}"\nmode = "sync"\n')
+        shutil.rmtree(self.service.data / "vaults")
+
+    def client(self) -> Client:
+        return self.service.client("ada", "correct horse")
+
+    def close(self) -> None:
+        self.service.close()
+        self.keeper.kill()
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    with ground() as root:
+        house = House(root)
+        yield house
+        house.close()
+
+
+def card_of(number: int) -> bytes:
+    return card(f"c{number}", random.Random(number))
+
+
+def put(client: Client, number: int) -> int:
+    return client.put(f"/dav/ada/contacts/default/{number}.vcf", card_of(number), "text/vcard").status
+
+
+def test_served_from_cut_off_and_recovered_from_alone(house: House) -> None:
+    house.alone()
+    service = house.service
+    service.start()
+    client = house.client()
+    assert [put(client, n) for n in range(3)] == [201] * 3
+    photo = os.urandom(300_000)
+    assert client.put("/dav/ada/files/photos/a.jpg", photo, "image/jpeg").status == 201
+    kept = service.vault_status("kept")
+    assert (kept["url"], kept["mode"], kept["state"]) == (f"keeper:{house.keeper.address}", "sync", "reachable")
+    # The keeper ends and comes back: nothing is acknowledged meanwhile, and writing goes on by itself.
+    house.keeper.kill()
+    assert put(client, 3) == 503
+    assert client.ask("GET", "/dav/ada/contacts/default/1.vcf").status == 200
+    house.keeper.start()
+    end = time.monotonic() + 30
+    while (status := put(client, 3)) != 201:
+        assert status == 503 and time.monotonic() < end
+        time.sleep(0.2)
+    service.strike()
+    service.kill()
+    for folder in ("core", "blobs"):
+        shutil.rmtree(service.data / folder)
+    report = service.run("recover", "run", "--yes").out
+    assert report is not None and report["verified"] and not report["lost"]
+    service.start()
+    client = house.client()
+    for number in range(4):
+        assert client.ask("GET", f"/dav/ada/contacts/default/{number}.vcf").body == card_of(number)
+    assert client.ask("GET", "/dav/ada/files/photos/a.jpg").body == photo
+    assert service.stop() == 0
+    assert house.keeper.stop() == 0
+    assert not house.keeper.address.exists()
+
+
+def test_a_keeper_that_hangs_stops_writing_neither_reading_nor_the_end(house: House) -> None:
+    house.alone()
+    service = house.service
+    service.start()
+    client = house.client()
+    assert put(client, 0) == 201
+    house.keeper.freeze()
+    began = time.monotonic()
+    assert put(client, 1) == 503
+    assert time.monotonic() - began < 40
+    assert service.client("ada", "correct horse").ask("GET", "/dav/ada/contacts/default/0.vcf").status == 200
+    began = time.monotonic()
+    assert service.stop(60) == 0
+    assert time.monotonic() - began < 30
+    house.keeper.thaw()
+
+
+def test_an_async_keeper_that_hangs_hinders_nothing(house: House) -> None:
+    service = house.service
+    service.run("vault", "add", "kept", f"keeper:{house.keeper.address}")
+    service.start()
+    client = house.client()
+    assert put(client, 0) == 201
+    house.keeper.freeze()
+    for number in range(1, 20):
+        began = time.monotonic()
+        assert put(client, number) == 201
+        assert time.monotonic() - began < 5
+    far = service.vault_status("far")
+    assert far["unarchived_changes"] == 0 or far["lag_seconds"] < 5
+    began = time.monotonic()
+    assert service.stop(60) == 0
+    assert time.monotonic() - began < 30
+    house.keeper.thaw()
+    service.start()
+    end = time.monotonic() + 30
+    while service.vault_status("kept")["unarchived_changes"] != 0:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    assert service.stop() == 0
