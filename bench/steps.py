@@ -55,11 +55,10 @@ def command(*arguments: str) -> dict[str, Any]:
 
 def scrub_runs(data: str) -> dict[str, Any]:
     """Every byte of every run object and manifest read and authenticated, and compared with what manifests state."""
-    from safehold.recovery.judging import Remembered
-    from safehold.recovery.scrub import Pace, Scrubber
-
     from safehold.formats.run import RUNS_PREFIX
     from safehold.formats.seal import SealedObject
+    from safehold.recovery.judging import Remembered
+    from safehold.recovery.scrub import Pace, Scrubber
 
     site = _site(data)
     began = time.perf_counter()
@@ -85,13 +84,12 @@ def contacts(data: str, account: str, name: str) -> dict[str, Any]:
     Each change is verified by its own hash and the chain. `account` is the id as hexadecimal digits, `name` what the
     account is called where copies are compared.
     """
-    from safehold.vault.runs import Runs
-
     from bench.items import fingerprint
     from safehold.model.kinds import Kind
     from safehold.model.stream import EMPTY_HEAD, check_next
     from safehold.ports.log import LogFrame
     from safehold.vault.log import VaultLogReader
+    from safehold.vault.runs import Runs
 
     site, id_ = _site(data), bytes.fromhex(account)
     began = time.perf_counter()

@@ -231,6 +231,41 @@ def _comment(line: str) -> str:
     return line if not line.strip() or line.lstrip().startswith("#") else f"# {line}"
 
 
+def set_mode(path: Path, name: str, mode: str) -> Config:
+    """Give a vault another mode in the file, and leave the rest of it as it is. Raises ConfigError."""
+    write_default(path)
+    config = load(path)
+    wanted = tuple(replace(v, mode=mode) if v.name == name else v for v in config.vaults)
+    line_of_mode = f'mode = "{mode}"'
+    lines: list[str] = []
+    current, placed = "", False
+    for line in config.text.splitlines():
+        if header := _HEADER.match(line):
+            current = header[1].replace('"', "").replace(" ", "").removeprefix("vaults.")
+        key = _KEY.match(line)
+        if current == name and key and "mode" in key.groups():
+            if not placed:
+                lines.append(line_of_mode)
+            placed = True
+            continue
+        lines.append(line)
+        if current == name and key and "url" in key.groups() and "mode" not in _keys_of(config.text, name):
+            lines.append(line_of_mode)
+            placed = True
+    text = "\n".join(lines) + "\n"
+    if "vaults" not in tomllib.loads(config.text):
+        text += "".join(map(_vault_text, wanted))
+    with suppress(ConfigError):
+        if parse(text) == replace(config, vaults=wanted):
+            return write(path, text)
+    raise ConfigError(f"the mode of {name} cannot be changed in {path}", hint="edit it by hand, then run this again")
+
+
+def _keys_of(text: str, vault: str) -> Collection[str]:
+    found: Collection[str] = tomllib.loads(text)["vaults"][vault]
+    return found
+
+
 def write(path: Path, text: str) -> Config:
     """Write a configuration, whole or not at all, that `parse` takes. Raises ConfigError."""
     config = parse(text, str(path))

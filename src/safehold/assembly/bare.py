@@ -148,7 +148,9 @@ def _place_for(site: Site, vault: VaultConfig, given: AnyVault, notes: list[str]
         notes.append(f"the vault {vault.name} was at {vault.url}, which is not on this machine: it is {given.url} now")
         return given.url
     own = f"{FOLDER_SCHEME}vaults/{vault.name}"
-    urls = [own, f"{own}-anew"] if vault.url.startswith(f"{FOLDER_SCHEME}/") else [vault.url, own, f"{own}-anew"]
+    own_urls = [own, f"{own}-anew"]
+    relative = vault.is_folder and not vault.url.startswith(f"{FOLDER_SCHEME}/")
+    urls = [vault.url, *own_urls] if relative else own_urls
     paths = {url: str(VaultConfig(vault.name, url, vault.mode).folder(site.data)) for url in urls}
     url = next(url for url, path in paths.items() if f"{FOLDER_SCHEME}{path}" != given.url)
     target = FolderVault.create(vault.name, paths[url], site.disk, site.opener.installation)

@@ -12,9 +12,11 @@ from functools import partial
 
 from safehold.archiver.log import Log, LogVault, Mode, Written
 from safehold.archiver.shipper import Shipper
+from safehold.assembly.mode_record import modes_now, recorded_modes
 from safehold.config import VaultConfig
 from safehold.formats import travelling
 from safehold.formats.blob import blob_object
+from safehold.formats.modes import MODES, encode_modes
 from safehold.formats.seal import SealedObject
 from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
 from safehold.model.change import Change
@@ -90,9 +92,9 @@ class Writer:
         self._keyring = keyring
         self._clock = clock
         self._wake = wake
+        self._tell_committed = on_committed
         self._side_by_side = side_by_side
         self._answers = answers
-        self._tell_committed = on_committed
         self._sealed_at = clock.monotonic()
         self._mend = False  # whether vaults that lack what the core holds are to be given it
         self._set_aside: Sequence[Hole] = ()
@@ -256,10 +258,11 @@ class Writer:
         """The installation's own identity, where it is not there yet; what travels in it is brought up to date."""
         assert self._core is not None
         sealed = self._to_travel()
+        modes = {MODES: encode_modes(modes_now(recorded_modes(self._core), self._vaults, self._clock.now()))}
         if self._core.account_by_id(SYSTEM_ACCOUNT) is None:
-            self.engine.execute(FoundInstallation(account=SYSTEM_ACCOUNT, config=config_text, items=sealed))
+            self.engine.execute(FoundInstallation(account=SYSTEM_ACCOUNT, config=config_text, items=sealed | modes))
             return
-        items: dict[str, bytes | None] = {CONFIG: config_text.encode(), **sealed}
+        items: dict[str, bytes | None] = {CONFIG: config_text.encode(), **sealed, **modes}
         if any(self._core.secret(0, name) != data for name, data in items.items()):
             self.engine.execute(NoteInstallation(account=SYSTEM_ACCOUNT, items=items))
 
