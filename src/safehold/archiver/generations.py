@@ -54,6 +54,9 @@ from safehold.ports.world import Clock
 #: A run object holds about so many changes: enough that its directory is little, and few enough that work is shared.
 OBJECT_CHANGES = 50_000
 _CHUNK_BYTES = 1024 * 1024
+#: The installation's own account, whose identity has an item of this prefix for each account that was erased.
+_SYSTEM = bytes(16)
+_ERASED_PREFIX = "erased/"
 _SCRATCH_FILE = re.compile(r"run-[0-9]+\.sealed")
 
 
@@ -315,8 +318,10 @@ class GenerationWriter:
                     return None
                 if position.frame == manifest.upto[1]:
                     return None
-                if same and not full:
+                anew = full or _erased_since(core, manifest.upto[1], position.frame) or _all_old(manifest, dropped_upto)
+                if same and not anew:
                     choice = choose(manifest.runs, came)
+                dropped_upto = max(dropped_upto, manifest.dropped_upto)
             return self._planned(core, position, newest, choice, dropped_upto)
 
     def _planned(
@@ -469,6 +474,26 @@ class GenerationWriter:
                 f"what is written of a generation cannot be noted: {error.strerror or error}",
                 hint="see what is wrong with the data disk",
             ) from error
+
+
+def _erased_since(core: CoreReads, frame: int, upto: int) -> bool:
+    """Whether an account was erased after this frame: no run that was written before may be part of what follows."""
+    system = core.account_by_id(_SYSTEM)
+    span = next(iter(core.run_spans(frame, upto, _SYSTEM, _SYSTEM)), None)  # it has no other kind than identity
+    return (
+        system is not None
+        and span is not None
+        and any(
+            item.rev > span.after_rev and item.name.startswith(_ERASED_PREFIX)
+            for collection in core.collections(system.number)
+            for item in core.items(collection)
+        )
+    )
+
+
+def _all_old(manifest: Manifest, dropped_upto: int) -> bool:
+    """Whether all history in the full runs may be dropped: then new ones are due, however little has come since."""
+    return all(entry.upto <= dropped_upto for entry in manifest.runs if entry.since == 0)
 
 
 def _require_whole(core: CoreReads) -> None:

@@ -68,6 +68,15 @@ class Policy(NamedTuple):
         return self.history_days * DAY
 
 
+DEFAULT_POLICY = Policy()
+
+
+def policy_text(policy: Policy = DEFAULT_POLICY) -> str:
+    """The generations of a policy in the configuration's words."""
+    counts = zip(_DAYS, policy[1:], strict=True)
+    return ", ".join(f"{count} {word}" for word, count in counts if count)
+
+
 def parse_policy(history_days: int, generations: str) -> Policy:
     """From the configuration's words: `7 daily, 4 weekly, 12 monthly`. Raises ValueError, which says what is wrong."""
     counts = dict.fromkeys(_DAYS, 0)
