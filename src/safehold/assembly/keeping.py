@@ -7,6 +7,7 @@ Only vaults in folders are kept: one behind a keeper's socket is kept by that ke
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from safehold.assembly.site import Site
 from safehold.config import VaultConfig
 from safehold.model.errors import OperatorError, OutOfSpace
 from safehold.recovery.attest import Verdict
-from safehold.recovery.judging import Remembered
+from safehold.recovery.judging import Problem, Remembered
 from safehold.recovery.keeper import VaultKeeper
 from safehold.recovery.notebook import FileNotebook
 from safehold.recovery.place import Place
@@ -41,6 +42,7 @@ class KeptVault(msgspec.Struct, omit_defaults=True):
     removed: int = 0  # objects
     removed_bytes: int = 0
     blocked: str = ""  # why nothing was removed
+    wants_generation: bool = False  # so that erased accounts can go
     trouble: str = ""  # why the work came to no end
 
 
@@ -50,6 +52,7 @@ class LastKeep(msgspec.Struct, omit_defaults=True):
     at: int  # µs
     seconds: float
     vaults: list[KeptVault] = []
+    differences: list[str] = []  # what a keeper's copy has otherwise than the vault that it is pulled from
 
 
 def kept_configs(site: Site, only: str | None = None) -> list[VaultConfig]:
@@ -131,7 +134,9 @@ def retain_vaults(
     return done
 
 
-def keep_vaults(site: Site, *, limit_bytes: int = 0, progress: Progress = silent) -> LastKeep:
+def keep_vaults(
+    site: Site, *, limit_bytes: int = 0, differences: Sequence[str] = (), progress: Progress = silent
+) -> LastKeep:
     """Scrub, attest, retain: every vault that is kept here. What hinders one stops no other. Raises OperatorError."""
     began = site.clock.monotonic()
     results: dict[str, KeptVault] = {}
@@ -144,7 +149,8 @@ def keep_vaults(site: Site, *, limit_bytes: int = 0, progress: Progress = silent
         except (OperatorError, OutOfSpace) as error:
             result.trouble = error.message
             _log.warning("the vault %s could not be kept: %s", config.name, error.message)
-    last = LastKeep(site.clock.now(), round(site.clock.monotonic() - began, 3), list(results.values()))
+    seconds = round(site.clock.monotonic() - began, 3)
+    last = LastKeep(site.clock.now(), seconds, list(results.values()), list(differences))
     remember(site, last)
     return last
 
@@ -161,13 +167,15 @@ def _keep(site: Site, config: VaultConfig, result: KeptVault, able: bool, limit_
     for verdict in attest_vault(site, config):
         if not verdict.facts.ok:
             result.refused.append(f"generation {verdict.facts.generation}: {'; '.join(verdict.facts.why[:3])}")
-    first = scrubbed.damaged[0] if scrubbed.damaged else None
+    # What is merely strange in a vault hinders nothing: else whoever can add to it could end all retention.
+    first = next((d for d in scrubbed.damaged if d.problem is not Problem.UNEXPECTED), None)
     damaged = {config.name: f"{first.object} is {first.problem}"} if first is not None else {}
     ((_, made),) = retain_vaults(site, config.name, damaged=damaged)
     receipts = make_keeper(site, config).receipts()
     result.attested = max((a.generation for a in receipts.attested), default=0)
     result.drop_upto = receipts.drop_upto
     result.blocked = made.blocked
+    result.wants_generation = made.wants_generation
     if not made.blocked:
         result.removed = len(made.remove) + len(made.shorten) + len(made.aside)
         result.removed_bytes = made.bytes
@@ -226,4 +234,7 @@ def keeper_incidents(last: LastKeep | None) -> list[dict[str, Any]]:
             )
         if kept.trouble:
             found.append({"what": "not kept", "message": kept.trouble, "hint": "it is tried again the next day"})
+    for difference in last.differences if last is not None else ():
+        hint = "nothing was changed in the copy; see what happened to the vault it is pulled from"
+        found.append({"what": "not the same", "message": difference, "hint": hint})
     return found

@@ -171,6 +171,8 @@ class Plan(msgspec.Struct):
     unneeded: list[str] = []  # blobs
     purge_before: int = 0  # µs of the keeper's clock: what was set aside before goes for good
     keep: list[Staying] = []
+    #: Whether the cover holds accounts that were erased, or is short while some were: newer generations let them go.
+    wants_generation: bool = False
 
     @property
     def empty(self) -> bool:
@@ -250,6 +252,7 @@ def plan(
     those that lie aside."""
     made = Plan(view.receipts.vault, view.now, choice.blocked)
     made.cover = tuple(g.number for g in choice.cover)
+    made.wants_generation = any(g.holds for g in choice.cover) or (len(choice.cover) < 2 and bool(view.erased))
     made.drop_upto = max(choice.oldest.number if choice.oldest is not None else 0, view.receipts.drop_upto)
     made.keep = [Staying(manifest_object(n), why) for n, why in sorted(choice.kept.items(), reverse=True)]
     if choice.horizon is not None:
