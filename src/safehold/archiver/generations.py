@@ -311,6 +311,8 @@ class GenerationWriter:
             choice = FULL
             if newest is not None:
                 manifest = newest.manifest
+                # Twice: retention never goes below two generations, and both have to be without it.
+                full = full or erased_since(core, manifest.previous[0], position.frame)
                 came = core.framed_changes(manifest.upto[1], position.frame)
                 there = core.framed_changes(0, manifest.upto[1])
                 same = manifest.dropped_upto > 0 or there == sum(entry.changes for entry in manifest.runs)
@@ -318,7 +320,7 @@ class GenerationWriter:
                     return None
                 if position.frame == manifest.upto[1]:
                     return None
-                anew = full or _erased_since(core, manifest.upto[1], position.frame) or _all_old(manifest, dropped_upto)
+                anew = full or _all_old(manifest, dropped_upto)
                 if same and not anew:
                     choice = choose(manifest.runs, came)
                 dropped_upto = max(dropped_upto, manifest.dropped_upto)
@@ -476,7 +478,7 @@ class GenerationWriter:
             ) from error
 
 
-def _erased_since(core: CoreReads, frame: int, upto: int) -> bool:
+def erased_since(core: CoreReads, frame: int, upto: int) -> bool:
     """Whether an account was erased after this frame: no run that was written before may be part of what follows."""
     system = core.account_by_id(_SYSTEM)
     span = next(iter(core.run_spans(frame, upto, _SYSTEM, _SYSTEM)), None)  # it has no other kind than identity

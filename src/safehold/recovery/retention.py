@@ -164,6 +164,7 @@ class Plan(msgspec.Struct):
     cover: tuple[int, ...] = ()
     log_from: tuple[int, int] = (0, 0)  # timeline and first frame of the first segment that stays
     drop_upto: int = 0  # generation
+    evidence_from: int = 0  # µs
     remove: list[Going] = []
     shorten: list[Going] = []  # first segments of timelines: their header stays
     aside: list[Going] = []  # blobs
@@ -190,6 +191,7 @@ class Plan(msgspec.Struct):
             self.log_from,
             self.horizon,
             self.drop_upto,
+            self.evidence_from,
             [going.name for going in self.remove if not going.name.startswith(LOG_PREFIX)],
             [going.name for going in self.aside],
             list(self.unneeded),
@@ -356,6 +358,7 @@ def _plan_evidence(made: Plan, view: View, choice: Choice) -> None:
     """Old evidence, but for the newest of each kind, and what attests anything that is still counted."""
     horizon = choice.horizon
     assert horizon is not None
+    made.evidence_from = horizon.clock
     counted = {
         a.evidence for a in view.receipts.attested if a.generation in choice.kept or a.receipt >= horizon.receipt
     }
