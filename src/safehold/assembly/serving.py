@@ -34,6 +34,7 @@ from safehold.model.token import TOKEN_KEY
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
+from safehold.recovery.retention import erased_days
 from safehold.service.auth import Authenticator, Limits
 from safehold.service.control import (
     NOTE_OBJECTS,
@@ -90,6 +91,7 @@ class Service:
         self.max_object_bytes = config.max_object_bytes
         self.max_file_bytes = config.max_file_bytes
         self.max_request_bytes = config.max_request_bytes
+        self.erased_days = erased_days(config.retention)
         self.quota_bytes = config.quota_bytes
         self.spans = SpanCache()
         self._ahead = DevicesAhead(installation.clock)
