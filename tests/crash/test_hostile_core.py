@@ -362,6 +362,17 @@ def test_nothing_acknowledged_is_lost_whatever_the_core_does(world: World) -> No
     world.keeper.start()
     assert recovered(world, "other") == (items, changes)
 
+    # Once its keeper has moved aside what they added to the log, an honest writer goes on.
+    world.keeper.kill()
+    for name in world.objects():
+        if name.startswith("log/") and name not in before:
+            world.kept().set_aside(name)
+    World._give(world.folder, KEEPER_USER)
+    world.keeper.start()
+    world.live(200, 3)
+    items, changes = truth_of(world.installation)
+    assert recovered(world, "again") == (items, changes)
+
     # Half a year of retention later every item is there still, if not all that was superseded.
     for _ in range(60):
         world.clock.advance(3 * 86_400)
