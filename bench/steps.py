@@ -35,15 +35,17 @@ _AS_FAST_AS_IT_GOES = (
     "secure_delete = 0",
     f"cache_size = -{CACHE_KIB}",
 )
-#: What every command imports once its line has been read.
+#: What every command imports once its line has been read, and what each of these does besides.
 _NEEDED = ("safehold.cli.context", "safehold.cli.output", "safehold.assembly.installation")
+_BESIDES = {"snapshot": ("safehold.assembly.snapshot",), "scrub": ("safehold.assembly.scrubbing",)}
 
 
 def command(*arguments: str) -> dict[str, Any]:
     """A command of Safehold, as from a shell. Its answer comes before the last line. Raises SystemExit."""
     from safehold.cli.main import COMMANDS, main
 
-    for module in (*_NEEDED, *(f"safehold.cli.{COMMANDS[word][0]}" for word in arguments if word in COMMANDS)):
+    modules = [*_NEEDED, *(f"safehold.cli.{COMMANDS[word][0]}" for word in arguments if word in COMMANDS)]
+    for module in (*modules, *(each for word in arguments for each in _BESIDES.get(word, ()))):
         import_module(module)
     began = time.perf_counter()
     code = main(arguments)

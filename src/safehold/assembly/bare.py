@@ -71,6 +71,7 @@ def bring_keys(site: Site, sealed_root: bytes | None) -> None:
     folder, opener = str(site.keys_folder), site.opener
     root = _root(site, sealed_root, opener)
     site.disk.make_folders(folder)
+    site.mark_used()  # first: until the core is back, no start takes this folder for that of a new installation (I16)
     own = keys.recipient_of(opener.identities[0])
     recipients = travelling.recipients_of(sealed_root) if sealed_root is not None else ()
     keyring.write_identities(site.disk, folder, opener.identities)

@@ -14,7 +14,7 @@ from safehold.archiver.log import Log, LogVault, Mode, Written
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.mode_record import modes_now, recorded_modes
 from safehold.config import VaultConfig
-from safehold.formats import travelling
+from safehold.formats import keys, travelling
 from safehold.formats.blob import blob_object
 from safehold.formats.modes import MODES, encode_modes
 from safehold.formats.seal import SealedObject
@@ -278,7 +278,8 @@ class Writer:
         items: dict[str, bytes] = {}
         if keyring.root is not None and lacks(ROOT_KEY):
             items[ROOT_KEY] = travelling.seal_root(keyring.root, keyring.sealer)
-        older = keyring.opener.identities[1:]
+        # By recipient, not by place: somebody may have given the recovery key of an older one.
+        older = [i for i in keyring.opener.identities if keys.recipient_of(i) not in keyring.sealer.recipients]
         if older and lacks(OLDER_IDENTITIES):
             items[OLDER_IDENTITIES] = travelling.seal_identities(older, keyring.sealer)
         return items
