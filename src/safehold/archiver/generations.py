@@ -54,6 +54,9 @@ from safehold.ports.world import Clock
 #: A run object holds about so many changes: enough that its directory is little, and few enough that work is shared.
 OBJECT_CHANGES = 50_000
 _CHUNK_BYTES = 1024 * 1024
+#: The installation's own account, whose identity has an item of this prefix for each account that was erased.
+_SYSTEM = bytes(16)
+_ERASED_PREFIX = "erased/"
 _SCRATCH_FILE = re.compile(r"run-[0-9]+\.sealed")
 
 
@@ -308,6 +311,8 @@ class GenerationWriter:
             choice = FULL
             if newest is not None:
                 manifest = newest.manifest
+                # Twice: retention never goes below two generations, and both have to be without it.
+                full = full or erased_since(core, manifest.previous[0], position.frame)
                 came = core.framed_changes(manifest.upto[1], position.frame)
                 there = core.framed_changes(0, manifest.upto[1])
                 same = manifest.dropped_upto > 0 or there == sum(entry.changes for entry in manifest.runs)
@@ -315,8 +320,10 @@ class GenerationWriter:
                     return None
                 if position.frame == manifest.upto[1]:
                     return None
-                if same and not full:
+                anew = full or _all_old(manifest, dropped_upto)
+                if same and not anew:
                     choice = choose(manifest.runs, came)
+                dropped_upto = max(dropped_upto, manifest.dropped_upto)
             return self._planned(core, position, newest, choice, dropped_upto)
 
     def _planned(
@@ -469,6 +476,26 @@ class GenerationWriter:
                 f"what is written of a generation cannot be noted: {error.strerror or error}",
                 hint="see what is wrong with the data disk",
             ) from error
+
+
+def erased_since(core: CoreReads, frame: int, upto: int) -> bool:
+    """Whether an account was erased after this frame: no run that was written before may be part of what follows."""
+    system = core.account_by_id(_SYSTEM)
+    span = next(iter(core.run_spans(frame, upto, _SYSTEM, _SYSTEM)), None)  # it has no other kind than identity
+    return (
+        system is not None
+        and span is not None
+        and any(
+            item.rev > span.after_rev and item.name.startswith(_ERASED_PREFIX)
+            for collection in core.collections(system.number)
+            for item in core.items(collection)
+        )
+    )
+
+
+def _all_old(manifest: Manifest, dropped_upto: int) -> bool:
+    """Whether all history in the full runs may be dropped: then new ones are due, however little has come since."""
+    return all(entry.upto <= dropped_upto for entry in manifest.runs if entry.since == 0)
 
 
 def _require_whole(core: CoreReads) -> None:

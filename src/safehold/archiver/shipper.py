@@ -295,7 +295,7 @@ class Shipper:
         headers = [f.header for f in copy.frames.values() if f.offset + len(f.data) > shipped]
         now, wall = self._clock.monotonic(), self._clock.now()
         since = min((now - max(0.0, (wall - h.at) / _MICROSECONDS) for h in headers), default=now)
-        return Piece(object_, size, sum(h.changes for h in headers), since, open_)
+        return Piece(object_, size, sum(h.changes for h in headers), since, open_ and not copy.closed)
 
     def _last_in_target(self) -> tuple[str, int]:
         """The last object that a shipper appended to in the target, and its size there; ("", 0) where there is none.

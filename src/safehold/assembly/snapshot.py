@@ -25,9 +25,12 @@ from safehold.formats.seal import SealedObject
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.ports.vault import Vault
+from safehold.recovery.keeper import keeper_words
 from safehold.service.control import decode_json, encode_objects
 from safehold.store.sqlite.core import SqliteCore
+from safehold.vault.evidence import read_evidence
 from safehold.vault.log import NotOnTheLog, VaultLogReader
+from safehold.vault.receipts import allowed_drop
 from safehold.vault.runs import Runs
 
 #: More processes than this would wait for the disk.
@@ -88,7 +91,7 @@ def _beside_service(site: Site, stack: ExitStack, workers: Workers, *, full: boo
     core = site.open_reads()
     stack.callback(core.close)
     generations = generation_writer(site, workers, told)
-    written = generations.write(core, full=full)
+    written = generations.write(core, full=full, dropped_upto=droppable(site))
     down = dict(written.down)
     answer = site.ask_service(encode_objects(written.objects))
     if answer is None:
@@ -108,7 +111,7 @@ def _alone(site: Site, stack: ExitStack, workers: Workers, *, full: bool, told: 
     core = site.open_reads()
     stack.callback(core.close)
     generations = generation_writer(site, workers, told)
-    written = generations.write(core, full=full)
+    written = generations.write(core, full=full, dropped_upto=droppable(site))
     writer = site.make_writer()
     why = _seal(writer, generations, written)
     down = {**written.down, **_ship(writer)}
@@ -138,6 +141,22 @@ def _ship(writer: Writer) -> dict[str, str]:
         for shipper in writer.shippers
         if not shipper.level
     }
+
+
+def droppable(site: Site) -> int:
+    """Up to which frame new full runs may drop history: what the keeper's word on every vault allows.
+
+    0 where its evidence cannot be read here: then history is kept.
+    """
+    vaults = [vault for vault in map(site.vault, site.config.vaults) if vault.available()]
+    try:
+        if not site.opener.can_open:
+            return 0
+        found = read_evidence(vaults, site.opener.installation, site.opener)
+    finally:
+        for vault in vaults:
+            vault.close()
+    return allowed_drop(keeper_words(found), [vault.name for vault in site.config.vaults])
 
 
 def generation_writer(site: Site, workers: Workers, told: Told = lambda _done, _all: None) -> GenerationWriter:
