@@ -1,5 +1,7 @@
 """Where a recovery begins to read: the newest generation that the log goes on from, else the log's first frame.
 
+Where a keeper has attested generations, the newest of these (trust.py): the others are a writer's word alone.
+
 A generation is read stream by stream, what comes after it frame by frame. A stream of it that is damaged in every vault
 is put together from all that is left (mending.py): older generations, the log as far as it goes back, an old core.
 """
@@ -14,6 +16,7 @@ from safehold.ports.log import Hole, LogFrame, LogReader
 from safehold.recovery.chains import StreamKey
 from safehold.recovery.mending import Mender, Piece
 from safehold.recovery.replay import Entered, Replay, Witness
+from safehold.recovery.trust import verdicts_of
 from safehold.vault.log import NotOnTheLog
 from safehold.vault.runs import Generation, GenerationReader, Runs, StreamEntry
 
@@ -33,13 +36,33 @@ class Origin:
         #: The frame of the log that the generation covers last, where it can be read.
         self.last: LogFrame | None = None
         if runs is not None and number != 0:
-            self._rest = runs.generations()
-            for generation in self._rest:
-                if number is not None and generation.number != number:
-                    continue
-                if self._on_the_log(generation):
-                    self._readers.append(runs.reader(generation))
-                    break
+            self._rest = self._begin(runs, number)
+
+    def _begin(self, runs: Runs, number: int | None) -> Iterator[Generation]:
+        """Choose the one to begin with, where there is one; those that come after it."""
+        found = runs.generations()
+        if number is not None:
+            self._take(runs, (generation for generation in found if generation.number == number))
+            return found
+        verdicts = verdicts_of(runs.vaults, runs.opener)
+        passed: list[Generation] = []
+        for generation in found:
+            verdict = generation.number, generation.digest.hex()
+            if verdict in verdicts.attested and self._take(runs, iter((generation,))):
+                return found
+            if verdict not in verdicts.refused:
+                passed.append(generation)
+        rest = iter(passed)
+        self._take(runs, rest)
+        return rest
+
+    def _take(self, runs: Runs, found: Iterator[Generation]) -> bool:
+        """Begin with the first of these that is on the log."""
+        for generation in found:
+            if self._on_the_log(generation):
+                self._readers.append(runs.reader(generation))
+                return True
+        return False
 
     def _on_the_log(self, generation: Generation) -> bool:
         assert self._runs is not None
