@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from safehold.adapters.processes import ForkedWorkers
 from safehold.archiver.claiming import LogVault, Mode, claim_timeline
 from safehold.assembly.bare import bring_what_travels, with_older_identities
 from safehold.assembly.session import Session
@@ -19,15 +21,20 @@ from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
 from safehold.ports.vault import VaultDown
 from safehold.recovery.plan import Plan, make_plan
+from safehold.recovery.portions import Portion, Settled, Settling, settle
 from safehold.recovery.report import Progress, silent
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.sources import look
 from safehold.store.blobs import LiveBlobs
+from safehold.store.sqlite.bulk import StreamRows
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
 from safehold.vault.keyring import is_complete, load_identity
 from safehold.vault.log import VaultLogReader
-from safehold.vault.runs import Runs
+from safehold.vault.runs import GenerationReader, Runs
+
+#: More processes than this would wait for the one that enters what they read.
+MOST_WORKERS = 4
 
 
 class Sources:
@@ -83,6 +90,30 @@ class Sources:
         return LiveBlobs(site.disk, str(site.blobs_folder), str(site.scratch_folder), archive)
 
 
+class _Settler:
+    """What a worker process does: it opens vaults of its own at the first portion, and keeps what it read of them."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._readers: dict[int, GenerationReader] = {}
+
+    def __call__(self, portion: Portion) -> list[Settled | None]:
+        reader = self._readers.get(portion.generation)
+        if reader is None:
+            runs = self._sources.runs()
+            generation = runs.generation(portion.generation)
+            if generation is None:
+                return [None] * len(portion.streams)
+            reader = self._readers[portion.generation] = runs.reader(generation)
+        return settle(reader, portion, StreamRows)
+
+
+def _settling(sources: Sources, stack: ExitStack) -> Settling | None:
+    """Worker processes, where there is more than one processor. To be called before anything is open."""
+    count = min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+    return stack.enter_context(ForkedWorkers(count, _Settler(sources))) if count > 1 else None
+
+
 def _chosen(site: Site, only: str | None, url: str | None) -> Sequence[VaultConfig]:
     if url is not None:
         return [check_vault("given", with_scheme(url), "sync")]
@@ -107,6 +138,7 @@ def plan_recovery(
 ) -> Plan:
     """Read and verify everything; write nothing. Raises OperatorError."""
     with ExitStack() as stack:
+        settling = _settling(sources, stack)
         core, problem = _core_there(site, stack)
         return make_plan(
             sources.reader(),
@@ -120,6 +152,7 @@ def plan_recovery(
             core_problem=problem,
             blobs=sources.blobs() if is_complete(site.disk, str(site.keys_folder)) else None,
             runs=sources.runs(),
+            settling=settling,
             progress=progress,
         )
 
@@ -139,6 +172,7 @@ def _core_there(site: Site, stack: ExitStack) -> tuple[CoreReads | None, str]:
 def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool, progress: Progress = silent) -> Result:
     """Carry a plan out, with nothing else running; then undo what came after `plan.to`, where that is set."""
     with site.lock(), ExitStack() as stack:
+        settling = _settling(sources, stack)
         old, _ = _core_there(site, stack)
         brought = bring_what_travels(site, plan, sources.given())
         site.disk.make_folders(str(site.scratch_folder))
@@ -154,6 +188,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
             claim=lambda: _claim(site, sources),
             look=lambda: look(sources.vaults()),
             runs=sources.runs(),
+            settling=settling,
             old=old,
             accept_loss=accept_loss,
             progress=progress,

@@ -373,6 +373,10 @@ class StreamMaker(Protocol):
         """All other rows, for `CoreStore.enter_stream`."""
         ...
 
+    def packed(self) -> bytes:
+        """What `take` and `finish` give, for `CoreStore.enter_packed`, in a form that goes from process to process."""
+        ...
+
 
 class CoreStore(CoreReads, Protocol):
     """The one writer's view. Between begin and commit its reads see what it has written."""
@@ -413,6 +417,10 @@ class CoreStore(CoreReads, Protocol):
 
     def enter_stream(self, end: Any) -> None:
         """What a StreamMaker finished with, after all of its journal, in the same transaction."""
+        ...
+
+    def enter_packed(self, rows: bytes) -> None:
+        """What a StreamMaker packed. As `enter_journal` and `enter_stream`."""
         ...
 
     def hold(self, account: bytes, kind: Kind, reason: str | None) -> None:
