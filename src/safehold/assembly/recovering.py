@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from safehold.model.errors import Damaged, NotFound, OperatorError, SafeholdErro
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
 from safehold.ports.vault import VaultDown
+from safehold.recovery.glance import NotAsGlanced, glance
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.portions import Portion, Settled, Settling, settle
 from safehold.recovery.report import Progress, silent
@@ -28,6 +29,7 @@ from safehold.recovery.sources import look
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.bulk import StreamRows
 from safehold.store.sqlite.core import SqliteCore
+from safehold.vault import recoveries
 from safehold.vault.blobs import VaultBlobs
 from safehold.vault.keyring import is_complete, load_identity
 from safehold.vault.log import VaultLogReader
@@ -134,9 +136,26 @@ def plan_recovery(
     account: str | None = None,
     kind: Kind | None = None,
     to: int | None = None,
+    at_once: bool = False,
     progress: Progress = silent,
 ) -> Plan:
-    """Read and verify everything; write nothing. Raises OperatorError."""
+    """Read and verify everything; write nothing. Raises OperatorError.
+
+    A run that follows `at_once`, with nobody looking at the plan, needs a glance only, where that suffices.
+    """
+    if at_once and not site.core_path.exists():
+        glanced = glance(
+            sources.reader(),
+            sources.vaults(),
+            site.clock,
+            sources.runs(),
+            accounts=[account] if account is not None else (),
+            kinds=[kind] if kind is not None else (),
+            to=to,
+            sync=sources.sync_names(),
+        )
+        if glanced is not None:
+            return glanced
     with ExitStack() as stack:
         settling = _settling(sources, stack)
         core, problem = _core_there(site, stack)
@@ -177,27 +196,89 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
         brought = bring_what_travels(site, plan, sources.given())
         site.disk.make_folders(str(site.scratch_folder))
         site.disk.make_folders(str(site.blobs_folder))
-        result = run_plan(
-            plan,
-            sources.reader(),
-            make_core=_make_core,
-            blobs=sources.blobs(),
-            disk=site.disk,
-            data=str(site.data),
-            clock=site.clock,
-            claim=lambda: _claim(site, sources),
-            look=lambda: look(sources.vaults()),
-            runs=sources.runs(),
-            settling=settling,
-            old=old,
-            accept_loss=accept_loss,
-            progress=progress,
-        )
+        claim = _Claim(site, sources)
+
+        def run(plan: Plan) -> Result:
+            return run_plan(
+                plan,
+                sources.reader(),
+                make_core=_make_core,
+                blobs=sources.blobs(),
+                disk=site.disk,
+                data=str(site.data),
+                clock=site.clock,
+                claim=claim,
+                look=lambda: look(sources.vaults()),
+                runs=sources.runs(),
+                settling=settling,
+                old=old,
+                accept_loss=accept_loss,
+                progress=progress,
+            )
+
+        try:
+            result = run(plan)
+        except NotAsGlanced:
+            plan = _read_everything(site, plan, sources, settling, progress)
+            result = run(plan)
         site.mark_used()
         result.notes = [*brought, *result.notes, *_go_on(site, plan)]
+        claim.done()
     if plan.to is not None:
         _undo_to(site, plan, plan.to)
     return result
+
+
+def _read_everything(
+    site: Site, glanced: Plan, sources: Sources, settling: Settling | None, progress: Progress
+) -> Plan:
+    """The plan that a glance stood for."""
+    selection = glanced.selection
+    return make_plan(
+        sources.reader(),
+        sources.vaults(),
+        site.clock,
+        accounts=[account.hex() for account in selection.accounts or ()],
+        kinds=selection.kinds or (),
+        to=glanced.to,
+        sync=sources.sync_names(),
+        blobs=sources.blobs(),
+        runs=sources.runs(),
+        settling=settling,
+        progress=progress,
+    )
+
+
+class _Claim:
+    """The timeline that a run opens, once, and the marks by which vaults know that a recovery is open."""
+
+    def __init__(self, site: Site, sources: Sources) -> None:
+        self._site = site
+        self._sources = sources
+        self._timeline: int | None = None
+
+    def __call__(self) -> int:
+        if self._timeline is None:
+            self._timeline = _claim(self._site, self._sources)
+            self._mark(recoveries.opened)
+        return self._timeline
+
+    def done(self) -> None:
+        """Retention may go on."""
+        if self._timeline is not None:
+            self._mark(recoveries.done)
+
+    def _mark(self, name: Callable[[int], str]) -> None:
+        """In every vault that can be reached: in one that cannot, nothing is retained meanwhile either."""
+        assert self._timeline is not None
+        for config in self._site.config.vaults:
+            vault = self._site.vault(config)
+            try:
+                vault.put(name(self._timeline), (b"",))
+            except SafeholdError:
+                continue
+            finally:
+                vault.close()
 
 
 def _go_on(site: Site, plan: Plan) -> list[str]:

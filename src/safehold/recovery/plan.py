@@ -78,6 +78,8 @@ class Plan(msgspec.Struct):
     report: Report
     #: What a bare machine takes up before a run (formats/travelling.py): keys are sealed in it.
     travelling: dict[str, bytes] = {}
+    #: Made by a glance (glance.py): what is said to be whole has not been read.
+    glanced: bool = False
 
     def to_json(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self), indent=1)
@@ -141,7 +143,7 @@ def make_plan(
     """
     now = clock.now()
     sources = look(vaults)
-    _check_sources(sources)
+    check_sources(sources)
     found = inspect(core, core_problem, progress)
     witness = CoreWitness(core) if core is not None else None
     log = Replay(erased, witness)
@@ -153,7 +155,7 @@ def make_plan(
         why = ["no frame of it can be read with this key", *reader.problems()[:_TOLD_PROBLEMS]]
         raise _nothing(sources, "; ".join(why))
     replay = found.replay if found.state is State.WHOLE and found.replay is not None else log
-    selection = _select(log, accounts, kinds, found)
+    selection = select(log, accounts, kinds, found)
     counted = [key for key in replay.chains.streams() if selection.counted(*key)]
     losses = _blob_losses(origin, replay, counted, vaults, blobs, reading.pace)
     tally = make_tally(replay, selection.counted, losses)
@@ -347,7 +349,8 @@ def share_seconds(entry: LogFrame, seconds: float, kinds: dict[Kind, float]) -> 
             kinds[change.kind] += each
 
 
-def _check_sources(sources: Sequence[Source]) -> None:
+def check_sources(sources: Sequence[Source]) -> None:
+    """Raises OperatorError where none of them can be read."""
     if all(source.problem for source in sources):
         raise _nothing(sources, "")
 
@@ -366,7 +369,8 @@ def _nothing(sources: Sequence[Source], why: str) -> OperatorError:
     )
 
 
-def _select(log: Replay, accounts: Sequence[str], kinds: Sequence[Kind], found: Finding) -> Selection:
+def select(log: Replay, accounts: Sequence[str], kinds: Sequence[Kind], found: Finding) -> Selection:
+    """Raises OperatorError (exit 2) where a name is that of no account."""
     ids: tuple[bytes, ...] | None = None
     if accounts:
         by_name = {name: id_ for id_, name in log.names.items()}

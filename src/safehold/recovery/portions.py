@@ -18,7 +18,7 @@ import msgspec
 
 from safehold.model.change import CANONICAL_VERSION, GENESIS, Change, Op, props_digest
 from safehold.model.kinds import Kind
-from safehold.model.root import RootCollection, RootItem, state_root
+from safehold.model.root import RootCollection, state_root
 from safehold.model.stream import Base, Head
 from safehold.ports.core import StreamMaker
 from safehold.recovery.chains import StreamKey
@@ -265,7 +265,7 @@ class Live:
                 id_,
                 collection.path.encode(),
                 collection.props,
-                sorted(RootItem(name.encode(), item[0], item[1]) for name, item in collection.items.items()),
+                [(name.encode(), item[0], item[1]) for name, item in sorted(collection.items.items())],
             )
             for id_, collection in sorted(self._collections.items())
         )

@@ -161,6 +161,15 @@ class Replay:
         if not self.chains.whole(key) and self._track and (short or key in self.chains.sealed):
             self.contents.stream(key).gap()
 
+    def state(self, key: StreamKey, base: Base | None, head: Head, changes: int) -> None:
+        """A stream as a generation states it, unread."""
+        if base is not None:
+            self.chains.begin(key, Head(base.rev, base.head))
+            self.chains.kept[key] = changes - (head.rev - base.rev)
+        self.chains.heads[key] = head
+        taken = self.taken[key] = Taken()
+        taken.changes = changes
+
     def settle(self, key: StreamKey, settled: Settled) -> None:
         """A stream that was found whole by itself, and does not go on."""
         if key[0] in self.erased:

@@ -20,7 +20,7 @@ from safehold.model.change import canonical_props, props_digest
 from safehold.model.errors import Damaged
 from safehold.model.items import Collection, Item
 from safehold.model.kinds import Kind
-from safehold.model.root import RootCollection, RootItem, state_root
+from safehold.model.root import RootCollection, state_root
 from safehold.ports.core import CoreReads, Stored, StreamFigures
 from safehold.recovery.chains import StreamKey
 from safehold.recovery.contents import CollectionState, SettledState, StreamState, item_value, name_key
@@ -247,10 +247,14 @@ def _with_blobs(items: list[Item], meant: CollectionState) -> list[Item]:
 
 
 def _root_of(core: CoreReads, collection: Collection, props: bytes, items: list[Item]) -> RootCollection:
-    def digest(item: Item) -> bytes:
-        return props_digest(canonical_props(core.props(item))) if item.props_journal is not None else b""
-
-    listed = [RootItem(item.name.encode(), item.digest, digest(item)) for item in items]
+    listed = [
+        (
+            item.name.encode(),
+            item.digest,
+            b"" if item.props_journal is None else props_digest(canonical_props(core.props(item))),
+        )
+        for item in items
+    ]
     return RootCollection(collection.id, collection.path.encode(), props, listed)
 
 
