@@ -16,7 +16,7 @@ from safehold.assembly.vault_urls import AnyVault, open_vault, with_scheme
 from safehold.config import VaultConfig, check_vault
 from safehold.formats.keys import Opener
 from safehold.model.commands import Undo
-from safehold.model.errors import Damaged, NotFound, OperatorError, SafeholdError
+from safehold.model.errors import Damaged, NewerCore, NotFound, OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
 from safehold.ports.vault import VaultDown
@@ -158,7 +158,7 @@ def plan_recovery(
             return glanced
     with ExitStack() as stack:
         settling = _settling(sources, stack)
-        core, problem = _core_there(site, stack)
+        core, problem, newer = _core_there(site, stack)
         return make_plan(
             sources.reader(),
             sources.vaults(),
@@ -169,6 +169,7 @@ def plan_recovery(
             sync=sources.sync_names(),
             core=core,
             core_problem=problem,
+            core_newer=newer,
             blobs=sources.blobs() if is_complete(site.disk, str(site.keys_folder)) else None,
             runs=sources.runs(),
             settling=settling,
@@ -176,23 +177,28 @@ def plan_recovery(
         )
 
 
-def _core_there(site: Site, stack: ExitStack) -> tuple[CoreReads | None, str]:
-    """The core that is there, opened for reading, or why it cannot be. One of an older version is no damage."""
+def _core_there(site: Site, stack: ExitStack) -> tuple[CoreReads | None, str, str]:
+    """The core that is there, opened for reading, or why it cannot be, or that a newer release has written it.
+
+    One of an older version is no damage.
+    """
     if not site.core_path.exists():
-        return None, ""
+        return None, "", ""
     try:
         core = SqliteCore.open(str(site.core_path), read_only=True, older=True)
+    except NewerCore as error:
+        return None, "", error.message
     except (Damaged, OperatorError) as error:
-        return None, error.message
+        return None, error.message, ""
     stack.callback(core.close)
-    return core, ""
+    return core, "", ""
 
 
 def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool, progress: Progress = silent) -> Result:
     """Carry a plan out, with nothing else running; then undo what came after `plan.to`, where that is set."""
     with site.lock(), ExitStack() as stack:
         settling = _settling(sources, stack)
-        old, _ = _core_there(site, stack)
+        old, _, _ = _core_there(site, stack)
         brought = bring_what_travels(site, plan, sources.given())
         site.disk.make_folders(str(site.scratch_folder))
         site.disk.make_folders(str(site.blobs_folder))

@@ -196,6 +196,10 @@ class CoreReads(Protocol):
         """What the core reckons that a stream has; all 0 where it does not know it."""
         ...
 
+    def stream_ends(self) -> dict[tuple[bytes, Kind], int]:
+        """The last rev of every stream that has a change, by account id and kind."""
+        ...
+
     def journal_sums(self) -> dict[tuple[bytes, Kind], JournalSum]:
         """Sums over all changes, by account id and kind. Reads every row."""
         ...
@@ -392,7 +396,7 @@ class CoreStore(CoreReads, Protocol):
         ...
 
     def bulk(self, on: bool) -> None:
-        """Outside of a transaction: fill a core that nobody uses yet faster, without durability and slow to read.
+        """Outside of a transaction: fill a core that nobody uses yet faster, slow to read. Commits cost more.
 
         After bulk(False) everything is synced and indexed, as after any commit. Close the core before its file is
         renamed into place.
@@ -439,6 +443,10 @@ class CoreStore(CoreReads, Protocol):
 
     def set_frame(self, first_journal: int, last_journal: int, frame: int) -> None:
         """Changes of this range of journal numbers have been archived again, in this frame."""
+        ...
+
+    def set_frame_after(self, account: bytes, kind: Kind, rev: int, frame: int) -> None:
+        """All changes of a stream after rev are in this frame of the log."""
         ...
 
     def set_frame_of(self, account: int, kind: Kind, rev: int, frame: int) -> None:

@@ -125,6 +125,7 @@ def make_plan(
     erased: Collection[bytes] = (),
     core: CoreReads | None = None,
     core_problem: str = "",
+    core_newer: str = "",
     blobs: Blobs | None = None,
     lost_at: int | None = None,
     runs: Runs | None = None,
@@ -137,14 +138,15 @@ def make_plan(
     streams of a generation in other processes.
     `vaults` are those behind the reader, which prefers the sync ones; `sync` are the names of those that
     acknowledgements waited for. `core` is the one
-    that is there, opened for reading, or `core_problem` says why it cannot be. `blobs` are the live ones, for bodies
+    that is there, opened for reading, or `core_problem` says why it cannot be, `core_newer` that
+    only a newer release can. `blobs` are the live ones, for bodies
     that no vault has. `lost_at` (µs) is the last moment at which something may have been acknowledged; now if None.
     Raises OperatorError where no vault can be read, nothing in them is ours, or a named account is unknown.
     """
     now = clock.now()
     sources = look(vaults)
     check_sources(sources)
-    found = inspect(core, core_problem, progress)
+    found = inspect(core, core_problem, progress, core_newer)
     witness = CoreWitness(core) if core is not None else None
     log = Replay(erased, witness)
     origin = Origin(reader, runs)

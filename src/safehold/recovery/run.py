@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from safehold.model.errors import Damaged
+from safehold.model.errors import Damaged, OperatorError
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads, CoreStore
@@ -104,6 +104,11 @@ def run_plan(
     resumed = begun == memo
     if look is not None and not resumed:
         check_unchanged(plan.sources, look())
+    if plan.core is State.NEWER:
+        raise OperatorError(
+            f"the core is left as it is: {plan.core_reason}",
+            hint="run the newer Safehold; to go back all the same, move the core folder away first",
+        )
     if plan.core is State.WHOLE:
         return _leave_alone(run, make_core, accept_loss, after)
     if resumed:

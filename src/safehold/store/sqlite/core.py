@@ -159,6 +159,17 @@ class SqliteCore(SqliteReads):
         self._db.execute("UPDATE journal SET frame = ? WHERE seq BETWEEN ? AND ?", (frame, first_journal, last_journal))
 
     @guarded
+    def set_frame_after(self, account: bytes, kind: Kind, rev: int, frame: int) -> None:
+        assert self._db.in_transaction, "set_frame_after without begin"
+        self._db.execute(
+            """
+            UPDATE journal SET frame = ? WHERE account = (SELECT number FROM account WHERE id = ?)
+                AND kind = ? AND rev > ?
+            """,
+            (frame, account, KIND_NUMBERS[kind], rev),
+        )
+
+    @guarded
     def set_frame_of(self, account: int, kind: Kind, rev: int, frame: int) -> None:
         assert self._db.in_transaction, "set_frame_of without begin"
         self._db.execute(
@@ -220,15 +231,11 @@ class SqliteCore(SqliteReads):
         if on:
             for name in DEFERRED_INDEXES:
                 db.execute(f"DROP INDEX IF EXISTS {name}")
-            db.pragma("synchronous", "off")
             db.pragma("cache_size", -BULK_CACHE_KIB)
             # New pages need no place in a rollback journal, and are written once where a WAL would write them twice.
-            # A process that is killed leaves a journal that the next one rolls back.
             db.pragma("locking_mode", "exclusive")
             _require_mode(db, "truncate")
             return
-        # A commit syncs all of the file, with whatever was written to it before.
-        db.pragma("synchronous", "full")
         with db:
             for name, sql in DEFERRED_INDEXES.items():
                 db.execute(f"DROP INDEX IF EXISTS {name}")
