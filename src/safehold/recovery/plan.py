@@ -153,6 +153,8 @@ def make_plan(
     reading = _read(origin, log, witness, found.position, clock, _Bytes(progress, sources), settling)
     if core is not None and found.state is State.WHOLE:
         found = compare(core, found, log.chains, reading.position_seen or found.position == origin.position)
+    if found.state is State.WHOLE and found.replay is not None:
+        _take_names(found.replay, log)
     if reading.end == EMPTY_LOG and found.state is not State.WHOLE:
         why = ["no frame of it can be read with this key", *reader.problems()[:_TOLD_PROBLEMS]]
         raise _nothing(sources, "; ".join(why))
@@ -355,6 +357,15 @@ def check_sources(sources: Sequence[Source]) -> None:
     """Raises OperatorError where none of them can be read."""
     if all(source.problem for source in sources):
         raise _nothing(sources, "")
+
+
+def _take_names(own: Replay, log: Replay) -> None:
+    """What a core misses has no name in its journal: it has where the vaults miss the same and know what it was."""
+    for key, named in log.chains.named.items():
+        same = own.chains.head(key) == log.chains.head(key) and own.chains.missing(key) == log.chains.missing(key)
+        if same and key[0] not in own.erased:
+            own.chains.named[key] = named
+            own.contents.streams[key] = log.contents.streams[key]
 
 
 def _doubts(replay: Replay) -> list[str]:
