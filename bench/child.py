@@ -19,7 +19,7 @@ from typing import IO, NamedTuple
 
 from bench.processes import peak_bytes, tree
 
-LOOK_SECONDS = 0.02
+LOOK_SECONDS = 0.05
 _TOLD_BYTES = 2000  # of what a command that failed has said
 
 
@@ -79,7 +79,7 @@ def run(
         peaks.end()
         broken_off = seconds >= limit_seconds
         if process.returncode != 0 and not broken_off:
-            raise Failed(f"{command[0]} ended with {process.returncode}: {_end_of(err) or _end_of(out)}")
+            raise Failed(f"{command[0]} ended with {process.returncode}: {_end_of(err)}\n{_end_of(out)}")
         out.seek(0)
         told = out.read()
     return Ran(seconds, usage.ru_utime + usage.ru_stime, peaks.bytes(), told, broken_off)

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from bench.child import Ran
 from bench.items import Item, Print, Reference, Row, account_name
-from bench.servers import ROOT
-from bench.tools import STEPS, Sources, Tool, told_version
+from bench.servers import ROOT, described
+from bench.tools import STEPS, Sources, Tool
 from safehold import config as configuration
 from safehold.assembly.installation import Installation, open_installation
 from safehold.assembly.writer import Writer
@@ -202,7 +202,7 @@ class Safehold(Tool):
 
     @staticmethod
     def version() -> str:
-        return told_version("git", "-C", str(ROOT), "describe", "--always", "--dirty")
+        return described()
 
     def prepare(self) -> None:
         shutil.copytree(self.pristine, self._data)

@@ -79,6 +79,12 @@ class Server(ABC):
         settled_cpu_seconds(self.pid, REST_SECONDS)
 
 
+def described() -> str:
+    """Which Safehold this is: the commit, and whether files differ from it."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
 class Safehold(Server):
     name = "Safehold"
     settings = "as installed: passwords checked, sync vault `near` and async vault `far`"
@@ -87,9 +93,7 @@ class Safehold(Server):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.version = subprocess.run(
-            ["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-        ).stdout.strip()
+        self.version = described()
         self._service = Service(folder / "data", port=self.port)
 
     @property

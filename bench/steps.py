@@ -35,15 +35,17 @@ _AS_FAST_AS_IT_GOES = (
     "secure_delete = 0",
     f"cache_size = -{CACHE_KIB}",
 )
-#: What every command imports once its line has been read.
+#: What every command imports once its line has been read, and what each of these does besides.
 _NEEDED = ("safehold.cli.context", "safehold.cli.output", "safehold.assembly.installation")
+_BESIDES = {"snapshot": ("safehold.assembly.snapshot",), "scrub": ("safehold.assembly.scrubbing",)}
 
 
 def command(*arguments: str) -> dict[str, Any]:
     """A command of Safehold, as from a shell. Its answer comes before the last line. Raises SystemExit."""
     from safehold.cli.main import COMMANDS, main
 
-    for module in (*_NEEDED, *(f"safehold.cli.{COMMANDS[word][0]}" for word in arguments if word in COMMANDS)):
+    modules = [*_NEEDED, *(f"safehold.cli.{COMMANDS[word][0]}" for word in arguments if word in COMMANDS)]
+    for module in (*modules, *(each for word in arguments for each in _BESIDES.get(word, ()))):
         import_module(module)
     began = time.perf_counter()
     code = main(arguments)
@@ -55,11 +57,10 @@ def command(*arguments: str) -> dict[str, Any]:
 
 def scrub_runs(data: str) -> dict[str, Any]:
     """Every byte of every run object and manifest read and authenticated, and compared with what manifests state."""
-    from safehold.recovery.judging import Remembered
-    from safehold.recovery.scrub import Pace, Scrubber
-
     from safehold.formats.run import RUNS_PREFIX
     from safehold.formats.seal import SealedObject
+    from safehold.recovery.judging import Remembered
+    from safehold.recovery.scrub import Pace, Scrubber
 
     site = _site(data)
     began = time.perf_counter()
@@ -85,13 +86,12 @@ def contacts(data: str, account: str, name: str) -> dict[str, Any]:
     Each change is verified by its own hash and the chain. `account` is the id as hexadecimal digits, `name` what the
     account is called where copies are compared.
     """
-    from safehold.vault.runs import Runs
-
     from bench.items import fingerprint
     from safehold.model.kinds import Kind
     from safehold.model.stream import EMPTY_HEAD, check_next
     from safehold.ports.log import LogFrame
     from safehold.vault.log import VaultLogReader
+    from safehold.vault.runs import Runs
 
     site, id_ = _site(data), bytes.fromhex(account)
     began = time.perf_counter()

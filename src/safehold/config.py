@@ -71,6 +71,11 @@ max_file = "4 GiB"     # one note or photo
 max_request = "8 MiB"  # an XML or JSON request: a phone that asks for all its items by name needs room
 quota = 0              # all that one account holds now, its history not counted: "50 GiB" for instance; 0: no limit
 
+[snapshots]
+# A running service writes what is new as sorted runs into the vaults, so that a recovery need not read all of the log.
+tail = "16 MiB"        # when the log has grown by so much (or by a quarter of all runs, where that is more) …
+hours = 24             # … or after so many hours, if anything was changed
+
 [auth]
 failures = 10          # wrong passwords that one place may send for one account …
 window_seconds = 60    # … within so many seconds, before it has to wait
@@ -123,6 +128,8 @@ class Config:
     max_file_bytes: int = 4 * GIB
     max_request_bytes: int = 8 * MIB
     quota_bytes: int = 0  # 0: no limit
+    snapshot_tail_bytes: int = 16 * MIB
+    snapshot_hours: int = 24
     auth_failures: int = 10
     auth_window_seconds: int = 60
     auth_remember_seconds: int = 300
@@ -224,6 +231,41 @@ def _comment(line: str) -> str:
     return line if not line.strip() or line.lstrip().startswith("#") else f"# {line}"
 
 
+def set_mode(path: Path, name: str, mode: str) -> Config:
+    """Give a vault another mode in the file, and leave the rest of it as it is. Raises ConfigError."""
+    write_default(path)
+    config = load(path)
+    wanted = tuple(replace(v, mode=mode) if v.name == name else v for v in config.vaults)
+    line_of_mode = f'mode = "{mode}"'
+    lines: list[str] = []
+    current, placed = "", False
+    for line in config.text.splitlines():
+        if header := _HEADER.match(line):
+            current = header[1].replace('"', "").replace(" ", "").removeprefix("vaults.")
+        key = _KEY.match(line)
+        if current == name and key and "mode" in key.groups():
+            if not placed:
+                lines.append(line_of_mode)
+            placed = True
+            continue
+        lines.append(line)
+        if current == name and key and "url" in key.groups() and "mode" not in _keys_of(config.text, name):
+            lines.append(line_of_mode)
+            placed = True
+    text = "\n".join(lines) + "\n"
+    if "vaults" not in tomllib.loads(config.text):
+        text += "".join(map(_vault_text, wanted))
+    with suppress(ConfigError):
+        if parse(text) == replace(config, vaults=wanted):
+            return write(path, text)
+    raise ConfigError(f"the mode of {name} cannot be changed in {path}", hint="edit it by hand, then run this again")
+
+
+def _keys_of(text: str, vault: str) -> Collection[str]:
+    found: Collection[str] = tomllib.loads(text)["vaults"][vault]
+    return found
+
+
 def write(path: Path, text: str) -> Config:
     """Write a configuration, whole or not at all, that `parse` takes. Raises ConfigError."""
     config = parse(text, str(path))
@@ -239,9 +281,10 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where}: {error}", hint="the file is TOML: see https://toml.io") from error
     reader = _Reader(text, where)
-    reader.only(tables, "", ("serve", "vaults", "limits", "auth"))
+    reader.only(tables, "", ("serve", "vaults", "limits", "snapshots", "auth"))
     serve = reader.table(tables, "serve", ("listen", "public_url", "trusted_proxies"))
     limits = reader.table(tables, "limits", ("max_object", "max_file", "max_request", "quota"))
+    snapshots = reader.table(tables, "snapshots", ("tail", "hours"))
     auth = reader.table(tables, "auth", ("failures", "window_seconds", "remember_seconds"))
     try:
         host, port = parse_listen(reader.text(serve, "serve", "listen", "127.0.0.1:8460"))
@@ -258,6 +301,8 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
         max_file_bytes=reader.size(limits, "max_file", default.max_file_bytes),
         max_request_bytes=reader.size(limits, "max_request", default.max_request_bytes),
         quota_bytes=reader.size(limits, "quota", default.quota_bytes, least=0),
+        snapshot_tail_bytes=reader.size(snapshots, "tail", default.snapshot_tail_bytes, table="snapshots"),
+        snapshot_hours=reader.count(snapshots, "hours", default.snapshot_hours, table="snapshots"),
         auth_failures=reader.count(auth, "failures", default.auth_failures),
         auth_window_seconds=reader.count(auth, "window_seconds", default.auth_window_seconds),
         auth_remember_seconds=reader.count(auth, "remember_seconds", default.auth_remember_seconds, least=0),
@@ -364,19 +409,21 @@ class _Reader:
                 raise self.error("serve", "trusted_proxies", f"{entry!r} cannot be used: {error}", hint) from error
         return read_proxies(entries)
 
-    def count(self, values: Mapping[str, Any], key: str, default: int, *, least: int = 1) -> int:
+    def count(self, values: Mapping[str, Any], key: str, default: int, *, least: int = 1, table: str = "auth") -> int:
         value = values.get(key, default)
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise self.error("auth", key, f"needs a whole number of {least} or more")
+            raise self.error(table, key, f"needs a whole number of {least} or more")
         return value
 
-    def size(self, values: Mapping[str, Any], key: str, default: int, *, least: int = KIB) -> int:
+    def size(
+        self, values: Mapping[str, Any], key: str, default: int, *, least: int = KIB, table: str = "limits"
+    ) -> int:
         value = values.get(key, default)
         if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
             value = int(match[1]) * _UNITS[match[2]]
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             needed = "a size of 1 KiB or more" if least else "a size, or 0 for no limit"
-            raise self.error("limits", key, f"needs {needed}", hint='bytes, or a text such as "8 MiB"')
+            raise self.error(table, key, f"needs {needed}", hint='bytes, or a text such as "8 MiB"')
         return value
 
     def vaults(self, tables: Mapping[str, Any]) -> tuple[VaultConfig, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from safehold.formats.mark import NAME as MARK
+from safehold.formats.mark import READER
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.lab.world import SimClock
 from safehold.model.errors import OperatorError
@@ -44,7 +45,7 @@ def test_what_is_set_aside_is_no_object_any_more(vault: KeptVault) -> None:
     assert aside.startswith("aside/")
     assert vault.get(aside) == b"damaged"
     assert vault.size(A) is None
-    assert names(vault) == [MARK]
+    assert names(vault) == [MARK, READER]
     assert vault.put(A, [b"whole"])
     assert vault.get(A) == b"whole"
 
@@ -68,7 +69,7 @@ def test_replace_keeps_what_was_there_aside(vault: KeptVault) -> None:
     vault.put(A, [b"damaged"])
     vault.replace(A, [b"who", b"le"])
     assert vault.get(A) == b"whole"
-    assert names(vault) == [MARK, A]
+    assert names(vault) == [MARK, A, READER]
     (aside,) = names(vault, "aside/")
     assert vault.get(aside) == b"damaged"
     vault.append(A, 5, b"!")
@@ -87,7 +88,7 @@ def test_remove_is_for_good_and_harmless_when_repeated(vault: KeptVault) -> None
     vault.remove(A)
     vault.remove(A)
     vault.remove("runs/000000000001/000.run")
-    assert names(vault) == [MARK]
+    assert names(vault) == [MARK, READER]
     assert names(vault, "aside/") == []
 
 

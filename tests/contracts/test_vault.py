@@ -12,6 +12,7 @@ import pytest
 from safehold.adapters.vault_link import UnixLink
 from safehold.assembly.vault_serving import VaultServer
 from safehold.formats.mark import NAME as MARK
+from safehold.formats.mark import READER
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.model.errors import OperatorError
 from safehold.ports.vault import LengthMismatch, ObjectInfo, Vault, VaultDown, VaultFull, VaultSuspect
@@ -53,7 +54,7 @@ def vault(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Vault]:
 
 
 def listed(vault: Vault, prefix: str = "") -> list[ObjectInfo]:
-    return [info for info in vault.list(prefix) if info.name != MARK]
+    return [info for info in vault.list(prefix) if info.name not in (MARK, READER)]
 
 
 def test_put_and_get(vault: Vault) -> None:

@@ -1,181 +1,263 @@
-"""A run from a generation that is killed, or loses power, at any write point ends as one never killed (I27).
+"""A writer of generations that is killed, or loses power, at any write point: the next one goes on (I46).
 
-As test_recovery_crash.py, for a core into which streams are entered whole: out of real vaults, one of whose run objects
-has lost a frame for good, so that a stream is held.
+It writes beside a service that lives in the same process here: core, two sync vaults and an async one on one disk.
+After each accident the house is booted, one more change is made, and a snapshot is taken. Then every generation that
+exists says what the journal says of its frame, every run object is one of a generation, the seals name each object, and
+the async vault has the same bytes.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from itertools import pairwise
+from contextlib import suppress
 
 import pytest
 
-from safehold.formats.frame import FrameType, RawFrame, scan_frames
-from safehold.formats.run import HEADER_BYTES
-from safehold.lab.simdisk import Crash, SimDisk
-from safehold.model.kinds import Kind
-from safehold.recovery import build as build_module
-from safehold.recovery import portions as portions_module
-from safehold.recovery.plan import make_plan
-from safehold.recovery.run import Result, run_plan
-from safehold.recovery.sources import look
-from safehold.store.sqlite.core import SqliteCore
-from safehold.vault.log import VaultLogReader
-from safehold.vault.memory import MemoryVault
-from safehold.vault.runs import Runs
-from tests.support.recovery_fakes import FakeBlobs, FakeClock, History, card, state_of
-from tests.support.recovery_vaults import Vaults
-from tests.support.runs import Generations, framed
+from safehold.archiver import generations as generations_module
+from safehold.archiver.generations import GenerationWriter, InTurn, Written
+from safehold.config import VaultConfig
+from safehold.formats import seal
+from safehold.formats.frame import FrameType
+from safehold.formats.payload import Unpacker
+from safehold.model.change import Change
+from safehold.model.errors import OutOfSpace, SafeholdError
+from safehold.ports.core import LogPosition
+from safehold.vault.folder import FolderVault
+from safehold.vault.log import NotOnTheLog, VaultLogReader
+from safehold.vault.runs import Generation, Runs, StreamKey
+from safehold.vault.segments import Copy, segments, timelines
+from tests.crash.test_takein import BOOK, NOTES, put
+from tests.support import house as house_module
+from tests.support.faults import power_loss_after
+from tests.support.house import House
 
-DATA = "/data"
-#: Write points are many, and alike: every so many-th is tried.
-STEP = 5
-
-
-class Kill(BaseException):
-    """SIGKILL: no code of ours runs after it."""
+NEAR, FAR = house_module.VAULTS
+SECOND = VaultConfig("second", "folder:/second", "sync")
+VAULTS = (NEAR, SECOND, FAR)
+LEDGER = "/generations"
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build_module, "BATCH_CHANGES", 7)
-    monkeypatch.setattr(build_module, "ROWS", 3)
-    monkeypatch.setattr(portions_module, "PORTION_CHANGES", 6)
+def three_vaults_and_small_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(house_module, "VAULTS", VAULTS)
+    monkeypatch.setattr(generations_module, "OBJECT_CHANGES", 20)
 
 
-@pytest.fixture(scope="module")
-def vaults() -> Vaults:
-    """A generation in the middle, of whose contacts a frame of bodies is lost; the log before it is gone."""
-    history = History()
-    history.family("ada", "bob", cards=4)
-    for n in range(8):
-        history.put("ada", Kind.CONTACTS, f"more-{n}.vcf", card(f"more-{n}"))
-    made = Vaults(history, segment_bytes=4096)
-    entries = list(made.reader().entries())
-    position = next(e.position for e in entries if e.position.frame == 44)  # type: ignore[union-attr]
-    Generations([made.near], made.keyring.sealer).make(framed(entries), position)
-    names = made.segments()
-    for name, later in pairwise(names):
-        if int(later[-16:-4]) <= 44:
-            del made.near.objects[name]
-    for name in [n for n in made.near.objects if n.endswith(".run")]:
-        data = bytearray(made.near.objects[name])
-        frames = [f for f in scan_frames(bytes(data), HEADER_BYTES) if isinstance(f, RawFrame)]
-        bodies = [f for f in frames if f.header.type is FrameType.BODIES]
-        data[bodies[len(bodies) // 2].offset + 100] ^= 1
-        made.near.objects[name] = bytes(data)
-    return made
+def new_house() -> House:
+    """Three accounts, of which each has written something."""
+    house = House.new(accounts=("ann", "bob", "cy"))
+    for number in range(4):
+        for name in ("ann", "bob", "cy"):
+            put(house, (BOOK, NOTES)[number % 2], f"{number}.txt", "text", name)
+    house.scheduler.run_ready()
+    return house
 
 
-def core_at(disk: SimDisk) -> Callable[[str], SqliteCore]:
-    return lambda folder: SqliteCore.open(f"{folder}/core.db", disk=disk, create=True)
+def generation_writer(house: House) -> GenerationWriter:
+    vaults = [house.vault(v) for v in VAULTS]
+    sync = vaults[:2]
+
+    def on_log(position: LogPosition) -> bool:
+        try:
+            VaultLogReader([v for v in vaults if v.available()], house.keyring.opener).check(position)
+        except NotOnTheLog:
+            return False
+        return True
+
+    workers = InTurn(lambda: house.engine.core, house.disk, house.keyring.sealer)
+    return GenerationWriter(sync, house.keyring.sealer, house.clock, house.disk, "/scratch", LEDGER, workers, on_log)
 
 
-def new_disk() -> SimDisk:
-    disk = SimDisk()
-    disk.make_folders(DATA)
-    return disk
+def snapshot(house: House, *, full: bool = False) -> Written:
+    """As the command does it beside a service."""
+    writer = generation_writer(house)
+    written = writer.write(house.engine.core, full=full)
+    house.writer.note_objects(written.objects)
+    writer.sealed()
+    return written
 
 
-def recover(vaults: Vaults, near: MemoryVault, disk: SimDisk) -> Result:
-    opener = vaults.keyring.opener
-    core = core_at(disk)(f"{DATA}/core") if disk.exists(f"{DATA}/core/core.db") else None
-    try:
-        plan = make_plan(
-            VaultLogReader([near], opener), [near], FakeClock(), core=core, runs=Runs([near], opener), sync=("near",)
-        )
-    finally:
-        if core is not None:
-            core.close()
-    return run_plan(
-        plan,
-        VaultLogReader([near], opener),
-        make_core=core_at(disk),
-        blobs=FakeBlobs(),
-        disk=disk,
-        data=DATA,
-        clock=FakeClock(),
-        claim=lambda: vaults.claim(near),
-        look=lambda: look([near]),
-        runs=Runs([near], opener),
-    )
+def generations_in(vault: FolderVault, house: House) -> list[tuple[Generation, dict[StreamKey, list[Change]]]]:
+    runs = Runs([vault], house.keyring.opener)
+    found = [
+        (generation, {entry.key: list(changes) for entry, changes in runs.reader(generation).changes()})
+        for generation in runs.generations()
+    ]
+    assert [problem for problem in runs.problems() if "not there" not in problem] == []
+    return found
 
 
-def copied(vaults: Vaults) -> MemoryVault:
-    near = MemoryVault("near")
-    near.objects = dict(vaults.near.objects)
-    return near
+def journal(house: House, upto: int) -> dict[StreamKey, list[Change]]:
+    found: dict[StreamKey, list[Change]] = {}
+    for _, frame, change in house.engine.core.changes(limit=100_000):
+        if frame <= upto:
+            found.setdefault((change.account, change.kind), []).append(change)
+    return found
 
 
-def outcome(disk: SimDisk) -> dict[str, object]:
-    core = core_at(disk)(f"{DATA}/core")
-    try:
-        state = state_of(core)
-        state["changes"] = sorted(state["changes"], key=lambda each: each[1].hash)  # type: ignore[call-overload]
-        return state
-    finally:
-        core.close()
+def objects(vault: FolderVault) -> dict[str, bytes]:
+    return {info.name: vault.get(info.name) for info in vault.list("runs/")}
 
 
-def points(vaults: Vaults) -> int:
-    disk = new_disk()
-    count = [0]
+def sealed(house: House) -> Counter[str]:
+    """Names of runs and manifests that the seals of the log state, and how often."""
+    near = house.vault(NEAR)
+    unpacker = Unpacker(house.keyring.opener)
+    stated: Counter[str] = Counter()
+    for timeline in timelines([near]):
+        for name in segments([near], timeline):
+            copy = Copy("near", name, near.get(str(name)))
+            for frame in copy.frames.values():
+                if frame.header.type is FrameType.SEAL:
+                    stated.update(o.name for o in unpacker.unpack(frame.payload, seal.DECODER).objects)
+    return stated
+
+
+def check(house: House, where: str) -> None:
+    """All that is claimed in the module's text."""
+    near, second, far = (house.vault(v) for v in VAULTS)
+    found = generations_in(near, house)
+    assert found, where
+    for generation, changes in found:
+        assert changes == journal(house, generation.number), where
+    there = objects(near)
+    assert there == objects(second), where
+    named = {entry.object.name for generation, _ in found for entry in generation.manifest.runs}
+    assert {name for name in there if name.endswith(".run")} == named, where
+    house.scheduler.run_for(2)
+    assert objects(far) == there, where
+    assert not list(house.disk.list("/scratch")), where
+    assert set(sealed(house)) == set(there), where
+
+
+def go_on(house: House, where: str) -> None:
+    """A start after an accident, and what a person does next."""
+    house.boot()
+    put(house, BOOK, "later.txt", "text", "bob")
+    snapshot(house)
+    check(house, where)
+    house.close()
+
+
+def write_points(prepare: Callable[[], House]) -> int:
+    house = prepare()
+    count = 0
 
     def hook(operation: str, path: str) -> None:
-        count[0] += 1
+        nonlocal count
+        count += 1
 
-    disk.on_write_point = hook
-    recover(vaults, copied(vaults), disk)
-    return count[0]
+    house.disk.on_write_point = hook
+    snapshot(house)
+    house.disk.on_write_point = None
+    house.abandon()
+    return count
 
 
-def killed_at(vaults: Vaults, near: MemoryVault, number: int, how: type[BaseException]) -> SimDisk:
-    disk = new_disk()
-    left = [number]
-
-    def hook(operation: str, path: str) -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            raise how
-
-    disk.on_write_point = hook
+def struck_at(house: House, number: int) -> None:
+    """A snapshot that ends at this write point: nothing is written after it. What then is left, the caller says."""
+    house.disk.on_write_point = power_loss_after(number)
     with pytest.raises(BaseException):  # noqa: B017
-        recover(vaults, near, disk)
-    disk.on_write_point = None
-    assert left[0] < 0, "it ended before its end was ordered"
-    return disk
+        snapshot(house)
+    assert house.disk.dead
 
 
-def test_the_loss_is_there_to_be_told(vaults: Vaults) -> None:
-    result = recover(vaults, copied(vaults), new_disk())
-    assert any(loss.name for loss in result.report.lost)
-    assert result.notes
+def with_a_generation() -> House:
+    """One that has a full generation, and a delta to write."""
+    house = new_house()
+    snapshot(house)
+    put(house, BOOK, "new.txt", "text", "cy")
+    return house
 
 
-def test_a_run_that_is_killed_anywhere_goes_on(vaults: Vaults) -> None:
-    undisturbed = new_disk()
-    first = recover(vaults, copied(vaults), undisturbed).report
-    expected = outcome(undisturbed)
-    for number in range(0, points(vaults), STEP):
-        near = copied(vaults)
-        disk = killed_at(vaults, near, number, Kill)
-        report = recover(vaults, near, disk).report
-        assert outcome(disk) == expected, f"killed at write point {number}"
-        assert (report.items, report.lost, report.changes_recovered) == (
-            first.items,
-            first.lost,
-            first.changes_recovered,
-        ), f"killed at write point {number}"
+def test_a_full_generation_whose_writer_is_killed_anywhere_is_finished() -> None:
+    points = write_points(new_house)
+    assert points > 60
+    for number in range(points):
+        house = new_house()
+        struck_at(house, number)
+        go_on(house.kill(), f"killed at write point {number} of {points}")
 
 
-@pytest.mark.parametrize("seed", [None, 1])
-def test_a_run_that_loses_power_anywhere_goes_on(vaults: Vaults, seed: int | None) -> None:
-    undisturbed = new_disk()
-    recover(vaults, copied(vaults), undisturbed)
-    expected = outcome(undisturbed)
-    for number in range(0, points(vaults), 5 * STEP):
-        near = copied(vaults)
-        disk = killed_at(vaults, near, number, Crash).crash(seed)
-        recover(vaults, near, disk)
-        assert outcome(disk) == expected, f"power lost at write point {number}"
+def test_a_delta_whose_writer_is_killed_anywhere_is_finished() -> None:
+    points = write_points(with_a_generation)
+    for number in range(points):
+        house = with_a_generation()
+        struck_at(house, number)
+        go_on(house.kill(), f"killed at write point {number} of {points}")
+
+
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_a_generation_whose_writer_loses_power_anywhere_is_finished(seed: int | None) -> None:
+    points = write_points(new_house)
+    for number in range(0, points, 1 if seed is None else 3):
+        house = new_house()
+        struck_at(house, number)
+        go_on(house.crash(seed), f"power lost at write point {number} of {points}, seed {seed}")
+
+
+def test_a_generation_that_was_killed_is_finished_before_a_newer_one() -> None:
+    """What was put stays, and is not written again."""
+    house = new_house()
+    points = write_points(new_house)
+    struck_at(house, points - 20)
+    house = house.kill()
+    house.load_keys()
+    before = objects(house.vault(NEAR))
+    assert any(name.endswith(".run") for name in before)
+    go_on(house, "")
+    house = house.kill()
+    house.boot()
+    after = objects(house.vault(NEAR))
+    assert before.items() <= after.items()
+    assert len(house.vault(NEAR).folders("runs/")) == 2
+
+
+def test_killed_again_and_again() -> None:
+    points = write_points(new_house)
+    house = new_house()
+    for number in range(3, points // 2, 7):
+        struck_at(house, number)
+        house = house.kill()
+        house.boot()
+        put(house, NOTES, f"{number}.txt", "text", "ann")
+    go_on(house.kill(), "killed again and again")
+
+
+@pytest.mark.parametrize("path", ["/near/", "/second/"])
+def test_a_vault_that_fails_stops_no_other(path: str) -> None:
+    house = new_house()
+    house.disk.fail("sync", path=path, times=1000)
+    written = generation_writer(house).write(house.engine.core)
+    assert list(written.down) == [path.strip("/")]
+    house.disk.mend()
+    good, bad = (house.vault(v) for v in ((SECOND, NEAR) if path == "/near/" else (NEAR, SECOND)))
+    assert generations_in(good, house) and not generations_in(bad, house)
+    put(house, BOOK, "later.txt", "text", "bob")
+    snapshot(house)
+    assert objects(bad).items() <= objects(good).items()
+    assert generations_in(bad, house)[0][1] == journal(house, house.engine.core.log_position().frame)
+
+
+def test_a_full_disk_leaves_nothing_half_written() -> None:
+    house = new_house()
+    house.disk.capacity_bytes = house.disk.used_bytes() + 3000
+    with suppress(SafeholdError, OSError, OutOfSpace):
+        snapshot(house)
+    house.disk.capacity_bytes = None
+    assert not any(name.endswith("generation") for name in objects(house.vault(NEAR)))
+    house = house.kill()
+    go_on(house, "after a full disk")
+
+
+def test_the_async_vault_gets_runs_when_it_is_back() -> None:
+    house = new_house()
+    house.disk.rename("/far", "/away")
+    snapshot(house)
+    house.scheduler.run_for(5)
+    put(house, BOOK, "later.txt", "text", "bob")
+    snapshot(house)
+    house.disk.rename("/away", "/far")
+    house.scheduler.run_for(120)
+    check(house, "the async vault was away")

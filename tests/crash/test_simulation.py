@@ -18,7 +18,7 @@ from safehold.model.commands import AnyCommand, PutItem
 from safehold.model.errors import NotFound, SafeholdError
 from safehold.protocol import problems
 from safehold.protocol.sync import DeviceAhead
-from safehold.recovery import run as run_module
+from safehold.recovery import build as build_module
 from safehold.service.engine import Engine, Result
 from safehold.store.sqlite import connection
 from safehold.store.sqlite.vfs import PAGE_BYTES
@@ -46,7 +46,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits that are reached within a small history."""
-    monkeypatch.setattr(run_module, "BATCH_CHANGES", 7)
+    monkeypatch.setattr(build_module, "BATCH_CHANGES", 7)
     monkeypatch.setattr(connection, "CHECKPOINT_BYTES", 40 * PAGE_BYTES)
 
 

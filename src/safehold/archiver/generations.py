@@ -17,7 +17,8 @@ or erased later, the count of changes tells, and the next generation is a full o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from itertools import chain
@@ -35,7 +36,7 @@ from safehold.archiver.generation_ledger import (
 )
 from safehold.archiver.levels import FULL, Choice, choose, parts
 from safehold.archiver.run_frames import RunFrames
-from safehold.archiver.run_writer import core_inputs, write_streams
+from safehold.archiver.run_writer import RunInput, core_inputs, write_streams
 from safehold.formats import generation as manifests
 from safehold.formats import run
 from safehold.formats.frame import FrameHeader, FrameType, encode_frame
@@ -53,6 +54,7 @@ from safehold.ports.world import Clock
 #: A run object holds about so many changes: enough that its directory is little, and few enough that work is shared.
 OBJECT_CHANGES = 50_000
 _CHUNK_BYTES = 1024 * 1024
+_SCRATCH_FILE = re.compile(r"run-[0-9]+\.sealed")
 
 
 class RunJob(NamedTuple):
@@ -86,21 +88,24 @@ class Written(NamedTuple):
 
 
 def make_run(core: CoreReads, disk: Disk, sealer: Sealer, job: RunJob) -> RunEntry:
-    """One run object, into its scratch file. Raises Damaged, OSError."""
+    """One run object from a core, into its scratch file. Raises Damaged, OSError."""
     planned = job.planned
-    name = RunName(job.generation, planned.number)
+    ids = account_ids(planned.first_partition, planned.last_partition)
+    with core.snapshot():
+        spans = core.run_spans(planned.since, job.generation, *ids)
+        dropped = core.run_spans(0, job.dropped_upto, *ids) if planned.since == 0 and job.dropped_upto else []
+        return run_of(core_inputs(core, spans, since=planned.since, dropped=dropped), disk, sealer, job)
+
+
+def run_of(inputs: Iterable[RunInput], disk: Disk, sealer: Sealer, job: RunJob) -> RunEntry:
+    """One run object of these streams, into its scratch file. Raises Damaged, OSError."""
+    planned = job.planned
     if disk.exists(job.path):
         disk.remove(job.path)
     file = disk.open(job.path, write=True, create=True)
     try:
-        frames = RunFrames(file, job.timeline, name, sealer, job.at)
-        ids = _ids(planned.first_partition, planned.last_partition)
-        full = planned.since == 0
-        with core.snapshot():
-            spans = core.run_spans(planned.since, job.generation, *ids)
-            dropped = core.run_spans(0, job.dropped_upto, *ids) if full and job.dropped_upto else []
-            inputs = core_inputs(core, spans, since=planned.since, dropped=dropped)
-            written = write_streams(frames, inputs, full=full)
+        frames = RunFrames(file, job.timeline, RunName(job.generation, planned.number), sealer, job.at)
+        written = write_streams(frames, inputs, full=planned.since == 0)
         partitions = (planned.first_partition, planned.last_partition)
         frames.finish(planned.since, partitions, written.streams, written.blobs)
     finally:
@@ -123,8 +128,9 @@ class InTurn:
 
 
 class GenerationWriter:
-    """`vaults`: the sync vaults, instances of its own. `on_log` tells whether a position is on the log they hold.
+    """One at a time for each ledger and scratch folder.
 
+    `vaults` are the sync vaults, instances of its own. `on_log` tells whether a position is on the log they hold.
     `newest` gives generations of the vaults, the newest first, as far as they can be read (with the identity); where
     none of them stands, the ledger's own word counts.
     """
@@ -160,7 +166,7 @@ class GenerationWriter:
 
         Raises OperatorError where no vault can be reached, Damaged where the core is not what its hashes say.
         """
-        self._look_at_vaults()
+        self._begin()
         ledger = self._ledger()
         finished = ledger.plan is not None
         if ledger.plan is not None:
@@ -184,6 +190,30 @@ class GenerationWriter:
             copied,
         )
 
+    def write_full(
+        self,
+        position: LogPosition,
+        changes: Sequence[int],
+        *,
+        streams: int,
+        items: Mapping[str, int],
+        dropped_upto: int = 0,
+    ) -> Written:
+        """A generation of full runs at this position, from workers that read no core (archiver/merging.py).
+
+        `changes` are about how many each partition has. Nothing is done where a generation is there. Raises as `write`.
+        """
+        self._begin()
+        ledger = self._ledger()
+        newest = ledger.newest
+        number = position.frame
+        if newest is None or newest.manifest.upto[1] < number:
+            plan = self._plan_of(position, newest, FULL, changes, streams, items, dropped_upto)
+            self._save(Ledger(newest, plan, ledger.unsealed))
+            ledger = self._carry_out(ledger, plan)
+            return Written(number, True, True, self._changes, self._bytes, list(ledger.unsealed), dict(self._down), 0)
+        return Written(newest.manifest.upto[1], False, False, 0, 0, list(ledger.unsealed), dict(self._down), 0)
+
     def sealed(self) -> None:
         """A seal has stated the objects that `write` told of."""
         ledger = load_ledger(self._disk, self._ledger_path)
@@ -196,12 +226,17 @@ class GenerationWriter:
     def _vaults(self) -> list[Vault]:
         return [vault for vault in self._all if vault.name not in self._down]
 
-    def _look_at_vaults(self) -> None:
+    def _begin(self) -> None:
+        """Look which vaults are there, and remove what a killed writer left in scratch."""
         self._down.clear()
         self._changes = self._bytes = 0
         for vault in self._all:
             self._each(vault, _size_of, "FORMAT")
         self._require_vaults()
+        self._disk.make_folders(self._scratch)
+        for entry in list(self._disk.list(self._scratch)):
+            if _SCRATCH_FILE.fullmatch(entry.name):
+                self._disk.remove(f"{self._scratch}/{entry.name}")
 
     def _each(self, vault: Vault, work: Callable[..., object], *args: object) -> None:
         """A vault that fails is left out from then on."""
@@ -290,13 +325,21 @@ class GenerationWriter:
         counts = [0] * run.PARTITIONS
         for span in core.run_spans(choice.since, position.frame):
             counts[run.partition_of(span.id)] += span.rev - span.after_rev
+        items = {name: count for name, count in core.counts().items() if name not in ("accounts", "changes")}
+        streams = len(core.run_spans(0, position.frame))
+        return self._plan_of(position, newest, choice, counts, streams, items, dropped_upto)
+
+    def _plan_of(
+        self,
+        position: LogPosition,
+        newest: Newest | None,
+        choice: Choice,
+        changes: Sequence[int],
+        streams: int,
+        items: Mapping[str, int],
+        dropped_upto: int,
+    ) -> GenerationPlan:
         number = self._free_number(position.frame)
-        planned = [
-            PlannedRun(number + place, choice.since, first, last, count)
-            for place, (first, last, count) in enumerate(parts(counts, OBJECT_CHANGES))
-        ]
-        figures = core.counts()
-        items = {name: count for name, count in figures.items() if name not in ("accounts", "changes")}
         if choice.since and newest is not None:
             dropped_upto = newest.manifest.dropped_upto
         return GenerationPlan(
@@ -305,9 +348,12 @@ class GenerationWriter:
             (0, b"") if newest is None else (newest.manifest.upto[1], newest.digest),
             dropped_upto,
             list(choice.kept),
-            planned,
-            len(core.run_spans(0, position.frame)),
-            items,
+            [
+                PlannedRun(number + place, choice.since, first, last, count)
+                for place, (first, last, count) in enumerate(parts(changes, OBJECT_CHANGES))
+            ],
+            streams,
+            dict(items),
         )
 
     def _free_number(self, generation: int) -> int:
@@ -329,7 +375,6 @@ class GenerationWriter:
         missing = [planned for planned in plan.runs if planned.number not in done]
         written = sum(entry.changes for entry in done.values())
         self._progress(written, total)
-        self._disk.make_folders(self._scratch)
         timeline, generation, _ = plan.upto
         jobs = [
             RunJob(timeline, generation, plan.at, plan.dropped_upto, planned, self._scratch_path(planned.number))
@@ -436,7 +481,7 @@ def _require_whole(core: CoreReads) -> None:
         )
 
 
-def _ids(first_partition: int, last_partition: int) -> tuple[bytes, bytes]:
+def account_ids(first_partition: int, last_partition: int) -> tuple[bytes, bytes]:
     """The least and the greatest account id of these partitions."""
     return bytes([first_partition << 2]) + bytes(15), bytes([last_partition << 2 | 3]) + b"\xff" * 15
 

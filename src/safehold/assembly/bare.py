@@ -71,6 +71,7 @@ def bring_keys(site: Site, sealed_root: bytes | None) -> None:
     folder, opener = str(site.keys_folder), site.opener
     root = _root(site, sealed_root, opener)
     site.disk.make_folders(folder)
+    site.mark_used()  # first: until the core is back, no start takes this folder for that of a new installation (I16)
     own = keys.recipient_of(opener.identities[0])
     recipients = travelling.recipients_of(sealed_root) if sealed_root is not None else ()
     keyring.write_identities(site.disk, folder, opener.identities)
@@ -148,7 +149,9 @@ def _place_for(site: Site, vault: VaultConfig, given: AnyVault, notes: list[str]
         notes.append(f"the vault {vault.name} was at {vault.url}, which is not on this machine: it is {given.url} now")
         return given.url
     own = f"{FOLDER_SCHEME}vaults/{vault.name}"
-    urls = [own, f"{own}-anew"] if vault.url.startswith(f"{FOLDER_SCHEME}/") else [vault.url, own, f"{own}-anew"]
+    own_urls = [own, f"{own}-anew"]
+    relative = vault.is_folder and not vault.url.startswith(f"{FOLDER_SCHEME}/")
+    urls = [vault.url, *own_urls] if relative else own_urls
     paths = {url: str(VaultConfig(vault.name, url, vault.mode).folder(site.data)) for url in urls}
     url = next(url for url, path in paths.items() if f"{FOLDER_SCHEME}{path}" != given.url)
     target = FolderVault.create(vault.name, paths[url], site.disk, site.opener.installation)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from safehold.assembly.recovering import Sources, plan_recovery, run_recovery
+from safehold.assembly.scheduled import described, look_at_tail
 from safehold.assembly.session import Session
 from safehold.assembly.site import Site
 from safehold.assembly.status import describe_vaults, looks_now, status_object
@@ -90,7 +91,8 @@ class Installation(Site):
             return decode_json(running)
         core = self.open_reads()
         try:
-            return status_object(self, core, None)
+            status = status_object(self, core, None)
+            return {**status, "snapshots": {**described(look_at_tail(self)), "running": False}}
         finally:
             core.close()
 

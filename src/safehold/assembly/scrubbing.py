@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from safehold.adapters.system import pause
 from safehold.archiver.claiming import Mode
 from safehold.assembly.site import Site
+from safehold.assembly.vault_urls import open_vault
 from safehold.config import VaultConfig
 from safehold.formats import evidence as evidence_format
 from safehold.formats.evidence import Evidence
@@ -75,8 +76,10 @@ class Scrubbing:
     def chosen(self, only: str | None) -> list[VaultConfig]:
         return [find_vault(self.site, only)] if only is not None else list(self.site.config.vaults)
 
-    def vault(self, config: VaultConfig) -> ScrubbedVault:
+    def vault(self, config: VaultConfig) -> Vault:
         site = self.site
+        if not config.is_folder:
+            return open_vault(config, site.data, site.disk, site.opener.installation)
         return ScrubbedVault(config.name, str(config.folder(site.data)), site.disk, site.opener.installation)
 
     def scrubber(self, vault: Vault) -> Scrubber:

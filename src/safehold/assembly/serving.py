@@ -18,6 +18,7 @@ from safehold.adapters.passwords import Argon2Hasher
 from safehold.adapters.threads import ThreadScheduler, in_daemon
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.installation import Installation
+from safehold.assembly.scheduled import ScheduledSnapshots
 from safehold.assembly.status import status_object
 from safehold.assembly.watching import Watching
 from safehold.config import Config
@@ -130,6 +131,7 @@ class Service:
         self.pump = Pump(self.writer.engine, self._disk_thread)
         self._uses = UseNotes(Uses(self.clock), self.pump.execute)
         self._channel = ChannelServer(str(installation.socket_path), self._answer)
+        self._snapshots = ScheduledSnapshots(installation)
         self._ticking: asyncio.Task[None] | None = None
 
     def _open_writer(self) -> None:
@@ -176,9 +178,9 @@ class Service:
         return self._watching.free_bytes()
 
     def status(self) -> dict[str, Any]:
-        return status_object(
-            self.installation, self.reads, self.writer, self._ahead.incidents(), self._watching.vaults()
-        )
+        incidents = [*self._ahead.incidents(), *self._snapshots.incidents()]
+        status = status_object(self.installation, self.reads, self.writer, incidents, self._watching.vaults())
+        return {**status, "snapshots": self._snapshots.status()}
 
     def _reader(self) -> SqliteCore:
         reader = self.installation.open_reads()
@@ -290,6 +292,7 @@ class Service:
             try:
                 self._watching.refresh()
                 await self.pump.exclusive(self.writer.tick)
+                self._snapshots.tick(can_start=self.writer.engine.stopped is None)
             except Exception:
                 _log.exception("the writer's housekeeping failed; it is tried again")
 
@@ -299,6 +302,7 @@ class Service:
             self._ticking.cancel()
             if not await self._in_time("the writer's housekeeping", self._ended(self._ticking)):
                 return
+        await self._in_time("a snapshot", in_daemon(self._snapshots.stop, "stop"))
         await self._in_time("the local socket", in_daemon(self._channel.stop, "stop"))
         drained = await self._in_time("the changes that wait", self._drain())
         self._sign_in.close()

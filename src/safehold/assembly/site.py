@@ -196,7 +196,7 @@ class Site:
                 f"the core is missing, but the vaults hold its history ({', '.join(held)})",
                 hint="run `safehold recover run` to bring it back; nothing was changed",
             )
-        if self._used_mark.exists():
+        if self.disk.exists(str(self._used_mark)):
             raise CoreMissing(
                 f"the core is missing, and no vault that holds its history is in reach of {self.data}",
                 hint="mount the vaults' disks, then run `safehold recover run`; nothing was changed",
@@ -208,7 +208,7 @@ class Site:
         return self.keys_folder / "used"
 
     def mark_used(self) -> None:
-        if self.keys_folder.exists() and not self._used_mark.exists():
+        if self.disk.exists(str(self.keys_folder)) and not self.disk.exists(str(self._used_mark)):
             self.disk.open(str(self._used_mark), write=True, create=True).close()
             self.disk.sync_folder(str(self.keys_folder))
 

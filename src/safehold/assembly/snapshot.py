@@ -54,7 +54,6 @@ def take_snapshot(site: Site, *, full: bool, workers: int = 0, told: Told = lamb
     count = workers or min(MOST_WORKERS, len(os.sched_getaffinity(0)))
     with ExitStack() as stack:
         _lock(site, stack)
-        _sweep(site)
         maker = _RunMaker(site)
         stack.callback(maker.close)
         pool: Workers = stack.enter_context(ForkedWorkers(count, maker)) if count > 1 else _Alone(maker)
@@ -85,12 +84,6 @@ def _lock(site: Site, stack: ExitStack) -> None:
         raise OperatorError("another snapshot is being taken", hint="wait until it has ended") from None
 
 
-def _sweep(site: Site) -> None:
-    """What a killed snapshot left in scratch/. The caller holds the lock of snapshots."""
-    for left in site.scratch_folder.glob("run-*.sealed"):
-        left.unlink(missing_ok=True)
-
-
 def _beside_service(site: Site, stack: ExitStack, workers: Workers, *, full: bool, told: Told) -> Snapshot:
     core = site.open_reads()
     stack.callback(core.close)
@@ -112,39 +105,33 @@ def _alone(site: Site, stack: ExitStack, workers: Workers, *, full: bool, told: 
         stack.enter_context(site.lock())
     except Locked:
         raise OperatorError("the service is just starting or ending", hint="try again in a moment") from None
-    writer = site.make_writer()
-    stack.callback(writer.close)
-    why = ""
-    try:
-        writer.open()
-    except SafeholdError as error:
-        why = error.message
     core = site.open_reads()
     stack.callback(core.close)
     generations = generation_writer(site, workers, told)
     written = generations.write(core, full=full)
-    down = dict(written.down)
-    if not why:
-        why = _seal(writer, generations, written)
-        down.update(_ship(writer))
-    return Snapshot(written, not why or not written.objects, why, down)
+    writer = site.make_writer()
+    why = _seal(writer, generations, written)
+    down = {**written.down, **_ship(writer)}
+    return Snapshot(written, not why, why, down)
 
 
 def _seal(writer: Writer, generations: GenerationWriter, written: Written) -> str:
-    """Why not; "" where it is done."""
+    """Why not; "" where it is done. Only where there is something to seal a writer claims a timeline."""
     if not written.objects:
         return ""
     try:
+        writer.open()
         writer.note_objects(written.objects)
     except SafeholdError as error:
         return error.message
+    finally:
+        writer.close()
     generations.sealed()
     return ""
 
 
 def _ship(writer: Writer) -> dict[str, str]:
-    """Close the log, then bring the async vaults level; those that are not, and why."""
-    writer.close()
+    """Bring the async vaults level; those that are not, and why."""
     writer.ship_all()
     return {
         shipper.target: shipper.trouble or "it could not be brought level in time"

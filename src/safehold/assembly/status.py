@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from safehold.adapters.places import Place
 from safehold.adapters.watch import Seen
 from safehold.archiver.log import Mode
 from safehold.archiver.shipper import Shipper
+from safehold.assembly.domains import Part, domain_risks, own_parts, vault_place
 from safehold.assembly.keystate import key_risks, key_state
+from safehold.assembly.mode_record import recorded_modes
+from safehold.assembly.probing import BY_CONVENTION, remembered
 from safehold.assembly.site import Site
-from safehold.assembly.vault_urls import full_url
+from safehold.assembly.vault_urls import AnyVault, full_url
 from safehold.assembly.writer import Writer
 from safehold.config import VaultConfig
 from safehold.model.errors import OperatorError
@@ -21,8 +24,6 @@ from safehold.ports.core import CoreReads, LogPosition
 from safehold.recovery.notebook import FileNotebook
 from safehold.vault.log import VaultLogReader
 
-#: A folder that the service's own user can write to is append-only because we keep to it, not because we must.
-BY_CONVENTION = "by convention"
 #: States of a vault: a look into it has not ended yet, or has taken too long to be waited for.
 NOT_SEEN, NOT_ANSWERING = "not seen yet", "not answering"
 _OBJECTIVES = ("rpo", "rto", "first_contact")
@@ -41,7 +42,8 @@ def status_object(
     `looks` are what is known of the vaults; without them they are looked at now.
     """
     counts = reads.counts()
-    vaults = describe_vaults(site, writer, looks_now(site) if looks is None else looks, reads)
+    looks = looks_now(site) if looks is None else looks
+    vaults = describe_vaults(site, writer, looks, reads)
     incidents = [*_incidents(vaults, writer), *devices_ahead]
     return {
         "service": _service_state(writer),
@@ -55,7 +57,7 @@ def status_object(
         },
         "incidents": incidents,
         "recovery": None,
-        "risks": [*_risks(site, vaults), *key_risks(site, reads)],
+        "risks": [*_risks(site, vaults, looks), *key_risks(site, reads)],
         "keys": key_state(site, reads),
     }
 
@@ -85,9 +87,10 @@ class VaultLook(NamedTuple):
     """What only a look into a vault's folder tells; on a network mount that is gone such a look may never end."""
 
     available: bool
-    domain: str | None = None  # what it shares its fate with
+    place: Place | None = None  # what it shares its fate with
     backlog: Backlog | None = None  # what it lacked, where nobody keeps count
     end: LogPosition | None = None  # of the log that this is about: what came later, it lacks too
+    own: Sequence[Part] = ()  # where the core and the keys lie, seen at the same time
 
 
 #: By the vault's name.
@@ -96,25 +99,33 @@ Looks = Mapping[str, Seen[VaultLook]]
 
 def look_at(site: Site, config: VaultConfig, writer: Writer | None) -> VaultLook:
     """Look into a vault. For a thread that may hang."""
-    vault, domain = site.vault(config), None
+    vault = site.vault(config)
     try:
         if not vault.available():
             return VaultLook(False)
-        domain = _domain(str(config.place(site.data)))
-        if _counted(config, writer) is not None:
-            return VaultLook(True, domain)
-        shipper = _shipper(config, writer)
-        if shipper is not None and writer is not None:
-            end = writer.engine.log.position
-            with suppress(OperatorError):  # it has never seen its source: the core tells what the vault lacks
-                return VaultLook(True, domain, _figures(shipper), end)
-        return VaultLook(True, domain, Backlog(0, 0.0, None), VaultLogReader([vault], site.keyring.opener).end())
-    except OperatorError as error:
-        return VaultLook(True, domain, Backlog(None, None, error.message))
+        place = vault_place(site, config, vault)
+        look = _look_inside(site, config, writer, vault, place)
+        return look._replace(own=own_parts(site))
     except OSError:  # it went away between two looks
         return VaultLook(False)
     finally:
         vault.close()
+
+
+def _look_inside(
+    site: Site, config: VaultConfig, writer: Writer | None, vault: AnyVault, place: Place | None
+) -> VaultLook:
+    try:
+        if _counted(config, writer) is not None:
+            return VaultLook(True, place)
+        shipper = _shipper(config, writer)
+        if shipper is not None and writer is not None:
+            end = writer.engine.log.position
+            with suppress(OperatorError):  # it has never seen its source: the core tells what the vault lacks
+                return VaultLook(True, place, _figures(shipper), end)
+        return VaultLook(True, place, Backlog(0, 0.0, None), VaultLogReader([vault], site.keyring.opener).end())
+    except OperatorError as error:
+        return VaultLook(True, place, Backlog(None, None, error.message))
 
 
 def looks_now(site: Site) -> Looks:
@@ -142,15 +153,21 @@ def _describe(
         state = NOT_SEEN
     else:
         state = backlog.trouble or "reachable" if look.available else "missing"
+    probed = remembered(site, config.name)
+    mode = recorded_modes(reads).get(config.name)
     return {
         "name": config.name,
         "url": full_url(config, site.data),
         "mode": config.mode,
+        "mode_since": None if mode is None else mode.since,
+        "mode_by": None if mode is None else mode.by,
+        "mode_why": None if mode is None else mode.why or None,
         "state": state,
-        "append_only": BY_CONVENTION,
+        "append_only": BY_CONVENTION if probed is None else probed.append_only,
+        "probed": None if probed is None else probed.facts(),
         "unarchived_changes": backlog.changes,
         "lag_seconds": backlog.lag_seconds,
-        "failure_domain": None if look is None else look.domain,
+        "failure_domain": look.place.text() if look is not None and look.place is not None else None,
         "seen_seconds_ago": None if seen.age_seconds is None else round(seen.age_seconds, 1),
         "last_scrub": last_scrub_object(site, config.name),
         "last_drill": None,
@@ -206,12 +223,6 @@ def _since(site: Site, look: VaultLook, reads: CoreReads | None) -> Backlog:
     return Backlog(seen.changes + count, max(seen.lag_seconds, age), seen.trouble)
 
 
-def _domain(folder: str) -> str:
-    """What it shares its fate with, as far as the system tells: the device that its folder lies on."""
-    device = os.stat(folder).st_dev
-    return f"device {os.major(device)}:{os.minor(device)}"
-
-
 def _incidents(vaults: list[dict[str, Any]], writer: Writer | None) -> list[dict[str, Any]]:
     found = []
     if writer is not None and writer.engine.stopped is not None:
@@ -229,11 +240,9 @@ def _incidents(vaults: list[dict[str, Any]], writer: Writer | None) -> list[dict
     return found
 
 
-def _risks(site: Site, vaults: list[dict[str, Any]]) -> list[str]:
-    """Parts that would be lost together."""
-    core = _domain(str(site.data))
-    return [
-        f"the vault {v['name']} lies on the same device as the core"
-        for v in vaults
-        if v["failure_domain"] == core and v["state"] != "missing"
-    ]
+def _risks(site: Site, vaults: list[dict[str, Any]], looks: Looks) -> list[str]:
+    """Parts that would be lost together, as far as the last looks tell."""
+    found = {name: seen.found for name, seen in looks.items() if seen.found is not None and seen.found.available}
+    parts = [Part(v.name, found[v.name].place) for v in site.config.vaults if v.name in found]
+    own = next((look.own for look in found.values() if look.own), ())
+    return domain_risks(parts, own, {vault["name"]: vault["append_only"] for vault in vaults})

@@ -65,4 +65,4 @@ class VaultServer:
         self._server.stop()
 
     def _about(self) -> dict[str, Any]:
-        return {"user": os.geteuid(), "place": describe_place(self.folder)}
+        return {"user": os.geteuid(), "folder": self.folder, "place": describe_place(self.folder)}

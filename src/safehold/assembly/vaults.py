@@ -7,12 +7,13 @@ from typing import Any
 from safehold import config as configuration
 from safehold.archiver.log import Mode
 from safehold.archiver.shipper import Shipper
+from safehold.assembly.probing import probe_and_remember
 from safehold.assembly.site import Site
+from safehold.assembly.taking_up import take_up
 from safehold.assembly.vault_urls import create_vault, full_url
 from safehold.config import VaultConfig
 from safehold.model.errors import OperatorError
 from safehold.ports.vault import Vault
-from safehold.service.control import RELOAD, decode_json
 
 
 def add_vault(site: Site, vault: VaultConfig) -> dict[str, Any]:
@@ -25,12 +26,8 @@ def add_vault(site: Site, vault: VaultConfig) -> dict[str, Any]:
     create_vault(vault, site.data, site.disk, site.keyring.installation)
     copied_from = _copy(site, vault, others)
     site.config = configuration.add_vault(site.config_path, vault)
-    running = site.ask_service(RELOAD)
-    if running is None:
-        if site.core_path.exists():
-            _open_over_all(site)
-    elif not (answer := decode_json(running)).get("ok"):
-        raise OperatorError(f"the service took up the vault, but cannot write: {answer.get('why')}")
+    take_up(site)
+    probe_and_remember(site, vault)
     return {
         "name": vault.name,
         "url": full_url(vault, site.data),
@@ -70,16 +67,3 @@ def copy_vault(site: Site, source: Vault, target: Vault) -> None:
             raise OperatorError(f"{source.name} could not be copied to {target.name}: {shipper.trouble}")
     source.close()
     target.close()
-
-
-def _open_over_all(site: Site) -> None:
-    """Open a writer once, which brings every vault to what the core holds."""
-    with site.lock():
-        writer = site.make_writer()
-        try:
-            writer.change_vaults(site.config.vaults)
-            writer.require_open()
-            writer.found(site.config.text)
-        finally:
-            writer.close()
-        writer.ship_all()

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from safehold.adapters.watch import Watch
+from safehold.assembly.probing import is_due, probe_and_remember
 from safehold.assembly.site import Site
 from safehold.assembly.status import Looks, VaultLook, look_at
 from safehold.assembly.writer import Writer
@@ -24,6 +25,13 @@ FRESH_SECONDS = 10.0
 PATIENCE_SECONDS = 5.0
 #: Room on a disk is not claimed on an older look: it may be gone.
 ROOM_KNOWN_SECONDS = 60.0
+#: Whether a probe is due is looked at so often: daily, and once the configuration has changed.
+PROBE_SECONDS = 600.0
+
+
+def _probe_when_due(site: Site, vault: VaultConfig) -> bool:
+    """Whether it came to a result."""
+    return not is_due(site, vault) or not probe_and_remember(site, vault).why
 
 
 class Watching:
@@ -33,6 +41,7 @@ class Watching:
         self._site = site
         self._writer = writer
         self._vaults: dict[VaultConfig, Watch[VaultLook]] = {}
+        self._probes: dict[VaultConfig, Watch[bool]] = {}
         self._room: Watch[int | None] = self._watch("room on the disks", site.free_bytes)
         self._adjust()
 
@@ -47,9 +56,22 @@ class Watching:
             for vault in self._site.config.vaults
         }
 
+        self._probes = {vault: self._probes.get(vault) or self._probing(vault) for vault in self._site.config.vaults}
+
+    def _probing(self, vault: VaultConfig) -> Watch[bool]:
+        return Watch(
+            f"a probe of the vault {vault.name}",
+            partial(_probe_when_due, self._site, vault),
+            self._site.clock,
+            fresh_seconds=PROBE_SECONDS,
+            patience_seconds=PATIENCE_SECONDS,
+        )
+
     def refresh(self) -> None:
         """Look again where it is time to."""
         self._adjust()
+        for probe in self._probes.values():
+            probe.refresh()
         self._room.refresh()
         for watch in self._vaults.values():
             watch.refresh()

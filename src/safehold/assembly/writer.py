@@ -12,9 +12,11 @@ from functools import partial
 
 from safehold.archiver.log import Log, LogVault, Mode, Written
 from safehold.archiver.shipper import Shipper
+from safehold.assembly.mode_record import modes_now, recorded_modes
 from safehold.config import VaultConfig
-from safehold.formats import travelling
+from safehold.formats import keys, travelling
 from safehold.formats.blob import blob_object
+from safehold.formats.modes import MODES, encode_modes
 from safehold.formats.seal import SealedObject
 from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
 from safehold.model.change import Change
@@ -93,9 +95,9 @@ class Writer:
         self._keyring = keyring
         self._clock = clock
         self._wake = wake
+        self._tell_committed = on_committed
         self._side_by_side = side_by_side
         self._answers = answers
-        self._tell_committed = on_committed
         self._sealed_at = clock.monotonic()
         self._mend = False  # whether vaults that lack what the core holds are to be given it
         self._set_aside: Sequence[Hole] = ()
@@ -260,10 +262,11 @@ class Writer:
         """The installation's own identity, where it is not there yet; what travels in it is brought up to date."""
         assert self._core is not None
         sealed = self._to_travel()
+        modes = {MODES: encode_modes(modes_now(recorded_modes(self._core), self._vaults, self._clock.now()))}
         if self._core.account_by_id(SYSTEM_ACCOUNT) is None:
-            self.engine.execute(FoundInstallation(account=SYSTEM_ACCOUNT, config=config_text, items=sealed))
+            self.engine.execute(FoundInstallation(account=SYSTEM_ACCOUNT, config=config_text, items=sealed | modes))
             return
-        items: dict[str, bytes | None] = {CONFIG: config_text.encode(), **sealed}
+        items: dict[str, bytes | None] = {CONFIG: config_text.encode(), **sealed, **modes}
         if any(self._core.secret(0, name) != data for name, data in items.items()):
             self.engine.execute(NoteInstallation(account=SYSTEM_ACCOUNT, items=items))
 
@@ -279,7 +282,8 @@ class Writer:
         items: dict[str, bytes] = {}
         if keyring.root is not None and lacks(ROOT_KEY):
             items[ROOT_KEY] = travelling.seal_root(keyring.root, keyring.sealer)
-        older = keyring.opener.identities[1:]
+        # By recipient, not by place: somebody may have given the recovery key of an older one.
+        older = [i for i in keyring.opener.identities if keys.recipient_of(i) not in keyring.sealer.recipients]
         if older and lacks(OLDER_IDENTITIES):
             items[OLDER_IDENTITIES] = travelling.seal_identities(older, keyring.sealer)
         return items

@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from safehold.cli import scrub, vault_keys
 from safehold.cli.context import Context
+from safehold.cli.exits import Exit
 from safehold.cli.output import Answer, Table
 from safehold.cli.parser import Parser
 from safehold.config import FOLDER_SCHEME, MODES, VaultConfig, check_vault
@@ -35,6 +36,28 @@ def configure(parser: Parser) -> None:
         choices=MODES,
         help="sync: written ahead of every answer; async: follows within moments (default: async, or as configured)",
     )
+    probed = parser.command(
+        "probe",
+        "find out what a vault really enforces",
+        "safehold vault probe kept",
+        _probe,
+        "Finds out, as the user that runs it, whether a vault keeps what it has: whether a name that is taken is "
+        "refused, whether what is there can be overwritten, shortened, renamed or removed. It touches no data. A "
+        "running service does the same every day.",
+    )
+    probed.add_argument("name", metavar="NAME", nargs="?", help="the vault (default: all)")
+    mode = parser.command(
+        "mode",
+        "say whether answers wait for a vault",
+        "safehold vault mode far sync",
+        _mode,
+        "Changes whether a change is answered only once this vault holds it (sync), or the vault follows (async). The "
+        "change is on record with who made it and why. Where it weakens what an answer promises it needs --yes.",
+    )
+    mode.add_argument("name", metavar="NAME", help="the vault")
+    mode.add_argument("mode", choices=MODES, help="sync or async")
+    mode.add_argument("--why", metavar="TEXT", default="", help="why, for the record")
+    mode.add_argument("--yes", action="store_true", help="do it, also where it weakens what an answer promises")
     keys = parser.command(
         "keys", "show, print, replace and move keys", "safehold vault keys", None, vault_keys.__doc__ or ""
     )
@@ -63,6 +86,38 @@ def _add(args: Namespace, context: Context) -> Answer:
     installation = context.installation(make=not (context.data / "keys").exists())
     added = installation.vault_add(vault.name, vault.url, vault.mode)
     return Answer({"vault": added}, [f"the vault {vault.name} stands at {vault.url} ({vault.mode})"])
+
+
+def _probe(args: Namespace, context: Context) -> Answer:
+    from safehold.assembly.probing import probe_and_remember
+    from safehold.assembly.scrubbing import find_vault
+
+    installation = context.installation()
+    chosen = installation.config.vaults if args.name is None else [find_vault(installation, args.name)]
+    found = [probe_and_remember(installation, vault) for vault in chosen]
+    verbs = ("put_if_absent", "append_length", "overwrite", "shorten", "delete", "rename")
+    rows = []
+    for each in found:
+        told = (_told(verb, getattr(each, verb)) for verb in verbs)
+        rows.append((each.vault, each.why or each.append_only, *told))
+    heads = ("vault", "append-only", "second put", "wrong length", *verbs[2:])
+    code = Exit.UNFINISHED if any(each.why for each in found) else Exit.DONE
+    return Answer({"vaults": [each.facts() for each in found]}, [Table(heads, rows)], exit=code)
+
+
+def _told(verb: str, found: bool | None) -> str:
+    """The first two verbs say what the vault keeps to, the others what this user may do."""
+    if found is None:
+        return "not known"
+    refused = found if verb in ("put_if_absent", "append_length") else not found
+    return "refused" if refused else "possible"
+
+
+def _mode(args: Namespace, context: Context) -> Answer:
+    from safehold.assembly.modes import change_mode
+
+    done = change_mode(context.installation(), args.name, args.mode, why=args.why, yes=args.yes)
+    return Answer(done.facts(), [done.text()])
 
 
 def _wanted(args: Namespace, known: VaultConfig | None) -> VaultConfig:

@@ -39,7 +39,7 @@ class Seal(msgspec.Struct, frozen=True, array_like=True):
     segments: list[SealedObject]  # closed since
     blobs: list[SealedObject]  # added since
     heads: list[SealedHead]
-    pending: list[str]  # blobs that some async vault did not have yet
+    pending: list[str]  # blobs and objects that some async vault did not have yet
     objects: list[SealedObject] = []  # runs and generations added since
 
 

@@ -134,7 +134,8 @@ class Scrubber:
         self._pace = pace
         self._level = level
         #: The readable objects of a vault, of each the versions that count.
-        self.texts = texts if texts is not None else {mark.NAME: (mark.encode_mark(installation),)}
+        known = {mark.NAME: (mark.encode_mark(installation),), mark.READER: (mark.reader(),)}
+        self.texts = texts if texts is not None else known
         self._progress = progress
 
     def read(self, notebook: Notebook | None = None, now: int = 0) -> Inventory:

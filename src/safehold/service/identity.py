@@ -7,6 +7,7 @@ from hashlib import sha256
 
 import msgspec
 
+from safehold.formats.modes import MODES
 from safehold.formats.travelling import CONFIG, TRAVELLING
 from safehold.model.change import ID_BYTES, Change, Op
 from safehold.model.commands import (
@@ -154,7 +155,7 @@ class IdentityRules:
         return Outcome(created=True)
 
     def note_installation(self, command: NoteInstallation) -> Outcome:
-        if not command.items.keys() <= TRAVELLING:
+        if not command.items.keys() <= TRAVELLING | {MODES}:
             raise BadRequest("these are no items of the installation's own identity")
         system = self._ledger.account(SYSTEM_ACCOUNT)
         identity = self._identity(system)

@@ -194,9 +194,9 @@ class ServedSession:
         return vaultwire.Flag(True)
 
     def _begin(self, name: str) -> Answer:
-        if not may_be_put(name):
-            raise VaultDown(f"{name!r} is no name of an object that can be put into a vault")
-        if self._vault.size(name) is None:
+        if self._vault.size(_readable(name)) is None:
+            if not may_be_put(name):
+                raise VaultDown(f"{name!r} is no name of an object that can be put into a vault")
             self._served.require_room(0)
         putting = self._vault.begin(name)
         if putting is None:
