@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import apsw
@@ -25,6 +26,7 @@ from safehold.store.sqlite.vfs import checksum_vfs
 from safehold.vault import recoveries
 from safehold.vault.folder import FolderVault
 from safehold.vault.memory import MemoryVault
+from safehold.vault.runs import Runs
 from tests.support.recovery_fakes import card, state_of
 
 
@@ -39,7 +41,8 @@ def put(installation: Installation, account: bytes, numbers: range) -> None:
                     path="contacts/default",
                     name=f"uid-{n}.vcf",
                     media="text/vcard",
-                    body=Body.of(body),
+                    uid=f"uid-{n}",
+                    body=Body(sha256(body).digest(), len(body), inline=body),
                 )
             )
 
@@ -112,13 +115,12 @@ def test_damage_that_a_glance_does_not_see_is_found_and_read_in_full(data: Path,
         raw = bytearray(path.read_bytes())
         raw[at] ^= 1
         path.write_bytes(raw)
-    if not log:  # as far as it is not the last segment
-        for folder in (data / "vaults").glob("*/log/*"):
-            for segment in sorted(folder.iterdir())[:-1]:
-                segment.unlink()
-        for folder in sorted((data / "vaults").glob("*/log")):
-            for timeline in sorted(folder.iterdir())[:-1]:
-                shutil.rmtree(timeline)
+    if not log:
+        near = FolderVault("near", str(data / "vaults/near"), Installation(data, Config()).disk)
+        generation = next(Runs([near], Installation(data, Config()).opener).generations())
+        for folder in sorted((data / "vaults").glob("*/log/*")):
+            if int(folder.name) < generation.position.timeline:
+                shutil.rmtree(folder)
     shutil.rmtree(data / "core")
     installation = Installation(data, Config())
     plan = installation.recovery_plan(at_once=True)
@@ -188,5 +190,3 @@ def test_a_stream_whose_sum_of_sizes_is_wrong_is_found(data: Path) -> None:
     plan = Installation(data, Config()).recovery_plan()
     assert plan.core is State.DAMAGED
     assert "reckons" in plan.core_reason
-
-
