@@ -13,7 +13,7 @@ from safehold.formats.frame import FrameType, RawFrame, parse_header, scan_frame
 from safehold.formats.run import HEADER_BYTES
 from safehold.formats.segment import parse_name
 from safehold.lab.simdisk import SimDisk
-from safehold.model.change import Change
+from safehold.model.change import Change, Op
 from safehold.model.kinds import Kind
 from safehold.ports.core import CoreReads
 from safehold.recovery.examine import State
@@ -374,6 +374,47 @@ def test_a_base_stands_for_what_was_dropped(world: World, meant: dict[str, objec
         row = core.account_by_id(account)
         assert row is not None
         assert core.hash_at(row.number, kind, base.rev) == base.head
+    core.close()
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_properties_that_are_older_than_the_body_they_are_kept_under_come_back(goes_on: bool) -> None:
+    """What lives at a base is then a PROPS, and after it the PUT: the body that the PROPS was about is dropped."""
+    history = History()
+    history.family("ada", cards=3)
+    history.put("ada", Kind.NOTES, "n.txt", b"one")
+    history.props("ada", Kind.NOTES, "n.txt", {"{urn:x}p": "<p>kept</p>"})
+    digest = history.changes[-1].props_digest
+    collection = history.changes[-1].collection
+    history.change("ada", Kind.NOTES, Op.PUT, collection, "n.txt", b"two", kept_props=digest)
+    dropped = len(history.frames)
+    history.put("ada", Kind.NOTES, "later.txt", b"later")
+    history.seal()
+    world = World(history)
+    alone = Recovery(world, [world.near])
+    alone.run(alone.plan(runs=None))
+    meant = alone.state()
+    again = World(history)
+    until = dropped if goes_on else again.last
+    again.at(until, dropped_upto=dropped)
+    again.cut_log(until)
+    recovery = again.recovery()
+    plan = recovery.plan()
+    result = recovery.run(plan)
+    assert result.report.exit_code == 0
+    assert result.report.items == plan.report.items
+    assert plan.report.items[Kind.NOTES].older == 0
+    assert what_lives(recovery.state()) == what_lives(meant)
+    core = recovery.core()
+    row = core.account_by_id(history.accounts["ada"])
+    assert row is not None
+    found = [
+        core.props(item)
+        for collection in core.collections(row.number)
+        for item in core.items(collection)
+        if item.name == "n.txt"
+    ]
+    assert found == [{"{urn:x}p": "<p>kept</p>"}]
     core.close()
 
 
