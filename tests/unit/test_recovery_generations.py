@@ -441,6 +441,45 @@ def test_every_frame_of_a_generation_with_bases_may_be_lost(world: World) -> Non
         world.near.objects, world.far.objects = map(dict, whole)
 
 
+def test_an_older_body_below_a_base_is_not_exact_where_the_newer_one_is_lost() -> None:
+    """It is there for the properties that it set: without the change that followed it, nobody may call it exact."""
+    history = History()
+    history.family("ada", cards=3)
+    collection = history.put("ada", Kind.NOTES, "z.txt", b"z").collection
+    first = history.change("ada", Kind.NOTES, Op.PUT, collection, "n.txt", b"one", {"{urn:x}p": "<p>kept</p>"})
+    for n in range(20):
+        history.put("ada", Kind.NOTES, f"{n}.txt", b"note %d" % n)
+    history.change("ada", Kind.NOTES, Op.PUT, collection, "n.txt", b"two", kept_props=first.props_digest)
+    for n in range(20):
+        history.put("ada", Kind.NOTES, f"more-{n}.txt", b"more")
+    dropped = len(history.frames)
+    for n in range(40):
+        history.put("ada", Kind.NOTES, f"later-{n}.txt", b"later")
+    history.seal()
+    world = World(history)
+    world.at(world.last, dropped_upto=dropped)
+    world.cut_log(world.last)
+    whole = world.copy()
+    older = 0
+    for name, offset, size, type_, _ in frames_of(whole[0], f"runs/{world.last:012d}/0"):
+        if type_ is not FrameType.INDEX:
+            continue
+        for vault in (world.near, world.far):
+            spoil(vault, name, offset + size // 2)
+        recovery = world.recovery()
+        result = recovery.whole()
+        core = recovery.core()
+        row = core.account_by_id(history.accounts["ada"])
+        for found in core.collections(row.number) if row is not None else ():
+            for _, stored in core.items_with_bodies(found, ["n.txt"]):
+                if stored.inline == b"one":
+                    older += 1
+                    assert result.report.items[Kind.NOTES].older >= 1
+        core.close()
+        world.near.objects, world.far.objects = map(dict, whole)
+    assert older
+
+
 def test_random_damage_in_one_vault_never_costs_anything(world: World, meant: dict[str, object]) -> None:
     first = world.at(30)
     world.at(70, since=(30, 50), older=first.runs)
