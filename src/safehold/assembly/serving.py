@@ -34,13 +34,16 @@ from safehold.model.token import TOKEN_KEY
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
+from safehold.recovery.retention import erased_days
 from safehold.service.auth import Authenticator, Limits
 from safehold.service.control import (
     NOTE_OBJECTS,
     RELOAD,
     SETTLE,
     STATUS,
+    MakeUp,
     decode_commands,
+    decode_make_up,
     decode_objects,
     encode_json,
     encode_results,
@@ -91,6 +94,7 @@ class Service:
         self.max_object_bytes = config.max_object_bytes
         self.max_file_bytes = config.max_file_bytes
         self.max_request_bytes = config.max_request_bytes
+        self.erased_days = erased_days(config.retention)
         self.quota_bytes = config.quota_bytes
         self.spans = SpanCache()
         self._ahead = DevicesAhead(installation.clock)
@@ -221,6 +225,9 @@ class Service:
         if payload == SETTLE:
             return asyncio.run_coroutine_threadsafe(self._settle(), self._loop).result()
         try:
+            wanted = decode_make_up(payload)
+            if wanted is not None:
+                return asyncio.run_coroutine_threadsafe(self._make_up(wanted), self._loop).result()
             if payload.startswith(NOTE_OBJECTS):
                 objects = decode_objects(payload)
                 return asyncio.run_coroutine_threadsafe(self._note_objects(objects), self._loop).result()
@@ -262,7 +269,10 @@ class Service:
         self.writer.use_keyring(keyring)
         self.writer.change_vaults(config.vaults)
         if self.writer.engine.stopped is None:
-            self.writer.found(config.text)
+            try:
+                self.writer.found(config.text)
+            except SafeholdError as error:  # the next start brings it up to date
+                _log.warning("what travels in the vaults is not up to date: %s", error.message)
 
     async def _settle(self) -> bytes:
         """Close and seal what is being written, for who wants to read or mend it."""
@@ -272,6 +282,15 @@ class Service:
         while len(level := self.writer.level_vaults()) < shippers and self.clock.monotonic() < until:
             await asyncio.sleep(SETTLE_SECONDS / 100)
         return encode_json({"frame": frame, "level": level})
+
+    async def _make_up(self, wanted: MakeUp) -> bytes:
+        """What no vault has whole any more, the core writes again."""
+        blobs = [bytes.fromhex(name) for name in wanted.blobs]
+        try:
+            lacking = await self.pump.exclusive(lambda: self.writer.make_up(wanted.frames, blobs))
+        except SafeholdError as error:
+            return encode_json({"ok": False, "why": error.message, "lacking": []})
+        return encode_json({"ok": True, "why": None, "lacking": lacking})
 
     # -- starting and ending ---------------------------------------------------------------------------------
 

@@ -10,16 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from safehold.model.kinds import Kind
 from safehold.model.stream import EMPTY_HEAD, Base, Head
 from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.log import Hole, LogFrame, LogReader
 from safehold.recovery.chains import StreamKey
 from safehold.recovery.mending import Mender, Piece
+from safehold.recovery.portions import InTurn, MakeRows, Settling, base_of
 from safehold.recovery.replay import Entered, Replay, Witness
 from safehold.recovery.trust import verdicts_of
 from safehold.vault.log import NotOnTheLog
 from safehold.vault.runs import Generation, GenerationReader, Runs, StreamEntry
 
+#: A tail of the log up to so many bytes, as stored, is kept in memory rather than read twice.
+KEPT_BYTES = 4 * 1024 * 1024
 #: Told of each change that belongs into the core: the frame it is archived in, and whether revs before it are not here.
 Enter = Callable[[int, Entered], None]
 
@@ -35,6 +39,8 @@ class Origin:
         self._rest: Iterator[Generation] = iter(())
         #: The frame of the log that the generation covers last, where it can be read.
         self.last: LogFrame | None = None
+        self._tail: list[LogFrame | Hole] | None = None
+        self._tail_end: int | None = None
         if runs is not None and number != 0:
             self._rest = self._begin(runs, number)
 
@@ -82,8 +88,33 @@ class Origin:
         return True
 
     def tail(self) -> Iterator[LogFrame | Hole]:
-        """What the log holds after the generation; all of it where there is none."""
-        return self._reader.entries(self.position)
+        """What the log holds after the generation; all of it where there is none.
+
+        Once `touched` was asked, what it saw and no more.
+        """
+        if self._tail is not None:
+            yield from self._tail
+            return
+        for entry in self._reader.entries(self.position):
+            if self._tail_end is not None and _last_of(entry) > self._tail_end:
+                return
+            yield entry
+
+    def touched(self) -> frozenset[StreamKey]:
+        """The streams that the log goes on with after the generation, whose end the generation does not tell."""
+        found: set[StreamKey] = set()
+        kept: list[LogFrame | Hole] = []
+        size = last = 0
+        for entry in self._reader.entries(self.position):
+            last = max(last, _last_of(entry))
+            if isinstance(entry, LogFrame):
+                size += entry.size
+                found.update((change.account, change.kind) for change in entry.changes)
+                found.update(entry.heads)
+            if size <= KEPT_BYTES:
+                kept.append(entry)
+        self._tail, self._tail_end = (kept if size <= KEPT_BYTES else None), last
+        return frozenset(found)
 
     @property
     def generation(self) -> Generation | None:
@@ -120,11 +151,11 @@ class Origin:
         return frozenset(found)
 
     def base_of(self, entry: StreamEntry) -> Base | None:
-        base = entry.base
-        if not base.rev:
-            return None
-        assert self.generation is not None
-        return Base(base.timeline, base.rev, base.head, base.root, self.generation.manifest.at)
+        return base_of(self._readers[0], entry)
+
+    def settling(self, make_rows: MakeRows) -> Settling:
+        """For who has no other processes."""
+        return InTurn(self._readers[0], make_rows)
 
     def pieces(self, entry: StreamEntry) -> Iterator[Piece]:
         """A stream as the generation has it. A change whose body is lost is not whole."""
@@ -136,6 +167,18 @@ class Origin:
     def mender(self, damaged: Sequence[StreamKey], witness: Witness | None) -> Mender:
         """For these streams. Reads the log as far as it goes back."""
         return Mender(self.readers(), self._reader, self.position, damaged, self.doubtful(), witness)
+
+
+def divide(entries: Iterable[StreamEntry]) -> tuple[list[StreamEntry], list[StreamEntry]]:
+    """Identities, and the rest."""
+    parts: tuple[list[StreamEntry], list[StreamEntry]] = ([], [])
+    for entry in entries:
+        parts[entry.kind is not Kind.IDENTITY].append(entry)
+    return parts
+
+
+def _last_of(entry: LogFrame | Hole) -> int:
+    return entry.last if isinstance(entry, Hole) else entry.position.frame
 
 
 def _before(position: LogPosition) -> LogPosition:

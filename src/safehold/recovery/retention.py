@@ -92,7 +92,12 @@ def parse_policy(history_days: int, generations: str) -> Policy:
 
 def erased_by(erased_at: int, policy: Policy) -> int:
     """The moment (µs) from which on no copy of an account that is erased at `erased_at` is left in any vault."""
-    return erased_at + (policy.history_days + ERASURE_SLACK_DAYS) * DAY
+    return erased_at + erased_days(policy) * DAY
+
+
+def erased_days(policy: Policy) -> int:
+    """After how many days no copy of an erased account is left."""
+    return policy.history_days + ERASURE_SLACK_DAYS
 
 
 # -- what a look found -------------------------------------------------------------------------------------------
