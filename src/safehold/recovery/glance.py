@@ -18,7 +18,7 @@ from safehold.ports.world import Clock
 from safehold.recovery.chains import StreamKey
 from safehold.recovery.examine import Finding, State
 from safehold.recovery.forecast import glanced, glanced_basis
-from safehold.recovery.origin import Origin, divide, feed, finish, ignore
+from safehold.recovery.origin import NOT_JUDGED, Judged, Origin, divide, feed, finish, ignore
 from safehold.recovery.plan import MAX_PROBLEMS, PLAN_VERSION, Plan, StreamPlan, check_sources, select
 from safehold.recovery.replay import Replay
 from safehold.recovery.report import KindCount, Report, Stage
@@ -42,6 +42,7 @@ def glance(
     kinds: Sequence[Kind] = (),
     to: int | None = None,
     sync: Collection[str] = (),
+    judged: Judged = NOT_JUDGED,
 ) -> Plan | None:
     """Where there is no core. None where everything has to be read: no generation, or damage that shows already.
 
@@ -50,8 +51,8 @@ def glance(
     now = clock.now()
     sources = look(vaults)
     check_sources(sources)
-    origin = Origin(reader, runs)
-    if origin.generation is None or origin.doubtful():
+    origin = Origin(reader, runs, judged)
+    if origin.generation is None or origin.doubtful() or origin.unheard_of():
         return None
     log = Replay(track=False)
     identities, rest = divide(origin.streams())
@@ -75,6 +76,8 @@ def glance(
             log.seal(frame.heads)
         end, last_at, last_from = frame.position, frame.at, frame.source
     log.finish()
+    if any(origin.behind(entry) for entry in rest if entry.account not in log.erased):
+        return None
     if log.chains.refused or not all(log.chains.whole(key) for key in log.chains.streams()):
         return None
     selection = select(log, accounts, kinds, Finding(State.MISSING, ""))
@@ -103,6 +106,7 @@ def glance(
         made_at=now,
         sources=sources,
         generation=origin.number,
+        older=origin.older,
         damaged=[],
         end=end,
         core=State.MISSING,

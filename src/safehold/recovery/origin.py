@@ -7,6 +7,7 @@ is put together from all that is left (mending.py): older generations, the log a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from safehold.model.kinds import Kind
 from safehold.model.stream import EMPTY_HEAD, Base, Head
@@ -25,11 +26,39 @@ KEPT_BYTES = 4 * 1024 * 1024
 Enter = Callable[[int, Entered], None]
 
 
+class Judged(NamedTuple):
+    """What keepers said of generations, by number and digest of the GENERATION frame."""
+
+    attested: frozenset[tuple[int, bytes]] = frozenset()
+    refused: frozenset[tuple[int, bytes]] = frozenset()
+
+    def attests(self, generation: Generation) -> bool:
+        return (generation.number, generation.digest) in self.attested
+
+    def refuses(self, generation: Generation) -> bool:
+        """A copy may be refused for damage in one vault that is attested in another."""
+        return (generation.number, generation.digest) in self.refused - self.attested
+
+
+NOT_JUDGED = Judged()
+
+
 class Origin:
     """A generation to begin with, and those before it. `number` 0 and EMPTY_LOG where there is none."""
 
-    def __init__(self, reader: LogReader, runs: Runs | None, number: int | None = None) -> None:
-        """`number` is the generation that a plan was made from; the newest where it is None."""
+    def __init__(
+        self,
+        reader: LogReader,
+        runs: Runs | None,
+        judged: Judged = NOT_JUDGED,
+        *,
+        number: int | None = None,
+        older: int = 0,
+    ) -> None:
+        """`judged` is what keepers said of generations: one that was refused is taken only where there is no other.
+
+        `number` and `older` are the generations that a plan was made from, where one was.
+        """
         self._reader = reader
         self._runs = runs
         self._readers: list[GenerationReader] = []
@@ -38,14 +67,67 @@ class Origin:
         self.last: LogFrame | None = None
         self._tail: list[LogFrame | Hole] | None = None
         self._tail_end: int | None = None
-        if runs is not None and number != 0:
-            self._rest = runs.generations()
-            for generation in self._rest:
-                if number is not None and generation.number != number:
-                    continue
-                if self._on_the_log(generation):
-                    self._readers.append(runs.reader(generation))
-                    break
+        self.older = 0  # the generation that states them
+        #: Heads that an older generation states, of which a newer one that no keeper attested must know.
+        self.stated: dict[StreamKey, Head] = {}
+        if runs is None or number == 0:
+            return
+        refused = []
+        self._rest = runs.generations()
+        for generation in self._rest:
+            if number is not None and generation.number != number:
+                continue
+            if number is None and judged.refuses(generation):
+                refused.append(generation)
+            elif self._on_the_log(generation):
+                self._readers.append(runs.reader(generation))
+                break
+        for generation in refused if not self._readers else ():
+            runs.note(f"generation {generation.number} is taken although a keeper refused it: there is no other")
+            if self._on_the_log(generation):
+                self._readers.append(runs.reader(generation))
+                break
+        self.older = older
+        if self._readers and (older or (number is None and not judged.attests(self._readers[0].generation))):
+            self._ask_older(judged)
+
+    def _ask_older(self, judged: Judged) -> None:
+        """The heads of the newest attested generation before this one; of the one before it where none is attested."""
+        for generation in self._rest:
+            if judged.refuses(generation) or not self._on_the_log(generation):
+                continue
+            assert self._runs is not None
+            reader = self._runs.reader(generation)
+            self._readers.append(reader)
+            if self.older:
+                wanted = generation.number == self.older
+            else:
+                wanted = not judged.attested or judged.attests(generation)
+            if wanted:
+                self.older = generation.number
+                self.stated = {entry.key: entry.head for entry in reader.streams()}
+                return
+
+    def unheard_of(self) -> list[StreamKey]:
+        """Streams that an older generation has and this one has not; those of erased accounts may be among them."""
+        there = {entry.key for entry in self.streams()} if self.stated else set()
+        return [key for key in self.stated if key not in there]
+
+    def behind(self, entry: StreamEntry) -> bool:
+        """Whether an older generation has more of a stream than this one."""
+        stated = self.stated.get(entry.key)
+        return stated is not None and entry.head.rev < stated.rev
+
+    def contradicted(self, key: StreamKey) -> bool:
+        """Whether the generation has another history of this stream than an older one."""
+        stated = self.stated.get(key)
+        entry = self._readers[0].stream(*key)
+        if stated is None or entry is None:
+            return stated is not None
+        if entry.head.rev < stated.rev:
+            return True
+        changes = self._readers[0].changes_of(entry, bodies=False)
+        return any(change.rev == stated.rev and change.hash != stated.hash for _, change in changes)
 
     def _on_the_log(self, generation: Generation) -> bool:
         assert self._runs is not None
@@ -136,14 +218,18 @@ class Origin:
 
     def pieces(self, entry: StreamEntry) -> Iterator[Piece]:
         """A stream as the generation has it. A change whose body is lost is not whole."""
+        stated = self.stated.get(entry.key)
         for frame, change in self._readers[0].changes_of(entry):
+            if stated is not None and change.rev == stated.rev and change.hash != stated.hash:
+                return
             if not change.prev:  # what came before it is lost, and with it the means to check its hash
                 continue
             yield Piece(frame, change, change.body is not None or change.blob is not None or not change.digest)
 
     def mender(self, damaged: Sequence[StreamKey], witness: Witness | None) -> Mender:
         """For these streams. Reads the log as far as it goes back."""
-        return Mender(self.readers(), self._reader, self.position, damaged, self.doubtful(), witness)
+        distrusted = frozenset(key for key in damaged if self.contradicted(key))
+        return Mender(self.readers(), self._reader, self.position, damaged, distrusted, self.doubtful(), witness)
 
 
 def divide(entries: Iterable[StreamEntry]) -> tuple[list[StreamEntry], list[StreamEntry]]:
