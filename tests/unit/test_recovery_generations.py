@@ -20,6 +20,7 @@ from safehold.recovery.examine import State
 from safehold.recovery.plan import Plan, make_plan, parse_plan
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.sources import look
+from safehold.recovery.trust import Judged
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.log import VaultLogReader
 from safehold.vault.memory import MemoryVault
@@ -551,3 +552,48 @@ def test_an_index_that_lies_is_refused_and_mended(world: World, meant: dict[str,
     result = recovery.whole()
     assert recovery.state() == meant
     assert result.report.exit_code == 0
+
+
+def forged(world: World, hidden: bytes) -> list[Framed]:
+    """The history without the contacts of one account, and with a note of another one's making in another's stream."""
+    return [(f, c) for f, c in world.framed if (c.account, c.kind) != (hidden, Kind.CONTACTS)]
+
+
+def test_a_generation_that_hides_a_stream_is_contradicted_by_an_older_one(
+    world: World, meant: dict[str, object]
+) -> None:
+    """Signed by a certified writer, well formed, and silent about contacts that an older generation has."""
+    world.at(50)
+    world.generations.make(forged(world, an_id("ada")), world.ends[60])
+    recovery = world.recovery()
+    plan = recovery.plan()
+    assert (plan.generation, plan.older, plan.damaged) == (60, 50, [(an_id("ada"), Kind.CONTACTS)])
+    assert recovery.run(plan).report.exit_code == 0
+    assert recovery.state() == meant
+
+
+def test_a_generation_that_tells_another_history_is_not_believed(world: World, meant: dict[str, object]) -> None:
+    other = History()
+    other.family("ada", "bob", "eve", cards=3)
+    lying = {(an_id("bob"), Kind.CONTACTS)}
+    mixed = [(f, c) for f, c in world.framed if (c.account, c.kind) not in lying]
+    mixed += [(60, c) for c in other.changes if (c.account, c.kind) in lying]
+    world.at(50)
+    world.generations.make(mixed, world.ends[60])
+    recovery = world.recovery()
+    plan = recovery.plan()
+    assert plan.damaged == [(an_id("bob"), Kind.CONTACTS)]
+    assert recovery.run(plan).report.exit_code == 0
+    assert recovery.state() == meant
+
+
+def test_a_generation_that_a_keeper_refused_is_passed_over(world: World, meant: dict[str, object]) -> None:
+    world.at(40)
+    world.generations.make(forged(world, an_id("ada")), world.ends[60])
+    recovery = world.recovery()
+    refused = next(recovery.runs().generations())
+    judged = Judged(refused=frozenset([(60, refused.digest)]))
+    plan = recovery.plan(judged=judged)
+    assert plan.generation == 40
+    assert recovery.run(plan).report.exit_code == 0
+    assert recovery.state() == meant

@@ -24,6 +24,7 @@ from safehold.recovery.replay import Replay
 from safehold.recovery.report import KindCount, Report, Stage
 from safehold.recovery.selection import SYSTEM
 from safehold.recovery.sources import look
+from safehold.recovery.trust import NOT_JUDGED, Judged
 from safehold.recovery.unknown import unknown_seconds, whole_at_end
 from safehold.vault.runs import Runs, StreamEntry
 
@@ -42,6 +43,7 @@ def glance(
     kinds: Sequence[Kind] = (),
     to: int | None = None,
     sync: Collection[str] = (),
+    judged: Judged = NOT_JUDGED,
 ) -> Plan | None:
     """Where there is no core. None where everything has to be read: no generation, or damage that shows already.
 
@@ -50,8 +52,8 @@ def glance(
     now = clock.now()
     sources = look(vaults)
     check_sources(sources)
-    origin = Origin(reader, runs)
-    if origin.generation is None or origin.doubtful():
+    origin = Origin(reader, runs, judged)
+    if origin.generation is None or origin.doubtful() or origin.unheard_of():
         return None
     log = Replay(track=False)
     identities, rest = divide(origin.streams())
@@ -75,6 +77,8 @@ def glance(
             log.seal(frame.heads)
         end, last_at, last_from = frame.position, frame.at, frame.source
     log.finish()
+    if any(origin.behind(entry) for entry in rest if entry.account not in log.erased):
+        return None
     if log.chains.refused or not all(log.chains.whole(key) for key in log.chains.streams()):
         return None
     selection = select(log, accounts, kinds, Finding(State.MISSING, ""))
@@ -103,6 +107,7 @@ def glance(
         made_at=now,
         sources=sources,
         generation=origin.number,
+        older=origin.older,
         damaged=[],
         end=end,
         core=State.MISSING,

@@ -1,7 +1,5 @@
 """Where a recovery begins to read: the newest generation that the log goes on from, else the log's first frame.
 
-Where a keeper has attested generations, the newest of these (trust.py): the others are a writer's word alone.
-
 A generation is read stream by stream, what comes after it frame by frame. A stream of it that is damaged in every vault
 is put together from all that is left (mending.py): older generations, the log as far as it goes back, an old core.
 """
@@ -18,7 +16,7 @@ from safehold.recovery.chains import StreamKey
 from safehold.recovery.mending import Mender, Piece
 from safehold.recovery.portions import InTurn, MakeRows, Settling, base_of
 from safehold.recovery.replay import Entered, Replay, Witness
-from safehold.recovery.trust import verdicts_of
+from safehold.recovery.trust import NOT_JUDGED, Judged
 from safehold.vault.log import NotOnTheLog
 from safehold.vault.runs import Generation, GenerationReader, Runs, StreamEntry
 
@@ -31,8 +29,21 @@ Enter = Callable[[int, Entered], None]
 class Origin:
     """A generation to begin with, and those before it. `number` 0 and EMPTY_LOG where there is none."""
 
-    def __init__(self, reader: LogReader, runs: Runs | None, number: int | None = None) -> None:
-        """`number` is the generation that a plan was made from; the newest where it is None."""
+    def __init__(
+        self,
+        reader: LogReader,
+        runs: Runs | None,
+        judged: Judged = NOT_JUDGED,
+        *,
+        number: int | None = None,
+        older: int = 0,
+    ) -> None:
+        """`judged` is what keepers said of generations: those that one attested go first, since a thief of the
+        writer's key signs whole generations of a history that never was, and one that was refused is taken only where
+        there is no other.
+
+        `number` and `older` are the generations that a plan was made from, where one was.
+        """
         self._reader = reader
         self._runs = runs
         self._readers: list[GenerationReader] = []
@@ -41,34 +52,76 @@ class Origin:
         self.last: LogFrame | None = None
         self._tail: list[LogFrame | Hole] | None = None
         self._tail_end: int | None = None
-        if runs is not None and number != 0:
-            self._rest = self._begin(runs, number)
-
-    def _begin(self, runs: Runs, number: int | None) -> Iterator[Generation]:
-        """Choose the one to begin with, where there is one; those that come after it."""
-        found = runs.generations()
+        self.older = 0  # the generation that states them
+        #: Heads that an older generation states, of which a newer one that no keeper attested must know.
+        self.stated: dict[StreamKey, Head] = {}
+        if runs is None or number == 0:
+            return
+        self._rest = runs.generations()
         if number is not None:
-            self._take(runs, (generation for generation in found if generation.number == number))
-            return found
-        verdicts = verdicts_of(runs.vaults, runs.opener)
-        passed: list[Generation] = []
-        for generation in found:
-            verdict = generation.number, generation.digest.hex()
-            if verdict in verdicts.attested and self._take(runs, iter((generation,))):
-                return found
-            if verdict not in verdicts.refused:
-                passed.append(generation)
-        rest = iter(passed)
-        self._take(runs, rest)
-        return rest
+            self._take(runs, (generation for generation in self._rest if generation.number == number))
+        else:
+            self._choose(runs, judged)
+        self.older = older
+        if self._readers and (older or (number is None and not judged.attests(self._readers[0].generation))):
+            self._ask_older(judged)
 
-    def _take(self, runs: Runs, found: Iterator[Generation]) -> bool:
+    def _choose(self, runs: Runs, judged: Judged) -> None:
+        """The one to begin with; those before it mend it. Refused ones only where the log's own start is gone."""
+        found = list(self._rest)
+        sound = [generation for generation in found if not judged.refuses(generation)]
+        chosen = self._take(runs, (g for g in sound if judged.attests(g))) or self._take(runs, iter(sound))
+        if chosen is None and len(sound) < len(found) and isinstance(next(iter(self._reader.entries()), None), Hole):
+            chosen = self._take(runs, iter(found))
+            if chosen is not None:
+                runs.note(f"generation {chosen.number} is taken, though a keeper refused it: there is no other")
+        self._rest = (g for g in sound if chosen is None or g.number < chosen.number)
+
+    def _take(self, runs: Runs, found: Iterator[Generation]) -> Generation | None:
         """Begin with the first of these that is on the log."""
         for generation in found:
             if self._on_the_log(generation):
                 self._readers.append(runs.reader(generation))
-                return True
-        return False
+                return generation
+        return None
+
+    def _ask_older(self, judged: Judged) -> None:
+        """The heads of the newest attested generation before this one; of the one before it where none is attested."""
+        for generation in self._rest:
+            if judged.refuses(generation) or not self._on_the_log(generation):
+                continue
+            assert self._runs is not None
+            reader = self._runs.reader(generation)
+            self._readers.append(reader)
+            if self.older:
+                wanted = generation.number == self.older
+            else:
+                wanted = not judged.attested or judged.attests(generation)
+            if wanted:
+                self.older = generation.number
+                self.stated = {entry.key: entry.head for entry in reader.streams()}
+                return
+
+    def unheard_of(self) -> list[StreamKey]:
+        """Streams that an older generation has and this one has not; those of erased accounts may be among them."""
+        there = {entry.key for entry in self.streams()} if self.stated else set()
+        return [key for key in self.stated if key not in there]
+
+    def behind(self, entry: StreamEntry) -> bool:
+        """Whether an older generation has more of a stream than this one."""
+        stated = self.stated.get(entry.key)
+        return stated is not None and entry.head.rev < stated.rev
+
+    def contradicted(self, key: StreamKey) -> bool:
+        """Whether the generation has another history of this stream than an older one."""
+        stated = self.stated.get(key)
+        entry = self._readers[0].stream(*key)
+        if stated is None or entry is None:
+            return stated is not None
+        if entry.head.rev < stated.rev:
+            return True
+        changes = self._readers[0].changes_of(entry, bodies=False)
+        return any(change.rev == stated.rev and change.hash != stated.hash for _, change in changes)
 
     def _on_the_log(self, generation: Generation) -> bool:
         assert self._runs is not None
@@ -159,14 +212,18 @@ class Origin:
 
     def pieces(self, entry: StreamEntry) -> Iterator[Piece]:
         """A stream as the generation has it. A change whose body is lost is not whole."""
+        stated = self.stated.get(entry.key)
         for frame, change in self._readers[0].changes_of(entry):
+            if stated is not None and change.rev == stated.rev and change.hash != stated.hash:
+                return
             if not change.prev:  # what came before it is lost, and with it the means to check its hash
                 continue
             yield Piece(frame, change, change.body is not None or change.blob is not None or not change.digest)
 
     def mender(self, damaged: Sequence[StreamKey], witness: Witness | None) -> Mender:
         """For these streams. Reads the log as far as it goes back."""
-        return Mender(self.readers(), self._reader, self.position, damaged, self.doubtful(), witness)
+        distrusted = frozenset(key for key in damaged if self.contradicted(key))
+        return Mender(self.readers(), self._reader, self.position, damaged, distrusted, self.doubtful(), witness)
 
 
 def divide(entries: Iterable[StreamEntry]) -> tuple[list[StreamEntry], list[StreamEntry]]:

@@ -33,6 +33,7 @@ from safehold.recovery.report import Progress, Report, Stage, silent
 from safehold.recovery.selection import SYSTEM, Selection
 from safehold.recovery.sources import Source, look
 from safehold.recovery.tally import BlobLoss, make_tally
+from safehold.recovery.trust import NOT_JUDGED, Judged
 from safehold.recovery.unknown import unknown_seconds, whole_at_end
 from safehold.recovery.witness import CoreWitness
 from safehold.vault.runs import Runs, StreamEntry
@@ -64,6 +65,7 @@ class Plan(msgspec.Struct):
     made_at: int  # µs
     sources: list[Source]
     generation: int  # that it begins with; 0 where it begins with the log
+    older: int  # generation whose heads that one must know; 0 where a keeper attested it, or there is none
     damaged: list[tuple[bytes, Kind]]  # streams of it that are put together from other sources too
     end: LogPosition  # of the last good frame
     core: State
@@ -130,12 +132,13 @@ def make_plan(
     lost_at: int | None = None,
     runs: Runs | None = None,
     settling: Settling | None = None,
+    judged: Judged = NOT_JUDGED,
     progress: Progress = silent,
 ) -> Plan:
     """Plan the recovery of these accounts (names; all where empty) and kinds from what `reader` reads.
 
     `runs` are the generations in the vaults: without it the log alone is read, from its first frame. `settling` reads
-    streams of a generation in other processes.
+    streams of a generation in other processes. `judged` is what keepers said of generations.
     `vaults` are those behind the reader, which prefers the sync ones; `sync` are the names of those that
     acknowledgements waited for. `core` is the one
     that is there, opened for reading, or `core_problem` says why it cannot be, `core_newer` that
@@ -149,7 +152,7 @@ def make_plan(
     found = inspect(core, core_problem, progress, core_newer)
     witness = CoreWitness(core) if core is not None else None
     log = Replay(erased, witness)
-    origin = Origin(reader, runs)
+    origin = Origin(reader, runs, judged)
     reading = _read(origin, log, witness, found.position, clock, _Bytes(progress, sources), settling)
     if core is not None and found.state is State.WHOLE:
         found = compare(core, found, log.chains, reading.position_seen or found.position == origin.position)
@@ -195,6 +198,7 @@ def make_plan(
         made_at=now,
         sources=sources,
         generation=origin.number,
+        older=origin.older,
         damaged=reading.damaged,
         end=reading.end,
         core=found.state,
@@ -241,14 +245,19 @@ def _read(
     reading = _Reading([], new_pace(), position_seen=origin.position == position)
     _read_generation(origin, log, witness, clock, reading, progress, settling)
     before = clock.monotonic()
+    uncovered = 0  # first frame of a hole after which no seal has come yet
     for entry in origin.tail():
         if isinstance(entry, Hole):
             reading.holes.append(entry)
+            uncovered = uncovered or entry.first
             continue
         for change in entry.changes:
             log.feed(change)
         if entry.sealed:
             log.seal(entry.heads)
+            # Where a seal was lost as well, nobody tells of streams that changed before it and not since.
+            reading.all_known &= not uncovered or entry.since < uncovered
+            uncovered = 0
         reading.end, reading.last_at, reading.last_from = entry.position, entry.at, entry.source
         reading.position_seen |= entry.position == position
         after = clock.monotonic()
@@ -299,7 +308,7 @@ def _read_generation(
             return
         feed(log, entry.key, origin.base_of(entry), origin.pieces(entry), ignore)
         finish(log, entry)
-        if not log.chains.whole(entry.key):
+        if not log.chains.whole(entry.key) or origin.behind(entry):
             reading.damaged.append(entry.key)
         watch.read(entry.kind, entry.changes)
 
@@ -308,7 +317,8 @@ def _read_generation(
         one(entry)
     rest = [entry for entry in rest if entry.account not in log.erased]
     touched = origin.touched()
-    jobs = portions(origin.number, [(entry, Wanted(entry.key)) for entry in rest if entry.key not in touched])
+    wholes = [entry for entry in rest if entry.key not in touched]
+    jobs = portions(origin.number, [(e, Wanted(e.key, witnessed=origin.stated.get(e.key))) for e in wholes])
     settled: set[StreamKey] = set()
     for job, answers in zip(jobs, (settling or origin.settling(no_rows)).run(jobs), strict=True):
         for wanted, answer in zip(job.streams, answers, strict=True):
@@ -319,6 +329,7 @@ def _read_generation(
     for entry in rest:
         if entry.key not in settled:
             one(entry)
+    reading.damaged += [key for key in origin.unheard_of() if key[0] not in log.erased]
     doubtful = origin.doubtful()
     if reading.damaged or doubtful:
         mender = origin.mender(reading.damaged, witness)

@@ -376,6 +376,7 @@ class VaultLogReader:
         position = LogPosition(header.timeline, header.number, frame.digest)
         changes: list[Change] = []
         heads: dict[tuple[bytes, Kind], Head] = {}
+        since = 0
         known = header.number <= self._closed_upto
         if known or (header.type is not FrameType.CHANGES and not self._opener.can_open):
             sealed, claimed = header.type is FrameType.SEAL, header.type is FrameType.CLAIM
@@ -391,6 +392,7 @@ class VaultLogReader:
         elif header.type is FrameType.SEAL:
             stated = self._unpacker.unpack(frame.payload, seal.DECODER)
             heads = {(h.account, h.kind): Head(h.rev, h.hash) for h in stated.heads}
+            since = stated.since[1]
         else:
             opening = self._unpacker.unpack(frame.payload, claim.DECODER)
             if opening.parent[:2] != (header.parent, header.number - 1) or opening.timeline != header.timeline:
@@ -406,6 +408,7 @@ class VaultLogReader:
             heads,
             header.type is FrameType.SEAL,
             header.type is FrameType.CLAIM,
+            since=since,
         )
 
     # -- who may sign
