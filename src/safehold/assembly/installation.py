@@ -7,6 +7,7 @@ from typing import Any
 
 from safehold.assembly.recovering import Sources, plan_recovery, run_recovery
 from safehold.assembly.scheduled import described, look_at_tail
+from safehold.assembly.scheduled_keeper import ScheduledKeeper
 from safehold.assembly.session import Session
 from safehold.assembly.site import Site
 from safehold.assembly.status import describe_vaults, looks_now, status_object
@@ -92,7 +93,8 @@ class Installation(Site):
         core = self.open_reads()
         try:
             status = status_object(self, core, None)
-            return {**status, "snapshots": {**described(look_at_tail(self)), "running": False}}
+            snapshots = {**described(look_at_tail(self)), "running": False}
+            return {**status, "snapshots": snapshots, "keeper": ScheduledKeeper(self).status()}
         finally:
             core.close()
 

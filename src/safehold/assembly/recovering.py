@@ -21,8 +21,6 @@ from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
 from safehold.ports.vault import VaultDown
 from safehold.recovery.glance import NotAsGlanced, glance
-from safehold.recovery.keeper import keeper_words
-from safehold.recovery.origin import Judged
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.portions import Portion, Settled, Settling, settle
 from safehold.recovery.report import Progress, silent
@@ -33,10 +31,8 @@ from safehold.store.sqlite.bulk import StreamRows
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault import recoveries
 from safehold.vault.blobs import VaultBlobs
-from safehold.vault.evidence import read_evidence
 from safehold.vault.keyring import is_complete, load_identity
 from safehold.vault.log import VaultLogReader
-from safehold.vault.receipts import Receipts
 from safehold.vault.runs import GenerationReader, Runs
 
 #: More processes than this would wait for the one that enters what they read.
@@ -62,7 +58,7 @@ class Sources:
         self.opener: Opener = site.opener
         self.opener.require()
         if identity is not None:
-            self.opener = with_older_identities(self.reader(), self.opener)
+            self.opener = with_older_identities(self.reader(), self.runs(), self.opener)
             site.use_identity(self.opener)
 
     def vaults(self) -> list[AnyVault]:
@@ -80,15 +76,6 @@ class Sources:
     def runs(self) -> Runs:
         """The generations in those vaults."""
         return Runs([v for v in self.vaults() if v.available()], self.opener)
-
-    def judged(self) -> Judged:
-        """What keepers said, in any of those vaults, of generations in any of them."""
-        vaults = [v for v in self.vaults() if v.available()]
-        words = keeper_words(read_evidence(vaults, self.opener.installation, self.opener))
-        spoken = [Receipts(name, words) for name in sorted({signed.evidence.vault for signed in words})]
-        attested = {(each.generation, each.manifest) for receipts in spoken for each in receipts.attested}
-        refused = {(e.generation, bytes.fromhex(e.manifest)) for receipts in spoken for e in receipts.refused}
-        return Judged(frozenset(attested), frozenset(refused))
 
     def given(self) -> AnyVault | None:
         """The vault that was given by its URL, where one was."""
@@ -166,7 +153,6 @@ def plan_recovery(
             kinds=[kind] if kind is not None else (),
             to=to,
             sync=sources.sync_names(),
-            judged=sources.judged(),
         )
         if glanced is not None:
             return glanced
@@ -181,7 +167,6 @@ def plan_recovery(
             kinds=[kind] if kind is not None else (),
             to=to,
             sync=sources.sync_names(),
-            judged=sources.judged(),
             core=core,
             core_problem=problem,
             core_newer=newer,
@@ -263,7 +248,6 @@ def _read_everything(
         kinds=selection.kinds or (),
         to=glanced.to,
         sync=sources.sync_names(),
-        judged=sources.judged(),
         blobs=sources.blobs(),
         runs=sources.runs(),
         settling=settling,

@@ -18,7 +18,7 @@ from safehold.ports.world import Clock
 from safehold.recovery.chains import StreamKey
 from safehold.recovery.examine import Finding, State
 from safehold.recovery.forecast import glanced, glanced_basis
-from safehold.recovery.origin import NOT_JUDGED, Judged, Origin, divide, feed, finish, ignore
+from safehold.recovery.origin import Origin, divide, feed, finish, ignore
 from safehold.recovery.plan import MAX_PROBLEMS, PLAN_VERSION, Plan, StreamPlan, check_sources, select
 from safehold.recovery.replay import Replay
 from safehold.recovery.report import KindCount, Report, Stage
@@ -42,7 +42,6 @@ def glance(
     kinds: Sequence[Kind] = (),
     to: int | None = None,
     sync: Collection[str] = (),
-    judged: Judged = NOT_JUDGED,
 ) -> Plan | None:
     """Where there is no core. None where everything has to be read: no generation, or damage that shows already.
 
@@ -51,7 +50,7 @@ def glance(
     now = clock.now()
     sources = look(vaults)
     check_sources(sources)
-    origin = Origin(reader, runs, judged)
+    origin = Origin(reader, runs)
     if origin.generation is None or origin.doubtful() or origin.unheard_of():
         return None
     log = Replay(track=False)

@@ -105,6 +105,14 @@ class Runs:
         self._opener = opener
         self._problems: dict[str, None] = {}
 
+    @property
+    def vaults(self) -> Sequence[Vault]:
+        return self._vaults
+
+    @property
+    def opener(self) -> Opener:
+        return self._opener
+
     def problems(self) -> list[str]:
         """What was found wrong so far, whether healed from another vault or not; the first thousand."""
         return list(self._problems)
