@@ -42,6 +42,7 @@ from safehold.recovery.judging import (
     Standing,
 )
 from safehold.recovery.objects import Keys, Read, SegmentSeen, check_blob, check_framed, is_signed, read_segment
+from safehold.recovery.reconcile import Reconciled
 from safehold.recovery.report import Progress, silent
 from safehold.vault.log import VaultLogReader
 
@@ -110,10 +111,15 @@ class ScrubResult(NamedTuple):
     end: LogPosition = EMPTY_LOG
     inventory: Inventory | None = None
     trouble: str = ""  # why it could not be read to its end; "" where it could
+    reconciled: Reconciled | None = None
+
+    @property
+    def differs(self) -> bool:
+        return self.reconciled is not None and bool(self.reconciled.differences)
 
     @property
     def ok(self) -> bool:
-        return not self.damaged and not self.trouble
+        return not self.damaged and not self.trouble and not self.differs
 
 
 class Scrubber:
