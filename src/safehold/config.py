@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from safehold.model.errors import OperatorError
 from safehold.protocol.forwarded import NOBODY, UNIX, Proxies, is_host, read_proxies
+from safehold.recovery.retention import DEFAULT_POLICY, Policy, parse_policy, policy_text
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -76,6 +77,17 @@ quota = 0              # all that one account holds now, its history not counted
 tail = "16 MiB"        # when the log has grown by so much (or by a quarter of all runs, where that is more) …
 hours = 24             # … or after so many hours, if anything was changed
 
+[retention]
+# What is older goes from the vaults, once a keeper has attested by replay that newer generations hold all that lives
+# and all history since. Age is counted by the keeper's attestations, not by anybody's clock.
+history_days = 90      # superseded and deleted things can be brought back for so long
+generations = "7 daily, 4 weekly, 12 monthly"  # generations kept besides, each a whole state to fall back on
+
+[keeper]
+# A running service scrubs, attests and retains its own vaults in a process of low priority, where the keeper's key and
+# the identity lie beside the core.
+hours = 24             # so often; 0: never, because a keeper elsewhere does it
+
 [auth]
 failures = 10          # wrong passwords that one place may send for one account …
 window_seconds = 60    # … within so many seconds, before it has to wait
@@ -130,6 +142,10 @@ class Config:
     quota_bytes: int = 0  # 0: no limit
     snapshot_tail_bytes: int = 16 * MIB
     snapshot_hours: int = 24
+    retention: Policy = DEFAULT_POLICY
+    keeper_hours: int = 24  # 0: never
+    keeper_pull: tuple[str, ...] = ()  # of a keeper's own folder: URLs of the vaults that it copies
+    keeper_socket: str = ""  # of a keeper's own folder: where it serves its vault; "": nowhere
     auth_failures: int = 10
     auth_window_seconds: int = 60
     auth_remember_seconds: int = 300
@@ -281,10 +297,12 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where}: {error}", hint="the file is TOML: see https://toml.io") from error
     reader = _Reader(text, where)
-    reader.only(tables, "", ("serve", "vaults", "limits", "snapshots", "auth"))
+    reader.only(tables, "", ("serve", "vaults", "limits", "snapshots", "retention", "keeper", "auth"))
     serve = reader.table(tables, "serve", ("listen", "public_url", "trusted_proxies"))
     limits = reader.table(tables, "limits", ("max_object", "max_file", "max_request", "quota"))
     snapshots = reader.table(tables, "snapshots", ("tail", "hours"))
+    retention = reader.table(tables, "retention", ("history_days", "generations"))
+    keeper = reader.table(tables, "keeper", ("hours", "pull", "socket"))
     auth = reader.table(tables, "auth", ("failures", "window_seconds", "remember_seconds"))
     try:
         host, port = parse_listen(reader.text(serve, "serve", "listen", "127.0.0.1:8460"))
@@ -303,6 +321,10 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
         quota_bytes=reader.size(limits, "quota", default.quota_bytes, least=0),
         snapshot_tail_bytes=reader.size(snapshots, "tail", default.snapshot_tail_bytes, table="snapshots"),
         snapshot_hours=reader.count(snapshots, "hours", default.snapshot_hours, table="snapshots"),
+        retention=reader.policy(retention),
+        keeper_hours=reader.count(keeper, "hours", default.keeper_hours, least=0, table="keeper"),
+        keeper_pull=reader.pull(keeper),
+        keeper_socket=reader.text(keeper, "keeper", "socket", ""),
         auth_failures=reader.count(auth, "failures", default.auth_failures),
         auth_window_seconds=reader.count(auth, "window_seconds", default.auth_window_seconds),
         auth_remember_seconds=reader.count(auth, "remember_seconds", default.auth_remember_seconds, least=0),
@@ -408,6 +430,25 @@ class _Reader:
             except ValueError as error:
                 raise self.error("serve", "trusted_proxies", f"{entry!r} cannot be used: {error}", hint) from error
         return read_proxies(entries)
+
+    def policy(self, values: Mapping[str, Any]) -> Policy:
+        days = self.count(values, "history_days", DEFAULT_POLICY.history_days, table="retention")
+        text = self.text(values, "retention", "generations", policy_text(DEFAULT_POLICY))
+        try:
+            return parse_policy(days, text)
+        except ValueError as error:
+            raise self.error("retention", "generations", str(error), f'for instance "{policy_text()}"') from error
+
+    def pull(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        urls = values.get("pull", [])
+        if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
+            raise self.error("keeper", "pull", "needs a list of URLs in quotes", 'for instance ["folder:/srv/vault"]')
+        for url in urls:
+            try:
+                check_vault("pulled", url, "async")
+            except ConfigError as error:
+                raise self.error("keeper", "pull", error.message, error.hint) from error
+        return tuple(urls)
 
     def count(self, values: Mapping[str, Any], key: str, default: int, *, least: int = 1, table: str = "auth") -> int:
         value = values.get(key, default)

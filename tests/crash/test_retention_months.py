@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from safehold.formats.blob import BLOB_PREFIX
 from safehold.formats.run import RUNS_PREFIX
 from safehold.formats.segment import HEADER_BYTES, LOG_PREFIX
+from safehold.lab.simdisk import Crash
 from safehold.recovery.retention import Policy
-from tests.support.months import NAMES, Months
+from tests.support.faults import count_write_points, power_loss_after
+from tests.support.months import DAY_SECONDS, NAMES, Months
 
 
 def live(months: Months, days: int, *, check_every: int = 5) -> dict[str, list[int]]:
@@ -42,6 +46,109 @@ def test_two_months_of_random_load_and_a_keeper_every_day(seed: int) -> None:
         shortened = [i for i in vault.list(LOG_PREFIX) if i.size == HEADER_BYTES]
         assert shortened
         assert len(list(vault.list(RUNS_PREFIX))) < 60
+
+
+def furnished() -> Months:
+    """A house of some weeks at a moment when its keeper has something of each sort to remove."""
+    months = Months(4, Policy(8, 2, 2, 1))
+    for _ in range(40):
+        months.pass_day(requests=6)
+        if months.random.random() < 0.2:
+            months.restart()
+        months.snapshot()
+        plan = months.keeper("near").plan()
+        sorts = {going.name.split("/")[0] for going in plan.remove}
+        if plan.shorten and plan.aside and sorts == {"log", "runs", "evidence"}:
+            months.keeper("near").attest()
+            return months
+        months.keep()
+    raise AssertionError("there was no such day")
+
+
+def names(months: Months, *, evidence: bool = False) -> dict[str, int]:
+    listed = {info.name: info.size for info in months.kept("near").list()}
+    return {name: size for name, size in listed.items() if evidence or not name.startswith("evidence/")}
+
+
+def test_retention_that_is_killed_anywhere_loses_nothing_and_goes_on() -> None:
+    months = furnished()
+    months.elsewhere = months.copied("near")
+    before = names(months, evidence=True)
+    points = count_write_points(months.elsewhere, lambda: months.keeper("near").retain(months.kept("near")))
+    meant = names(months)
+    gone = before.keys() - names(months, evidence=True).keys()
+    assert points > 40
+    for point in range(0, points, 1 if points < 150 else 2):
+        disk = months.elsewhere = months.copied("near")
+        disk.on_write_point = power_loss_after(point)
+        with suppress(Crash):
+            months.keeper("near").retain(months.kept("near"))
+        months.elsewhere = disk.crash(point if point % 2 else None)
+        if point % 8 == 0:
+            months.check("near")
+        named = removed_on_record(months)
+        for name in before.keys() - names(months, evidence=True).keys():
+            assert name in named or name.startswith(LOG_PREFIX), f"{name} was removed before it was named"
+        months.keeper("near").retain(months.kept("near"))
+        assert names(months) == meant, f"killed at write point {point}"
+        left = names(months, evidence=True).keys() & gone
+        assert not left, f"killed at write point {point}: {left}"
+    months.check("near")
+
+
+def removed_on_record(months: Months) -> set[str]:
+    found = set()
+    for retained in months.keeper("near").receipts().retained:
+        found |= {*retained.facts.removed, *retained.facts.aside}
+    return found
+
+
+def test_the_writers_clock_ten_years_ahead_ages_nothing() -> None:
+    months = Months(5, Policy(10, 3, 2, 2))
+    months.house.sim_clock.jump(3650 * DAY_SECONDS)
+    months.keeper_skew = -3650.0 * DAY_SECONDS
+    for _ in range(10):
+        months.pass_day(requests=3)
+        months.snapshot()
+        for plan in months.keep().values():
+            assert plan.blocked and plan.empty
+    months.house.sim_clock.jump(3650 * DAY_SECONDS)
+    months.keeper_skew *= 2
+    months.pass_day()
+    months.snapshot()
+    for plan in months.keep().values():
+        assert not plan.blocked
+    for name in NAMES:
+        months.check(name)
+
+
+def test_the_keepers_own_clock_that_jumps_ages_by_days_at_most() -> None:
+    months = Months(6, Policy(10, 3, 2, 2))
+    for day in range(8):
+        months.pass_day(requests=3)
+        months.snapshot()
+        if day == 4:
+            months.keeper_skew += 3650.0 * DAY_SECONDS
+        if day == 6:
+            months.keeper_skew = 0.0
+        for plan in months.keep().values():
+            assert plan.blocked and plan.empty
+    for name in NAMES:
+        months.check(name)
+
+
+def test_an_open_recovery_freezes_everything_even_in_the_middle() -> None:
+    months = furnished()
+    before = names(months)
+    months.frozen = "recovery 7 is open"
+    plan = months.keeper("near").retain(months.kept("near"))
+    assert (plan.blocked, names(months)) == ("recovery 7 is open", before)
+    months.frozen = ""
+    looks = iter(["", "recovery 7 was opened just now"])
+    keeper = months.keeper("near")
+    keeper._frozen = lambda: next(looks)
+    assert not keeper.retain(months.kept("near")).empty
+    assert names(months) == before, "it was opened after the plan was made"
 
 
 @pytest.mark.long

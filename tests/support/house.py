@@ -84,6 +84,7 @@ class House:
         self.max_object_bytes = 1 << 20
         self.max_file_bytes = 1 << 24
         self.max_request_bytes = 1 << 20
+        self.erased_days = 104
         self.quota_bytes = 0
         self.spans = SpanCache()
         self.ahead: list[tuple[str, str, str]] = []

@@ -55,6 +55,7 @@ class Months:
         self.photos = 0
         self.frozen = ""
         self.keeper_skew = 0.0  # seconds that the keeper's clock is off the house's
+        self.elsewhere: SimDisk | None = None  # where the keeper finds the vaults, if not on the house's disk
 
     # -- a day -----------------------------------------------------------------------------------------------
 
@@ -146,12 +147,34 @@ class Months:
 
     # -- the keeper ------------------------------------------------------------------------------------------
 
-    def kept(self, name: str, disk: SimDisk | None = None) -> KeptFolderVault:
+    def kept(self, name: str) -> KeptFolderVault:
         config = next(vault for vault in VAULTS if vault.name == name)
         installation = self.house.keyring.installation
         return KeptFolderVault(
-            name, House.folder(config), disk or self.house.disk, installation, clock=self.keeper_clock()
+            name, House.folder(config), self.elsewhere or self.house.disk, installation, clock=self.keeper_clock()
         )
+
+    def copied(self, name: str) -> SimDisk:
+        """A disk of its own that holds a copy of one vault, all of it synced."""
+        disk = SimDisk()
+        config = next(vault for vault in VAULTS if vault.name == name)
+        self._copy(disk, House.folder(config))
+        disk.make_folders("/far/tmp")
+        return disk
+
+    def _copy(self, disk: SimDisk, folder: str) -> None:
+        disk.make_folders(folder)
+        for entry in self.house.disk.list(folder):
+            path = f"{folder}/{entry.name}"
+            if entry.is_folder:
+                self._copy(disk, path)
+                continue
+            source, file = self.house.disk.open(path), disk.open(path, write=True, create=True)
+            file.write_at(0, source.read_at(0, source.size()))
+            file.sync()
+            source.close()
+            file.close()
+        disk.sync_folder(folder)
 
     def keeper_clock(self) -> Skewed:
         return Skewed(self)

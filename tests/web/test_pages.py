@@ -384,3 +384,7 @@ def test_every_metric_is_described_at_the_head_of_its_module(edge: Edge) -> None
     described = set(re.findall(r"safehold_[a-z_]+", metrics.__doc__ or ""))
     described = {name.removesuffix("_sum") for name in described}
     assert families == described
+
+
+def test_the_own_page_says_after_how_many_days_nothing_of_an_erased_account_is_left(edge: Edge) -> None:
+    assert "No copy of it is left in any vault 104 days later." in read(edge.ask("GET", "/", user=ANNA)).text

@@ -7,6 +7,7 @@ from typing import Any
 
 from safehold.assembly.recovering import Sources, plan_recovery, run_recovery
 from safehold.assembly.scheduled import described, look_at_tail
+from safehold.assembly.scheduled_keeper import ScheduledKeeper
 from safehold.assembly.session import Session
 from safehold.assembly.site import Site
 from safehold.assembly.status import describe_vaults, looks_now, status_object
@@ -62,11 +63,15 @@ class Installation(Site):
         source: str | None = None,
         vault: str | None = None,
         identity: Path | None = None,
+        at_once: bool = False,
         progress: Progress = silent,
     ) -> Plan:
-        """What would come back, from `source` (a configured vault) or `vault` (a URL) alone if given."""
+        """What would come back, from `source` (a configured vault) or `vault` (a URL) alone if given.
+
+        With `at_once` it is carried out at once, and verified then: a glance may do.
+        """
         sources = Sources(self, only=source, url=vault, identity=identity)
-        return plan_recovery(self, sources, account=account, kind=kind, to=to, progress=progress)
+        return plan_recovery(self, sources, account=account, kind=kind, to=to, at_once=at_once, progress=progress)
 
     def recover(
         self, plan: Plan, *, accept_loss: bool = False, identity: Path | None = None, progress: Progress = silent
@@ -88,7 +93,8 @@ class Installation(Site):
         core = self.open_reads()
         try:
             status = status_object(self, core, None)
-            return {**status, "snapshots": {**described(look_at_tail(self)), "running": False}}
+            snapshots = {**described(look_at_tail(self)), "running": False}
+            return {**status, "snapshots": snapshots, "keeper": ScheduledKeeper(self).status()}
         finally:
             core.close()
 

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from safehold.adapters.watch import Watch
 from safehold.archiver.generation_ledger import load_ledger
+from safehold.archiver.generations import erased_since
 from safehold.archiver.log import Mode
 from safehold.assembly.site import Site
 from safehold.ports.vault import Vault
@@ -168,6 +169,8 @@ def look_at_tail(site: Site) -> Tail:
     core = site.open_reads()
     try:
         changes, oldest = core.unarchived(frame)
+        if newest is not None and not changes and core.log_position().frame > frame:
+            changes = int(erased_since(core, newest.manifest.previous[0], frame))
     finally:
         core.close()
     vault = next((v for v in map(site.vault, _sync_first(site)) if v.available()), None)

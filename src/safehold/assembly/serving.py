@@ -19,6 +19,7 @@ from safehold.adapters.threads import ThreadScheduler, in_daemon
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.installation import Installation
 from safehold.assembly.scheduled import ScheduledSnapshots
+from safehold.assembly.scheduled_keeper import ScheduledKeeper
 from safehold.assembly.status import status_object
 from safehold.assembly.watching import Watching
 from safehold.config import Config
@@ -33,6 +34,7 @@ from safehold.model.token import TOKEN_KEY
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
+from safehold.recovery.retention import erased_days
 from safehold.service.auth import Authenticator, Limits
 from safehold.service.control import (
     NOTE_OBJECTS,
@@ -66,8 +68,9 @@ READING_THREADS = 2
 #: Large bodies side by side: one on its way into the vaults may take a minute, and must not keep others waiting.
 BLOB_THREADS = 4
 TICK_SECONDS = 1.0
-#: At the end each stage is given so long. Together with the requests under way that stays below 30 seconds (I36),
-#: as only one thing is waited for in vain: a sync vault that hangs, or the async ones together.
+#: At the end each stage is given so long, and all of them together; with what the requests under way are given (10
+#: seconds) and the last shipping (8) that stays below 30 seconds (I36).
+ALL_STOP_SECONDS = 8.0
 STOP_SECONDS = 4.0
 
 #: Async vaults are given so long to catch up before somebody looks at them.
@@ -91,11 +94,13 @@ class Service:
         self.max_object_bytes = config.max_object_bytes
         self.max_file_bytes = config.max_file_bytes
         self.max_request_bytes = config.max_request_bytes
+        self.erased_days = erased_days(config.retention)
         self.quota_bytes = config.quota_bytes
         self.spans = SpanCache()
         self._ahead = DevicesAhead(installation.clock)
         self._scheduler = ThreadScheduler()
         self._shipping: set[int] = set()
+        self._stop_until = 0.0
         self.hanging = False  # whether a stop left something behind that hangs
         self._disk_thread = ThreadPoolExecutor(1, "commit")
         self._blob_threads = ThreadPoolExecutor(BLOB_THREADS, "blobs")
@@ -134,6 +139,7 @@ class Service:
         self._uses = UseNotes(Uses(self.clock), self.pump.execute)
         self._channel = ChannelServer(str(installation.socket_path), self._answer)
         self._snapshots = ScheduledSnapshots(installation)
+        self._keeper = ScheduledKeeper(installation)
         self._ticking: asyncio.Task[None] | None = None
 
     def _open_writer(self) -> None:
@@ -180,9 +186,9 @@ class Service:
         return self._watching.free_bytes()
 
     def status(self) -> dict[str, Any]:
-        incidents = [*self._ahead.incidents(), *self._snapshots.incidents()]
+        incidents = [*self._ahead.incidents(), *self._snapshots.incidents(), *self._keeper.incidents()]
         status = status_object(self.installation, self.reads, self.writer, incidents, self._watching.vaults())
-        return {**status, "snapshots": self._snapshots.status()}
+        return {**status, "snapshots": self._snapshots.status(), "keeper": self._keeper.status()}
 
     def _reader(self) -> SqliteCore:
         reader = self.installation.open_reads()
@@ -263,7 +269,10 @@ class Service:
         self.writer.use_keyring(keyring)
         self.writer.change_vaults(config.vaults)
         if self.writer.engine.stopped is None:
-            self.writer.found(config.text)
+            try:
+                self.writer.found(config.text)
+            except SafeholdError as error:  # the next start brings it up to date
+                _log.warning("what travels in the vaults is not up to date: %s", error.message)
 
     async def _settle(self) -> bytes:
         """Close and seal what is being written, for who wants to read or mend it."""
@@ -307,16 +316,19 @@ class Service:
                 self._watching.refresh()
                 await self.pump.exclusive(self.writer.tick)
                 self._snapshots.tick(can_start=self.writer.engine.stopped is None)
+                self._keeper.tick()
             except Exception:
                 _log.exception("the writer's housekeeping failed; it is tried again")
 
     async def stop(self) -> None:
         """Finish what waits, seal, ship, close. What hangs is left (`hanging` says so), for I36."""
+        self._stop_until = self.clock.monotonic() + ALL_STOP_SECONDS
         if self._ticking is not None:
             self._ticking.cancel()
             if not await self._in_time("the writer's housekeeping", self._ended(self._ticking)):
                 return
         await self._in_time("a snapshot", in_daemon(self._snapshots.stop, "stop"))
+        await self._in_time("the keeper", in_daemon(self._keeper.stop, "stop"))
         await self._in_time("the local socket", in_daemon(self._channel.stop, "stop"))
         drained = await self._in_time("the changes that wait", self._drain())
         self._sign_in.close()
@@ -345,7 +357,8 @@ class Service:
     async def _in_time(self, what: str, work: Future[T] | Coroutine[Any, Any, T]) -> bool:
         """Whether something ended in time. Where it did not it goes on, and nothing that needs it follows."""
         task = asyncio.ensure_future(asyncio.wrap_future(work) if isinstance(work, Future) else work)
-        done, _ = await asyncio.wait((task,), timeout=STOP_SECONDS)
+        left = self._stop_until - self.clock.monotonic()
+        done, _ = await asyncio.wait((task,), timeout=max(0.5, min(STOP_SECONDS, left)))
         if done:
             await task
             return True

@@ -30,7 +30,10 @@ def configure(parser: Parser) -> None:
     )
     _name(add)
     _password(add)
-    parser.command("list", "list the accounts", "safehold account list --json", _list)
+    listing = parser.command("list", "list the accounts", "safehold account list --json", _list)
+    listing.add_argument(
+        "--erased", action="store_true", help="instead: those that were erased, and by when no copy is left"
+    )
     passwd = parser.command("passwd", "replace an account's password", "safehold account passwd ada", _passwd)
     _name(passwd)
     _password(passwd)
@@ -52,7 +55,8 @@ def configure(parser: Parser) -> None:
         "safehold account erase ada --yes",
         _erase,
         "Drops an account with all it holds from the core and enters it in the register of erased accounts, which "
-        "every recovery honours. Without --yes it only says what would go.",
+        "every recovery honours, and says by which date no copy is left in any vault. Without --yes it only says what "
+        "would go.",
     )
     _name(erase)
     erase.add_argument("--yes", action="store_true", help="do it")
@@ -85,7 +89,9 @@ def _add(args: Namespace, context: Context) -> Answer:
     )
 
 
-def _list(_args: Namespace, context: Context) -> Answer:
+def _list(args: Namespace, context: Context) -> Answer:
+    if args.erased:
+        return _erased(context)
     with context.installation().session() as session, session.reads.snapshot() as reads:
         accounts = [_described(reads, account) for account in reads.accounts()]
     table = Table(
@@ -96,6 +102,19 @@ def _list(_args: Namespace, context: Context) -> Answer:
         ],
     )
     return Answer({"accounts": accounts}, [table] if accounts else ["no accounts yet: safehold account add NAME"])
+
+
+def _erased(context: Context) -> Answer:
+    from safehold.recovery.retention import erased_by
+    from safehold.service.erasures import erased_accounts
+
+    policy = context.config.retention
+    with context.installation().session() as session, session.reads.snapshot() as reads:
+        rows = [(e.id.hex(), e.at, erased_by(e.at, policy)) for e in erased_accounts(reads)]
+    accounts = [{"id": id_, "erased": at, "gone_by": gone} for id_, at, gone in rows]
+    told = [(id_, time_text(at), time_text(gone)) for id_, at, gone in rows]
+    blocks: list[str | Table] = [Table(("id", "erased", "no copy left by"), told)] if told else ["none was erased"]
+    return Answer({"erased": accounts}, blocks)
 
 
 def _described(reads: CoreReads, account: Account) -> dict[str, Any]:
@@ -182,8 +201,10 @@ def _app_passwords(args: Namespace, context: Context) -> Answer:
 
 def _erase(args: Namespace, context: Context) -> Answer:
     from safehold.model.commands import EraseAccount
+    from safehold.recovery.retention import erased_by
 
-    with context.installation().session() as session:
+    installation = context.installation()
+    with installation.session() as session:
         with session.reads.snapshot() as reads:
             account = account_named(reads, args.name)
             collections = [(c.path, str(c.kind), len(reads.items(c))) for c in reads.collections(account.number)]
@@ -197,11 +218,13 @@ def _erase(args: Namespace, context: Context) -> Answer:
         "collections": [{"path": path, "kind": kind, "items": items} for path, kind, items in collections],
     }
     held = count_text(sum(items for _, _, items in collections), "item")
+    gone = erased_by(installation.clock.now(), installation.config.retention)
+    data["gone_by"] = gone
+    by = f"no copy of it is left in any vault by {time_text(gone)}, where a keeper works every day"
     if args.yes:
-        told = f"erased {args.name} and {held}; the vaults keep their encrypted copies until they are retained away"
-        return Answer(data, [told])
+        return Answer(data, [f"erased {args.name} and {held} from the core", by])
     table = Table(("collection", "kind", "items"), collections)
-    return Answer(data, [table, f"would erase {args.name} and {held}, for good: add --yes to do it"])
+    return Answer(data, [table, f"would erase {args.name} and {held}, for good: add --yes to do it", by])
 
 
 def read_password(from_stdin: bool) -> str:

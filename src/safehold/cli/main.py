@@ -19,6 +19,7 @@ COMMANDS = {
     "status": ("status", "say how the service, its vaults and its objectives stand"),
     "snapshot": ("snapshot", "write what is new into the vaults as runs, which recovery reads fast"),
     "vault": ("vault", "list, add, scrub and repair vaults; show, print, replace and move keys"),
+    "keeper": ("keeper", "scrub, attest and retain vaults under credentials of its own"),
     "scrub": ("scrub", "read every vault whole and check every byte"),
     "recover": ("recover", "bring the core back from vaults"),
     "history": ("history", "show what was changed, when and by whom"),

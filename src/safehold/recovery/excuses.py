@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from safehold.formats.evidence import Evidence
+from safehold.formats.evidence import Evidence, parse_evidence_name
 from safehold.formats.keys import Opener, Role
 from safehold.formats.segment import parse_name
 from safehold.ports.vault import Vault
@@ -18,11 +18,13 @@ class EvidenceExcuses:
     """Implements judging.Excuses. Only a keeper's word excuses anything.
 
     `retain` evidence names what it removes (`removed`, `aside`) and from where on the log is kept (`log_from`: timeline
-    and first frame); of the first segment of a timeline before that the header stays.
+    and first frame); of the first segment of a timeline before that the header stays. Evidence that is older than
+    `evidence_from` may be gone: which of it counts still is for each vault to say.
     """
 
     def __init__(self, vault: str, evidence: Iterable[Evidence]) -> None:
         self.log_from = (0, 0)
+        self.evidence_from = 0
         self._gone: set[str] = set()
         self._made_up: dict[str, bytes] = {}
         for one in sorted(evidence, key=lambda e: e.at):
@@ -30,6 +32,7 @@ class EvidenceExcuses:
                 for member in ("removed", "aside"):
                     self._gone.update(_names(one.facts.get(member)))
                 self.log_from = max(self.log_from, _position(one.facts.get("log_from")))
+                self.evidence_from = max(self.evidence_from, _moment(one.facts.get("evidence_from")))
             elif one.vault == vault and one.kind == REPAIR:
                 self._made_up.update(_digests(one.facts.get(MADE_UP)))
 
@@ -43,7 +46,8 @@ class EvidenceExcuses:
         segment = parse_name(name)
         if segment is not None:
             return segment.number > 0 and (segment.timeline, segment.first) < self.log_from
-        return name in self._gone
+        evidence = parse_evidence_name(name)
+        return name in self._gone or (evidence is not None and evidence.at < self.evidence_from)
 
     def shortened(self, name: str) -> bool:
         segment = parse_name(name)
@@ -55,6 +59,10 @@ class EvidenceExcuses:
 
 def _names(value: Any) -> list[str]:
     return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+
+
+def _moment(value: Any) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _position(value: Any) -> tuple[int, int]:

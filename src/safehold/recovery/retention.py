@@ -68,6 +68,15 @@ class Policy(NamedTuple):
         return self.history_days * DAY
 
 
+DEFAULT_POLICY = Policy()
+
+
+def policy_text(policy: Policy = DEFAULT_POLICY) -> str:
+    """The generations of a policy in the configuration's words."""
+    counts = zip(_DAYS, policy[1:], strict=True)
+    return ", ".join(f"{count} {word}" for word, count in counts if count)
+
+
 def parse_policy(history_days: int, generations: str) -> Policy:
     """From the configuration's words: `7 daily, 4 weekly, 12 monthly`. Raises ValueError, which says what is wrong."""
     counts = dict.fromkeys(_DAYS, 0)
@@ -83,7 +92,12 @@ def parse_policy(history_days: int, generations: str) -> Policy:
 
 def erased_by(erased_at: int, policy: Policy) -> int:
     """The moment (µs) from which on no copy of an account that is erased at `erased_at` is left in any vault."""
-    return erased_at + (policy.history_days + ERASURE_SLACK_DAYS) * DAY
+    return erased_at + erased_days(policy) * DAY
+
+
+def erased_days(policy: Policy) -> int:
+    """After how many days no copy of an erased account is left."""
+    return policy.history_days + ERASURE_SLACK_DAYS
 
 
 # -- what a look found -------------------------------------------------------------------------------------------
@@ -155,6 +169,7 @@ class Plan(msgspec.Struct):
     cover: tuple[int, ...] = ()
     log_from: tuple[int, int] = (0, 0)  # timeline and first frame of the first segment that stays
     drop_upto: int = 0  # generation
+    evidence_from: int = 0  # µs
     remove: list[Going] = []
     shorten: list[Going] = []  # first segments of timelines: their header stays
     aside: list[Going] = []  # blobs
@@ -162,6 +177,8 @@ class Plan(msgspec.Struct):
     unneeded: list[str] = []  # blobs
     purge_before: int = 0  # µs of the keeper's clock: what was set aside before goes for good
     keep: list[Staying] = []
+    #: Whether the cover holds accounts that were erased, or is short while some were: newer generations let them go.
+    wants_generation: bool = False
 
     @property
     def empty(self) -> bool:
@@ -179,6 +196,7 @@ class Plan(msgspec.Struct):
             self.log_from,
             self.horizon,
             self.drop_upto,
+            self.evidence_from,
             [going.name for going in self.remove if not going.name.startswith(LOG_PREFIX)],
             [going.name for going in self.aside],
             list(self.unneeded),
@@ -241,6 +259,7 @@ def plan(
     those that lie aside."""
     made = Plan(view.receipts.vault, view.now, choice.blocked)
     made.cover = tuple(g.number for g in choice.cover)
+    made.wants_generation = any(g.holds for g in choice.cover) or (len(choice.cover) < 2 and bool(view.erased))
     made.drop_upto = max(choice.oldest.number if choice.oldest is not None else 0, view.receipts.drop_upto)
     made.keep = [Staying(manifest_object(n), why) for n, why in sorted(choice.kept.items(), reverse=True)]
     if choice.horizon is not None:
@@ -344,6 +363,7 @@ def _plan_evidence(made: Plan, view: View, choice: Choice) -> None:
     """Old evidence, but for the newest of each kind, and what attests anything that is still counted."""
     horizon = choice.horizon
     assert horizon is not None
+    made.evidence_from = horizon.clock
     counted = {
         a.evidence for a in view.receipts.attested if a.generation in choice.kept or a.receipt >= horizon.receipt
     }

@@ -61,7 +61,8 @@ class RetainFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     Of the log all segments are gone whose timeline and first frame are before those of `log_from`, but for the header
     of the first of each timeline. `removed` names runs, generations and evidence; `aside` blobs that lie aside for some
     days and are put back where they are named again; `unneeded` blobs that nothing names now: a later run moves them
-    aside if that is still so. Where nothing is to go, that is said too: time goes on by a keeper's words.
+    aside if that is still so. Of evidence that is older than `evidence_from` only what still counts stays. Where
+    nothing is to go, that is said too: time goes on by a keeper's words.
     """
 
     receipt: int
@@ -69,6 +70,7 @@ class RetainFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     log_from: tuple[int, int] = (0, 0)
     horizon: int = 0  # generation whose attestation is old enough
     drop_upto: int = 0  # generation up to which new runs may drop history
+    evidence_from: int = 0  # µs
     removed: list[str] = []
     aside: list[str] = []
     unneeded: list[str] = []

@@ -52,7 +52,7 @@ def routes(gate: Gate) -> list[Route]:
             return page("Safehold", _welcome() + _addresses(Site.of(request, gate.public_url), None))
         account = await signed_in(gate, request)
         rows = await gate.in_thread(lambda reads: shelf(reads, account))
-        main = _own(account, rows, Site.of(request, gate.public_url))
+        main = _own(account, rows, Site.of(request, gate.public_url), gate.erased_days)
         return page(f"Safehold: {account.name}", main, name=account.name)
 
     async def sign_in(request: Request) -> Response:
@@ -135,7 +135,7 @@ def _welcome() -> str:
     )
 
 
-def _own(account: Account, rows: list[Row], site: Site) -> str:
+def _own(account: Account, rows: list[Row], site: Site, erased_days: int) -> str:
     cells = [
         [_KIND_NAMES[row.kind], escape(row.title), number(row.items) if row.items is not None else _held()]
         for row in rows
@@ -146,6 +146,8 @@ def _own(account: Account, rows: list[Row], site: Site) -> str:
         '<p class="lead">This is what is kept for you here.</p>'
         + table(["Kind", "Collection", "Items"], cells, numbers=frozenset((2,)))
         + f"<p>{listed}</p>"
+        + "<p>Whoever runs this server can erase your account with all that is in it. No copy of it is left in any "
+        + f"vault {erased_days} days later.</p>"
         + _addresses(site, account.name)
     )
 

@@ -1,0 +1,240 @@
+"""The keeper's work wired to a data folder: which vaults, whose keys, what freezes it, and what is remembered of it.
+
+The same code for a service that keeps its own vaults, for `vault retain`, and for a keeper with a folder of its own.
+Only vaults in folders are kept: one behind a keeper's socket is kept by that keeper.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from safehold.adapters.lock import FolderLock
+from safehold.assembly.scrubbing import find_vault, notebook_folder, scrub_vaults
+from safehold.assembly.site import Site
+from safehold.config import VaultConfig
+from safehold.model.errors import OperatorError, OutOfSpace
+from safehold.recovery.attest import Verdict
+from safehold.recovery.judging import Problem, Remembered
+from safehold.recovery.keeper import VaultKeeper
+from safehold.recovery.notebook import FileNotebook
+from safehold.recovery.place import Place
+from safehold.recovery.report import Progress, silent
+from safehold.recovery.retention import Plan
+from safehold.vault.evidence import Found
+from safehold.vault.keeping import KeptFolderVault
+from safehold.vault.recoveries import open_recoveries
+
+_log = logging.getLogger("safehold.keeper")
+
+
+class KeptVault(msgspec.Struct, omit_defaults=True):
+    """What was done in one vault, for people and for the status."""
+
+    vault: str
+    attested: int = 0  # generation, the newest that is attested
+    drop_upto: int = 0
+    refused: list[str] = []
+    damaged: int = 0
+    removed: int = 0  # objects
+    removed_bytes: int = 0
+    blocked: str = ""  # why nothing was removed
+    wants_generation: bool = False  # so that erased accounts can go
+    trouble: str = ""  # why the work came to no end
+
+
+class LastKeep(msgspec.Struct, omit_defaults=True):
+    """The last time that the work was done, as `run/keeper.json` has it."""
+
+    at: int  # µs
+    seconds: float
+    vaults: list[KeptVault] = []
+    differences: list[str] = []  # what a keeper's copy has otherwise than the vault that it is pulled from
+
+
+def kept_configs(site: Site, only: str | None = None) -> list[VaultConfig]:
+    """The vaults that are kept here. Raises OperatorError where `only` is none of them."""
+    chosen = list(site.config.vaults) if only is None else [find_vault(site, only)]
+    if only is not None and not chosen[0].is_folder:
+        raise OperatorError(
+            f"the vault {only} is held by a keeper at {chosen[0].url}",
+            hint="retention is that keeper's work: run it there",
+            exit_code=2,
+        )
+    return [config for config in chosen if config.is_folder]
+
+
+def kept_vault(site: Site, config: VaultConfig) -> KeptFolderVault:
+    """With its keeper's credentials, as far as a folder has any."""
+    folder = str(config.folder(site.data))
+    return KeptFolderVault(config.name, folder, site.disk, site.opener.installation, clock=site.clock)
+
+
+def keeper_lock(site: Site) -> FolderLock:
+    """One keeper at a time."""
+    return FolderLock(str(site.data / "run" / "keeper"))
+
+
+def make_keeper(site: Site, config: VaultConfig) -> VaultKeeper:
+    """Raises OperatorError where the keeper's key or the identity is not here."""
+    keeper = site.keyring.keeper
+    if keeper is None or not site.opener.can_open:
+        raise OperatorError(
+            "the keeper's key and the identity are not both here, and nothing can be attested without them",
+            hint="run it where they are, or bring them back: `safehold vault keys` says where they lie",
+        )
+    others = [kept_vault(site, other) for other in kept_configs(site) if other != config]
+
+    def placed(found: Found) -> None:
+        for other in site.config.vaults:
+            book = FileNotebook(site.disk, notebook_folder(site), other.name)
+            book.ended(book.last(), {found.name: Remembered(found.size, found.digest)})
+
+    return VaultKeeper(
+        kept_vault(site, config),
+        [vault for vault in others if vault.available()],
+        keeper,
+        site.opener,
+        site.clock,
+        site.config.retention,
+        frozen=lambda: frozen(site, config),
+        placed=placed,
+    )
+
+
+def frozen(site: Site, config: VaultConfig) -> str:
+    """Why nothing may be removed; "" where it may."""
+    if Place(site.disk, str(site.data)).memo() is not None:
+        return "a recovery has begun here and has not ended"
+    timelines = open_recoveries(kept_vault(site, config))
+    return f"a recovery is open in timeline {timelines[-1]}" if timelines else ""
+
+
+def plan_vaults(site: Site, only: str | None = None) -> list[tuple[VaultConfig, Plan]]:
+    """What retention would remove. Raises OperatorError."""
+    return [(config, make_keeper(site, config).plan()) for config in kept_configs(site, only)]
+
+
+def attest_vault(site: Site, config: VaultConfig) -> list[Verdict]:
+    """Raises VaultDown, OperatorError, OutOfSpace."""
+    return make_keeper(site, config).attest()
+
+
+def retain_vaults(
+    site: Site, only: str | None = None, *, damaged: dict[str, str] | None = None
+) -> list[tuple[VaultConfig, Plan]]:
+    """Plan and remove. `damaged`: what a scrub has found, by vault. Raises OperatorError."""
+    done = []
+    for config in kept_configs(site, only):
+        made = make_keeper(site, config).retain(kept_vault(site, config), (damaged or {}).get(config.name, ""))
+        done.append((config, made))
+    return done
+
+
+def keep_vaults(
+    site: Site, *, limit_bytes: int = 0, differences: Sequence[str] = (), progress: Progress = silent
+) -> LastKeep:
+    """Scrub, attest, retain: every vault that is kept here. What hinders one stops no other. Raises OperatorError."""
+    began = site.clock.monotonic()
+    results: dict[str, KeptVault] = {}
+    able = site.keyring.keeper is not None and site.opener.can_open
+    configs = kept_configs(site)
+    for config in configs:
+        result = results[config.name] = KeptVault(config.name)
+        try:
+            _keep(site, config, result, able, limit_bytes, progress)
+        except (OperatorError, OutOfSpace) as error:
+            result.trouble = error.message
+            _log.warning("the vault %s could not be kept: %s", config.name, error.message)
+    seconds = round(site.clock.monotonic() - began, 3)
+    last = LastKeep(site.clock.now(), seconds, list(results.values()), list(differences))
+    remember(site, last)
+    return last
+
+
+def _keep(site: Site, config: VaultConfig, result: KeptVault, able: bool, limit_bytes: int, progress: Progress) -> None:
+    (scrubbed,) = scrub_vaults(site, config.name, limit_bytes=limit_bytes, progress=progress)
+    if scrubbed.trouble:
+        result.trouble = scrubbed.trouble
+        return
+    result.damaged = len(scrubbed.damaged)
+    if not able:
+        result.blocked = "the keeper's key and the identity are not both here: nothing is attested, nothing removed"
+        return
+    for verdict in attest_vault(site, config):
+        if not verdict.facts.ok:
+            result.refused.append(f"generation {verdict.facts.generation}: {'; '.join(verdict.facts.why[:3])}")
+    # What is merely strange in a vault hinders nothing: else whoever can add to it could end all retention.
+    first = next((d for d in scrubbed.damaged if d.problem is not Problem.UNEXPECTED), None)
+    damaged = {config.name: f"{first.object} is {first.problem}"} if first is not None else {}
+    ((_, made),) = retain_vaults(site, config.name, damaged=damaged)
+    receipts = make_keeper(site, config).receipts()
+    result.attested = max((a.generation for a in receipts.attested), default=0)
+    result.drop_upto = receipts.drop_upto
+    result.blocked = made.blocked
+    result.wants_generation = made.wants_generation
+    if not made.blocked:
+        result.removed = len(made.remove) + len(made.shorten) + len(made.aside)
+        result.removed_bytes = made.bytes
+
+
+# -- what is remembered ------------------------------------------------------------------------------------------
+
+
+def _path(site: Site) -> str:
+    return str(site.data / "run" / "keeper.json")
+
+
+def remember(site: Site, last: LastKeep) -> None:
+    """Whole or not at all. Raises OperatorError."""
+    folder, path = str(site.data / "run"), _path(site)
+    try:
+        site.disk.make_folders(folder)
+        file = site.disk.open(f"{path}.new", write=True, create=True)
+        try:
+            file.truncate(0)
+            file.write_at(0, msgspec.json.encode(last))
+            file.sync()
+        finally:
+            file.close()
+        site.disk.rename(f"{path}.new", path)
+        site.disk.sync_folder(folder)
+    except OSError as error:
+        raise OperatorError(f"what the keeper did cannot be noted in {path}: {error.strerror}") from error
+
+
+def last_keep(site: Site) -> LastKeep | None:
+    """None where it was never done, or the note cannot be read."""
+    try:
+        file = site.disk.open(_path(site))
+    except OSError:
+        return None
+    try:
+        return msgspec.json.decode(file.read_at(0, file.size()), type=LastKeep)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    finally:
+        file.close()
+
+
+def keeper_incidents(last: LastKeep | None) -> list[dict[str, Any]]:
+    """What somebody should look at."""
+    found = []
+    for kept in last.vaults if last is not None else ():
+        for why in kept.refused:
+            found.append(
+                {
+                    "what": "not attested",
+                    "message": f"the vault {kept.vault}: {why}",
+                    "hint": "nothing is removed on its word; see `safehold vault scrub` and take a new snapshot",
+                }
+            )
+        if kept.trouble:
+            found.append({"what": "not kept", "message": kept.trouble, "hint": "it is tried again the next day"})
+    for difference in last.differences if last is not None else ():
+        hint = "nothing was changed in the copy; see what happened to the vault it is pulled from"
+        found.append({"what": "not the same", "message": difference, "hint": hint})
+    return found

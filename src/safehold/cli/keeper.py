@@ -1,0 +1,110 @@
+"""Scrubs, attests and retains vaults under credentials of its own: copies those of a service, or holds one for it."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from safehold.cli.context import Context
+from safehold.cli.exits import Exit
+from safehold.cli.output import Answer, Table, size_text
+from safehold.cli.parser import Parser
+from safehold.cli.scrub import parse_size
+
+if TYPE_CHECKING:
+    from safehold.assembly.keeping import LastKeep
+
+EXAMPLE = "safehold keeper run --data /srv/keeper"
+
+
+def configure(parser: Parser) -> None:
+    init = parser.command(
+        "init",
+        "make a folder for a keeper",
+        "safehold keeper init /srv/keeper --keys /media/keys --pull folder:/srv/safehold/vaults/near",
+        _init,
+        "Makes the folder that a keeper works in: its keys, its vault, its configuration. The keys are those that "
+        "`safehold vault keys move identity DIR` puts into DIR, or a copy of them.",
+    )
+    init.add_argument("folder", metavar="FOLDER", help="where the keeper is to live")
+    init.add_argument("--keys", metavar="DIR", help="where its keys are now (default: FOLDER/keys)")
+    init.add_argument(
+        "--pull", metavar="URL", action="append", default=[], help="a vault of the service to copy from; repeatable"
+    )
+    init.add_argument("--socket", metavar="PATH", default="", help="serve its vault there, for keeper:PATH")
+    init.add_argument("--name", metavar="NAME", default="kept", help="what to call its vault (default: kept)")
+    run = parser.command(
+        "run",
+        "do a keeper's work",
+        EXAMPLE,
+        _run,
+        "Copies what is new from the vaults of the service, and once a day reads its vault whole, attests the newest "
+        "generation by replaying it, and removes what is older than the retention. In the data folder of a service it "
+        "does that for the service's own vaults.",
+    )
+    run.add_argument("--once", action="store_true", help="do the day's work now, then end")
+    run.add_argument("--limit", metavar="SIZE", default="0", help="read at most so much a second (default: no limit)")
+    parser.command("status", "say what the keeper did last", "safehold keeper status --json", _status)
+
+
+def _init(args: Namespace, context: Context) -> Answer:
+    from safehold.assembly.keeper import init_keeper
+    from safehold.config import Config, load
+
+    folder = Path(args.folder).absolute()
+    based_on = load(context.config_path) if context.config_path.exists() else replace(Config())
+    keys = Path(args.keys).absolute() if args.keys else None
+    pull = [_absolute(url) for url in args.pull]
+    made = init_keeper(folder, keys=keys, pull=pull, socket=args.socket, name=args.name, based_on=based_on)
+    return Answer(made, [f"a keeper lives in {folder}", f"next: safehold keeper run --data {folder}"])
+
+
+def _absolute(url: str) -> str:
+    """A URL whose path is not relative to where the keeper lives, but to where this is typed."""
+    from safehold.assembly.vault_urls import with_scheme
+
+    scheme, _, path = with_scheme(url).partition(":")
+    return f"{scheme}:{Path(path).absolute()}"
+
+
+def _run(args: Namespace, context: Context) -> Answer:
+    import logging
+
+    from safehold.assembly.keeper import open_site, run_keeper, run_once
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    limit = parse_size(args.limit)
+    site = open_site(context.data, context.config_path)
+    if args.once:
+        return answer(run_once(site, limit_bytes=limit))
+    run_keeper(site, limit_bytes=limit)
+    return Answer({"stopped": True}, ["stopped"])
+
+
+def _status(_args: Namespace, context: Context) -> Answer:
+    from safehold.assembly.keeper import open_site
+    from safehold.assembly.keeping import last_keep
+
+    last = last_keep(open_site(context.data, context.config_path))
+    if last is None:
+        return Answer({"at": None, "seconds": None, "vaults": []}, ["it has not done its work here yet"])
+    return answer(last)
+
+
+def answer(last: LastKeep) -> Answer:
+    rows = []
+    blocks: list[str | Table] = []
+    for kept in last.vaults:
+        removed = kept.blocked or f"{kept.removed} objects, {size_text(kept.removed_bytes)}"
+        rows.append((kept.vault, kept.attested or "-", kept.damaged, kept.trouble or removed))
+        blocks += [f"{kept.vault}: not attested: {why}" for why in kept.refused]
+    blocks += [f"differs: {difference}" for difference in last.differences]
+    blocks.insert(0, Table(("vault", "attested", "damaged", "removed"), rows))
+    wrong = any(kept.damaged or kept.refused for kept in last.vaults) or bool(last.differences)
+    code = Exit.UNFINISHED if any(kept.trouble for kept in last.vaults) else Exit.FOUND if wrong else Exit.DONE
+    fields = {"at": last.at, "seconds": last.seconds, "vaults": [msgspec.structs.asdict(kept) for kept in last.vaults]}
+    return Answer({**fields, "differences": last.differences}, blocks, exit=code)
