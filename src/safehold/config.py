@@ -146,6 +146,7 @@ class Config:
     keeper_hours: int = 24  # 0: never
     keeper_pull: tuple[str, ...] = ()  # of a keeper's own folder: URLs of the vaults that it copies
     keeper_socket: str = ""  # of a keeper's own folder: where it serves its vault; "": nowhere
+    keeper_users: tuple[str, ...] = ()  # names or numbers of users that may connect there; its own and root always may
     auth_failures: int = 10
     auth_window_seconds: int = 60
     auth_remember_seconds: int = 300
@@ -302,7 +303,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     limits = reader.table(tables, "limits", ("max_object", "max_file", "max_request", "quota"))
     snapshots = reader.table(tables, "snapshots", ("tail", "hours"))
     retention = reader.table(tables, "retention", ("history_days", "generations"))
-    keeper = reader.table(tables, "keeper", ("hours", "pull", "socket"))
+    keeper = reader.table(tables, "keeper", ("hours", "pull", "socket", "users"))
     auth = reader.table(tables, "auth", ("failures", "window_seconds", "remember_seconds"))
     try:
         host, port = parse_listen(reader.text(serve, "serve", "listen", "127.0.0.1:8460"))
@@ -325,6 +326,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
         keeper_hours=reader.count(keeper, "hours", default.keeper_hours, least=0, table="keeper"),
         keeper_pull=reader.pull(keeper),
         keeper_socket=reader.text(keeper, "keeper", "socket", ""),
+        keeper_users=reader.users(keeper),
         auth_failures=reader.count(auth, "failures", default.auth_failures),
         auth_window_seconds=reader.count(auth, "window_seconds", default.auth_window_seconds),
         auth_remember_seconds=reader.count(auth, "remember_seconds", default.auth_remember_seconds, least=0),
@@ -449,6 +451,14 @@ class _Reader:
             except ConfigError as error:
                 raise self.error("keeper", "pull", error.message, error.hint) from error
         return tuple(urls)
+
+    def users(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        users = values.get("users", [])
+        if not isinstance(users, list) or not all(isinstance(user, str) and user.strip() for user in users):
+            raise self.error(
+                "keeper", "users", "needs a list of users in quotes", 'for instance ["safehold"] or ["1001"]'
+            )
+        return tuple(user.strip() for user in users)
 
     def count(self, values: Mapping[str, Any], key: str, default: int, *, least: int = 1, table: str = "auth") -> int:
         value = values.get(key, default)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from safehold.adapters.vault_link import UnixLink
 from safehold.formats.mark import NAME as MARK
 from safehold.formats.mark import parse_mark
+from safehold.ports.vault import VaultDown
 from safehold.store.realdisk import RealDisk
 from safehold.vault.folder import FolderVault
-from tests.support.keeper import KEEPER_USER, KeeperProcess, ground, own_folder
-from tests.support.service import Client, Service
+from safehold.vault.remote import RemoteVault
+from tests.support.keeper import CORE_USER, KEEPER_USER, KeeperProcess, ground, own_folder, run_as
+from tests.support.service import Client, Service, command_line, environment
 from tests.support.writers import card
 
 ROOT = os.geteuid() == 0
@@ -147,3 +151,60 @@ def test_an_async_keeper_that_hangs_hinders_nothing(house: House) -> None:
         assert time.monotonic() < end
         time.sleep(0.2)
     assert service.stop() == 0
+
+
+def test_the_keepers_own_command_serves_the_vault_that_answers_wait_for(tmp_path: Path) -> None:
+    service = Service(tmp_path / "data")
+    service.add_account("ada", "correct horse")
+    keys, keeper, address = tmp_path / "keys", tmp_path / "keeper", tmp_path / "kept.sock"
+    service.run("vault", "keys", "move", "identity", str(keys), "--yes")
+    words = ("--keys", str(keys), "--socket", str(address), "--user", str(os.geteuid()))
+    made = Service(keeper).run("keeper", "init", str(keeper), *words).out
+    assert made is not None and made["vault"] == "kept"
+    running = subprocess.Popen(
+        command_line(keeper, "keeper", "run"), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        end = time.monotonic() + 30
+        while not address.is_socket():
+            assert running.poll() is None and time.monotonic() < end
+            time.sleep(0.05)
+        service.run("vault", "add", "kept", f"keeper:{address}", "--mode", "sync")
+        service.start()
+        client = service.client("ada", "correct horse")
+        assert [put(client, n) for n in range(3)] == [201] * 3
+        assert service.vault_status("kept")["failure_domain"]
+        assert service.stop() == 0
+        logs = [p.read_bytes() for p in sorted((keeper / "vault" / "log").rglob("*.seg"))]
+        assert logs == [p.read_bytes() for p in sorted((service.data / "vaults" / "near" / "log").rglob("*.seg"))]
+        running.terminate()
+        assert running.wait(30) == 0
+    finally:
+        running.kill()
+        running.wait()
+        service.close()
+
+
+@pytest.mark.skipif(not ROOT, reason="another user can be had by root only")
+def test_who_may_connect() -> None:
+    with ground() as root:
+        folder = own_folder(root / "kept", KEEPER_USER) / "vault"
+        FolderVault.create("kept", str(folder), RealDisk(), bytes(16)).close()
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, KEEPER_USER, KEEPER_USER)
+        run = own_folder(root / "run", KEEPER_USER)
+        run.chmod(0o755)
+        for users, let_in in (([CORE_USER], True), ([CORE_USER + 5], False), (None, True)):
+            keeper = KeeperProcess(folder, run / "kept.sock", KEEPER_USER, users=users)
+            keeper.start()
+
+            def ask(let_in: bool = let_in) -> None:
+                vault = RemoteVault("kept", str(run / "kept.sock"), lambda: UnixLink(str(run / "kept.sock")))
+                assert vault.available() is let_in
+                if not let_in:
+                    with pytest.raises(VaultDown, match="may not let this user in"):
+                        vault.size(MARK)
+
+            run_as(CORE_USER, ask)
+            run_as(KEEPER_USER, lambda: ask(True))
+            keeper.kill()

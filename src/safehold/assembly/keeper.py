@@ -12,6 +12,7 @@ was removed there stays here. Its work is that of assembly/keeping.py.
 from __future__ import annotations
 
 import logging
+import pwd
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -56,6 +57,7 @@ mode = "sync"
 hours = 24             # so often its vault is read whole, attested, and what is older than the retention removed
 pull = [{pull}]
 socket = {socket}      # where it serves its vault to a core that appends to it (keeper:PATH there); "": nowhere
+users = [{users}]             # who may connect there besides its own user: the user that the service runs as
 
 [retention]
 history_days = {days}
@@ -94,7 +96,14 @@ def open_site(data: Path, config_path: Path | None = None) -> Site:
 
 
 def init_keeper(
-    folder: Path, *, keys: Path | None, pull: Sequence[str], socket: str, name: str, based_on: Config
+    folder: Path,
+    *,
+    keys: Path | None,
+    pull: Sequence[str],
+    socket: str,
+    users: Sequence[str] = (),
+    name: str,
+    based_on: Config,
 ) -> dict[str, Any]:
     """Make a keeper's folder; harmless where it is there, but for settings that differ. Raises OperatorError."""
     urls = [with_scheme(url) for url in pull]
@@ -105,6 +114,7 @@ def init_keeper(
         name=name,
         pull=", ".join(f'"{url}"' for url in urls),
         socket=f'"{socket}"',
+        users=", ".join(f'"{user}"' for user in users),
         days=based_on.retention.history_days,
         generations=policy_text(based_on.retention),
     )
@@ -224,5 +234,19 @@ def _server(site: Site) -> VaultServer | None:
         return None
     vault = site.config.vaults[0]
     return VaultServer(
-        str(vault.folder(site.data)), str(site.data / site.config.keeper_socket), installation=site.opener.installation
+        str(vault.folder(site.data)),
+        str(site.data / site.config.keeper_socket),
+        installation=site.opener.installation,
+        users=[_user_id(user) for user in site.config.keeper_users],
+        mode=0o666 if site.config.keeper_users else 0o600,  # the server looks who it is
     )
+
+
+def _user_id(user: str) -> int:
+    """Raises OperatorError."""
+    if user.isascii() and user.isdigit():
+        return int(user)
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise OperatorError(f"there is no user {user!r} here", hint="see `users` in its safehold.toml") from None

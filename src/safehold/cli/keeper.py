@@ -36,6 +36,13 @@ def configure(parser: Parser) -> None:
         "--pull", metavar="URL", action="append", default=[], help="a vault of the service to copy from; repeatable"
     )
     init.add_argument("--socket", metavar="PATH", default="", help="serve its vault there, for keeper:PATH")
+    init.add_argument(
+        "--user",
+        metavar="USER",
+        action="append",
+        default=[],
+        help="a user who may connect there, by name or number: the one that the service runs as; repeatable",
+    )
     init.add_argument("--name", metavar="NAME", default="kept", help="what to call its vault (default: kept)")
     run = parser.command(
         "run",
@@ -59,7 +66,9 @@ def _init(args: Namespace, context: Context) -> Answer:
     based_on = load(context.config_path) if context.config_path.exists() else replace(Config())
     keys = Path(args.keys).absolute() if args.keys else None
     pull = [_absolute(url) for url in args.pull]
-    made = init_keeper(folder, keys=keys, pull=pull, socket=args.socket, name=args.name, based_on=based_on)
+    made = init_keeper(
+        folder, keys=keys, pull=pull, socket=args.socket, users=args.user, name=args.name, based_on=based_on
+    )
     return Answer(made, [f"a keeper lives in {folder}", f"next: safehold keeper run --data {folder}"])
 
 
