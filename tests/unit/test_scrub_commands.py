@@ -200,6 +200,13 @@ def test_a_vault_that_is_away_is_told_and_ends_with_3(lived: Run, vaults: Path) 
     assert lived("vault", "repair", "--yes")[0] == 3
 
 
+def test_a_vault_that_was_made_anew_is_whole(lived: Run, vaults: Path) -> None:
+    shutil.rmtree(vaults / "far")
+    assert lived("vault", "add", "far")[0] == 0
+    code, told = lived("scrub")
+    assert (code, found(told)) == (0, {"near": {}, "far": {}})
+
+
 @pytest.mark.parametrize(("args", "code"), [(("vault", "scrub", "nowhere"), 2), (("scrub", "--limit", "many"), 2)])
 def test_a_wrong_line_ends_with_2(lived: Run, args: tuple[str, ...], code: int) -> None:
     assert lived(*args)[0] == code
