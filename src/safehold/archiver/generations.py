@@ -553,7 +553,7 @@ def _vouch(vault: Vault, object_: SealedObject) -> None:
     if not _is(vault, object_):
         raise OperatorError(
             f"{vault.name} has another object under the name {object_.name}",
-            hint=f"run `safehold vault scrub {vault.name}`",
+            hint=f"run `safehold vault repair {vault.name}`",
         )
     vault.put(object_.name, ())
 

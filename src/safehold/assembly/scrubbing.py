@@ -19,6 +19,7 @@ from safehold.ports.vault import Vault
 from safehold.recovery.excuses import EvidenceExcuses
 from safehold.recovery.judging import Damage, Remembered, Standing
 from safehold.recovery.notebook import FileNotebook, LastScrub
+from safehold.recovery.reconcile import reconcile
 from safehold.recovery.report import Progress, silent
 from safehold.recovery.scrub import Level, LookedAt, Pace, Scrubber, ScrubResult, scrub
 from safehold.service.control import SETTLE, decode_json
@@ -121,6 +122,20 @@ class Scrubbing:
             progress=self._progress,
         )
 
+    def reconcile(self, config: VaultConfig, result: ScrubResult) -> ScrubResult:
+        """Compare the core too. Raises OperatorError where it, or the key, is not here."""
+        if self.opener is None:
+            raise OperatorError("core and vault are reconciled with the identity only", hint="bring the recovery key")
+        core = self.site.open_reads()
+        try:
+            complete = self.standing(config).complete
+            found = reconcile(core, self.vault(config), self.opener, complete=complete, progress=self._progress)
+        except SafeholdError as error:
+            return result._replace(trouble=f"it could not be reconciled with the core: {error.message}")
+        finally:
+            core.close()
+        return result._replace(reconciled=found)
+
 
 def scrub_vaults(
     site: Site,
@@ -129,14 +144,20 @@ def scrub_vaults(
     level: Level = Level.SCRUB,
     limit_bytes: int = 0,
     restart: bool = False,
+    with_core: bool = False,
     progress: Progress = silent,
 ) -> list[ScrubResult]:
-    """Scrub one vault or all, note how it went, and put evidence of it into every vault. Raises OperatorError."""
+    """Scrub one vault or all, note how it went, and put evidence of it into every vault. Raises OperatorError.
+
+    `with_core`: reconcile each with the core too.
+    """
     scrubbing = Scrubbing(site, level=level, limit_bytes=limit_bytes, restart=restart, progress=progress)
     done: list[tuple[VaultConfig, ScrubResult, float]] = []
     for config in scrubbing.chosen(only):
         began = site.clock.monotonic()
         result = scrubbing.run(config, scrubbing.notebook(config))
+        if with_core and not result.trouble:
+            result = scrubbing.reconcile(config, result)
         done.append((config, result, site.clock.monotonic() - began))
     for config, result, seconds in done:
         if not result.trouble:
@@ -156,6 +177,7 @@ def scrub_facts(result: ScrubResult, level: Level, seconds: float, opened: bool)
         "seconds": round(seconds, 3),
         "damaged": [damage_object(damage) for damage in result.damaged[:MAX_NAMED]],
         "damaged_count": len(result.damaged),
+        "reconciled": None if result.reconciled is None else result.reconciled._asdict(),
     }
 
 
