@@ -1,7 +1,10 @@
-"""Recoveries on record in a vault: while one is open nothing may be removed there.
+"""Marks that a recovery leaves in the vaults while it is open: nothing may be retained away from under it.
 
-recovery/TTTTTTTT.open    put when a recovery has claimed timeline T
-recovery/TTTTTTTT.done    put when it is over
+    recovery/TTTTTTTT.open    put when it has claimed timeline T, before it reads
+    recovery/TTTTTTTT.done    put when its core is in place
+
+Empty objects, put if absent. A recovery that was killed stays open until it is run again, or a later one is done: that
+has read what the earlier one was to read.
 """
 
 from __future__ import annotations
@@ -10,15 +13,28 @@ import re
 
 from safehold.ports.vault import Vault
 
-RECOVERY_PREFIX = "recovery/"
-_NAME = re.compile(r"recovery/(\d{8})\.(open|done)", re.ASCII)
+PREFIX = "recovery/"
+_NAME = re.compile(r"recovery/(\d{8})\.(open|done)\Z", re.ASCII)
+
+
+def opened(timeline: int) -> str:
+    return f"{PREFIX}{timeline:08d}.open"
+
+
+def done(timeline: int) -> str:
+    return f"{PREFIX}{timeline:08d}.done"
 
 
 def open_recoveries(vault: Vault) -> list[int]:
-    """Timelines of the recoveries that are open. Raises VaultDown."""
-    found: dict[str, set[int]] = {"open": set(), "done": set()}
-    for info in vault.list(RECOVERY_PREFIX):
-        match = _NAME.fullmatch(info.name)
-        if match is not None:
-            found[match[2]].add(int(match[1]))
-    return sorted(found["open"] - found["done"])
+    """Timelines of the recoveries that are open, ascending. Raises VaultDown."""
+    begun: set[int] = set()
+    ended = 0
+    for info in vault.list(PREFIX):
+        match = _NAME.match(info.name)
+        if match is None:
+            continue
+        if match[2] == "open":
+            begun.add(int(match[1]))
+        else:
+            ended = max(ended, int(match[1]))
+    return sorted(timeline for timeline in begun if timeline > ended)
