@@ -12,12 +12,12 @@ import pytest
 from safehold.adapters.vault_link import UnixLink
 from safehold.assembly.vault_serving import VaultServer
 from safehold.formats.mark import NAME as MARK
-from safehold.formats.mark import READER
+from safehold.formats.mark import READER, reader
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.model.errors import OperatorError
 from safehold.ports.vault import LengthMismatch, ObjectInfo, Vault, VaultDown, VaultFull, VaultSuspect
 from safehold.store.realdisk import RealDisk
-from safehold.vault.folder import FolderVault
+from safehold.vault.folder import FolderVault, place_reader
 from safehold.vault.memory import MemoryVault
 from safehold.vault.remote import RemoteVault
 from safehold.vault.served import ServedVault
@@ -322,3 +322,22 @@ def test_left_over_temporaries_are_cleared_and_not_listed(disk: SimDisk) -> None
     assert vault.put("log/a", [b"x"])
     vault.clear_temporary()
     assert list(disk.list("/near/tmp")) == []
+
+
+def test_every_folder_vault_has_the_reader(disk: SimDisk) -> None:
+    vault = make_vault(disk, "near")
+    assert vault.get(READER) == reader()
+    assert FolderVault("near", "/near", disk.crash(), INSTALLATION).get(READER) == reader()
+
+
+def test_a_vault_that_an_earlier_release_made_gets_the_reader_and_keeps_one_that_it_has(disk: SimDisk) -> None:
+    vault = make_vault(disk, "near")
+    disk.remove("/near/reader.py")
+    make_vault(disk, "near")
+    assert vault.get(READER) == reader()
+    make_vault(disk, "far")
+    disk.remove("/far/reader.py")
+    far = FolderVault("far", "/far", disk, INSTALLATION)
+    far.put(READER, [b"# an earlier one"])
+    place_reader(far)
+    assert far.get(READER) == b"# an earlier one"

@@ -14,6 +14,7 @@ from safehold.formats import keys
 from safehold.ports.disk import File
 from safehold.store.realdisk import RealDisk
 from safehold.vault import keyring
+from tests.support import bare_reader
 from tests.unit.test_cli_commands import Run, import_cards, run, with_ada
 
 __all__ = ["run", "with_ada"]
@@ -136,6 +137,34 @@ def test_the_new_recovery_key_alone_opens_what_was_written_before(with_ada: Run,
     assert ring(tmp_path).opener.identities == now.opener.identities
 
 
+@pytest.mark.parametrize("snapshots", [(), (0,), (2,), (0, 2), (0, 1, 2)])
+def test_generations_of_before_open_with_the_new_recovery_key(
+    with_ada: Run, tmp_path: Path, snapshots: tuple[int, ...]
+) -> None:
+    for step, name in enumerate(("grace", "alan", "barbara")):
+        import_cards(with_ada, tmp_path / f"cards-{name}", name)
+        if step:
+            assert with_ada("vault", "keys", "rotate", "identity", "--yes")[0] == 0
+        if step in snapshots:
+            assert with_ada("snapshot")[0] == 0
+    import_cards(with_ada, tmp_path / "cards-tail", "donald")
+    (tmp_path / "newest.txt").write_text(f"# on paper\n{ring(tmp_path).recovery_key}\n")
+    for number, key in enumerate((tmp_path / "newest.txt", tmp_path / "data" / "keys" / "recovery.txt")):
+        found = bare_reader.read(
+            bare_reader.packages(tmp_path / f"packages-{number}"),
+            tmp_path / "data" / "vaults" / "near",
+            key,
+            tmp_path / f"out-{number}",
+        )
+        assert found.code == 0, found.said
+        assert {name for _, _, name in found.items} == {f"{n}.vcf" for n in ("grace", "alan", "barbara", "donald")}
+    code, told = bare(with_ada, tmp_path, str(ring(tmp_path).recovery_key))
+    assert (code, told["items"]["contacts"]["exact"], told["verified"]) == (0, 4, True), told
+    assert len(ring(tmp_path).opener.identities) == 3
+    damaged = with_ada("scrub")[1]["vaults"][0]["damaged"]
+    assert [each for each in damaged if each["object"].startswith(("log/", "runs/", "blobs/"))] == []
+
+
 def test_with_the_identity_elsewhere_all_but_reading_the_vaults_works(with_ada: Run, tmp_path: Path) -> None:
     away = tmp_path / "away"
     key = str(ring(tmp_path).recovery_key)
@@ -187,6 +216,31 @@ def test_with_the_root_elsewhere_a_bare_machine_needs_its_file(with_ada: Run, tm
     code, told = with_ada("recover", "run", "--yes", *near, "--identity", str(tmp_path / "key.txt"))
     assert (code, told["items"]["contacts"]["exact"]) == (0, 2), told
     assert shown(with_ada)["root"]["place"] == "beside the core"
+
+
+def test_keys_changed_while_a_vault_is_away_are_taken_up_later(with_ada: Run, tmp_path: Path) -> None:
+    near, aside = tmp_path / "data" / "vaults" / "near", tmp_path / "aside"
+    old = ring(tmp_path).recovery_key
+    near.rename(aside)
+    code, told = with_ada("vault", "keys", "rotate", "identity", "--yes")
+    assert code == 3 and "the keys are changed, but nothing can be written" in told["error"]
+    aside.rename(near)
+    new = with_ada("vault", "keys", "recovery")[1]["recovery_key"]
+    assert new != old
+    import_cards(with_ada, tmp_path / "cards", "grace")
+    assert shown(with_ada)["identity"]["older_travel"]
+    code, told = bare(with_ada, tmp_path, new)
+    assert (code, told["items"]["contacts"]["exact"]) == (0, 1), told
+
+
+def test_a_vault_is_made_anew_without_the_identity(with_ada: Run, tmp_path: Path) -> None:
+    import_cards(with_ada, tmp_path / "cards", "grace")
+    assert with_ada("vault", "keys", "move", "identity", str(tmp_path / "away"), "--yes")[0] == 0
+    (tmp_path / "data" / "vaults" / "near").rename(tmp_path / "gone")
+    assert with_ada("vault", "add", "near")[0] == 0
+    import_cards(with_ada, tmp_path / "more", "alan")
+    code, told = with_ada("recover", "plan", "--from", "near", "--identity", str(tmp_path / "away" / "recovery.txt"))
+    assert (code, told["items"]["contacts"]["exact"]) == (0, 2)
 
 
 def test_a_key_of_another_installation_is_refused(with_ada: Run, tmp_path: Path) -> None:

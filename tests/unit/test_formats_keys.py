@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from io import BytesIO
 
 import pyrage
 import pytest
@@ -129,6 +130,41 @@ def test_without_an_identity_it_is_the_key_that_is_missing_not_the_data() -> Non
     with pytest.raises(KeyAway, match="recovery key") as caught:
         closed.decrypt(SEALER.encrypt(b"hello"))
     assert "--identity FILE" in caught.value.hint
+
+
+def test_what_names_too_many_recipients_is_not_tried() -> None:
+    def sealed(count: int) -> bytes:
+        own = pyrage.x25519.Recipient.from_str(SEALER.recipients[0])
+        return bytes(pyrage.encrypt(b"x", [own] * count))
+
+    opener = Opener(IDENTITY, INSTALLATION)
+    for good in (1, keys.MAX_RECIPIENTS):
+        for _ in range(20):  # age adds stanzas by chance
+            assert opener.decrypt(sealed(good)) == b"x"
+            sink = BytesIO()
+            opener.decrypt_stream(BytesIO(sealed(good)), sink)
+            assert sink.getvalue() == b"x"
+    for bad in (sealed(keys.MAX_STANZAS + 1), sealed(1000), b"", b"age-encryption.org/v1\n" + b"-> x\n" * 9999):
+        with pytest.raises(Damaged, match="does not decrypt with this key"):
+            opener.decrypt(bad)
+        with pytest.raises(Damaged, match="does not decrypt with this key"):
+            opener.decrypt_stream(BytesIO(bad), BytesIO())
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000, 1_000_000])
+def test_a_stream_comes_back_whatever_the_pieces(size: int) -> None:
+    plain = bytes(size)
+    sealed, sink = BytesIO(), BytesIO()
+    SEALER.encrypt_stream(BytesIO(plain), sealed)
+    OPENER.decrypt_stream(_Dribble(sealed.getvalue()), sink)
+    assert sink.getvalue() == plain
+
+
+class _Dribble(BytesIO):
+    """Gives less than it is asked for."""
+
+    def read(self, count: int | None = -1, /) -> bytes:
+        return super().read(count if count is None or count < 0 else min(count, 1000))
 
 
 @pytest.mark.parametrize("text", ["", "age1", IDENTITY, "age1" + "q" * 58])

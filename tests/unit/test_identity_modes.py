@@ -125,6 +125,25 @@ def test_a_reader_without_an_identity_tells_good_frames_from_bad() -> None:
     assert any(isinstance(e, Hole) for e in VaultLogReader([vault], closed).entries(closed_upto=last))
 
 
+def test_a_body_that_only_the_vaults_hold_waits_for_the_identity_and_is_not_called_gone() -> None:
+    house = House.new(1)
+    body = bytes(range(256)) * 400
+    assert house.request("PUT", "/dav/ann/files/photos/a.jpg", body, {"content-type": "image/jpeg"}).status == 201
+    house.close()
+    saved = house.keyring
+    take_away(house)
+    house = house.kill()
+    for folder in [entry.name for entry in house.disk.list("/blobs")]:
+        for entry in list(house.disk.list(f"/blobs/{folder}")):
+            house.disk.remove(f"/blobs/{folder}/{entry.name}")
+    house.boot()
+    assert house.request("GET", "/dav/ann/files/photos/a.jpg").status == 503
+    assert house.request("PUT", "/dav/ann/files/photos/b.jpg", body[::-1], {"content-type": "image/jpeg"}).status == 201
+    house.writer.use_keyring(saved)
+    answer = house.request("GET", "/dav/ann/files/photos/a.jpg")
+    assert (answer.status, answer.body) == (200, body)
+
+
 # -- what travels
 
 

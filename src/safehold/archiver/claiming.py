@@ -96,7 +96,7 @@ class _Seen(NamedTuple):
 
 
 def _look(vault: Vault, opener: Opener) -> _Seen:
-    """Raises VaultDown; OperatorError where the log in it is not ours, whatever its FORMAT says."""
+    """Raises VaultDown; OperatorError where the log in it is not ours, whatever its FORMAT says (I44)."""
     highest = _highest(vault)
     try:
         data = vault.get(claim_object(highest), 0, segment.HEADER_BYTES) if highest else b""

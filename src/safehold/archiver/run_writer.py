@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -35,7 +36,10 @@ _ENVELOPE = b"\xdc\x00\x13"
 _NO_PREV = b"\xc4\x00"
 _BIN32 = b"\xc4\x20"
 _NOTHING = b"\xc0\xc0\xc0"
-_ENVELOPE_REST = len(_ENVELOPE) + _PREV_BYTES + len(_BIN32) + 32
+#: What an envelope has more than canonical encoding and rest: its own array and hash, at most.
+_ENVELOPE_MORE = len(_ENVELOPE) - _FIELDS_AT + len(_BIN32) + 32
+#: Of a row: rev, op, digest, prev, hash, body, blob, props.
+_LOOKED_AT = itemgetter(1, 4, 8, 12, 13, 14, 15, 16)
 
 _HINT = "keep the core as it is; `safehold recover plan` says what the vaults can give back"
 
@@ -92,7 +96,7 @@ class _Stream:
             rev, head = base.rev, base.head
         if rev != given.rev:
             raise self._damaged(given.rev, "is missing")
-        root, items = (state.root(), state.items()) if state is not None else (b"", 0)
+        root, items = state.root_and_items() if state is not None else (b"", 0)
         return RunStream(given.account, given.kind, base, rev, head, root, count, items, 0, 0)
 
     def _reduced(self) -> tuple[RunBase, set[int] | None]:
@@ -118,33 +122,16 @@ class _Stream:
         given = self._given
         account, kind = given.account, str(given.kind)
         frames, blobs = self._frames, self._blobs
-        put_change, room_for = frames.put_change, frames.room_for
-        encode, digest_of = _encode, sha256
+        put_change = frames.put_change
+        encode, digest_of, looked_at = _encode, sha256, _LOOKED_AT
+        state_put = LiveState().put if state is None else state.put
         dropped_upto = base.rev if base.root else 0
         last_rev, last_hash = (0, GENESIS) if dropped_upto else (base.rev, base.head)
         told_rev = -1  # of the change before in the same INDEX frame
         count = 0
         proved = not dropped_upto
         for row in given.rows():
-            (
-                timeline,
-                rev,
-                group,
-                at,
-                op,
-                collection,
-                name,
-                media,
-                digest,
-                size,
-                p_digest,
-                actor,
-                prev,
-                hash_,
-                body,
-                blob,
-                props,
-            ) = row
+            rev, op, digest, prev, hash_, body, blob, props = looked_at(row)
             if not proved and rev > dropped_upto:
                 self._prove(base, state)
                 proved = True
@@ -156,51 +143,33 @@ class _Stream:
                 prev = last_hash
             elif rev <= last_rev or (rev == last_rev + 1 and prev != last_hash):
                 raise self._damaged(rev, "does not continue the one before")
-            canonical = encode(
-                (
-                    CANONICAL_VERSION,
-                    account,
-                    kind,
-                    timeline,
-                    rev,
-                    group,
-                    at,
-                    op,
-                    collection,
-                    name,
-                    media,
-                    digest,
-                    size,
-                    p_digest,
-                    actor,
-                    prev,
-                )
-            )
+            canonical = encode((CANONICAL_VERSION, account, kind, *row[:12], prev))
             if digest_of(canonical).digest() != hash_:
                 raise self._damaged(rev, "does not match its hash")
-            if body is not None and (len(body) != size or digest_of(body).digest() != digest):
+            if body is not None and (len(body) != row[9] or digest_of(body).digest() != digest):
                 raise self._damaged(rev, "has a body that does not match its digest")
-            if props is not None and props_digest(props) != p_digest:
+            if props is not None and props_digest(props) != row[10]:
                 raise self._damaged(rev, "has properties that do not match their digest")
             last_rev, last_hash = rev, hash_
             if keep is not None and rev <= dropped_upto and rev not in keep:
                 continue
             if state is not None:
                 if op == "put":
-                    state.put(rev, collection, name, digest, p_digest, props is not None)
+                    state_put(rev, row[5], row[6], digest, row[10], props is not None)
                 else:
-                    state.other(op, rev, collection, name, p_digest)
+                    state.other(op, rev, row[5], row[6], row[10])
             rest = _NOTHING
             if blob is not None or props is not None:
                 if blob is not None:
                     blobs.add(blob)
                 rest = b"\xc0" + encode(blob) + encode(props)
-            fields = canonical[_FIELDS_AT:-_PREV_BYTES]
-            if not room_for(len(fields) + len(rest) + _ENVELOPE_REST):
+            size = len(canonical) + len(rest) + _ENVELOPE_MORE
+            if not frames.room_for(size):
                 frames.flush()
                 told_rev = -1
             if not count:
                 frames.begin_stream()
+            fields = canonical[_FIELDS_AT:-_PREV_BYTES]
             told = _NO_PREV if told_rev == rev - 1 else canonical[-_PREV_BYTES:]
             put_change(b"".join((_ENVELOPE, fields, told, _BIN32, hash_, rest)), body)
             told_rev = rev

@@ -12,6 +12,8 @@ log. Where nothing can be written to it, it is copied to a place of its own firs
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from safehold import config as configuration
 from safehold.archiver.log import Mode
 from safehold.assembly.site import Site
@@ -21,35 +23,57 @@ from safehold.config import DEFAULT_TEXT, FOLDER_SCHEME, Config, ConfigError, Va
 from safehold.formats import keys, travelling
 from safehold.formats.keys import Opener, SigningKey
 from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
-from safehold.model.change import Op
+from safehold.model.change import Change, Op
 from safehold.model.errors import Damaged, OperatorError
+from safehold.model.kinds import Kind
+from safehold.ports.core import EMPTY_LOG
 from safehold.ports.log import Hole, LogReader
 from safehold.recovery.plan import Plan
 from safehold.recovery.selection import SYSTEM
 from safehold.vault import keyring
 from safehold.vault.folder import FolderVault
+from safehold.vault.runs import GenerationReader, Runs
 
 
-def with_older_identities(reader: LogReader, opener: Opener) -> Opener:
+def with_older_identities(reader: LogReader, runs: Runs, opener: Opener) -> Opener:
     """One that also opens what was written before the identity was replaced.
 
-    Where the log's first frame opens there is nothing older. Else the first frames that open are those after the
-    change, and the identities before it are among them.
+    The newest generation that opens says which were replaced before it, the log after it those since. Where none opens
+    the log does: if its first frame opens there is nothing older, else the first frames that open are those after the
+    change. Raises VaultDown, KeyAway.
     """
-    whole = True
-    for entry in reader.entries():
+    generation = next(runs.generations(), None)
+    item = None if generation is None else _in_generation(runs.reader(generation))
+    whole = generation is None
+    after = EMPTY_LOG if generation is None else generation.position
+    for entry in reader.entries(after):
         if isinstance(entry, Hole):
             whole = False
             continue
         if whole:
-            return opener
-        for change in entry.changes:
-            if change.account == SYSTEM and change.name == OLDER_IDENTITIES and change.op is Op.PUT and change.body:
-                try:
-                    return opener.with_older(travelling.open_identities(change.body, opener))
-                except Damaged:
-                    continue
-    return opener
+            break
+        item = _older_in(entry.changes) or item
+    try:
+        return opener if item is None else opener.with_older(travelling.open_identities(item, opener))
+    except Damaged:  # sealed to a recipient that this key is not of
+        return opener
+
+
+def _in_generation(reader: GenerationReader) -> bytes | None:
+    """The stream of the installation's own identity is the first of all."""
+    first = next(iter(reader.streams()), None)
+    if first is None or first.key != (SYSTEM, Kind.IDENTITY):
+        return None
+    return _older_in(change for _, change in reader.changes_of(first))
+
+
+def _older_in(changes: Iterable[Change]) -> bytes | None:
+    """The last item of OLDER_IDENTITIES among these changes."""
+    found = None
+    for change in changes:
+        if change.account == SYSTEM and change.name == OLDER_IDENTITIES and change.op is Op.PUT:
+            found = change.body or found
+    return found
 
 
 def bring_what_travels(site: Site, plan: Plan, given: AnyVault | None) -> list[str]:

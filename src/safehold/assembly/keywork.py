@@ -20,7 +20,7 @@ from safehold.formats.keys import MAX_RECIPIENTS, Role, SigningKey
 from safehold.formats.segment import claim_object
 from safehold.formats.travelling import OLDER_IDENTITIES, ROOT_KEY
 from safehold.model.commands import NoteInstallation
-from safehold.model.errors import Damaged, OperatorError
+from safehold.model.errors import Damaged, OperatorError, SafeholdError
 from safehold.ports.vault import VaultDown
 from safehold.recovery.selection import SYSTEM
 from safehold.service.control import RELOAD, decode_json
@@ -249,15 +249,18 @@ class KeyWork:
         """Let whoever writes go on with the keys as they are on disk now. Raises OperatorError where that fails."""
         site = self._site
         site.reload_keys()
-        running = site.ask_service(RELOAD)
-        if running is None:
-            if site.has_core():
+        try:
+            running = site.ask_service(RELOAD)
+            if running is None and site.has_core():
                 with Session(site) as session:
                     session.execute_all([])
-        elif not (answer := decode_json(running)).get("ok"):
+            why = None if running is None else decode_json(running).get("why")
+        except SafeholdError as error:
+            why = error.message
+        if why is not None:
             raise OperatorError(
-                f"the keys are changed, but the service cannot write with them: {answer.get('why')}",
-                hint="see `safehold status`",
+                f"the keys are changed, but nothing can be written with them yet: {why}",
+                hint="the next start takes them up; `safehold vault keys recovery` prints the recovery key as it is",
             )
 
 

@@ -49,7 +49,7 @@ class Sources:
         self.opener: Opener = site.opener
         self.opener.require()
         if identity is not None:
-            self.opener = with_older_identities(self.reader(), self.opener)
+            self.opener = with_older_identities(self.reader(), self.runs(), self.opener)
             site.use_identity(self.opener)
 
     def vaults(self) -> list[AnyVault]:

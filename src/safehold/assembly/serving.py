@@ -41,7 +41,9 @@ from safehold.service.control import (
     RELOAD,
     SETTLE,
     STATUS,
+    MakeUp,
     decode_commands,
+    decode_make_up,
     decode_objects,
     encode_json,
     encode_results,
@@ -221,6 +223,9 @@ class Service:
         if payload == SETTLE:
             return asyncio.run_coroutine_threadsafe(self._settle(), self._loop).result()
         try:
+            wanted = decode_make_up(payload)
+            if wanted is not None:
+                return asyncio.run_coroutine_threadsafe(self._make_up(wanted), self._loop).result()
             if payload.startswith(NOTE_OBJECTS):
                 objects = decode_objects(payload)
                 return asyncio.run_coroutine_threadsafe(self._note_objects(objects), self._loop).result()
@@ -262,7 +267,10 @@ class Service:
         self.writer.use_keyring(keyring)
         self.writer.change_vaults(config.vaults)
         if self.writer.engine.stopped is None:
-            self.writer.found(config.text)
+            try:
+                self.writer.found(config.text)
+            except SafeholdError as error:  # the next start brings it up to date
+                _log.warning("what travels in the vaults is not up to date: %s", error.message)
 
     async def _settle(self) -> bytes:
         """Close and seal what is being written, for who wants to read or mend it."""
@@ -272,6 +280,15 @@ class Service:
         while len(level := self.writer.level_vaults()) < shippers and self.clock.monotonic() < until:
             await asyncio.sleep(SETTLE_SECONDS / 100)
         return encode_json({"frame": frame, "level": level})
+
+    async def _make_up(self, wanted: MakeUp) -> bytes:
+        """What no vault has whole any more, the core writes again."""
+        blobs = [bytes.fromhex(name) for name in wanted.blobs]
+        try:
+            lacking = await self.pump.exclusive(lambda: self.writer.make_up(wanted.frames, blobs))
+        except SafeholdError as error:
+            return encode_json({"ok": False, "why": error.message, "lacking": []})
+        return encode_json({"ok": True, "why": None, "lacking": lacking})
 
     # -- starting and ending ---------------------------------------------------------------------------------
 

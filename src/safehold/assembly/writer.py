@@ -29,7 +29,7 @@ from safehold.ports.vault import Vault
 from safehold.ports.world import Clock, Entropy
 from safehold.service.engine import Engine
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
-from safehold.service.takein import archive_unarchived, changes_in, mark_unarchived, take_in
+from safehold.service.takein import archive_unarchived, changes_in, mark_frames, mark_unarchived, take_in
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
@@ -97,6 +97,7 @@ class Writer:
         self._answers = answers
         self._sealed_at = clock.monotonic()
         self._mend = False  # whether vaults that lack what the core holds are to be given it
+        self._lost: Sequence[tuple[int, int]] = ()  # frames that no vault has whole: the core writes them again
         self._set_aside: Sequence[Hole] = ()
         self._tries = 0  # of which none held for a minute
         self._tried_at = clock.monotonic()
@@ -145,6 +146,30 @@ class Writer:
         self._mend = True
         self.engine.try_resume()
 
+    def make_up(self, frames: Sequence[tuple[int, int]], blobs: Sequence[bytes]) -> list[str]:
+        """Write again what no vault has whole and the core has: changes of these frames, and what lies past the log's
+        end; large bodies by the names of their blobs, which no sync vault may have any more. Raises what hinders.
+
+        Returns what the core has not either, in plain words.
+        """
+        self.engine.pause(OperatorError("what the vaults have lost is written again"))
+        self._mend = True
+        self._lost = frames
+        self.engine.try_resume()
+        self.require_open()
+        return self._archive_blobs(set(blobs))
+
+    def _archive_blobs(self, wanted: set[bytes]) -> list[str]:
+        assert self._core is not None
+        after = 0
+        while wanted and (batch := self._core.changes(after_journal=after)):
+            for _, _, change in batch:
+                if change.blob in wanted and self._live_blobs.archive_again(change.blob, change.size, change.digest):
+                    wanted.discard(change.blob)
+            after = batch[-1][0]
+        self.engine.seal()
+        return [f"{blob_object(name)} is not among the live blobs either" for name in sorted(wanted)]
+
     def use_for_blobs(self, vaults: Sequence[VaultConfig]) -> None:
         """The vaults for blobs, before they are those of the log. To be called in the thread that blobs come in by."""
         self.archive.use(
@@ -172,6 +197,9 @@ class Writer:
         self._close_parts()
         core = self._core = self._open_core()
         known = [*self._set_aside, *(self._mark_missing(core) if self._mend else ())]
+        for first, last in self._lost:
+            mark_frames(core, first, last)
+        self._lost = ()
         log = self._log = self._claim(core.log_position())
         log.pending_blobs = self._pending_blobs
         credentials: dict[bytes, Change] = {}

@@ -26,15 +26,18 @@ def configure(parser: Parser) -> None:
 
 
 def _snapshot(args: Namespace, context: Context) -> Answer:
+    from safehold.assembly.site import Site
     from safehold.assembly.snapshot import as_json, take_snapshot
 
-    installation = context.installation()
+    site = Site(context.data, context.config, context.config_path)
+    if not site.has_core():
+        site = context.installation()
     with Reporter() as report:
 
         def told(done: int, total: int) -> None:
             report("writing", done, total, "changes")
 
-        snapshot = take_snapshot(installation, full=args.full, workers=max(0, args.workers), told=told)
+        snapshot = take_snapshot(site, full=args.full, workers=max(0, args.workers), told=told)
     written = snapshot.written
     blocks = []
     if written.new:

@@ -35,8 +35,11 @@ KEEPER_LABEL = "SAFEHOLD-KEEPER-1"
 CERTIFICATE_LABEL = "SAFEHOLD-CERTIFICATE-1"
 #: Whom one installation seals to, at most: each costs some 100 bytes and 0.1 ms in every age file.
 MAX_RECIPIENTS = 8
-#: Identities that one opener tries, at most.
+#: Identities that one opener tries, at most, and recipients that it tries them on: whoever writes decides what a reader
+#: has to compute. age adds stanzas of its own, so there are more of them than recipients.
 MAX_IDENTITIES = 32
+MAX_STANZAS = 32
+MAX_HEAD_BYTES = 16 * 1024
 _AGE_PREFIX = "age-secret-key-"
 _PUBLIC_BYTES = 32
 
@@ -177,6 +180,7 @@ class Opener:
     def decrypt(self, sealed: bytes) -> bytes:
         """What one age file holds. Raises Damaged, KeyAway."""
         self.require()
+        _check_head(sealed[:MAX_HEAD_BYTES])
         try:
             plain: bytes = pyrage.decrypt(sealed, self._identities)
         except (pyrage.DecryptError, OSError) as error:
@@ -186,10 +190,46 @@ class Opener:
     def decrypt_stream(self, source: ByteSource, sink: ByteSink) -> None:
         """As `decrypt`, in constant memory. What source or sink raise comes out as Damaged: keep your own copy."""
         self.require()
+        headed = _Headed(source)
+        _check_head(headed.head)
         try:
-            pyrage.decrypt_io(source, sink, self._identities)
+            pyrage.decrypt_io(headed, sink, self._identities)
         except (pyrage.DecryptError, OSError) as error:
             raise Damaged(f"does not decrypt with this key ({error})") from None
+
+
+class _Headed:
+    """A source whose first MAX_HEAD_BYTES have been looked at."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source = source
+        parts = []
+        wanted = MAX_HEAD_BYTES
+        try:
+            while wanted and (part := source.read(wanted)):
+                parts.append(part)
+                wanted -= len(part)
+        except Exception as error:  # as age's library does it
+            raise Damaged(f"does not decrypt with this key ({error})") from error
+        self.head = self._left = b"".join(parts)
+
+    def read(self, count: int = -1, /) -> bytes:
+        if not self._left:
+            return self._source.read(count)
+        if count < 0:
+            data, self._left = self._left + self._source.read(), b""
+        else:
+            data, self._left = self._left[:count], self._left[count:]
+        return data
+
+
+def _check_head(head: bytes) -> None:
+    """That an age file does not make its reader try thousands of keys. Raises Damaged."""
+    end = head.find(b"\n---")
+    if end < 0:
+        raise Damaged("does not decrypt with this key (it has not the head of an age file)")
+    if head.count(b"\n-> ", 0, end) > MAX_STANZAS:
+        raise Damaged(f"does not decrypt with this key (its head names more than {MAX_STANZAS} recipients)")
 
 
 def identity_of(secret: bytes) -> str:

@@ -7,6 +7,7 @@ beside it, explains the bytes. Damage is told by name and stops nothing; then th
 """
 
 import argparse
+import base64
 import json
 import os
 import re
@@ -21,12 +22,12 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-import pyrage
 import zstandard
+from pyrage import decrypt, x25519
 
 with suppress(ImportError):
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-CHECKS_SIGNATURES = "Ed25519PublicKey" in globals()
+SIGNATURES = "checked" if "Ed25519PublicKey" in globals() else "not checked, as cryptography is not installed"
 CHANGES, SEAL, INDEX, BODIES, DIRECTORY, GENERATION = 2, 3, 5, 6, 7, 8  # types of frames
 record: Any = namedtuple
 Frame = record("Frame", "object payload type timeline parent opened number prev digest")
@@ -41,7 +42,6 @@ problems: list[str] = []
 tell = problems.append
 changes: dict[Any, dict[bytes, Any]] = defaultdict(dict)  # by stream (account and kind), then by hash
 heads: dict[Any, Any] = defaultdict(lambda: (0, 0, b""))  # the last word on a stream: frame, rev, hash
-before: dict[Any, bytes] = {}  # in a run: hash of the change before, by stream
 
 
 def unpack(stream: BytesIO) -> Any:
@@ -69,9 +69,8 @@ def unpack(stream: BytesIO) -> Any:
 
 
 def recovery_key(text: str) -> tuple[Any, bytes]:
-    """The age identity and the installation in a recovery key: base32 of 48 bytes and a checksum, behind a label."""
-    text = text.upper().translate(str.maketrans("OIL", "011")).partition("SAFEH01D-REC0VERY-1")[2]
-    letters = re.sub("[^0-9A-Z]", "", text)
+    """The age identity and the installation in a recovery key: base32 of 48 bytes and a checksum."""
+    letters = re.sub("[^0-9A-Z]", "", text)[:84]
     number = sum("0123456789ABCDEFGHJKMNPQRSTVWXYZ".index(c) << 5 * i for i, c in enumerate(reversed(letters)))
     raw = (number >> 4).to_bytes(52)
     if sha256(b"SAFEHOLD-RECOVERY-1\0" + raw[:48]).digest()[:4] != raw[48:]:
@@ -84,7 +83,7 @@ def recovery_key(text: str) -> tuple[Any, bytes]:
             check ^= generator * (top >> i & 1)
     digits += [(check ^ 1) >> 5 * i & 31 for i in range(5, -1, -1)]
     age = prefix + "1" + "".join("qpzry9x8gf2tvdw0s3jn54khce6mua7l"[d] for d in digits)
-    return pyrage.x25519.Identity.from_str(age.upper()), raw[32:48]
+    return x25519.Identity.from_str(age.upper()), raw[32:48]
 
 
 def objects(pattern: str) -> list[tuple[list[int], str]]:
@@ -96,22 +95,23 @@ def objects(pattern: str) -> list[tuple[list[int], str]]:
 
 def signed(public: bytes, signature: bytes, message: bytes) -> bool:
     with suppress(Exception):
-        return not CHECKS_SIGNATURES or Ed25519PublicKey.from_public_bytes(public).verify(signature, message) is None
+        return SIGNATURES != "checked" or Ed25519PublicKey.from_public_bytes(public).verify(signature, message) is None
     return False
 
 
-def cut(name: str, letters: bytes, context: bytes) -> tuple[bytes, list[Any], str]:
-    """Header and good frames of an object, and what is damaged at an end that may be a write that was cut short."""
+def cut(name: str, letters: bytes, last: bool) -> tuple[bytes, list[Any]]:
+    """Header and good frames of an object. A segment may end in a write cut short: told only of the last segment."""
     data = b""
     with suppress(OSError):
         data = (args.vault / name).read_bytes()
-    header, frames, torn, at, stop = b"", list[Any](), "", 0, len(data)
+    header, frames, at, stop = b"", list[Any](), 0, len(data)
     for end, mark in ((data[-176:], b"\x94SH"), (data[:176], b"\x93SH")):
         if end[:8] == mark + letters + b"\n" and crc32(end[:172]) == int.from_bytes(end[172:]):
             header = b"\x93" + end[1:172] + crc32(b"\x93" + end[1:172]).to_bytes(4)
             at, stop = (176, stop) if mark[0] == 0x93 else (at, stop - 176)
     id_, public, root, certificate = header[28:44], header[44:76], header[76:108], header[108:172]
-    words = [b"safehold %s certificate 1\0" % role + id_ + public for role in (b"writer", b"keeper")]
+    sort, roles = (b"frame", (b"writer",)) if letters == b"segm" else (b"run", (b"writer", b"keeper"))
+    words = [b"safehold %s certificate 1\0" % role + id_ + public for role in roles]
     if id_ != installation or sha256(root).digest()[:16] != id_ or not any(signed(root, certificate, w) for w in words):
         tell(f"{name}: it cannot be read, is another installation's, or is by somebody whom nobody certified")
         stop = at if header else stop  # one that is damaged at both ends is read all the same
@@ -119,33 +119,35 @@ def cut(name: str, letters: bytes, context: bytes) -> tuple[bytes, list[Any], st
         head, size = data[start : start + 88], 164 + int.from_bytes(data[start + 48 : start + 52])
         if start < at or (start < stop and crc32(head[:84]) != int.from_bytes(head[84:])):
             continue
-        torn = f"{name}: bytes {at} to {start - 1} are damaged" if start > at else ""
-        if torn and (start < stop or stop < len(data) or start - at == 176):  # 176: a footer
-            tell(torn)
+        if start > at and (last or start < stop or stop < len(data) or start - at == 176):  # 176: a footer
+            tell(f"{name}: bytes {at} to {start - 1} are damaged" + ", or never written in full" * (start == len(data)))
         at, frame = start, data[start : min(start + size, stop)]
         if len(frame) != size or frame[-12:] != struct.pack(">I8s", size, b"\x94SHend.\n"):
             continue
         at, fields = start + size, struct.unpack(">xBxxIIQQ16x32s", head[8:84])
-        if header and not signed(public, frame[-76:-12], context + head + sha256(frame[88:-76]).digest()):
-            tell(f"{name}: frame {fields[4]} is not signed by who wrote the object")
-        elif header and fields[0] > SEAL and fields[5] != sha256(header).digest():
-            tell(f"{name}: frame {fields[4]} is another object's")
+        message = b"safehold %s 1\0" % sort + head + sha256(frame[88:-76]).digest()
+        own = sort == b"frame" or fields[5] == sha256(header).digest()
+        if header and not (own and signed(public, frame[-76:-12], message)):
+            tell(f"{name}: frame {fields[4]} is another object's, or not signed by who wrote this one")
         else:
             frames.append(Frame(name, frame[88:-76], *fields, sha256(frame).digest()))
-    return header, frames, torn if stop == len(data) else ""
+    return header, frames
 
 
 def take(frame: Any, number: int) -> Any:
     """Take in what a frame holds, which was so at this frame of the log. Falsy where it is damaged."""
     try:
-        content = unpack(BytesIO(zstandard.ZstdDecompressor().decompress(pyrage.decrypt(frame.payload, [identity]))))
+        content = unpack(BytesIO(zstandard.ZstdDecompressor().decompress(decrypt(frame.payload, identities))))
         found = content if frame.type == CHANGES else content[0] if frame.type == INDEX else ()
         for body in content if frame.type == BODIES else [fields[16] for fields in found if fields[16] is not None]:
             bodies.execute("INSERT OR IGNORE INTO body VALUES (?, ?)", (sha256(body).digest(), body))
-        for fields in found:
+        for before, fields in zip([[], *found], found, strict=False):
             c, stream = Change(*fields), (fields[0], fields[1])
-            c = c._replace(body=None, prev=c.prev or before.get(stream, b""))  # left out in a run where it can be
-            before[stream] = c.hash
+            if c.name == "older-identities":  # of the installation: replaced keys, sealed to the one that replaced them
+                with suppress(Exception):
+                    older = decrypt(base64.b64decode(json.loads(c.body)["sealed"]), identities)
+                    identities.extend(map(x25519.Identity.from_str, older.decode().split()))
+            c = c._replace(body=None, prev=c.prev or before[15])  # a run leaves out the hash of the change before
             props_hold = not c.props or c.props == b"\x90" or sha256(c.props).digest() == c.props_digest
             if not props_hold or sha256(b"\xdc\0\x10\1" + fields.hashed + b"\xc4\x20" + c.prev).digest() != c.hash:
                 tell(f"{frame.object}: {c.kind} rev {c.rev} of account {c.account.hex()} is not what its hash says")
@@ -167,7 +169,7 @@ def history(stream: Any, who: str) -> list[Any]:
         change = known.get(want) or max((c for c in known.values() if c.rev <= rev), key=lambda c: c.rev, default=BASE)
         if change.rev < rev and all(c.op != "gap" for c in chain):
             tell(f"{who}: revs {change.rev + 1} to {rev} are missing; what is here may be older, or deleted")
-        chain.append(change)
+        chain += change.body[::-1] if change.op == "base" else [change]
         rev, want = (0, b"") if change.op == "base" else (change.rev - 1, change.prev)
     return chain[::-1]
 
@@ -178,9 +180,7 @@ def live(history: list[Any]) -> dict[bytes, Any]:
     for c in history:
         path, _, items = found.setdefault(c.collection, (f"lost/{c.collection.hex()}", None, {}))
         put, own = items.get(c.name, (c, None))
-        if c.op == "base":
-            found = live(c.body)
-        elif c.op in ("mkcol", "setcol"):
+        if c.op in ("mkcol", "setcol"):
             found[c.collection] = (c.name, c.props, {}) if c.op == "mkcol" else (path, c.props, items)
         elif c.op in ("put", "props"):
             items[c.name] = (c if c.op == "put" else put, own if c.props is None else c.props)
@@ -202,7 +202,7 @@ def write(state: dict[bytes, Any], kind: str, who: str, folder: Path) -> None:
                 body = (bodies.execute(BODY, (c.digest,)).fetchone() or [b""])[0]
                 if c.blob:
                     sealed = (args.vault / f"blobs/{c.blob.hex()[:2]}/{c.blob.hex()}").read_bytes()
-                    body = pyrage.decrypt(sealed[48:-84], [identity])
+                    body = decrypt(sealed[48:-84], identities)
                 if sha256(body).digest() != c.digest:
                     raise ValueError("its body is nowhere")
                 place.mkdir(parents=True, exist_ok=True)
@@ -219,7 +219,6 @@ def write(state: dict[bytes, Any], kind: str, who: str, folder: Path) -> None:
 
 
 def safe(name: str) -> str:
-    """A name that every file system takes."""
     text = re.sub(r'[\0-\x1f\x7f<>:"/\\|?*%]|^\.|[. ]$|^$', lambda m: f"%{ord(m[0] or '%'):02X}", name)
     return text if len(text.encode()) < 240 else sha256(name.encode()).hexdigest()
 
@@ -231,7 +230,9 @@ parser.add_argument("--account")
 parser.add_argument("--at-frame", type=int, default=sys.maxsize)
 args = parser.parse_args()
 try:
-    identity, installation = recovery_key(args.key.read_text())
+    text = args.key.read_text().upper().translate(str.maketrans("OIL", "011"))
+    keys = [recovery_key(part) for part in text.split("SAFEH01D-REC0VERY-1")[1:]]
+    identities, installation = [key[0] for key in keys], keys[0][1]
     args.out.mkdir(parents=True)
 except Exception as error:
     parser.error(f"{args.key} must hold a recovery key, {args.out} must be new: {error}")
@@ -244,36 +245,31 @@ for (timeline, segment, first), name in reversed(objects(r"log/(\d{8})/(\d{8})-(
         wanted, limit = anchor.parent, anchor.opened - 1
     current, void[timeline] = timeline, void.get(timeline, limit if timeline <= wanted else 0)
     if timeline <= wanted:
-        _, frames, torn = cut(name, b"segm", b"safehold frame 1\0")
-        if torn and limit == sys.maxsize:
-            tell(torn + ", or a write that was cut short and never acknowledged")
+        _, frames = cut(name, b"segm", last=limit == sys.maxsize)
         for frame in reversed(frames):
             if frame.type <= SEAL and frame.timeline == timeline and frame.number <= limit:
                 good[frame.number] = anchor = frame
         limit = min(limit, first - 1) if segment else limit  # what is beyond was given up
-last, missing = Frame(*[0] * 9), list[tuple[int, int]]()
-for number in sorted(number for number in good if number <= args.at_frame):
-    if number == last.number + 1 and good[number].prev != (last.digest or bytes(32)):
+later_first = sorted((number for number in good if number <= args.at_frame), reverse=True)  # they may hold older keys
+read = {number for number in later_first if take(good[number], number)}
+for number in sorted(read):
+    if number - 1 in read and good[number].prev != good[number - 1].digest:
         tell(f"{good[number].object}: frame {number} does not continue the one before it")
-    elif take(good[number], number):
-        missing += [(last.number + 1, number - 1)] if last.number + 1 < number else []
-        last = good[number]
 
 # The runs: the changes up to some frame once more, in other objects; and what lived where older history was dropped.
 reach, listed = 0, list[str]()
-for (generation,), name in objects(r"runs/(\d{12})/(?:\d{3}\.run|generation)"):
-    header, frames, torn = cut(name, b"gene" if name.endswith("generation") else b"runs", b"safehold run 1\0")
+for (generation,), name in reversed(objects(r"runs/(\d{12})/(?:\d{3}\.run|generation)")):
+    header, frames = cut(name, b"gene" if name.endswith("generation") else b"runs", last=True)
     if generation > min(args.at_frame, void.get(int.from_bytes(header[12:16]), sys.maxsize)):
         continue
-    before.clear()
     found, content = defaultdict[Any, list[Any]](list), None
     for frame in frames:
         content = take(frame, generation)
         for fields in content[0] if content and frame.type == INDEX else ():
             found[fields[0], fields[1]].append(changes[fields[0], fields[1]].get(fields[15]))
-    if torn or not content or frames[-1].type not in (DIRECTORY, GENERATION):
-        tell(f"{name}: {torn or 'its last frame is lost'}")
-    elif frames[-1].type == GENERATION:
+    if not content or frames[-1].type not in (DIRECTORY, GENERATION):
+        tell(f"{name}: its last frame is lost")
+    elif frames[-1].type == GENERATION and not reach:
         reach, listed = generation, [entry[0][0] for entry in content[5]]
     for account, kind, base, _, _, _, count, *_ in content[7] if content and frames[-1].type == DIRECTORY else ():
         here = [c for c in found[account, kind] if c]
@@ -283,7 +279,10 @@ for (generation,), name in objects(r"runs/(\d{12})/(?:\d{3}\.run|generation)"):
             lived = [c for c in here if c.rev <= base[1]]
             changes[account, kind][base[2]] = BASE._replace(rev=base[1], hash=base[2], body=lived)
 problems.extend(f"{name} is missing" for name in listed if not (args.vault / name).exists())
-problems.extend(f"the log's frames {a} to {b} are missing" for a, b in missing if a > 1 or b > reach)
+first = min(read, default=1)  # where the log's start was dropped it begins at a generation
+gone = [number for number in range(1 if reach < first - 1 else first, max(read, default=1)) if number not in read]
+if gone:
+    tell(f"{len(gone)} frames of the log are missing, from {gone[0]} to {gone[-1]}")
 
 # The streams, those of identities first: they say who is who, and who was erased.
 names, erased = dict[bytes, str](), set[str]()
@@ -294,7 +293,7 @@ for account, kind in sorted(heads, key=lambda stream: (stream[1] != "identity", 
         write(state, kind, who, args.out / safe(who))
     for item, (c, _) in [pair for _, _, items in state.values() for pair in items.items() if kind == "identity"]:
         erased.add(item.removeprefix("erased/"))
-        if item == "profile":
-            names[account] = json.loads((bodies.execute(BODY, (c.digest,)).fetchone() or ['{"name": "?"}'])[0])["name"]
-print("Signatures: " + ("checked" if CHECKS_SIGNATURES else "not checked, as the package cryptography is not here"))
+        if item == "profile" and (row := bodies.execute(BODY, (c.digest,)).fetchone()):
+            names[account] = json.loads(row[0])["name"]
+print(f"Read up to frame {max(read, default=reach)} of the log. Signatures: {SIGNATURES}.", flush=True)
 sys.exit("\n".join(dict.fromkeys(problems)) or 0)

@@ -5,15 +5,13 @@
     older-identities   identities that were replaced, for the recovery key that replaced them
 
 The last two are sealed once more, to the recipients, so that the core, which holds the stream in the clear, does not
-reveal them. Each such item is a JSON object: `recipients`, and `sealed`, an age file as base64. The recipients tell,
-without a key, whether it has to be sealed anew.
+reveal them. Such an item is the recipients, one a line, an empty line, and an age file. The recipients tell, without a
+key, whether it has to be sealed anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import msgspec
 
 from safehold.formats import keys
 from safehold.formats.keys import Opener, Sealer, SigningKey
@@ -27,12 +25,7 @@ OLDER_IDENTITIES = "older-identities"
 TRAVELLING = frozenset((CONFIG, ROOT_KEY, OLDER_IDENTITIES))
 
 
-class _Sealed(msgspec.Struct, frozen=True):
-    recipients: tuple[str, ...]
-    sealed: bytes
-
-
-_decode = msgspec.json.Decoder(_Sealed).decode
+_GAP = b"\n\n"
 
 
 def seal_root(root: SigningKey, sealer: Sealer) -> bytes:
@@ -63,18 +56,15 @@ def open_identities(item: bytes, opener: Opener) -> list[str]:
 
 def recipients_of(item: bytes) -> tuple[str, ...]:
     """Whom an item is sealed to; nobody where it cannot be read."""
-    try:
-        return _decode(item).recipients
-    except msgspec.MsgspecError:
-        return ()
+    return tuple(item.partition(_GAP)[0].decode("ascii", "replace").splitlines())
 
 
 def _seal(text: str, sealer: Sealer) -> bytes:
-    return msgspec.json.encode(_Sealed(sealer.recipients, sealer.encrypt(text.encode("ascii"))))
+    return "\n".join(sealer.recipients).encode("ascii") + _GAP + sealer.encrypt(text.encode("ascii"))
 
 
 def _open(item: bytes, opener: Opener) -> str:
     try:
-        return opener.decrypt(_decode(item).sealed).decode("ascii")
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return opener.decrypt(item.partition(_GAP)[2]).decode("ascii")
+    except UnicodeDecodeError as error:
         raise Damaged(f"what travels with the installation cannot be read ({error})") from None

@@ -32,8 +32,6 @@ from safehold.formats.segment import SegmentName
 from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.recovery.objects import Fault, SegmentSeen
 
-_SECTOR_BYTES = 512
-
 
 class Problem(StrEnum):
     MISSING = "missing"
@@ -187,7 +185,8 @@ class Judge:
         self._texts = tuple(texts)
         self._damaged: dict[str, Damage] = {}
         self._covered: dict[str, int] = {}  # how much of a segment the largest statement that holds covers
-        self._stated: dict[str, list[SealedObject]] = {}
+        #: What is stated of each object, once it was judged.
+        self.stated: dict[str, list[SealedObject]] = {}
         self._pending: set[str] = set()
         self._lost: dict[int, set[SegmentName]] = {}  # by timeline: segments that are not here, or not themselves
         self._here: dict[int, dict[SegmentName, SegmentSeen]] = {}
@@ -197,7 +196,7 @@ class Judge:
         self._gather()
         for name in self._seen.listing:
             self._by_itself(name)
-        for name, stated in self._stated.items():
+        for name, stated in self.stated.items():
             self._as_stated(name, stated)
         self._others_have()
         for timeline in sorted({*self._here, *self._lost}):
@@ -242,7 +241,7 @@ class Judge:
         return seen.stated
 
     def _state(self, sealed: SealedObject) -> None:
-        known = self._stated.setdefault(sealed.name, [])
+        known = self.stated.setdefault(sealed.name, [])
         if sealed not in known:
             known.append(sealed)
 
@@ -269,11 +268,11 @@ class Judge:
         parsed = segment.parse_name(name)
         if parsed is not None:
             seen = self._seen.segments[name]
-            if not seen.headed and self._is_stray(parsed, seen):
+            if not seen.headed and not self._is_under_way(parsed, seen) and self._is_stray(parsed, seen):
                 self._damage(name, Problem.UNEXPECTED, seen.foreign or "nothing vouches for it")
                 return
             self._here.setdefault(parsed.timeline, {})[parsed] = seen
-            if seen.headed is False and self._is_void(parsed, seen):
+            if self._is_under_way(parsed, seen) or self._is_void(parsed, seen):
                 return
             for fault in seen.faults:
                 if not self._failed_footer(name, fault):
@@ -283,7 +282,7 @@ class Judge:
         if why is None:
             return
         if _is_object(name):
-            strange = name not in self._stated and not any(peer.sound(name) for peer in self._peers)
+            strange = name not in self.stated and not any(peer.sound(name) for peer in self._peers)
             strange = strange and blob.parse_object(name) is not None and name not in self._named
             self._damage(name, Problem.UNEXPECTED if strange else Problem.CORRUPT, why)
         else:
@@ -292,11 +291,11 @@ class Judge:
     def _failed_footer(self, name: str, fault: Fault) -> bool:
         """A footer that was being written when the writer ended, behind all that a seal states."""
         return fault.why == "its footer is damaged" and any(
-            sealed.size <= fault.offset for sealed in self._stated.get(name, ())
+            sealed.size <= fault.offset for sealed in self.stated.get(name, ())
         )
 
     def _is_stray(self, name: SegmentName, seen: SegmentSeen) -> bool:
-        if str(name) in self._stated or self._is_void(name, seen):
+        if str(name) in self.stated or self._is_void(name, seen):
             return False
         for peer in self._peers:
             other = peer.segment(str(name))
@@ -304,27 +303,37 @@ class Judge:
                 return False
         return bool(seen.foreign) or not seen.spans
 
+    def _is_under_way(self, name: SegmentName, seen: SegmentSeen) -> bool:
+        """A segment of which not even the header has come yet, where more is expected to come."""
+        settled = self._standing.settled
+        open_ = not self._standing.complete or (settled is not None and name.first > settled)
+        if not open_ or seen.size >= segment.HEADER_BYTES or self._reread is None:
+            return False
+        return segment.HEADER_MAGIC.startswith(self._reread(str(name), 0, len(segment.HEADER_MAGIC)))
+
     def _is_void(self, name: SegmentName, seen: SegmentSeen) -> bool:
         """A segment whose first write failed: nothing in it was ever whole, and the next one has its first number."""
         if seen.spans or seen.foreign or seen.headed or seen.closed or not name.number:
             return False
-        later = [
+        others = [
             n
             for text in self._seen.listing
-            if (n := segment.parse_name(text)) is not None and n.timeline == name.timeline and n > name
+            if (n := segment.parse_name(text)) is not None and n.timeline == name.timeline and n != name
         ]
-        if any(n.first == name.first for n in later):
-            return True
-        return not later and seen.size < _SECTOR_BYTES and self._is_zero(str(name))
-
-    def _is_zero(self, name: str) -> bool:
-        size = self._seen.listing[name]
-        data = self._reread(name, 0, size) if self._reread is not None else b""
-        return not any(data[: segment.HEADER_BYTES])
+        later = [n for n in others if n > name]
+        before = [self._seen.segments[str(n)] for n in others if n < name]
+        if later and not any(n.first == name.first for n in later):
+            return False
+        if not later and max((seen.last for seen in before), default=-1) != name.first - 1:
+            return False
+        head = self._reread(str(name), 0, len(segment.HEADER_MAGIC)) if self._reread is not None else b""
+        return not any(head) or segment.HEADER_MAGIC.startswith(head)
 
     # -- 1: as stated
 
     def _as_stated(self, name: str, stated: list[SealedObject]) -> None:
+        if name not in self._seen.listing and all(not sealed.size for sealed in stated):
+            return  # a segment whose first write left nothing: it is not shipped either
         if name not in self._seen.listing:
             parsed = segment.parse_name(name)
             if parsed is not None:
@@ -424,7 +433,7 @@ class Judge:
     def _compare_end(self, name: str, peer: Peer) -> None:
         """A peer's segment is closed, and this vault's is not, though no seal says that it was left like this."""
         seen = self._seen.segments.get(name)
-        if seen is None or seen.closed or name in self._stated or peer.listing()[name] == seen.size:
+        if seen is None or seen.closed or name in self.stated or peer.listing()[name] == seen.size:
             return
         other = peer.segment(name)
         settled = self._standing.settled
@@ -573,6 +582,8 @@ class Judge:
         for name, was in self._remembered.items():
             if name in self._damaged or self._is_excused(name):
                 continue
+            if name not in self._seen.listing and not was.size and segment.parse_name(name) is not None:
+                continue
             if name not in self._seen.listing:
                 self._damage(name, Problem.MISSING, "it was there when this vault was last read")
             elif self._seen.listing[name] < was.size:
@@ -594,7 +605,7 @@ class Judge:
             else:
                 found[name] = Remembered(*self._settled_part(seen))
         for name, sound in self._seen.sound.items():
-            if name not in self._stated and name not in self._texts:
+            if name not in self.stated and name not in self._texts:
                 found[name] = Remembered(sound.size, sound.digest)
         for name, was in self._remembered.items():
             if name in self._damaged:

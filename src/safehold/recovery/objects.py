@@ -203,7 +203,7 @@ def _complaint(seen: SegmentSeen, name: SegmentName, item: RawFrame | BadRange, 
         return "a frame that belongs into no log"
     if header.timeline != name.timeline:
         return f"a frame of timeline {header.timeline}"
-    if not any(_signed(item, writer) for writer in writers):
+    if not any(is_signed(item, writer) for writer in writers):
         return "its signature does not match"
     if seen.opened and (seen.opened, seen.parent) != (header.opened, header.parent):
         return "it says something else of what its timeline continues"
@@ -211,7 +211,7 @@ def _complaint(seen: SegmentSeen, name: SegmentName, item: RawFrame | BadRange, 
     return ""
 
 
-def _signed(frame: RawFrame, writer: bytes) -> bool:
+def is_signed(frame: RawFrame, writer: bytes) -> bool:
     try:
         verify_frame(frame, writer)
     except Damaged:

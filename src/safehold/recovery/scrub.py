@@ -20,6 +20,7 @@ import msgspec
 
 from safehold.formats import blob, mark, segment
 from safehold.formats.evidence import EVIDENCE_PREFIX, parse_evidence_name
+from safehold.formats.frame import RawFrame
 from safehold.formats.generation import parse_manifest_name
 from safehold.formats.keys import Opener
 from safehold.formats.payload import Unpacker
@@ -40,7 +41,7 @@ from safehold.recovery.judging import (
     Remembered,
     Standing,
 )
-from safehold.recovery.objects import Keys, Read, SegmentSeen, check_blob, check_framed, read_segment
+from safehold.recovery.objects import Keys, Read, SegmentSeen, check_blob, check_framed, is_signed, read_segment
 from safehold.recovery.report import Progress, silent
 from safehold.vault.log import VaultLogReader
 
@@ -65,13 +66,13 @@ class Pace:
         self._wait = wait
         self._rate = bytes_per_second
         self._began = clock.monotonic()
-        self._taken = 0
+        self.taken = 0
 
     def took(self, count: int) -> None:
-        self._taken += count
+        self.taken += count
         if not self._rate:
             return
-        ahead = self._taken / self._rate - (self._clock.monotonic() - self._began)
+        ahead = self.taken / self._rate - (self._clock.monotonic() - self._began)
         if ahead > 0:
             self._wait(ahead)
 
@@ -173,6 +174,15 @@ class Scrubber:
         self._pace.took(len(data))
         self._learn(segment.parse_segment_header(data))
         return read_segment(parsed, data, self._keys)
+
+    def segment_of(self, name: SegmentName, data: bytes) -> SegmentSeen:
+        """What these bytes are under this name."""
+        return read_segment(name, data, self._keys)
+
+    def is_signed(self, frame: RawFrame, header: bytes) -> bool:
+        """Whether whoever wrote a segment with this header signed a frame."""
+        parsed = segment.parse_segment_header(header)
+        return parsed is not None and self._keys.certified(parsed) and is_signed(frame, parsed.writer_public)
 
     def look(self, name: str, size: int) -> Inventory:
         """An inventory of one object alone. Raises VaultDown."""
@@ -345,7 +355,7 @@ def scrub(
     try:
         if inventory is None:
             inventory = scrubber.read(notebook, now)
-        named = _named_blobs(vault, opener, inventory) if opener is not None else ()
+        named = named_blobs(vault, opener, inventory) if opener is not None else ()
         judge = Judge(
             inventory,
             peers,
@@ -368,7 +378,7 @@ def scrub(
     return ScrubResult(vault.name, len(inventory.listing), inventory.bytes, damaged, end, inventory)
 
 
-def _named_blobs(vault: Vault, opener: Opener, inventory: Inventory) -> Iterable[str]:
+def named_blobs(vault: Vault, opener: Opener, inventory: Inventory) -> Iterable[str]:
     """Blobs that changes after the last seal name, as far as the log was read: no seal states them yet."""
     reader = VaultLogReader([vault], opener)
     last = max((seen.last for seen in inventory.segments.values()), default=0)

@@ -24,6 +24,8 @@ NOTE_OBJECTS = b"objects "
 #: Close and seal what is being appended to, and let the async vaults catch up for a moment: `{frame, level}`.
 SETTLE = b"settle"
 
+_MAKE_UP = b"make-up "
+
 #: Commands of one request, at most: they share one transaction and one frame.
 MAX_COMMANDS = 256
 
@@ -44,6 +46,27 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_commands = msgspec.msgpack.Decoder(list[AnyCommand]).decode
 _decode_objects = msgspec.msgpack.Decoder(list[SealedObject]).decode
 _decode_answers = msgspec.msgpack.Decoder(list[_Done | _Refusal]).decode
+
+
+class MakeUp(msgspec.Struct, frozen=True):
+    """Write again what no vault has whole: the changes of these frames (first, last), and these blobs (hex)."""
+
+    frames: list[tuple[int, int]]
+    blobs: list[str]
+
+
+def encode_make_up(wanted: MakeUp) -> bytes:
+    return _MAKE_UP + msgspec.json.encode(wanted)
+
+
+def decode_make_up(data: bytes) -> MakeUp | None:
+    """None where this is another request. Raises errors.BadRequest."""
+    if not data.startswith(_MAKE_UP):
+        return None
+    try:
+        return msgspec.json.decode(data[len(_MAKE_UP) :], type=MakeUp)
+    except msgspec.DecodeError as error:
+        raise errors.BadRequest(f"this does not say what to make up for: {error}") from error
 
 
 def encode_commands(commands: Sequence[AnyCommand]) -> bytes:

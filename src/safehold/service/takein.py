@@ -24,6 +24,8 @@ from safehold.service.identity import SYSTEM_ACCOUNT, erased_id
 
 #: Frames taken in per transaction.
 TAKE_IN_FRAMES = 500
+#: Changes looked at together for those of lost frames.
+MARKED_AT_ONCE = 1000
 #: About so many changes, and bytes of their bodies, are archived again in one frame. A commit is never parted.
 ARCHIVED_AT_ONCE = 500
 ARCHIVED_BYTES = 4 * 1024 * 1024
@@ -162,6 +164,24 @@ def _holds(core: CoreStore, account: int, change: Change) -> bool:
     if hash_ is not None:
         return hash_ == change.hash
     return change.rev <= core.head(account, change.kind).rev or core.held(account, change.kind) is not None
+
+
+def mark_frames(core: CoreStore, first: int, last: int) -> int:
+    """Mark the changes of these frames, which no vault has whole any more; how many. One transaction."""
+    marked = after = 0
+    core.begin()
+    try:
+        while batch := core.changes_after_frame(first - 1, limit=MARKED_AT_ONCE, after_journal=after):
+            for number, frame, _ in batch:
+                if frame <= last:
+                    core.set_frame(number, number, UNARCHIVED)
+                    marked += 1
+            after = batch[-1][0]
+        core.commit()
+    except BaseException:
+        core.rollback()
+        raise
+    return marked
 
 
 def archive_unarchived(core: CoreStore, log: LogWriter, keep_blob: Callable[[Change], None]) -> int:

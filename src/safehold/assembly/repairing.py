@@ -1,0 +1,279 @@
+"""Repair wired to a data folder: a plan for each vault, carried out with the keeper's verbs; the rest by the core.
+
+1. Every chosen vault is read and judged as a scrub does; a running service closes what it appends to first.
+2. What another vault has is copied (recovery/repair.py).
+3. What no vault has and the core has, the core writes again: changes into new frames, bodies into new blobs. A running
+   service does that; else a writer is opened here. Then 1 and 2 once more, since other vaults lack that too.
+4. What is lost of the log is made up for then, and evidence says so: scrub passes over it as long as it stays as it is.
+
+Evidence of kind `repair` names all that was mended and what remains, for each vault.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from safehold.adapters.lock import FolderLock
+from safehold.assembly.scrubbing import MAX_NAMED, Scrubbing, damage_object, notebook_folder, record
+from safehold.assembly.site import Site
+from safehold.assembly.snapshot import take_snapshot
+from safehold.config import VaultConfig
+from safehold.formats import blob, segment
+from safehold.formats.generation import parse_manifest_name
+from safehold.formats.run import parse_run_name
+from safehold.model.errors import Damaged, OperatorError, OutOfSpace
+from safehold.ports.log import Hole
+from safehold.ports.vault import VaultDown
+from safehold.recovery.excuses import EvidenceExcuses
+from safehold.recovery.judging import Damage, Inventory, Problem
+from safehold.recovery.notebook import FileNotebook
+from safehold.recovery.repair import Mend, Repairer, Way
+from safehold.recovery.report import Progress, silent
+from safehold.recovery.scrub import ScrubResult, named_blobs
+from safehold.service.control import MakeUp, decode_json, encode_make_up
+from safehold.vault.evidence import MADE_UP
+from safehold.vault.log import VaultLogReader
+from safehold.vault.looking import RepairedVault
+
+
+@dataclass
+class RepairResult:
+    """Of one vault. `mends` are planned or, once carried out, done; `remaining` is what nothing could be done about."""
+
+    vault: str
+    objects: int = 0
+    bytes: int = 0
+    mends: list[Mend] = field(default_factory=list)
+    remaining: list[Damage] = field(default_factory=list)
+    trouble: str = ""
+    made_up: dict[str, str] = field(default_factory=dict)
+
+    def note_core(self, before: Sequence[Damage]) -> None:
+        """Of what only the core could mend, what is no longer wrong."""
+        known = {damage.object for damage in self.remaining} | {mend.damage.object for mend in self.mends}
+        self.mends += [Mend(damage, Way.CORE) for damage in before if damage.object not in known]
+
+    @property
+    def found(self) -> bool:
+        return bool(self.mends or self.remaining)
+
+
+class Repairing:
+    """One `vault repair`."""
+
+    def __init__(self, site: Site, only: str | None, progress: Progress = silent) -> None:
+        self._site = site
+        self._only = only
+        self._progress = progress
+        self._results: dict[str, RepairResult] = {}
+
+    def plan(self) -> list[RepairResult]:
+        """What would be done; nothing is changed."""
+        scrubbing = Scrubbing(self._site, progress=self._progress)
+        for config in scrubbing.chosen(self._only):
+            self._each(scrubbing, config, self._plan_one)
+        return list(self._results.values())
+
+    def carry_out(self) -> list[RepairResult]:
+        """Raises OperatorError where it cannot begin; what hinders it in one vault is that vault's `trouble`."""
+        with ExitStack() as stack:
+            stack.enter_context(FolderLock(str(self._site.data / "run" / "repair")))
+            scrubbing = self._copy_all()
+            remaining = {name: result.remaining for name, result in self._results.items()}
+            if any(remaining.values()) and self._site.has_core() and self._write_again(scrubbing):
+                for name, damaged in remaining.items():
+                    self._notebook(name).forget({damage.object: None for damage in damaged})
+                scrubbing = self._copy_all()
+                self._make_up(scrubbing)
+                for name, damaged in remaining.items():
+                    self._results[name].note_core(damaged)
+            self._record(scrubbing)
+        return list(self._results.values())
+
+    # -- one vault
+
+    def _copy_all(self) -> Scrubbing:
+        scrubbing = Scrubbing(self._site, progress=self._progress)
+        for config in scrubbing.chosen(self._only):
+            self._each(scrubbing, config, self._copy_one)
+        return scrubbing
+
+    def _each(
+        self,
+        scrubbing: Scrubbing,
+        config: VaultConfig,
+        work: Callable[[RepairResult, Repairer], None],
+    ) -> None:
+        result = self._results.setdefault(config.name, RepairResult(config.name))
+        result.remaining, result.trouble = [], ""
+        try:
+            repairer = self._repairer(scrubbing, config)
+            result.objects, result.bytes = len(repairer.inventory.listing), repairer.inventory.bytes
+            work(result, repairer)
+        except (OperatorError, OutOfSpace, Damaged) as error:
+            result.trouble = f"{error.message}. {error.hint}" if error.hint else error.message
+
+    def _repairer(self, scrubbing: Scrubbing, config: VaultConfig) -> Repairer:
+        """Raises VaultDown."""
+        site = self._site
+        _require_own(site, config)
+        vault = self._kept(config)
+        if not vault.available():
+            vault.size("FORMAT")
+            raise VaultDown(f"the vault {config.name} cannot be reached", hint="mount it or bring it back")
+        scrubber = scrubbing.scrubber(vault)
+        inventory: Inventory = scrubber.read()
+        peers = scrubbing.peers(config)
+        everyone = [vault, *(peer.vault for peer in peers)]
+        opener = scrubbing.opener
+        return Repairer(
+            vault,
+            scrubber,
+            peers,
+            scrubbing.standing(config),
+            inventory,
+            remembered=scrubbing.notebook(config).remembered(),
+            excuses=EvidenceExcuses.read(config.name, everyone, site.opener.installation, opener),
+            named=list(named_blobs(vault, opener, inventory)) if opener is not None else (),
+            progress=self._progress,
+        )
+
+    @staticmethod
+    def _plan_one(result: RepairResult, repairer: Repairer) -> None:
+        result.mends = repairer.plan()
+
+    def _copy_one(self, result: RepairResult, repairer: Repairer) -> None:
+        try:
+            result.remaining = repairer.carry_out()
+        finally:
+            result.mends += repairer.mended
+            self._notebook(result.vault).forget({mend.damage.object: None for mend in repairer.mended})
+
+    def _notebook(self, vault: str) -> FileNotebook:
+        return FileNotebook(self._site.disk, notebook_folder(self._site), vault)
+
+    # -- what only the core has
+
+    def _write_again(self, scrubbing: Scrubbing) -> bool:
+        """Whether the core wrote again what the vaults lack of the log, and the large bodies that none has."""
+        remaining = [damage.object for result in self._results.values() for damage in result.remaining]
+        in_log = any(segment.parse_name(name) for name in remaining)
+        in_runs = any(_is_of_runs(name) for name in remaining)
+        blobs = self._lost_blobs()
+        if not blobs and not in_log and not in_runs:
+            return False
+        self._ask_core(self._lost_frames(scrubbing) if in_log else [], blobs)
+        if in_log or in_runs:  # of what was in the log only this has every stream whole and in order
+            take_snapshot(self._site, full=True)
+        return True
+
+    def _ask_core(self, frames: list[tuple[int, int]], blobs: list[bytes]) -> None:
+        """The writer, where it runs, or one opened here. Raises what hinders it."""
+        wanted = MakeUp(frames, [name.hex() for name in blobs])
+        answer = self._site.ask_service(encode_make_up(wanted))
+        if answer is not None:
+            told = decode_json(answer)
+            if not told.get("ok"):
+                raise OperatorError(f"the service could not write again what the vaults have lost: {told.get('why')}")
+            return
+        with self._site.lock():
+            writer = self._site.make_writer()
+            try:
+                writer.make_up(frames, blobs)
+            finally:
+                writer.close()
+            writer.ship_all()
+
+    def _lost_blobs(self) -> list[bytes]:
+        """Bodies that no vault has whole; what is left of them is moved aside, so that they can be put again."""
+        found: dict[bytes, None] = {}
+        for result in self._results.values():
+            for damage in result.remaining:
+                name = blob.parse_object(damage.object)
+                if name is None:
+                    continue
+                found[name] = None
+                if damage.problem is Problem.CORRUPT:
+                    self._kept(self._config(result)).set_aside(damage.object)
+        return list(found)
+
+    def _config(self, result: RepairResult) -> VaultConfig:
+        return next(v for v in self._site.config.vaults if v.name == result.vault)
+
+    def _kept(self, config: VaultConfig) -> RepairedVault:
+        site = self._site
+        return RepairedVault(
+            config.name, str(config.folder(site.data)), site.disk, site.opener.installation, clock=site.clock
+        )
+
+    def _lost_frames(self, scrubbing: Scrubbing) -> list[tuple[int, int]]:
+        """Frames that no vault gives a good copy of and that the core has taken in."""
+        if scrubbing.opener is None:
+            return []
+        vaults = [v for v in map(scrubbing.vault, self._site.config.vaults) if v.available()]
+        core = scrubbing.core.frame
+        entries = VaultLogReader(vaults, scrubbing.opener).entries()
+        return [(e.first, min(e.last, core)) for e in entries if isinstance(e, Hole) and e.first <= core]
+
+    def _make_up(self, scrubbing: Scrubbing) -> None:
+        """What is still wrong with the log, after the core has written all of it again, is made up for."""
+        for result in self._results.values():
+            repairer = self._repairer(scrubbing, self._config(result))
+            for damage in list(result.remaining):
+                if segment.parse_name(damage.object) is not None or _is_of_runs(damage.object):
+                    result.made_up[damage.object] = repairer.left_of(damage.object)
+                    result.mends.append(Mend(damage, Way.CORE))
+                    result.remaining.remove(damage)
+
+    def _record(self, scrubbing: Scrubbing) -> None:
+        for result in self._results.values():
+            recorded = [m for m in result.mends if m.way is Way.RECORD]
+            if not result.found:
+                continue
+            config = self._config(result)
+            made_up = {**result.made_up, **{m.damage.object: "" for m in recorded}}
+            facts: dict[str, object] = {
+                "repaired": [{**damage_object(m.damage), "from": m.repaired_from} for m in result.mends[:MAX_NAMED]],
+                "repaired_count": len(result.mends),
+                "remaining": [damage_object(damage) for damage in result.remaining[:MAX_NAMED]],
+                MADE_UP: made_up,
+            }
+            scrubbed = ScrubResult(result.vault, result.objects, result.bytes, result.remaining)
+            record(self._site, scrubbing, "repair", config, scrubbing.core, facts, scrubbed)
+
+
+def _is_of_runs(name: str) -> bool:
+    return parse_run_name(name) is not None or parse_manifest_name(name) is not None
+
+
+def _require_own(site: Site, config: VaultConfig) -> None:
+    """Only whoever may write the vault's folder can mend it. Raises OperatorError that names them."""
+    if not config.is_folder:
+        raise OperatorError(
+            f"the vault {config.name} is held by a keeper, and only the keeper may mend it",
+            hint=f"run `safehold vault repair {config.name} --yes` where the keeper runs, as its user",
+        )
+    folder = str(config.folder(site.data))
+    if not os.path.isdir(folder) or os.access(folder, os.W_OK | os.X_OK):
+        return
+    owner = os.stat(folder).st_uid
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = str(owner)
+    raise OperatorError(
+        f"the vault {config.name} in {folder} belongs to the user {name}, and only that user may mend it",
+        hint=f"run `safehold vault repair {config.name} --yes` as {name}, the keeper of that vault",
+    )
+
+
+def repair_vaults(
+    site: Site, only: str | None = None, *, yes: bool = False, progress: Progress = silent
+) -> Sequence[RepairResult]:
+    """Plan, or with `yes` mend. Raises OperatorError."""
+    repairing = Repairing(site, only, progress)
+    return repairing.carry_out() if yes else repairing.plan()

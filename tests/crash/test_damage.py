@@ -1,0 +1,415 @@
+"""Vaults are damaged at random, one damage or a few at a time: none is passed over, none crashes anything.
+
+Each damage is done to the near vault of a world that has lived (tests/support/damages.py). Then
+
+- scrub finds it, at the object that was hit, with another vault at hand or alone, with the identity or without;
+- repair mends it from the other vault, byte for byte, and the next scrub is clean;
+- a recovery from the damaged vault alone loses at most what lay in the frames that were hit, and says so.
+
+`--damages N` does so many instead of 500; `--damage-seed S` does one alone. A world knows beforehand what a scrub
+remembers of a healthy vault: what no seal covers.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+
+from safehold.formats import segment
+from safehold.formats.frame import FrameType, RawFrame, scan_frames
+from safehold.formats.segment import SegmentName
+from safehold.lab.simdisk import Crash, SimDisk
+from safehold.model.change import Change
+from safehold.ports.core import EMPTY_LOG
+from safehold.recovery.judging import Damage, Remembered, Standing
+from safehold.recovery.notebook import FileNotebook
+from safehold.recovery.plan import Plan, make_plan
+from safehold.recovery.repair import Repairer
+from safehold.recovery.run import Result, run_plan
+from safehold.recovery.scrub import Level, LookedAt, Pace, Scrubber, scrub
+from safehold.store.blobs import LiveBlobs
+from safehold.store.sqlite.core import SqliteCore
+from safehold.vault.blobs import VaultBlobs
+from safehold.vault.log import VaultLogReader
+from safehold.vault.looking import RepairedVault, ScrubbedVault
+from safehold.vault.runs import Runs
+from tests.support.damages import DamagedWorld, Harm, KeptMemoryVault, Notes, Objects, harm, objects
+
+WORLDS = 8
+DAMAGES = 500
+#: Of these, how many are recovered from, in a core of its own.
+RECOVERED = 10
+
+
+@cache
+def world(seed: int) -> DamagedWorld:
+    return DamagedWorld(seed, runs=seed % 2 == 0)
+
+
+def seeds(config: pytest.Config, share: int = 1) -> Iterator[int]:
+    """Of damages; one in `share`."""
+    alone = config.getoption("--damage-seed")
+    if alone is not None:
+        yield alone
+        return
+    yield from range(0, config.getoption("--damages") or DAMAGES, share)
+
+
+def damaged(seed: int) -> tuple[DamagedWorld, Objects, Harm]:
+    here = world(seed % WORLDS)
+    hit, done = harm(here.near, random.Random(f"damage {seed}"))
+    return here, hit, done
+
+
+def names(found: list[Damage]) -> set[str]:
+    return {damage.object for damage in found}
+
+
+def test_every_damage_is_found_and_mended(request: pytest.FixtureRequest) -> None:
+    for seed in seeds(request.config):
+        here, hit, done = damaged(seed)
+        found = here.scrub(hit, here.far, Notes(here.remembered))
+        assert set(done.objects) <= names(found), (seed, done, found)
+        vault = KeptMemoryVault("near", hit)
+        repairer = here.repairer(vault, here.far)
+        plan = repairer.plan()
+        assert vault.objects == hit, "a plan changes nothing"
+        assert set(done.objects) <= {mend.damage.object for mend in plan}, (seed, done)
+        assert repairer.carry_out() == [], (seed, done)
+        assert vault.objects == here.near, (seed, done)
+        assert here.scrub(vault.objects, here.far, Notes(here.remembered)) == [], (seed, done)
+
+
+def test_what_was_there_is_kept_aside(request: pytest.FixtureRequest) -> None:
+    for seed in seeds(request.config, 10):
+        here, hit, done = damaged(seed)
+        vault = KeptMemoryVault("near", hit)
+        here.repairer(vault, here.far).carry_out()
+        for name, data in hit.items():
+            assert data in (vault.objects.get(name), vault.aside.get(name)), (seed, done, name)
+
+
+def test_every_damage_is_found_in_a_vault_alone(request: pytest.FixtureRequest) -> None:
+    for seed in seeds(request.config, 3):
+        here, hit, done = damaged(seed)
+        found = here.scrub(hit, None, Notes(here.remembered), core=False)
+        assert set(done.objects) <= names(found), (seed, done, found)
+
+
+def test_every_damage_is_found_without_the_identity(request: pytest.FixtureRequest) -> None:
+    known = {n: _remembered_without_identity(world(n)) for n in range(WORLDS)}
+    for seed in seeds(request.config, 3):
+        here, hit, done = damaged(seed)
+        found = here.scrub(hit, here.far, Notes(known[seed % WORLDS]), offline=True)
+        assert set(done.objects) <= names(found), (seed, done, found)
+
+
+def _remembered_without_identity(here: DamagedWorld) -> dict[str, Remembered]:
+    notes = Notes()
+    assert here.scrub(here.near, here.far, notes, offline=True) == []
+    return notes.kept
+
+
+def test_many_damages_at_once_are_mended(request: pytest.FixtureRequest) -> None:
+    """In one vault any, and in both, where no object is hit in both."""
+    for seed in seeds(request.config, 5):
+        here = world(seed % WORLDS)
+        rng = random.Random(f"damages {seed}")
+        hit, told = here.near, []
+        for _ in range(rng.randint(2, 6)):
+            hit, done = harm(hit, rng)
+            told.append(done)
+        far = here.far
+        for _ in range(rng.randint(0, 3)):
+            candidate, done = harm(far, rng)
+            changed = {n for n in {*far, *candidate} if far.get(n) != candidate.get(n)}
+            if not any(hit.get(n) != here.near.get(n) for n in changed):
+                far = candidate
+        assert here.scrub(hit, far, Notes(here.remembered)), (seed, told)
+        near = KeptMemoryVault("near", hit)
+        other = KeptMemoryVault("far", far)
+        left = here.repairer(near, far).carry_out()
+        _repairer(here, other, near).carry_out()
+        if left:  # what only the other one's own repair made good
+            left = here.repairer(near, other.objects).carry_out()
+        assert left == [], (seed, told, left)
+        assert near.objects == here.near, (seed, told)
+        assert other.objects == here.far, (seed, told)
+
+
+def _repairer(here: DamagedWorld, vault: KeptMemoryVault, other: KeptMemoryVault) -> Repairer:
+    """Of the far vault, which knows nothing from before."""
+    scrubber = here.scrubber(vault)
+    return Repairer(vault, scrubber, [LookedAt(here.scrubber(other))], Standing(core=here.core), scrubber.read())
+
+
+# -- recovery from what is left
+
+
+def test_a_plan_from_the_damaged_vault_alone_names_what_is_lost(request: pytest.FixtureRequest) -> None:
+    for seed in seeds(request.config, 2):
+        here, hit, done = damaged(seed)
+        vault = KeptMemoryVault("near", hit)
+        runs = Runs([vault], here.opener)
+        plan = make_plan(VaultLogReader([vault], here.opener), [vault], here.house.clock, runs=runs)
+        _check_named(here, hit, done, plan, seed)
+
+
+def _check_named(here: DamagedWorld, hit: Objects, done: Harm, plan: Plan, seed: int) -> None:
+    """Lost are at most the changes of frames that were hit; each is named by its rev, or lies past a told end."""
+    gone = _frames_hit(here.near, hit)
+    erased_or_hit = {change for number in gone for change in here.truth.get(number, ())}
+    accounts = {account.id: account.name for account in here.house.open_core().accounts()}
+    lost = {(loss.account, loss.kind, rev) for loss in plan.report.lost for rev in loss.revs if loss.name is None}
+    could = {(accounts.get(c.account, ""), c.kind, c.rev) for c in erased_or_hit}
+    could |= {(c.account.hex(), c.kind, c.rev) for c in erased_or_hit}
+    assert lost <= could or _no_name(lost, erased_or_hit), (seed, done, lost - could)
+    if plan.report.changes_recovered < len([c for changes in here.truth.values() for c in changes]):
+        missed = plan.report.changes_expected - plan.report.changes_recovered
+        assert missed or plan.holes or plan.problems or plan.report.unknown_seconds, (seed, done)
+
+
+def _no_name(lost: set[tuple[str, str, int]], hit: set[Change]) -> bool:
+    """Where an account's profile itself is lost, its id stands for its name."""
+    return {(kind, rev) for _, kind, rev in lost} <= {(c.kind, c.rev) for c in hit}
+
+
+def _frames_hit(whole: Objects, hit: Objects) -> set[int]:
+    """Frames whose bytes are not where they were."""
+    found: set[int] = set()
+    for name, data in whole.items():
+        if segment.parse_name(name) is None:
+            continue
+        for item in scan_frames(data, segment.HEADER_BYTES):
+            if isinstance(item, RawFrame) and item.header.type is not FrameType.SEAL:
+                there = hit.get(name, b"")
+                if there[item.offset : item.offset + len(item.data)] != item.data:
+                    found.add(item.header.number)
+    if any(name not in whole and segment.parse_name(name) for name in hit):  # a stray one may void what is before it
+        found.update(item for item in range(1000))
+    return found
+
+
+def test_a_recovery_from_the_damaged_vault_alone(request: pytest.FixtureRequest) -> None:
+    """Every item comes back as it was, or is named as lost or older, or is one of a stream of which a rev is lost."""
+    count = max(1, (request.config.getoption("--damages") or DAMAGES) * RECOVERED // DAMAGES)
+    for seed in list(seeds(request.config))[:count]:
+        here, hit, done = damaged(seed)
+        if "FORMAT" in done.objects:
+            continue
+        core, result = _recover(here, hit)
+        expected, there = _items(here.house.open_core()), _items(core)
+        named = {(loss.kind, loss.name) for loss in result.report.lost}
+        hurt = {loss.kind for loss in result.report.lost if loss.name is None}
+        for key, digest in expected.items():
+            same = there.get(key) == digest
+            told = (key[1], key[3]) in named or key[1] in hurt or bool(result.report.unknown_seconds)
+            assert same or told, (seed, done, key)
+
+
+def _recover(here: DamagedWorld, hit: Objects) -> tuple[SqliteCore, Result]:
+    disk = SimDisk()
+    for folder in ("/scratch", "/blobs"):
+        disk.make_folders(folder)
+    vault = KeptMemoryVault("near", hit)
+    sealer = here.house.keyring.sealer
+    blobs = LiveBlobs(disk, "/blobs", "/scratch", VaultBlobs([], [vault], sealer, here.opener, disk, "/scratch"))
+
+    def reader() -> VaultLogReader:
+        return VaultLogReader([vault], here.opener)
+
+    def make_core(folder: str) -> SqliteCore:
+        return SqliteCore.open(f"{folder}/core.db", disk=disk, create=True)
+
+    plan = make_plan(reader(), [vault], here.house.clock, blobs=blobs, runs=Runs([vault], here.opener))
+    result = run_plan(
+        plan,
+        reader(),
+        make_core=make_core,
+        blobs=blobs,
+        disk=disk,
+        data="",
+        clock=here.house.clock,
+        claim=lambda: 1 << 20,
+        runs=Runs([vault], here.opener),
+    )
+    return SqliteCore.open("/core/core.db", disk=disk), result
+
+
+def _items(core: SqliteCore) -> dict[tuple[bytes, str, str, str], bytes]:
+    return {
+        (account.id, collection.kind, collection.path, item.name): item.digest
+        for account in core.accounts()
+        for collection in core.collections(account.number)
+        for item in core.items(collection)
+    }
+
+
+# -- kills
+
+
+def _disk_with(here: DamagedWorld, near: Objects) -> SimDisk:
+    """Both vaults on one simulated disk, all of it synced."""
+    disk = SimDisk()
+    for folder, held in (("/near", near), ("/far", here.far)):
+        for name, data in held.items():
+            path = f"{folder}/{name}"
+            disk.make_folders(path.rpartition("/")[0])
+            file = disk.open(path, write=True, create=True)
+            file.write_at(0, data)
+            file.sync()
+            file.close()
+            disk.sync_folder(path.rpartition("/")[0])
+    return disk
+
+
+def _on_disk(here: DamagedWorld, disk: SimDisk) -> tuple[Scrubber, LookedAt]:
+    pace = Pace(here.house.clock, lambda _: None)
+    near = ScrubbedVault("near", "/near", disk, here.installation)
+    far = ScrubbedVault("far", "/far", disk, here.installation)
+    return (
+        Scrubber(near, here.installation, here.opener, pace),
+        LookedAt(Scrubber(far, here.installation, here.opener, pace)),
+    )
+
+
+def _mend_on(here: DamagedWorld, disk: SimDisk) -> list[Damage]:
+    pace = Pace(here.house.clock, lambda _: None)
+    near = RepairedVault("near", "/near", disk, here.installation, clock=here.house.clock)
+    scrubber = Scrubber(near, here.installation, here.opener, pace)
+    _, far = _on_disk(here, disk)
+    inventory = scrubber.read()
+    standing = Standing(core=here.core)
+    return Repairer(near, scrubber, [far], standing, inventory, remembered=here.remembered).carry_out()
+
+
+def _killed_at(disk: SimDisk, left: int) -> None:
+    def point(operation: str, path: str) -> None:
+        nonlocal left
+        if not left:
+            raise Crash
+        left -= 1
+
+    disk.on_write_point = point
+
+
+@pytest.mark.parametrize("power", [False, True])
+def test_a_repair_that_is_killed_at_any_write_point_can_be_run_again(power: bool) -> None:
+    here = world(2)
+    rng = random.Random("kills")
+    hit = here.near
+    for _ in range(5):
+        hit, _ = harm(hit, rng, ("flip", "cut", "delete", "stray"))
+    point = 0
+    while True:
+        disk = _disk_with(here, hit)
+        _killed_at(disk, point)
+        try:
+            _mend_on(here, disk)
+            break
+        except Crash:
+            pass
+        disk = disk.crash(point) if power else disk.kill()
+        assert _mend_on(here, disk) == [], point
+        near = ScrubbedVault("near", "/near", disk, here.installation)
+        assert objects(near) == here.near, point
+        point += 1
+    assert point > 20
+
+
+def test_a_scrub_that_is_killed_at_any_write_point_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It notes after each object here. What it found and read is the same as without the kill."""
+    monkeypatch.setattr("safehold.recovery.scrub.NOTED_BYTES", 1)
+    here = world(2)
+    hit, done = harm(here.near, random.Random("scrub kills"))
+
+    def once(disk: SimDisk) -> tuple[list[Damage], int]:
+        near, far = _on_disk(here, disk)
+        notes = FileNotebook(disk, "/run/scrub", "near")
+        result = scrub(near, [far], Standing(core=here.core), opener=here.opener, notebook=notes)
+        assert not result.trouble
+        return result.damaged, result.bytes
+
+    whole = once(_disk_with(here, hit))
+    assert set(done.objects) <= names(whole[0])
+    point = 0
+    while True:
+        disk = _disk_with(here, hit)
+        _killed_at(disk, point)
+        try:
+            once(disk)
+            break
+        except Crash:
+            pass
+        disk = disk.crash(point) if point % 2 else disk.kill()
+        assert once(disk) == whole, point
+        point += 7 if point > 30 else 1
+    assert point > 30
+
+
+def test_a_scrub_reads_no_more_than_its_pace_allows() -> None:
+    here = world(1)
+    clock = here.house.sim_clock
+    began = clock.monotonic()
+    near = KeptMemoryVault("near", here.near)
+    scrubber = Scrubber(near, here.installation, here.opener, Pace(clock, clock.advance, 20_000))
+    read = scrubber.read().bytes
+    assert read == sum(map(len, here.near.values()))
+    assert read / 20_000 <= clock.monotonic() - began < read / 20_000 + 2
+
+
+def test_a_scrub_that_was_broken_off_does_not_read_again_what_it_has_read() -> None:
+    here = world(1)
+    notes = Notes()
+
+    class Stop(Exception):
+        pass
+
+    class Stopping(Notes):
+        def note(self, unfinished: object) -> None:
+            super().note(unfinished)  # type: ignore[arg-type]
+            raise Stop
+
+    stopping = Stopping()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("safehold.recovery.scrub.NOTED_BYTES", 5_000)
+        with pytest.raises(Stop):
+            here.scrubber(KeptMemoryVault("near", here.near)).read(stopping)
+    notes.broken_off = stopping.broken_off
+    assert notes.broken_off is not None
+    clock = here.house.sim_clock
+    pace = Pace(clock, clock.advance)
+    inventory = Scrubber(KeptMemoryVault("near", here.near), here.installation, here.opener, pace).read(notes)
+    assert inventory.bytes == sum(map(len, here.near.values()))
+    assert pace.taken < inventory.bytes
+
+
+def test_replay_finds_nothing_in_a_whole_vault_and_a_stranger_in_a_forged_one() -> None:
+    here = world(3)
+    assert here.scrub(here.near, None, level=Level.REPLAY) == []
+    stranger = DamagedWorld(99, runs=False)
+    name = max(n for n in here.near if n.startswith("log/"))
+    forged = {**here.near, name: next(iter(d for n, d in stranger.near.items() if n.startswith("log/")))}
+    assert name in names(here.scrub(forged, here.far))
+
+
+def test_an_async_vault_that_follows_is_not_damaged() -> None:
+    """What has not come yet is no damage: any part of the log from its beginning, up to any byte."""
+    here = world(1)
+    log = [n for n in sorted(here.far) if n.startswith("log/")]
+    last = segment.parse_name(log[-1])
+    assert isinstance(last, SegmentName)
+    rng = random.Random("lag")
+    for _ in range(30):
+        upto = rng.randrange(1, len(log))
+        lagging = {n: d for n, d in here.far.items() if not n.startswith(("log/", "evidence/")) or n in log[:upto]}
+        data = here.far[log[upto]]
+        lagging[log[upto]] = data[: rng.randrange(1, len(data) + 1)]
+        vault = KeptMemoryVault("far", lagging)
+        standing = Standing(complete=False, settled=0, core=EMPTY_LOG)
+        peer = LookedAt(here.scrubber(KeptMemoryVault("near", here.near)))
+        result = scrub(here.scrubber(vault), [peer], standing, opener=here.opener)
+        assert result.damaged == [], (log[upto], result.damaged)
