@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from safehold.assembly.installation import open_installation
 from safehold.assembly.serving import Service
@@ -26,13 +29,14 @@ LONG_SECONDS = 20.0  # no test waits so long unless it fails
 class HangingDisk(RealDisk):
     """While `answers` is not set, whatever lies below `where` makes its asker wait."""
 
-    def __init__(self, where: Path) -> None:
+    def __init__(self, where: Path, hang_seconds: float = LONG_SECONDS) -> None:
         self._where = str(where)
+        self._hang_seconds = hang_seconds
         self.answers = threading.Event()
         self.answers.set()
 
     def _pass(self, path: str) -> None:
-        assert not path.startswith(self._where) or self.answers.wait(LONG_SECONDS)
+        assert not path.startswith(self._where) or self.answers.wait(self._hang_seconds)
 
     def open(self, path: str, *, write: bool = False, create: bool = False, exclusive: bool = False) -> File:
         self._pass(path)
@@ -131,3 +135,40 @@ def test_what_came_after_a_look_counts_as_lacking(tmp_path: Path) -> None:
         await service.stop()
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("name", ["near", "far"])
+def test_the_end_comes_in_time_whatever_vault_hangs(tmp_path: Path, name: str) -> None:
+    """I36, for a folder whose mount hangs: what waits for it for ever is left."""
+    installation = open_installation(tmp_path / "data", Config(), make=True)
+    disk = HangingDisk(tmp_path / "data" / "vaults" / name, hang_seconds=60.0)
+    installation.disk = disk
+
+    async def story() -> None:
+        service = Service(installation)
+        await service.execute(AddAccount(account=bytes(range(16)), name="ann", password="hash"))
+        service.start()
+        disk.answers.clear()
+        began = time.monotonic()
+        await service.stop()
+        assert time.monotonic() - began < 20
+        assert service.hanging
+        disk.answers.set()
+
+    asyncio.run(story())
+    again = open_installation(tmp_path / "data", Config(), make=True)
+    assert again.status()["accounts"] == 1
+
+
+def test_a_start_waits_for_no_async_vault_that_hangs(tmp_path: Path) -> None:
+    installation = open_installation(tmp_path / "data", Config(), make=True)
+    disk = HangingDisk(tmp_path / "data" / "vaults" / "far", hang_seconds=60.0)
+    installation.disk = disk
+    disk.answers.clear()
+    began = time.monotonic()
+    writer = installation.make_writer()
+    with installation.lock():
+        writer.open()
+        assert time.monotonic() - began < 15
+        disk.answers.set()
+        writer.close()

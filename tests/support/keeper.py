@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from safehold.assembly.vault_serving import VaultServer
+from safehold.store.realdisk import RealDisk
 
 #: Users that no machine's own accounts are likely to have.
 CORE_USER, KEEPER_USER = 42_001, 42_002
@@ -56,6 +57,17 @@ def run_as(uid: int | None, act: Callable[[], object]) -> None:
     assert said is None, said
 
 
+class SmallDisk(RealDisk):
+    """One with so much room, of which what lies below a folder takes its part."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+
+    def free_bytes(self, path: str) -> int:
+        used = sum(each.stat().st_size for each in Path(path).rglob("*") if each.is_file())
+        return max(0, self._room - used)
+
+
 class KeeperProcess:
     """Serves `folder` at `address`; as user `uid`, where that is given. `users` may connect, None for everybody."""
 
@@ -66,16 +78,22 @@ class KeeperProcess:
         uid: int | None = None,
         *,
         users: Sequence[int] | None = None,
-        reserve: int = 0,
+        room: int | None = None,
     ) -> None:
+        """`room`: bytes that its disk has for the vault, whatever else lies there."""
         self.folder, self.address, self._uid = folder, address, uid
-        self._users, self._reserve = users, reserve
+        self._users, self._room = users, room
         self._process: multiprocessing.process.BaseProcess | None = None
 
     def _run(self) -> None:
         drop_to(self._uid)
         server = VaultServer(
-            str(self.folder), str(self.address), mode=0o666, users=self._users, reserve_bytes=self._reserve
+            str(self.folder),
+            str(self.address),
+            mode=0o666,
+            users=self._users,
+            reserve_bytes=0,
+            disk=None if self._room is None else SmallDisk(self._room),
         )
         told = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: told.set())
@@ -91,6 +109,11 @@ class KeeperProcess:
             assert self._process.is_alive(), "the keeper ended"
             assert time.monotonic() < end, "the keeper does not serve"
             time.sleep(0.01)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None and self._process.pid is not None
+        return self._process.pid
 
     def _is_served(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:

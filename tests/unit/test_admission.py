@@ -13,22 +13,22 @@ import pytest
 
 from safehold.archiver.log import Written
 from safehold.archiver.shipper import Shipper
-from safehold.formats import claim, segment
-from safehold.formats.frame import FrameHeader, FrameType, encode_frame, parse_header
-from safehold.formats.payload import Packer
+from safehold.formats import segment
+from safehold.formats.frame import parse_header
 from safehold.formats.segment import SegmentName
 from safehold.lab.simdisk import SimDisk
 from safehold.lab.world import SimClock
-from safehold.model.change import GENESIS, Change
+from safehold.model.change import Change
 from safehold.model.errors import SafeholdError
 from safehold.model.stream import Head
-from safehold.ports.core import EMPTY_LOG, LogPosition
+from safehold.ports.core import EMPTY_LOG
 from safehold.ports.vault import LengthMismatch, Vault, VaultDown, VaultFull
 from safehold.vault.remote import RemoteVault
 from safehold.vault.served import ServedVault
-from tests.support.changes import Streams, account_id
+from tests.support.changes import Streams
 from tests.support.links import direct
-from tests.support.logs import INSTALLATION, SEALER, SMALL, Writing, folder_vault, make_vault, objects, read
+from tests.support.logs import INSTALLATION, SMALL, Writing, folder_vault, make_vault, objects, read
+from tests.support.thief import FORKS, Thief, unsigned
 
 
 def served(disk: SimDisk, name: str = "kept") -> RemoteVault:
@@ -152,134 +152,6 @@ def test_two_vaults_one_of_which_fails(disk: SimDisk) -> None:
 # -- somebody with the writer's key
 
 
-class Thief:
-    """Signs what it likes."""
-
-    def __init__(self, vault: Vault, at: LogPosition, opened: int = 1) -> None:
-        self.vault = vault
-        self.at = at
-        self.opened = opened  # the claim of the timeline that is written
-        self.streams = Streams()
-
-    def frame(
-        self, timeline: int, parent: int, opened: int, number: int, type_: FrameType = FrameType.CHANGES
-    ) -> bytes:
-        packer = Packer(SEALER)
-        if type_ is FrameType.CLAIM:
-            value = claim.Claim(
-                claim.VERSION, timeline, LogPosition(parent, number - 1, GENESIS), SEALER.writer.public, 1
-            )
-            payload, count = packer.pack(value), 0
-        else:
-            change = self.streams.put_card(account_id(1), "contacts/default", f"forged{number}.vcf")
-            payload, count = packer.pack_changes([change]), 1
-        header = FrameHeader(type_, timeline, parent, opened, number, 1, count, len(payload), GENESIS)
-        return encode_frame(header, payload, SEALER.writer.sign)
-
-    def segment(self, name: SegmentName, *frames: bytes, closed: bool = True) -> bytes:
-        header = segment.header_for(name, SEALER)
-        footer = segment.encode_footer(header) if closed else b""
-        return b"".join((segment.encode_header(header), *frames, footer))
-
-    def put(self, name: SegmentName, *frames: bytes) -> None:
-        self.vault.put(str(name), [self.segment(name, *frames, closed=bool(frames))])
-
-    def append(self, name: SegmentName, *frames: bytes, header: bool = True) -> None:
-        size = self.vault.size(str(name)) or 0
-        data = self.segment(name, *frames, closed=False) if not size else b"".join(frames)
-        self.vault.append(str(name), size, data)
-
-
-FORKS: dict[str, Callable[[Thief], object]] = {
-    "a claim that continues an earlier frame": lambda t: [
-        t.put(SegmentName(3, 0, 0)),
-        t.append(SegmentName(3, 0, 0), t.frame(3, 1, 3, 3, FrameType.CLAIM)),
-    ],
-    "changes that say so": lambda t: [
-        t.put(SegmentName(3, 0, 0)),
-        t.append(SegmentName(3, 0, 0), t.frame(3, 1, 3, 3)),
-    ],
-    "a claim that passes a timeline over": lambda t: [
-        t.put(SegmentName(3, 0, 0)),
-        t.append(SegmentName(3, 0, 0), t.frame(3, 1, t.at.frame + 1, t.at.frame + 1, FrameType.CLAIM)),
-    ],
-    "a claim that continues itself or a later one": lambda t: [
-        t.put(SegmentName(3, 0, 0)),
-        t.append(SegmentName(3, 0, 0), t.frame(3, 3, t.at.frame + 1, t.at.frame + 1, FrameType.CLAIM)),
-    ],
-    "a fork put whole": lambda t: t.put(
-        SegmentName(3, 0, 0), t.frame(3, 0, 1, 1, FrameType.CLAIM), t.frame(3, 0, 1, 2)
-    ),
-    "a fork behind a good claim": lambda t: [
-        t.put(SegmentName(3, 0, 0)),
-        t.append(SegmentName(3, 0, 0), t.frame(3, 2, t.at.frame + 1, t.at.frame + 1, FrameType.CLAIM)),
-        t.append(SegmentName(3, 1, 1), t.frame(3, 1, 2, 2)),
-    ],
-    "a fork behind a good claim whose signature is bad": lambda t: [
-        t.put(SegmentName(3, 0, 0)),
-        t.append(SegmentName(3, 0, 0), _unsigned(t.frame(3, 2, t.at.frame + 1, t.at.frame + 1, FrameType.CLAIM))),
-        t.append(SegmentName(3, 0, 0), t.frame(3, 1, 2, t.at.frame + 2)),
-    ],
-    "a fork in the timeline that is written": lambda t: t.append(
-        SegmentName(2, 9, t.at.frame + 1), t.frame(2, 0, 1, 500)
-    ),
-    "an early number in the timeline that is written": lambda t: t.append(
-        SegmentName(2, 9, t.at.frame + 1), t.frame(2, 1, t.opened, 2)
-    ),
-    "a segment that begins early": lambda t: t.put(SegmentName(2, 50, t.at.frame - 3)),
-    "a segment that begins with the last frame": lambda t: t.put(SegmentName(2, 50, t.at.frame)),
-    "a segment that begins early, appended to": lambda t: t.append(
-        SegmentName(2, 50, t.at.frame - 1),
-        t.frame(2, 1, t.opened, t.at.frame - 1),
-    ),
-    "a segment between others that begins early": lambda t: t.put(SegmentName(2, 2, 1)),
-    "a second name for a segment's number": lambda t: t.put(SegmentName(1, 1, 2)),
-    "a first segment that is not numbered as one": lambda t: t.put(SegmentName(2, 0, 5)),
-    "a step of two timelines": lambda t: t.put(SegmentName(4, 0, 0)),
-    "the last timeline of all": lambda t: t.put(SegmentName(99_999_999, 0, 0)),
-    "a frame of another timeline": lambda t: [
-        t.put(SegmentName(3, 0, 0)),
-        t.append(SegmentName(3, 0, 0), t.frame(7, 2, t.at.frame + 1, t.at.frame + 1)),
-    ],
-    "a frame of another sort": lambda t: t.append(
-        SegmentName(2, 50, t.at.frame + 1), t.frame(2, 1, t.opened, t.at.frame + 1, FrameType.BODIES)
-    ),
-    "a fork in two halves": lambda t: _in_pieces(t, 60),
-    "a fork byte by byte": lambda t: _in_pieces(t, 1),
-    "a fork behind rubbish": lambda t: [
-        t.put(SegmentName(3, 0, 0)),
-        t.append(SegmentName(3, 0, 0), b"rubbish" * 100 + t.frame(3, 1, 3, 3)),
-    ],
-    "a fork within a frame that is cut short": lambda t: [
-        t.put(SegmentName(3, 0, 0)),
-        t.append(
-            SegmentName(3, 0, 0),
-            t.frame(3, 2, t.at.frame + 1, t.at.frame + 1, FrameType.CLAIM)[:100] + t.frame(3, 1, 3, 3),
-        ),
-    ],
-    "a late first frame for a timeline that was passed over": lambda t: [
-        t.put(SegmentName(3, 0, 0)),
-        t.put(SegmentName(4, 0, 0)),
-        t.append(SegmentName(4, 0, 0), t.frame(4, 2, t.at.frame + 1, t.at.frame + 1, FrameType.CLAIM)),
-        t.append(SegmentName(3, 0, 0), t.frame(3, 1, 3, 3)),
-    ],
-}
-
-
-def _unsigned(frame: bytes) -> bytes:
-    place = len(frame) - 40
-    return frame[:place] + bytes((frame[place] ^ 1,)) + frame[place + 1 :]
-
-
-def _in_pieces(thief: Thief, count: int) -> None:
-    name = SegmentName(3, 0, 0)
-    thief.put(name)
-    data = thief.frame(3, 1, 3, 3)
-    thief.vault.append(str(name), segment.HEADER_BYTES, data[:count])
-    for start in range(count, len(data), count):
-        thief.vault.append(str(name), segment.HEADER_BYTES + start, data[start : start + count])
-
-
 @pytest.mark.parametrize("fork", FORKS)
 @pytest.mark.parametrize("remembering", [True, False])
 def test_no_key_makes_void_what_counts(disk: SimDisk, fork: str, remembering: bool) -> None:
@@ -324,7 +196,7 @@ def test_digests_are_not_needed_for_that() -> None:
     thief = Thief(served(disk), writing.log.position)
     again = SegmentName(1, 1, writing.log.position.frame)
     with pytest.raises(VaultDown, match="void"):
-        thief.put(again, _unsigned(last))
+        thief.put(again, unsigned(last))
     thief.put(again, last)
     assert sha256(last).digest() == writing.log.position.digest
     assert read(served(disk))[0] == writing.acknowledged

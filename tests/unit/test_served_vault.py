@@ -195,6 +195,7 @@ def test_a_flood_stops_at_the_reserve_and_drops_nothing() -> None:
     disk = SimDisk(capacity_bytes=1_000_000)
     world = Served(reserve_bytes=300_000, disk=disk)
     world.vault.append(A, 0, b"acknowledged")
+    assert world.vault.put("keys/first", [b"there"])
     size = 12
     with pytest.raises(VaultFull, match="300000"):
         while True:
@@ -212,7 +213,7 @@ def test_a_flood_stops_at_the_reserve_and_drops_nothing() -> None:
     assert world.folder.get(A, 0, 12) == b"acknowledged"
     assert world.vault.get(A, 0, 12) == b"acknowledged"
     world.vault.append(A, size, b"")  # what takes no room is done
-    assert not world.vault.put("keys/0", ())
+    assert not world.vault.put("keys/first", ())
     assert world.vault.about()["room_bytes"] == disk.free_bytes("/v") - 300_000
 
 

@@ -14,6 +14,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Collection
 
 from safehold.adapters.unix_socket import peer_uid, receive, remove_stale, send, short_address
@@ -32,7 +33,8 @@ MESSAGE_SECONDS = 30.0
 MAX_CONNECTIONS = 128
 STOP_SECONDS = 10.0
 _RETRY_ACCEPT_SECONDS = 0.2
-_BACKLOG = 16
+_BACKLOG = 128
+_QUEUE_SECONDS = 0.01
 _PEEK = socket.MSG_PEEK
 
 
@@ -45,11 +47,23 @@ class UnixLink:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._socket.settimeout(min(CONNECT_SECONDS, answer_seconds))
-            with short_address(address) as short:
-                self._socket.connect(short)
+            self._connect(time.monotonic() + CONNECT_SECONDS)
         except OSError as error:
             self._socket.close()
             raise NotSent(f"nobody answers at {address}: {error.strerror or error}") from error
+
+    def _connect(self, until: float) -> None:
+        """Where many come at once the server's queue is full for a moment: a socket with a timeout is told at once."""
+        with short_address(self._address) as short:
+            while True:
+                try:
+                    self._socket.connect(short)
+                except BlockingIOError:
+                    if time.monotonic() > until:
+                        raise
+                    time.sleep(_QUEUE_SECONDS)
+                else:
+                    return
 
     def ask(self, request: bytes, *, hurry: bool = False) -> bytes:
         patience = min(self._answer_seconds, HURRY_SECONDS) if hurry else self._answer_seconds

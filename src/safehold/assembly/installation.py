@@ -63,11 +63,15 @@ class Installation(Site):
         source: str | None = None,
         vault: str | None = None,
         identity: Path | None = None,
+        at_once: bool = False,
         progress: Progress = silent,
     ) -> Plan:
-        """What would come back, from `source` (a configured vault) or `vault` (a URL) alone if given."""
+        """What would come back, from `source` (a configured vault) or `vault` (a URL) alone if given.
+
+        With `at_once` it is carried out at once, and verified then: a glance may do.
+        """
         sources = Sources(self, only=source, url=vault, identity=identity)
-        return plan_recovery(self, sources, account=account, kind=kind, to=to, progress=progress)
+        return plan_recovery(self, sources, account=account, kind=kind, to=to, at_once=at_once, progress=progress)
 
     def recover(
         self, plan: Plan, *, accept_loss: bool = False, identity: Path | None = None, progress: Progress = silent

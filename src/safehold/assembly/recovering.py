@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from safehold.adapters.processes import ForkedWorkers
 from safehold.archiver.claiming import LogVault, Mode, claim_timeline
 from safehold.assembly.bare import bring_what_travels, with_older_identities
 from safehold.assembly.session import Session
@@ -14,20 +16,27 @@ from safehold.assembly.vault_urls import AnyVault, open_vault, with_scheme
 from safehold.config import VaultConfig, check_vault
 from safehold.formats.keys import Opener
 from safehold.model.commands import Undo
-from safehold.model.errors import Damaged, NotFound, OperatorError, SafeholdError
+from safehold.model.errors import Damaged, NewerCore, NotFound, OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
 from safehold.ports.vault import VaultDown
+from safehold.recovery.glance import NotAsGlanced, glance
 from safehold.recovery.plan import Plan, make_plan
+from safehold.recovery.portions import Portion, Settled, Settling, settle
 from safehold.recovery.report import Progress, silent
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.sources import look
 from safehold.store.blobs import LiveBlobs
+from safehold.store.sqlite.bulk import StreamRows
 from safehold.store.sqlite.core import SqliteCore
+from safehold.vault import recoveries
 from safehold.vault.blobs import VaultBlobs
 from safehold.vault.keyring import is_complete, load_identity
 from safehold.vault.log import VaultLogReader
-from safehold.vault.runs import Runs
+from safehold.vault.runs import GenerationReader, Runs
+
+#: More processes than this would wait for the one that enters what they read.
+MOST_WORKERS = 4
 
 
 class Sources:
@@ -83,6 +92,30 @@ class Sources:
         return LiveBlobs(site.disk, str(site.blobs_folder), str(site.scratch_folder), archive)
 
 
+class _Settler:
+    """What a worker process does: it opens vaults of its own at the first portion, and keeps what it read of them."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._readers: dict[int, GenerationReader] = {}
+
+    def __call__(self, portion: Portion) -> list[Settled | None]:
+        reader = self._readers.get(portion.generation)
+        if reader is None:
+            runs = self._sources.runs()
+            generation = runs.generation(portion.generation)
+            if generation is None:
+                return [None] * len(portion.streams)
+            reader = self._readers[portion.generation] = runs.reader(generation)
+        return settle(reader, portion, StreamRows)
+
+
+def _settling(sources: Sources, stack: ExitStack) -> Settling | None:
+    """Worker processes, where there is more than one processor. To be called before anything is open."""
+    count = min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+    return stack.enter_context(ForkedWorkers(count, _Settler(sources))) if count > 1 else None
+
+
 def _chosen(site: Site, only: str | None, url: str | None) -> Sequence[VaultConfig]:
     if url is not None:
         return [check_vault("given", with_scheme(url), "sync")]
@@ -103,11 +136,29 @@ def plan_recovery(
     account: str | None = None,
     kind: Kind | None = None,
     to: int | None = None,
+    at_once: bool = False,
     progress: Progress = silent,
 ) -> Plan:
-    """Read and verify everything; write nothing. Raises OperatorError."""
+    """Read and verify everything; write nothing. Raises OperatorError.
+
+    A run that follows `at_once`, with nobody looking at the plan, needs a glance only, where that suffices.
+    """
+    if at_once and not site.core_path.exists():
+        glanced = glance(
+            sources.reader(),
+            sources.vaults(),
+            site.clock,
+            sources.runs(),
+            accounts=[account] if account is not None else (),
+            kinds=[kind] if kind is not None else (),
+            to=to,
+            sync=sources.sync_names(),
+        )
+        if glanced is not None:
+            return glanced
     with ExitStack() as stack:
-        core, problem = _core_there(site, stack)
+        settling = _settling(sources, stack)
+        core, problem, newer = _core_there(site, stack)
         return make_plan(
             sources.reader(),
             sources.vaults(),
@@ -118,51 +169,122 @@ def plan_recovery(
             sync=sources.sync_names(),
             core=core,
             core_problem=problem,
+            core_newer=newer,
             blobs=sources.blobs() if is_complete(site.disk, str(site.keys_folder)) else None,
             runs=sources.runs(),
+            settling=settling,
             progress=progress,
         )
 
 
-def _core_there(site: Site, stack: ExitStack) -> tuple[CoreReads | None, str]:
-    """The core that is there, opened for reading, or why it cannot be. One of an older version is no damage."""
+def _core_there(site: Site, stack: ExitStack) -> tuple[CoreReads | None, str, str]:
+    """The core that is there, opened for reading, or why it cannot be, or that a newer release has written it.
+
+    One of an older version is no damage.
+    """
     if not site.core_path.exists():
-        return None, ""
+        return None, "", ""
     try:
         core = SqliteCore.open(str(site.core_path), read_only=True, older=True)
+    except NewerCore as error:
+        return None, "", error.message
     except (Damaged, OperatorError) as error:
-        return None, error.message
+        return None, error.message, ""
     stack.callback(core.close)
-    return core, ""
+    return core, "", ""
 
 
 def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool, progress: Progress = silent) -> Result:
     """Carry a plan out, with nothing else running; then undo what came after `plan.to`, where that is set."""
     with site.lock(), ExitStack() as stack:
-        old, _ = _core_there(site, stack)
+        settling = _settling(sources, stack)
+        old, _, _ = _core_there(site, stack)
         brought = bring_what_travels(site, plan, sources.given())
         site.disk.make_folders(str(site.scratch_folder))
         site.disk.make_folders(str(site.blobs_folder))
-        result = run_plan(
-            plan,
-            sources.reader(),
-            make_core=_make_core,
-            blobs=sources.blobs(),
-            disk=site.disk,
-            data=str(site.data),
-            clock=site.clock,
-            claim=lambda: _claim(site, sources),
-            look=lambda: look(sources.vaults()),
-            runs=sources.runs(),
-            old=old,
-            accept_loss=accept_loss,
-            progress=progress,
-        )
+        claim = _Claim(site, sources)
+
+        def run(plan: Plan) -> Result:
+            return run_plan(
+                plan,
+                sources.reader(),
+                make_core=_make_core,
+                blobs=sources.blobs(),
+                disk=site.disk,
+                data=str(site.data),
+                clock=site.clock,
+                claim=claim,
+                look=lambda: look(sources.vaults()),
+                runs=sources.runs(),
+                settling=settling,
+                old=old,
+                accept_loss=accept_loss,
+                progress=progress,
+            )
+
+        try:
+            result = run(plan)
+        except NotAsGlanced:
+            plan = _read_everything(site, plan, sources, settling, progress)
+            result = run(plan)
         site.mark_used()
         result.notes = [*brought, *result.notes, *_go_on(site, plan)]
+        claim.done()
     if plan.to is not None:
         _undo_to(site, plan, plan.to)
     return result
+
+
+def _read_everything(
+    site: Site, glanced: Plan, sources: Sources, settling: Settling | None, progress: Progress
+) -> Plan:
+    """The plan that a glance stood for."""
+    selection = glanced.selection
+    return make_plan(
+        sources.reader(),
+        sources.vaults(),
+        site.clock,
+        accounts=[account.hex() for account in selection.accounts or ()],
+        kinds=selection.kinds or (),
+        to=glanced.to,
+        sync=sources.sync_names(),
+        blobs=sources.blobs(),
+        runs=sources.runs(),
+        settling=settling,
+        progress=progress,
+    )
+
+
+class _Claim:
+    """The timeline that a run opens, once, and the marks by which vaults know that a recovery is open."""
+
+    def __init__(self, site: Site, sources: Sources) -> None:
+        self._site = site
+        self._sources = sources
+        self._timeline: int | None = None
+
+    def __call__(self) -> int:
+        if self._timeline is None:
+            self._timeline = _claim(self._site, self._sources)
+            self._mark(recoveries.opened)
+        return self._timeline
+
+    def done(self) -> None:
+        """Retention may go on."""
+        if self._timeline is not None:
+            self._mark(recoveries.done)
+
+    def _mark(self, name: Callable[[int], str]) -> None:
+        """In every vault that can be reached: in one that cannot, nothing is retained meanwhile either."""
+        assert self._timeline is not None
+        for config in self._site.config.vaults:
+            vault = self._site.vault(config)
+            try:
+                vault.put(name(self._timeline), (b"",))
+            except SafeholdError:
+                continue
+            finally:
+                vault.close()
 
 
 def _go_on(site: Site, plan: Plan) -> list[str]:

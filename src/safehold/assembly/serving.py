@@ -68,8 +68,9 @@ READING_THREADS = 2
 #: Large bodies side by side: one on its way into the vaults may take a minute, and must not keep others waiting.
 BLOB_THREADS = 4
 TICK_SECONDS = 1.0
-#: At the end each stage is given so long. Together with the requests under way that stays below 30 seconds (I36),
-#: as only one thing is waited for in vain: a sync vault that hangs, or the async ones together.
+#: At the end each stage is given so long, and all of them together; with what the requests under way are given (10
+#: seconds) and the last shipping (8) that stays below 30 seconds (I36).
+ALL_STOP_SECONDS = 8.0
 STOP_SECONDS = 4.0
 
 #: Async vaults are given so long to catch up before somebody looks at them.
@@ -99,6 +100,7 @@ class Service:
         self._ahead = DevicesAhead(installation.clock)
         self._scheduler = ThreadScheduler()
         self._shipping: set[int] = set()
+        self._stop_until = 0.0
         self.hanging = False  # whether a stop left something behind that hangs
         self._disk_thread = ThreadPoolExecutor(1, "commit")
         self._blob_threads = ThreadPoolExecutor(BLOB_THREADS, "blobs")
@@ -320,6 +322,7 @@ class Service:
 
     async def stop(self) -> None:
         """Finish what waits, seal, ship, close. What hangs is left (`hanging` says so), for I36."""
+        self._stop_until = self.clock.monotonic() + ALL_STOP_SECONDS
         if self._ticking is not None:
             self._ticking.cancel()
             if not await self._in_time("the writer's housekeeping", self._ended(self._ticking)):
@@ -354,7 +357,8 @@ class Service:
     async def _in_time(self, what: str, work: Future[T] | Coroutine[Any, Any, T]) -> bool:
         """Whether something ended in time. Where it did not it goes on, and nothing that needs it follows."""
         task = asyncio.ensure_future(asyncio.wrap_future(work) if isinstance(work, Future) else work)
-        done, _ = await asyncio.wait((task,), timeout=STOP_SECONDS)
+        left = self._stop_until - self.clock.monotonic()
+        done, _ = await asyncio.wait((task,), timeout=max(0.5, min(STOP_SECONDS, left)))
         if done:
             await task
             return True

@@ -64,5 +64,9 @@ class VaultServer:
     def stop(self) -> None:
         self._server.stop()
 
+    def forget(self) -> None:
+        """To be called where the keeper has moved segments aside, or removed them, while this serves."""
+        self._served.forget()
+
     def _about(self) -> dict[str, Any]:
         return {"user": os.geteuid(), "folder": self.folder, "place": describe_place(self.folder)}

@@ -22,7 +22,9 @@ from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
 from safehold.model.change import Change
 from safehold.model.commands import FoundInstallation, NoteInstallation
 from safehold.model.errors import Held, OperatorError, OutOfSpace, SafeholdError
-from safehold.ports.core import LogPosition
+from safehold.model.kinds import Kind
+from safehold.model.stream import Head
+from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.disk import Disk
 from safehold.ports.log import Hole, LogFrame
 from safehold.ports.vault import Vault
@@ -35,7 +37,8 @@ from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
 from safehold.vault.folder import place_reader
 from safehold.vault.keyring import Keyring
-from safehold.vault.log import VaultLogReader
+from safehold.vault.log import NotOnTheLog, VaultLogReader
+from safehold.vault.runs import Runs
 
 #: Steps that a closing writer gives each shipper to bring its vault level.
 CLOSING_STEPS = 10_000
@@ -255,7 +258,8 @@ class Writer:
             end = reader.end()
             if end.frame >= position.frame:
                 return []
-            mark_unarchived(core, end, reader.entries())
+            after, covered = _newest_covered(reader, Runs(vaults, self._keyring.opener), end)
+            mark_unarchived(core, end, reader.entries(after), covered)
         finally:
             for vault in vaults:
                 vault.close()
@@ -457,3 +461,18 @@ class Writer:
         finally:
             if core is not None:
                 core.close()
+
+
+def _newest_covered(
+    reader: VaultLogReader, runs: Runs, end: LogPosition
+) -> tuple[LogPosition, dict[tuple[bytes, Kind], Head]]:
+    """The newest generation that lies on the log: where, and the ends of its streams. Else the log's beginning."""
+    for generation in runs.generations():
+        if generation.position.frame > end.frame:
+            continue
+        try:
+            reader.check(generation.position)
+        except NotOnTheLog:
+            continue
+        return generation.position, {entry.key: entry.head for entry in runs.reader(generation).streams()}
+    return EMPTY_LOG, {}

@@ -93,7 +93,7 @@ def _run(args: Namespace, context: Context) -> Answer:
             raise UsageError("a plan file already says what to recover", hint="give the file alone, or make a new plan")
         plan = _read_plan(Path(args.plan))
     else:
-        plan = _make_plan(args, context)
+        plan = _make_plan(args, context, at_once=args.yes)
         if not args.yes:
             return Answer(
                 _plan_data(plan) | {"executed": False},
@@ -120,7 +120,7 @@ def _run(args: Namespace, context: Context) -> Answer:
     )
 
 
-def _make_plan(args: Namespace, context: Context) -> Plan:
+def _make_plan(args: Namespace, context: Context, *, at_once: bool = False) -> Plan:
     to = parse_time(args.to, time.time_ns() // 1000) if args.to is not None else None
     with Reporter() as progress:
         return context.installation(make=False).recovery_plan(
@@ -130,6 +130,7 @@ def _make_plan(args: Namespace, context: Context) -> Plan:
             source=args.source,
             vault=args.vault,
             identity=Path(args.identity) if args.identity else None,
+            at_once=at_once,
             progress=progress,
         )
 
@@ -177,7 +178,8 @@ def describe_report(report: Report, *, planned: bool) -> list[str | Table]:
     blocks: list[str | Table] = [Table(("items", "expected", "exact", "older", "lost"), rows)]
     for loss in report.lost[:SHOWN]:
         where = "/".join(filter(None, (loss.collection, loss.name))) or "items that nobody can name"
-        revs = f"rev {loss.revs[0]}" if len(loss.revs) == 1 else f"revs {loss.revs[0]} to {loss.revs[-1]}"
+        revs = "before its base" if not loss.revs else f"revs {loss.revs[0]} to {loss.revs[-1]}"
+        revs = f"rev {loss.revs[0]}" if len(loss.revs) == 1 else revs
         blocks.append(f"lost: {loss.account} {loss.kind} {where} ({revs})")
     if len(report.lost) > SHOWN:
         blocks.append(f"and {len(report.lost) - SHOWN} more losses: --json names them all")

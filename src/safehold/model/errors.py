@@ -112,6 +112,10 @@ class OperatorError(SafeholdError):
         self.exit_code = exit_code
 
 
+class NewerCore(OperatorError):
+    """A core that a newer release has brought up to date. It is not damaged; this release cannot read it."""
+
+
 class Damaged(SafeholdError):
     """Bytes that are not what their digests, chain or signature say; `where` names the object and place."""
 

@@ -28,7 +28,7 @@ class RootCollection(NamedTuple):
     id: bytes
     path: bytes  # UTF-8
     props: bytes  # digest of the properties, or b""
-    items: Iterable[RootItem]  # sorted by name
+    items: Iterable[tuple[bytes, bytes, bytes]]  # RootItem, sorted by name
 
 
 def state_root(collections: Iterable[RootCollection]) -> bytes:

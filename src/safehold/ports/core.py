@@ -196,6 +196,10 @@ class CoreReads(Protocol):
         """What the core reckons that a stream has; all 0 where it does not know it."""
         ...
 
+    def stream_ends(self) -> dict[tuple[bytes, Kind], int]:
+        """The last rev of every stream that has a change, by account id and kind."""
+        ...
+
     def journal_sums(self) -> dict[tuple[bytes, Kind], JournalSum]:
         """Sums over all changes, by account id and kind. Reads every row."""
         ...
@@ -373,6 +377,10 @@ class StreamMaker(Protocol):
         """All other rows, for `CoreStore.enter_stream`."""
         ...
 
+    def packed(self) -> bytes:
+        """What `take` and `finish` give, for `CoreStore.enter_packed`, in a form that goes from process to process."""
+        ...
+
 
 class CoreStore(CoreReads, Protocol):
     """The one writer's view. Between begin and commit its reads see what it has written."""
@@ -388,7 +396,7 @@ class CoreStore(CoreReads, Protocol):
         ...
 
     def bulk(self, on: bool) -> None:
-        """Outside of a transaction: fill a core that nobody uses yet faster, without durability and slow to read.
+        """Outside of a transaction: fill a core that nobody uses yet faster, slow to read. Commits cost more.
 
         After bulk(False) everything is synced and indexed, as after any commit. Close the core before its file is
         renamed into place.
@@ -415,6 +423,10 @@ class CoreStore(CoreReads, Protocol):
         """What a StreamMaker finished with, after all of its journal, in the same transaction."""
         ...
 
+    def enter_packed(self, rows: bytes) -> None:
+        """What a StreamMaker packed. As `enter_journal` and `enter_stream`."""
+        ...
+
     def hold(self, account: bytes, kind: Kind, reason: str | None) -> None:
         """Mark a stream as not to be read (None: as whole again)."""
         ...
@@ -431,6 +443,10 @@ class CoreStore(CoreReads, Protocol):
 
     def set_frame(self, first_journal: int, last_journal: int, frame: int) -> None:
         """Changes of this range of journal numbers have been archived again, in this frame."""
+        ...
+
+    def set_frame_after(self, account: bytes, kind: Kind, rev: int, frame: int) -> None:
+        """All changes of a stream after rev are in this frame of the log."""
         ...
 
     def set_frame_of(self, account: int, kind: Kind, rev: int, frame: int) -> None:

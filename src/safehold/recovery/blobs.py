@@ -25,13 +25,8 @@ def live_blobs(contents: Contents, counted: Iterable[StreamKey]) -> Iterator[tup
     """The blobs that live items of these streams name."""
     for key in counted:
         state = contents.streams.get(key)
-        for id_, collection in state.collections.items() if state is not None else ():
-            if collection.path is None:
-                continue
-            for item in collection.blobs:
-                ref = collection.blob(item)
-                if ref is not None:
-                    yield (key, id_, item), ref
+        for id_, item, ref in state.live_blobs() if state is not None else ():
+            yield (key, id_, item), ref
 
 
 def absent(vaults: Sequence[Vault], wanted: Mapping[bytes, int]) -> set[bytes]:
@@ -91,7 +86,7 @@ def name_losses(
         stream, id_, _ = item
         if found and not there(found[-1]):
             earlier = any(there(version) for version in found[:-1])
-            path = contents.stream(stream).collections[id_].path
+            path = contents.end(stream).path_of(id_)
             losses.append(BlobLoss(*stream, path, names[item], found[-1].rev, earlier))
     return losses
 

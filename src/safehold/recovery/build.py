@@ -18,24 +18,26 @@ from safehold.model.errors import Damaged, OperatorError
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.model.stream import EMPTY_HEAD, Base, Head
 from safehold.ports.blobs import Blobs
-from safehold.ports.core import EMPTY_LOG, NOT_YET, UNARCHIVED, CoreReads, CoreStore, LogPosition
+from safehold.ports.core import EMPTY_LOG, NOT_YET, UNARCHIVED, CoreReads, CoreStore
 from safehold.ports.log import Hole, LogReader
 from safehold.ports.world import Clock
 from safehold.recovery.blobs import loss_of, restore
 from safehold.recovery.chains import Gap, StreamKey
+from safehold.recovery.glance import NotAsGlanced
 from safehold.recovery.mending import Mended, Mender, Piece
-from safehold.recovery.origin import Origin, feed, finish, ignore
+from safehold.recovery.origin import Origin, divide, feed, finish, ignore
 from safehold.recovery.plan import Plan, share_seconds
+from safehold.recovery.portions import Settling, Wanted, portions
 from safehold.recovery.replay import Entered, Replay
 from safehold.recovery.report import Progress, Report, Stage
 from safehold.recovery.selection import SYSTEM
 from safehold.recovery.tally import BlobLoss, make_tally
 from safehold.recovery.verify import BlobItem, compare_accounts, compare_journal, compare_kind, walk_journal
 from safehold.recovery.witness import CoreWitness
-from safehold.vault.runs import Runs
+from safehold.vault.runs import Runs, StreamEntry
 
-#: Changes per transaction: a commit costs some milliseconds, and a kill costs at most so many changes.
-BATCH_CHANGES = 5000
+#: Changes per transaction: a commit syncs what they weigh, and a kill costs at most so many changes.
+BATCH_CHANGES = 25_000
 #: Rows of the journal that are put in at a time.
 ROWS = 500
 
@@ -61,11 +63,15 @@ class Build:
         blobs: Blobs,
         witness: CoreWitness | None,
         mark: str | None,
+        settling: Settling | None,
         clock: Clock,
         progress: Progress,
         seconds: dict[Kind, float],
     ) -> None:
-        """`mark` names this recovery in a core that it puts into place: clients compare it with what they remember."""
+        """`mark` names this recovery in a core that it puts into place: clients compare it with what they remember.
+
+        `settling` verifies streams in other processes; None does it in this one.
+        """
         self._plan = plan
         self._reader = reader
         self._runs = runs
@@ -73,12 +79,14 @@ class Build:
         self._blobs = blobs
         self._witness = witness
         self._mark = mark
+        self._settling = settling
         self._clock = clock
         self._progress = progress
         self._seconds = seconds
         self._total = sum(stream.head.rev for stream in plan.streams)
         self._stated: dict[StreamKey, tuple[Head, bytes]] = {}  # state roots that the generation states, and where
-        self._done = 0
+        self._done = self._pending = 0
+        self._watch = 0.0
 
     def whole(self, folder: str, accept_loss: bool, *, new: bool) -> Built:
         """Enter, verify, fetch blobs and hold; the core is closed and on disk afterwards."""
@@ -110,7 +118,7 @@ class Build:
                         hint="make a new plan with `safehold recover plan` and look at it",
                     )
                 self._read_generation(core, log, origin)
-                self._read_log(core, log, origin.position)
+                self._read_log(core, log, origin)
             self._drop_erased(core, log)
             if new:
                 core.bulk(False)
@@ -121,36 +129,85 @@ class Build:
     # -- from a generation
 
     def _read_generation(self, core: CoreStore, log: Replay, origin: Origin) -> None:
-        """Every stream is fed to the replay; what an earlier part of a killed run entered is not entered again."""
-        position = core.log_position()
+        """Every stream is fed to the replay; what an earlier part of a killed run entered is not entered again.
+
+        First the identities, which tell who was erased; then what can be settled by itself; the rest one by one.
+        """
         mender = self._mender(origin)
         mended = {one.key: one for one in mender.streams()} if mender is not None else {}
         core.begin()
-        pending = 0
-        before = self._clock.monotonic()
+        self._pending = 0
+        self._watch = self._clock.monotonic()
+        chosen = []
         for entry in origin.streams():
-            if not self._plan.selection.entered(*entry.key):
+            if self._plan.selection.entered(*entry.key):
+                chosen.append(entry)
+            else:
                 log.chains.heads[entry.key] = entry.head
-            elif entry.account not in log.erased:
-                one = mended.pop(entry.key, None)
-                if one is not None:
-                    pending += self._enter_mended(core, log, one)
-                else:
-                    pending += self._enter_stream(core, log, entry.key, origin.base_of(entry), origin.pieces(entry))
-                    finish(log, entry)
-                    if log.chains.whole(entry.key) and entry.root:
-                        self._stated[entry.key] = entry.head, entry.root
-            pending = self._commit_some(core, pending)
-            now = self._clock.monotonic()
-            self._seconds[entry.kind] += now - before
-            before = now
+        identities, rest = divide(chosen)
+        for entry in identities:
+            self._one(core, log, origin, entry, mended.pop(entry.key, None))
+        rest = [entry for entry in rest if entry.account not in log.erased]
+        settled = self._settle(core, log, origin, [entry for entry in rest if entry.key not in mended])
+        for entry in rest:
+            if entry.key not in settled:
+                self._one(core, log, origin, entry, mended.pop(entry.key, None))
         for one in mended.values():  # of which the generation says nothing any more
             if self._plan.selection.entered(*one.key) and one.key[0] not in log.erased:
-                pending = self._commit_some(core, pending + self._enter_mended(core, log, one))
-        if position.frame < origin.position.frame:
+                self._entered(core, one.key[1], self._enter_mended(core, log, one))
+        if core.log_position().frame < origin.position.frame:
             core.set_log_position(origin.position)
         core.commit()
-        self._done += pending
+        self._done += self._pending
+
+    def _settle(self, core: CoreStore, log: Replay, origin: Origin, entries: Sequence[StreamEntry]) -> set[StreamKey]:
+        """Enter the streams that are whole and do not go on; which those were."""
+        touched = origin.touched()
+        number = core.next_journal()
+        wanted = []
+        for entry in entries:
+            if entry.key in touched:
+                continue
+            account = core.account_number(entry.account)
+            if core.head(account, entry.kind) != EMPTY_HEAD:
+                wanted.append((entry, Wanted(entry.key)))
+            else:
+                wanted.append((entry, Wanted(entry.key, account, number)))
+                number += entry.changes
+        jobs = portions(origin.number, wanted)
+        done: set[StreamKey] = set()
+        settling = self._settling or origin.settling(core.stream_maker)
+        for job, answers in zip(jobs, settling.run(jobs), strict=True):
+            for one, settled in zip(job.streams, answers, strict=True):
+                if settled is None:
+                    continue
+                if settled.rows:
+                    core.enter_packed(settled.rows)
+                log.settle(one.key, settled)
+                done.add(one.key)
+                self._entered(core, one.key[1], settled.changes if settled.rows else 0)
+        return done
+
+    def _one(self, core: CoreStore, log: Replay, origin: Origin, entry: StreamEntry, mended: Mended | None) -> None:
+        if entry.account in log.erased:
+            return
+        if mended is not None:
+            count = self._enter_mended(core, log, mended)
+        else:
+            count = self._enter_stream(core, log, entry.key, origin.base_of(entry), origin.pieces(entry))
+            finish(log, entry)
+            if not log.chains.whole(entry.key):
+                self._require_plan(entry.key)
+            elif entry.root:
+                self._stated[entry.key] = entry.head, entry.root
+        self._entered(core, entry.kind, count)
+
+    def _entered(self, core: CoreStore, kind: Kind, count: int) -> None:
+        """So many changes of a kind are in the open transaction."""
+        self._pending = self._commit_some(core, self._pending + count)
+        now = self._clock.monotonic()
+        self._seconds[kind] += now - self._watch
+        self._watch = now
 
     def _mender(self, origin: Origin) -> Mender | None:
         return origin.mender(self._plan.damaged, self._witness) if self._plan.damaged else None
@@ -192,7 +249,7 @@ class Build:
 
     # -- from the log
 
-    def _read_log(self, core: CoreStore, log: Replay, after: LogPosition | None) -> None:
+    def _read_log(self, core: CoreStore, log: Replay, origin: Origin | None) -> None:
         """The log after a generation; where there is none, from the core's position on.
 
         What the core has already is fed to the replay in the first case; in the other, what is before the plan's end is
@@ -201,14 +258,14 @@ class Build:
         position = core.log_position()
         end = position
         pending = 0
-        start = after or min(position, self._plan.end, key=lambda p: p.frame)
+        start = min(position, self._plan.end, key=lambda p: p.frame)
         core.begin()
         before = self._clock.monotonic()
-        for entry in self._reader.entries(start):
+        for entry in self._reader.entries(start) if origin is None else origin.tail():
             if isinstance(entry, Hole):
                 continue
             new = entry.position.frame > position.frame
-            if new or after is not None:
+            if new or origin is not None:
                 for change in entry.changes:
                     entered = log.feed(change)
                     pending += self._apply(core, entered, entry.position.frame) if new else 0
@@ -223,12 +280,22 @@ class Build:
             share_seconds(entry, now - before, self._seconds)
             before = now
         self._planned_seals(log)
+        if self._plan.glanced and (log.chains.refused or not all(map(log.chains.whole, log.chains.streams()))):
+            self._require_plan(None)
         last = [one for one in log.finish() if not _has(core, one)]  # what only the old core had
         pending += self._apply(core, last, UNARCHIVED)
         core.set_log_position(end)
         core.commit()
         self._done += pending
         self._progress("enter", self._done, max(self._total, self._done), "changes")
+
+    def _require_plan(self, key: StreamKey | None) -> None:
+        """Nothing that is not whole is entered for a glance's sake. Raises NotAsGlanced."""
+        if self._plan.glanced:
+            where = "the log" if key is None else f"{key[1]} of account {key[0].hex()}"
+            raise NotAsGlanced(
+                f"{where} is not whole", hint="make a plan that reads everything: `safehold recover plan`"
+            )
 
     def _apply(self, core: CoreStore, entered: Sequence[Entered], frame: int) -> int:
         """Enter what belongs to the selection; how many that was."""
@@ -335,7 +402,11 @@ class Build:
                 missing = tuple(replay.chains.missing(key))
                 if not _within(missing, stream.missing):
                     found.append(f"{who}: revs are missing that the plan had")
-                elif missing == stream.missing and replay.contents.stream(key).fingerprint() != stream.state:
+                elif (
+                    missing == stream.missing
+                    and not self._plan.glanced
+                    and replay.contents.end(key).fingerprint() != stream.state
+                ):
                     found.append(f"{who}: the items are not those of the plan")
         return found
 

@@ -11,7 +11,7 @@ two replays that agree on it agree on every (collection, name, body digest, prop
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -180,6 +180,18 @@ class StreamState:
     def unsure(self) -> int:
         return sum(len(collection.unsure) for collection in self.collections.values())
 
+    def live_blobs(self) -> Iterator[tuple[bytes, int, BlobRef]]:
+        """(collection id, name key, blob) of the items whose body is one."""
+        for id_, collection in self.collections.items():
+            for key in collection.blobs if collection.path is not None else ():
+                ref = collection.blob(key)
+                if ref is not None:
+                    yield id_, key, ref
+
+    def path_of(self, collection: bytes) -> str | None:
+        found = self.collections.get(collection)
+        return None if found is None else found.path
+
     def fingerprint(self) -> bytes:
         total = sha256()
         for id_, collection in sorted(self.collections.items()):
@@ -191,14 +203,66 @@ class StreamState:
         return total.digest()
 
 
+class SettledState:
+    """The end of a stream of which nothing is missing and that does not go on: in sums, however much lives in it."""
+
+    __slots__ = ("blobs", "bytes", "collections_count", "live", "paths", "revs", "root")
+
+    #: Nothing here is in doubt.
+    unsure = 0
+
+    def __init__(
+        self,
+        root: bytes,
+        collections: int,
+        items: int,
+        size: int,
+        revs: int,
+        blobs: Sequence[tuple[bytes, str, BlobRef]],
+        paths: dict[bytes, str],
+    ) -> None:
+        """`root` is the state root; `revs` the sum over live items of the rev that touched each last.
+
+        `blobs` are (collection id, name, blob) of the items whose body is one, `paths` those of their collections.
+        """
+        self.root = root
+        self.collections_count = collections
+        self.live = items
+        self.bytes = size
+        self.revs = revs
+        self.blobs = blobs
+        self.paths = paths
+
+    @property
+    def collections(self) -> dict[bytes, CollectionState]:
+        """Those in which something is in doubt: none."""
+        return {}
+
+    def live_blobs(self) -> Iterator[tuple[bytes, int, BlobRef]]:
+        for id_, name, ref in self.blobs:
+            yield id_, name_key(name), ref
+
+    def path_of(self, collection: bytes) -> str | None:
+        return self.paths.get(collection)
+
+    def fingerprint(self) -> bytes:
+        return self.root
+
+
 class Contents:
     """The live state of every stream."""
 
     def __init__(self) -> None:
-        self.streams: dict[StreamKey, StreamState] = {}
+        self.streams: dict[StreamKey, StreamState | SettledState] = {}
 
     def stream(self, key: StreamKey) -> StreamState:
+        """One that goes on."""
         found = self.streams.get(key)
         if found is None:
             found = self.streams[key] = StreamState()
+        assert isinstance(found, StreamState), "a settled stream does not go on"
         return found
+
+    def end(self, key: StreamKey) -> StreamState | SettledState:
+        """How a stream ended; an empty one where nothing is known of it."""
+        return self.streams.get(key) or StreamState()

@@ -20,6 +20,7 @@ class State(StrEnum):
 
     MISSING = "missing"  # build one
     DAMAGED = "damaged"  # build one, and move this aside
+    NEWER = "of a newer release"  # nothing: that release can read it
     OTHER = "of another history"  # build one, and move this aside
     PARTIAL = "partial"  # build one, and move this aside
     BEHIND = "behind"  # enter what it lacks
@@ -36,12 +37,14 @@ class Finding(msgspec.Struct, frozen=True):
     replay: Replay | None = None
 
 
-def inspect(core: CoreReads | None, problem: str, progress: Progress) -> Finding:
+def inspect(core: CoreReads | None, problem: str, progress: Progress, newer: str = "") -> Finding:
     """Verify the core by itself. WHOLE here means sound: `compare` says how it stands to the log.
 
-    `problem` says why there is something that could not be opened. A damaged file may fail in any way, so any
-    exception counts as damage.
+    `problem` says why there is something that could not be opened, `newer` that a newer release has written it. A
+    damaged file may fail in any way, so any exception counts as damage.
     """
+    if newer:
+        return Finding(State.NEWER, newer)
     if problem:
         return Finding(State.DAMAGED, problem)
     if core is None:

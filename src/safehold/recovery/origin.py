@@ -1,5 +1,7 @@
 """Where a recovery begins to read: the newest generation that the log goes on from, else the log's first frame.
 
+Where a keeper has attested generations, the newest of these (trust.py): the others are a writer's word alone.
+
 A generation is read stream by stream, what comes after it frame by frame. A stream of it that is damaged in every vault
 is put together from all that is left (mending.py): older generations, the log as far as it goes back, an old core.
 """
@@ -8,15 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from safehold.model.kinds import Kind
 from safehold.model.stream import EMPTY_HEAD, Base, Head
 from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.log import Hole, LogFrame, LogReader
 from safehold.recovery.chains import StreamKey
 from safehold.recovery.mending import Mender, Piece
+from safehold.recovery.portions import InTurn, MakeRows, Settling, base_of
 from safehold.recovery.replay import Entered, Replay, Witness
+from safehold.recovery.trust import verdicts_of
 from safehold.vault.log import NotOnTheLog
 from safehold.vault.runs import Generation, GenerationReader, Runs, StreamEntry
 
+#: A tail of the log up to so many bytes, as stored, is kept in memory rather than read twice.
+KEPT_BYTES = 4 * 1024 * 1024
 #: Told of each change that belongs into the core: the frame it is archived in, and whether revs before it are not here.
 Enter = Callable[[int, Entered], None]
 
@@ -32,14 +39,36 @@ class Origin:
         self._rest: Iterator[Generation] = iter(())
         #: The frame of the log that the generation covers last, where it can be read.
         self.last: LogFrame | None = None
+        self._tail: list[LogFrame | Hole] | None = None
+        self._tail_end: int | None = None
         if runs is not None and number != 0:
-            self._rest = runs.generations()
-            for generation in self._rest:
-                if number is not None and generation.number != number:
-                    continue
-                if self._on_the_log(generation):
-                    self._readers.append(runs.reader(generation))
-                    break
+            self._rest = self._begin(runs, number)
+
+    def _begin(self, runs: Runs, number: int | None) -> Iterator[Generation]:
+        """Choose the one to begin with, where there is one; those that come after it."""
+        found = runs.generations()
+        if number is not None:
+            self._take(runs, (generation for generation in found if generation.number == number))
+            return found
+        verdicts = verdicts_of(runs.vaults, runs.opener)
+        passed: list[Generation] = []
+        for generation in found:
+            verdict = generation.number, generation.digest.hex()
+            if verdict in verdicts.attested and self._take(runs, iter((generation,))):
+                return found
+            if verdict not in verdicts.refused:
+                passed.append(generation)
+        rest = iter(passed)
+        self._take(runs, rest)
+        return rest
+
+    def _take(self, runs: Runs, found: Iterator[Generation]) -> bool:
+        """Begin with the first of these that is on the log."""
+        for generation in found:
+            if self._on_the_log(generation):
+                self._readers.append(runs.reader(generation))
+                return True
+        return False
 
     def _on_the_log(self, generation: Generation) -> bool:
         assert self._runs is not None
@@ -59,8 +88,33 @@ class Origin:
         return True
 
     def tail(self) -> Iterator[LogFrame | Hole]:
-        """What the log holds after the generation; all of it where there is none."""
-        return self._reader.entries(self.position)
+        """What the log holds after the generation; all of it where there is none.
+
+        Once `touched` was asked, what it saw and no more.
+        """
+        if self._tail is not None:
+            yield from self._tail
+            return
+        for entry in self._reader.entries(self.position):
+            if self._tail_end is not None and _last_of(entry) > self._tail_end:
+                return
+            yield entry
+
+    def touched(self) -> frozenset[StreamKey]:
+        """The streams that the log goes on with after the generation, whose end the generation does not tell."""
+        found: set[StreamKey] = set()
+        kept: list[LogFrame | Hole] = []
+        size = last = 0
+        for entry in self._reader.entries(self.position):
+            last = max(last, _last_of(entry))
+            if isinstance(entry, LogFrame):
+                size += entry.size
+                found.update((change.account, change.kind) for change in entry.changes)
+                found.update(entry.heads)
+            if size <= KEPT_BYTES:
+                kept.append(entry)
+        self._tail, self._tail_end = (kept if size <= KEPT_BYTES else None), last
+        return frozenset(found)
 
     @property
     def generation(self) -> Generation | None:
@@ -97,11 +151,11 @@ class Origin:
         return frozenset(found)
 
     def base_of(self, entry: StreamEntry) -> Base | None:
-        base = entry.base
-        if not base.rev:
-            return None
-        assert self.generation is not None
-        return Base(base.timeline, base.rev, base.head, base.root, self.generation.manifest.at)
+        return base_of(self._readers[0], entry)
+
+    def settling(self, make_rows: MakeRows) -> Settling:
+        """For who has no other processes."""
+        return InTurn(self._readers[0], make_rows)
 
     def pieces(self, entry: StreamEntry) -> Iterator[Piece]:
         """A stream as the generation has it. A change whose body is lost is not whole."""
@@ -113,6 +167,18 @@ class Origin:
     def mender(self, damaged: Sequence[StreamKey], witness: Witness | None) -> Mender:
         """For these streams. Reads the log as far as it goes back."""
         return Mender(self.readers(), self._reader, self.position, damaged, self.doubtful(), witness)
+
+
+def divide(entries: Iterable[StreamEntry]) -> tuple[list[StreamEntry], list[StreamEntry]]:
+    """Identities, and the rest."""
+    parts: tuple[list[StreamEntry], list[StreamEntry]] = ([], [])
+    for entry in entries:
+        parts[entry.kind is not Kind.IDENTITY].append(entry)
+    return parts
+
+
+def _last_of(entry: LogFrame | Hole) -> int:
+    return entry.last if isinstance(entry, Hole) else entry.position.frame
 
 
 def _before(position: LogPosition) -> LogPosition:

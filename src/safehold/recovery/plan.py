@@ -26,7 +26,8 @@ from safehold.recovery.blobs import ItemKey, absent, live_blobs, name_losses
 from safehold.recovery.chains import Gap, StreamKey
 from safehold.recovery.examine import Finding, State, compare, inspect
 from safehold.recovery.forecast import Pace, basis, forecast, new_pace
-from safehold.recovery.origin import Origin, feed, finish, ignore
+from safehold.recovery.origin import Origin, divide, feed, finish, ignore
+from safehold.recovery.portions import Settling, Wanted, no_rows, portions
 from safehold.recovery.replay import Replay, Witness
 from safehold.recovery.report import Progress, Report, Stage, silent
 from safehold.recovery.selection import SYSTEM, Selection
@@ -77,6 +78,8 @@ class Plan(msgspec.Struct):
     report: Report
     #: What a bare machine takes up before a run (formats/travelling.py): keys are sealed in it.
     travelling: dict[str, bytes] = {}
+    #: Made by a glance (glance.py): what is said to be whole has not been read.
+    glanced: bool = False
 
     def to_json(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self), indent=1)
@@ -122,35 +125,41 @@ def make_plan(
     erased: Collection[bytes] = (),
     core: CoreReads | None = None,
     core_problem: str = "",
+    core_newer: str = "",
     blobs: Blobs | None = None,
     lost_at: int | None = None,
     runs: Runs | None = None,
+    settling: Settling | None = None,
     progress: Progress = silent,
 ) -> Plan:
     """Plan the recovery of these accounts (names; all where empty) and kinds from what `reader` reads.
 
-    `runs` are the generations in the vaults: without it the log alone is read, from its first frame.
+    `runs` are the generations in the vaults: without it the log alone is read, from its first frame. `settling` reads
+    streams of a generation in other processes.
     `vaults` are those behind the reader, which prefers the sync ones; `sync` are the names of those that
     acknowledgements waited for. `core` is the one
-    that is there, opened for reading, or `core_problem` says why it cannot be. `blobs` are the live ones, for bodies
+    that is there, opened for reading, or `core_problem` says why it cannot be, `core_newer` that
+    only a newer release can. `blobs` are the live ones, for bodies
     that no vault has. `lost_at` (µs) is the last moment at which something may have been acknowledged; now if None.
     Raises OperatorError where no vault can be read, nothing in them is ours, or a named account is unknown.
     """
     now = clock.now()
     sources = look(vaults)
-    _check_sources(sources)
-    found = inspect(core, core_problem, progress)
+    check_sources(sources)
+    found = inspect(core, core_problem, progress, core_newer)
     witness = CoreWitness(core) if core is not None else None
     log = Replay(erased, witness)
     origin = Origin(reader, runs)
-    reading = _read(origin, log, witness, found.position, clock, _Bytes(progress, sources))
+    reading = _read(origin, log, witness, found.position, clock, _Bytes(progress, sources), settling)
     if core is not None and found.state is State.WHOLE:
         found = compare(core, found, log.chains, reading.position_seen or found.position == origin.position)
+    if found.state is State.WHOLE and found.replay is not None:
+        _take_names(found.replay, log)
     if reading.end == EMPTY_LOG and found.state is not State.WHOLE:
         why = ["no frame of it can be read with this key", *reader.problems()[:_TOLD_PROBLEMS]]
         raise _nothing(sources, "; ".join(why))
     replay = found.replay if found.state is State.WHOLE and found.replay is not None else log
-    selection = _select(log, accounts, kinds, found)
+    selection = select(log, accounts, kinds, found)
     counted = [key for key in replay.chains.streams() if selection.counted(*key)]
     losses = _blob_losses(origin, replay, counted, vaults, blobs, reading.pace)
     tally = make_tally(replay, selection.counted, losses)
@@ -210,9 +219,9 @@ class _Bytes:
         self._total = max((source.size for source in sources), default=0)
         self._done = self._changes = 0
 
-    def streams(self, entry: StreamEntry) -> None:
-        """A stream of a generation was read."""
-        self._changes += entry.changes
+    def changes(self, count: int) -> None:
+        """So many changes of a generation were read."""
+        self._changes += count
         self._progress("read", self._changes, 0, "changes")
 
     def read(self, count: int) -> None:
@@ -227,9 +236,10 @@ def _read(
     position: LogPosition,
     clock: Clock,
     progress: _Bytes,
+    settling: Settling | None,
 ) -> _Reading:
     reading = _Reading([], new_pace(), position_seen=origin.position == position)
-    _read_generation(origin, log, witness, clock, reading, progress)
+    _read_generation(origin, log, witness, clock, reading, progress, settling)
     before = clock.monotonic()
     for entry in origin.tail():
         if isinstance(entry, Hole):
@@ -251,8 +261,30 @@ def _read(
     return reading
 
 
+class _Watch:
+    """Charges time to kinds, and tells how far the reading is."""
+
+    def __init__(self, clock: Clock, pace: Pace, progress: _Bytes) -> None:
+        self._clock = clock
+        self._pace = pace
+        self._progress = progress
+        self._before = clock.monotonic()
+
+    def read(self, kind: Kind, changes: int) -> None:
+        now = self._clock.monotonic()
+        self._pace.seconds[kind] += now - self._before
+        self._before = now
+        self._progress.changes(changes)
+
+
 def _read_generation(
-    origin: Origin, log: Replay, witness: Witness | None, clock: Clock, reading: _Reading, progress: _Bytes
+    origin: Origin,
+    log: Replay,
+    witness: Witness | None,
+    clock: Clock,
+    reading: _Reading,
+    progress: _Bytes,
+    settling: Settling | None,
 ) -> None:
     """Every stream once; those that are damaged then once more, put together from all that is left of them."""
     if origin.generation is None:
@@ -260,18 +292,33 @@ def _read_generation(
     reading.end, reading.last_at = origin.position, origin.generation.manifest.at
     if origin.last is not None:
         reading.last_at, reading.last_from = origin.last.at, origin.last.source
-    before = clock.monotonic()
-    for entry in origin.streams():
+    watch = _Watch(clock, reading.pace, progress)
+
+    def one(entry: StreamEntry) -> None:
         if entry.account in log.erased:
-            continue
+            return
         feed(log, entry.key, origin.base_of(entry), origin.pieces(entry), ignore)
         finish(log, entry)
         if not log.chains.whole(entry.key):
             reading.damaged.append(entry.key)
-        after = clock.monotonic()
-        reading.pace.seconds[entry.kind] += after - before
-        before = after
-        progress.streams(entry)
+        watch.read(entry.kind, entry.changes)
+
+    identities, rest = divide(origin.streams())
+    for entry in identities:
+        one(entry)
+    rest = [entry for entry in rest if entry.account not in log.erased]
+    touched = origin.touched()
+    jobs = portions(origin.number, [(entry, Wanted(entry.key)) for entry in rest if entry.key not in touched])
+    settled: set[StreamKey] = set()
+    for job, answers in zip(jobs, (settling or origin.settling(no_rows)).run(jobs), strict=True):
+        for wanted, answer in zip(job.streams, answers, strict=True):
+            if answer is not None:
+                log.settle(wanted.key, answer)
+                settled.add(wanted.key)
+                watch.read(wanted.key[1], answer.changes)
+    for entry in rest:
+        if entry.key not in settled:
+            one(entry)
     doubtful = origin.doubtful()
     if reading.damaged or doubtful:
         mender = origin.mender(reading.damaged, witness)
@@ -306,9 +353,19 @@ def share_seconds(entry: LogFrame, seconds: float, kinds: dict[Kind, float]) -> 
             kinds[change.kind] += each
 
 
-def _check_sources(sources: Sequence[Source]) -> None:
+def check_sources(sources: Sequence[Source]) -> None:
+    """Raises OperatorError where none of them can be read."""
     if all(source.problem for source in sources):
         raise _nothing(sources, "")
+
+
+def _take_names(own: Replay, log: Replay) -> None:
+    """What a core misses has no name in its journal: it has where the vaults miss the same and know what it was."""
+    for key, named in log.chains.named.items():
+        same = own.chains.head(key) == log.chains.head(key) and own.chains.missing(key) == log.chains.missing(key)
+        if same and key[0] not in own.erased:
+            own.chains.named[key] = named
+            own.contents.streams[key] = log.contents.streams[key]
 
 
 def _doubts(replay: Replay) -> list[str]:
@@ -325,7 +382,8 @@ def _nothing(sources: Sequence[Source], why: str) -> OperatorError:
     )
 
 
-def _select(log: Replay, accounts: Sequence[str], kinds: Sequence[Kind], found: Finding) -> Selection:
+def select(log: Replay, accounts: Sequence[str], kinds: Sequence[Kind], found: Finding) -> Selection:
+    """Raises OperatorError (exit 2) where a name is that of no account."""
     ids: tuple[bytes, ...] | None = None
     if accounts:
         by_name = {name: id_ for id_, name in log.names.items()}
@@ -374,7 +432,7 @@ def _changes(origin: Origin) -> Iterator[Change]:
 def _streams(log: Replay) -> list[StreamPlan]:
     streams = []
     for key in log.chains.streams():
-        state = log.contents.stream(key)
+        state = log.contents.end(key)
         streams.append(
             StreamPlan(
                 *key,

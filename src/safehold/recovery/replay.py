@@ -20,6 +20,7 @@ from safehold.model.kinds import Kind
 from safehold.model.stream import Base, ChainError, Head, check_next
 from safehold.recovery.chains import Chains, Step, StreamKey
 from safehold.recovery.contents import Contents
+from safehold.recovery.portions import Settled
 from safehold.recovery.selection import SYSTEM
 
 PROFILE = "profile"
@@ -159,6 +160,27 @@ class Replay:
         self.chains.end(key, head, short)
         if not self.chains.whole(key) and self._track and (short or key in self.chains.sealed):
             self.contents.stream(key).gap()
+
+    def state(self, key: StreamKey, base: Base | None, head: Head, changes: int) -> None:
+        """A stream as a generation states it, unread."""
+        if base is not None:
+            self.chains.begin(key, Head(base.rev, base.head))
+            self.chains.kept[key] = changes - (head.rev - base.rev)
+        self.chains.heads[key] = head
+        taken = self.taken[key] = Taken()
+        taken.changes = changes
+
+    def settle(self, key: StreamKey, settled: Settled) -> None:
+        """A stream that was found whole by itself, and does not go on."""
+        if key[0] in self.erased:
+            return
+        if settled.base is not None:
+            self.chains.begin(key, Head(settled.base.rev, settled.base.head))
+            self.chains.kept[key] = settled.kept
+        self.chains.heads[key] = settled.head
+        self.contents.streams[key] = settled.state
+        taken = self.taken[key] = Taken()
+        taken.changes, taken.bytes, taken.inline = settled.changes, settled.body_bytes, settled.inline_bytes
 
     def forget_stream(self, key: StreamKey) -> None:
         """As if it had not been read."""

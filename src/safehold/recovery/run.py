@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from safehold.model.errors import Damaged
+from safehold.model.errors import Damaged, OperatorError
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads, CoreStore
@@ -34,6 +34,7 @@ from safehold.recovery.build import Build, Built, gap_words
 from safehold.recovery.examine import State
 from safehold.recovery.place import Memo, Place
 from safehold.recovery.plan import Plan
+from safehold.recovery.portions import Settling
 from safehold.recovery.report import Progress, Report, Stage, silent
 from safehold.recovery.sources import Source, check_unchanged
 from safehold.recovery.witness import CoreWitness
@@ -78,6 +79,7 @@ def run_plan(
     look: Callable[[], list[Source]] | None = None,
     runs: Runs | None = None,
     old: CoreReads | None = None,
+    settling: Settling | None = None,
     accept_loss: bool = False,
     after: Callable[[CoreStore], None] | None = None,
     progress: Progress = silent,
@@ -88,9 +90,9 @@ def run_plan(
     that can be reached and returns its number; it is called once, before the log is read. `look` sums up the sources:
     where they are not those of the plan any more, OperatorError names the difference and nothing is done (a run that
     was killed is let go on, since it has claimed a timeline in them). `runs` are the generations in the vaults, of
-    which the plan names the one to begin with. `old` is the core that is there, if it can be read: it may fill gaps,
-    where the chain proves what it offers. `accept_loss` leaves streams with gaps unheld.
-    `after` gets the core in place, as the last step.
+    which the plan names the one to begin with; `settling` reads streams of it in other processes. `old` is the core
+    that is there, if it can be read: it may fill gaps, where the chain proves what it offers. `accept_loss` leaves
+    streams with gaps unheld. `after` gets the core in place, as the last step.
     Raises Damaged where the new core does not agree with its journal or the plan: then nothing is put into place.
     """
     run = _Run(plan, Place(disk, data), clock, progress)
@@ -102,6 +104,11 @@ def run_plan(
     resumed = begun == memo
     if look is not None and not resumed:
         check_unchanged(plan.sources, look())
+    if plan.core is State.NEWER:
+        raise OperatorError(
+            f"the core is left as it is: {plan.core_reason}",
+            hint="run the newer Safehold; to go back all the same, move the core folder away first",
+        )
     if plan.core is State.WHOLE:
         return _leave_alone(run, make_core, accept_loss, after)
     if resumed:
@@ -116,7 +123,8 @@ def run_plan(
     folder = run.place.core if in_place else run.place.building
 
     def build() -> Built:
-        made = Build(plan, reader, runs, make_core, blobs, witness, mark, run.clock, run.progress, run.restart_stages())
+        seconds = run.restart_stages()
+        made = Build(plan, reader, runs, make_core, blobs, witness, mark, settling, run.clock, run.progress, seconds)
         return made.whole(folder, accept_loss, new=not in_place)
 
     try:

@@ -96,8 +96,8 @@ def _count_stream(tally: Tally, replay: Replay, key: StreamKey, blob_losses: Seq
     for gap in replay.chains.missing(key):
         revs = range(gap.first, gap.last + 1)
         for change in (named[rev] for rev in revs if rev in named):
-            of = state.collections.get(change.collection) if state is not None else None
-            tally.lost.append(Loss(who, kind, None if of is None else of.path, change.name, [change.rev]))
+            path = state.path_of(change.collection) if state is not None else None
+            tally.lost.append(Loss(who, kind, path, change.name, [change.rev]))
         nameless = [rev for rev in revs if rev not in named]
         missing += len(nameless)
         tally.lost += [Loss(who, kind, None, None, nameless)] * bool(nameless)

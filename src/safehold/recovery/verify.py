@@ -20,10 +20,10 @@ from safehold.model.change import canonical_props, props_digest
 from safehold.model.errors import Damaged
 from safehold.model.items import Collection, Item
 from safehold.model.kinds import Kind
-from safehold.model.root import RootCollection, RootItem, state_root
+from safehold.model.root import RootCollection, state_root
 from safehold.ports.core import CoreReads, Stored, StreamFigures
 from safehold.recovery.chains import StreamKey
-from safehold.recovery.contents import CollectionState, StreamState, item_value, name_key
+from safehold.recovery.contents import CollectionState, SettledState, StreamState, item_value, name_key
 from safehold.recovery.replay import Replay
 from safehold.recovery.report import Progress, silent
 from safehold.recovery.selection import SYSTEM
@@ -130,8 +130,13 @@ def _compare_stream(
     head = replay.chains.head((account, kind))
     if core.head(row.number, kind) != head:
         found.append(f"{who}: the head is not that of rev {head.rev}")
-    state = replay.contents.stream((account, kind))
+    state = replay.contents.end((account, kind))
     there = {c.id: c for c in core.collections(row.number) if c.kind is kind}
+    if isinstance(state, SettledState):
+        settled = _Compared(core, account, bodies, on_blob, [])
+        return found + [
+            f"{who}: {problem}" for problem in _compare_settled(settled, row.number, replay, key, state, there)
+        ]
     found += [f"{who}: collection {c.path} is in the core and not in the journal" for c in _beyond(there, state)]
     compared = _Compared(core, account, bodies, on_blob, [] if root else None)
     for id_, meant in sorted(state.collections.items()):
@@ -154,6 +159,40 @@ def _compare_stream(
         if compared.roots is not None and state_root(compared.roots) != root:
             found.append(f"{who}: what lives is not what the generation states")
     return found
+
+
+def _compare_settled(
+    compared: _Compared,
+    account: int,
+    replay: Replay,
+    key: StreamKey,
+    state: SettledState,
+    there: Mapping[bytes, Collection],
+) -> Iterator[str]:
+    """A stream of which only the sums and the root are known: the core's own rows must give the same."""
+    assert compared.roots is not None
+    core = compared.core
+    revs = 0
+    for _, collection in sorted(there.items()):
+        items = core.items(collection)
+        compared.items += len(items)
+        for item in items:
+            compared.bytes += item.size
+            revs += item.rev
+        props = props_digest(canonical_props(collection.props))
+        compared.roots.append(_root_of(core, collection, props, items))
+        if compared.bodies:
+            yield from _compare_bodies(compared, collection, items)
+        elif state.blobs:
+            names = {name for id_, name, _ in state.blobs if id_ == collection.id}
+            yield from _compare_bodies(compared, collection, [item for item in items if item.name in names])
+    if len(there) != state.collections_count or state_root(compared.roots) != state.root:
+        yield "what lives in the core is not what lives in the journal"
+    if revs != state.revs:
+        yield "items are not at the revs of the journal"
+    figures = StreamFigures(replay.chains.reached(key), state.live, state.bytes)
+    if (compared.items, compared.bytes) != figures[1:] or core.figures(account, key[1]) != figures:
+        yield f"the core reckons with {core.figures(account, key[1])}; it has {compared.items} items of {figures}"
 
 
 class _Compared:
@@ -208,10 +247,14 @@ def _with_blobs(items: list[Item], meant: CollectionState) -> list[Item]:
 
 
 def _root_of(core: CoreReads, collection: Collection, props: bytes, items: list[Item]) -> RootCollection:
-    def digest(item: Item) -> bytes:
-        return props_digest(canonical_props(core.props(item))) if item.props_journal is not None else b""
-
-    listed = [RootItem(item.name.encode(), item.digest, digest(item)) for item in items]
+    listed = [
+        (
+            item.name.encode(),
+            item.digest,
+            b"" if item.props_journal is None else props_digest(canonical_props(core.props(item))),
+        )
+        for item in items
+    ]
     return RootCollection(collection.id, collection.path.encode(), props, listed)
 
 

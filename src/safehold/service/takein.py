@@ -12,7 +12,7 @@ its changes there already and takes the mark from them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from safehold.model.change import Change, Op
 from safehold.model.errors import OperatorError
@@ -117,25 +117,23 @@ def _is_erased(core: CoreStore, account: bytes) -> bool:
     return core.secret(0, f"erased/{account.hex()}") is not None
 
 
-def mark_unarchived(core: CoreStore, end: LogPosition, log: Iterable[LogFrame | Hole]) -> None:
-    """The log, given whole, ends at `end`, before the core's position: mark what came after. One transaction.
+def mark_unarchived(
+    core: CoreStore,
+    end: LogPosition,
+    log: Iterable[LogFrame | Hole],
+    covered: Mapping[tuple[bytes, Kind], Head] | None = None,
+) -> None:
+    """The log ends at `end`, before the core's position: mark what came after. One transaction.
 
-    Raises OperatorError where the log is not an earlier state of the core's own: its changes are not in the core.
+    `covered` are the ends of streams at the generation that the log, as it is given, goes on from; without one the log
+    is given from its first frame. Raises OperatorError where the log is not an earlier state of the core's own: its
+    changes are not in the core.
     """
-    last = _last_archived(core, log)
-    core.begin()
-    try:
-        core.set_frame(last + 1, UNARCHIVED, UNARCHIVED)
-        core.set_log_position(end)
-        core.commit()
-    except BaseException:
-        core.rollback()
-        raise
-
-
-def _last_archived(core: CoreStore, log: Iterable[LogFrame | Hole]) -> int:
-    """The number in the journal of the last change that is on the log; 0 where none is."""
-    last: tuple[int, Change] | None = None
+    archived = {key: head.rev for key, head in (covered or {}).items()}
+    for (id_, kind), head in (covered or {}).items():
+        account = core.account_by_id(id_)
+        if account is not None and core.hash_at(account.number, kind, head.rev) not in (head.hash, None):
+            raise _another_core(f"the generation that the vaults hold has a change of {kind} (rev {head.rev})")
     for entry in log:
         if isinstance(entry, Hole):
             continue
@@ -144,18 +142,27 @@ def _last_archived(core: CoreStore, log: Iterable[LogFrame | Hole]) -> int:
             if account is None and _is_erased(core, change.account):
                 continue
             if account is None or not _holds(core, account.number, change):
-                raise OperatorError(
-                    f"frame {entry.position.frame} of the vaults holds a change of {change.kind} (rev {change.rev}) "
-                    "that is not in the core: another core wrote to them",
-                    hint="run `safehold recover plan` to compare them",
+                raise _another_core(
+                    f"frame {entry.position.frame} of the vaults holds a change of {change.kind} (rev {change.rev})"
                 )
-            if core.hash_at(account.number, change.kind, change.rev) is not None:
-                last = account.number, change
-    if last is None:
-        return 0
-    version = core.version_at(last[0], last[1].kind, last[1].rev)
-    assert version is not None, "its hash is there"
-    return version.journal
+            archived[change.account, change.kind] = change.rev
+    core.begin()
+    try:
+        for (id_, kind), last in core.stream_ends().items():
+            if last > archived.get((id_, kind), 0):
+                core.set_frame_after(id_, kind, archived.get((id_, kind), 0), UNARCHIVED)
+        core.set_log_position(end)
+        core.commit()
+    except BaseException:
+        core.rollback()
+        raise
+
+
+def _another_core(what: str) -> OperatorError:
+    return OperatorError(
+        f"{what} that is not in the core: another core wrote to them",
+        hint="run `safehold recover plan` to compare them",
+    )
 
 
 def _holds(core: CoreStore, account: int, change: Change) -> bool:

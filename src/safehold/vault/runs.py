@@ -45,6 +45,7 @@ _TAIL_BYTES = 64 * 1024
 _WINDOW_BYTES = 4 * 1024 * 1024
 _MAX_PROBLEMS = 1000
 _ORDER = {kind: place for place, kind in enumerate(RESTORE_ORDER)}
+_PLACE = (1 << run.PLACE_BITS) - 1
 _set = msgspec.structs.force_setattr
 
 #: Told of everything that is found wrong, in plain words.
@@ -103,6 +104,14 @@ class Runs:
         self._vaults = list(vaults)
         self._opener = opener
         self._problems: dict[str, None] = {}
+
+    @property
+    def vaults(self) -> Sequence[Vault]:
+        return self._vaults
+
+    @property
+    def opener(self) -> Opener:
+        return self._opener
 
     def problems(self) -> list[str]:
         """What was found wrong so far, whether healed from another vault or not; the first thousand."""
@@ -329,6 +338,7 @@ class RunFile:
         place = stream.place
         number: int | None = stream.index
         known = True  # whether `head` is that of the envelope before
+        holder, held = -1, None  # the BODIES frame that was looked into last
         while number is not None and left > 0:
             index = self._frames.index(self, number)
             if index is None:
@@ -344,9 +354,13 @@ class RunFile:
                     if not change.prev and known:
                         _set(change, "prev", head)
                     if bodies and pointers[at] >= 0 and change.body is None:
-                        body = self._frames.body(self, pointers[at])
-                        if body is not None:
-                            _set(change, "body", body)
+                        pointer = pointers[at]
+                        if pointer >> run.PLACE_BITS != holder:
+                            holder = pointer >> run.PLACE_BITS
+                            held = self._frames.bodies(self, holder)
+                        body = pointer & _PLACE
+                        if held is not None and body < len(held):
+                            _set(change, "body", held[body])
                     head, known = change.hash, True
                     left -= 1
                     yield change
@@ -471,10 +485,9 @@ class _Frames:
             return None
         return found
 
-    def body(self, object_: RunFile, pointer: int) -> bytes | None:
-        number, place = run.split_pointer(pointer)
-        bodies = self._decoded(object_, number, FrameType.BODIES, run.BODIES_DECODER)
-        return bodies[place] if bodies is not None and place < len(bodies) else None
+    def bodies(self, object_: RunFile, number: int) -> list[bytes] | None:
+        """None where no vault has a good copy."""
+        return self._decoded(object_, number, FrameType.BODIES, run.BODIES_DECODER)
 
     def next_index(self, object_: RunFile, number: int) -> int | None:
         """The number of the next INDEX frame; None where there is none."""

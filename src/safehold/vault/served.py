@@ -89,6 +89,11 @@ class ServedVault:
             self._admission = Admission(self._judge, installation)
         return self._admission
 
+    def forget(self) -> None:
+        """What was remembered of the log: its keeper has moved something of it aside."""
+        with self.lock:
+            self._admission = None
+
     def room_bytes(self) -> int:
         """What may still be added. Raises OSError."""
         return max(0, self.disk.free_bytes(self.path) - self.reserve_bytes)

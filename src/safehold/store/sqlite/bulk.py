@@ -83,6 +83,10 @@ class StreamEnd(msgspec.Struct, array_like=True):
     profile: tuple[str, bool] | None  # name and listed, where the stream says so
 
 
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(tuple[list[tuple[Any, ...]], StreamEnd]).decode
+
+
 class StreamRows:
     """One stream's rows. `account` is its number, `first_journal` the number of its first change in the journal."""
 
@@ -214,6 +218,9 @@ class StreamRows:
             self._profile,
         )
 
+    def packed(self) -> bytes:
+        return _pack((self.take(), self.finish()))
+
     # -- collections
 
     def _touch(self, collection: _Collection, change: Change) -> None:
@@ -303,6 +310,13 @@ class Entering:
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
+
+    def packed(self, data: bytes) -> list[tuple[Any, ...]]:
+        """All rows of a stream; those of the journal are returned."""
+        journal, end = _unpack(data)
+        self.journal(journal)
+        self.end(end)
+        return journal
 
     def journal(self, rows: Sequence[tuple[Any, ...]]) -> None:
         self._db.executemany(JOURNAL, rows)

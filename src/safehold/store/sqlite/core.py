@@ -18,7 +18,7 @@ import apsw
 import msgspec
 
 from safehold.model.change import Change
-from safehold.model.errors import Damaged
+from safehold.model.errors import Damaged, OperatorError
 from safehold.model.kinds import Kind
 from safehold.model.stream import Base
 from safehold.ports.core import CoreReads, CoreStore, LogPosition
@@ -109,6 +109,11 @@ class SqliteCore(SqliteReads):
         self._entering.end(end)
 
     @guarded
+    def enter_packed(self, rows: bytes) -> None:
+        assert self._db.in_transaction, "enter_packed without begin"
+        self._applier.skip_to(self._entering.packed(rows))
+
+    @guarded
     def hold(self, account: bytes, kind: Kind, reason: str | None) -> None:
         assert self._db.in_transaction, "hold without begin"
         self._db.execute(
@@ -152,6 +157,17 @@ class SqliteCore(SqliteReads):
     def set_frame(self, first_journal: int, last_journal: int, frame: int) -> None:
         assert self._db.in_transaction, "set_frame without begin"
         self._db.execute("UPDATE journal SET frame = ? WHERE seq BETWEEN ? AND ?", (frame, first_journal, last_journal))
+
+    @guarded
+    def set_frame_after(self, account: bytes, kind: Kind, rev: int, frame: int) -> None:
+        assert self._db.in_transaction, "set_frame_after without begin"
+        self._db.execute(
+            """
+            UPDATE journal SET frame = ? WHERE account = (SELECT number FROM account WHERE id = ?)
+                AND kind = ? AND rev > ?
+            """,
+            (frame, account, KIND_NUMBERS[kind], rev),
+        )
 
     @guarded
     def set_frame_of(self, account: int, kind: Kind, rev: int, frame: int) -> None:
@@ -211,19 +227,22 @@ class SqliteCore(SqliteReads):
     @guarded
     def bulk(self, on: bool) -> None:
         assert not self._db.in_transaction, "bulk within a transaction"
+        db = self._db
         if on:
             for name in DEFERRED_INDEXES:
-                self._db.execute(f"DROP INDEX IF EXISTS {name}")
-            self._db.pragma("synchronous", "off")
-            self._db.pragma("cache_size", -BULK_CACHE_KIB)
+                db.execute(f"DROP INDEX IF EXISTS {name}")
+            db.pragma("cache_size", -BULK_CACHE_KIB)
+            # New pages need no place in a rollback journal, and are written once where a WAL would write them twice.
+            db.pragma("locking_mode", "exclusive")
+            _require_mode(db, "truncate")
             return
-        self._db.pragma("synchronous", "full")
-        with self._db:
+        with db:
             for name, sql in DEFERRED_INDEXES.items():
-                self._db.execute(f"DROP INDEX IF EXISTS {name}")
-                self._db.execute(sql)
-        # The indexes are in the WAL, so this checkpoint writes to the database file, and then syncs all of that file.
-        self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                db.execute(f"DROP INDEX IF EXISTS {name}")
+                db.execute(sql)
+        if self._file.disk is None:
+            db.pragma("locking_mode", "normal")
+        _require_mode(db, "wal")
 
     def abandon(self) -> None:
         """Let go of the file without writing to it any more, as a process that dies does."""
@@ -249,6 +268,12 @@ class _SharedReads(SqliteReads):
 
     def close(self) -> None:
         return
+
+
+def _require_mode(db: apsw.Connection, mode: str) -> None:
+    found = db.pragma("journal_mode", mode)
+    if found != mode:
+        raise OperatorError(f"the core's journal cannot be made a {mode} ({found})", hint="see who else has it open")
 
 
 @guarded

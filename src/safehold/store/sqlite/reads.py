@@ -49,7 +49,7 @@ from safehold.store.sqlite.rows import (
     change_of,
     collection_of,
 )
-from safehold.store.sqlite.schema import BASES_SINCE, KIND_NUMBERS, OP_NUMBERS, version
+from safehold.store.sqlite.schema import BASES_SINCE, BYTES_SINCE, KIND_NUMBERS, OP_NUMBERS, version
 
 #: Bodies read together by items_with_bodies; between two chunks no read is open.
 BODIES_CHUNK = 128
@@ -242,11 +242,24 @@ class SqliteReads:
 
     @guarded
     def figures(self, account: int, kind: Kind) -> StreamFigures:
+        size = "bytes"
+        if version(self._db) < BYTES_SINCE:
+            size = (
+                "(SELECT COALESCE(SUM(i.size), 0) FROM item i JOIN collection c ON c.number = i.collection"
+                " WHERE c.account = stream.account AND c.kind = stream.kind)"
+            )
         row: Any = self._db.execute(
-            "SELECT rev - missing, items, bytes FROM stream WHERE account = ? AND kind = ?",
+            f"SELECT rev - missing, items, {size} FROM stream WHERE account = ? AND kind = ?",
             (account, KIND_NUMBERS[kind]),
         ).get
         return StreamFigures(*(row or (0, 0, 0)))
+
+    @guarded
+    def stream_ends(self) -> dict[tuple[bytes, Kind], int]:
+        rows: Any = self._db.execute(
+            "SELECT a.id, s.kind, s.rev FROM stream s JOIN account a ON a.number = s.account WHERE s.rev > 0"
+        )
+        return {(id_, RESTORE_ORDER[kind]): rev for id_, kind, rev in rows}
 
     @guarded
     def journal_sums(self) -> dict[tuple[bytes, Kind], JournalSum]:

@@ -25,7 +25,7 @@ from __future__ import annotations
 import apsw
 
 from safehold.model.change import Op
-from safehold.model.errors import Damaged, OperatorError
+from safehold.model.errors import Damaged, NewerCore, OperatorError
 from safehold.model.kinds import RESTORE_ORDER, Kind
 
 #: "Sahd": marks the file as a Safehold core (PRAGMA application_id).
@@ -171,7 +171,8 @@ ALTER TABLE stream ADD COLUMN base_at INTEGER NOT NULL DEFAULT 0;
 #: Step n leads from version n to version n + 1.
 STEPS: tuple[str, ...] = (_V1, _V2, _V3, _V4)
 VERSION = len(STEPS)
-#: The first version whose streams may have a base.
+#: The first versions that keep count of a stream's bytes, and whose streams may have a base.
+BYTES_SINCE = 2
 BASES_SINCE = 4
 
 
@@ -187,7 +188,7 @@ def check(db: apsw.Connection, path: str) -> None:
     if (found or _has_tables(db)) and application != APPLICATION_ID:
         raise OperatorError(f"{path} is a SQLite database, but not a Safehold core", hint="give another data folder")
     if found > VERSION:
-        raise OperatorError(
+        raise NewerCore(
             f"{path} has schema version {found}; this Safehold knows versions up to {VERSION}",
             hint="run the newer Safehold that last used it",
         )

@@ -1,0 +1,100 @@
+"""Which generation a recovery begins with: what a keeper attested goes before what a writer alone has signed."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from safehold.formats.evidence import Evidence
+from safehold.formats.keys import Role, Sealer, SigningKey, certify, recipient_of
+from safehold.lab.world import SimClock
+from safehold.ports.core import LogPosition
+from safehold.ports.log import LogFrame
+from safehold.recovery.origin import Origin
+from safehold.recovery.trust import verdicts_of
+from safehold.vault.evidence import put_evidence
+from safehold.vault.log import VaultLogReader
+from safehold.vault.memory import MemoryVault
+from safehold.vault.receipts import AttestFacts
+from safehold.vault.runs import Runs
+from tests.support.logs import IDENTITY, OPENER, ROOT, SEALER, Writing
+from tests.support.runs import Framed, Generations, framed
+
+KEEPER_KEY = SigningKey(b"k" * 32)
+KEEPER = Sealer(recipient_of(IDENTITY), KEEPER_KEY, ROOT.public, certify(ROOT, KEEPER_KEY.public, Role.KEEPER))
+
+
+class World:
+    """A log of 12 changes with an honest generation after 6 of them, and a false one, of nothing, at its end."""
+
+    def __init__(self) -> None:
+        self.vault = MemoryVault("near")
+        self.clock = SimClock()
+        self.writing = Writing([self.vault])
+        self.writing.write(6)
+        self.honest = self.make(self.history())
+        self.writing.write(6)
+        self.false = self.make([])
+
+    def history(self) -> list[Framed]:
+        entries = VaultLogReader([self.vault], OPENER).entries()
+        return framed(entry for entry in entries if isinstance(entry, LogFrame))
+
+    def make(self, history: list[Framed]) -> int:
+        position = self.writing.log.position
+        Generations([self.vault], SEALER).make(history, position)
+        return position.frame
+
+    def judge(self, number: int, ok: bool, sealer: Sealer = KEEPER) -> None:
+        generation = Runs([self.vault], OPENER).generation(number)
+        assert generation is not None
+        facts = msgspec.to_builtins(AttestFacts(number, generation.digest.hex(), 1, 1, ok))
+        value = Evidence(1, "attest", 0, "near", LogPosition(*generation.position), b"", facts)
+        put_evidence([self.vault], sealer, self.clock, value)
+
+    def begins_with(self) -> int:
+        origin = Origin(VaultLogReader([self.vault], OPENER), Runs([self.vault], OPENER))
+        return origin.number
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_without_any_word_of_a_keeper_the_newest_counts(world: World) -> None:
+    assert world.begins_with() == world.false
+
+
+def test_an_attested_one_goes_before_a_newer_one(world: World) -> None:
+    world.judge(world.honest, True)
+    assert world.begins_with() == world.honest
+    origin = Origin(VaultLogReader([world.vault], OPENER), Runs([world.vault], OPENER))
+    assert len(framed(e for e in origin.tail() if isinstance(e, LogFrame))) == 6
+    assert world.false not in [reader.generation.number for reader in origin.readers()]
+
+
+def test_what_was_refused_is_never_begun_with(world: World) -> None:
+    world.judge(world.false, False)
+    assert world.begins_with() == world.honest
+    world.judge(world.honest, False)
+    assert world.begins_with() == 0  # the log has all of it
+
+
+def test_a_writers_word_is_no_keepers(world: World) -> None:
+    world.judge(world.honest, True)
+    world.judge(world.false, True, SEALER)
+    assert world.begins_with() == world.honest
+
+
+def test_an_attested_one_that_is_gone_leaves_the_one_before_or_the_log(world: World) -> None:
+    world.judge(world.honest, True)
+    del world.vault.objects[f"runs/{world.honest:012d}/generation"]
+    world.judge(world.false, False)
+    assert world.begins_with() == 0
+
+
+def test_rubbish_among_the_facts_says_nothing(world: World) -> None:
+    value = Evidence(1, "attest", 0, "near", LogPosition(1, 1, b""), b"", {"generation": "x"})
+    put_evidence([world.vault], KEEPER, world.clock, value)
+    assert verdicts_of([world.vault], OPENER) == (frozenset(), frozenset())
