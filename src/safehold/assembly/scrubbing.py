@@ -21,7 +21,6 @@ from safehold.recovery.judging import Damage, Remembered, Standing
 from safehold.recovery.notebook import FileNotebook, LastScrub
 from safehold.recovery.report import Progress, silent
 from safehold.recovery.scrub import Level, LookedAt, Pace, Scrubber, ScrubResult, scrub
-from safehold.service.control import SETTLE, decode_json
 from safehold.vault.evidence import put_evidence
 from safehold.vault.looking import ScrubbedVault
 
@@ -45,6 +44,10 @@ class Settled:
 def settle(site: Site) -> Settled:
     """Ask a running service to close what it appends to. Raises OperatorError where one runs and does not answer."""
     names = frozenset(v.name for v in site.config.vaults)
+    if not site.socket_path.exists():
+        return Settled(None, names)
+    from safehold.service.control import SETTLE, decode_json  # not waited for where there is no service
+
     answer = site.ask_service(SETTLE)
     if answer is None:
         return Settled(None, names)

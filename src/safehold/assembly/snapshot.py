@@ -11,24 +11,25 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safehold.adapters.lock import Locked
 from safehold.adapters.processes import ForkedWorkers
+from safehold.archiver.claiming import Mode
 from safehold.archiver.generation_ledger import Newest
 from safehold.archiver.generations import GenerationWriter, RunJob, Workers, Written, make_run
-from safehold.archiver.log import Mode
 from safehold.assembly.site import Site
-from safehold.assembly.writer import Writer
 from safehold.formats.generation import RunEntry, manifest_object
 from safehold.formats.seal import SealedObject
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.ports.vault import Vault
-from safehold.service.control import decode_json, encode_objects
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.log import NotOnTheLog, VaultLogReader
 from safehold.vault.runs import Runs
+
+if TYPE_CHECKING:
+    from safehold.assembly.writer import Writer
 
 #: More processes than this would wait for the disk.
 MOST_WORKERS = 4
@@ -57,7 +58,7 @@ def take_snapshot(site: Site, *, full: bool, workers: int = 0, told: Told = lamb
         maker = _RunMaker(site)
         stack.callback(maker.close)
         pool: Workers = stack.enter_context(ForkedWorkers(count, maker)) if count > 1 else _Alone(maker)
-        if site.ask_service(encode_objects([])) is not None:
+        if _tell_service(site, []) is not None:
             return _beside_service(site, stack, pool, full=full, told=told)
         return _alone(site, stack, pool, full=full, told=told)
 
@@ -90,14 +91,23 @@ def _beside_service(site: Site, stack: ExitStack, workers: Workers, *, full: boo
     generations = generation_writer(site, workers, told)
     written = generations.write(core, full=full)
     down = dict(written.down)
-    answer = site.ask_service(encode_objects(written.objects))
-    if answer is None:
+    said = _tell_service(site, written.objects)
+    if said is None:
         return Snapshot(written, not written.objects, "the service has ended meanwhile", down)
-    said = decode_json(answer)
     down.update(said.get("down", {}))
     if said["ok"]:
         generations.sealed()
     return Snapshot(written, bool(said["ok"]), said.get("why") or "", down)
+
+
+def _tell_service(site: Site, objects: Sequence[SealedObject]) -> dict[str, Any] | None:
+    """What a running service answers that is to seal these; None where none runs."""
+    if not site.socket_path.exists():
+        return None
+    from safehold.service.control import decode_json, encode_objects  # not waited for where there is no service
+
+    answer = site.ask_service(encode_objects(objects))
+    return None if answer is None else decode_json(answer)
 
 
 def _alone(site: Site, stack: ExitStack, workers: Workers, *, full: bool, told: Told) -> Snapshot:
