@@ -73,7 +73,7 @@ class Home:
     def snapshot(self, *, full: bool = False, dropped_upto: int = 0) -> Written:
         """Written, and sealed."""
         writer = self.writer()
-        written = writer.write(self.core, full=full, dropped_upto=dropped_upto)
+        written = writer.write(self.core, full=full, may_drop=lambda: dropped_upto)
         writer.sealed()
         return written
 

@@ -11,7 +11,10 @@ from safehold.archiver.log import Log, LogLimits, LogVault, Mode
 from safehold.formats import segment
 from safehold.formats.frame import BadRange, FrameType, RawFrame, scan_frames
 from safehold.formats.keys import Opener, Sealer, SigningKey, certify, fingerprint, recipient_of
-from safehold.formats.segment import claim_object
+from safehold.formats.payload import Unpacker
+from safehold.formats.seal import DECODER as SEAL_DECODER
+from safehold.formats.seal import Seal, SealedObject
+from safehold.formats.segment import HEADER_BYTES, claim_object
 from safehold.lab.simdisk import SimDisk
 from safehold.lab.world import SimClock
 from safehold.model.change import Change
@@ -639,3 +642,50 @@ def test_a_claim_that_was_broken_off_hides_no_later_one(left: str) -> None:
     with pytest.raises(Superseded):
         first.write()
     assert read(folder_vault(disk, "near"))[0] == first.acknowledged + second.acknowledged
+
+
+def seals_in(vault: MemoryVault) -> list[Seal]:
+    unpacker = Unpacker(OPENER)
+    return [
+        unpacker.unpack(frame.payload, SEAL_DECODER)
+        for name in sorted(vault.objects)
+        if name.endswith(".seg")
+        for frame in scan_frames(vault.objects[name], HEADER_BYTES)
+        if isinstance(frame, RawFrame) and frame.header.type is FrameType.SEAL
+    ]
+
+
+def test_a_seal_states_objects_that_were_noted() -> None:
+    near = MemoryVault("near")
+    writing = Writing([near])
+    writing.write(1)
+    writing.log.seal()
+    objects = [SealedObject(f"runs/000000000001/{name}", 7, bytes(32)) for name in ("000.run", "generation")]
+    for object_ in objects:
+        writing.log.note_object(object_)
+    writing.log.seal()  # though no change was written
+    writing.log.seal()
+    assert [seal.objects for seal in seals_in(near)] == [[], objects]
+
+
+def test_an_object_that_is_noted_while_a_seal_is_written_waits_for_the_next() -> None:
+    near = MemoryVault("near")
+    writing = Writing([near])
+    writing.write(1)
+    late = SealedObject("runs/000000000001/000.run", 7, bytes(32))
+
+    def pending() -> list[str]:
+        return []
+
+    writing.log.pending_blobs = pending
+    write = writing.log._write
+
+    def slow(*args: object) -> None:
+        write(*args)  # type: ignore[arg-type]
+        if late.name not in writing.log._unsealed.objects and len(seals_in(near)) == 1:
+            writing.log.note_object(late)
+
+    writing.log._write = slow  # type: ignore[method-assign]
+    writing.log.seal()
+    writing.log.seal()
+    assert [seal.objects for seal in seals_in(near)] == [[], [late]]

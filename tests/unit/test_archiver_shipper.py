@@ -293,3 +293,89 @@ def test_a_whole_log_is_copied_into_an_empty_vault() -> None:
     assert objects(far, "log/") == near.objects
     assert read(folder_vault(disk.crash(), "far"))[0] == read(near)[0]
     assert str(SegmentName(3, 0, 0)) in near.objects
+
+
+RUNS = ("runs/000000000005/000.run", "runs/000000000005/001.run", "runs/000000000005/generation")
+
+
+def put_objects(pair: Pair, *names: str, size: int = 3_000_000) -> None:
+    for name in names:
+        pair.near.put(name, (name.encode() * (size // len(name)),))
+
+
+def test_runs_and_evidence_that_were_there_before_are_shipped() -> None:
+    pair = Pair()
+    put_objects(pair, *RUNS, "evidence/0000000000000005-00000000.ev")
+    pair.writing.write(3)
+    assert not pair.shipper.level
+    pair.ship()
+    assert pair.shipper.level and pair.far.objects == pair.near.objects
+
+
+def test_a_manifest_comes_after_its_runs_and_the_log_before_both() -> None:
+    pair = Pair()
+    pair.ship()
+    put_objects(pair, *RUNS)
+    for name in RUNS:
+        pair.shipper.note_object(name)
+    pair.writing.write(3)
+    assert set(RUNS) <= set(pair.shipper.pending_blobs()) and not pair.shipper.level
+    seen: list[str] = []
+    while not pair.shipper.level:
+        pair.shipper.step()
+        seen += [name for name in RUNS if name in pair.far.objects and name not in seen]
+        if seen:
+            assert pair.shipper.unarchived_changes == 0
+    assert seen == list(RUNS) and pair.far.objects == pair.near.objects
+    assert pair.shipper.pending_blobs() == []
+
+
+def test_a_run_that_does_not_fit_does_not_keep_the_log_waiting() -> None:
+    pair = Pair()
+    pair.ship()
+    put_objects(pair, *RUNS)
+    pair.far.room_bytes = 100_000
+    for name in RUNS:
+        pair.shipper.note_object(name)
+    pair.writing.write(3)
+    pair.ship()
+    assert pair.shipper.unarchived_changes == 0 and pair.shipper.trouble and not pair.shipper.level
+    pair.writing.write(3)
+    for _ in range(3):
+        pair.shipper.step()
+    assert pair.shipper.unarchived_changes == 0
+    pair.far.room_bytes = None
+    pair.ship()
+    assert pair.shipper.level and pair.shipper.trouble is None and pair.far.objects == pair.near.objects
+
+
+def test_a_run_that_the_target_lost_comes_again() -> None:
+    pair = Pair()
+    put_objects(pair, *RUNS)
+    pair.ship()
+    del pair.far.objects[RUNS[1]]
+    again = Shipper(pair.near, pair.far, pair.clock)
+    while not again.level:
+        again.step()
+    assert pair.far.objects == pair.near.objects
+
+
+def test_generations_that_were_retained_away_do_not_come_back() -> None:
+    pair = Pair()
+    put_objects(pair, *RUNS, "runs/000000000009/000.run", "runs/000000000009/generation")
+    pair.ship()
+    for name in RUNS:
+        del pair.far.objects[name]
+    again = Shipper(pair.near, pair.far, pair.clock)
+    while not again.level:
+        again.step()
+    assert not set(RUNS) & set(pair.far.objects)
+
+
+def test_an_object_of_another_length_is_told() -> None:
+    pair = Pair()
+    put_objects(pair, *RUNS)
+    pair.far.put(RUNS[0], (b"torn",))
+    pair.ship()
+    assert any(RUNS[0] in told for told in pair.shipper.differences())
+    assert pair.far.objects[RUNS[0]] == b"torn"

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from safehold.archiver import live_state
 from safehold.archiver.generation_ledger import Ledger, load_ledger, save_ledger
+from safehold.archiver.generations import GenerationWriter, InTurn
 from safehold.archiver.levels import choose, levels, parts
 from safehold.archiver.live_state import LiveState
 from safehold.archiver.merging import MergingWorkers
@@ -31,6 +33,7 @@ from tests.support.changes import collection_id
 from tests.support.generations import KINDS, Home, position, read
 from tests.support.logs import OPENER, SEALER
 from tests.support.runs import live_changes, root_of
+from tests.unit.test_recovery_generations import World
 
 # -- what is read back is the journal ------------------------------------------------------------------------------
 
@@ -133,8 +136,14 @@ BODIES = st.binary(max_size=40)
 
 
 @settings(max_examples=40, deadline=None)
-@given(data=st.data())
-def test_generations_are_the_journal_at_their_frame(data: st.DataObject) -> None:
+@given(data=st.data(), freeze=st.sampled_from((1, 2, 3, 1000)))
+def test_generations_are_the_journal_at_their_frame(data: st.DataObject, freeze: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(live_state, "FREEZE_ITEMS", freeze)
+        _generations_are_the_journal(data)
+
+
+def _generations_are_the_journal(data: st.DataObject) -> None:
     home = Home(vaults=2)
     scribe = Scribe(home, data)
     made: dict[int, int] = {}  # frame -> dropped up to
@@ -191,7 +200,7 @@ def _living(changes: Sequence[Change]) -> int:
             state.put(change.rev, change.collection, change.name, change.digest, change.props_digest, False)
         else:
             state.other(change.op, change.rev, change.collection, change.name, change.props_digest)
-    return state.items()
+    return state.root_and_items()[1]
 
 
 def test_a_generation_is_made_again_from_its_vault() -> None:
@@ -494,3 +503,43 @@ def test_parts_cover_all_partitions(counts: list[int], target: int) -> None:
     assert [size for _, _, size in found] == [sum(counts[first : last + 1]) for first, last, _ in found]
     share = sum(counts) / max(1, round(sum(counts) / target))
     assert all(size <= share + max(counts) for _, _, size in found)
+
+
+# -- a core whose history was dropped ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("may_drop", [0, 60])
+def test_a_core_that_came_back_without_old_history_is_written_as_it_is(may_drop: int) -> None:
+    """Its streams keep their bases, unless history may be dropped further."""
+    world = World()
+    world.at(70, dropped_upto=50)
+    recovery = world.recovery()
+    recovery.whole()
+    core = recovery.core()
+    keyring = world.vaults.keyring
+    workers = InTurn(lambda: core, recovery.disk, keyring.sealer)
+    writer = GenerationWriter(
+        [world.near, world.far],
+        keyring.sealer,
+        recovery.clock,
+        recovery.disk,
+        "/data/scratch",
+        "/data/generations",
+        workers,
+        lambda _: True,
+    )
+    written = writer.write(core, full=True, may_drop=lambda: may_drop)
+    assert written.new and written.full
+    runs = Runs([world.near], keyring.opener)
+    generation = next(iter(runs.generations()))
+    assert generation.number == written.generation
+    for entry in runs.reader(generation).streams():
+        changes = [c for f, c in world.framed if (c.account, c.kind) == entry.key]
+        # A recovery knows of a change of a run that it is in the run's last frame at the latest, and no more.
+        before = [c for f, c in world.framed if (c.account, c.kind) == entry.key and f <= 50]
+        if before:
+            assert entry.base.rev == before[-1].rev and entry.base.root == root_of(before)
+        found = [change for _, change in runs.reader(generation).changes_of(entry)]
+        assert found == [*live_changes(before), *changes[len(before) :]]
+    assert runs.problems() == []
+    core.close()

@@ -34,7 +34,7 @@ from safehold.archiver.generation_ledger import (
     load_ledger,
     save_ledger,
 )
-from safehold.archiver.levels import FULL, Choice, choose, parts
+from safehold.archiver.levels import FULL, Choice, choose, levels, parts
 from safehold.archiver.run_frames import RunFrames
 from safehold.archiver.run_writer import RunInput, core_inputs, write_streams
 from safehold.formats import generation as manifests
@@ -161,9 +161,10 @@ class GenerationWriter:
         self._down: dict[str, str] = {}
         self._changes = self._bytes = 0
 
-    def write(self, core: CoreReads, *, full: bool = False, dropped_upto: int = 0) -> Written:
+    def write(self, core: CoreReads, *, full: bool = False, may_drop: Callable[[], int] = lambda: 0) -> Written:
         """The newest generation of what the core holds now. `full` writes full runs, whatever there is.
 
+        `may_drop` is asked before full runs are written: up to which frame of the log history may be dropped.
         Raises OperatorError where no vault can be reached, Damaged where the core is not what its hashes say.
         """
         self._begin()
@@ -172,7 +173,7 @@ class GenerationWriter:
         if ledger.plan is not None:
             ledger = self._carry_out(ledger, ledger.plan)
         copied = self._level(ledger)
-        plan = self._plan(core, ledger, full=full, dropped_upto=dropped_upto)
+        plan = self._plan(core, ledger, full=full, may_drop=may_drop)
         new = plan is not None
         if plan is not None:
             ledger = Ledger(ledger.newest, plan, ledger.unsealed)
@@ -297,7 +298,9 @@ class GenerationWriter:
 
     # -- the plan
 
-    def _plan(self, core: CoreReads, ledger: Ledger, *, full: bool, dropped_upto: int) -> GenerationPlan | None:
+    def _plan(
+        self, core: CoreReads, ledger: Ledger, *, full: bool, may_drop: Callable[[], int]
+    ) -> GenerationPlan | None:
         """None where nothing came since the newest generation."""
         with core.snapshot():
             position = core.log_position()
@@ -307,16 +310,17 @@ class GenerationWriter:
             newest = ledger.newest
             choice = FULL
             if newest is not None:
-                manifest = newest.manifest
-                came = core.framed_changes(manifest.upto[1], position.frame)
-                there = core.framed_changes(0, manifest.upto[1])
-                same = manifest.dropped_upto > 0 or there == sum(entry.changes for entry in manifest.runs)
-                if position.frame < manifest.upto[1] or (same and not came and not full):
-                    return None
-                if position.frame == manifest.upto[1]:
+                upto = newest.manifest.upto[1]
+                came = core.framed_changes(upto, position.frame)
+                same = _is_same(core, newest.manifest)
+                if position.frame <= upto or (same and not came and not full):
                     return None
                 if same and not full:
-                    choice = choose(manifest.runs, came)
+                    choice = choose(newest.manifest.runs, came)
+            before = 0 if newest is None else newest.manifest.dropped_upto
+            dropped_upto = before
+            if choice is FULL:  # a core whose history was dropped already has no more of it
+                dropped_upto = max(min(may_drop(), position.frame), before if core.bases() else 0)
             return self._planned(core, position, newest, choice, dropped_upto)
 
     def _planned(
@@ -340,8 +344,6 @@ class GenerationWriter:
         dropped_upto: int,
     ) -> GenerationPlan:
         number = self._free_number(position.frame)
-        if choice.since and newest is not None:
-            dropped_upto = newest.manifest.dropped_upto
         return GenerationPlan(
             (position.timeline, position.frame, position.digest),
             self._clock.now(),
@@ -479,6 +481,19 @@ def _require_whole(core: CoreReads) -> None:
             f"{missing} streams have not been recovered yet, so no generation can be written",
             hint="run `safehold recover run` for what was left out, then this",
         )
+
+
+def _is_same(core: CoreReads, manifest: Manifest) -> bool:
+    """Whether the core still has what it had when a generation was written, under the same frames.
+
+    Not after an account was erased, or changes were archived again. Of full runs without dropped history, and of
+    deltas, it is known how many changes there have to be.
+    """
+    upto = manifest.upto[1]
+    counted = levels(manifest.runs)[1 if manifest.dropped_upto else 0 :]
+    return len(core.run_spans(0, upto)) == manifest.streams and all(
+        core.framed_changes(level.since, level.upto) == level.changes for level in counted
+    )
 
 
 def account_ids(first_partition: int, last_partition: int) -> tuple[bytes, bytes]:

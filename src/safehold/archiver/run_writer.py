@@ -96,7 +96,7 @@ class _Stream:
             rev, head = base.rev, base.head
         if rev != given.rev:
             raise self._damaged(given.rev, "is missing")
-        root, items = (state.root(), state.items()) if state is not None else (b"", 0)
+        root, items = state.root_and_items() if state is not None else (b"", 0)
         return RunStream(given.account, given.kind, base, rev, head, root, count, items, 0, 0)
 
     def _reduced(self) -> tuple[RunBase, set[int] | None]:

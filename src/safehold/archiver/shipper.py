@@ -11,7 +11,7 @@ gone tomorrow. Blobs go before frames, so no frame in the target
 mentions a blob that it lacks, unless the source lacks it too.
 
 Run objects and evidence are shipped while the log has nothing to ship, in the order of their names: a manifest comes
-after its run objects. What is older than the oldest generation of the target was removed there, and stays so.
+after its run objects. What is older than the oldest generation and evidence of the target was retained away there.
 
 `live`: a writer appends to the source meanwhile. Then the end of its newest segment is shipped only as far as the
 notes say that it is synced; else a frame could survive in the target that the source lost.
@@ -238,7 +238,9 @@ class Shipper:
             have = {info.name: info.size for info in self._target.list(prefix)}
             if have:  # as with blobs
                 self._target.put(max(have), ())
-            oldest = min(have, default="").rpartition("/")[0] if prefix == run.RUNS_PREFIX else ""
+            oldest = min(have, default="")
+            if prefix == run.RUNS_PREFIX:
+                oldest = oldest.rpartition("/")[0]
             for info in self._source.list(prefix):
                 if info.name not in have and info.name >= oldest:
                     self._objects[info.name] = None

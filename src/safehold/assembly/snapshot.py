@@ -29,7 +29,7 @@ from safehold.vault.log import NotOnTheLog, VaultLogReader
 from safehold.vault.runs import Runs
 
 if TYPE_CHECKING:
-    from safehold.assembly.writer import Writer
+    from safehold.archiver.shipper import Shipper
 
 #: More processes than this would wait for the disk.
 MOST_WORKERS = 4
@@ -52,7 +52,7 @@ def take_snapshot(site: Site, *, full: bool, workers: int = 0, told: Told = lamb
     _ = site.keyring  # once, for the workers too
     if not site.has_core():
         site.refuse_history_without_core()
-    count = workers or min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+    count = workers or min(MOST_WORKERS, _processors())
     with ExitStack() as stack:
         _lock(site, stack)
         maker = _RunMaker(site)
@@ -61,6 +61,11 @@ def take_snapshot(site: Site, *, full: bool, workers: int = 0, told: Told = lamb
         if _tell_service(site, []) is not None:
             return _beside_service(site, stack, pool, full=full, told=told)
         return _alone(site, stack, pool, full=full, told=told)
+
+
+def _processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def as_json(snapshot: Snapshot) -> dict[str, Any]:
@@ -89,7 +94,7 @@ def _beside_service(site: Site, stack: ExitStack, workers: Workers, *, full: boo
     core = site.open_reads()
     stack.callback(core.close)
     generations = generation_writer(site, workers, told)
-    written = generations.write(core, full=full)
+    written = generations.write(core, full=full, may_drop=lambda: allowed_to_drop(site))
     down = dict(written.down)
     said = _tell_service(site, written.objects)
     if said is None:
@@ -118,36 +123,45 @@ def _alone(site: Site, stack: ExitStack, workers: Workers, *, full: bool, told: 
     core = site.open_reads()
     stack.callback(core.close)
     generations = generation_writer(site, workers, told)
-    written = generations.write(core, full=full)
+    written = generations.write(core, full=full, may_drop=lambda: allowed_to_drop(site))
+    why, shippers = _seal(site, generations, written) if written.objects else ("", _ship_alone(site))
+    level = {s.target: s.trouble or "it could not be brought level in time" for s in shippers if not s.level}
+    return Snapshot(written, not why, why, {**written.down, **level})
+
+
+def _seal(site: Site, generations: GenerationWriter, written: Written) -> tuple[str, Sequence[Shipper]]:
+    """Open a writer (which claims a timeline), seal and ship. Why it was not sealed, or ""; the shippers."""
     writer = site.make_writer()
-    why = _seal(writer, generations, written)
-    down = {**written.down, **_ship(writer)}
-    return Snapshot(written, not why, why, down)
-
-
-def _seal(writer: Writer, generations: GenerationWriter, written: Written) -> str:
-    """Why not; "" where it is done. Only where there is something to seal a writer claims a timeline."""
-    if not written.objects:
-        return ""
+    why = ""
     try:
         writer.open()
         writer.note_objects(written.objects)
+        generations.sealed()
     except SafeholdError as error:
-        return error.message
+        why = error.message
     finally:
         writer.close()
-    generations.sealed()
-    return ""
-
-
-def _ship(writer: Writer) -> dict[str, str]:
-    """Bring the async vaults level; those that are not, and why."""
     writer.ship_all()
-    return {
-        shipper.target: shipper.trouble or "it could not be brought level in time"
-        for shipper in writer.shippers
-        if not shipper.level
-    }
+    return why, writer.shippers
+
+
+def _ship_alone(site: Site) -> list[Shipper]:
+    """Bring the async vaults level while nobody writes. The caller holds the lock."""
+    followers = [v for v in site.config.vaults if v.mode != Mode.SYNC]
+    if not followers:
+        return []
+    from safehold.archiver.shipper import Shipper  # not waited for where no vault follows
+    from safehold.assembly.writer import CLOSING_SECONDS
+
+    source = next(v for v in site.config.vaults if v.mode == Mode.SYNC)
+    shippers = [Shipper(site.vault(source), site.vault(v), site.clock) for v in followers]
+    for shipper in shippers:
+        until = site.clock.monotonic() + CLOSING_SECONDS
+        while not shipper.level and site.clock.monotonic() < until:
+            shipper.step()
+            if shipper.trouble:
+                break
+    return shippers
 
 
 def generation_writer(site: Site, workers: Workers, told: Told = lambda _done, _all: None) -> GenerationWriter:
@@ -175,6 +189,23 @@ def generation_writer(site: Site, workers: Workers, told: Told = lambda _done, _
         lambda: newest_in(sync, site),
         told,
     )
+
+
+def allowed_to_drop(site: Site) -> int:
+    """The frame up to which the keepers of all vaults let history be dropped; 0 where one of them did not say."""
+    # Asked for only where full runs are written.
+    from safehold.recovery.keeper import keeper_words
+    from safehold.vault.evidence import read_evidence
+    from safehold.vault.receipts import allowed_drop
+
+    configs = site.config.vaults
+    there = [vault for vault in map(site.vault, configs) if vault.available()]
+    opener = site.keyring.opener
+    try:
+        found = read_evidence(there, opener.installation, opener)
+    except SafeholdError:
+        return 0
+    return allowed_drop(keeper_words(found), [config.name for config in configs])
 
 
 def newest_in(vaults: Sequence[Vault], site: Site) -> Iterator[Newest]:

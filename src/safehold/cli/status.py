@@ -8,7 +8,7 @@ from typing import Any
 
 from safehold.cli.context import Context
 from safehold.cli.exits import Exit
-from safehold.cli.output import Answer, Table, count_text, time_text
+from safehold.cli.output import Answer, Table, count_text, size_text, time_text
 from safehold.cli.parser import Parser
 
 EXAMPLE = "safehold status --check"
@@ -66,8 +66,21 @@ def describe(status: dict[str, Any], unmet: Sequence[str]) -> list[str | Table]:
     blocks: list[str | Table] = [head, f"{accounts}, {changes}; items: {kinds or 'none'}", vaults]
     if objectives.rows:
         blocks.append(objectives)
+    if status.get("snapshots"):
+        blocks.append(_snapshots_text(status["snapshots"]))
     risks = [f"at risk: {risk}" for risk in status.get("risks") or ()]
     return [*blocks, *risks, *(unmet or ["nothing is unmet"])]
+
+
+def _snapshots_text(told: dict[str, Any]) -> str:
+    """How far the newest generation is behind."""
+    if told.get("tail_changes") is None:
+        return "snapshots: not seen yet"
+    since = f"generation {told['generation']} of {time_text(told['at'])[:16]}Z" if told["generation"] else "none so far"
+    tail = (
+        f"{count_text(int(told['tail_changes']), 'change')} since, in {size_text(int(told['tail_bytes']))} of the log"
+    )
+    return f"snapshots: {since}, {tail}{'; one is being taken' if told.get('running') else ''}"
 
 
 def _vault_row(vault: dict[str, Any]) -> tuple[str | int, ...]:
