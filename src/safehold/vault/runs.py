@@ -556,7 +556,7 @@ def _scan(vault: Vault, name: str, size: int) -> Iterator[RawFrame]:
         data = vault.get(name, offset, window)
         if not data:
             return
-        last = offset + len(data) >= size
+        last = offset + len(data) >= size or len(data) < window  # it may be cut short
         moved = 0
         for item in scan_frames(data):
             end = item.offset + (len(item.data) if isinstance(item, RawFrame) else item.end - item.offset)
