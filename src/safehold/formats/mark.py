@@ -30,6 +30,7 @@ blobs/XX/XXXX...                         one large body each
 runs/GGGGGGGGGGGG/NNN.run                the changes up to frame G of the log once more, sorted for restoring
 runs/GGGGGGGGGGGG/generation             names the run objects that make up generation G; put last
 evidence/UUUUUUUUUUUUUUUU-KKKKKKKK.ev    what was found or done: microseconds since 1970, signer
+recovery/TTTTTTTT.open, .done            empty: a recovery that claimed this timeline, and that it ended
 aside/                                   what repair or retention moved out of the way; never read
 tmp/                                     what was being written; may be removed while nothing runs
 
