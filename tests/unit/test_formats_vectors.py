@@ -53,6 +53,14 @@ def test_the_shorter_mark_of_the_first_vaults_is_still_a_mark() -> None:
     first = (part_vectors.FOLDER / "mark" / "first.bin").read_bytes()
     assert first != mark.encode_mark(INSTALLATION)
     assert mark.parse_mark(first) == INSTALLATION
+    assert mark.is_mark(first, INSTALLATION) and mark.is_mark(mark.encode_mark(INSTALLATION), INSTALLATION)
+    assert not mark.is_mark(first, bytes(16))
+    assert not any(mark.is_mark(part_vectors.flipped(first, place), INSTALLATION) for place in range(len(first)))
+
+
+def test_a_reader_is_told_from_anything_else() -> None:
+    assert mark.is_reader(mark.reader())
+    assert not mark.is_reader(mark.reader() + b"\n")
 
 
 # -- the stand-alone reader reads the same ---------------------------------------------------------------------------
