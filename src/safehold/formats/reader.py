@@ -73,7 +73,7 @@ def recovery_key(text: str) -> tuple[Any, bytes]:
     letters = re.sub("[^0-9A-Z]", "", text)[:84]
     number = sum("0123456789ABCDEFGHJKMNPQRSTVWXYZ".index(c) << 5 * i for i, c in enumerate(reversed(letters)))
     raw = (number >> 4).to_bytes(52)
-    if sha256(b"SAFEHOLD-RECOVERY-1\0" + raw[:48]).digest()[:4] != raw[48:]:
+    if number & 15 or sha256(b"SAFEHOLD-RECOVERY-1\0" + raw[:48]).digest()[:4] != raw[48:]:
         raise ValueError("its checksum does not match")
     prefix, number, check = "age-secret-key-", int.from_bytes(raw[:32]) << 4, 1  # bech32: BIP 173
     digits = [number >> 5 * i & 31 for i in range(51, -1, -1)]
