@@ -7,7 +7,6 @@ beside it, explains the bytes. Damage is told by name and stops nothing; then th
 """
 
 import argparse
-import base64
 import json
 import os
 import re
@@ -145,7 +144,7 @@ def take(frame: Any, number: int) -> Any:
             c, stream = Change(*fields), (fields[0], fields[1])
             if c.name == "older-identities":  # of the installation: replaced keys, sealed to the one that replaced them
                 with suppress(Exception):
-                    older = decrypt(base64.b64decode(json.loads(c.body)["sealed"]), identities)
+                    older = decrypt(c.body.partition(b"\n\n")[2], identities)
                     identities.extend(map(x25519.Identity.from_str, older.decode().split()))
             c = c._replace(body=None, prev=c.prev or before[15])  # a run leaves out the hash of the change before
             props_hold = not c.props or c.props == b"\x90" or sha256(c.props).digest() == c.props_digest
