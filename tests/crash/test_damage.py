@@ -24,6 +24,7 @@ from safehold.formats.segment import SegmentName
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.model.change import Change
 from safehold.ports.core import EMPTY_LOG
+from safehold.ports.log import LogFrame
 from safehold.recovery.judging import Damage, Remembered, Standing
 from safehold.recovery.notebook import FileNotebook
 from safehold.recovery.plan import Plan, make_plan
@@ -33,10 +34,13 @@ from safehold.recovery.scrub import Level, LookedAt, Pace, Scrubber, scrub
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
+from safehold.vault.folder import FolderVault
 from safehold.vault.log import VaultLogReader
 from safehold.vault.looking import RepairedVault, ScrubbedVault
 from safehold.vault.runs import Runs
+from tests.crash.test_takein import BOOK, put
 from tests.support.damages import DamagedWorld, Harm, KeptMemoryVault, Notes, Objects, harm, objects
+from tests.support.house import House
 
 WORLDS = 8
 DAMAGES = 500
@@ -167,7 +171,9 @@ def _check_named(here: DamagedWorld, hit: Objects, done: Harm, plan: Plan, seed:
     could = {(accounts.get(c.account, ""), c.kind, c.rev) for c in erased_or_hit}
     could |= {(c.account.hex(), c.kind, c.rev) for c in erased_or_hit}
     assert lost <= could or _no_name(lost, erased_or_hit), (seed, done, lost - could)
-    if plan.report.changes_recovered < len([c for changes in here.truth.values() for c in changes]):
+    total = sum(len(changes) for changes in here.truth.values())
+    assert plan.report.changes_recovered >= total - len(erased_or_hit), (seed, done)
+    if plan.report.changes_recovered < total:
         missed = plan.report.changes_expected - plan.report.changes_recovered
         assert missed or plan.holes or plan.problems or plan.report.unknown_seconds, (seed, done)
 
@@ -358,7 +364,7 @@ def test_a_scrub_reads_no_more_than_its_pace_allows() -> None:
     scrubber = Scrubber(near, here.installation, here.opener, Pace(clock, clock.advance, 20_000))
     read = scrubber.read().bytes
     assert read == sum(map(len, here.near.values()))
-    assert read / 20_000 <= clock.monotonic() - began < read / 20_000 + 2
+    assert read / 20_000 - 0.01 <= clock.monotonic() - began < read / 20_000 + 2
 
 
 def test_a_scrub_that_was_broken_off_does_not_read_again_what_it_has_read() -> None:
@@ -413,3 +419,67 @@ def test_an_async_vault_that_follows_is_not_damaged() -> None:
         peer = LookedAt(here.scrubber(KeptMemoryVault("near", here.near)))
         result = scrub(here.scrubber(vault), [peer], standing, opener=here.opener)
         assert result.damaged == [], (log[upto], result.damaged)
+
+
+# -- what only the core has
+
+
+def _frames_of(house: House) -> dict[tuple[bytes, str, int], int]:
+    return {(c.account, c.kind, c.rev): frame for _, frame, c in house.engine.core.changes(limit=100_000)}
+
+
+@pytest.mark.parametrize("power", [False, True])
+def test_lost_frames_are_written_again_once_wherever_that_is_cut_off(power: bool) -> None:
+    """The segment in the middle is gone from both vaults; every change of it is in one new frame in the end."""
+    point = 0
+    done = False
+    while not done:
+        house = House.new(7)
+        for number in range(6):
+            put(house, BOOK, f"{number}.vcf")
+            house.sim_clock.advance(11)
+            house.tick()
+        house.scheduler.run_ready()
+        house.close()
+        house = house.kill()
+        house.load_keys()
+        lost = sorted(n for n in objects(_vault(house, "near")) if n.startswith("log/"))[2]
+        first, last = _numbers(_vault(house, "near").get(lost))
+        for vault in ("near", "far"):
+            house.disk.lose(f"/{vault}/{lost}")
+        house.boot()
+        before = _frames_of(house)
+        in_lost = {key for key, frame in before.items() if first <= frame <= last}
+        assert in_lost
+        _killed_at(house.disk, point)
+        try:
+            assert house.writer.make_up([(first, last)], []) == []
+            house.disk.on_write_point = None
+            done = True
+        except Crash:
+            house = house.crash(point) if power else house.kill()
+            house.boot()
+            assert house.writer.make_up([(first, last)], []) == []
+        now = _frames_of(house)
+        assert now.keys() == before.keys()
+        assert all(frame > last for key, frame in now.items() if key in in_lost), point
+        house.reopen_reads()
+        house.close()
+        told = [
+            (c.account, c.kind, c.rev)
+            for entry in VaultLogReader([_vault(house, "near")], house.keyring.opener).entries()
+            if isinstance(entry, LogFrame)
+            for c in entry.changes
+        ]
+        assert sorted(told) == sorted(before), point
+        point += 1
+    assert point > 5
+
+
+def _vault(house: House, name: str) -> FolderVault:
+    return FolderVault(name, f"/{name}", house.disk, house.keyring.installation)
+
+
+def _numbers(data: bytes) -> tuple[int, int]:
+    found = [item.header.number for item in scan_frames(data, segment.HEADER_BYTES) if isinstance(item, RawFrame)]
+    return min(found), max(found)

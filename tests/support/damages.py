@@ -191,6 +191,7 @@ class DamagedWorld:
         for _, frame, change in house.engine.core.changes(limit=100_000):
             self.truth.setdefault(frame, []).append(change)
         house.close()
+        house.sim_clock.advance(60)
         self.house = house
         self.installation = house.keyring.installation
         self.opener = house.keyring.opener

@@ -20,7 +20,6 @@ from safehold.recovery.examine import State
 from safehold.recovery.plan import Plan, make_plan, parse_plan
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.sources import look
-from safehold.recovery.trust import Judged
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.log import VaultLogReader
 from safehold.vault.memory import MemoryVault
@@ -583,17 +582,5 @@ def test_a_generation_that_tells_another_history_is_not_believed(world: World, m
     recovery = world.recovery()
     plan = recovery.plan()
     assert plan.damaged == [(an_id("bob"), Kind.CONTACTS)]
-    assert recovery.run(plan).report.exit_code == 0
-    assert recovery.state() == meant
-
-
-def test_a_generation_that_a_keeper_refused_is_passed_over(world: World, meant: dict[str, object]) -> None:
-    world.at(40)
-    world.generations.make(forged(world, an_id("ada")), world.ends[60])
-    recovery = world.recovery()
-    refused = next(recovery.runs().generations())
-    judged = Judged(refused=frozenset([(60, refused.digest)]))
-    plan = recovery.plan(judged=judged)
-    assert plan.generation == 40
     assert recovery.run(plan).report.exit_code == 0
     assert recovery.state() == meant

@@ -11,7 +11,7 @@ from safehold.lab.world import SimClock
 from safehold.ports.core import LogPosition
 from safehold.ports.log import LogFrame
 from safehold.recovery.origin import Origin
-from safehold.recovery.trust import NOT_JUDGED, judged_in
+from safehold.recovery.trust import verdicts_of
 from safehold.vault.evidence import put_evidence
 from safehold.vault.log import VaultLogReader
 from safehold.vault.memory import MemoryVault
@@ -53,11 +53,8 @@ class World:
         put_evidence([self.vault], sealer, self.clock, value)
 
     def begins_with(self) -> int:
-        return self.origin().number
-
-    def origin(self) -> Origin:
-        runs = Runs([self.vault], OPENER)
-        return Origin(VaultLogReader([self.vault], OPENER), runs, judged_in([self.vault], OPENER))
+        origin = Origin(VaultLogReader([self.vault], OPENER), Runs([self.vault], OPENER))
+        return origin.number
 
 
 @pytest.fixture
@@ -72,7 +69,7 @@ def test_without_any_word_of_a_keeper_the_newest_counts(world: World) -> None:
 def test_an_attested_one_goes_before_a_newer_one(world: World) -> None:
     world.judge(world.honest, True)
     assert world.begins_with() == world.honest
-    origin = world.origin()
+    origin = Origin(VaultLogReader([world.vault], OPENER), Runs([world.vault], OPENER))
     assert len(framed(e for e in origin.tail() if isinstance(e, LogFrame))) == 6
     assert world.false not in [reader.generation.number for reader in origin.readers()]
 
@@ -100,4 +97,4 @@ def test_an_attested_one_that_is_gone_leaves_the_one_before_or_the_log(world: Wo
 def test_rubbish_among_the_facts_says_nothing(world: World) -> None:
     value = Evidence(1, "attest", 0, "near", LogPosition(1, 1, b""), b"", {"generation": "x"})
     put_evidence([world.vault], KEEPER, world.clock, value)
-    assert judged_in([world.vault], OPENER) == NOT_JUDGED
+    assert verdicts_of([world.vault], OPENER) == (frozenset(), frozenset())

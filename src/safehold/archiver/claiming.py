@@ -141,13 +141,13 @@ def _refuse_lost(
             raise OperatorError(
                 f"vault {names} ends at frame {end.frame} of timeline {end.timeline}, but {vault.name} has frame "
                 f"{theirs.frame} of timeline {theirs.timeline}: {names} was rolled back or lost the end of its log",
-                hint=f"move its folder away, then `safehold vault add {sync[0].name}` makes it anew from {vault.name}",
+                hint=f"run `safehold vault repair {sync[0].name}`: it copies from {vault.name} what is missing",
             )
     if core.frame > end.frame:
         missing = f"frame {core.frame}" if core.frame == end.frame + 1 else f"frames {end.frame + 1} to {core.frame}"
         raise OperatorError(
             f"the core has {missing}, which vault {names} has lost: it ends at frame {end.frame}",
-            hint="bring the newer copy of the vault back; no command can write it again from the core yet",
+            hint="bring the newer copy of the vault back, or run `safehold vault repair`: the core writes it again",
         )
     if core.frame == end.frame and core != end:
         raise OperatorError(

@@ -402,7 +402,7 @@ class Shipper:
             if self._same_until(object_, have) < have:
                 raise SafeholdError(
                     f"{object_} is not the same in {self._target.name} and {self._source.name}",
-                    hint=f"run `safehold vault scrub {self._target.name}`; make it anew if it is damaged",
+                    hint=f"run `safehold vault repair {self._target.name}`",
                 )
             self._target.append(object_, have, b"")
         return have

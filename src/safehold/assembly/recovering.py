@@ -26,7 +26,6 @@ from safehold.recovery.portions import Portion, Settled, Settling, settle
 from safehold.recovery.report import Progress, silent
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.sources import look
-from safehold.recovery.trust import Judged, judged_in
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.bulk import StreamRows
 from safehold.store.sqlite.core import SqliteCore
@@ -77,10 +76,6 @@ class Sources:
     def runs(self) -> Runs:
         """The generations in those vaults."""
         return Runs([v for v in self.vaults() if v.available()], self.opener)
-
-    def judged(self) -> Judged:
-        """What keepers said, in any of those vaults, of generations in any of them."""
-        return judged_in([v for v in self.vaults() if v.available()], self.opener)
 
     def given(self) -> AnyVault | None:
         """The vault that was given by its URL, where one was."""
@@ -158,7 +153,6 @@ def plan_recovery(
             kinds=[kind] if kind is not None else (),
             to=to,
             sync=sources.sync_names(),
-            judged=sources.judged(),
         )
         if glanced is not None:
             return glanced
@@ -173,7 +167,6 @@ def plan_recovery(
             kinds=[kind] if kind is not None else (),
             to=to,
             sync=sources.sync_names(),
-            judged=sources.judged(),
             core=core,
             core_problem=problem,
             core_newer=newer,
@@ -255,7 +248,6 @@ def _read_everything(
         kinds=selection.kinds or (),
         to=glanced.to,
         sync=sources.sync_names(),
-        judged=sources.judged(),
         blobs=sources.blobs(),
         runs=sources.runs(),
         settling=settling,

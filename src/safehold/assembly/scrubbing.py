@@ -19,9 +19,9 @@ from safehold.ports.vault import Vault
 from safehold.recovery.excuses import EvidenceExcuses
 from safehold.recovery.judging import Damage, Remembered, Standing
 from safehold.recovery.notebook import FileNotebook, LastScrub
+from safehold.recovery.reconcile import reconcile
 from safehold.recovery.report import Progress, silent
 from safehold.recovery.scrub import Level, LookedAt, Pace, Scrubber, ScrubResult, scrub
-from safehold.service.control import SETTLE, decode_json
 from safehold.vault.evidence import put_evidence
 from safehold.vault.looking import ScrubbedVault
 
@@ -45,6 +45,10 @@ class Settled:
 def settle(site: Site) -> Settled:
     """Ask a running service to close what it appends to. Raises OperatorError where one runs and does not answer."""
     names = frozenset(v.name for v in site.config.vaults)
+    if not site.socket_path.exists():
+        return Settled(None, names)
+    from safehold.service.control import SETTLE, decode_json  # not waited for where there is no service
+
     answer = site.ask_service(SETTLE)
     if answer is None:
         return Settled(None, names)
@@ -121,6 +125,20 @@ class Scrubbing:
             progress=self._progress,
         )
 
+    def reconcile(self, config: VaultConfig, result: ScrubResult) -> ScrubResult:
+        """Compare the core too. Raises OperatorError where it, or the key, is not here."""
+        if self.opener is None:
+            raise OperatorError("core and vault are reconciled with the identity only", hint="bring the recovery key")
+        core = self.site.open_reads()
+        try:
+            complete = self.standing(config).complete
+            found = reconcile(core, self.vault(config), self.opener, complete=complete, progress=self._progress)
+        except SafeholdError as error:
+            return result._replace(trouble=f"it could not be reconciled with the core: {error.message}")
+        finally:
+            core.close()
+        return result._replace(reconciled=found)
+
 
 def scrub_vaults(
     site: Site,
@@ -129,14 +147,20 @@ def scrub_vaults(
     level: Level = Level.SCRUB,
     limit_bytes: int = 0,
     restart: bool = False,
+    with_core: bool = False,
     progress: Progress = silent,
 ) -> list[ScrubResult]:
-    """Scrub one vault or all, note how it went, and put evidence of it into every vault. Raises OperatorError."""
+    """Scrub one vault or all, note how it went, and put evidence of it into every vault. Raises OperatorError.
+
+    `with_core`: reconcile each with the core too.
+    """
     scrubbing = Scrubbing(site, level=level, limit_bytes=limit_bytes, restart=restart, progress=progress)
     done: list[tuple[VaultConfig, ScrubResult, float]] = []
     for config in scrubbing.chosen(only):
         began = site.clock.monotonic()
         result = scrubbing.run(config, scrubbing.notebook(config))
+        if with_core and not result.trouble:
+            result = scrubbing.reconcile(config, result)
         done.append((config, result, site.clock.monotonic() - began))
     for config, result, seconds in done:
         if not result.trouble:
@@ -156,6 +180,7 @@ def scrub_facts(result: ScrubResult, level: Level, seconds: float, opened: bool)
         "seconds": round(seconds, 3),
         "damaged": [damage_object(damage) for damage in result.damaged[:MAX_NAMED]],
         "damaged_count": len(result.damaged),
+        "reconciled": None if result.reconciled is None else result.reconciled._asdict(),
     }
 
 

@@ -8,12 +8,14 @@ from safehold import config as configuration
 from safehold.archiver.log import Mode
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.probing import probe_and_remember
+from safehold.assembly.scrubbing import notebook_folder
 from safehold.assembly.site import Site
 from safehold.assembly.taking_up import take_up
 from safehold.assembly.vault_urls import create_vault, full_url
 from safehold.config import VaultConfig
 from safehold.model.errors import OperatorError
 from safehold.ports.vault import Vault
+from safehold.recovery.notebook import FileNotebook
 
 
 def add_vault(site: Site, vault: VaultConfig) -> dict[str, Any]:
@@ -25,6 +27,7 @@ def add_vault(site: Site, vault: VaultConfig) -> dict[str, Any]:
     _require_core_or_nothing(site, vault, others)
     create_vault(vault, site.data, site.disk, site.keyring.installation)
     copied_from = _copy(site, vault, others)
+    FileNotebook(site.disk, notebook_folder(site), vault.name).forget()
     site.config = configuration.add_vault(site.config_path, vault)
     take_up(site)
     probe_and_remember(site, vault)

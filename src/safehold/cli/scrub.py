@@ -38,6 +38,9 @@ def add_options(parser: Parser) -> None:
         default="scrub",
         help="list: names, sizes and the log; scrub: every byte; replay: besides, that all changes chain",
     )
+    parser.add_argument(
+        "--reconcile", action="store_true", help="compare heads and state roots of all streams with the core too"
+    )
     parser.add_argument("--restart", action="store_true", help="begin anew where a scrub was broken off")
 
 
@@ -55,6 +58,7 @@ def run(args: Namespace, context: Context) -> Answer:
             level=Level(args.level),
             limit_bytes=limit,
             restart=args.restart,
+            with_core=args.reconcile,
             progress=reporter,
         )
     if not installation.opener.can_open:
@@ -90,9 +94,14 @@ def answer(results: list[ScrubResult]) -> Answer:
             blocks.append(f"{result.vault}: {count_text(result.objects, 'object')}, {size} read: {told}")
         if damaged:
             blocks.append(Table(("object", "problem", "why"), [tuple(each.values()) for each in damaged]))
+        if result.reconciled is not None:
+            both = result.reconciled
+            vault["reconciled"] = both._asdict()
+            blocks.append(f"  {count_text(both.streams, 'stream')} compared with the core, {both.roots} by state root")
+            blocks += [f"  {difference}" for difference in both.differences]
         vaults.append(vault)
-    found = any(result.damaged for result in results)
-    if found:
+    found = any(result.damaged or result.differs for result in results)
+    if any(result.damaged for result in results):
         blocks.append("`safehold vault repair` says what it would mend, and with --yes mends it")
     code = Exit.FOUND if found else Exit.UNFINISHED if any(r.trouble for r in results) else Exit.DONE
     return Answer({"ok": all(result.ok for result in results), "vaults": vaults}, blocks, exit=code)

@@ -387,14 +387,14 @@ class _Check:
 
     def _check_dropped(self) -> None:
         upto = self._generation.manifest.dropped_upto
-        if upto > self._receipts.drop_upto:
-            raise _Refused(
-                f"history is dropped up to frame {upto}, and the keeper allowed it up to {self._receipts.drop_upto}"
-            )
+        before = self._before.generation.manifest.dropped_upto if self._before is not None else 0
+        allowed = max(before, self._receipts.drop_upto)
+        if upto > allowed:
+            raise _Refused(f"history is dropped up to frame {upto}, and the keeper allowed it up to {allowed}")
         if not upto:
             return
-        allowed = [a for a in self._receipts.attested if upto <= a.generation <= self._receipts.drop_upto]
-        for attested in sorted(allowed, key=lambda a: a.generation):
+        known = [a for a in self._receipts.attested if upto <= a.generation <= self._receipts.drop_upto]
+        for attested in sorted(known, key=lambda a: a.generation):
             found = self._runs.generation(attested.generation)
             if found is not None and found.digest == attested.manifest:
                 self._dropped = self._runs.reader(found)

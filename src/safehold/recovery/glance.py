@@ -24,7 +24,6 @@ from safehold.recovery.replay import Replay
 from safehold.recovery.report import KindCount, Report, Stage
 from safehold.recovery.selection import SYSTEM
 from safehold.recovery.sources import look
-from safehold.recovery.trust import NOT_JUDGED, Judged
 from safehold.recovery.unknown import unknown_seconds, whole_at_end
 from safehold.vault.runs import Runs, StreamEntry
 
@@ -43,7 +42,6 @@ def glance(
     kinds: Sequence[Kind] = (),
     to: int | None = None,
     sync: Collection[str] = (),
-    judged: Judged = NOT_JUDGED,
 ) -> Plan | None:
     """Where there is no core. None where everything has to be read: no generation, or damage that shows already.
 
@@ -52,7 +50,7 @@ def glance(
     now = clock.now()
     sources = look(vaults)
     check_sources(sources)
-    origin = Origin(reader, runs, judged)
+    origin = Origin(reader, runs)
     if origin.generation is None or origin.doubtful() or origin.unheard_of():
         return None
     log = Replay(track=False)

@@ -119,7 +119,7 @@ class Mender:
             last = offers[max(offers)][0].change
             head = max(head, Head(last.rev, last.hash), key=lambda h: h.rev)
         return min(
-            (self._from_base(key, entry, offers, head) for entry in [*entries, None]),
+            (self._from_base(key, entry, offers, head) for entry in [*filter(_is_based, entries), None]),
             key=lambda mended: mended.short + _missing(mended),
         )
 
@@ -188,6 +188,11 @@ class Mender:
             for change in self._witness.changes(*key, rev, rev)
             if (change.account, change.kind) == key and _is_sound(change) and _is_whole(change)
         ]
+
+
+def _is_based(entry: StreamEntry) -> bool:
+    """Whether something stands for what is before its base; else that is only where a lost part of it ended."""
+    return not entry.base.rev or bool(entry.base.root)
 
 
 def _pieces(reader: GenerationReader, key: StreamKey) -> Iterator[Piece]:

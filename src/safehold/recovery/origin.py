@@ -1,5 +1,7 @@
 """Where a recovery begins to read: the newest generation that the log goes on from, else the log's first frame.
 
+Where a keeper has attested generations, the newest of these (trust.py): the others are a writer's word alone.
+
 A generation is read stream by stream, what comes after it frame by frame. A stream of it that is damaged in every vault
 is put together from all that is left (mending.py): older generations, the log as far as it goes back, an old core.
 """
@@ -16,7 +18,7 @@ from safehold.recovery.chains import StreamKey
 from safehold.recovery.mending import Mender, Piece
 from safehold.recovery.portions import InTurn, MakeRows, Settling, base_of
 from safehold.recovery.replay import Entered, Replay, Witness
-from safehold.recovery.trust import NOT_JUDGED, Judged
+from safehold.recovery.trust import verdicts_of
 from safehold.vault.log import NotOnTheLog
 from safehold.vault.runs import Generation, GenerationReader, Runs, StreamEntry
 
@@ -33,71 +35,67 @@ class Origin:
         self,
         reader: LogReader,
         runs: Runs | None,
-        judged: Judged = NOT_JUDGED,
         *,
         number: int | None = None,
         older: int = 0,
     ) -> None:
-        """`judged` is what keepers said of generations: those that one attested go first, since a thief of the
-        writer's key signs whole generations of a history that never was, and one that was refused is taken only where
-        there is no other.
-
-        `number` and `older` are the generations that a plan was made from, where one was.
-        """
+        """`number` and `older` are the generations that a plan was made from, where one was."""
         self._reader = reader
         self._runs = runs
         self._readers: list[GenerationReader] = []
         self._rest: Iterator[Generation] = iter(())
         #: The frame of the log that the generation covers last, where it can be read.
         self.last: LogFrame | None = None
+        self._attested = False
         self._tail: list[LogFrame | Hole] | None = None
         self._tail_end: int | None = None
-        self.older = 0  # the generation that states them
-        #: Heads that an older generation states, of which a newer one that no keeper attested must know.
+        #: Heads that an older generation states, which one that no keeper attested must know; and which one that is.
         self.stated: dict[StreamKey, Head] = {}
+        self.older = older
         if runs is None or number == 0:
             return
-        self._rest = runs.generations()
+        self._rest = self._begin(runs, number)
+        if self._readers and (older or (number is None and not self._attested)):
+            self._ask_older(runs)
+
+    def _begin(self, runs: Runs, number: int | None) -> Iterator[Generation]:
+        """Choose the one to begin with, where there is one; those that come after it.
+
+        One that a keeper refused is taken only where there is no other.
+        """
+        found = runs.generations()
         if number is not None:
-            self._take(runs, (generation for generation in self._rest if generation.number == number))
-        else:
-            self._choose(runs, judged)
-        self.older = older
-        if self._readers and (older or (number is None and not judged.attests(self._readers[0].generation))):
-            self._ask_older(judged)
+            self._take(runs, (generation for generation in found if generation.number == number))
+            return found
+        verdicts = verdicts_of(runs.vaults, runs.opener)
+        passed: list[Generation] = []
+        refused: list[Generation] = []
+        for generation in found:
+            verdict = generation.number, generation.digest.hex()
+            if verdict in verdicts.attested and self._take(runs, iter((generation,))):
+                self._attested = True
+                return found
+            (refused if verdict in verdicts.refused else passed).append(generation)
+        rest = iter([*passed, *refused])
+        self._take(runs, rest)
+        return rest
 
-    def _choose(self, runs: Runs, judged: Judged) -> None:
-        """The one to begin with; those before it mend it. Refused ones only where the log's own start is gone."""
-        found = list(self._rest)
-        sound = [generation for generation in found if not judged.refuses(generation)]
-        chosen = self._take(runs, (g for g in sound if judged.attests(g))) or self._take(runs, iter(sound))
-        if chosen is None and len(sound) < len(found) and isinstance(next(iter(self._reader.entries()), None), Hole):
-            chosen = self._take(runs, iter(found))
-            if chosen is not None:
-                runs.note(f"generation {chosen.number} is taken, though a keeper refused it: there is no other")
-        self._rest = (g for g in sound if chosen is None or g.number < chosen.number)
-
-    def _take(self, runs: Runs, found: Iterator[Generation]) -> Generation | None:
+    def _take(self, runs: Runs, found: Iterator[Generation]) -> bool:
         """Begin with the first of these that is on the log."""
         for generation in found:
             if self._on_the_log(generation):
                 self._readers.append(runs.reader(generation))
-                return generation
-        return None
+                return True
+        return False
 
-    def _ask_older(self, judged: Judged) -> None:
-        """The heads of the newest attested generation before this one; of the one before it where none is attested."""
+    def _ask_older(self, runs: Runs) -> None:
+        """The heads of the generation before this one, which whoever wrote this one cannot have changed."""
         for generation in self._rest:
-            if judged.refuses(generation) or not self._on_the_log(generation):
+            if generation.number >= self.number or not self._on_the_log(generation):
                 continue
-            assert self._runs is not None
-            reader = self._runs.reader(generation)
+            reader = runs.reader(generation)
             self._readers.append(reader)
-            if self.older:
-                wanted = generation.number == self.older
-            else:
-                wanted = not judged.attested or judged.attests(generation)
-            if wanted:
+            if self.older in (0, generation.number):
                 self.older = generation.number
                 self.stated = {entry.key: entry.head for entry in reader.streams()}
                 return

@@ -33,7 +33,6 @@ from safehold.recovery.report import Progress, Report, Stage, silent
 from safehold.recovery.selection import SYSTEM, Selection
 from safehold.recovery.sources import Source, look
 from safehold.recovery.tally import BlobLoss, make_tally
-from safehold.recovery.trust import NOT_JUDGED, Judged
 from safehold.recovery.unknown import unknown_seconds, whole_at_end
 from safehold.recovery.witness import CoreWitness
 from safehold.vault.runs import Runs, StreamEntry
@@ -132,13 +131,12 @@ def make_plan(
     lost_at: int | None = None,
     runs: Runs | None = None,
     settling: Settling | None = None,
-    judged: Judged = NOT_JUDGED,
     progress: Progress = silent,
 ) -> Plan:
     """Plan the recovery of these accounts (names; all where empty) and kinds from what `reader` reads.
 
     `runs` are the generations in the vaults: without it the log alone is read, from its first frame. `settling` reads
-    streams of a generation in other processes. `judged` is what keepers said of generations.
+    streams of a generation in other processes.
     `vaults` are those behind the reader, which prefers the sync ones; `sync` are the names of those that
     acknowledgements waited for. `core` is the one
     that is there, opened for reading, or `core_problem` says why it cannot be, `core_newer` that
@@ -152,7 +150,7 @@ def make_plan(
     found = inspect(core, core_problem, progress, core_newer)
     witness = CoreWitness(core) if core is not None else None
     log = Replay(erased, witness)
-    origin = Origin(reader, runs, judged)
+    origin = Origin(reader, runs)
     reading = _read(origin, log, witness, found.position, clock, _Bytes(progress, sources), settling)
     if core is not None and found.state is State.WHOLE:
         found = compare(core, found, log.chains, reading.position_seen or found.position == origin.position)

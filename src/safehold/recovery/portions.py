@@ -120,9 +120,12 @@ def no_rows(account: int, kind: Kind, base: Base | None, first_journal: int) -> 
 
 
 def base_of(reader: GenerationReader, entry: StreamEntry) -> Base | None:
-    """Where a stream of the generation begins; None where nothing of it was dropped."""
+    """Where a stream of the generation begins; None where nothing of it was dropped.
+
+    A base without a state root is only where the part before ended, which is lost: nothing stands for what it held.
+    """
     base = entry.base
-    if not base.rev:
+    if not base.rev or not base.root:
         return None
     return Base(base.timeline, base.rev, base.head, base.root, reader.generation.manifest.at)
 

@@ -266,9 +266,9 @@ class Repairer:
         seen = self.inventory.segments.get(str(name))
         if own is None or seen is None:
             return
-        ends = {seen.good_end, seen.good_end + segment.HEADER_BYTES, *(s.size for s in judge.stated.get(str(name), ()))}
-        for end in ends:
-            if segment.HEADER_BYTES <= end < len(own):
+        stated = {sealed.size for sealed in judge.stated.get(str(name), ())}
+        for end in {seen.good_end, seen.good_end + segment.HEADER_BYTES, *stated}:
+            if (end >= segment.HEADER_BYTES or end in stated) and end < len(own):
                 yield _Candidate(Way.TRIM, "", own[:end])
 
     def _would_mend(self, name: SegmentName, data: bytes) -> bool:

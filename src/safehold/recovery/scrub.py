@@ -42,8 +42,10 @@ from safehold.recovery.judging import (
     Standing,
 )
 from safehold.recovery.objects import Keys, Read, SegmentSeen, check_blob, check_framed, is_signed, read_segment
+from safehold.recovery.reconcile import Reconciled
 from safehold.recovery.report import Progress, silent
 from safehold.vault.log import VaultLogReader
+from safehold.vault.runs import Runs
 
 #: What is being put, and what was set aside: never looked at.
 IGNORED = ("tmp/", "aside/")
@@ -110,10 +112,15 @@ class ScrubResult(NamedTuple):
     end: LogPosition = EMPTY_LOG
     inventory: Inventory | None = None
     trouble: str = ""  # why it could not be read to its end; "" where it could
+    reconciled: Reconciled | None = None
+
+    @property
+    def differs(self) -> bool:
+        return self.reconciled is not None and bool(self.reconciled.differences)
 
     @property
     def ok(self) -> bool:
-        return not self.damaged and not self.trouble
+        return not self.damaged and not self.trouble and not self.differs
 
 
 class Scrubber:
@@ -356,21 +363,22 @@ def scrub(
         if inventory is None:
             inventory = scrubber.read(notebook, now)
         named = named_blobs(vault, opener, inventory) if opener is not None else ()
+        excused = excuses() if excuses is not None else None
         judge = Judge(
             inventory,
             peers,
             standing,
             reread=vault.get,
             remembered=notebook.remembered() if notebook is not None else None,
-            excuses=excuses() if excuses is not None else None,
+            excuses=excused,
             named=named,
             texts=scrubber.texts,
         )
         damaged, remember, end = judge.judge()
         if level is Level.REPLAY and opener is not None:
-            damaged = sorted(
-                {*damaged, *_replayed(vault, opener, inventory, damaged, progress)}, key=lambda d: d.object
-            )
+            partly = excused is not None and _is_partly_gone(excused, (*judge.stated, *inventory.segments))
+            told = _replayed(vault, opener, inventory, damaged, progress, partly=partly)
+            damaged = sorted([*damaged, *told], key=lambda d: d.object)
     except VaultDown as error:
         return ScrubResult(vault.name, 0, 0, [], trouble=error.message)
     if notebook is not None:
@@ -394,10 +402,25 @@ def named_blobs(vault: Vault, opener: Opener, inventory: Inventory) -> Iterable[
     return found
 
 
+def _is_partly_gone(excuses: Excuses, names: Iterable[str]) -> bool:
+    """Whether some of the log was removed on record, or made up for."""
+    made_up = (excuses.made_up(name) for name in names if segment.parse_name(name) is not None)
+    return excuses.log_from != (0, 0) or any(digest is not None for digest in made_up)
+
+
 def _replayed(
-    vault: Vault, opener: Opener, inventory: Inventory, damaged: Sequence[Damage], progress: Progress
+    vault: Vault,
+    opener: Opener,
+    inventory: Inventory,
+    damaged: Sequence[Damage],
+    progress: Progress,
+    *,
+    partly: bool,
 ) -> list[Damage]:
-    """Changes that do not open, do not chain, or do not reach the sealed heads, where nothing else is wrong there."""
+    """Changes that do not open, do not chain, or do not reach the sealed heads, where nothing else is wrong there.
+
+    `partly`: the log is not whole on purpose; it is followed from the newest generation.
+    """
     known = {damage.object for damage in damaged}
     chains = Chains()
     found: dict[str, Damage] = {}
@@ -409,9 +432,17 @@ def _replayed(
             found.setdefault(name, Damage(name, Problem.CORRUPT, f"frame {frame}: {why}"))
 
     last = max((seen.last for seen in inventory.segments.values()), default=0)
-    for entry in VaultLogReader([vault], opener).entries():
+    last_timeline = 0
+    begin = EMPTY_LOG
+    runs = Runs([vault], opener)
+    newest = next((g for g in runs.generations() if g.number <= last), None) if partly else None
+    if newest is not None:
+        begin = newest.position
+        chains.heads.update({stream.key: stream.head for stream in runs.reader(newest).streams()})
+    for entry in VaultLogReader([vault], opener).entries(begin):
         if not isinstance(entry, Hole) and entry.position.frame > last:
             break
+        last_timeline = entry.timeline if isinstance(entry, Hole) else entry.position.timeline
         if isinstance(entry, Hole):
             tell(entry.timeline, entry.first, entry.problems[0] if entry.problems else "it cannot be read")
             continue
@@ -426,6 +457,9 @@ def _replayed(
                 tell(entry.position.timeline, entry.position.frame, chains.problems[-1])
         count += len(entry.changes)
         progress(f"replay {vault.name}", count, 0, "changes")
+    for (_, kind), head in chains.sealed.items():
+        if not known:
+            tell(last_timeline, last, f"a seal names rev {head.rev} of {kind}, which is not reached")
     return list(found.values())
 
 

@@ -1,7 +1,9 @@
-"""What keepers said of generations, which a recovery heeds when it chooses the one to begin with.
+"""Which generations a recovery may begin with: those that a keeper has attested, where one has attested any.
 
 A writer signs generations, and a thief of its key signs false ones: whole, in good order, and of a history that never
-was. What a keeper has replayed is another matter: role and key are its own (formats/keys.py).
+was. What a keeper has replayed is another matter (role and key are its own, formats/keys.py): where any generation was
+attested, one that was not adds only what the log has as well, so that it is passed over. What a keeper refused is never
+begun with.
 """
 
 from __future__ import annotations
@@ -9,37 +11,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from safehold.formats.keys import Opener
+import msgspec
+
+from safehold.formats.keys import Opener, Role
 from safehold.ports.vault import Vault
-from safehold.recovery.keeper import keeper_words
 from safehold.vault.evidence import read_evidence
-from safehold.vault.receipts import Receipts
-from safehold.vault.runs import Generation
+from safehold.vault.receipts import ATTEST, AttestFacts
 
 
-class Judged(NamedTuple):
-    """What keepers said of generations, by number and digest of the GENERATION frame."""
+class Verdicts(NamedTuple):
+    """Generations by number and digest of their GENERATION frame, as keepers have judged them in any of the vaults."""
 
-    attested: frozenset[tuple[int, bytes]] = frozenset()
-    refused: frozenset[tuple[int, bytes]] = frozenset()
-
-    def attests(self, generation: Generation) -> bool:
-        return (generation.number, generation.digest) in self.attested
-
-    def refuses(self, generation: Generation) -> bool:
-        """A copy may be refused for damage in one vault that is attested in another."""
-        return (generation.number, generation.digest) in self.refused - self.attested
+    attested: frozenset[tuple[int, str]]
+    refused: frozenset[tuple[int, str]]
 
 
-NOT_JUDGED = Judged()
-
-
-def judged_in(vaults: Sequence[Vault], opener: Opener) -> Judged:
-    """What keepers said, in any of these vaults, of generations anywhere. Without the identity nobody can read it."""
-    if not opener.can_open:
-        return NOT_JUDGED
-    words = keeper_words(read_evidence(vaults, opener.installation, opener))
-    spoken = [Receipts(name, words) for name in sorted({signed.evidence.vault for signed in words})]
-    attested = {(each.generation, each.manifest) for receipts in spoken for each in receipts.attested}
-    refused = {(e.generation, bytes.fromhex(e.manifest)) for receipts in spoken for e in receipts.refused}
-    return Judged(frozenset(attested), frozenset(refused))
+def verdicts_of(vaults: Sequence[Vault], opener: Opener) -> Verdicts:
+    """Without the identity nobody can read what keepers say."""
+    attested: set[tuple[int, str]] = set()
+    refused: set[tuple[int, str]] = set()
+    for found in read_evidence(vaults, opener.installation, opener) if opener.can_open else ():
+        if found.role is not Role.KEEPER or found.evidence.kind != ATTEST:
+            continue
+        try:
+            facts = msgspec.convert(found.evidence.facts, AttestFacts)
+        except msgspec.ValidationError:
+            continue
+        (attested if facts.ok else refused).add((facts.generation, facts.manifest))
+    return Verdicts(frozenset(attested), frozenset(refused - attested))

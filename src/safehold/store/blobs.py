@@ -91,7 +91,7 @@ class LiveBlobs:
             reason = "no vault has it" if isinstance(error, KeyError) else str(error)
             raise Held(
                 f"a large body ({name.hex()}) cannot be had now: {reason}",
-                hint="bring back the vaults that are missing, then run `safehold vault scrub`",
+                hint="bring back the vaults that are missing, then run `safehold vault repair`",
             ) from error
 
     def archive_again(self, name: bytes, size: int, digest: bytes) -> bool:

@@ -117,7 +117,7 @@ class VaultBlobs:
         if not self._is_good(vault, object_, name):
             raise Held(
                 f"{vault.name} has a damaged copy of this body ({object_}), which nothing here may replace",
-                hint="run `safehold vault scrub`",
+                hint="run `safehold vault repair`: it says what it would mend, and with --yes mends it",
             )
         vault.put(object_, ())
 

@@ -32,7 +32,7 @@ class Copy:
         self.frames: dict[int, RawFrame] = {}
         self.bad: list[BadRange] = []
         self.last: RawFrame | BadRange | None = None
-        self.faults = _faults(data)
+        self.faults = _faults(name, data)
         self.good_end = start  # where the frames end that follow each other without damage from the start
         for item in scan_frames(data, start, stop):
             if isinstance(item, RawFrame) and item.header.type not in LOG_TYPES:
@@ -120,11 +120,14 @@ def limits(names: Sequence[SegmentName]) -> list[int | None]:
     return result[::-1]
 
 
-def _faults(data: bytes) -> list[str]:
-    """What is wrong with a segment's own ends; neither costs a frame."""
+def _faults(name: SegmentName, data: bytes) -> list[str]:
+    """What is wrong with a segment's own ends; by itself neither costs a frame."""
     faults = []
-    if segment.parse_segment_header(data) is None:
+    header = segment.parse_segment_header(data)
+    if header is None:
         faults.append("its header is damaged")
+    elif header.name != name:
+        faults.append(f"it is {header.name}, under another name")
     end = data[-segment.HEADER_BYTES :]
     if segment.parse_segment_footer(data) is None and len(data) >= 2 * segment.HEADER_BYTES:
         same = sum(a == b for a, b in zip(end, data[: segment.HEADER_BYTES], strict=True))
