@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from safehold.formats.evidence import Evidence
+from safehold.formats.frame import RawFrame, scan_frames
 from safehold.formats.keys import Role, Sealer, SigningKey, certify, recipient_of
+from safehold.formats.segment import HEADER_BYTES
 from safehold.lab.world import SimClock
 from safehold.ports.core import LogPosition
 from safehold.ports.log import LogFrame
@@ -79,6 +81,21 @@ def test_what_was_refused_is_never_begun_with(world: World) -> None:
     assert world.begins_with() == world.honest
     world.judge(world.honest, False)
     assert world.begins_with() == 0  # the log has all of it
+
+
+def test_what_was_refused_is_better_than_nothing() -> None:
+    """The log's beginning is gone, and there is no other generation: it is taken, and told."""
+    world = World()
+    world.judge(world.false, False)
+    world.judge(world.honest, False)
+    for name in sorted(n for n in world.vault.objects if n.startswith("log/"))[:1]:
+        data = world.vault.objects[name]
+        frames = [f for f in scan_frames(data, HEADER_BYTES) if isinstance(f, RawFrame)]
+        last = next(f for f in frames if f.header.number == world.honest)
+        world.vault.objects[name] = data[:HEADER_BYTES] + data[last.offset :]
+    runs = Runs([world.vault], OPENER)
+    assert Origin(VaultLogReader([world.vault], OPENER), runs).number in (world.honest, world.false)
+    assert any("a keeper refused it" in problem for problem in runs.problems())
 
 
 def test_a_writers_word_is_no_keepers(world: World) -> None:

@@ -44,13 +44,14 @@ def _too_old() -> BadToken:
     )
 
 
-def judge_collection(point: SyncPoint, known: Container[bytes]) -> None:
+def judge_collection(point: SyncPoint, known: Container[bytes], base_rev: int = 0) -> None:
     """What a token means whose collection is not at its path, where `known` has the ids of all that are on record.
 
-    Returns where that collection lies elsewhere or was removed (one made anew under the same path has a new id).
-    Raises DeviceAhead where it was lost with its making.
+    Returns where that collection lies elsewhere or was removed (one made anew under the same path has a new id), also
+    where that was before `base_rev`, from which on all is on record, in every stream that it may have been of: what
+    lived at a base is proved, so that it was not lost. Raises DeviceAhead where it was lost with its making.
     """
-    if point.collection not in known:
+    if point.collection not in known and point.rev >= base_rev:
         raise DeviceAhead(
             "this device has seen a collection that the server does not have",
             hint="keep the device as it is; what it holds can be recovered from",

@@ -61,7 +61,7 @@ class Origin:
     def _begin(self, runs: Runs, number: int | None) -> Iterator[Generation]:
         """Choose the one to begin with, where there is one; those that come after it.
 
-        One that a keeper refused is taken only where there is no other.
+        One that a keeper refused is taken only where there is no other, and the log's beginning is gone too.
         """
         found = runs.generations()
         if number is not None:
@@ -76,9 +76,16 @@ class Origin:
                 self._attested = True
                 return found
             (refused if verdict in verdicts.refused else passed).append(generation)
-        rest = iter([*passed, *refused])
-        self._take(runs, rest)
+        rest = iter(passed)
+        if not self._take(runs, rest) and refused and self._begins_late():
+            rest = iter(refused)
+            if self._take(runs, rest):
+                runs.note(f"generation {self.number} is taken, though a keeper refused it: there is no other")
         return rest
+
+    def _begins_late(self) -> bool:
+        """Whether the log's own beginning is gone: where it is not, the log has all that a generation has."""
+        return not isinstance(next(iter(self._reader.entries()), None), LogFrame)
 
     def _take(self, runs: Runs, found: Iterator[Generation]) -> bool:
         """Begin with the first of these that is on the log."""

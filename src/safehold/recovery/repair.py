@@ -136,7 +136,10 @@ class Repairer:
             if settled is not None and seen is not None and seen.last > settled:
                 return Mend(damage, Way.NONE, why="the service is writing to it; run this again")
             candidate = self._candidate(parsed, judge)
-            return Mend(damage, candidate.way, candidate.source) if candidate is not None else Mend(damage, Way.CORE)
+            if candidate is not None:
+                return Mend(damage, candidate.way, candidate.source)
+            other = self._other_history(parsed)
+            return Mend(damage, Way.NONE, why=other) if other else Mend(damage, Way.CORE)
         peer = self._sound_peer(name, judge)
         if peer is not None:
             return Mend(damage, Way.COPY, peer.name)
@@ -169,10 +172,52 @@ class Repairer:
                 *self._merged(name, copies),
                 *self._trimmed(name, copies, judge),
             )
-            if self._would_mend(name, candidate.data)
+            if self._keeps_signed(name, candidate.data) and self._would_mend(name, candidate.data)
         ]
         order = (Way.COPY, Way.MERGE, Way.TRIM)
         return min(found, key=lambda c: (order.index(c.way), -len(c.data)), default=None)
+
+    def _signed(self, name: SegmentName) -> dict[int, bytes]:
+        """The frames of a segment of this vault that are whole and signed."""
+        try:
+            data = self.vault.get(str(name))
+        except (KeyError, VaultDown):
+            return {}
+        header = segment.parse_segment_header(data) or segment.parse_segment_footer(data)
+        if header is None or header.name != name:
+            return {}
+        ends = segment.encode_header(header)
+        frames = [f for f in scan_frames(data) if isinstance(f, RawFrame) and self._scrubber.is_signed(f, ends)]
+        return {frame.header.number: frame.data for frame in frames}
+
+    def _keeps_signed(self, name: SegmentName, data: bytes) -> bool:
+        """Whether every signed frame that is here is in these bytes as well, the same.
+
+        Whoever holds a writer's key can write another vault's log anew, in good order. Signed frames give way to
+        nothing, so that a repair never takes that for a good copy of what is here.
+        """
+        there = {f.header.number: f.data for f in scan_frames(data) if isinstance(f, RawFrame)}
+        return all(there.get(number) == frame for number, frame in self._signed(name).items())
+
+    def _other_history(self, name: SegmentName) -> str:
+        """Says so where another vault has other signed frames of the same numbers; "" where none has."""
+        own = self._signed(name)
+        for peer in self._peers:
+            try:
+                data = peer.vault.get(str(name))
+            except (KeyError, VaultDown):
+                continue
+            head = segment.parse_segment_header(data)
+            ends = segment.encode_header(head) if head is not None else b""
+            for frame in scan_frames(data):
+                if not isinstance(frame, RawFrame) or own.get(frame.header.number, frame.data) == frame.data:
+                    continue
+                if self._scrubber.is_signed(frame, ends):
+                    return (
+                        f"{peer.name} has another frame {frame.header.number} there, and both are signed: somebody "
+                        "else holds a writer's key, and nothing is replaced"
+                    )
+        return ""
 
     def _copies(self, name: SegmentName) -> Iterator[tuple[str, bytes]]:
         """Every vault's bytes; "" stands for this one."""

@@ -9,7 +9,16 @@ from typing import NamedTuple
 
 from safehold.model.errors import BadRequest, BadToken
 from safehold.model.items import Account, Collection
-from safehold.model.kinds import DATA_KINDS, CollectionType
+from safehold.model.kinds import (
+    DATA_KINDS,
+    HOME_CALENDARS,
+    HOME_CONTACTS,
+    HOME_SCORES,
+    ROOT_NOTES,
+    ROOT_PHOTOS,
+    CollectionType,
+    Kind,
+)
 from safehold.model.token import SyncPoint, make_token, parse_token
 from safehold.ports.core import CoreReads, Touched
 from safehold.protocol.multistatus import ItemTemplate, status_response, sync_token
@@ -23,6 +32,13 @@ from safehold.web.dav_propfind import INLINE_ITEMS, ItemLines, is_small, item_li
 from safehold.web.respond import Reply, multistatus
 
 _log = logging.getLogger("safehold.web")
+_KINDS_BELOW = {
+    HOME_CONTACTS: (Kind.CONTACTS,),
+    HOME_CALENDARS: (Kind.CALENDAR, Kind.TASKS, Kind.NOTES),
+    ROOT_NOTES: (Kind.NOTES,),
+    ROOT_PHOTOS: (Kind.PHOTOS,),
+    HOME_SCORES: (Kind.SCORES,),
+}
 
 
 class _News(NamedTuple):
@@ -64,7 +80,9 @@ def judge_absence(call: Call, asked: SyncCollection) -> None:
     """No collection lies here. Raises DeviceAhead where the device's token proves that one was lost with its making."""
     try:
         point = parse_token(call.token_key, asked.token)
-        judge_collection(point, _on_record(call.gate.reads, call.account))
+        reads = call.gate.reads
+        base_rev = _recorded_from(reads, call.account, call.target.full_path)
+        judge_collection(point, _on_record(reads, call.account), base_rev)
     except BadToken:
         return
     except DeviceAhead as error:
@@ -80,6 +98,16 @@ def _on_record(reads: CoreReads, account: Account) -> frozenset[bytes]:
     live = (collection.id for collection in reads.collections(account.number))
     removed = (r.collection.id for kind in DATA_KINDS for r in reads.removed_collections(account.number, kind))
     return frozenset((*live, *removed))
+
+
+def _recorded_from(reads: CoreReads, account: Account, path: str) -> int:
+    """The rev from which on all is on record in whatever stream a collection at this path may be of; 0: all ever was.
+
+    A stream that no history was dropped from has it all: what it does not know of then was lost.
+    """
+    kinds = next((kinds for home, kinds in _KINDS_BELOW.items() if f"{path}/".startswith(f"{home}/")), DATA_KINDS)
+    bases = [reads.base(account.number, kind) for kind in kinds]
+    return min(0 if base is None else base.rev for base in bases)
 
 
 def _bearable(call: Call, collection: Collection, error: BadToken) -> Exception:
@@ -101,7 +129,7 @@ def _news(call: Call, asked: SyncCollection, path: str, point: SyncPoint | None,
     since = 0
     if point is not None:
         if point.collection != collection.id:
-            judge_collection(point, _on_record(moment, call.account))
+            judge_collection(point, _on_record(moment, call.account), _recorded_from(moment, call.account, path))
             hint = "sync again from the beginning"
             raise BadToken("this sync token is of another collection", hint=hint, element=VALID_SYNC_TOKEN)
         base = moment.base(collection.account, collection.kind)
