@@ -250,4 +250,9 @@ class Safehold(Tool):
         return ran._replace(inner_seconds=told["seconds"], peak_bytes=max(ran.peak_bytes, told["peak_bytes"]))
 
     def environment(self) -> dict[str, str]:
-        return {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
+        """Its modules are compiled once, as an installed package's are, whatever this process was told."""
+        return {
+            "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": str(self.pristine.parent / "compiled"),
+        }

@@ -33,7 +33,7 @@ def live(months: Months, days: int, *, check_every: int = 5) -> dict[str, list[i
     return sizes
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_two_months_of_random_load_and_a_keeper_every_day(seed: int) -> None:
     months = Months(seed, Policy(10, 3, 2, 2))
     sizes = live(months, 55)

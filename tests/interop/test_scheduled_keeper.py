@@ -15,10 +15,11 @@ import pytest
 
 from safehold.assembly import scheduled_keeper
 from safehold.assembly.installation import Installation
-from safehold.assembly.keeping import keep_vaults, last_keep
+from safehold.assembly.keeping import frozen, keep_vaults, kept_vault, last_keep
 from safehold.assembly.scheduled_keeper import ScheduledKeeper
 from safehold.assembly.snapshot import take_snapshot
 from safehold.config import DEFAULT_TEXT, FILE_NAME, load, write
+from safehold.vault import recoveries
 from safehold.vault.keyring import IDENTITY
 from tests.interop.test_kept_installation import Weeks, tree
 
@@ -109,3 +110,14 @@ def test_retention_that_is_killed_as_a_process_goes_on(tmp_path: Path) -> None:
         assert not kept.trouble and not kept.damaged and not kept.refused, kept
     assert tree(weeks.data / "vaults/near")
     weeks.recovered("near")
+
+
+def test_an_open_recovery_freezes_retention_in_the_vault_that_bears_its_mark(site: Installation) -> None:
+    near, far = site.config.vaults
+    assert frozen(site, near) == frozen(site, far) == ""
+    vault = kept_vault(site, near)
+    vault.put(recoveries.opened(7), (b"",))
+    assert "timeline 7" in frozen(site, near)
+    assert frozen(site, far) == ""
+    vault.put(recoveries.done(7), (b"",))
+    assert frozen(site, near) == ""

@@ -543,3 +543,20 @@ def test_a_core_that_came_back_without_old_history_is_written_as_it_is(may_drop:
         assert found == [*live_changes(before), *changes[len(before) :]]
     assert runs.problems() == []
     core.close()
+
+
+def test_properties_that_are_older_than_their_body_are_kept_each_time_history_is_dropped() -> None:
+    """The PROPS is kept without the body it was about, and has to be kept again from a core that came of that."""
+    state = LiveState(keep=True)
+    collection, digest, props = b"c" * 16, b"d" * 32, b"p" * 32
+    state.other("mkcol", 1, collection, "notes/x", b"")
+    state.other("props", 3, collection, "n.txt", props)  # of rev 2, which was dropped
+    state.put(4, collection, "n.txt", digest, props, sets=False)
+    state.put(5, collection, "n.txt", digest, props, sets=False)
+    assert state.revs() == {1, 3, 5}
+    state.put(6, collection, "n.txt", digest, b"", sets=True)
+    assert state.revs() == {1, 6}
+    state.other("props", 7, collection, "m.txt", props)
+    state.other("delete", 8, collection, "m.txt", b"")
+    state.put(9, collection, "m.txt", digest, b"", sets=False)
+    assert state.revs() == {1, 6, 9}

@@ -13,7 +13,7 @@ from safehold.formats.frame import FrameType, RawFrame, parse_header, scan_frame
 from safehold.formats.run import HEADER_BYTES
 from safehold.formats.segment import parse_name
 from safehold.lab.simdisk import SimDisk
-from safehold.model.change import Change
+from safehold.model.change import Change, Op
 from safehold.model.kinds import Kind
 from safehold.ports.core import CoreReads
 from safehold.recovery.examine import State
@@ -377,6 +377,47 @@ def test_a_base_stands_for_what_was_dropped(world: World, meant: dict[str, objec
     core.close()
 
 
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_properties_that_are_older_than_the_body_they_are_kept_under_come_back(goes_on: bool) -> None:
+    """What lives at a base is then a PROPS, and after it the PUT: the body that the PROPS was about is dropped."""
+    history = History()
+    history.family("ada", cards=3)
+    history.put("ada", Kind.NOTES, "n.txt", b"one")
+    history.props("ada", Kind.NOTES, "n.txt", {"{urn:x}p": "<p>kept</p>"})
+    digest = history.changes[-1].props_digest
+    collection = history.changes[-1].collection
+    history.change("ada", Kind.NOTES, Op.PUT, collection, "n.txt", b"two", kept_props=digest)
+    dropped = len(history.frames)
+    history.put("ada", Kind.NOTES, "later.txt", b"later")
+    history.seal()
+    world = World(history)
+    alone = Recovery(world, [world.near])
+    alone.run(alone.plan(runs=None))
+    meant = alone.state()
+    again = World(history)
+    until = dropped if goes_on else again.last
+    again.at(until, dropped_upto=dropped)
+    again.cut_log(until)
+    recovery = again.recovery()
+    plan = recovery.plan()
+    result = recovery.run(plan)
+    assert result.report.exit_code == 0
+    assert result.report.items == plan.report.items
+    assert plan.report.items[Kind.NOTES].older == 0
+    assert what_lives(recovery.state()) == what_lives(meant)
+    core = recovery.core()
+    row = core.account_by_id(history.accounts["ada"])
+    assert row is not None
+    found = [
+        core.props(item)
+        for collection in core.collections(row.number)
+        for item in core.items(collection)
+        if item.name == "n.txt"
+    ]
+    assert found == [{"{urn:x}p": "<p>kept</p>"}]
+    core.close()
+
+
 def test_every_frame_of_a_generation_with_bases_may_be_lost(world: World) -> None:
     world.at(70, dropped_upto=50)
     world.cut_log(70)
@@ -398,6 +439,45 @@ def test_every_frame_of_a_generation_with_bases_may_be_lost(world: World) -> Non
         for count in result.report.items.values():
             assert count.expected == count.exact + count.older + count.lost
         world.near.objects, world.far.objects = map(dict, whole)
+
+
+def test_an_older_body_below_a_base_is_not_exact_where_the_newer_one_is_lost() -> None:
+    """It is there for the properties that it set: without the change that followed it, nobody may call it exact."""
+    history = History()
+    history.family("ada", cards=3)
+    collection = history.put("ada", Kind.NOTES, "z.txt", b"z").collection
+    first = history.change("ada", Kind.NOTES, Op.PUT, collection, "n.txt", b"one", {"{urn:x}p": "<p>kept</p>"})
+    for n in range(20):
+        history.put("ada", Kind.NOTES, f"{n}.txt", b"note %d" % n)
+    history.change("ada", Kind.NOTES, Op.PUT, collection, "n.txt", b"two", kept_props=first.props_digest)
+    for n in range(20):
+        history.put("ada", Kind.NOTES, f"more-{n}.txt", b"more")
+    dropped = len(history.frames)
+    for n in range(40):
+        history.put("ada", Kind.NOTES, f"later-{n}.txt", b"later")
+    history.seal()
+    world = World(history)
+    world.at(world.last, dropped_upto=dropped)
+    world.cut_log(world.last)
+    whole = world.copy()
+    older = 0
+    for name, offset, size, type_, _ in frames_of(whole[0], f"runs/{world.last:012d}/0"):
+        if type_ is not FrameType.INDEX:
+            continue
+        for vault in (world.near, world.far):
+            spoil(vault, name, offset + size // 2)
+        recovery = world.recovery()
+        result = recovery.whole()
+        core = recovery.core()
+        row = core.account_by_id(history.accounts["ada"])
+        for found in core.collections(row.number) if row is not None else ():
+            for _, stored in core.items_with_bodies(found, ["n.txt"]):
+                if stored.inline == b"one":
+                    older += 1
+                    assert result.report.items[Kind.NOTES].older >= 1
+        core.close()
+        world.near.objects, world.far.objects = map(dict, whole)
+    assert older
 
 
 def test_random_damage_in_one_vault_never_costs_anything(world: World, meant: dict[str, object]) -> None:
@@ -471,3 +551,36 @@ def test_an_index_that_lies_is_refused_and_mended(world: World, meant: dict[str,
     result = recovery.whole()
     assert recovery.state() == meant
     assert result.report.exit_code == 0
+
+
+def forged(world: World, hidden: bytes) -> list[Framed]:
+    """The history without the contacts of one account, and with a note of another one's making in another's stream."""
+    return [(f, c) for f, c in world.framed if (c.account, c.kind) != (hidden, Kind.CONTACTS)]
+
+
+def test_a_generation_that_hides_a_stream_is_contradicted_by_an_older_one(
+    world: World, meant: dict[str, object]
+) -> None:
+    """Signed by a certified writer, well formed, and silent about contacts that an older generation has."""
+    world.at(50)
+    world.generations.make(forged(world, an_id("ada")), world.ends[60])
+    recovery = world.recovery()
+    plan = recovery.plan()
+    assert (plan.generation, plan.older, plan.damaged) == (60, 50, [(an_id("ada"), Kind.CONTACTS)])
+    assert recovery.run(plan).report.exit_code == 0
+    assert recovery.state() == meant
+
+
+def test_a_generation_that_tells_another_history_is_not_believed(world: World, meant: dict[str, object]) -> None:
+    other = History()
+    other.family("ada", "bob", "eve", cards=3)
+    lying = {(an_id("bob"), Kind.CONTACTS)}
+    mixed = [(f, c) for f, c in world.framed if (c.account, c.kind) not in lying]
+    mixed += [(60, c) for c in other.changes if (c.account, c.kind) in lying]
+    world.at(50)
+    world.generations.make(mixed, world.ends[60])
+    recovery = world.recovery()
+    plan = recovery.plan()
+    assert plan.damaged == [(an_id("bob"), Kind.CONTACTS)]
+    assert recovery.run(plan).report.exit_code == 0
+    assert recovery.state() == meant

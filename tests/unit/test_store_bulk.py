@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safehold.lab.simdisk import SimDisk
-from safehold.model.change import Change, Op
+from safehold.model.change import GENESIS, Change, Op, rehash
 from safehold.model.errors import HistoryDropped
 from safehold.model.kinds import Kind
 from safehold.model.stream import Base
@@ -150,6 +151,39 @@ def test_rows_after_gaps_are_those_of_entering_change_by_change(
     assert tables(other) == tables(one)
     one.close()
     other.close()
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS, st.sets(st.integers(2, 30), max_size=6))
+def test_properties_kept_under_later_bodies_are_the_same_either_way(
+    steps: list[tuple[str, int, int]], lost: set[int]
+) -> None:
+    """Also where the body that they were set on is lost; see Applier._props_before."""
+    changes = [change for change in kept_props(made(Kind.CONTACTS, steps)) if change.rev not in lost]
+    one, other = by_changes(changes, gaps=True), whole(changes)
+    assert tables(other) == tables(one)
+    one.close()
+    other.close()
+
+
+def kept_props(changes: list[Change]) -> list[Change]:
+    """The same stream, where bodies say which properties their item keeps."""
+    said: dict[tuple[bytes, str], bytes] = {}
+    found: list[Change] = []
+    head = GENESIS
+    for change in changes:
+        key = change.collection, change.name
+        if change.op is Op.PROPS:
+            said[key] = change.props_digest
+        elif change.op is Op.DELETE:
+            said.pop(key, None)
+        elif change.op is Op.PUT:
+            change = msgspec.structs.replace(change, props_digest=said.get(key, b""))
+        change = msgspec.structs.replace(change, prev=head)
+        change = msgspec.structs.replace(change, hash=rehash(change))
+        head = change.hash
+        found.append(change)
+    return found
 
 
 def based(steps: list[tuple[str, int, int]], at: int) -> tuple[list[Change], Base, SqliteCore]:

@@ -323,10 +323,9 @@ class GenerationWriter:
                     return None
                 if same and not full and not _all_old(manifest, may_drop()):
                     choice = choose(manifest.runs, came)
-            before = 0 if newest is None else newest.manifest.dropped_upto
-            dropped_upto = before
-            if choice is FULL:  # a core whose history was dropped already has no more of it
-                dropped_upto = max(min(may_drop(), position.frame), before if core.bases() else 0)
+            dropped_upto = 0 if newest is None else newest.manifest.dropped_upto
+            if choice is FULL:  # what was dropped once stays so: nobody could attest what is before it any more
+                dropped_upto = max(dropped_upto, min(may_drop(), position.frame))
             return self._planned(core, position, newest, choice, dropped_upto)
 
     def _planned(

@@ -66,7 +66,7 @@ class _Frozen:
 
 
 class _Collection:
-    __slots__ = ("frozen", "made", "path", "props", "set", "table")
+    __slots__ = ("frozen", "made", "path", "props", "props_before", "set", "table")
 
     def __init__(self, path: str, props: bytes, rev: int) -> None:
         self.path = path
@@ -75,6 +75,8 @@ class _Collection:
         self.set = 0
         self.table: dict[str, Value] = {}
         self.frozen: list[_Frozen] = []  # newest first
+        #: Rev and digest of properties whose item is not here: its body was superseded, and dropped with older history.
+        self.props_before: dict[str, tuple[bytes, bytes]] = {}
 
     def get(self, name: str) -> Value:
         """_GONE where no such item lives."""
@@ -119,7 +121,12 @@ class LiveState:
             return
         value = digest + (props_digest or _NONE)
         if self._keep:
-            set_by = rev.to_bytes(_REV_BYTES, "big") if sets else there.get(name)[-_REV_BYTES:] or bytes(_REV_BYTES)
+            set_by = there.get(name)[-_REV_BYTES:] or bytes(_REV_BYTES)
+            before = there.props_before.pop(name, None) if there.props_before else None
+            if sets:
+                set_by = rev.to_bytes(_REV_BYTES, "big")
+            elif before is not None and before[1] == props_digest:
+                set_by = before[0]
             value += rev.to_bytes(_REV_BYTES, "big") + set_by
         table = there.table
         table[name] = value
@@ -135,6 +142,7 @@ class LiveState:
             return
         elif op == "delete":
             there.remove(name)
+            there.props_before.pop(name, None)
         elif op == "props":
             old = there.get(name)
             if old:
@@ -142,6 +150,8 @@ class LiveState:
                 if self._keep:
                     value += old[_DIGESTS_BYTES:-_REV_BYTES] + rev.to_bytes(_REV_BYTES, "big")
                 there.table[name] = value
+            elif self._keep:
+                there.props_before[name] = rev.to_bytes(_REV_BYTES, "big"), props_digest
         elif op == "setcol":
             there.props = props_digest
             there.set = rev

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from safehold.assembly.recovering import Sources, plan_recovery, run_recovery
-from safehold.assembly.scheduled import described, look_at_tail
-from safehold.assembly.scheduled_keeper import ScheduledKeeper
-from safehold.assembly.session import Session
 from safehold.assembly.site import Site
-from safehold.assembly.status import describe_vaults, looks_now, status_object
-from safehold.assembly.vault_urls import create_vault
-from safehold.assembly.vaults import add_vault
 from safehold.config import Config, VaultConfig
-from safehold.model.kinds import Kind
-from safehold.recovery.plan import Plan
 from safehold.recovery.report import Progress, silent
-from safehold.recovery.run import Result
-from safehold.service.control import STATUS, decode_json
-from safehold.store.sqlite.core import SqliteCore
-from safehold.vault.keyring import ensure_keyring
+
+if TYPE_CHECKING:  # a method brings in what it needs, so that each command waits for its own part of the house only
+    from safehold.assembly.session import Session
+    from safehold.model.kinds import Kind
+    from safehold.recovery.plan import Plan
+    from safehold.recovery.run import Result
 
 
 class Installation(Site):
@@ -37,6 +30,10 @@ class Installation(Site):
         with self.lock():
             if self.has_core():
                 return
+            from safehold.assembly.vault_urls import create_vault
+            from safehold.store.sqlite.core import SqliteCore
+            from safehold.vault.keyring import ensure_keyring
+
             self.refuse_history_without_core()
             self._keyring = ensure_keyring(self.disk, str(self.keys_folder), self.entropy)
             for vault in self.config.vaults:
@@ -50,6 +47,8 @@ class Installation(Site):
             session.execute_all([])  # opens a writer, which makes the installation's own identity
 
     def session(self) -> Session:
+        from safehold.assembly.session import Session
+
         return Session(self)
 
     # -- recovery --------------------------------------------------------------------------------------------
@@ -70,6 +69,8 @@ class Installation(Site):
 
         With `at_once` it is carried out at once, and verified then: a glance may do.
         """
+        from safehold.assembly.recovering import Sources, plan_recovery
+
         sources = Sources(self, only=source, url=vault, identity=identity)
         return plan_recovery(self, sources, account=account, kind=kind, to=to, at_once=at_once, progress=progress)
 
@@ -77,6 +78,8 @@ class Installation(Site):
         self, plan: Plan, *, accept_loss: bool = False, identity: Path | None = None, progress: Progress = silent
     ) -> Result:
         """Carry a plan out; the service must be stopped. `identity` opens the vaults where this folder has no keys."""
+        from safehold.assembly.recovering import Sources, run_recovery
+
         planned = {s.vault for s in plan.sources}
         only = next(iter(planned)) if len(planned) == 1 else None
         url = plan.sources[0].url if only == "given" else None
@@ -87,9 +90,15 @@ class Installation(Site):
 
     def status(self) -> dict[str, Any]:
         """The contract's status object: the running service's own word where one runs, else what lies there."""
+        from safehold.service.control import STATUS, decode_json
+
         running = self.ask_service(STATUS)
         if running is not None:
             return decode_json(running)
+        from safehold.assembly.scheduled import described, look_at_tail
+        from safehold.assembly.scheduled_keeper import ScheduledKeeper
+        from safehold.assembly.status import status_object
+
         core = self.open_reads()
         try:
             status = status_object(self, core, None)
@@ -100,9 +109,13 @@ class Installation(Site):
 
     def vaults(self) -> list[dict[str, Any]]:
         """One object for each configured vault, as in `status`."""
+        from safehold.service.control import STATUS, decode_json
+
         running = self.ask_service(STATUS)
         if running is not None:
             return list(decode_json(running)["vaults"])
+        from safehold.assembly.status import describe_vaults, looks_now
+
         if not self.core_path.exists():
             return describe_vaults(self, None, looks_now(self))
         core = self.open_reads()
@@ -113,6 +126,8 @@ class Installation(Site):
 
     def vault_add(self, name: str, url: str, mode: str) -> dict[str, Any]:
         """Make a vault, or make one anew whose folder is missing, and bring it level. Raises OperatorError."""
+        from safehold.assembly.vaults import add_vault
+
         return add_vault(self, VaultConfig(name, url, mode))
 
 

@@ -22,7 +22,6 @@ from safehold.recovery.notebook import FileNotebook, LastScrub
 from safehold.recovery.reconcile import reconcile
 from safehold.recovery.report import Progress, silent
 from safehold.recovery.scrub import Level, LookedAt, Pace, Scrubber, ScrubResult, scrub
-from safehold.service.control import SETTLE, decode_json
 from safehold.vault.evidence import put_evidence
 from safehold.vault.looking import ScrubbedVault
 
@@ -46,6 +45,10 @@ class Settled:
 def settle(site: Site) -> Settled:
     """Ask a running service to close what it appends to. Raises OperatorError where one runs and does not answer."""
     names = frozenset(v.name for v in site.config.vaults)
+    if not site.socket_path.exists():
+        return Settled(None, names)
+    from safehold.service.control import SETTLE, decode_json  # not waited for where there is no service
+
     answer = site.ask_service(SETTLE)
     if answer is None:
         return Settled(None, names)

@@ -14,15 +14,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from safehold.adapters.channel import UnixChannel
 from safehold.adapters.lock import FolderLock, Locked
 from safehold.adapters.system import SystemClock, SystemEntropy
-from safehold.adapters.threads import answers_within, side_by_side
-from safehold.archiver.log import Mode
-from safehold.archiver.shipper import Shipper
+from safehold.archiver.claiming import Mode
 from safehold.assembly.vault_urls import AnyVault, has_history, open_vault
-from safehold.assembly.writer import Writer
 from safehold.config import FILE_NAME, Config, VaultConfig
 from safehold.formats.keys import Opener
 from safehold.model.change import Change
@@ -31,9 +28,12 @@ from safehold.ports.blobs import BlobArchive
 from safehold.ports.vault import VaultDown
 from safehold.store.realdisk import RealDisk
 from safehold.store.sqlite.core import SqliteCore
-from safehold.vault.blobs import VaultBlobs
 from safehold.vault.keyring import IDENTITY, Keyring, complete_keyring, is_complete, load_keyring
 from safehold.vault.remote import RemoteVault
+
+if TYPE_CHECKING:  # brought in by the methods that need them: most commands write nothing and ask nobody
+    from safehold.archiver.shipper import Shipper
+    from safehold.assembly.writer import Writer
 
 #: In scratch/: bodies being staged (store/blobs.py) and being encrypted (vault/blobs.py).
 _HALF_WRITTEN = re.compile(r"body-[0-9]+|[0-9a-f]+-[0-9]+\.sealed")
@@ -250,6 +250,8 @@ class Site:
 
     def blob_archive(self) -> BlobArchive:
         """For one thread."""
+        from safehold.vault.blobs import VaultBlobs
+
         sync = [self.vault(v) for v in self.config.vaults if v.mode == Mode.SYNC]
         others = [self.vault(v) for v in self.config.vaults if v.mode != Mode.SYNC]
         keys = self.keyring
@@ -262,6 +264,9 @@ class Site:
         on_committed: Callable[[Sequence[Change]], None] = lambda _: None,
     ) -> Writer:
         """A writer that is not yet open; its caller holds the lock."""
+        from safehold.adapters.threads import answers_within, side_by_side
+        from safehold.assembly.writer import Writer
+
         self.complete_keys()
         return Writer(
             open_core=self.open_core,
@@ -287,6 +292,8 @@ class Site:
         """
         if not self.socket_path.exists():
             return None
+        from safehold.adapters.channel import UnixChannel
+
         try:
             return UnixChannel().request(str(self.socket_path), request)
         except ConnectionError as error:

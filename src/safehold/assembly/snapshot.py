@@ -11,28 +11,25 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safehold.adapters.lock import Locked
 from safehold.adapters.processes import ForkedWorkers
+from safehold.archiver.claiming import Mode
 from safehold.archiver.generation_ledger import Newest
 from safehold.archiver.generations import GenerationWriter, RunJob, Workers, Written, make_run
-from safehold.archiver.log import Mode
-from safehold.archiver.shipper import Shipper
 from safehold.assembly.site import Site
-from safehold.assembly.writer import CLOSING_SECONDS
 from safehold.formats.generation import RunEntry, manifest_object
 from safehold.formats.seal import SealedObject
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.ports.vault import Vault
-from safehold.recovery.keeper import keeper_words
-from safehold.service.control import decode_json, encode_objects
 from safehold.store.sqlite.core import SqliteCore
-from safehold.vault.evidence import read_evidence
 from safehold.vault.log import NotOnTheLog, VaultLogReader
-from safehold.vault.receipts import allowed_drop
 from safehold.vault.runs import Runs
+
+if TYPE_CHECKING:
+    from safehold.archiver.shipper import Shipper
 
 #: More processes than this would wait for the disk.
 MOST_WORKERS = 4
@@ -61,7 +58,7 @@ def take_snapshot(site: Site, *, full: bool, workers: int = 0, told: Told = lamb
         maker = _RunMaker(site)
         stack.callback(maker.close)
         pool: Workers = stack.enter_context(ForkedWorkers(count, maker)) if count > 1 else _Alone(maker)
-        if site.ask_service(encode_objects([])) is not None:
+        if _tell_service(site, []) is not None:
             return _beside_service(site, stack, pool, full=full, told=told)
         return _alone(site, stack, pool, full=full, told=told)
 
@@ -99,14 +96,23 @@ def _beside_service(site: Site, stack: ExitStack, workers: Workers, *, full: boo
     generations = generation_writer(site, workers, told)
     written = generations.write(core, full=full, may_drop=lambda: allowed_to_drop(site))
     down = dict(written.down)
-    answer = site.ask_service(encode_objects(written.objects))
-    if answer is None:
+    said = _tell_service(site, written.objects)
+    if said is None:
         return Snapshot(written, not written.objects, "the service has ended meanwhile", down)
-    said = decode_json(answer)
     down.update(said.get("down", {}))
     if said["ok"]:
         generations.sealed()
     return Snapshot(written, bool(said["ok"]), said.get("why") or "", down)
+
+
+def _tell_service(site: Site, objects: Sequence[SealedObject]) -> dict[str, Any] | None:
+    """What a running service answers that is to seal these; None where none runs."""
+    if not site.socket_path.exists():
+        return None
+    from safehold.service.control import decode_json, encode_objects  # not waited for where there is no service
+
+    answer = site.ask_service(encode_objects(objects))
+    return None if answer is None else decode_json(answer)
 
 
 def _alone(site: Site, stack: ExitStack, workers: Workers, *, full: bool, told: Told) -> Snapshot:
@@ -141,10 +147,14 @@ def _seal(site: Site, generations: GenerationWriter, written: Written) -> tuple[
 
 def _ship_alone(site: Site) -> list[Shipper]:
     """Bring the async vaults level while nobody writes. The caller holds the lock."""
+    followers = [v for v in site.config.vaults if v.mode != Mode.SYNC]
+    if not followers:
+        return []
+    from safehold.archiver.shipper import Shipper  # not waited for where no vault follows
+    from safehold.assembly.writer import CLOSING_SECONDS
+
     source = next(v for v in site.config.vaults if v.mode == Mode.SYNC)
-    shippers = [
-        Shipper(site.vault(source), site.vault(v), site.clock) for v in site.config.vaults if v.mode != Mode.SYNC
-    ]
+    shippers = [Shipper(site.vault(source), site.vault(v), site.clock) for v in followers]
     for shipper in shippers:
         until = site.clock.monotonic() + CLOSING_SECONDS
         while not shipper.level and site.clock.monotonic() < until:
@@ -183,6 +193,11 @@ def generation_writer(site: Site, workers: Workers, told: Told = lambda _done, _
 
 def allowed_to_drop(site: Site) -> int:
     """The frame up to which the keepers of all vaults let history be dropped; 0 where one of them did not say."""
+    # Asked for only where full runs are written.
+    from safehold.recovery.keeper import keeper_words
+    from safehold.vault.evidence import read_evidence
+    from safehold.vault.receipts import allowed_drop
+
     configs = site.config.vaults
     there = [vault for vault in map(site.vault, configs) if vault.available()]
     opener = site.keyring.opener

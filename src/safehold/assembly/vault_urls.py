@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from safehold.adapters.vault_link import UnixLink
 from safehold.config import FOLDER_SCHEME, VaultConfig
 from safehold.model.errors import SafeholdError
 from safehold.ports.disk import Disk
@@ -24,6 +23,8 @@ def open_vault(config: VaultConfig, data: Path, disk: Disk, installation: bytes 
     place = str(config.place(data))
     if config.is_folder:
         return FolderVault(config.name, place, disk, installation)
+    from safehold.adapters.vault_link import UnixLink  # sockets, which most vaults do not need
+
     return RemoteVault(config.name, place, lambda: UnixLink(place), installation, lock=threading.Lock())
 
 

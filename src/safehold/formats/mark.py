@@ -6,6 +6,7 @@ The page: docs/formats/vault.md.
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from importlib.resources import files
 
 from safehold.model.errors import Damaged
@@ -30,6 +31,7 @@ blobs/XX/XXXX...                         one large body each
 runs/GGGGGGGGGGGG/NNN.run                the changes up to frame G of the log once more, sorted for restoring
 runs/GGGGGGGGGGGG/generation             names the run objects that make up generation G; put last
 evidence/UUUUUUUUUUUUUUUU-KKKKKKKK.ev    what was found or done: microseconds since 1970, signer
+recovery/TTTTTTTT.open, .done            empty: a recovery that claimed this timeline, and that it ended
 aside/                                   what repair or retention moved out of the way; never read
 tmp/                                     what was being written; may be removed while nothing runs
 
@@ -108,6 +110,9 @@ BLOB: 8 mark 93 'SHblob' 0A   2 version, 1   2 zero   32 name   4 CRC of the 44 
   8 mark 94 'SHblob' 0A   8 length of the age file   32 SHA-256 of all before this mark   32 name   4 CRC of these 80
   The name is HMAC-SHA-256 of the account's item 'blob-key' (in its identity) and the SHA-256 of the body.
 """
+#: SHA-256 of what earlier releases put into vaults: of FORMAT with an installation of zeros, and of reader.py.
+_EARLIER_MARKS = frozenset(("25d10961f2cb5367fc459b38ffa89c7ad02c9ccec3e9b35c99a14b9690d86097",))
+_EARLIER_READERS: frozenset[str] = frozenset()
 _VERSION_LINE = re.compile(r"^format: (\d+)$", re.MULTILINE)
 _INSTALLATION_LINE = re.compile(r"^installation: ([0-9a-f]{32})$", re.MULTILINE)
 
@@ -120,6 +125,17 @@ def encode_mark(installation: bytes) -> bytes:
 def reader() -> bytes:
     """The bytes of reader.py: this package's own, which is never imported."""
     return files(__package__).joinpath(READER).read_bytes()
+
+
+def is_mark(data: bytes, installation: bytes) -> bool:
+    """Whether this is FORMAT of this installation as this or an earlier release wrote it, to the byte."""
+    bare = data.replace(installation.hex().encode(), bytes(16).hex().encode(), 1)
+    return data == encode_mark(installation) or (bare != data and sha256(bare).hexdigest() in _EARLIER_MARKS)
+
+
+def is_reader(data: bytes) -> bool:
+    """Whether this is reader.py of this or an earlier release, to the byte."""
+    return data == reader() or sha256(data).hexdigest() in _EARLIER_READERS
 
 
 def parse_mark(data: bytes) -> bytes:

@@ -69,6 +69,7 @@ class LogFrame(msgspec.Struct, frozen=True):
     sealed: bool = False  # whether this is a seal
     claim: bool = False  # whether this opens a timeline
     opened: bool = True  # False: signature, digest and place hold, but nobody has looked what it says
+    since: int = 0  # of a seal: frame of the seal before, after which it speaks of everything
 
 
 class Hole(msgspec.Struct, frozen=True):

@@ -111,7 +111,7 @@ class Build:
                 _resume_heads(core, log)
                 self._read_log(core, log, None)
             else:
-                origin = Origin(self._reader, self._runs, self._plan.generation)
+                origin = Origin(self._reader, self._runs, number=self._plan.generation, older=self._plan.older)
                 if origin.generation is None:
                     raise OperatorError(
                         f"generation {self._plan.generation}, which the plan begins with, is in no vault any more",
@@ -169,10 +169,11 @@ class Build:
             if entry.key in touched:
                 continue
             account = core.account_number(entry.account)
+            witnessed = origin.stated.get(entry.key)
             if core.head(account, entry.kind) != EMPTY_HEAD:
-                wanted.append((entry, Wanted(entry.key)))
+                wanted.append((entry, Wanted(entry.key, witnessed=witnessed)))
             else:
-                wanted.append((entry, Wanted(entry.key, account, number)))
+                wanted.append((entry, Wanted(entry.key, account, number, witnessed)))
                 number += entry.changes
         jobs = portions(origin.number, wanted)
         done: set[StreamKey] = set()
@@ -196,7 +197,7 @@ class Build:
         else:
             count = self._enter_stream(core, log, entry.key, origin.base_of(entry), origin.pieces(entry))
             finish(log, entry)
-            if not log.chains.whole(entry.key):
+            if not log.chains.whole(entry.key) or origin.behind(entry):
                 self._require_plan(entry.key)
             elif entry.root:
                 self._stated[entry.key] = entry.head, entry.root

@@ -139,9 +139,11 @@ class StreamState:
     @staticmethod
     def _put(collection: CollectionState, change: Change) -> None:
         key = name_key(change.name)
-        collection.items[key] = _from_bytes(change.digest[:_PREFIX], "big") << 64 | change.rev
         if change.props is not None:
             _set_props(collection, key, change.props_digest)
+        elif key not in collection.items and change.props_digest[:_PREFIX] != collection.item_props.get(key, b""):
+            _set_props(collection, key, b"")  # what was set before is not what it keeps
+        collection.items[key] = _from_bytes(change.digest[:_PREFIX], "big") << 64 | change.rev
         if change.blob is not None:
             collection.blobs[key] = change.blob + change.size.to_bytes(8, "big")
         elif collection.blobs:
@@ -165,12 +167,11 @@ class StreamState:
     def _props(collection: CollectionState, change: Change) -> None:
         key = name_key(change.name)
         value = collection.items.get(key)
-        if value is None:
-            if key not in collection.gone:
-                collection.ghosts[key] = (change.name, change.rev)
-            return
-        collection.items[key] = value & ~_LOW | change.rev
-        _set_props(collection, key, change.props_digest)
+        _set_props(collection, key, change.props_digest)  # also for a body that comes later and keeps them
+        if value is not None:
+            collection.items[key] = value & ~_LOW | change.rev
+        elif key not in collection.gone:
+            collection.ghosts[key] = (change.name, change.rev)
 
     @property
     def live(self) -> int:

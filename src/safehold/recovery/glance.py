@@ -51,7 +51,7 @@ def glance(
     sources = look(vaults)
     check_sources(sources)
     origin = Origin(reader, runs)
-    if origin.generation is None or origin.doubtful():
+    if origin.generation is None or origin.doubtful() or origin.unheard_of():
         return None
     log = Replay(track=False)
     identities, rest = divide(origin.streams())
@@ -75,6 +75,8 @@ def glance(
             log.seal(frame.heads)
         end, last_at, last_from = frame.position, frame.at, frame.source
     log.finish()
+    if any(origin.behind(entry) for entry in rest if entry.account not in log.erased):
+        return None
     if log.chains.refused or not all(log.chains.whole(key) for key in log.chains.streams()):
         return None
     selection = select(log, accounts, kinds, Finding(State.MISSING, ""))
@@ -103,6 +105,7 @@ def glance(
         made_at=now,
         sources=sources,
         generation=origin.number,
+        older=origin.older,
         damaged=[],
         end=end,
         core=State.MISSING,

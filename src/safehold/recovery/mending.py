@@ -41,7 +41,10 @@ class Mended(NamedTuple):
 
 
 class Mender:
-    """`damaged` streams, and whatever else there is of the doubtful partitions, which the generation may not name."""
+    """`damaged` streams, and whatever else there is of the doubtful partitions, which the generation may not name.
+
+    Of `distrusted` ones the newest generation says something else than an older one: it is not asked.
+    """
 
     def __init__(
         self,
@@ -49,11 +52,13 @@ class Mender:
         log: LogReader,
         upto: LogPosition,
         damaged: Iterable[StreamKey],
+        distrusted: frozenset[StreamKey],
         doubtful: frozenset[int],
         witness: Witness | None,
     ) -> None:
         self._readers = readers
         self._witness = witness
+        self._distrusted = distrusted
         self._upto = upto
         keys = set(damaged)
         if doubtful:
@@ -69,7 +74,11 @@ class Mender:
 
     def _revs_held(self, key: StreamKey) -> set[int]:
         """Revs that some generation has whole."""
-        return {piece.change.rev for reader in self._readers for piece in _pieces(reader, key) if piece.whole}
+        return {piece.change.rev for reader in self._of(key) for piece in _pieces(reader, key) if piece.whole}
+
+    def _of(self, key: StreamKey) -> Sequence[GenerationReader]:
+        """Generations that are asked for a stream."""
+        return self._readers[1:] if key in self._distrusted else self._readers
 
     def _in_log(self, log: LogReader, doubtful: frozenset[int]) -> Iterator[Piece]:
         for entry in log.entries():
@@ -96,10 +105,10 @@ class Mender:
             yield self.stream(key)
 
     def stream(self, key: StreamKey) -> Mended:
-        entries = [entry for reader in self._readers if (entry := reader.stream(*key)) is not None]
+        entries = [entry for reader in self._of(key) if (entry := reader.stream(*key)) is not None]
         offers: dict[int, list[Piece]] = {}
         head = EMPTY_HEAD
-        for reader in self._readers:
+        for reader in self._of(key):
             for piece in _pieces(reader, key):
                 offers.setdefault(piece.change.rev, []).append(piece)
         for rev, piece in self._from_log.get(key, {}).items():

@@ -31,34 +31,52 @@ Enter = Callable[[int, Entered], None]
 class Origin:
     """A generation to begin with, and those before it. `number` 0 and EMPTY_LOG where there is none."""
 
-    def __init__(self, reader: LogReader, runs: Runs | None, number: int | None = None) -> None:
-        """`number` is the generation that a plan was made from; the newest where it is None."""
+    def __init__(
+        self,
+        reader: LogReader,
+        runs: Runs | None,
+        *,
+        number: int | None = None,
+        older: int = 0,
+    ) -> None:
+        """`number` and `older` are the generations that a plan was made from, where one was."""
         self._reader = reader
         self._runs = runs
         self._readers: list[GenerationReader] = []
         self._rest: Iterator[Generation] = iter(())
         #: The frame of the log that the generation covers last, where it can be read.
         self.last: LogFrame | None = None
+        self._attested = False
         self._tail: list[LogFrame | Hole] | None = None
         self._tail_end: int | None = None
-        if runs is not None and number != 0:
-            self._rest = self._begin(runs, number)
+        #: Heads that an older generation states, which one that no keeper attested must know; and which one that is.
+        self.stated: dict[StreamKey, Head] = {}
+        self.older = older
+        if runs is None or number == 0:
+            return
+        self._rest = self._begin(runs, number)
+        if self._readers and (older or (number is None and not self._attested)):
+            self._ask_older(runs)
 
     def _begin(self, runs: Runs, number: int | None) -> Iterator[Generation]:
-        """Choose the one to begin with, where there is one; those that come after it."""
+        """Choose the one to begin with, where there is one; those that come after it.
+
+        One that a keeper refused is taken only where there is no other.
+        """
         found = runs.generations()
         if number is not None:
             self._take(runs, (generation for generation in found if generation.number == number))
             return found
         verdicts = verdicts_of(runs.vaults, runs.opener)
         passed: list[Generation] = []
+        refused: list[Generation] = []
         for generation in found:
             verdict = generation.number, generation.digest.hex()
             if verdict in verdicts.attested and self._take(runs, iter((generation,))):
+                self._attested = True
                 return found
-            if verdict not in verdicts.refused:
-                passed.append(generation)
-        rest = iter(passed)
+            (refused if verdict in verdicts.refused else passed).append(generation)
+        rest = iter([*passed, *refused])
         self._take(runs, rest)
         return rest
 
@@ -69,6 +87,39 @@ class Origin:
                 self._readers.append(runs.reader(generation))
                 return True
         return False
+
+    def _ask_older(self, runs: Runs) -> None:
+        """The heads of the generation before this one, which whoever wrote this one cannot have changed."""
+        for generation in self._rest:
+            if generation.number >= self.number or not self._on_the_log(generation):
+                continue
+            reader = runs.reader(generation)
+            self._readers.append(reader)
+            if self.older in (0, generation.number):
+                self.older = generation.number
+                self.stated = {entry.key: entry.head for entry in reader.streams()}
+                return
+
+    def unheard_of(self) -> list[StreamKey]:
+        """Streams that an older generation has and this one has not; those of erased accounts may be among them."""
+        there = {entry.key for entry in self.streams()} if self.stated else set()
+        return [key for key in self.stated if key not in there]
+
+    def behind(self, entry: StreamEntry) -> bool:
+        """Whether an older generation has more of a stream than this one."""
+        stated = self.stated.get(entry.key)
+        return stated is not None and entry.head.rev < stated.rev
+
+    def contradicted(self, key: StreamKey) -> bool:
+        """Whether the generation has another history of this stream than an older one."""
+        stated = self.stated.get(key)
+        entry = self._readers[0].stream(*key)
+        if stated is None or entry is None:
+            return stated is not None
+        if entry.head.rev < stated.rev:
+            return True
+        changes = self._readers[0].changes_of(entry, bodies=False)
+        return any(change.rev == stated.rev and change.hash != stated.hash for _, change in changes)
 
     def _on_the_log(self, generation: Generation) -> bool:
         assert self._runs is not None
@@ -159,14 +210,18 @@ class Origin:
 
     def pieces(self, entry: StreamEntry) -> Iterator[Piece]:
         """A stream as the generation has it. A change whose body is lost is not whole."""
+        stated = self.stated.get(entry.key)
         for frame, change in self._readers[0].changes_of(entry):
+            if stated is not None and change.rev == stated.rev and change.hash != stated.hash:
+                return
             if not change.prev:  # what came before it is lost, and with it the means to check its hash
                 continue
             yield Piece(frame, change, change.body is not None or change.blob is not None or not change.digest)
 
     def mender(self, damaged: Sequence[StreamKey], witness: Witness | None) -> Mender:
         """For these streams. Reads the log as far as it goes back."""
-        return Mender(self.readers(), self._reader, self.position, damaged, self.doubtful(), witness)
+        distrusted = frozenset(key for key in damaged if self.contradicted(key))
+        return Mender(self.readers(), self._reader, self.position, damaged, distrusted, self.doubtful(), witness)
 
 
 def divide(entries: Iterable[StreamEntry]) -> tuple[list[StreamEntry], list[StreamEntry]]:

@@ -64,6 +64,7 @@ class Plan(msgspec.Struct):
     made_at: int  # µs
     sources: list[Source]
     generation: int  # that it begins with; 0 where it begins with the log
+    older: int  # generation whose heads that one must know; 0 where a keeper attested it, or there is none
     damaged: list[tuple[bytes, Kind]]  # streams of it that are put together from other sources too
     end: LogPosition  # of the last good frame
     core: State
@@ -195,6 +196,7 @@ def make_plan(
         made_at=now,
         sources=sources,
         generation=origin.number,
+        older=origin.older,
         damaged=reading.damaged,
         end=reading.end,
         core=found.state,
@@ -241,14 +243,19 @@ def _read(
     reading = _Reading([], new_pace(), position_seen=origin.position == position)
     _read_generation(origin, log, witness, clock, reading, progress, settling)
     before = clock.monotonic()
+    uncovered = 0  # first frame of a hole after which no seal has come yet
     for entry in origin.tail():
         if isinstance(entry, Hole):
             reading.holes.append(entry)
+            uncovered = uncovered or entry.first
             continue
         for change in entry.changes:
             log.feed(change)
         if entry.sealed:
             log.seal(entry.heads)
+            # Where a seal was lost as well, nobody tells of streams that changed before it and not since.
+            reading.all_known &= not uncovered or entry.since < uncovered
+            uncovered = 0
         reading.end, reading.last_at, reading.last_from = entry.position, entry.at, entry.source
         reading.position_seen |= entry.position == position
         after = clock.monotonic()
@@ -299,7 +306,7 @@ def _read_generation(
             return
         feed(log, entry.key, origin.base_of(entry), origin.pieces(entry), ignore)
         finish(log, entry)
-        if not log.chains.whole(entry.key):
+        if not log.chains.whole(entry.key) or origin.behind(entry):
             reading.damaged.append(entry.key)
         watch.read(entry.kind, entry.changes)
 
@@ -308,7 +315,8 @@ def _read_generation(
         one(entry)
     rest = [entry for entry in rest if entry.account not in log.erased]
     touched = origin.touched()
-    jobs = portions(origin.number, [(entry, Wanted(entry.key)) for entry in rest if entry.key not in touched])
+    wholes = [entry for entry in rest if entry.key not in touched]
+    jobs = portions(origin.number, [(e, Wanted(e.key, witnessed=origin.stated.get(e.key))) for e in wholes])
     settled: set[StreamKey] = set()
     for job, answers in zip(jobs, (settling or origin.settling(no_rows)).run(jobs), strict=True):
         for wanted, answer in zip(job.streams, answers, strict=True):
@@ -319,6 +327,7 @@ def _read_generation(
     for entry in rest:
         if entry.key not in settled:
             one(entry)
+    reading.damaged += [key for key in origin.unheard_of() if key[0] not in log.erased]
     doubtful = origin.doubtful()
     if reading.damaged or doubtful:
         mender = origin.mender(reading.damaged, witness)

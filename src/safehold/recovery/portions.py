@@ -40,6 +40,7 @@ class Wanted(NamedTuple):
     key: StreamKey
     account: int = -1
     first_journal: int = 0
+    witnessed: Head | None = None  # which an older generation states: it must be on the stream
 
 
 class Portion(NamedTuple):
@@ -109,7 +110,7 @@ def settle(reader: GenerationReader, portion: Portion, make_rows: MakeRows) -> l
         entry = reader.stream(*one.key)
         base = None if entry is None else base_of(reader, entry)
         maker = make_rows(one.account, one.key[1], base, one.first_journal) if one.account >= 0 else None
-        found.append(None if entry is None else _settled(reader, entry, base, maker))
+        found.append(None if entry is None else _settled(reader, entry, base, maker, one.witnessed))
     return found
 
 
@@ -130,9 +131,12 @@ def base_of(reader: GenerationReader, entry: StreamEntry) -> Base | None:
 
 
 def _settled(
-    reader: GenerationReader, entry: StreamEntry, base: Base | None, maker: StreamMaker | None
+    reader: GenerationReader, entry: StreamEntry, base: Base | None, maker: StreamMaker | None, witnessed: Head | None
 ) -> Settled | None:
     base_rev = base.rev if base is not None else 0
+    seen_rev = witnessed.rev if witnessed is not None else 0
+    if seen_rev > entry.head.rev:
+        return None
     rev, head, proved = 0, GENESIS, base is None
     live = Live()
     kept = count = total = inline = 0
@@ -150,6 +154,8 @@ def _settled(
         if (change.rev == rev + 1 and change.prev != head) or not is_whole(change):
             return None
         rev, head = change.rev, change.hash
+        if rev == seen_rev and witnessed is not None and head != witnessed.hash:
+            return None
         if base is not None and rev == base_rev and head != base.head:
             return None
         kept += rev <= base_rev

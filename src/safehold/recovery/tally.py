@@ -7,7 +7,8 @@ The rule, so that `exact` is never rounded up (I29):
   counts as older, since it may have changed or removed that. Which one it is nobody knows, so neither has a name;
 - a change that is known but for its body names its item: that is older where an earlier version is there, else lost,
   and exact where a later change replaced it; the rev is named all the same;
-- of what stands for dropped history, each change that is missing is one lost item without a name;
+- of what stands for dropped history, each change that is missing is one lost item without a name, and may be what an
+  item was at the base of which an older body, or other properties, are here: one that lives counts as older;
 - an item that a later change names and whose body lies in a gap is lost by name, in place of one missing rev;
 - an item of a collection whose making lies in a gap is there, but under no path: it is lost, by its rev;
 - an item whose blob no vault holds is older where an earlier version's body is there, else lost: by name.
@@ -103,7 +104,7 @@ def _count_stream(tally: Tally, replay: Replay, key: StreamKey, blob_losses: Seq
         tally.lost += [Loss(who, kind, None, None, nameless)] * bool(nameless)
     blob_older = sum(loss.older for loss in blob_losses)
     whole = live - len(blob_losses) - astray - stale
-    maybe_older = min(missing, unsure, whole)
+    maybe_older = min(missing + short, unsure, whole)
     count = tally.items[kind]
     older = blob_older + maybe_older + stale
     lost = len(blob_losses) - blob_older + astray + max(missing, ghosts) + gone + short

@@ -57,6 +57,23 @@ class Stretch:
         self.last = last
 
 
+class Branch:
+    """The stretches that count, from the last one down as far as the log goes back."""
+
+    def __init__(self, stretches: Sequence[Stretch]) -> None:
+        self._stretches = stretches
+
+    def left(self, position: LogPosition) -> bool:
+        """Whether the log went on without this position: a later timeline continues before it, or passes it over.
+
+        Of positions before all that is left of the log nothing is known that speaks against them.
+        """
+        timeline = position.timeline
+        if any(s.timeline > timeline and s.opened <= position.frame for s in self._stretches):
+            return True
+        return any(s.parent < timeline < s.timeline for s in self._stretches)
+
+
 class VaultLogReader:
     """Implements ports.log.LogReader. Vaults in the order in which their copies are preferred.
 
@@ -98,6 +115,10 @@ class VaultLogReader:
     def check(self, position: LogPosition) -> None:
         """Raises NotOnTheLog where the log does not lead past this position, VaultDown."""
         _check_start(list(self._branch(position.timeline))[::-1], position)
+
+    def branch(self) -> Branch:
+        """What counts of the timelines. Raises VaultDown."""
+        return Branch(tuple(self._branch(0)))
 
     def end(self) -> LogPosition:
         """See ports.log; reads the last segments only. Raises VaultDown."""
@@ -376,6 +397,7 @@ class VaultLogReader:
         position = LogPosition(header.timeline, header.number, frame.digest)
         changes: list[Change] = []
         heads: dict[tuple[bytes, Kind], Head] = {}
+        since = 0
         known = header.number <= self._closed_upto
         if known or (header.type is not FrameType.CHANGES and not self._opener.can_open):
             sealed, claimed = header.type is FrameType.SEAL, header.type is FrameType.CLAIM
@@ -391,6 +413,7 @@ class VaultLogReader:
         elif header.type is FrameType.SEAL:
             stated = self._unpacker.unpack(frame.payload, seal.DECODER)
             heads = {(h.account, h.kind): Head(h.rev, h.hash) for h in stated.heads}
+            since = stated.since[1]
         else:
             opening = self._unpacker.unpack(frame.payload, claim.DECODER)
             if opening.parent[:2] != (header.parent, header.number - 1) or opening.timeline != header.timeline:
@@ -406,6 +429,7 @@ class VaultLogReader:
             heads,
             header.type is FrameType.SEAL,
             header.type is FrameType.CLAIM,
+            since=since,
         )
 
     # -- who may sign

@@ -10,6 +10,8 @@ believed for its own signature and for `prev`, which ties it to that object.
 
 Damage costs the frame it is in. Of a lost INDEX frame the changes are missing: the next one's rev does not follow. Of a
 lost BODIES frame the changes come without their body, which names the items. All that is wrong is noted in words.
+
+Longer than most: what is believed of a manifest, of a directory and of a frame is one thought, read from top to bottom.
 """
 
 from __future__ import annotations

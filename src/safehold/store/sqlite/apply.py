@@ -41,6 +41,12 @@ JOURNAL = """
         props_digest, actor, prev, hash, blob, props, body)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+_PUT, _PROPS, _DELETE = OP_NUMBERS[Op.PUT], OP_NUMBERS[Op.PROPS], OP_NUMBERS[Op.DELETE]
+_LAST_OF_ITEM = f"""
+    SELECT seq, op, props_digest FROM journal INDEXED BY journal_stream
+    WHERE account = ? AND kind = ? AND rev < ? AND collection = ? AND name = ? AND op IN ({_PUT}, {_PROPS}, {_DELETE})
+    ORDER BY rev DESC LIMIT 1
+"""
 _ADVANCE = """
     UPDATE stream SET rev = ?1, head = ?2, items = items + ?3, bytes = bytes + ?7
     WHERE account = ?4 AND kind = ?5 AND rev = ?1 - 1 AND head = ?6 RETURNING base_rev
@@ -228,6 +234,8 @@ class Applier:
         props_journal = None if old is None else old[1]
         if change.props is not None:
             props_journal = None if change.props == EMPTY_PROPS else seq
+        elif old is None and change.props_digest:
+            props_journal = self._props_before(account, kind, number, change)
         values = (
             number,
             change.name,
@@ -249,6 +257,14 @@ class Applier:
         if self._db.changes() == 0:
             self._run(_NEW_BODY_AND_KEYS, values)
         return _Step(number, 0, change.size - old[0])
+
+    def _props_before(self, account: int, kind: int, number: int, change: Change) -> int | None:
+        """Where the properties are that an item keeps whose body before this one is not here, if they are here.
+
+        Costs what the stream holds, and happens after lost or dropped history only.
+        """
+        last: Any = self._run(_LAST_OF_ITEM, (account, kind, change.rev, number, change.name)).get
+        return last[0] if last is not None and last[1:] == (_PROPS, change.props_digest) else None
 
     def _delete(self, account: int, kind: int, seq: int, change: Change) -> _Step:  # noqa: ARG002
         number = self._touch(account, kind, change)

@@ -58,6 +58,7 @@ class _Collection:
         "number",
         "path",
         "props",
+        "props_before",
         "rev",
     )
 
@@ -71,6 +72,8 @@ class _Collection:
         self.deleted_rev: int | None = UNMADE
         self.props: bytes | None = None
         self.items: dict[str, list[Any]] = {}
+        #: Properties of items whose body is not here: number in the journal, digest. See Applier._props_before.
+        self.props_before: dict[str, tuple[int, bytes]] = {}
 
 
 class StreamEnd(msgspec.Struct, array_like=True):
@@ -248,6 +251,7 @@ class StreamRows:
 
     def _rmcol(self, collection: _Collection, change: Change) -> None:
         collection.items.clear()
+        collection.props_before.clear()
         collection.deleted_rev, collection.path = change.rev, change.name
 
     # -- items
@@ -262,8 +266,11 @@ class StreamRows:
                 score = score_of(body)
         old = collection.items.get(change.name)
         props_journal = None if old is None else old[_PROPS]
+        before = collection.props_before.pop(change.name, None) if collection.props_before else None
         if change.props is not None:
             props_journal = None if change.props == EMPTY_PROPS else self._seq
+        elif before is not None and before[1] == change.props_digest:
+            props_journal = before[0]
         at = change.at
         row = [
             collection.number,
@@ -285,12 +292,17 @@ class StreamRows:
 
     def _delete(self, collection: _Collection, change: Change) -> None:
         collection.items.pop(change.name, None)
+        collection.props_before.pop(change.name, None)
 
     def _props(self, collection: _Collection, change: Change) -> None:
         item = collection.items.get(change.name)
         if item is not None:
             item[_REV] = change.rev
             item[_PROPS] = self._seq if change.props_digest else None
+        elif change.props_digest:
+            collection.props_before[change.name] = self._seq, change.props_digest
+        else:
+            collection.props_before.pop(change.name, None)
 
     def _best(self, collections: Sequence[_Collection]) -> list[tuple[Any, ...]]:
         """Of two collections that bear a game's path the one that changed last has the say."""

@@ -1,0 +1,94 @@
+"""`safehold keeper` and `safehold vault retain` as they are typed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from safehold.assembly.installation import Installation
+from safehold.assembly.snapshot import take_snapshot
+from safehold.config import DEFAULT_TEXT, FILE_NAME, load, write
+from safehold.vault.keyring import IDENTITY, KEEPER, RECIPIENTS
+
+PATIENCE_SECONDS = 60.0
+
+
+def safehold(*words: str, exit: int = 0) -> dict[str, Any]:
+    done = subprocess.run([sys.executable, "-m", "safehold", *words, "--json"], capture_output=True, check=False)
+    assert done.returncode == exit, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    data = tmp_path / "data"
+    write(data / FILE_NAME, DEFAULT_TEXT)
+    site = Installation(data, load(data / FILE_NAME))
+    site.make()
+    take_snapshot(site, full=False, workers=1)
+    away = tmp_path / "away"
+    away.mkdir()
+    for name in (IDENTITY, RECIPIENTS, KEEPER):
+        shutil.copy(data / "keys" / name, away / name)
+    return data
+
+
+def test_retention_prints_a_plan_and_says_why_nothing_goes(data: Path) -> None:
+    planned = safehold("vault", "retain", "near", "--data", str(data))
+    assert planned["done"] is False
+    assert [vault["vault"] for vault in planned["vaults"]] == ["near"]
+    assert "fewer than two generations" in planned["vaults"][0]["blocked"]
+    assert safehold("vault", "retain", "--yes", "--data", str(data))["done"] is True
+    assert safehold("vault", "retain", "nowhere", "--data", str(data), exit=2)["error"]
+
+
+def test_a_keeper_is_made_and_does_its_work_once(data: Path, tmp_path: Path) -> None:
+    keeper = str(tmp_path / "keeper")
+    near = f"folder:{data / 'vaults/near'}"
+    words = ("keeper", "init", keeper, "--keys", str(tmp_path / "away"), "--pull", near, "--data", str(data))
+    made = safehold(*words)
+    assert made == safehold(*words), "harmless where it is there"
+    assert safehold("keeper", "status", "--data", keeper)["at"] is None
+    done = safehold("keeper", "run", "--once", "--data", keeper)
+    assert done["vaults"][0]["attested"] > 0
+    assert safehold("keeper", "status", "--data", keeper) == done
+    assert safehold("keeper", "run", "--once", "--data", str(tmp_path / "nothing"), exit=2)["error"]
+    first = next(path for path in (tmp_path / "keeper/vault/log/00000001").iterdir())
+    data_in = bytearray(first.read_bytes())
+    data_in[len(data_in) // 2] ^= 1
+    first.write_bytes(data_in)
+    assert safehold("keeper", "run", "--once", "--data", keeper, exit=1)["vaults"][0]["damaged"] == 1
+
+
+def test_a_keeper_serves_its_vault_pulls_and_ends_when_told(data: Path, tmp_path: Path) -> None:
+    keeper = tmp_path / "keeper"
+    near = f"folder:{data / 'vaults/near'}"
+    socket = str(tmp_path / "kept.sock")
+    safehold("keeper", "init", str(keeper), "--keys", str(tmp_path / "away"), "--pull", near, "--socket", socket)
+    line = [sys.executable, "-m", "safehold", "keeper", "run", "--data", str(keeper)]
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not (keeper / "run/keeper.json").exists() or not os.path.exists(socket):
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert any((keeper / "vault/runs").iterdir())
+        busy = safehold("keeper", "run", "--once", "--data", str(keeper), exit=3)
+        assert "another keeper" in busy["error"]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
