@@ -6,8 +6,8 @@ Each damage is done to the near vault of a world that has lived (tests/support/d
 - repair mends it from the other vault, byte for byte, and the next scrub is clean;
 - a recovery from the damaged vault alone loses at most what lay in the frames that were hit, and says so.
 
-`--damages N` does so many instead of 500; `--damage-seed S` begins with this one, or without `--damages` does it alone. A world knows beforehand what a scrub
-remembers of a healthy vault: what no seal covers.
+`--damages N` does so many instead of 500; `--damage-seed S` begins with this one, or without `--damages` does it alone.
+A world knows beforehand what a scrub remembers of a healthy vault: what no seal covers.
 """
 
 from __future__ import annotations
