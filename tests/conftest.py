@@ -17,7 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz", type=int, help="so many requests of each fuzz (some thousands unless told)")
     parser.addoption("--fuzz-seed", type=int, default=1, help="the seed of the fuzz over the wire")
     parser.addoption("--damages", type=int, help="so many damages to vaults (500 unless told)")
-    parser.addoption("--damage-seed", type=int, help="the damage of this seed alone")
+    parser.addoption("--damage-seed", type=int, help="begin with this seed; without --damages it is done alone")
     parser.addoption("--simulations", type=int, help="so many seeds of the simulation (200 unless told)")
     parser.addoption("--simulation-seed", type=int, help="begin with this seed; without --simulations it runs alone")
 

@@ -6,8 +6,8 @@ Each damage is done to the near vault of a world that has lived (tests/support/d
 - repair mends it from the other vault, byte for byte, and the next scrub is clean;
 - a recovery from the damaged vault alone loses at most what lay in the frames that were hit, and says so.
 
-`--damages N` does so many instead of 500; `--damage-seed S` does one alone. A world knows beforehand what a scrub
-remembers of a healthy vault: what no seal covers.
+`--damages N` does so many instead of 500; `--damage-seed S` begins with this one, or without `--damages` does it alone.
+A world knows beforehand what a scrub remembers of a healthy vault: what no seal covers.
 """
 
 from __future__ import annotations
@@ -55,11 +55,12 @@ def world(seed: int) -> DamagedWorld:
 
 def seeds(config: pytest.Config, share: int = 1) -> Iterator[int]:
     """Of damages; one in `share`."""
-    alone = config.getoption("--damage-seed")
-    if alone is not None:
-        yield alone
+    first, count = config.getoption("--damage-seed"), config.getoption("--damages")
+    if first is not None and count is None:
+        yield first
         return
-    yield from range(0, config.getoption("--damages") or DAMAGES, share)
+    first = first or 0
+    yield from range(first, first + (count or DAMAGES), share)
 
 
 def damaged(seed: int) -> tuple[DamagedWorld, Objects, Harm]:

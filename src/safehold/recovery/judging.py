@@ -324,7 +324,7 @@ class Judge:
         before = [self._seen.segments[str(n)] for n in others if n < name]
         if later and not any(n.first == name.first for n in later):
             return False
-        if not later and max((seen.last for seen in before), default=-1) != name.first - 1:
+        if not later and (not before or max(seen.last for seen in before) != name.first - 1):
             return False
         head = self._reread(str(name), 0, len(segment.HEADER_MAGIC)) if self._reread is not None else b""
         return not any(head) or segment.HEADER_MAGIC.startswith(head)
