@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from safehold.archiver.claiming import claim_timeline
 from safehold.archiver.log import Log, LogLimits, LogVault, Mode
 from safehold.formats.frame import RawFrame, scan_frames
@@ -56,6 +58,33 @@ class Vaults:
         """The next timeline, in each of these."""
         modes = [LogVault(vault, Mode.ASYNC if n else Mode.SYNC) for n, vault in enumerate(vaults)]
         return claim_timeline(modes, self.keyring.sealer, self.keyring.opener, EMPTY_LOG).timeline
+
+    def fork(self, frame: int, changes: Sequence[Change]) -> None:
+        """Whoever had this vault's log up to a frame went on from there; what came of that is now here as well."""
+        behind = MemoryVault("behind")
+        for name in self.segments():
+            data = self.near.objects[name]
+            frames = [f for f in scan_frames(data, HEADER_BYTES) if isinstance(f, RawFrame)]
+            kept = [f for f in frames if f.header.number <= frame]
+            if kept and len(kept) < len(frames):
+                data = data[: kept[-1].offset + len(kept[-1].data)]
+            if kept or not frames:
+                behind.objects[name] = data
+        log = Log.claim(
+            [LogVault(behind, Mode.SYNC)],
+            self.keyring.sealer,
+            self.keyring.opener,
+            self.clock,
+            EMPTY_LOG,
+            LogLimits(8 * 1024, 1e9),
+        )
+        list(log.tail())
+        log.start()
+        for change in changes:
+            log.write(log.prepare([change]))
+        log.seal()
+        log.close()
+        self.near.objects |= {n: d for n, d in behind.objects.items() if n.startswith("log/00000002/")}
 
     def segments(self) -> list[str]:
         return sorted(name for name in self.near.objects if name.startswith("log/"))

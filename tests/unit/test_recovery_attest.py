@@ -13,6 +13,8 @@ from safehold.formats.evidence import Evidence
 from safehold.model.change import Change
 from safehold.model.kinds import Kind
 from safehold.recovery.attest import Verdict, attest
+from safehold.recovery.retain import look, make
+from safehold.recovery.retention import Policy
 from safehold.vault.receipts import AttestFacts, Receipts, RetainFacts, Signed
 from tests.support.recovery_fakes import SYSTEM, History, an_id
 from tests.support.recovery_vaults import Vaults
@@ -305,3 +307,48 @@ def test_words_on_another_vault_stand_for_a_generation_that_is_whole_here(world:
     world.vault._name = "far"
     assert not attest(world.vault, opener, Receipts("far"), clock)[0].facts.ok
     assert attest(world.vault, opener, Receipts("far"), clock, elsewhere=[words])[0].facts.ok
+
+
+def fork_of(world: World) -> int:
+    """A log that went on from an earlier frame than the generation that was attested last; its last frame."""
+    world.make(20)
+    assert world.look()[0].facts.ok
+    world.make(world.last)
+    assert world.look()[0].facts.ok
+    changes = [change for frame, change in world.framed if frame > 30]
+    world.vaults.fork(30, changes[:6])
+    reader = world.vaults.reader(world.vault)
+    world.framed = framed(reader.entries())
+    world.ends = {e.position.frame: e.position for e in reader.entries()}  # type: ignore[union-attr]
+    last = max(world.ends)
+    assert last < world.last and world.ends[last].timeline == 2
+    return last
+
+
+def test_what_was_attested_on_a_branch_that_the_log_left_stands_for_nothing_more(world: World) -> None:
+    """A recovery went on from an earlier frame, the vault with the later ones being away. Else no generation that
+    comes after that could ever follow from what was attested before."""
+    last = fork_of(world)
+    world.make(last)
+    (verdict,) = [v for v in world.look() if v.facts.generation == last]
+    assert verdict.facts.ok, verdict.facts.why
+    assert all(v.facts.generation == last for v in world.look()), "what was attested is not refused now"
+
+
+def test_retention_rests_on_nothing_that_the_log_left(world: World) -> None:
+    """Else what leads to the generations on the branch that counts would go over others that lead nowhere."""
+    last = fork_of(world)
+    clock = world.vaults.clock
+    for _ in range(130):
+        clock.advance(86_400)
+        now = clock.now()
+        world.say("retain", RetainFacts(world.receipts().now(now), now))
+    found = look(world.vault, world.vaults.keyring.opener, world.receipts(), clock)
+    made = make(found, Policy(90), [])
+    assert made.blocked == "fewer than two generations are attested and whole"
+    world.make(last)
+    assert any(v.facts.ok for v in world.look())
+    found = look(world.vault, world.vaults.keyring.opener, world.receipts(), clock)
+    made = make(found, Policy(90), [])
+    assert not made.blocked and (made.horizon, made.cover) == (20, (last, 20))
+    assert made.log_from <= (1, 20)

@@ -7,7 +7,6 @@ beside it, explains the bytes. Damage is told by name and stops nothing; then th
 """
 
 import argparse
-import base64
 import json
 import os
 import re
@@ -73,7 +72,7 @@ def recovery_key(text: str) -> tuple[Any, bytes]:
     letters = re.sub("[^0-9A-Z]", "", text)[:84]
     number = sum("0123456789ABCDEFGHJKMNPQRSTVWXYZ".index(c) << 5 * i for i, c in enumerate(reversed(letters)))
     raw = (number >> 4).to_bytes(52)
-    if sha256(b"SAFEHOLD-RECOVERY-1\0" + raw[:48]).digest()[:4] != raw[48:]:
+    if number & 15 or sha256(b"SAFEHOLD-RECOVERY-1\0" + raw[:48]).digest()[:4] != raw[48:]:
         raise ValueError("its checksum does not match")
     prefix, number, check = "age-secret-key-", int.from_bytes(raw[:32]) << 4, 1  # bech32: BIP 173
     digits = [number >> 5 * i & 31 for i in range(51, -1, -1)]
@@ -145,7 +144,7 @@ def take(frame: Any, number: int) -> Any:
             c, stream = Change(*fields), (fields[0], fields[1])
             if c.name == "older-identities":  # of the installation: replaced keys, sealed to the one that replaced them
                 with suppress(Exception):
-                    older = decrypt(base64.b64decode(json.loads(c.body)["sealed"]), identities)
+                    older = decrypt(c.body.partition(b"\n\n")[2], identities)
                     identities.extend(map(x25519.Identity.from_str, older.decode().split()))
             c = c._replace(body=None, prev=c.prev or before[15])  # a run leaves out the hash of the change before
             props_hold = not c.props or c.props == b"\x90" or sha256(c.props).digest() == c.props_digest

@@ -37,7 +37,7 @@ from safehold.recovery.chains import Chains, Step, StreamKey
 from safehold.recovery.replay import erased_id
 from safehold.recovery.selection import SYSTEM
 from safehold.recovery.states import LiveState
-from safehold.vault.log import NotOnTheLog, VaultLogReader
+from safehold.vault.log import Branch, NotOnTheLog, VaultLogReader
 from safehold.vault.receipts import AttestFacts, Receipts
 from safehold.vault.runs import Generation, GenerationReader, RunFile, Runs, StreamEntry, StreamPart
 
@@ -76,12 +76,13 @@ def attest(
     (first and last frame) that somebody took on record. Raises VaultDown.
     """
     runs = Runs([vault], opener)
-    before = _attested_before(runs, receipts)
+    branch = VaultLogReader([vault], opener).branch()
+    before = _attested_before(runs, receipts, branch)
     found = _try(runs, vault, opener, before, receipts, clock, accepted, 0 if before is None else before.number + 1)
     if before is not None or not found or any(verdict.facts.ok for verdict in found):
         return found
     for words in elsewhere:
-        other = _attested_before(runs, words)
+        other = _attested_before(runs, words, branch)
         if other is not None and not whole(vault, other):
             return _try(runs, vault, opener, other, receipts, clock, accepted, other.number)
     return found
@@ -99,9 +100,11 @@ def _try(
 ) -> list[Verdict]:
     """Verdicts on the generations from `first` on, newest first, up to the one that is attested."""
     verdicts: list[Verdict] = []
-    newer = (number for number in runs.numbers() if number >= first)
-    for number in islice((n for n in newer if vault.size(manifest_object(n))), MAX_TRIES):
-        generation = runs.generation(number)
+    branch = VaultLogReader([vault], opener).branch()
+    newer = (n for n in runs.numbers() if n >= first and vault.size(manifest_object(n)))
+    known = ((number, runs.generation(number)) for number in newer)
+    on_it = ((n, g) for n, g in known if g is None or not branch.left(g.position))
+    for number, generation in islice(on_it, MAX_TRIES):
         began = clock.monotonic()
         receipt, now = receipts.now(clock.now()), clock.now()
         if generation is None:
@@ -154,9 +157,11 @@ def _digest(vault: Vault, name: str, size: int) -> bytes:
     return total.digest()
 
 
-def _attested_before(runs: Runs, words: Receipts) -> Generation | None:
-    """The newest generation that is there as it was attested by these words."""
+def _attested_before(runs: Runs, words: Receipts, branch: Branch) -> Generation | None:
+    """The newest generation that is there as it was attested by these words, and that the log did not leave since."""
     for attested in sorted(words.attested, key=lambda a: a.generation, reverse=True):
+        if branch.left(attested.position):
+            continue
         generation = runs.generation(attested.generation)
         if generation is not None and generation.digest == attested.manifest:
             return generation

@@ -62,6 +62,7 @@ class Look:
         self._directories: dict[str, tuple[frozenset[bytes], frozenset[bytes]]] = {}
         self._generations: dict[int, Generation] = {g.number: g for g in self._runs.generations()}
         self._receipts = receipts
+        self._branch = VaultLogReader([vault], opener).branch()
         self.clock = clock
 
     def view(self, evidence: Sequence[EvidenceSeen], frozen: str, damaged: str) -> View:
@@ -81,13 +82,18 @@ class Look:
             [self._seen(generation, runs, frozenset(erased)) for generation in self._generations.values()],
             evidence,
             erased,
+            frozenset(p for p in self._positions() if self._branch.left(p)),
             frozen,
             damaged or "; ".join(self._runs.problems()[:3]),
         )
 
     def _register(self) -> dict[bytes, int]:
         """Erased accounts, as the newest attested generation knows them, with the rev that says so."""
-        attested = [a for a in self._receipts.attested if self._is(a.generation, a.manifest)]
+        attested = [
+            a
+            for a in self._receipts.attested
+            if self._is(a.generation, a.manifest) and not self._branch.left(a.position)
+        ]
         newest = max((a.generation for a in attested), default=0)
         if not newest:
             return {}
@@ -99,6 +105,10 @@ class Look:
             if gone is not None:
                 found[gone] = change.rev
         return found
+
+    def _positions(self) -> Iterator[LogPosition]:
+        yield from (generation.position for generation in self._generations.values())
+        yield from (attested.position for attested in self._receipts.attested)
 
     def _is(self, number: int, manifest: bytes) -> bool:
         return number in self._generations and self._generations[number].digest == manifest

@@ -22,6 +22,9 @@ name that is there).
 
 Evidence goes when it is older than the horizon, but for what is still counted.
 
+What was attested on a branch that the log has left (a recovery went on from an earlier frame, the vault being away)
+covers nothing, and makes nothing old.
+
 Nothing goes while a recovery is open, while the vault is known to be damaged, or while fewer than two attested
 generations are whole.
 """
@@ -137,6 +140,7 @@ class View(msgspec.Struct, frozen=True):
     generations: Sequence[GenerationSeen]
     evidence: Sequence[EvidenceSeen] = ()
     erased: Mapping[bytes, int] = {}  # register of erased accounts: id -> rev in the installation's identity
+    left: frozenset[LogPosition] = frozenset()  # positions that a later timeline goes on without
     frozen: str = ""  # why nothing may go at all: an open recovery
     damaged: str = ""  # what is known to be wrong with the vault
 
@@ -217,7 +221,7 @@ def choose(view: View, policy: Policy) -> Choice:
     """Which generations stay. What is kept is read then for the blobs that it needs; see `plan`."""
     receipts, now = view.receipts, view.now
     attested = _attested(view)
-    horizon = _horizon(receipts.attested, now - policy.history)
+    horizon = _horizon([a for a in receipts.attested if a.position not in view.left], now - policy.history)
     blocked = view.frozen or view.damaged
     if not blocked and len(attested) < 2:
         blocked = "fewer than two generations are attested and whole"
@@ -276,11 +280,11 @@ def plan(
 
 
 def _attested(view: View) -> list[tuple[GenerationSeen, Attested]]:
-    """Generations that are there whole and were attested as they are, newest first."""
+    """Generations that are there whole and were attested as they are, newest first. The log has to go on from them."""
     found = []
     for generation in sorted(view.generations, key=lambda g: g.number, reverse=True):
         word = view.receipts.is_attested(generation.number, generation.manifest)
-        if word is not None and generation.whole:
+        if word is not None and generation.whole and generation.position not in view.left:
             found.append((generation, word))
     return found
 

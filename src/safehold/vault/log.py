@@ -57,6 +57,23 @@ class Stretch:
         self.last = last
 
 
+class Branch:
+    """The stretches that count, from the last one down as far as the log goes back."""
+
+    def __init__(self, stretches: Sequence[Stretch]) -> None:
+        self._stretches = stretches
+
+    def left(self, position: LogPosition) -> bool:
+        """Whether the log went on without this position: a later timeline continues before it, or passes it over.
+
+        Of positions before all that is left of the log nothing is known that speaks against them.
+        """
+        timeline = position.timeline
+        if any(s.timeline > timeline and s.opened <= position.frame for s in self._stretches):
+            return True
+        return any(s.parent < timeline < s.timeline for s in self._stretches)
+
+
 class VaultLogReader:
     """Implements ports.log.LogReader. Vaults in the order in which their copies are preferred.
 
@@ -98,6 +115,10 @@ class VaultLogReader:
     def check(self, position: LogPosition) -> None:
         """Raises NotOnTheLog where the log does not lead past this position, VaultDown."""
         _check_start(list(self._branch(position.timeline))[::-1], position)
+
+    def branch(self) -> Branch:
+        """What counts of the timelines. Raises VaultDown."""
+        return Branch(tuple(self._branch(0)))
 
     def end(self) -> LogPosition:
         """See ports.log; reads the last segments only. Raises VaultDown."""
