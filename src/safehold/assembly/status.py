@@ -236,11 +236,25 @@ def _incidents(
             hint = f"mount its disk, or make it anew with `safehold vault add {vault['name']}`"
             if not config.is_folder:
                 hint = "see whether its keeper runs (`safehold keeper run`) and serves that socket"
-            found.append({"what": "vault missing", "message": message, "hint": hint})
+            found.append(
+                {
+                    "what": "vault missing",
+                    "message": message,
+                    "summary": f"The vault {vault['name']} is away",
+                    "hint": hint,
+                }
+            )
         elif vault["state"] == NOT_ANSWERING:
             message = f"the vault {vault['name']} at {vault['url']} does not answer"
             hint = "see whether its disk or network mount hangs"
-            found.append({"what": "vault not answering", "message": message, "hint": hint})
+            found.append(
+                {
+                    "what": "vault not answering",
+                    "message": message,
+                    "summary": f"The vault {vault['name']} is slow",
+                    "hint": hint,
+                }
+            )
         scrubbed = vault["last_scrub"]
         if scrubbed is not None and not scrubbed["ok"]:
             found.append(_damaged(vault["name"], scrubbed["damaged"], kept_elsewhere=not config.is_folder))

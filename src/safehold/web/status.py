@@ -199,15 +199,16 @@ def _vaults(vaults: list[Mapping[str, Any]]) -> str:
         ]
         for vault in vaults
     ]
-    columns = ["Vault", "Mode", "Changes behind", "Behind by", "Append-only", "Last seen", "Last read whole"]
+    columns = ["Vault", "Mode", "Changes behind", "Behind by", "Append-only", "Last seen", "Read whole"]
     return table(columns, rows, numbers=frozenset((2, 3, 5)))
 
 
 def _scrubbed(last: Any) -> str:
     if not isinstance(last, Mapping):
         return "never"
-    found = "all is well" if last.get("ok") else f'<span class="bad">{number(last.get("damaged"))} damaged</span>'
-    return f"{_ago(last.get('seconds_ago'))}: {found}"
+    if not last.get("ok"):
+        return f'<span class="bad">{number(last.get("damaged"))} damaged</span>'
+    return _ago(last.get("seconds_ago"))
 
 
 def _ago(seconds: Any) -> str:
