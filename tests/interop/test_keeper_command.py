@@ -92,3 +92,22 @@ def test_a_keeper_serves_its_vault_pulls_and_ends_when_told(data: Path, tmp_path
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+def test_a_keeper_mends_its_vault_from_the_one_it_copies(data: Path, tmp_path: Path) -> None:
+    keeper = tmp_path / "keeper"
+    near = f"folder:{data / 'vaults/near'}"
+    words = ("keeper", "init", str(keeper), "--keys", str(tmp_path / "away"), "--pull", near, "--data", str(data))
+    safehold(*words)
+    assert safehold("keeper", "run", "--once", "--data", str(keeper))["vaults"][0]["damaged"] == 0
+    run = next((keeper / "vault" / "runs").rglob("*.run"))
+    whole = run.read_bytes()
+    run.write_bytes(whole[:-1])
+    told = safehold("scrub", "--data", str(keeper), exit=1)
+    assert [each["problem"] for each in told["vaults"][0]["damaged"]] == ["corrupt"]
+    told = safehold("vault", "repair", "--yes", "--data", str(keeper))
+    assert [each["repaired_from"] for each in told["vaults"][0]["damaged"]] == ["source-0"]
+    assert run.read_bytes() == whole
+    assert safehold("scrub", "--data", str(keeper))["ok"]
+    told = safehold("status", "--data", str(keeper), exit=2)
+    assert "keeper status" in told["hint"], "nothing tells a keeper to recover a core that it never had"

@@ -137,6 +137,35 @@ def test_the_new_recovery_key_alone_opens_what_was_written_before(with_ada: Run,
     assert ring(tmp_path).opener.identities == now.opener.identities
 
 
+@pytest.mark.parametrize("snapshot", [False, True])
+def test_an_old_recovery_key_leaves_nothing_out_unless_told(with_ada: Run, tmp_path: Path, snapshot: bool) -> None:
+    import_cards(with_ada, tmp_path / "cards", "grace")
+    old = str(ring(tmp_path).recovery_key)
+    if snapshot:
+        assert with_ada("snapshot")[0] == 0
+    assert with_ada("vault", "keys", "rotate", "identity", "--yes")[0] == 0
+    import_cards(with_ada, tmp_path / "cards-later", "alan")
+    new = str(ring(tmp_path).recovery_key)
+    code, told = bare(with_ada, tmp_path, old)
+    assert code == 3 and "a key that was not given" in told["error"] and "newest recovery key" in told["hint"]
+    assert not (tmp_path / "data" / "core").exists() and not (tmp_path / "data" / "keys").exists()
+    assert not (tmp_path / "lost" / "vaults" / "near" / "recovery").exists(), "no timeline was claimed"
+    (tmp_path / "data").mkdir(exist_ok=True)
+    (tmp_path / "key.txt").write_text(f"{old}\n{new}\n")
+    near = ("--vault", f"folder:{tmp_path / 'lost' / 'vaults' / 'near'}")
+    code, told = with_ada("recover", "run", "--yes", *near, "--identity", str(tmp_path / "key.txt"))
+    assert (code, told["items"]["contacts"]["exact"]) == (0, 2), told
+
+
+def test_an_old_recovery_key_brings_back_what_it_opens_where_that_is_wanted(with_ada: Run, tmp_path: Path) -> None:
+    import_cards(with_ada, tmp_path / "cards", "grace")
+    old = str(ring(tmp_path).recovery_key)
+    assert with_ada("vault", "keys", "rotate", "identity", "--yes")[0] == 0
+    import_cards(with_ada, tmp_path / "cards-later", "alan")
+    code, told = bare(with_ada, tmp_path, old, "--accept-loss")
+    assert (code, told["items"]["contacts"]["exact"]) == (1, 1), told
+
+
 @pytest.mark.parametrize("snapshots", [(), (0,), (2,), (0, 2), (0, 1, 2)])
 def test_generations_of_before_open_with_the_new_recovery_key(
     with_ada: Run, tmp_path: Path, snapshots: tuple[int, ...]

@@ -221,3 +221,31 @@ def test_a_vault_of_another_user_is_refused_by_name(lived: Run, vaults: Path, mo
     code, told = lived("vault", "repair", "--yes")
     assert code == 3
     assert "nobody" in told["vaults"][1]["trouble"]
+
+
+def test_damage_that_a_scrub_found_is_unmet_until_it_is_mended(lived: Run, vaults: Path) -> None:
+    (vaults / "far" / blobs(vaults / "far")[0]).unlink()
+    assert lived("scrub")[0] == 1
+    code, told = lived("status", "--check")
+    assert (code, [each["what"] for each in told["incidents"]]) == (1, ["vault damaged"])
+    assert "safehold vault repair far" in told["incidents"][0]["hint"]
+    assert lived("vault", "repair", "--yes")[0] == 0
+    code, told = lived("status", "--check")
+    assert (code, told["incidents"]) == (0, [])
+
+
+def test_vaults_are_scrubbed_while_the_core_is_lost_and_marks_of_a_recovery_belong_there(
+    lived: Run, vaults: Path
+) -> None:
+    shutil.rmtree(vaults.parent / "core")
+    code, told = lived("scrub")
+    assert (code, found(told)) == (0, {"near": {}, "far": {}})
+    (vaults / "far" / segments(vaults / "far")[0]).unlink()
+    assert lived("vault", "repair", "--yes")[0] == 0
+    assert not (vaults.parent / "core").exists(), "nothing but a recovery makes a core"
+    assert lived("recover", "run", "--yes")[0] == 0
+    assert sorted(path.suffix for path in (vaults / "near" / "recovery").iterdir()) == [".done", ".open"]
+    code, told = lived("scrub")
+    assert (code, found(told)) == (0, {"near": {}, "far": {}})
+    next((vaults / "near" / "recovery").glob("*.open")).write_bytes(b"x")
+    assert set(found(lived("scrub")[1])["near"].values()) == {"unexpected"}, "a mark is empty"

@@ -36,7 +36,7 @@ STATUS: dict[str, Any] = {
             "unarchived_changes": 0,
             "lag_seconds": 0.0,
             "failure_domain": "device 8:1",
-            "last_scrub": None,
+            "last_scrub": {"seconds_ago": 7200.0, "ok": False, "damaged": 2},
             "last_drill": None,
         },
         {"name": 'f"ar', "url": "folder:/mnt/far", "mode": "async", "unarchived_changes": 17, "lag_seconds": 95.5},
@@ -243,6 +243,7 @@ def test_the_status_page_is_for_people_by_default(edge: Edge) -> None:
     assert "Everything answers." in text
     assert "Everything is back within 1 h 2 h violated" in text
     assert "Contacts 1 200" in text
+    assert "2 damaged" in text and "never" in text
     read(edge.ask("GET", "/status"))
     read(edge.ask("GET", "/status?format=html", headers={"accept": "application/json"}))
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from safehold.adapters.lock import Locked
 from safehold.archiver.shipper import Shipper
+from safehold.assembly.installation import Installation
 from safehold.assembly.keeping import LastKeep, keep_vaults, keeper_lock, last_keep
 from safehold.assembly.site import Site
 from safehold.assembly.snapshot import take_snapshot
@@ -93,6 +94,20 @@ def open_site(data: Path, config_path: Path | None = None) -> Site:
         hint="make one: `safehold keeper init FOLDER --keys DIR --pull URL`",
         exit_code=2,
     )
+
+
+def open_vaults(data: Path, config: Config, config_path: Path | None = None) -> Site:
+    """What reads or mends vaults works on: a keeper's folder, an installation (made where there is none), or what is
+    left of one whose core is lost: its vaults can be looked at before it is recovered. Raises OperatorError.
+    """
+    keeper = KeeperSite(data, config, config_path)
+    complete = is_complete(keeper.disk, str(keeper.keys_folder))
+    if not complete and keeper.disk.exists(str(keeper.keys_folder / KEEPER)):
+        return keeper
+    installation = Installation(data, config, config_path)
+    if installation.has_core() or not complete:
+        installation.make()
+    return installation
 
 
 def init_keeper(

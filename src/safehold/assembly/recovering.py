@@ -14,7 +14,7 @@ from safehold.assembly.session import Session
 from safehold.assembly.site import Site
 from safehold.assembly.vault_urls import AnyVault, open_vault, with_scheme
 from safehold.config import VaultConfig, check_vault
-from safehold.formats.keys import Opener
+from safehold.formats.keys import SEALED_TO_OTHERS, Opener
 from safehold.model.commands import Undo
 from safehold.model.errors import Damaged, NewerCore, NotFound, OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
@@ -194,8 +194,26 @@ def _core_there(site: Site, stack: ExitStack) -> tuple[CoreReads | None, str, st
     return core, "", ""
 
 
+def sealed_to_others(plan: Plan) -> int:
+    """The frame from which on the end of the log is sealed to other keys than were given; 0 where it is not."""
+    after = [hole for hole in plan.holes if hole.first > plan.end.frame]
+    closed = any(SEALED_TO_OTHERS in problem for hole in after for problem in hole.problems)
+    return after[0].first if closed else 0
+
+
 def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool, progress: Progress = silent) -> Result:
-    """Carry a plan out, with nothing else running; then undo what came after `plan.to`, where that is set."""
+    """Carry a plan out, with nothing else running; then undo what came after `plan.to`, where that is set.
+
+    Raises OperatorError where the end of the log is whole and the key to it was not given: to go on without it would
+    leave out, for good, what devices were told is safe.
+    """
+    frame = sealed_to_others(plan)
+    if frame and not accept_loss:
+        raise OperatorError(
+            f"from frame {frame} on the log is sealed to a key that was not given; nothing was changed",
+            hint="give the newest recovery key by --identity FILE (several may stand in one file, one a line); "
+            "--accept-loss goes on without what came since",
+        )
     with site.lock(), ExitStack() as stack:
         settling = _settling(sources, stack)
         old, _, _ = _core_there(site, stack)

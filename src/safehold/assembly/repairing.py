@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from safehold.adapters.lock import FolderLock
+from safehold.assembly.keeping import keeper_lock
 from safehold.assembly.scrubbing import MAX_NAMED, Scrubbing, damage_object, notebook_folder, record
 from safehold.assembly.site import Site
 from safehold.assembly.snapshot import take_snapshot
@@ -82,6 +83,7 @@ class Repairing:
         """Raises OperatorError where it cannot begin; what hinders it in one vault is that vault's `trouble`."""
         with ExitStack() as stack:
             stack.enter_context(FolderLock(str(self._site.data / "run" / "repair")))
+            stack.enter_context(keeper_lock(self._site))  # what is put back must not be removed meanwhile
             scrubbing = self._copy_all()
             remaining = {name: result.remaining for name, result in self._results.items()}
             if any(remaining.values()) and self._site.has_core() and self._write_again(scrubbing):
@@ -127,14 +129,16 @@ class Repairing:
             raise VaultDown(f"the vault {config.name} cannot be reached", hint="mount it or bring it back")
         scrubber = scrubbing.scrubber(vault)
         inventory: Inventory = scrubber.read()
-        peers = scrubbing.peers(config)
+        peers, standing = scrubbing.peers(config), scrubbing.standing(config)
+        if pulled := scrubbing.pulled():  # what is newer there comes by the next pull
+            peers, standing = [*peers, *pulled], standing._replace(complete=False)
         everyone = [vault, *(peer.vault for peer in peers)]
         opener = scrubbing.opener
         return Repairer(
             vault,
             scrubber,
             peers,
-            scrubbing.standing(config),
+            standing,
             inventory,
             remembered=scrubbing.notebook(config).remembered(),
             excuses=EvidenceExcuses.read(config.name, everyone, site.opener.installation, opener),

@@ -13,16 +13,14 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import subprocess
-import sys
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from safehold.adapters.watch import Watch
 from safehold.archiver.generation_ledger import load_ledger
 from safehold.archiver.generations import erased_since
 from safehold.archiver.log import Mode
+from safehold.assembly.children import end_child, start_child
 from safehold.assembly.site import Site
 from safehold.ports.vault import Vault
 from safehold.vault.segments import segments, timelines
@@ -87,14 +85,7 @@ class ScheduledSnapshots:
     def stop(self) -> None:
         """End a child that runs; what it has written is gone on with by the next one."""
         child, self._child = self._child, None
-        if child is None or child.poll() is not None:
-            return
-        child.terminate()
-        try:
-            child.communicate(timeout=ENDING_SECONDS)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.communicate()
+        end_child(child, ENDING_SECONDS)
 
     def status(self) -> dict[str, Any]:
         """How far the newest generation is behind, as last looked at."""
@@ -113,16 +104,11 @@ class ScheduledSnapshots:
         return tail.bytes > bound or age >= config.snapshot_hours * _HOUR_SECONDS
 
     def _start(self, tail: Tail) -> None:
-        site = self._site
-        line = [sys.executable, "-m", "safehold", "snapshot", "--json", "--workers", "1"]
-        line += ["--data", str(site.data), "--config", str(site.config_path)]
         try:
-            child = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            child = start_child(self._site, "snapshot", "--workers", "1", niceness=NICENESS, stdout=subprocess.PIPE)
         except OSError as error:
             self._failed(f"it could not be started: {error.strerror or error}")
             return
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, child.pid, NICENESS)
         self._child, self._looked_at = child, tail
 
     def _ended(self, child: subprocess.Popen[bytes]) -> None:

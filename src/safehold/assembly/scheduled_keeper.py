@@ -8,14 +8,12 @@ gone on with by the next one. One that fails is tried again after a pause that d
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
-import sys
-from contextlib import suppress
 from typing import Any
 
 import msgspec
 
+from safehold.assembly.children import end_child, start_child
 from safehold.assembly.keeping import LastKeep, keeper_incidents, last_keep
 from safehold.assembly.site import Site
 from safehold.vault.keyring import KEEPER
@@ -65,14 +63,7 @@ class ScheduledKeeper:
     def stop(self) -> None:
         """End a child that runs."""
         child, self._child = self._child, None
-        if child is None or child.poll() is not None:
-            return
-        child.terminate()
-        try:
-            child.wait(timeout=ENDING_SECONDS)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+        end_child(child, ENDING_SECONDS)
 
     def able(self) -> bool:
         """Whether this service keeps its own vaults at all."""
@@ -110,17 +101,11 @@ class ScheduledKeeper:
         return self._last is None or not 0 <= now - self._last.at < hours * _HOUR_MICROSECONDS
 
     def _start(self) -> None:
-        site = self._site
-        line = [sys.executable, "-m", "safehold", "keeper", "run", "--once", "--json"]
-        line += ["--data", str(site.data), "--config", str(site.config_path)]
-        nothing = subprocess.DEVNULL
         try:
-            child = subprocess.Popen(line, stdin=nothing, stdout=nothing, stderr=nothing)
+            child = start_child(self._site, "keeper", "run", "--once", niceness=NICENESS)
         except OSError as error:
             self._failed(f"it could not be started: {error.strerror or error}")
             return
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, child.pid, NICENESS)
         self._child = child
 
     def _ended(self, code: int) -> None:

@@ -98,6 +98,11 @@ class Scrubbing:
         found = [self.vault(other) for other in others]
         return [LookedAt(self.scrubber(vault)) for vault in found if vault.available()]
 
+    def pulled(self) -> list[LookedAt]:
+        """The vaults that a keeper copies from, as far as they are there."""
+        configs = [VaultConfig(f"source-{n}", url, Mode.ASYNC) for n, url in enumerate(self.site.config.keeper_pull)]
+        return [LookedAt(self.scrubber(vault)) for vault in map(self.vault, configs) if vault.available()]
+
     def standing(self, config: VaultConfig) -> Standing:
         complete = config.mode == Mode.SYNC or config.name in self.settled.level
         return Standing(complete, self.settled.frame, self.core)

@@ -28,7 +28,7 @@ from safehold.ports.blobs import BlobArchive
 from safehold.ports.vault import VaultDown
 from safehold.store.realdisk import RealDisk
 from safehold.store.sqlite.core import SqliteCore
-from safehold.vault.keyring import IDENTITY, Keyring, complete_keyring, is_complete, load_keyring
+from safehold.vault.keyring import IDENTITY, KEEPER, Keyring, complete_keyring, is_complete, load_keyring
 from safehold.vault.remote import RemoteVault
 
 if TYPE_CHECKING:  # brought in by the methods that need them: most commands write nothing and ask nobody
@@ -190,6 +190,13 @@ class Site:
 
     def refuse_history_without_core(self) -> None:
         """An empty core beside vaults that hold history would tell every device that all is gone."""
+        keeper = self.disk.exists(str(self.keys_folder / KEEPER)) and not is_complete(self.disk, str(self.keys_folder))
+        if keeper and not self.disk.exists(str(self._used_mark)):
+            raise OperatorError(
+                f"{self.data} is the folder of a keeper, which has no core and serves nobody",
+                hint="`safehold keeper status`, `scrub`, `vault repair` and `vault retain` work here",
+                exit_code=2,
+            )
         held = [v.name for v in self.config.vaults if has_history(v, self.data, self.disk)]
         if held:
             raise CoreMissing(

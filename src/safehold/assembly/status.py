@@ -44,7 +44,7 @@ def status_object(
     counts = reads.counts()
     looks = looks_now(site) if looks is None else looks
     vaults = describe_vaults(site, writer, looks, reads)
-    incidents = [*_incidents(vaults, writer), *devices_ahead]
+    incidents = [*_incidents(site.config.vaults, vaults, writer), *devices_ahead]
     return {
         "service": _service_state(writer),
         "timeline": _timeline(reads, writer),
@@ -223,21 +223,54 @@ def _since(site: Site, look: VaultLook, reads: CoreReads | None) -> Backlog:
     return Backlog(seen.changes + count, max(seen.lag_seconds, age), seen.trouble)
 
 
-def _incidents(vaults: list[dict[str, Any]], writer: Writer | None) -> list[dict[str, Any]]:
+def _incidents(
+    configs: Sequence[VaultConfig], vaults: list[dict[str, Any]], writer: Writer | None
+) -> list[dict[str, Any]]:
     found = []
     if writer is not None and writer.engine.stopped is not None:
         stopped = writer.engine.stopped
         found.append({"what": "writing stopped", "message": stopped.message, "hint": stopped.hint})
-    for vault in vaults:
+    for config, vault in zip(configs, vaults, strict=True):
         if vault["state"] == "missing":
             message = f"the vault {vault['name']} is not at {vault['url']}"
             hint = f"mount its disk, or make it anew with `safehold vault add {vault['name']}`"
-            found.append({"what": "vault missing", "message": message, "hint": hint})
+            if not config.is_folder:
+                hint = "see whether its keeper runs (`safehold keeper run`) and serves that socket"
+            found.append(
+                {
+                    "what": "vault missing",
+                    "message": message,
+                    "summary": f"The vault {vault['name']} is away",
+                    "hint": hint,
+                }
+            )
         elif vault["state"] == NOT_ANSWERING:
             message = f"the vault {vault['name']} at {vault['url']} does not answer"
             hint = "see whether its disk or network mount hangs"
-            found.append({"what": "vault not answering", "message": message, "hint": hint})
+            found.append(
+                {
+                    "what": "vault not answering",
+                    "message": message,
+                    "summary": f"The vault {vault['name']} is slow",
+                    "hint": hint,
+                }
+            )
+        scrubbed = vault["last_scrub"]
+        if scrubbed is not None and not scrubbed["ok"]:
+            found.append(_damaged(vault["name"], scrubbed["damaged"], kept_elsewhere=not config.is_folder))
     return found
+
+
+def _damaged(name: str, count: int, *, kept_elsewhere: bool) -> dict[str, Any]:
+    """What the last scrub of a vault found, until a scrub finds nothing or a repair leaves nothing."""
+    objects, were = ("object", "was") if count == 1 else ("objects", "were")
+    hint = f"`safehold vault repair {name}` says how it would be mended, and with --yes mends it"
+    return {
+        "what": "vault damaged",
+        "message": f"{count} {objects} in the vault {name} {were} damaged when it was last scrubbed",
+        "summary": f"{count} damaged {objects} in the vault {name}",
+        "hint": f"where its keeper runs: {hint}" if kept_elsewhere else hint,
+    }
 
 
 def _risks(site: Site, vaults: list[dict[str, Any]], looks: Looks) -> list[str]:

@@ -14,7 +14,10 @@ def take_up(site: Site) -> None:
         if site.core_path.exists():
             _open_over_all(site)
     elif not (answer := decode_json(running)).get("ok"):
-        raise OperatorError(f"the service took up the vaults, but cannot write: {answer.get('why')}")
+        raise OperatorError(
+            f"the service took up the vaults, but cannot write: {answer.get('why')}",
+            hint="bring that vault back, or make it anew with `safehold vault add NAME`; then do this again",
+        )
 
 
 def _open_over_all(site: Site) -> None:

@@ -159,9 +159,15 @@ def _plan_data(plan: Plan) -> dict[str, Any]:
 
 def describe_plan(plan: Plan) -> list[str | Table]:
     """A plan for people."""
+    from safehold.assembly.recovering import sealed_to_others
+
     reason = f" ({plan.core_reason})" if plan.core_reason else ""
     blocks: list[str | Table] = [f"the core is {plan.core}{reason}"]
     blocks += [f"{s.vault}: {s.problem}" if s.problem else f"{s.vault}: read, {s.url}" for s in plan.sources]
+    if frame := sealed_to_others(plan):
+        blocks.append(
+            f"from frame {frame} on the log is sealed to a key that was not given: give the newest recovery key"
+        )
     blocks += plan.problems[:SHOWN]
     if len(plan.problems) > SHOWN:
         blocks.append(f"and {len(plan.problems) - SHOWN} more problems, in the plan file")

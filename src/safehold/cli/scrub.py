@@ -46,14 +46,15 @@ def add_options(parser: Parser) -> None:
 
 def run(args: Namespace, context: Context) -> Answer:
     """`args.name` is the vault, or None for all."""
+    from safehold.assembly.keeper import open_vaults
     from safehold.assembly.scrubbing import scrub_vaults
     from safehold.recovery.scrub import Level
 
     limit = parse_size(args.limit)
-    installation = context.installation()
+    site = open_vaults(context.data, context.config, context.config_path)
     with Reporter() as reporter:
         results = scrub_vaults(
-            installation,
+            site,
             args.name,
             level=Level(args.level),
             limit_bytes=limit,
@@ -61,7 +62,7 @@ def run(args: Namespace, context: Context) -> Answer:
             with_core=args.reconcile,
             progress=reporter,
         )
-    if not installation.opener.can_open:
+    if not site.opener.can_open:
         say("the identity is not here: what seals say should be there is unknown, and was not compared")
     return answer(results)
 

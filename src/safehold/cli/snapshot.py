@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from safehold.cli.context import Context
-from safehold.cli.exits import Exit
+from safehold.cli.exits import Exit, UsageError
 from safehold.cli.output import Answer, count_text, size_text
 from safehold.cli.parser import Parser
 from safehold.cli.progress import Reporter
@@ -29,6 +29,8 @@ def _snapshot(args: Namespace, context: Context) -> Answer:
     from safehold.assembly.site import Site
     from safehold.assembly.snapshot import as_json, take_snapshot
 
+    if args.workers < 0:
+        raise UsageError(f"{args.workers} is no number of processes", hint="name 1 or more, or leave --workers out")
     site = Site(context.data, context.config, context.config_path)
     if not site.has_core():
         site = context.installation()
@@ -37,7 +39,7 @@ def _snapshot(args: Namespace, context: Context) -> Answer:
         def told(done: int, total: int) -> None:
             report("writing", done, total, "changes")
 
-        snapshot = take_snapshot(site, full=args.full, workers=max(0, args.workers), told=told)
+        snapshot = take_snapshot(site, full=args.full, workers=args.workers, told=told)
     written = snapshot.written
     blocks = []
     if written.new:

@@ -68,8 +68,23 @@ def describe(status: dict[str, Any], unmet: Sequence[str]) -> list[str | Table]:
         blocks.append(objectives)
     if status.get("snapshots"):
         blocks.append(_snapshots_text(status["snapshots"]))
+    if status.get("keeper"):
+        blocks.append(_keeper_text(status["keeper"]))
     risks = [f"at risk: {risk}" for risk in status.get("risks") or ()]
     return [*blocks, *risks, *(unmet or ["nothing is unmet"])]
+
+
+def _keeper_text(told: dict[str, Any]) -> str:
+    """Whether the service keeps its own vaults, and when it last did."""
+    if not told.get("here"):
+        return "keeper: not here; the vaults are kept where the keeper's key and the identity are, if anywhere"
+    if told.get("last") is None:
+        return f"keeper: {'at it for the first time' if told.get('running') else 'has not kept the vaults yet'}"
+    attested = {kept["vault"]: kept.get("attested") for kept in told.get("vaults") or ()}
+    each = ", ".join(f"{vault} attested up to {number or 'nothing'}" for vault, number in attested.items())
+    return (
+        f"keeper: last {time_text(told['last'])[:16]}Z, {each or 'no vault'}{'; at it' if told.get('running') else ''}"
+    )
 
 
 def _snapshots_text(told: dict[str, Any]) -> str:

@@ -31,11 +31,12 @@ def configure(parser: Parser) -> None:
 
 
 def _repair(args: Namespace, context: Context) -> Answer:
+    from safehold.assembly.keeper import open_vaults
     from safehold.assembly.repairing import repair_vaults
 
-    installation = context.installation()
+    site = open_vaults(context.data, context.config, context.config_path)
     with Reporter() as reporter:
-        results = repair_vaults(installation, args.name, yes=args.yes, progress=reporter)
+        results = repair_vaults(site, args.name, yes=args.yes, progress=reporter)
     vaults: list[dict[str, Any]] = []
     blocks: list[str | Table] = []
     for result in results:

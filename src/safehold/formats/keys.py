@@ -40,6 +40,8 @@ MAX_RECIPIENTS = 8
 MAX_IDENTITIES = 32
 MAX_STANZAS = 32
 MAX_HEAD_BYTES = 16 * 1024
+#: Stands in the reason of whatever is whole and sealed to other recipients than this opener's.
+SEALED_TO_OTHERS = "No matching keys found"
 _AGE_PREFIX = "age-secret-key-"
 _PUBLIC_BYTES = 32
 

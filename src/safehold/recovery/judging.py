@@ -31,6 +31,7 @@ from safehold.formats.seal import SealedObject
 from safehold.formats.segment import SegmentName
 from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.recovery.objects import Fault, SegmentSeen
+from safehold.vault.segments import limits
 
 
 class Problem(StrEnum):
@@ -449,10 +450,10 @@ class Judge:
         """Walk a timeline's frames; what does not follow, and what is missing, is damage of some segment."""
         here = self._here.get(timeline, {})
         names = self._names(timeline)
-        limits = _limits(names)
+        ends = limits(names)
         opened, parent = next(((s.opened, s.parent) for s in here.values() if s.opened), (0, 0))
         number, digest = opened, self._digest_at(parent, opened - 1)
-        for name, limit in zip(names, limits, strict=True):
+        for name, limit in zip(names, ends, strict=True):
             seen = here.get(name)
             if seen is None:
                 number, digest = max(number, (limit or 0) + 1), None
@@ -504,7 +505,7 @@ class Judge:
         if not self._standing.complete:
             return have
         names = self._names(timeline)
-        limits = dict(zip(names, _limits(names), strict=True))
+        ends = dict(zip(names, limits(names), strict=True))
         for peer in self._peers:
             for text, size in peer.listing().items():
                 name = segment.parse_name(text)
@@ -513,7 +514,7 @@ class Judge:
                 other = peer.segment(text)
                 if other is None or other.foreign:
                     continue
-                limit = limits.get(name)
+                limit = ends.get(name)
                 required.append(other.last if limit is None else min(limit, other.last))
         return max(have, max(required) if settled is None else min(settled, max(required)))
 
@@ -624,16 +625,6 @@ class Judge:
 
 class Reread(Protocol):
     def __call__(self, name: str, offset: int, count: int, /) -> bytes: ...
-
-
-def _limits(names: Sequence[SegmentName]) -> list[int | None]:
-    """For each segment the last number that counts in it: the one before the first of any later segment."""
-    result: list[int | None] = []
-    lowest: int | None = None
-    for name in reversed(names):
-        result.append(lowest)
-        lowest = name.first - 1 if lowest is None else min(lowest, name.first - 1)
-    return result[::-1]
 
 
 def _next(names: Sequence[SegmentName], name: SegmentName) -> SegmentName | None:

@@ -44,6 +44,7 @@ from safehold.recovery.judging import (
 from safehold.recovery.objects import Keys, Read, SegmentSeen, check_blob, check_framed, is_signed, read_segment
 from safehold.recovery.reconcile import Reconciled
 from safehold.recovery.report import Progress, silent
+from safehold.vault import recoveries
 from safehold.vault.log import VaultLogReader
 from safehold.vault.runs import Runs
 
@@ -52,6 +53,8 @@ IGNORED = ("tmp/", "aside/")
 _CHUNK_BYTES = 1024 * 1024
 #: Work is noted at least so often: what a kill costs is read again.
 NOTED_BYTES = 64 * 1024 * 1024
+#: Of what nothing else states, and need not be found again.
+_UNSTATED = Remembered(0, b"")
 
 
 class Level(StrEnum):
@@ -235,10 +238,12 @@ class Scrubber:
         try:
             if name in self.texts:
                 why = "" if read(0, size) in self.texts[name] else "it is not the text that belongs there"
-                self._note(inventory, name, why, Remembered(0, b""))
+                self._note(inventory, name, why, _UNSTATED)
+            elif recoveries.is_mark(name):
+                self._note(inventory, name, f"it is {size} bytes long and should be empty" if size else "", _UNSTATED)
             elif blob_name is not None and self._level is Level.LIST:
                 why = "" if size >= blob.OVERHEAD_BYTES else f"it is {size} bytes long, too short for a blob"
-                self._note(inventory, name, why, Remembered(0, b""))
+                self._note(inventory, name, why, _UNSTATED)
             elif blob_name is not None:
                 why, stated = check_blob(blob_name, size, read)
                 sound = None if stated is None else Remembered(stated.size, stated.digest)

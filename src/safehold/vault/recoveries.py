@@ -25,6 +25,11 @@ def done(timeline: int) -> str:
     return f"{PREFIX}{timeline:08d}.done"
 
 
+def is_mark(name: str) -> bool:
+    """Whether an object of this name is such a mark."""
+    return _NAME.match(name) is not None
+
+
 def open_recoveries(vault: Vault) -> list[int]:
     """Timelines of the recoveries that are open, ascending. Raises VaultDown."""
     begun: set[int] = set()

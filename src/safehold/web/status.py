@@ -195,11 +195,20 @@ def _vaults(vaults: list[Mapping[str, Any]]) -> str:
             duration(vault.get("lag_seconds")),
             escape(str(vault.get("append_only") or "unknown")),
             _ago(vault.get("seen_seconds_ago")),
+            _scrubbed(vault.get("last_scrub")),
         ]
         for vault in vaults
     ]
-    columns = ["Vault", "Mode", "Changes behind", "Behind by", "Append-only", "Last seen"]
+    columns = ["Vault", "Mode", "Changes behind", "Behind by", "Append-only", "Last seen", "Read whole"]
     return table(columns, rows, numbers=frozenset((2, 3, 5)))
+
+
+def _scrubbed(last: Any) -> str:
+    if not isinstance(last, Mapping):
+        return "never"
+    if not last.get("ok"):
+        return f'<span class="bad">{number(last.get("damaged"))} damaged</span>'
+    return _ago(last.get("seconds_ago"))
 
 
 def _ago(seconds: Any) -> str:
