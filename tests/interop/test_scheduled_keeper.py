@@ -116,8 +116,8 @@ def test_an_open_recovery_freezes_retention_in_the_vault_that_bears_its_mark(sit
     near, far = site.config.vaults
     assert frozen(site, near) == frozen(site, far) == ""
     vault = kept_vault(site, near)
-    vault.put(recoveries.opened(7), (b"",))
+    vault.put(recoveries.opened(1), (b"",))
     assert "timeline 7" in frozen(site, near)
     assert frozen(site, far) == ""
-    vault.put(recoveries.done(7), (b"",))
+    vault.put(recoveries.done(1), (b"",))
     assert frozen(site, near) == ""

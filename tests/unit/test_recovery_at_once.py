@@ -15,6 +15,7 @@ from safehold.assembly.snapshot import take_snapshot
 from safehold.config import Config
 from safehold.formats.frame import FrameType, RawFrame, scan_frames
 from safehold.formats.run import HEADER_BYTES
+from safehold.formats.segment import claim_object
 from safehold.model.commands import AddAccount, Body, PutItem
 from safehold.model.errors import OperatorError
 from safehold.model.kinds import Kind
@@ -160,6 +161,9 @@ def test_a_later_recovery_that_is_done_closes_those_before_it() -> None:
     for timeline in (3, 5):
         vault.put(recoveries.opened(timeline), (b"",))
     assert recoveries.open_recoveries(vault) == [3, 5]
+    vault.put(recoveries.done(99), (b"",))
+    assert recoveries.open_recoveries(vault) == [3, 5], "nobody has claimed that timeline"
+    vault.put(claim_object(5), (b"",))
     vault.put(recoveries.done(5), (b"",))
     assert recoveries.open_recoveries(vault) == []
     vault.put(recoveries.opened(7), (b"",))
