@@ -117,7 +117,7 @@ def test_an_open_recovery_freezes_retention_in_the_vault_that_bears_its_mark(sit
     assert frozen(site, near) == frozen(site, far) == ""
     vault = kept_vault(site, near)
     vault.put(recoveries.opened(1), (b"",))
-    assert "timeline 7" in frozen(site, near)
+    assert "timeline 1" in frozen(site, near)
     assert frozen(site, far) == ""
     vault.put(recoveries.done(1), (b"",))
     assert frozen(site, near) == ""
