@@ -91,3 +91,16 @@ def _runs(process: int) -> bool:
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_results_that_nobody_asked_for_are_not_those_of_the_next_jobs() -> None:
+    with ForkedWorkers(2, square) as workers:
+        begun = workers.run(range(9))
+        assert next(begun) == 0
+        workers.run(range(20, 30))  # begun, and never asked for anything
+        assert list(workers.run(range(3, 9))) == [n * n for n in range(3, 9)]
+
+
+def test_a_result_may_be_large() -> None:
+    with ForkedWorkers(2, bytes) as workers:
+        assert [len(result) for result in workers.run([5 << 20, 0, 3 << 20])] == [5 << 20, 0, 3 << 20]

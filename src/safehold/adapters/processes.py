@@ -3,16 +3,23 @@
 SQLite's connections, threads and event loops do not survive a fork. So the workers are made first, while the process
 has none of these, and open what they need by themselves. Each does one job after the other; what it raises is raised
 where its result is asked for. A worker whose maker has gone ends with the job it is at.
+
+Results lie in memory that is handed over: through a pipe, which holds little, a worker would have to wait with each
+until its maker has time for it.
 """
 
 from __future__ import annotations
 
+import gc
 import os
+import pickle
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from mmap import ACCESS_READ, mmap
 from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.reduction import recv_handle, send_handle
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -20,6 +27,8 @@ from safehold.model.errors import OperatorError
 
 #: Jobs that a worker has been given and not answered: one to do, one to go on with at once.
 _AHEAD = 2
+#: New objects between two collections in a worker, which makes many and hardly any cycles.
+_COLLECT_AFTER = 200_000
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -40,26 +49,41 @@ class ForkedWorkers(Generic[Job, Result]):
                 _serve(theirs, work)
             theirs.close()
             self._workers[ours] = process
+        #: The places of the jobs that a worker has been given and not answered.
+        self._given = {worker: deque[int]() for worker in self._workers}
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Result]:
-        """Results in the order of the jobs. Raises what a job raised; OperatorError where a worker died."""
+        """Results in the order of the jobs. Raises what a job raised; OperatorError where a worker died.
+
+        The first jobs are begun at once, others as results are asked for. One run at a time: the next one ends it.
+        """
+        for worker, given in self._given.items():
+            for _ in given:  # which nobody has asked for
+                _answer(worker)
+            given.clear()
         waiting = deque(enumerate(jobs))
-        busy = {worker: deque[int]() for worker in self._workers}
+        self._give(waiting)
+        return self._results(len(jobs), waiting)
+
+    def _results(self, count: int, waiting: deque[tuple[int, Job]]) -> Iterator[Result]:
         results: dict[int, Any] = {}
-        for place in range(len(jobs)):
+        for place in range(count):
             while place not in results:
-                for worker, given in busy.items():
-                    while waiting and len(given) < _AHEAD:
-                        number, job = waiting.popleft()
-                        worker.send(job)
-                        given.append(number)
-                for ready in wait([worker for worker, given in busy.items() if given]):
+                self._give(waiting)
+                for ready in wait([worker for worker, given in self._given.items() if given]):
                     assert isinstance(ready, Connection)
-                    results[busy[ready].popleft()] = _answer(ready)
+                    results[self._given[ready].popleft()] = _answer(ready)
             good, value = results.pop(place)
             if not good:
                 raise value
             yield value
+
+    def _give(self, waiting: deque[tuple[int, Job]]) -> None:
+        for worker, given in self._given.items():
+            while waiting and len(given) < _AHEAD:
+                number, job = waiting.popleft()
+                worker.send(job)
+                given.append(number)
 
     def close(self) -> None:
         for worker, process in self._workers.items():
@@ -81,16 +105,32 @@ class ForkedWorkers(Generic[Job, Result]):
 
 def _answer(worker: Connection) -> tuple[bool, Any]:
     try:
-        answer: tuple[bool, Any] = worker.recv()
-    except (EOFError, OSError):
+        size = worker.recv()
+        descriptor = recv_handle(worker)
+    except (EOFError, OSError, RuntimeError):  # the last is what a descriptor that does not come is told by
         return False, OperatorError("a worker process ended in the middle of its work", hint="try again")
+    try:
+        with mmap(descriptor, size, access=ACCESS_READ) as data:
+            answer: tuple[bool, Any] = pickle.loads(data)  # noqa: S301 - of a process that this one has made
+    finally:
+        os.close(descriptor)
     return answer
+
+
+def _hand_over(connection: Connection, answer: tuple[bool, Any]) -> None:
+    with open(os.memfd_create("answer"), "wb") as memory:
+        pickle.dump(answer, memory, pickle.HIGHEST_PROTOCOL)
+        memory.flush()
+        connection.send(memory.tell())
+        send_handle(connection, memory.fileno(), os.getppid())
 
 
 def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
     """The life of a worker. Never returns into what its maker was doing."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the maker, who ends its workers
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER)
     try:
         while True:
             job = connection.recv()
@@ -98,7 +138,7 @@ def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
                 answer = True, work(job)
             except Exception as error:
                 answer = False, error
-            connection.send(answer)
+            _hand_over(connection, answer)
     except (EOFError, OSError):
         pass
     finally:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import cast
 
 from safehold.adapters.processes import ForkedWorkers
 from safehold.archiver.claiming import LogVault, Mode, claim_timeline
@@ -22,9 +23,10 @@ from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
 from safehold.ports.vault import VaultDown
 from safehold.recovery.glance import NotAsGlanced, glance
 from safehold.recovery.plan import Plan, make_plan
-from safehold.recovery.portions import Portion, Settled, Settling, settle
+from safehold.recovery.portions import Portion, Settled, settle
 from safehold.recovery.report import Progress, silent
 from safehold.recovery.run import Result, run_plan
+from safehold.recovery.shares import Found, Share, work
 from safehold.recovery.sources import look
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.bulk import StreamRows
@@ -92,14 +94,20 @@ class Sources:
         return LiveBlobs(site.disk, str(site.blobs_folder), str(site.scratch_folder), archive)
 
 
-class _Settler:
-    """What a worker process does: it opens vaults of its own at the first portion, and keeps what it read of them."""
+class _Helper:
+    """What a worker process does: it opens vaults of its own at the first portion, and keeps what it read of them.
+
+    The core it opens for each share: a connection that is left open would be in the way of its being put into place.
+    """
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._readers: dict[int, GenerationReader] = {}
 
-    def __call__(self, portion: Portion) -> list[Settled | None]:
+    def __call__(self, job: Portion | Share) -> list[Settled | None] | Found:
+        return work(_core_to_read, job) if isinstance(job, Share) else self._settle(job)
+
+    def _settle(self, portion: Portion) -> list[Settled | None]:
         reader = self._readers.get(portion.generation)
         if reader is None:
             runs = self._sources.runs()
@@ -110,10 +118,32 @@ class _Settler:
         return settle(reader, portion, StreamRows)
 
 
-def _settling(sources: Sources, stack: ExitStack) -> Settling | None:
+class _Helpers:
+    """`Helpers` for recovery: worker processes."""
+
+    def __init__(self, workers: ForkedWorkers[Portion | Share, list[Settled | None] | Found]) -> None:
+        self._workers = workers
+
+    def run(self, jobs: Sequence[Portion]) -> Iterator[list[Settled | None]]:
+        return cast(Iterator[list[Settled | None]], self._workers.run(jobs))
+
+    def compare(self, shares: Sequence[Share]) -> Iterator[Found]:
+        return cast(Iterator[Found], self._workers.run(shares))
+
+
+def _helpers(sources: Sources, stack: ExitStack) -> _Helpers | None:
     """Worker processes, where there is more than one processor. To be called before anything is open."""
     count = min(MOST_WORKERS, len(os.sched_getaffinity(0)))
-    return stack.enter_context(ForkedWorkers(count, _Settler(sources))) if count > 1 else None
+    return _Helpers(stack.enter_context(ForkedWorkers(count, _Helper(sources)))) if count > 1 else None
+
+
+@contextmanager
+def _core_to_read(folder: str) -> Iterator[CoreReads]:
+    core = SqliteCore.open(f"{folder}/core.db", read_only=True)
+    try:
+        yield core
+    finally:
+        core.close()
 
 
 def _chosen(site: Site, only: str | None, url: str | None) -> Sequence[VaultConfig]:
@@ -157,7 +187,7 @@ def plan_recovery(
         if glanced is not None:
             return glanced
     with ExitStack() as stack:
-        settling = _settling(sources, stack)
+        helpers = _helpers(sources, stack)
         core, problem, newer = _core_there(site, stack)
         return make_plan(
             sources.reader(),
@@ -172,7 +202,7 @@ def plan_recovery(
             core_newer=newer,
             blobs=sources.blobs() if is_complete(site.disk, str(site.keys_folder)) else None,
             runs=sources.runs(),
-            settling=settling,
+            settling=helpers,
             progress=progress,
         )
 
@@ -215,7 +245,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
             "--accept-loss goes on without what came since",
         )
     with site.lock(), ExitStack() as stack:
-        settling = _settling(sources, stack)
+        helpers = _helpers(sources, stack)
         old, _, _ = _core_there(site, stack)
         brought = bring_what_travels(site, plan, sources.given())
         site.disk.make_folders(str(site.scratch_folder))
@@ -234,7 +264,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
                 claim=claim,
                 look=lambda: look(sources.vaults()),
                 runs=sources.runs(),
-                settling=settling,
+                helpers=helpers,
                 old=old,
                 accept_loss=accept_loss,
                 progress=progress,
@@ -243,7 +273,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
         try:
             result = run(plan)
         except NotAsGlanced:
-            plan = _read_everything(site, plan, sources, settling, progress)
+            plan = _read_everything(site, plan, sources, helpers, progress)
             result = run(plan)
         site.mark_used()
         result.notes = [*brought, *result.notes, *_go_on(site, plan)]
@@ -253,9 +283,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
     return result
 
 
-def _read_everything(
-    site: Site, glanced: Plan, sources: Sources, settling: Settling | None, progress: Progress
-) -> Plan:
+def _read_everything(site: Site, glanced: Plan, sources: Sources, helpers: _Helpers | None, progress: Progress) -> Plan:
     """The plan that a glance stood for."""
     selection = glanced.selection
     return make_plan(
@@ -268,7 +296,7 @@ def _read_everything(
         sync=sources.sync_names(),
         blobs=sources.blobs(),
         runs=sources.runs(),
-        settling=settling,
+        settling=helpers,
         progress=progress,
     )
 

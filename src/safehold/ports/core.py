@@ -114,6 +114,15 @@ class JournalSum(NamedTuple):
     stated_bytes: int
     inline_bytes: int
 
+    def with_more(self, other: JournalSum) -> JournalSum:
+        """Of other changes of the same stream as well."""
+        return JournalSum(
+            self.changes + other.changes,
+            max(self.last, other.last),
+            self.stated_bytes + other.stated_bytes,
+            self.inline_bytes + other.inline_bytes,
+        )
+
 
 class Removed(NamedTuple):
     """A collection that was removed, as it last was, and the rev that removed it; `changed_at` says when."""
@@ -200,8 +209,11 @@ class CoreReads(Protocol):
         """The last rev of every stream that has a change, by account id and kind."""
         ...
 
-    def journal_sums(self) -> dict[tuple[bytes, Kind], JournalSum]:
-        """Sums over all changes, by account id and kind. Reads every row."""
+    def journal_sums(self, first: int = 1, last: int | None = None) -> dict[tuple[bytes, Kind], JournalSum]:
+        """Sums over all changes, or those from one journal number to another, by account id and kind.
+
+        Reads every row.
+        """
         ...
 
     def base(self, account: int, kind: Kind) -> Base | None:

@@ -27,12 +27,13 @@ from safehold.recovery.glance import NotAsGlanced
 from safehold.recovery.mending import Mended, Mender, Piece
 from safehold.recovery.origin import Origin, divide, feed, finish, ignore
 from safehold.recovery.plan import Plan, share_seconds
-from safehold.recovery.portions import Settling, Wanted, portions
+from safehold.recovery.portions import Wanted, portions
 from safehold.recovery.replay import Entered, Replay
 from safehold.recovery.report import Progress, Report, Stage
 from safehold.recovery.selection import SYSTEM
+from safehold.recovery.shares import NOTHING_FOUND, Helpers, Shares
 from safehold.recovery.tally import BlobLoss, make_tally
-from safehold.recovery.verify import BlobItem, compare_accounts, compare_journal, compare_kind, walk_journal
+from safehold.recovery.verify import compare_accounts, compare_journal, compare_kind, walk_journal
 from safehold.recovery.witness import CoreWitness
 from safehold.vault.runs import Runs, StreamEntry
 
@@ -63,14 +64,14 @@ class Build:
         blobs: Blobs,
         witness: CoreWitness | None,
         mark: str | None,
-        settling: Settling | None,
+        helpers: Helpers | None,
         clock: Clock,
         progress: Progress,
         seconds: dict[Kind, float],
     ) -> None:
         """`mark` names this recovery in a core that it puts into place: clients compare it with what they remember.
 
-        `settling` verifies streams in other processes; None does it in this one.
+        `helpers` verify streams, and compare them in the end, in other processes; None does it in this one.
         """
         self._plan = plan
         self._reader = reader
@@ -79,12 +80,13 @@ class Build:
         self._blobs = blobs
         self._witness = witness
         self._mark = mark
-        self._settling = settling
+        self._helpers = helpers
         self._clock = clock
         self._progress = progress
         self._seconds = seconds
         self._total = sum(stream.head.rev for stream in plan.streams)
         self._stated: dict[StreamKey, tuple[Head, bytes]] = {}  # state roots that the generation states, and where
+        self._shares: Shares | None = None  # of the last comparison, as far as others make it
         self._done = self._pending = 0
         self._watch = 0.0
 
@@ -93,7 +95,15 @@ class Build:
         log, fresh = self._enter(folder, new)
         core = self._make_core(folder)
         try:
-            return self._check(core, log, accept_loss, fresh, whole_log=new and (fresh or bool(self._plan.generation)))
+            if not new or not (fresh or self._plan.generation):
+                return self._check(core, self._journal(core, log), log, accept_loss, proved=False)
+            for key in list(log.chains.streams()):
+                if not self._plan.selection.entered(*key):
+                    log.forget_stream(key)
+            if self._helpers is not None:
+                self._shares = Shares(self._helpers, folder, log, core.next_journal() - 1)
+            self._require_entered(core, log, fresh)
+            return self._check(core, log, log, accept_loss, proved=True)
         finally:
             core.close()
 
@@ -177,7 +187,7 @@ class Build:
                 number += entry.changes
         jobs = portions(origin.number, wanted)
         done: set[StreamKey] = set()
-        settling = self._settling or origin.settling(core.stream_maker)
+        settling = self._helpers or origin.settling(core.stream_maker)
         for job, answers in zip(jobs, settling.run(jobs), strict=True):
             for one, settled in zip(job.streams, answers, strict=True):
                 if settled is None:
@@ -324,17 +334,17 @@ class Build:
 
     # -- verify ----------------------------------------------------------------------------------------------
 
-    def _check(self, core: CoreStore, log: Replay, accept_loss: bool, fresh: bool, whole_log: bool) -> Built:
+    def _check(self, core: CoreStore, replay: Replay, log: Replay, accept_loss: bool, *, proved: bool) -> Built:
+        """Compare with `replay`; `log` is what was read, which is the same where it was `proved` on its way in."""
         plan = self._plan
         before = self._clock.monotonic()
-        replay = self._followed(core, log, fresh) if whole_log else self._journal(core, log)
         for problem in [*compare_accounts(core, replay), *self._unlike_plan(replay)]:
             raise Damaged(f"the new core is not what was planned: {problem}")
         self._charge(replay, self._clock.monotonic() - before)
         lost_blobs: list[BlobLoss] = []
         for kind in RESTORE_ORDER:
             before = self._clock.monotonic()
-            lost_blobs += self._kind(core, replay, kind, proved=whole_log)
+            lost_blobs += self._kind(core, replay, kind, proved=proved)
             self._seconds[kind] += self._clock.monotonic() - before
         notes, accepted = self._hold(core, replay, accept_loss)
         tally = make_tally(replay, plan.selection.counted, lost_blobs)
@@ -357,12 +367,10 @@ class Build:
         )
         return Built(report, accepted, notes + log.chains.problems)
 
-    def _followed(self, core: CoreStore, log: Replay, fresh: bool) -> Replay:
-        """The replay that saw everything go in, compared with the journal's sums. Raises Damaged."""
-        for key in list(log.chains.streams()):
-            if not self._plan.selection.entered(*key):
-                log.forget_stream(key)
-        for problem in compare_journal(core, log):
+    def _require_entered(self, core: CoreStore, log: Replay, fresh: bool) -> None:
+        """Compare the replay that saw everything go in with the journal's sums. Raises Damaged."""
+        sums = core.journal_sums() if self._shares is None else self._shares.sums()
+        for problem in compare_journal(sums, log):
             raise Damaged(f"the new core does not hold what was entered: {problem}")
         if not fresh:
             walked = Replay(log.erased, bases=core.bases(), track=False)
@@ -370,7 +378,6 @@ class Build:
             for key, head in log.chains.heads.items():
                 if walked.chains.head(key) != head:
                     raise Damaged(f"{_who(log.name_of(key[0]), key[1])}: what an earlier run entered is not whole")
-        return log
 
     def _journal(self, core: CoreStore, log: Replay) -> Replay:
         """The core's own journal, walked. Raises Damaged."""
@@ -416,8 +423,18 @@ class Build:
 
         Bodies that were `proved` on their way in are not read again, but for the sums over all of them.
         """
-        blobs: list[BlobItem] = []
-        for problem in compare_kind(core, replay, kind, blobs.append, bodies=not proved, roots=self._roots_at(replay)):
+        found = self._shares.kind(kind) if self._shares is not None else NOTHING_FOUND
+        blobs = list(found.blobs)
+        problems = compare_kind(
+            core,
+            replay,
+            kind,
+            blobs.append,
+            bodies=not proved,
+            roots=self._roots_at(replay),
+            settled=self._shares is None,
+        )
+        for problem in (*found.problems, *problems):
             raise Damaged(f"the new core does not agree with its journal: {problem}")
         losses = []
         done, total = 0, sum(one.item.size for one in blobs)

@@ -34,8 +34,8 @@ from safehold.recovery.build import Build, Built, gap_words
 from safehold.recovery.examine import State
 from safehold.recovery.place import Memo, Place
 from safehold.recovery.plan import Plan
-from safehold.recovery.portions import Settling
 from safehold.recovery.report import Progress, Report, Stage, silent
+from safehold.recovery.shares import Helpers
 from safehold.recovery.sources import Source, check_unchanged
 from safehold.recovery.witness import CoreWitness
 from safehold.vault.log import NotOnTheLog
@@ -79,7 +79,7 @@ def run_plan(
     look: Callable[[], list[Source]] | None = None,
     runs: Runs | None = None,
     old: CoreReads | None = None,
-    settling: Settling | None = None,
+    helpers: Helpers | None = None,
     accept_loss: bool = False,
     after: Callable[[CoreStore], None] | None = None,
     progress: Progress = silent,
@@ -90,7 +90,7 @@ def run_plan(
     that can be reached and returns its number; it is called once, before the log is read. `look` sums up the sources:
     where they are not those of the plan any more, OperatorError names the difference and nothing is done (a run that
     was killed is let go on, since it has claimed a timeline in them). `runs` are the generations in the vaults, of
-    which the plan names the one to begin with; `settling` reads streams of it in other processes. `old` is the core
+    which the plan names the one to begin with; `helpers` read streams of it in other processes. `old` is the core
     that is there, if it can be read: it may fill gaps, where the chain proves what it offers. `accept_loss` leaves
     streams with gaps unheld. `after` gets the core in place, as the last step.
     Raises Damaged where the new core does not agree with its journal or the plan: then nothing is put into place.
@@ -124,7 +124,7 @@ def run_plan(
 
     def build() -> Built:
         seconds = run.restart_stages()
-        made = Build(plan, reader, runs, make_core, blobs, witness, mark, settling, run.clock, run.progress, seconds)
+        made = Build(plan, reader, runs, make_core, blobs, witness, mark, helpers, run.clock, run.progress, seconds)
         return made.whole(folder, accept_loss, new=not in_place)
 
     try:

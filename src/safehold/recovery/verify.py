@@ -21,7 +21,8 @@ from safehold.model.errors import Damaged
 from safehold.model.items import Collection, Item
 from safehold.model.kinds import Kind
 from safehold.model.root import RootCollection, state_root
-from safehold.ports.core import CoreReads, Stored, StreamFigures
+from safehold.model.stream import Head
+from safehold.ports.core import CoreReads, JournalSum, Stored, StreamFigures
 from safehold.recovery.chains import StreamKey
 from safehold.recovery.contents import CollectionState, SettledState, StreamState, item_value, name_key
 from safehold.recovery.replay import Replay
@@ -32,6 +33,16 @@ from safehold.recovery.selection import SYSTEM
 BATCH = 500
 #: Sentences about one stream, at most.
 MAX_DIFFERENCES = 20
+
+
+class Meant(NamedTuple):
+    """What the core must have of a settled stream. `name` is the account's, for sentences."""
+
+    key: StreamKey
+    name: str
+    head: Head
+    changes: int
+    state: SettledState
 
 
 class BlobItem(NamedTuple):
@@ -79,9 +90,8 @@ def compare_accounts(core: CoreReads, replay: Replay) -> list[str]:
     return found
 
 
-def compare_journal(core: CoreReads, replay: Replay) -> list[str]:
-    """Whether the journal has as many changes and bytes of each stream as the replay took."""
-    there = core.journal_sums()
+def compare_journal(there: Mapping[StreamKey, JournalSum], replay: Replay) -> list[str]:
+    """Whether the journal, of which these are the sums, has as many changes and bytes of each stream as were taken."""
     found = []
     for key in there.keys() | replay.taken.keys():
         sums, taken = there.get(key), replay.taken.get(key)
@@ -100,15 +110,16 @@ def compare_kind(
     *,
     bodies: bool = True,
     roots: Mapping[StreamKey, bytes] | None = None,
+    settled: bool = True,
 ) -> list[str]:
     """Heads, collections, items and inline bodies of all streams of a kind. Blobs are handed to `on_blob`.
 
     Without `bodies` only those of items whose body is a blob are looked at. `roots` are state roots that streams must
-    have, computed here from the core's own rows.
+    have, computed here from the core's own rows. Without `settled` those are left out that somebody else compares.
     """
     found: list[str] = []
     for key in list(replay.chains.heads):
-        if key[1] is kind:
+        if key[1] is kind and (settled or not isinstance(replay.contents.end(key), SettledState)):
             found += _compare_stream(core, replay, key, on_blob, bodies, (roots or {}).get(key, b""))
     return found
 
@@ -122,21 +133,18 @@ def _compare_stream(
     root: bytes,
 ) -> list[str]:
     account, kind = key
+    state = replay.contents.end(key)
+    if isinstance(state, SettledState):
+        return compare_settled(core, meant_of(replay, key, state), on_blob, bodies=bodies)
     row = core.account_by_id(account)
-    who = f"{replay.name_of(account) or 'the installation'}, {kind}"
+    who = _who(replay.name_of(account), kind)
     if row is None:
         return [f"{who}: the core does not know the account"]
     found = []
     head = replay.chains.head((account, kind))
     if core.head(row.number, kind) != head:
         found.append(f"{who}: the head is not that of rev {head.rev}")
-    state = replay.contents.end((account, kind))
     there = {c.id: c for c in core.collections(row.number) if c.kind is kind}
-    if isinstance(state, SettledState):
-        settled = _Compared(core, account, bodies, on_blob, [])
-        return found + [
-            f"{who}: {problem}" for problem in _compare_settled(settled, row.number, replay, key, state, there)
-        ]
     found += [f"{who}: collection {c.path} is in the core and not in the journal" for c in _beyond(there, state)]
     compared = _Compared(core, account, bodies, on_blob, [] if root else None)
     for id_, meant in sorted(state.collections.items()):
@@ -161,19 +169,32 @@ def _compare_stream(
     return found
 
 
-def _compare_settled(
-    compared: _Compared,
-    account: int,
-    replay: Replay,
-    key: StreamKey,
-    state: SettledState,
-    there: Mapping[bytes, Collection],
-) -> Iterator[str]:
+def meant_of(replay: Replay, key: StreamKey, state: SettledState) -> Meant:
+    return Meant(key, replay.name_of(key[0]), replay.chains.head(key), replay.chains.reached(key), state)
+
+
+def compare_settled(
+    core: CoreReads, meant: Meant, on_blob: Callable[[BlobItem], None], *, bodies: bool = False
+) -> list[str]:
     """A stream of which only the sums and the root are known: the core's own rows must give the same."""
+    account, kind = meant.key
+    who = _who(meant.name, kind)
+    row = core.account_by_id(account)
+    if row is None:
+        return [f"{who}: the core does not know the account"]
+    found = []
+    if core.head(row.number, kind) != meant.head:
+        found.append(f"{who}: the head is not that of rev {meant.head.rev}")
+    compared = _Compared(core, account, bodies, on_blob, [])
+    return found + [f"{who}: {problem}" for problem in _compare_settled(compared, row.number, meant)]
+
+
+def _compare_settled(compared: _Compared, account: int, meant: Meant) -> Iterator[str]:
     assert compared.roots is not None
-    core = compared.core
+    core, state, kind = compared.core, meant.state, meant.key[1]
+    there = [collection for collection in core.collections(account) if collection.kind is kind]
     revs = 0
-    for _, collection in sorted(there.items()):
+    for collection in sorted(there, key=lambda collection: collection.id):
         items = core.items(collection)
         compared.items += len(items)
         for item in items:
@@ -190,9 +211,13 @@ def _compare_settled(
         yield "what lives in the core is not what lives in the journal"
     if revs != state.revs:
         yield "items are not at the revs of the journal"
-    figures = StreamFigures(replay.chains.reached(key), state.live, state.bytes)
-    if (compared.items, compared.bytes) != figures[1:] or core.figures(account, key[1]) != figures:
-        yield f"the core reckons with {core.figures(account, key[1])}; it has {compared.items} items of {figures}"
+    figures = StreamFigures(meant.changes, state.live, state.bytes)
+    if (compared.items, compared.bytes) != figures[1:] or core.figures(account, kind) != figures:
+        yield f"the core reckons with {core.figures(account, kind)}; it has {compared.items} items of {figures}"
+
+
+def _who(name: str, kind: Kind) -> str:
+    return f"{name or 'the installation'}, {kind}"
 
 
 class _Compared:

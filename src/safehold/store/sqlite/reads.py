@@ -55,6 +55,7 @@ from safehold.store.sqlite.schema import BASES_SINCE, BYTES_SINCE, KIND_NUMBERS,
 BODIES_CHUNK = 128
 #: What no name under a prefix comes after.
 _LAST = "\U0010ffff" * 4
+_LAST_JOURNAL = (1 << 63) - 1
 
 _IDENTITY = KIND_NUMBERS[Kind.IDENTITY]
 
@@ -262,16 +263,17 @@ class SqliteReads:
         return {(id_, RESTORE_ORDER[kind]): rev for id_, kind, rev in rows}
 
     @guarded
-    def journal_sums(self) -> dict[tuple[bytes, Kind], JournalSum]:
+    def journal_sums(self, first: int = 1, last: int | None = None) -> dict[tuple[bytes, Kind], JournalSum]:
         """In the order of the table, so that each of its pages is read once."""
         rows: Any = self._db.execute(
             """
             SELECT a.id, j.kind, j.count, j.last, j.stated, j.inline FROM account a JOIN (
                 SELECT account, kind, COUNT(*) AS count, MAX(rev) AS last, SUM(size) AS stated,
                     COALESCE(SUM(LENGTH(body)), 0) AS inline
-                FROM journal NOT INDEXED GROUP BY account, kind
+                FROM journal NOT INDEXED WHERE seq BETWEEN ? AND ? GROUP BY account, kind
             ) j ON j.account = a.number
-            """
+            """,
+            (first, _LAST_JOURNAL if last is None else last),
         )
         return {(id_, RESTORE_ORDER[kind]): JournalSum(*sums) for id_, kind, *sums in rows}
 
