@@ -53,10 +53,10 @@ def test_help_brings_in_nothing_of_the_house() -> None:
     assert not there & {*ANYTHING, *EDGE, *DRAWING, *SIGN_IN}
 
 
-def test_a_scrub_brings_in_no_writer(data: Path) -> None:
+def test_a_scrub_brings_in_neither_edge_nor_recovery(data: Path) -> None:
     there = loaded("--data", str(data), "vault", "scrub")
     assert "safehold.recovery.scrub" in there
-    assert not there & {*EDGE, *DRAWING, *SIGN_IN, *RECOVERY, *WRITING}
+    assert not there & {*EDGE, *DRAWING, *SIGN_IN, *RECOVERY}
 
 
 @pytest.mark.parametrize("words", [("snapshot",), ("snapshot", "--full")])
