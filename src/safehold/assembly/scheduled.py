@@ -82,6 +82,10 @@ class ScheduledSnapshots:
         if self._site.clock.monotonic() >= self._not_before:
             self._start(tail)
 
+    def look_again(self) -> None:
+        """Somebody has taken a snapshot: what the last look saw no longer holds."""
+        self._watch.wait(0)
+
     def stop(self) -> None:
         """End a child that runs; what it has written is gone on with by the next one."""
         child, self._child = self._child, None

@@ -246,6 +246,7 @@ class Service:
         if objects:
             try:
                 await self.pump.exclusive(lambda: self.writer.note_objects(objects))
+                self._snapshots.look_again()
             except SafeholdError as error:
                 why = error.message
         down = {shipper.target: shipper.trouble for shipper in self.writer.shippers if shipper.trouble}
