@@ -85,3 +85,9 @@ def test_history_is_dropped_as_far_as_every_vault_allows() -> None:
     assert allowed_drop(words, ["near", "far"]) == 3
     assert allowed_drop(words, ["near", "far", "third"]) == 0
     assert allowed_drop(words, []) == 0
+
+
+def test_facts_that_nobody_can_read_hide_no_others() -> None:
+    rubbish = word(BEGAN, AttestFacts(1, "no hex digits", BEGAN, BEGAN))
+    good = word(BEGAN + 1, AttestFacts(2, "aa", BEGAN, BEGAN))
+    assert [a.generation for a in Receipts("near", [good, rubbish]).attested] == [2]

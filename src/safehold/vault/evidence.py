@@ -82,7 +82,7 @@ def read_evidence(vaults: Iterable[Vault], installation: bytes, opener: Opener) 
                     continue
                 try:
                     found[name] = _verified(name, vault.get(name), installation, unpacker)
-                except (Damaged, KeyError):
+                except (Damaged, KeyError, VaultDown):  # one that cannot be read must not hide the rest
                     continue
         except VaultDown:
             continue
@@ -93,6 +93,8 @@ def _verified(name: str, data: bytes, installation: bytes, unpacker: Unpacker) -
     """Raises Damaged."""
     header, role, payload = _signed(name, data, installation)
     evidence = unpacker.unpack(payload, formats.DECODER)
+    if evidence.version != formats.VERSION:
+        raise Damaged(f"it is of version {evidence.version}, which a newer release reads")
     if evidence.at != header.generation:
         raise Damaged("it speaks of another moment than its name")
     return Found(name, evidence, role, header.writer_public, sha256(data).digest(), len(data))

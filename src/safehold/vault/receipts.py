@@ -117,7 +117,10 @@ class Receipts:
             if not facts.ok:
                 self.refused.append(facts)
                 return
-            manifest, position = bytes.fromhex(facts.manifest), LogPosition(*evidence.upto)
+            try:
+                manifest, position = bytes.fromhex(facts.manifest), LogPosition(*evidence.upto)
+            except ValueError:
+                return  # as facts of another form
             self.attested.append(
                 Attested(facts.generation, manifest, position, facts.identity, facts.receipt, facts.clock, signed.name)
             )

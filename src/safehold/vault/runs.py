@@ -162,7 +162,8 @@ class Runs:
     def _verified(self, number: int, data: bytes, vaults: tuple[str, ...]) -> Generation:
         header, role, frame = open_manifest(data, number, self._opener.installation)
         manifest = Unpacker(self._opener).unpack(frame.payload, manifests.DECODER)
-        if manifest.version != manifests.VERSION or manifest.upto[:2] != (header.timeline, number):
+        _require_known(manifest.version, manifests.VERSION)
+        if manifest.upto[:2] != (header.timeline, number):
             raise Damaged("it does not say what its header says")
         check_cover(manifest)
         return Generation(number, manifest, frame.digest, role, header.writer_public, vaults)
@@ -199,6 +200,12 @@ def open_manifest(data: bytes, number: int, installation: bytes) -> tuple[RunHea
         raise Damaged("its frame belongs to another object")
     verify_frame(frame, header.writer_public)
     return header, role, frame
+
+
+def _require_known(version: int, known: int) -> None:
+    """Raises Damaged where this release does not know how to read it: its bytes are good all the same."""
+    if version != known:
+        raise Damaged(f"it is of version {version}, which a newer release reads; this one reads version {known}")
 
 
 def check_cover(manifest: Manifest) -> None:
@@ -422,8 +429,9 @@ class _Frames:
         if frame.header.type is not FrameType.DIRECTORY:
             raise Damaged("its last frame is no directory")
         directory = self._unpacker.unpack(frame.payload, run.DIRECTORY_DECODER)
-        said = (directory.version, directory.generation, directory.number, directory.since)
-        told = (run.VERSION, header.generation, header.number, entry.since)
+        _require_known(directory.version, run.VERSION)
+        said = (directory.generation, directory.number, directory.since)
+        told = (header.generation, header.number, entry.since)
         parts = (directory.first_partition, directory.last_partition)
         if said != told or parts != (entry.first_partition, entry.last_partition):
             raise Damaged("its directory is that of another object")
