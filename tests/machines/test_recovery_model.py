@@ -31,18 +31,21 @@ Model = dict[tuple[str, str], bytes]
 def told(steps: list[tuple[str, str, int]]) -> tuple[History, Model]:
     """A history of these steps, and what lives at its end: (account, name) -> body."""
     history, model = History(), Model()
+    kept = Model()  # digests of properties
     for name in NAMES:
         history.account(name)
     for number, (what, name, item) in enumerate(steps):
         key = (name, f"{item}.vcf")
         if what == "put":
             model[key] = card(f"{name}-{item}", str(number))
-            history.put(name, Kind.CONTACTS, key[1], model[key])
+            history.put(name, Kind.CONTACTS, key[1], model[key], kept_props=kept.get(key, b""))
         elif key in model and what == "delete":
             del model[key]
+            kept.pop(key, None)
             history.delete(name, Kind.CONTACTS, key[1])
         elif key in model:
-            history.props(name, Kind.CONTACTS, key[1], {"{urn:x}n": f"<n>{number}</n>"})
+            props = {"{urn:x}n": f"<n>{number}</n>"}
+            kept[key] = history.props(name, Kind.CONTACTS, key[1], props).props_digest
     history.seal()
     return history, model
 

@@ -160,9 +160,19 @@ class History:
         return self.collections[self.accounts[account], path or default]
 
     def put(
-        self, account: str, kind: Kind, name: str, body: bytes, *, path: str | None = None, blob: bytes | None = None
+        self,
+        account: str,
+        kind: Kind,
+        name: str,
+        body: bytes,
+        *,
+        path: str | None = None,
+        blob: bytes | None = None,
+        kept_props: bytes = NO_DIGEST,
     ) -> Change:
-        return self.change(account, kind, Op.PUT, self._collection(account, kind, path), name, body, blob=blob)
+        """`kept_props` is the digest of the properties that the item has and keeps."""
+        collection = self._collection(account, kind, path)
+        return self.change(account, kind, Op.PUT, collection, name, body, blob=blob, kept_props=kept_props)
 
     def delete(self, account: str, kind: Kind, name: str, *, path: str | None = None) -> Change:
         return self.change(account, kind, Op.DELETE, self._collection(account, kind, path), name)
