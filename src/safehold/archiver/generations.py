@@ -51,8 +51,9 @@ from safehold.ports.disk import Disk
 from safehold.ports.vault import Vault
 from safehold.ports.world import Clock
 
-#: A run object holds about so many changes: enough that its directory is little, and few enough that work is shared.
-OBJECT_CHANGES = 50_000
+#: A run object holds about so many changes: enough that its directory is little, and few enough that work is shared,
+#: and that the first are on their way into the vaults while others are made.
+OBJECT_CHANGES = 25_000
 _CHUNK_BYTES = 1024 * 1024
 #: The installation's own account, whose identity has an item of this prefix for each account that was erased.
 _SYSTEM = bytes(16)
