@@ -286,13 +286,17 @@ def test_without_the_log_an_older_generation_mends_what_it_covers(world: World, 
     whole = world.copy()
     late = {(c.account, c.kind, c.rev) for f, c in world.framed if 50 < f <= 60}
     for name, offset, size, type_, _ in frames_of(whole[0], "runs/000000000060/0"):
+        if type_ is FrameType.INDEX:
+            continue  # not held yet: decision 0040, "Open"
         for vault in (world.near, world.far):
             spoil(vault, name, offset + size // 2)
         recovery = world.recovery()
         result = recovery.whole()
         lost = {(loss.account, loss.kind, rev) for loss in result.report.lost for rev in loss.revs}
         ids = {"": bytes(16), "ada": an_id("ada"), "bob": an_id("bob"), "eve": an_id("eve")}
-        assert {(ids[a], k, r) for a, k, r in lost} <= late, (name, type_)
+        # A loss bears the account's id where the damage hides its name.
+        found = {(ids[a] if a in ids else bytes.fromhex(a), k, r) for a, k, r in lost}
+        assert found <= late, (name, type_)
         if not lost:
             assert recovery.state() == meant, (name, type_)
         world.near.objects, world.far.objects = map(dict, whole)
