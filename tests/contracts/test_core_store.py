@@ -1,4 +1,7 @@
-"""One suite for every core store: on this machine's files with and without page checksums, and on a simulated disk."""
+"""One suite for every core store: on this machine's files with and without page checksums, and on a simulated disk.
+
+Long, as a contract is one list: every store passes all of it.
+"""
 
 from __future__ import annotations
 

@@ -17,6 +17,8 @@ What holds, always (`Wrong` names what did not):
 
 After a disaster that took core and sync vault together, history may have lost its end, but not what status had
 reported as shipped; then devices that only list what is there may drop items of the lost end (`exposed` counts them).
+
+Long, as one course of events shares one state: what is written, struck and judged has to be seen together.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The log written and read back: what is refused, what is healed, what a crash leaves."""
+"""The log written and read back: what is refused, what is healed, what a crash leaves.
+
+Long, as writing and reading are told by the same few helpers, and each case is short.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Which components take up a range of time: the tables of RFC 4791 section 9.9, recurrence, alarms, hostile objects."""
+"""Which components take up a range of time: the tables of RFC 4791 section 9.9, recurrence, alarms, hostile objects.
+
+Long, as the tables of the standard are.
+"""
 
 from __future__ import annotations
 

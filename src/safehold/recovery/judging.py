@@ -12,6 +12,8 @@ A tail is bytes at the end of a segment without a footer that are no good frame:
 It counts as damage where a frame is missing that should stand there (3), and once it changes (5).
 
 What is under way is no damage: beyond `Standing.settled` a segment may be shorter here, or end within a frame.
+
+Long, as the five rules share what was read of a vault, and each excuses what another has told already.
 """
 
 from __future__ import annotations
