@@ -342,10 +342,14 @@ class Build:
             raise Damaged(f"the new core is not what was planned: {problem}")
         self._charge(replay, self._clock.monotonic() - before)
         lost_blobs: list[BlobLoss] = []
+        changes, done = replay.changes, 0
+        total = sum(changes.values())
         for kind in RESTORE_ORDER:
+            self._progress("verify", done, total, "changes")
             before = self._clock.monotonic()
             lost_blobs += self._kind(core, replay, kind, proved=proved)
             self._seconds[kind] += self._clock.monotonic() - before
+            done += changes.get(kind, 0)
         notes, accepted = self._hold(core, replay, accept_loss)
         tally = make_tally(replay, plan.selection.counted, lost_blobs)
         report = Report(
