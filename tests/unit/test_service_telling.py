@@ -52,7 +52,9 @@ def test_what_nobody_could_read_is_not_announced(house: House, text: str) -> Non
 
 def test_announcements_are_bounded_and_those_that_are_over_make_room(house: House) -> None:
     for number in range(MAX_ANNOUNCEMENTS):
-        announce(house, f"no. {number}", house.clock.now() + 10_000_000_000 if number else house.clock.now() + 1_000_000)
+        announce(
+            house, f"no. {number}", house.clock.now() + 10_000_000_000 if number else house.clock.now() + 1_000_000
+        )
     with pytest.raises(Conflict):
         announce(house, "one more")
     house.sim_clock.advance(2)

@@ -36,6 +36,13 @@ _WORDS: dict[str, tuple[str, str]] = {
     "ago": ("{time} ago", "hace {time}"),
     "unknown": ("unknown", "desconocido"),
     "never": ("never", "nunca"),
+    "error.401": ("Sign in", "Entra"),
+    "error.403": ("Not allowed", "No permitido"),
+    "error.404": ("There is nothing here", "Aquí no hay nada"),
+    "error.409": ("That does not fit", "Eso no encaja"),
+    "error.429": ("Too many attempts", "Demasiados intentos"),
+    "error.503": ("Not at this moment", "En este momento no"),
+    "error.507": ("The server’s disk is full", "El disco del servidor está lleno"),
     # -- kinds
     "kind.identity": ("Sign-in and devices", "Acceso y dispositivos"),
     "kind.contacts": ("Contacts", "Contactos"),
@@ -364,8 +371,8 @@ class Words:
         """A count: thousands set apart; a dash where it is not known."""
         return f"{value:,}".replace(",", _THIN) if isinstance(value, int) else "–"
 
-    def duration(self, seconds: object) -> str:
-        """Seconds, in the largest unit that fits; a dash where they are not known."""
+    def duration(self, seconds: object, digits: int = 3) -> str:
+        """Seconds, in the largest unit that fits, to so many digits; a dash where they are not known."""
         if not isinstance(seconds, int | float):
             return "–"
         amount, unit = float(seconds), "s"
@@ -373,7 +380,7 @@ class Words:
             if seconds >= size:
                 amount, unit = seconds / size, name
                 break
-        text = f"{amount:.0f}" if amount >= 100 else f"{amount:.3g}"
+        text = f"{amount:.0f}" if amount >= 100 else f"{amount:.{digits}g}"
         return f"{text.replace('.', ',') if self.lang == 'es' else text}{_THIN}{unit}"
 
     def ago(self, seconds: object) -> str:
