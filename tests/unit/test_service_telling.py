@@ -6,8 +6,9 @@ import pytest
 
 from safehold.model.commands import Announce, ResolveAhead, SetMail, Withdraw
 from safehold.model.errors import BadRequest, Conflict, NotFound
+from safehold.model.mail import check_address
 from safehold.model.token import SyncPoint
-from safehold.service.addresses import Address, address_of, check_address
+from safehold.service.addresses import Address, address_of
 from safehold.service.ahead import ACCEPT, AHEAD_PREFIX, KEEP, MAX_WORDS, packed, word_of
 from safehold.service.announcements import MAX_ANNOUNCEMENTS, MAX_TEXT, announcements_of
 from safehold.service.identity import SYSTEM_ACCOUNT

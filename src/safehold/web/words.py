@@ -33,6 +33,12 @@ _WORDS: dict[str, tuple[str, str]] = {
         "No se ha borrado nada. Tus dispositivos conservan lo que tienen y lo volverán a intentar solos.",
     ),
     "as-of": ("As of {time} UTC.", "A las {time} UTC."),
+    "as-of.old": (
+        "If that is more than a few minutes ago, the server itself does not answer at this moment. Your devices keep "
+        "what they have.",
+        "Si de eso hace más de unos minutos, el propio servidor no responde ahora. Tus dispositivos conservan lo que "
+        "tienen.",
+    ),
     "ago": ("{time} ago", "hace {time}"),
     "unknown": ("unknown", "desconocido"),
     "never": ("never", "nunca"),
@@ -361,6 +367,12 @@ class Words:
     def either(self, key: str, otherwise: str) -> str:
         """The words under a key that may not be there, else the given text."""
         return self(key) if key in _WORDS else otherwise
+
+    @staticmethod
+    def key(family: str, name: str) -> str:
+        """The key of a name within a family; `FAMILY.other` where it has no words of its own."""
+        found = f"{family}.{name}"
+        return found if found in _WORDS else f"{family}.other"
 
     @property
     def other(self) -> str:
