@@ -31,10 +31,11 @@ from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.errors import BadRequest, OperatorError, SafeholdError
 from safehold.model.items import Account
 from safehold.model.locks import HeldLocks
-from safehold.model.token import TOKEN_KEY
+from safehold.model.token import TOKEN_KEY, SyncPoint
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
+from safehold.recovery.after import AfterReport
 from safehold.recovery.retention import erased_days
 from safehold.service.auth import Authenticator, Limits
 from safehold.service.control import (
@@ -50,7 +51,7 @@ from safehold.service.control import (
     encode_results,
 )
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
-from safehold.service.incidents import DevicesAhead
+from safehold.service.incidents import Ahead, DevicesAhead
 from safehold.service.uses import Uses
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
@@ -181,8 +182,19 @@ class Service:
     async def run_blocking(self, work: Callable[[], T]) -> T:
         return await self._loop.run_in_executor(self._blob_threads, work)
 
-    def device_ahead(self, account: Account, path: str, device: str) -> None:
-        self._ahead.note(account.name, path, device)
+    def device_ahead(
+        self, account: Account, path: str, device: str, point: SyncPoint | None = None, newer: int | None = None
+    ) -> None:
+        self._ahead.note(account.name, path, device, point, newer)
+
+    def devices_ahead(self, account: Account) -> Sequence[Ahead]:
+        return self._ahead.of(account.name)
+
+    def settled_ahead(self, account: Account, point: SyncPoint) -> None:
+        self._ahead.settled(account.name, point)
+
+    def recovery_report(self) -> AfterReport | None:
+        return self._telling.report()
 
     def free_bytes(self) -> int | None:
         return self._watching.free_bytes()

@@ -28,6 +28,7 @@ from safehold.model.commands import (
     SetMail,
     SetPassword,
     TakeLock,
+    TellNotice,
     Transfer,
     Undo,
     Withdraw,
@@ -115,6 +116,8 @@ class Judge:
                 return self._identity.note_use(command)
             case SetListed():
                 return self._identity.set_listed(command)
+            case TellNotice():
+                return Notices.told(self._ledger, command)
             case DismissNotice():
                 return Notices.dismiss(self._ledger, command)
             case Announce():
