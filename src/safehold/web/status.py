@@ -23,6 +23,7 @@ from safehold.web.gate import Gate
 from safehold.web.layout import page, refuse_page, words_of
 from safehold.web.pages import Site
 from safehold.web.status_pages import UNHEALTHY, status_atom, status_html
+from safehold.web.words import Words
 
 #: A public address must not make the core count again and again.
 FRESH_SECONDS = 1.0
@@ -42,6 +43,9 @@ _INCIDENT_KEYS = ("what", "since", "until", "summary", "steps")
 _RECOVERY_KEYS = ("state", "stage", "stages", "since", "progress", "forecast_seconds", "seconds", "verified")
 _ANNOUNCEMENT_KEYS = ("text", "at", "until")
 _MAX_COUNTS = 32
+
+#: A count, on pages that are in English only.
+number = Words().number
 
 StatusSource = Callable[[], dict[str, Any]]
 
