@@ -478,6 +478,7 @@ def test_the_answers_are_as_described(edge: Edge) -> None:
         ("/leaderboards/{game}", "get"): get(edge, "leaderboards/chess"),
         ("/account", "get"): get(edge, "account"),
         ("/account", "patch"): edge.ask("PATCH", "/api/v1/account", json_body={"listed": False}, user=ANNA),
+        ("/state", "get"): get(edge, "state"),
         ("/openapi.json", "get"): get(edge, "openapi.json", None),
     }
     operations = {(p, m) for p, item in document["paths"].items() for m in item if m in METHODS}

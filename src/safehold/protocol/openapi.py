@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from safehold.protocol import openapi_state
 from safehold.protocol.rest import DEFAULT_LEADERS, JSON_TYPE, MAX_DETAIL_BYTES, MAX_LIMIT, PROBLEM_TYPE
 
 BASE = "/api/v1"
@@ -66,6 +67,7 @@ _SCHEMAS: _Json = {
         description="the best score of each account that chose to be listed, best first; equal scores share a rank",
     ),
     "Account": _object({"name": _NAME, "listed": {"type": "boolean", "description": "shown on leaderboards"}}),
+    **openapi_state.SCHEMAS,
     "AccountPatch": _object({"listed": {"type": "boolean"}}, closed=True),
     "Problem": _object(
         {
@@ -172,6 +174,9 @@ _PATHS: _Json = {
             problems=_WRITING,
             body="AccountPatch",
         ),
+    },
+    "/state": {
+        "get": _operation("getState", "How your data stands, and what to do", (200, "State"), problems=_READING),
     },
     "/openapi.json": {
         "get": {
