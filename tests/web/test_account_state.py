@@ -112,9 +112,7 @@ def test_it_is_for_who_has_signed_in(edge: Edge) -> None:
         assert edge.ask("GET", target, user=("anna", "wrong")).status == 401
 
 
-def test_what_comes_back_is_told_with_progress_and_forecast(
-    edge: Edge, gate: DavGate, anna: Account
-) -> None:
+def test_what_comes_back_is_told_with_progress_and_forecast(edge: Edge, gate: DavGate, anna: Account) -> None:
     gate.state = STATUS | {"recovery": RECOVERY}
     gate.hold(anna, Kind.CONTACTS, NOT_YET)
     text = show(edge)
@@ -221,9 +219,7 @@ def test_what_has_no_words_is_told_all_the_same(edge: Edge, gate: DavGate, anna:
 
 
 @pytest.mark.parametrize("target", ["/account/notices", "/account/ahead", "/account/mail"])
-def test_only_the_owner_by_a_form_of_this_server(
-    edge: Edge, gate: DavGate, anna: Account, target: str
-) -> None:
+def test_only_the_owner_by_a_form_of_this_server(edge: Edge, gate: DavGate, anna: Account, target: str) -> None:
     digest = app_password_digest(APP)
     assert digest is not None
     gate.engine.execute(AddAppPassword(account=anna.id, label="phone", sha256=digest))

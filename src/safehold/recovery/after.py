@@ -160,6 +160,12 @@ def read_sources(sources: Sequence[Source]) -> list[Read]:
     return [Read(source.vault, source.problem) for source in sources]
 
 
+def all_of(report: AfterReport) -> dict[str, object]:
+    """The whole of it, as JSON values."""
+    found: dict[str, object] = msgspec.to_builtins(report, str_keys=True)
+    return {**found, "exact": report.exact, "evidence": report.evidence or None}
+
+
 def to_facts(report: AfterReport) -> dict[str, object]:
     """As the facts of evidence: JSON values."""
     facts: dict[str, object] = msgspec.to_builtins(report, str_keys=True)
