@@ -151,7 +151,7 @@ def _notice(notice: Notice, state: AccountState, words: Words, hidden: Hidden) -
     link = f'<p><a href="{escape(undo)}">{escape(words("notice.undo"))}</a></p>' if undo is not None else ""
     dismiss = (
         f'<form method="post" action="{NOTICES}">{hidden({"key": notice.key})}'
-        f'<button class="plain">{escape(words("notice.dismiss"))}</button></form>'
+        f'<button class="quiet">{escape(words("notice.dismiss"))}</button></form>'
     )
     return f'<div class="note"><h3>{words.time(notice.at)} UTC</h3><p>{escape(text)}</p>{names}{link}{dismiss}</div>'
 
