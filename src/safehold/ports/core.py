@@ -197,6 +197,10 @@ class CoreReads(Protocol):
         """How many streams are held for this very reason."""
         ...
 
+    def held_streams(self, reason: str) -> list[tuple[bytes, Kind]]:
+        """The streams that are held for this very reason, by account id and kind."""
+        ...
+
     def hash_at(self, account: int, kind: Kind, rev: int) -> bytes | None:
         """The stream's hash at rev; None where the stream does not reach it, or it was dropped before the base."""
         ...
@@ -246,6 +250,10 @@ class CoreReads(Protocol):
 
     def items_with_bodies(self, collection: Collection, names: Sequence[str]) -> Iterator[tuple[Item, Stored]]:
         """Those of names that live, in the order asked."""
+        ...
+
+    def items_with_blobs(self, account: int, kind: Kind) -> list[tuple[str, Item, bytes]]:
+        """The live items of a stream whose body is a blob, each with the path of its collection and the blob's name."""
         ...
 
     def props(self, item: Item) -> dict[str, str]:
@@ -351,6 +359,14 @@ class CoreReads(Protocol):
         """What names the recovery that put this core into place; "" where none did."""
         ...
 
+    def recovery_record(self) -> bytes | None:
+        """What is on record of a recovery that is under way in this core; None where none is."""
+        ...
+
+    def recovery_notes(self) -> list[bytes]:
+        """What was noted beside that record, in the order in which it was."""
+        ...
+
     def best_score(self, account: int, game: str) -> float | None: ...
 
     def leaderboard(self, game: str, limit: int) -> list[tuple[str, float, int]]:
@@ -428,7 +444,7 @@ class CoreStore(CoreReads, Protocol):
         ...
 
     def enter_journal(self, rows: Sequence[Any]) -> None:
-        """What a StreamMaker took. In a transaction, between bulk(True) and bulk(False)."""
+        """What a StreamMaker took. In a transaction; fast between bulk(True) and bulk(False)."""
         ...
 
     def enter_stream(self, end: Any) -> None:
@@ -437,6 +453,10 @@ class CoreStore(CoreReads, Protocol):
 
     def enter_packed(self, rows: bytes) -> None:
         """What a StreamMaker packed. As `enter_journal` and `enter_stream`."""
+        ...
+
+    def enter_moved(self, rows: bytes) -> None:
+        """As `enter_packed`, of a StreamMaker whose first number was 1: they are moved to where the journal is."""
         ...
 
     def hold(self, account: bytes, kind: Kind, reason: str | None) -> None:
@@ -452,6 +472,12 @@ class CoreStore(CoreReads, Protocol):
     def set_recovery_mark(self, mark: str) -> None:
         """This core is put into place by a recovery of this name, which no other recovery bears."""
         ...
+
+    def set_recovery_record(self, record: bytes | None) -> None:
+        """A recovery is under way in this core. None: it is over, and what was noted goes too."""
+        ...
+
+    def add_recovery_note(self, note: bytes) -> None: ...
 
     def set_frame(self, first_journal: int, last_journal: int, frame: int) -> None:
         """Changes of this range of journal numbers have been archived again, in this frame."""

@@ -68,6 +68,14 @@ def erased_id(change: Change) -> bytes | None:
         return None
 
 
+def name_in(profile: bytes) -> str:
+    """The name that the body of an identity's profile gives; "" where it cannot be read."""
+    try:
+        return _decode_profile(profile).name
+    except msgspec.MsgspecError:
+        return ""
+
+
 class Replay:
     """`erased` are ids known to be erased from elsewhere; those found are added. Without `track` no contents."""
 

@@ -114,6 +114,11 @@ class SqliteCore(SqliteReads):
         self._applier.skip_to(self._entering.packed(rows))
 
     @guarded
+    def enter_moved(self, rows: bytes) -> None:
+        assert self._db.in_transaction, "enter_moved without begin"
+        self._applier.skip_to(self._entering.packed(rows, self._applier.next_journal - 1))
+
+    @guarded
     def hold(self, account: bytes, kind: Kind, reason: str | None) -> None:
         assert self._db.in_transaction, "hold without begin"
         self._db.execute(
@@ -152,6 +157,20 @@ class SqliteCore(SqliteReads):
     def set_recovery_mark(self, mark: str) -> None:
         assert self._db.in_transaction, "set_recovery_mark without begin"
         self._db.execute("INSERT OR REPLACE INTO meta VALUES ('recovery_mark', ?)", (mark,))
+
+    @guarded
+    def set_recovery_record(self, record: bytes | None) -> None:
+        assert self._db.in_transaction, "set_recovery_record without begin"
+        if record is None:
+            self._db.execute("DELETE FROM meta WHERE name = 'recovery' OR name GLOB 'recovery/*'")
+        else:
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('recovery', ?)", (record,))
+
+    @guarded
+    def add_recovery_note(self, note: bytes) -> None:
+        assert self._db.in_transaction, "add_recovery_note without begin"
+        count: Any = self._db.execute("SELECT COUNT(*) FROM meta WHERE name GLOB 'recovery/*'").get
+        self._db.execute("INSERT INTO meta VALUES (?, ?)", (f"recovery/{count:012d}", note))
 
     @guarded
     def set_frame(self, first_journal: int, last_journal: int, frame: int) -> None:

@@ -98,6 +98,11 @@ _ITEMS_WITH_BODIES = f"""
     SELECT n.key, j.body, j.blob, {ITEM_COLUMNS_I} FROM json_each(?) n
     CROSS JOIN item i ON i.collection = ? AND i.name = n.value LEFT JOIN journal j ON j.seq = i.journal
 """
+_ITEMS_WITH_BLOBS = f"""
+    SELECT c.path, j.blob, {ITEM_COLUMNS_I} FROM collection c JOIN item i ON i.collection = c.number
+    JOIN journal j ON j.seq = i.journal
+    WHERE c.account = ? AND c.kind = ? AND c.deleted_rev IS NULL AND j.blob IS NOT NULL ORDER BY c.path, i.name
+"""
 _ITEM_OPS = ", ".join(str(OP_NUMBERS[op]) for op in (Op.PUT, Op.PROPS, Op.DELETE, Op.REFUSED))
 #: Per name its last rev, or the rev of its last DELETE where it does not live: a refused write that came after the
 #: DELETE must not carry it past the end of a page. What neither lives nor was deleted since drops out.
@@ -227,6 +232,13 @@ class SqliteReads:
         return int(count)
 
     @guarded
+    def held_streams(self, reason: str) -> list[tuple[bytes, Kind]]:
+        rows: Any = self._db.execute(
+            "SELECT a.id, s.kind FROM stream s JOIN account a ON a.number = s.account WHERE s.held = ?", (reason,)
+        )
+        return [(id_, RESTORE_ORDER[kind]) for id_, kind in rows]
+
+    @guarded
     def hash_at(self, account: int, kind: Kind, rev: int) -> bytes | None:
         """GENESIS for rev 0. The last rev of a gap is told by the change after it."""
         if rev == 0:
@@ -341,6 +353,11 @@ class SqliteReads:
             for row in sorted(rows, key=_first):
                 item = Item(*row[3:])
                 yield item, Stored(row[1], row[2], item.size)
+
+    @guarded
+    def items_with_blobs(self, account: int, kind: Kind) -> list[tuple[str, Item, bytes]]:
+        rows: Any = self._db.execute(_ITEMS_WITH_BLOBS, (account, KIND_NUMBERS[kind]))
+        return [(row[0], Item(*row[2:]), row[1]) for row in rows]
 
     def props(self, item: Item) -> dict[str, str]:
         return {} if item.props_journal is None else self.props_at(item.props_journal)
@@ -488,6 +505,16 @@ class SqliteReads:
     def recovery_mark(self) -> str:
         mark: Any = self._db.execute("SELECT value FROM meta WHERE name = 'recovery_mark'").get
         return "" if mark is None else str(mark)
+
+    @guarded
+    def recovery_record(self) -> bytes | None:
+        record: Any = self._db.execute("SELECT value FROM meta WHERE name = 'recovery'").get
+        return None if record is None else bytes(record)
+
+    @guarded
+    def recovery_notes(self) -> list[bytes]:
+        rows: Any = self._db.execute("SELECT value FROM meta WHERE name GLOB 'recovery/*' ORDER BY name")
+        return [bytes(note) for (note,) in rows]
 
     @guarded
     def blobs_swept(self) -> bool:
