@@ -27,6 +27,8 @@ GIB = 1024 * MIB
 
 FILE_NAME = "safehold.toml"
 MODES = ("sync", "async")
+#: What a start does where the core has to be recovered.
+AUTOMATIC, ASK = "automatic", "ask"
 #: Schemes of vault URLs: a folder, or the socket of a keeper; the path is absolute or relative to the data folder.
 FOLDER_SCHEME = "folder:"
 KEEPER_SCHEME = "keeper:"
@@ -76,6 +78,11 @@ quota = 0              # all that one account holds now, its history not counted
 # A running service writes what is new as sorted runs into the vaults, so that a recovery need not read all of the log.
 tail = "16 MiB"        # when the log has grown by so much (or by a quarter of all runs, where that is more) …
 hours = 24             # … or after so many hours, if anything was changed
+
+[recovery]
+# What `safehold serve` does where the core is missing or damaged, a vault holds it and the key is at hand:
+# "automatic" recovers it while serving, what is asked for first; "ask" says what would come back, and ends.
+start = "automatic"
 
 [retention]
 # What is older goes from the vaults, once a keeper has attested by replay that newer generations hold all that lives
@@ -142,6 +149,7 @@ class Config:
     quota_bytes: int = 0  # 0: no limit
     snapshot_tail_bytes: int = 16 * MIB
     snapshot_hours: int = 24
+    recovery_start: str = AUTOMATIC  # or ASK: whether `serve` recovers by itself
     retention: Policy = DEFAULT_POLICY
     keeper_hours: int = 24  # 0: never
     keeper_pull: tuple[str, ...] = ()  # of a keeper's own folder: URLs of the vaults that it copies
@@ -298,10 +306,11 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where}: {error}", hint="the file is TOML: see https://toml.io") from error
     reader = _Reader(text, where)
-    reader.only(tables, "", ("serve", "vaults", "limits", "snapshots", "retention", "keeper", "auth"))
+    reader.only(tables, "", ("serve", "vaults", "limits", "snapshots", "recovery", "retention", "keeper", "auth"))
     serve = reader.table(tables, "serve", ("listen", "public_url", "trusted_proxies"))
     limits = reader.table(tables, "limits", ("max_object", "max_file", "max_request", "quota"))
     snapshots = reader.table(tables, "snapshots", ("tail", "hours"))
+    recovery = reader.table(tables, "recovery", ("start",))
     retention = reader.table(tables, "retention", ("history_days", "generations"))
     keeper = reader.table(tables, "keeper", ("hours", "pull", "socket", "users"))
     auth = reader.table(tables, "auth", ("failures", "window_seconds", "remember_seconds"))
@@ -322,6 +331,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
         quota_bytes=reader.size(limits, "quota", default.quota_bytes, least=0),
         snapshot_tail_bytes=reader.size(snapshots, "tail", default.snapshot_tail_bytes, table="snapshots"),
         snapshot_hours=reader.count(snapshots, "hours", default.snapshot_hours, table="snapshots"),
+        recovery_start=reader.choice(recovery, "recovery", "start", (AUTOMATIC, ASK)),
         retention=reader.policy(retention),
         keeper_hours=reader.count(keeper, "hours", default.keeper_hours, least=0, table="keeper"),
         keeper_pull=reader.pull(keeper),
@@ -413,6 +423,13 @@ class _Reader:
         if not isinstance(value, str):
             raise self.error(table, key, "needs a text in quotes")
         return value
+
+    def choice(self, values: Mapping[str, Any], table: str, key: str, words: tuple[str, ...]) -> str:
+        """One of these words; the first where nothing is said."""
+        value = values.get(key, words[0])
+        if value not in words:
+            raise self.error(table, key, "needs one of " + ", ".join(f'"{word}"' for word in words))
+        return str(value)
 
     def public_url(self, serve: Mapping[str, Any]) -> str:
         text = self.text(serve, "serve", "public_url", "")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import replace
@@ -86,6 +86,7 @@ class House:
         self.max_request_bytes = 1 << 20
         self.erased_days = 104
         self.quota_bytes = 0
+        self.recovering = False
         self.spans = SpanCache()
         self.ahead: list[tuple[str, str, str]] = []
         self.scheduler = SimScheduler(clock, seed)
@@ -235,6 +236,9 @@ class House:
 
     async def authenticate_owner(self, authorization: str | None, peer: str) -> Account:
         return await self.authenticate(authorization, peer)
+
+    async def ready(self, account: Account, kinds: Iterable[Kind]) -> None:
+        raise AssertionError("nothing is recovering")
 
     async def execute(self, command: AnyCommand) -> Outcome:
         """Joins the group that `requests` commits together; alone it is a group of one."""

@@ -27,6 +27,8 @@ class Installation(Site):
         if self.has_core():
             self.mark_used()
             return
+        if self.socket_path.exists() and self.is_locked():  # a service runs, and is bringing its core back
+            return
         with self.lock():
             if self.has_core():
                 return
@@ -106,6 +108,18 @@ class Installation(Site):
             return {**status, "snapshots": snapshots, "keeper": ScheduledKeeper(self).status()}
         finally:
             core.close()
+
+    def recovery_status(self) -> dict[str, Any]:
+        """`{recovery, last}`: the one under way, and the one that the running service has ended; None: none."""
+        from safehold.service.control import STATUS, decode_json
+
+        running = self.ask_service(STATUS)
+        if running is not None:
+            status = decode_json(running)
+            return {"recovery": status.get("recovery"), "last": status.get("last_recovery")}
+        from safehold.assembly.serving_recovery import stopped_recovery
+
+        return {"recovery": stopped_recovery(self), "last": None}
 
     def vaults(self) -> list[dict[str, Any]]:
         """One object for each configured vault, as in `status`."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.items import Account
+from safehold.model.kinds import Kind
 from safehold.model.locks import HeldLocks
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
@@ -32,6 +33,7 @@ class Gate(Protocol):
     max_file_bytes: int  # of a note or photo
     max_request_bytes: int  # of an XML or JSON request body
     quota_bytes: int  # what one account may hold; 0: no limit
+    recovering: bool  # whether a recovery is under way, so that `ready` has to be awaited before anything is judged
     erased_days: int  # after which no copy of an erased account is left
 
     async def authenticate(self, authorization: str | None, peer: str, program: str = "") -> Account:
@@ -43,6 +45,13 @@ class Gate(Protocol):
 
     async def authenticate_owner(self, authorization: str | None, peer: str) -> Account:
         """The same, for what no app password may do. Raises Unauthenticated for one, and as `authenticate`."""
+        ...
+
+    async def ready(self, account: Account, kinds: Iterable[Kind]) -> None:
+        """While a recovery is under way: bring these streams to its front, and wait until they are in, for a moment.
+
+        Whoever comes back from here judges as always: what is not in by then is still held (I58).
+        """
         ...
 
     async def execute(self, command: AnyCommand) -> Outcome:
