@@ -34,6 +34,7 @@ from safehold.ports.world import Entropy
 from safehold.service.collections import CollectionRules
 from safehold.service.homes import PREFIX as HOME_PREFIX
 from safehold.service.ledger import Ledger
+from safehold.service.notices import NOTICE_PREFIX
 from safehold.service.uses import USED_PREFIX, day_of, program_of, programs_in, with_use
 
 #: The installation itself: its identity holds the token key, the configuration and the register of erased ids.
@@ -59,6 +60,9 @@ _DEFAULTS: tuple[tuple[Kind, str, CollectionType, frozenset[str], str], ...] = (
     (Kind.PHOTOS, ROOT_PHOTOS, CollectionType.FOLDER, frozenset(), "Photos"),
 )
 
+#: Items that let nobody in.
+_NO_CREDENTIALS = (HOME_PREFIX, USED_PREFIX, NOTICE_PREFIX, INTAKE_PREFIX)
+
 
 def erased_id(item_name: str) -> bytes | None:
     """The account id that an item of the register of erased ids names; None for any other item."""
@@ -69,7 +73,7 @@ def erased_id(item_name: str) -> bytes | None:
 
 def touches_credentials(change: Change) -> bool:
     """Whether somebody may sign in otherwise after this change than before it."""
-    return change.kind is Kind.IDENTITY and not change.name.startswith((HOME_PREFIX, USED_PREFIX, INTAKE_PREFIX))
+    return change.kind is Kind.IDENTITY and not change.name.startswith(_NO_CREDENTIALS)
 
 
 def check_account_name(name: str) -> str:

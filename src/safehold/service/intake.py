@@ -46,6 +46,7 @@ from safehold.service.collections import CollectionRules
 from safehold.service.guards import Guards
 from safehold.service.items import MEDIA_JSON, ItemRules, check_tags
 from safehold.service.ledger import Ledger
+from safehold.service.notices import INTAKE_CONFLICT, INTAKE_DROPPED, Notices
 from safehold.service.quota import QuotaRules
 
 #: What one account's intake holds, at most. Inline bodies lie in the identity, which a recovery enters before all else.
@@ -214,8 +215,9 @@ class IntakeRules:
         try:
             waiting = read_waiting(ledger.core.props(item))
         except Damaged:
-            self._tell(account, INTAKE_CONFLICT, item.name, None, "")
-            return self._remove(account, identity, ledger.core.change(item.journal))
+            change = ledger.core.change(item.journal)
+            self._tell(account, INTAKE_DROPPED, item.name, None, change)
+            return self._remove(account, identity, change)
         collection = ledger.collection(account, waiting.path)
         if not self._is_here(account, waiting, collection):
             return None
@@ -255,13 +257,13 @@ class IntakeRules:
         except NotFound:
             return  # it is gone already
         except RequestError:
-            self._tell(account, INTAKE_DROPPED, waiting.name, collection, change.actor)
+            self._tell(account, INTAKE_DROPPED, waiting.name, collection, change)
 
     def _put(self, account: Account, collection: Collection | None, waiting: Waiting, change: Change) -> bool:
         """False where its place is in a stream that is not here yet."""
         ledger = self._ledger
         if change.size and change.body is None and change.blob is None:  # lost, as a ghost is
-            self._tell(account, INTAKE_CONFLICT, waiting.name, collection, change.actor)
+            self._tell(account, INTAKE_DROPPED, waiting.name, collection, change)
             return True
         body = Body(change.digest, change.size, change.body, change.blob)
         with ledger.group():
@@ -270,7 +272,8 @@ class IntakeRules:
                 return False
             there = ledger.core.item(place.collection, place.name)
             if not place.sent_there or self._supersedes(waiting, change, there):
-                self._tell(account, INTAKE_CONFLICT, place.name, place.collection, change.actor)
+                came_as = "" if place.sent_there else f"{waiting.path}/{waiting.name}"
+                self._tell(account, INTAKE_CONFLICT, place.name, place.collection, change, came_as)
             if there is None or (there.digest, there.media) != (change.digest, change.media):
                 ledger.put(account, place.collection, place.name, change.media, body, _actor(change))
         return True
@@ -358,11 +361,14 @@ class IntakeRules:
 
     # -- telling ---------------------------------------------------------------------------------------------
 
-    def _tell(self, account: Account, what: str, name: str, collection: Collection | None, device: str) -> None:
-        """A notice, in the same transaction."""
+    def _tell(
+        self, account: Account, what: str, name: str, collection: Collection | None, change: Change, came_as: str = ""
+    ) -> None:
+        """A notice, in the same transaction. `came_as`: where the write was sent, when it is elsewhere now."""
+        kind, path = ("", "") if collection is None else (collection.kind, collection.path)
+        device = change.actor.removeprefix("device:")
+        Notices.tell(self._ledger, account, what, kind=kind, collection=path, name=name, device=device, came_as=came_as)
 
-
-INTAKE_DROPPED, INTAKE_CONFLICT = "intake-dropped", "intake-conflict"
 
 _EMPTY = Body(bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"), 0, inline=b"")
 
