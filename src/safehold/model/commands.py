@@ -57,6 +57,7 @@ class PutItem(Guarded, frozen=True):
     if_match: Tags | None = None
     if_none_match: Tags | None = None
     keep_refused: bool = True  # keep the body in history where a precondition refuses it
+    intake: bool = False  # take it in for later where its stream cannot be had now
 
 
 class DeleteItem(Guarded, frozen=True):
@@ -66,6 +67,7 @@ class DeleteItem(Guarded, frozen=True):
     name: str
     if_match: Tags | None = None
     if_none_match: Tags | None = None
+    intake: bool = False  # as in PutItem
 
 
 class MakeCollection(Guarded, frozen=True):
@@ -145,6 +147,7 @@ class AddScore(Command, frozen=True):
     score: float | int
     at: int | None = None  # µs; now where None
     detail: str | None = None
+    intake: bool = False  # as in PutItem
 
 
 class FoundInstallation(Command, frozen=True):
@@ -229,6 +232,10 @@ class AcceptLoss(Command, frozen=True):
     kind: Kind
 
 
+class ApplyIntake(Command, frozen=True):
+    """Apply the first writes that wait in the account's intake and whose streams are there; see `service.intake`."""
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a command did. `digest` is the item's ETag value after it; `rev` the stream's last rev it made (0: none)."""
 
@@ -239,6 +246,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     name: str = ""
     undone: tuple[UndoneItem, ...] = ()
+    taken: bool = False  # it waits in the intake: nothing is known of what was there, and there is no digest yet
     locks: tuple[Lock, ...] = ()  # that cover the path afterwards; first the one that was taken or renewed
 
 
@@ -273,4 +281,5 @@ AnyCommand = (
     | EraseAccount
     | Undo
     | AcceptLoss
+    | ApplyIntake
 )

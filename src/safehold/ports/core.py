@@ -36,6 +36,9 @@ UNARCHIVED = 1 << 62
 #: Why a stream that a filtered recovery left out is held. It is told from a loss by this.
 NOT_YET = "not recovered yet"
 
+#: Why a stream is held that is here, while writes to it wait in the account's intake. They come first.
+INTAKE = "what was sent meanwhile is being entered"
+
 
 class Touched(NamedTuple):
     """A name that changed in a collection since some rev: its last rev, and the item where it still lives.
@@ -124,6 +127,17 @@ class JournalSum(NamedTuple):
         )
 
 
+class IntakeFigures(NamedTuple):
+    """What waits in an account's intake: writes, bytes of their inline bodies, and of those that are blobs."""
+
+    items: int
+    inline_bytes: int
+    blob_bytes: int
+
+
+EMPTY_INTAKE = IntakeFigures(0, 0, 0)
+
+
 class Removed(NamedTuple):
     """A collection that was removed, as it last was, and the rev that removed it; `changed_at` says when."""
 
@@ -183,6 +197,18 @@ class CoreReads(Protocol):
 
     def secrets(self, account: int, prefix: str) -> list[tuple[str, bytes]]:
         """Identity items whose name begins with prefix, with bodies."""
+        ...
+
+    def secret_items(self, account: int, prefix: str) -> list[Item]:
+        """Identity items whose name begins with prefix, sorted by name, without bodies."""
+        ...
+
+    def intake(self, account: int) -> IntakeFigures:
+        """What waits in the account's intake. Costs the same however much that is."""
+        ...
+
+    def intakes(self) -> dict[bytes, IntakeFigures]:
+        """That of all accounts in whose intake anything waits, by account id."""
         ...
 
     def head(self, account: int, kind: Kind) -> Head:
@@ -460,7 +486,14 @@ class CoreStore(CoreReads, Protocol):
         ...
 
     def hold(self, account: bytes, kind: Kind, reason: str | None) -> None:
-        """Mark a stream as not to be read (None: as whole again)."""
+        """Mark a stream as not to be read (None: as whole again).
+
+        Where writes wait in the account's intake, a stream that is whole again is held for INTAKE: see `release`.
+        """
+        ...
+
+    def release(self, account: bytes, kind: Kind) -> None:
+        """As `hold` with None, and no write that waits in the intake is this stream's."""
         ...
 
     def drop_account(self, id_: bytes) -> None:

@@ -102,7 +102,9 @@ def _operation(
     problems: tuple[int, ...],
     body: str = "",
     query: _Json | None = None,
+    later: str = "",
 ) -> _Json:
+    """`later` says what it means where the answer is 202."""
     status, schema = answer
     operation: _Json = {
         "operationId": id_,
@@ -112,6 +114,9 @@ def _operation(
             **{str(code): {"$ref": f"#/components/responses/{code}"} for code in sorted(problems)},
         },
     }
+    if later:
+        taken = {"description": later, "content": {JSON_TYPE: {"schema": _ref(schema)}}}
+        operation["responses"] = dict(sorted([*operation["responses"].items(), ("202", taken)]))
     if body:
         operation["requestBody"] = {"required": True, "content": {JSON_TYPE: {"schema": _ref(body)}}}
     if query:
@@ -151,6 +156,7 @@ _PATHS: _Json = {
             (201, "Recorded"),
             problems=_WRITING,
             body="NewScore",
+            later="Taken, and recorded once your scores are restored; what the best one is is not known until then",
         ),
     },
     "/leaderboards/{game}": {

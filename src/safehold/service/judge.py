@@ -8,6 +8,7 @@ from safehold.model.commands import (
     AddAppPassword,
     AddScore,
     AnyCommand,
+    ApplyIntake,
     DeleteItem,
     DismissNotice,
     EraseAccount,
@@ -33,6 +34,7 @@ from safehold.service.collections import CollectionRules
 from safehold.service.guards import Guards
 from safehold.service.homes import HOMES, HomeRules
 from safehold.service.identity import IdentityRules
+from safehold.service.intake import IntakeRules
 from safehold.service.items import ItemRules
 from safehold.service.ledger import Ledger
 from safehold.service.locking import LockRules
@@ -56,6 +58,7 @@ class Judge:
         self._quota = QuotaRules(ledger, quota_bytes)
         self._collections = CollectionRules(ledger, entropy, guards)
         self._items = ItemRules(ledger, entropy, self._collections, guards, self._quota)
+        self._intake = IntakeRules(ledger, self._collections, self._items, guards, self._quota)
         self._transfers = TransferRules(ledger, self._collections, guards)
         self._locking = LockRules(ledger, entropy, self._collections, guards, locks)
         self._identity = IdentityRules(ledger, entropy, self._collections)
@@ -70,6 +73,8 @@ class Judge:
 
     def _apply(self, command: AnyCommand) -> Outcome:
         match command:
+            case PutItem() | DeleteItem() | AddScore() if self._intake.takes(command):
+                return self._intake.take(command)
             case PutItem():
                 return self._items.put(command)
             case DeleteItem():
@@ -113,7 +118,16 @@ class Judge:
             case EraseAccount():
                 return self._identity.erase(command)
             case AcceptLoss():
-                return self._identity.accept_loss(command)
+                return self._accept_loss(command)
+            case ApplyIntake():
+                return self._intake.apply(command)
+
+    def _accept_loss(self, command: AcceptLoss) -> Outcome:
+        """What was sent meanwhile comes with it; where it is much, the rest of it comes right afterwards."""
+        outcome = self._identity.accept_loss(command)
+        if outcome.changed:
+            self._intake.apply(ApplyIntake(account=command.account, actor=command.actor))
+        return outcome
 
     def _patch(self, command: PatchProps) -> Outcome:
         if command.name is not None:

@@ -55,7 +55,9 @@ class Api:
         body = await read_body(request, rest.MAX_REQUEST_BYTES)
         game = request.path_params["game"]
         command = rest.parse_score(body, account, game, self._gate.clock.now(), actor(request))
-        await self._gate.execute(command)
+        outcome = await self._gate.execute(command)
+        if outcome.taken:  # what the best score is shows once the others are here
+            return json_answer(rest.to_json(rest.recorded(command, None)), 202)
         best = self._gate.reads.best_score(account.number, game)
         return json_answer(rest.to_json(rest.recorded(command, best)), 201)
 

@@ -21,7 +21,7 @@ from safehold.model.change import Change
 from safehold.model.errors import Damaged, OperatorError
 from safehold.model.kinds import Kind
 from safehold.model.stream import Base
-from safehold.ports.core import CoreReads, CoreStore, LogPosition
+from safehold.ports.core import INTAKE, CoreReads, CoreStore, LogPosition
 from safehold.ports.disk import Disk
 from safehold.store.sqlite.apply import Applier
 from safehold.store.sqlite.bulk import Entering, StreamEnd, StreamRows
@@ -124,12 +124,23 @@ class SqliteCore(SqliteReads):
     @guarded
     def hold(self, account: bytes, kind: Kind, reason: str | None) -> None:
         assert self._db.in_transaction, "hold without begin"
+        number = self._applier.account(account)
+        if reason is None and kind is not Kind.IDENTITY and self.intake(number).items:
+            reason = INTAKE
+        self._hold(number, kind, reason)
+
+    @guarded
+    def release(self, account: bytes, kind: Kind) -> None:
+        assert self._db.in_transaction, "release without begin"
+        self._hold(self._applier.account(account), kind, None)
+
+    def _hold(self, account: int, kind: Kind, reason: str | None) -> None:
         self._db.execute(
             """
             INSERT INTO stream (account, kind, rev, head, held) VALUES (?, ?, 0, zeroblob(32), ?)
             ON CONFLICT (account, kind) DO UPDATE SET held = excluded.held
             """,
-            (self._applier.account(account), KIND_NUMBERS[kind], reason),
+            (account, KIND_NUMBERS[kind], reason),
         )
 
     @guarded

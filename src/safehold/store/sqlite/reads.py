@@ -22,8 +22,10 @@ from safehold.model.items import Account, Collection, Item
 from safehold.model.kinds import PATH_IDENTITY, RESTORE_ORDER, Kind
 from safehold.model.stream import EMPTY_HEAD, Base, Head
 from safehold.ports.core import (
+    EMPTY_INTAKE,
     EMPTY_LOG,
     CoreReads,
+    IntakeFigures,
     JournalSum,
     LogPosition,
     PastCollection,
@@ -43,11 +45,13 @@ from safehold.store.sqlite.rows import (
     ACCOUNT_COLUMNS,
     CHANGE_SELECT,
     COLLECTION_COLUMNS,
+    INTAKE_ROWS,
     ITEM_COLUMNS,
     ITEM_COLUMNS_I,
     account_of,
     change_of,
     collection_of,
+    decode_intake,
 )
 from safehold.store.sqlite.schema import BASES_SINCE, BYTES_SINCE, KIND_NUMBERS, OP_NUMBERS, version
 
@@ -69,6 +73,10 @@ _BODY_OF = """
 """
 _BODIES_OF = """
     SELECT i.name, j.body FROM collection c JOIN item i ON i.collection = c.number JOIN journal j ON j.seq = i.journal
+    WHERE c.account = ? AND c.path = ? AND c.deleted_rev IS NULL AND i.name >= ? AND i.name < ? ORDER BY i.name
+"""
+_IDENTITY_ITEMS = f"""
+    SELECT {ITEM_COLUMNS_I} FROM collection c JOIN item i ON i.collection = c.number
     WHERE c.account = ? AND c.path = ? AND c.deleted_rev IS NULL AND i.name >= ? AND i.name < ? ORDER BY i.name
 """
 _COLLECTION = f"SELECT {COLLECTION_COLUMNS} FROM collection WHERE account = ? AND path = ? AND deleted_rev IS NULL"
@@ -209,6 +217,27 @@ class SqliteReads:
     def secrets(self, account: int, prefix: str) -> list[tuple[str, bytes]]:
         rows: Any = self._db.execute(_BODIES_OF, (account, PATH_IDENTITY, prefix, prefix + _LAST))
         return [(name, body) for name, body in rows if body is not None]
+
+    @guarded
+    def secret_items(self, account: int, prefix: str) -> list[Item]:
+        rows: Any = self._db.execute(_IDENTITY_ITEMS, (account, PATH_IDENTITY, prefix, prefix + _LAST))
+        return list(starmap(Item, rows))
+
+    @guarded
+    def intake(self, account: int) -> IntakeFigures:
+        value: Any = self._db.execute("SELECT value FROM meta WHERE name = ?", (f"{INTAKE_ROWS}{account}",)).get
+        return EMPTY_INTAKE if value is None else IntakeFigures(*decode_intake(value))
+
+    @guarded
+    def intakes(self) -> dict[bytes, IntakeFigures]:
+        rows: Any = self._db.execute(
+            """
+            SELECT a.id, m.value FROM meta m JOIN account a ON a.number = CAST(SUBSTR(m.name, ?1) AS INTEGER)
+            WHERE m.name >= ?2 AND m.name < ?3 ORDER BY a.id
+            """,
+            (len(INTAKE_ROWS) + 1, INTAKE_ROWS, INTAKE_ROWS + _LAST),
+        )
+        return {id_: IntakeFigures(*decode_intake(value)) for id_, value in rows}
 
     # -- streams
 
