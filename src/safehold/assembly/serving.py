@@ -20,6 +20,7 @@ from safehold.assembly.installation import Installation
 from safehold.assembly.scheduled import ScheduledSnapshots
 from safehold.assembly.scheduled_keeper import ScheduledKeeper
 from safehold.assembly.status import RECOVERING, SERVING, status_object
+from safehold.assembly.telling import Telling
 from safehold.assembly.watching import Watching
 from safehold.config import Config
 from safehold.formats.keys import KeyAway
@@ -120,6 +121,7 @@ class Service:
         self._readers = ThreadPoolExecutor(READING_THREADS, "read")
         self._local = local()
         self._open_readers: list[SqliteCore] = []
+        self._telling = Telling(installation, self._beside)
         self._loop = asyncio.get_running_loop()
         self.writer = installation.make_writer(wake=self._wake, on_committed=self._committed)
         self._open_writer()
@@ -214,13 +216,20 @@ class Service:
 
     def status(self) -> dict[str, Any]:
         incidents = [*self._ahead.incidents(), *self._snapshots.incidents(), *self._keeper.incidents()]
+        incidents += self._telling.incidents()
         status = status_object(self.installation, self.reads, self.writer, incidents, self._watching.vaults())
-        more = {"snapshots": self._snapshots.status(), "keeper": self._keeper.status()}
+        announced = self._telling.announcements(self.reads)
+        more = {"snapshots": self._snapshots.status(), "keeper": self._keeper.status(), "announcements": announced}
         if self._recovery is not None:
             more["recovery"] = self._recovery.status()
             if status["service"] == SERVING:
                 more["service"] = RECOVERING
         return {**status, **more, "last_recovery": self._last_recovery}
+
+    def _beside(self, work: Callable[[CoreReads], None]) -> None:
+        """Begin a long read that nobody waits for; from any thread."""
+        with contextlib.suppress(RuntimeError):  # the service ends
+            self._readers.submit(self._with_reader, work)
 
     def _reader(self) -> SqliteCore:
         reader = self.installation.open_reads()
@@ -239,6 +248,7 @@ class Service:
         accounts = {c.account for c in changes if touches_credentials(c)}
         if accounts:
             self._loop.call_soon_threadsafe(self._forget_credentials, accounts)
+        self._telling.committed(changes)
 
     def _forget_credentials(self, accounts: set[bytes]) -> None:
         if SYSTEM_ACCOUNT in accounts:  # somebody was erased, and is no longer there to be named
@@ -349,6 +359,8 @@ class Service:
         self._channel.start()
         if self._recovery is not None:
             self._recovery.start()
+        if self._telling.postbox is not None:
+            self._scheduler.add(self._telling.postbox)
         self._ticking = asyncio.create_task(self._tick())
 
     def _start_shippers(self) -> None:
@@ -370,8 +382,20 @@ class Service:
                 self._snapshots.tick(can_start=self.writer.engine.stopped is None and self._recovery is None)
                 if self._recovery is None:  # in a core that is not whole yet nothing is to be compared or dropped
                     self._keeper.tick()
+                await self._tell()
             except Exception:
                 _log.exception("the writer's housekeeping failed; it is tried again")
+
+    async def _tell(self) -> None:
+        """Publish, write, and enter what was announced while there was no identity."""
+        self._telling.tick(self.status)
+        if self._telling.postbox is not None:
+            self._scheduler.wake(self._telling.postbox)
+        waiting = self._telling.waiting() if self.writer.engine.stopped is None else []
+        if waiting:
+            results = await self.pump.execute_all(waiting)
+            if not any(isinstance(result, SafeholdError) for result in results):
+                self._telling.entered()
 
     async def stop(self) -> None:
         """Finish what waits, seal, ship, close. What hangs is left (`hanging` says so), for I36."""
@@ -382,6 +406,8 @@ class Service:
                 return
         if self._recovery is not None:
             await self._in_time("the recovery", self._recovery.stop())
+        last = self.status() if self._telling.publishes else {}
+        await self._in_time("the published status", in_daemon(partial(self._telling.stop, last), "stop"))
         await self._in_time("a snapshot", in_daemon(self._snapshots.stop, "stop"))
         await self._in_time("the keeper", in_daemon(self._keeper.stop, "stop"))
         await self._in_time("the local socket", in_daemon(self._channel.stop, "stop"))

@@ -7,6 +7,7 @@ from safehold.model.commands import (
     AddAccount,
     AddAppPassword,
     AddScore,
+    Announce,
     AnyCommand,
     ApplyIntake,
     DeleteItem,
@@ -22,14 +23,19 @@ from safehold.model.commands import (
     RefreshLock,
     ReleaseLock,
     RemoveCollection,
+    ResolveAhead,
     RevokeAppPassword,
     SetListed,
+    SetMail,
     SetPassword,
     TakeLock,
     Transfer,
     Undo,
+    Withdraw,
 )
 from safehold.ports.world import Entropy
+from safehold.service import addresses, ahead
+from safehold.service.announcements import AnnouncementRules
 from safehold.service.collections import CollectionRules
 from safehold.service.guards import Guards
 from safehold.service.homes import HOMES, HomeRules
@@ -63,6 +69,7 @@ class Judge:
         self._locking = LockRules(ledger, entropy, self._collections, guards, locks)
         self._identity = IdentityRules(ledger, entropy, self._collections)
         self._homes = HomeRules(ledger, guards)
+        self._announcements = AnnouncementRules(ledger)
         self._undo = UndoRules(ledger, entropy)
 
     def judge(self, command: AnyCommand) -> Outcome:
@@ -115,6 +122,14 @@ class Judge:
                 return self._identity.set_listed(command)
             case DismissNotice():
                 return Notices.dismiss(self._ledger, command)
+            case Announce():
+                return self._announcements.announce(command)
+            case Withdraw():
+                return self._announcements.withdraw(command)
+            case SetMail():
+                return addresses.set_mail(self._ledger, command)
+            case ResolveAhead():
+                return ahead.resolve(self._ledger, command)
             case EraseAccount():
                 return self._identity.erase(command)
             case AcceptLoss():
