@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from safehold.model.errors import OperatorError
 from safehold.protocol.forwarded import NOBODY, UNIX, Proxies, is_host, read_proxies
 from safehold.recovery.retention import DEFAULT_POLICY, Policy, parse_policy, policy_text
+from safehold.service.brakes import BrakeLimits
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -88,6 +89,17 @@ generations = "7 daily, 4 weekly, 12 monthly"  # generations kept besides, each 
 # the identity lie beside the core.
 hours = 24             # so often; 0: never, because a keeper elsewhere does it
 
+[brakes]
+# What devices delete is deleted at once. Where that is a great share of a collection within a while, the person is told
+# and can bring all of it back with one click. What would remove as much otherwise (an undo) has to be confirmed.
+share_percent = 25     # of what was there …
+least_items = 20       # … where that was at least so many items …
+window_minutes = 60    # … within so many minutes
+# So many accounts are erased at once within that time. Those beyond are locked, and erased after so many days, until
+# when `safehold account restore` takes them back. 0 days: all are erased at once.
+erasures = 3
+grace_days = 7
+
 [auth]
 failures = 10          # wrong passwords that one place may send for one account …
 window_seconds = 60    # … within so many seconds, before it has to wait
@@ -147,6 +159,7 @@ class Config:
     keeper_pull: tuple[str, ...] = ()  # of a keeper's own folder: URLs of the vaults that it copies
     keeper_socket: str = ""  # of a keeper's own folder: where it serves its vault; "": nowhere
     keeper_users: tuple[str, ...] = ()  # names or numbers of users that may connect there; its own and root always may
+    brakes: BrakeLimits = BrakeLimits()
     auth_failures: int = 10
     auth_window_seconds: int = 60
     auth_remember_seconds: int = 300
@@ -298,12 +311,13 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where}: {error}", hint="the file is TOML: see https://toml.io") from error
     reader = _Reader(text, where)
-    reader.only(tables, "", ("serve", "vaults", "limits", "snapshots", "retention", "keeper", "auth"))
+    reader.only(tables, "", ("serve", "vaults", "limits", "snapshots", "retention", "keeper", "brakes", "auth"))
     serve = reader.table(tables, "serve", ("listen", "public_url", "trusted_proxies"))
     limits = reader.table(tables, "limits", ("max_object", "max_file", "max_request", "quota"))
     snapshots = reader.table(tables, "snapshots", ("tail", "hours"))
     retention = reader.table(tables, "retention", ("history_days", "generations"))
     keeper = reader.table(tables, "keeper", ("hours", "pull", "socket", "users"))
+    brakes = reader.table(tables, "brakes", BrakeLimits._fields)
     auth = reader.table(tables, "auth", ("failures", "window_seconds", "remember_seconds"))
     try:
         host, port = parse_listen(reader.text(serve, "serve", "listen", "127.0.0.1:8460"))
@@ -327,6 +341,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
         keeper_pull=reader.pull(keeper),
         keeper_socket=reader.text(keeper, "keeper", "socket", ""),
         keeper_users=reader.users(keeper),
+        brakes=reader.brakes(brakes),
         auth_failures=reader.count(auth, "failures", default.auth_failures),
         auth_window_seconds=reader.count(auth, "window_seconds", default.auth_window_seconds),
         auth_remember_seconds=reader.count(auth, "remember_seconds", default.auth_remember_seconds, least=0),
@@ -440,6 +455,16 @@ class _Reader:
             return parse_policy(days, text)
         except ValueError as error:
             raise self.error("retention", "generations", str(error), f'for instance "{policy_text()}"') from error
+
+    def brakes(self, values: Mapping[str, Any]) -> BrakeLimits:
+        least = {"grace_days": 0}
+        found = {
+            key: self.count(values, key, default, least=least.get(key, 1), table="brakes")
+            for key, default in BrakeLimits()._asdict().items()
+        }
+        if found["share_percent"] > 100:
+            raise self.error("brakes", "share_percent", "needs a whole number from 1 to 100")
+        return BrakeLimits(**found)
 
     def pull(self, values: Mapping[str, Any]) -> tuple[str, ...]:
         urls = values.get("pull", [])

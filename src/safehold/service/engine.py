@@ -18,12 +18,15 @@ import logging
 from collections.abc import Callable, Sequence
 
 from safehold.model.change import Change, Op
-from safehold.model.commands import AnyCommand, Outcome
+from safehold.model.commands import AnyCommand, Outcome, TellRest
 from safehold.model.errors import Damaged, Held, OperatorError, OutOfSpace, RequestError, SafeholdError
 from safehold.ports.core import CoreStore
 from safehold.ports.log import LogWriter, PreparedFrame, Superseded
 from safehold.ports.vault import VaultDown, VaultFull
 from safehold.ports.world import Clock, Entropy
+from safehold.service.brakes import BrakeLimits
+from safehold.service.erasing import due_erasures
+from safehold.service.identity import SYSTEM_ACCOUNT
 from safehold.service.judge import Judge
 from safehold.service.ledger import Ledger
 from safehold.service.locks import LockTable
@@ -69,6 +72,7 @@ class Engine:
         reopen: Callable[[], tuple[CoreStore, LogWriter]],
         on_committed: Callable[[Sequence[Change]], None] = lambda _: None,
         quota_bytes: int = 0,
+        brakes: BrakeLimits = BrakeLimits(),  # noqa: B008
     ) -> None:
         """`reopen` gives a core and a log with the tail taken in; it is first called by `try_resume`.
 
@@ -79,6 +83,7 @@ class Engine:
         self._reopen = reopen
         self._on_committed = on_committed
         self._quota_bytes = quota_bytes
+        self._brakes = brakes
         self._doubtful: list[Change] = []  # of batches at which the writer stopped
         #: Outlives core and log: a device whose lock was forgotten would be surprised by another's write.
         self.locks = LockTable()
@@ -88,7 +93,7 @@ class Engine:
     def _attach(self, core: CoreStore, log: LogWriter) -> None:
         self.core, self.log = core, log
         self._ledger = Ledger(core, log.timeline)
-        self._judge = Judge(self._ledger, self._entropy, self.locks, self._quota_bytes)
+        self._judge = Judge(self._ledger, self._entropy, self.locks, self._quota_bytes, self._brakes)
         self.stopped = None
 
     # -- the way of a write ----------------------------------------------------------------------------------
@@ -167,6 +172,7 @@ class Engine:
         batch.at = self._clock.now()
         self.locks.begin(self._clock.monotonic())
         self._ledger.begin(self.log.position.frame + 1, batch.at)
+        self._judge.brakes.begin()
 
     def _judge_one(self, command: AnyCommand) -> Result:
         """The outcome, or the refusal. A refusal may have left a REFUSED change: that is part of the transaction."""
@@ -213,6 +219,7 @@ class Engine:
     def _roll_back(self) -> None:
         """Where even that fails the transaction may still be open: nothing goes on with this core."""
         self._ledger.forget()
+        self._judge.brakes.forget()
         self.locks.rollback()
         try:
             self.core.rollback()
@@ -256,6 +263,18 @@ class Engine:
         except Exception as error:
             self._roll_back()
             self.stopped = _as_reason(error)
+
+    def tend(self) -> None:
+        """What is to be done without being asked: called between batches, every minute or so."""
+        if self.stopped is not None:
+            return
+        now = self._clock.now()
+        commands = list(due_erasures(self.core, now))
+        if self._judge.brakes.overdue(now):
+            commands.append(TellRest(account=SYSTEM_ACCOUNT, actor="service"))
+        for command, result in zip(commands, self.execute_all(commands) if commands else (), strict=True):
+            if isinstance(result, SafeholdError):
+                _log.error("%s could not be done: %s", type(command).__name__, result.message)
 
     def pause(self, reason: SafeholdError) -> None:
         """Take nothing until `try_resume`. Called between batches."""

@@ -23,12 +23,17 @@ from safehold.model.commands import (
     RevokeAppPassword,
     SetListed,
     SetPassword,
+    TakeBackErasure,
     TakeLock,
+    TellRest,
     Transfer,
     Undo,
 )
 from safehold.ports.world import Entropy
+from safehold.service.brake_notices import NoticeTeller
+from safehold.service.brakes import BrakeLimits, Brakes
 from safehold.service.collections import CollectionRules
+from safehold.service.erasing import ErasureRules
 from safehold.service.guards import Guards
 from safehold.service.homes import HOMES, HomeRules
 from safehold.service.identity import IdentityRules
@@ -48,7 +53,16 @@ class Judge:
     is judged whole before its first change, so a refusal leaves nothing behind but a REFUSED change.
     """
 
-    def __init__(self, ledger: Ledger, entropy: Entropy, locks: LockTable, quota_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        entropy: Entropy,
+        locks: LockTable,
+        quota_bytes: int = 0,
+        limits: BrakeLimits = BrakeLimits(),  # noqa: B008
+    ) -> None:
+        self._ledger = ledger
+        self.brakes = Brakes(ledger, limits, NoticeTeller(ledger, limits.window))
         guards = Guards(ledger, locks)
         self._quota = QuotaRules(ledger, quota_bytes)
         self._collections = CollectionRules(ledger, entropy, guards)
@@ -57,12 +71,16 @@ class Judge:
         self._locking = LockRules(ledger, entropy, self._collections, guards, locks)
         self._identity = IdentityRules(ledger, entropy, self._collections)
         self._homes = HomeRules(ledger, guards)
-        self._undo = UndoRules(ledger, entropy)
+        self._erasures = ErasureRules(ledger, self._identity, limits)
+        self._undo = UndoRules(ledger, entropy, limits)
 
     def judge(self, command: AnyCommand) -> Outcome:
         before = self._quota.used_before(command)
+        goes = [each for each in (self.brakes.look_ahead(command), self.brakes.look_at_source(command)) if each]
+        made = len(self._ledger.changes)
         outcome = self._apply(command)
         self._quota.require_after(command, before)
+        self.brakes.count(command, self._ledger.changes[made:], goes)
         return outcome
 
     def _apply(self, command: AnyCommand) -> Outcome:
@@ -106,9 +124,18 @@ class Judge:
             case SetListed():
                 return self._identity.set_listed(command)
             case EraseAccount():
-                return self._identity.erase(command)
+                return self._erasures.erase(command)
+            case TakeBackErasure():
+                return self._erasures.take_back(command)
+            case TellRest():
+                return self._tell_rest()
             case AcceptLoss():
                 return self._identity.accept_loss(command)
+
+    def _tell_rest(self) -> Outcome:
+        made = len(self._ledger.changes)
+        self.brakes.tell_rest()
+        return Outcome(changed=len(self._ledger.changes) > made)
 
     def _patch(self, command: PatchProps) -> Outcome:
         if command.name is not None:
