@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from safehold.model.errors import OperatorError
 from safehold.protocol.forwarded import NOBODY, UNIX, Proxies, is_host, read_proxies
 from safehold.recovery.retention import DEFAULT_POLICY, Policy, parse_policy, policy_text
-from safehold.service.brakes import BrakeLimits
+from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -159,7 +159,7 @@ class Config:
     keeper_pull: tuple[str, ...] = ()  # of a keeper's own folder: URLs of the vaults that it copies
     keeper_socket: str = ""  # of a keeper's own folder: where it serves its vault; "": nowhere
     keeper_users: tuple[str, ...] = ()  # names or numbers of users that may connect there; its own and root always may
-    brakes: BrakeLimits = BrakeLimits()
+    brakes: BrakeLimits = DEFAULT_BRAKES
     auth_failures: int = 10
     auth_window_seconds: int = 60
     auth_remember_seconds: int = 300
@@ -460,7 +460,7 @@ class _Reader:
         least = {"grace_days": 0}
         found = {
             key: self.count(values, key, default, least=least.get(key, 1), table="brakes")
-            for key, default in BrakeLimits()._asdict().items()
+            for key, default in DEFAULT_BRAKES._asdict().items()
         }
         if found["share_percent"] > 100:
             raise self.error("brakes", "share_percent", "needs a whole number from 1 to 100")

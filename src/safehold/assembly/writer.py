@@ -29,7 +29,7 @@ from safehold.ports.disk import Disk
 from safehold.ports.log import Hole, LogFrame
 from safehold.ports.vault import Vault
 from safehold.ports.world import Clock, Entropy
-from safehold.service.brakes import BrakeLimits
+from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits
 from safehold.service.engine import Engine
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
 from safehold.service.takein import archive_unarchived, changes_in, mark_frames, mark_unarchived, take_in
@@ -86,7 +86,7 @@ class Writer:
         wake: Callable[[Shipper], None] = lambda _: None,
         on_committed: Callable[[Sequence[Change]], None] = lambda _: None,
         quota_bytes: int = 0,
-        brakes: BrakeLimits = BrakeLimits(),  # noqa: B008
+        brakes: BrakeLimits = DEFAULT_BRAKES,
         side_by_side: SideBySide = one_by_one,
         answers: Callable[[Callable[[], bool]], bool] = lambda look: look(),
     ) -> None:

@@ -200,6 +200,42 @@ class SetListed(Command, frozen=True):
     listed: bool
 
 
+class DismissNotice(Command, frozen=True):
+    """The person has read a notice and puts it away; `name` is its key (service/notices.py)."""
+
+    name: str
+
+
+class Announce(Command, frozen=True):
+    """The operator's word to everybody; `account` is the installation itself. `until` in µs, None: until taken back."""
+
+    text: str
+    until: int | None = None
+
+
+class Withdraw(Command, frozen=True):
+    """Take an announcement back; `name` as its making returned it."""
+
+    name: str
+
+
+class SetMail(Command, frozen=True):
+    """Where a person wants to be written to (service/addresses.py); "" for nowhere. `lang` is "en" or "es"."""
+
+    address: str
+    lang: str = "en"
+
+
+class ResolveAhead(Command, frozen=True):
+    """The person's word about a device that is ahead of the server (service/ahead.py).
+
+    `point` is what the device's sync token says; `word` is "keep" or "accept".
+    """
+
+    point: bytes
+    word: str
+
+
 class EraseAccount(Command, frozen=True):
     """Drop the account and all its streams from the core and enter its id in the register of erased ids.
 
@@ -291,6 +327,11 @@ AnyCommand = (
     | RevokeAppPassword
     | NoteUse
     | SetListed
+    | DismissNotice
+    | Announce
+    | Withdraw
+    | SetMail
+    | ResolveAhead
     | EraseAccount
     | TakeBackErasure
     | TellRest

@@ -132,7 +132,7 @@ class Removed(NamedTuple):
 
 
 class Removal(NamedTuple):
-    """A change as it bears on how many items a collection has: `weight` is 1 for a delete there, -1 for a put, else 0."""
+    """A change as it bears on a collection: `weight` is 1 for a delete there, -1 for a put, else 0."""
 
     rev: int
     group: int
@@ -316,7 +316,7 @@ class CoreReads(Protocol):
         rev: int | None = None,
         name: str | None = None,
     ) -> dict[str, PastItem]:
-        """Items of a collection (by id, live or removed since) that lived at that moment, by name, or the one of a name.
+        """Items of a collection (by id, live or removed since) that lived at that moment, by name; or one of them.
 
         Raises as above.
         """

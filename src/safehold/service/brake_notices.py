@@ -13,7 +13,7 @@ _MICROSECONDS = 1_000_000
 
 
 class NoticeTeller:
-    """Implements brakes.Teller. Facts beyond those of `MASS_DELETE`: `point`, the exact moment before the first delete."""
+    """Implements brakes.Teller. A fact more than `MASS_DELETE` has: `point`, the exact moment before all was."""
 
     def __init__(self, ledger: Ledger, window: int) -> None:
         self._ledger = ledger

@@ -13,7 +13,8 @@ rollback, too many) is read again from the end of the stream's journal, at most 
 live is counted only where the last count leaves it open, and only as far as it can matter: so on the whole the cost of
 a delete does not grow with its collection (I34).
 
-Beyond `erasures` accounts within `window_minutes`, an erasure that is `braked` only locks the account, for `grace_days`.
+Beyond `erasures` accounts within `window_minutes`, an erasure that is `braked` only locks the
+account, for `grace_days`.
 """
 
 from __future__ import annotations
@@ -62,6 +63,9 @@ class BrakeLimits(NamedTuple):
     def is_mass(self, gone: int, of: int) -> bool:
         """Whether so many of so many are a great share."""
         return gone > 0 and of >= self.least_items and 100 * gone >= self.share_percent * of
+
+
+DEFAULT_BRAKES = BrakeLimits()
 
 
 class Told(NamedTuple):
@@ -364,4 +368,3 @@ class Brakes:
             if window.untold and window.incident is not None:
                 self._touched.add(key)
                 self._tell(window)
-

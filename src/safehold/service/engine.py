@@ -24,7 +24,7 @@ from safehold.ports.core import CoreStore
 from safehold.ports.log import LogWriter, PreparedFrame, Superseded
 from safehold.ports.vault import VaultDown, VaultFull
 from safehold.ports.world import Clock, Entropy
-from safehold.service.brakes import BrakeLimits
+from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits
 from safehold.service.erasing import due_erasures
 from safehold.service.identity import SYSTEM_ACCOUNT
 from safehold.service.judge import Judge
@@ -72,7 +72,7 @@ class Engine:
         reopen: Callable[[], tuple[CoreStore, LogWriter]],
         on_committed: Callable[[Sequence[Change]], None] = lambda _: None,
         quota_bytes: int = 0,
-        brakes: BrakeLimits = BrakeLimits(),  # noqa: B008
+        brakes: BrakeLimits = DEFAULT_BRAKES,
     ) -> None:
         """`reopen` gives a core and a log with the tail taken in; it is first called by `try_resume`.
 
@@ -269,7 +269,7 @@ class Engine:
         if self.stopped is not None:
             return
         now = self._clock.now()
-        commands = list(due_erasures(self.core, now))
+        commands: list[AnyCommand] = [*due_erasures(self.core, now)]
         if self._judge.brakes.overdue(now):
             commands.append(TellRest(account=SYSTEM_ACCOUNT, actor="service"))
         for command, result in zip(commands, self.execute_all(commands) if commands else (), strict=True):

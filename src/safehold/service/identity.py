@@ -30,9 +30,13 @@ from safehold.model.kinds import PATH_IDENTITY, ROOT_NOTES, ROOT_PHOTOS, Collect
 from safehold.model.token import TOKEN_KEY
 from safehold.ports.core import NOT_YET
 from safehold.ports.world import Entropy
+from safehold.service.addresses import MAIL
+from safehold.service.ahead import AHEAD_PREFIX
+from safehold.service.announcements import ANNOUNCE_PREFIX
 from safehold.service.collections import CollectionRules
 from safehold.service.homes import PREFIX as HOME_PREFIX
 from safehold.service.ledger import Ledger
+from safehold.service.notices import NOTICE_PREFIX
 from safehold.service.uses import USED_PREFIX, day_of, program_of, programs_in, with_use
 
 #: The installation itself: its identity holds the token key, the configuration and the register of erased ids.
@@ -59,6 +63,10 @@ _DEFAULTS: tuple[tuple[Kind, str, CollectionType, frozenset[str], str], ...] = (
 )
 
 
+#: Items of an identity by which nobody signs in.
+_NO_CREDENTIALS = (HOME_PREFIX, USED_PREFIX, NOTICE_PREFIX, AHEAD_PREFIX, ANNOUNCE_PREFIX)
+
+
 def erased_id(item_name: str) -> bytes | None:
     """The account id that an item of the register of erased ids names; None for any other item."""
     if not item_name.startswith(ERASED_PREFIX):
@@ -68,7 +76,7 @@ def erased_id(item_name: str) -> bytes | None:
 
 def touches_credentials(change: Change) -> bool:
     """Whether somebody may sign in otherwise after this change than before it."""
-    return change.kind is Kind.IDENTITY and not change.name.startswith((HOME_PREFIX, USED_PREFIX))
+    return change.kind is Kind.IDENTITY and change.name != MAIL and not change.name.startswith(_NO_CREDENTIALS)
 
 
 def check_account_name(name: str) -> str:

@@ -7,8 +7,10 @@ from safehold.model.commands import (
     AddAccount,
     AddAppPassword,
     AddScore,
+    Announce,
     AnyCommand,
     DeleteItem,
+    DismissNotice,
     EraseAccount,
     FoundInstallation,
     MakeCollection,
@@ -20,20 +22,25 @@ from safehold.model.commands import (
     RefreshLock,
     ReleaseLock,
     RemoveCollection,
+    ResolveAhead,
     RevokeAppPassword,
     SetListed,
+    SetMail,
     SetPassword,
     TakeBackErasure,
     TakeLock,
     TellRest,
     Transfer,
     Undo,
+    Withdraw,
 )
 from safehold.ports.world import Entropy
+from safehold.service import addresses, ahead
+from safehold.service.announcements import AnnouncementRules
 from safehold.service.brake_notices import NoticeTeller
-from safehold.service.brakes import BrakeLimits, Brakes
+from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits, Brakes
 from safehold.service.collections import CollectionRules
-from safehold.service.erasing import ErasureRules
+from safehold.service.erasure_rules import ErasureRules
 from safehold.service.guards import Guards
 from safehold.service.homes import HOMES, HomeRules
 from safehold.service.identity import IdentityRules
@@ -41,6 +48,7 @@ from safehold.service.items import ItemRules
 from safehold.service.ledger import Ledger
 from safehold.service.locking import LockRules
 from safehold.service.locks import LockTable
+from safehold.service.notices import Notices
 from safehold.service.quota import QuotaRules
 from safehold.service.transfers import TransferRules
 from safehold.service.undo import UndoRules
@@ -59,7 +67,7 @@ class Judge:
         entropy: Entropy,
         locks: LockTable,
         quota_bytes: int = 0,
-        limits: BrakeLimits = BrakeLimits(),  # noqa: B008
+        limits: BrakeLimits = DEFAULT_BRAKES,
     ) -> None:
         self._ledger = ledger
         self.brakes = Brakes(ledger, limits, NoticeTeller(ledger, limits.window))
@@ -71,6 +79,7 @@ class Judge:
         self._locking = LockRules(ledger, entropy, self._collections, guards, locks)
         self._identity = IdentityRules(ledger, entropy, self._collections)
         self._homes = HomeRules(ledger, guards)
+        self._announcements = AnnouncementRules(ledger)
         self._erasures = ErasureRules(ledger, self._identity, limits)
         self._undo = UndoRules(ledger, entropy, limits)
 
@@ -123,6 +132,16 @@ class Judge:
                 return self._identity.note_use(command)
             case SetListed():
                 return self._identity.set_listed(command)
+            case DismissNotice():
+                return Notices.dismiss(self._ledger, command)
+            case Announce():
+                return self._announcements.announce(command)
+            case Withdraw():
+                return self._announcements.withdraw(command)
+            case SetMail():
+                return addresses.set_mail(self._ledger, command)
+            case ResolveAhead():
+                return ahead.resolve(self._ledger, command)
             case EraseAccount():
                 return self._erasures.erase(command)
             case TakeBackErasure():

@@ -212,9 +212,7 @@ class _Planner:
         plan.put = [(p, live.get(name)) for name, p in sorted(past.items()) if self._differs(p, live.get(name))]
         return plan
 
-    def _plan_item(
-        self, path: str, name: str, now: Collection | None, then: PastCollection | None
-    ) -> CollectionPlan:
+    def _plan_item(self, path: str, name: str, now: Collection | None, then: PastCollection | None) -> CollectionPlan:
         past = None
         if then is not None:
             rev = self._rev(what(then)[1])
