@@ -1,4 +1,4 @@
-"""Shows the changes of an account, a kind, a collection or an item, newest first; what was removed; and what was in it."""
+"""Shows the changes of an account, a kind, a collection or an item, newest first; also what was removed, and bodies."""
 
 from __future__ import annotations
 

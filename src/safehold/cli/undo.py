@@ -1,5 +1,5 @@
-"""Brings an item, a collection, a kind or a whole account back to what it was. Nothing is rewritten: what it does is new
-changes, and can itself be undone."""
+"""Brings an item, a collection, a kind or a whole account back to what it was. Nothing is rewritten: what it does is
+new changes, and can itself be undone."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _run(args: Namespace, context: Context) -> Answer:
         raise UsageError("--below needs --path, and no --name")
     with context.installation().session() as session:
         command = _command(args, session)
-        undone = _planned(session, command) if args.dry_run else _done(session, command)
+        undone = _planned(session, args.account, command) if args.dry_run else _done(session, command)
     return _answer(args, command, undone)
 
 
@@ -73,22 +73,15 @@ def _command(args: Namespace, session: Session) -> Undo:
     )
 
 
-def _planned(session: Session, command: Undo) -> Undone:
+def _planned(session: Session, name: str, command: Undo) -> Undone:
     """Read here, by whatever is in the core: the service need not interrupt its work."""
     from safehold.model.commands import Outcome
     from safehold.service.undo_plan import plan_undo
     from safehold.service.undone import Undone
 
     with session.reads.snapshot() as reads:
-        account = account_named(reads, _name_of(session, command))
-        plan = plan_undo(reads, account, command, time.time_ns() // 1000)
+        plan = plan_undo(reads, account_named(reads, name), command, time.time_ns() // 1000)
     return Undone(Outcome(changed=False, undone=plan.lines(), revs=plan.revs))
-
-
-def _name_of(session: Session, command: Undo) -> str:
-    account = session.reads.account_by_id(command.account)
-    assert account is not None
-    return account.name
 
 
 def _done(session: Session, command: Undo) -> Undone:

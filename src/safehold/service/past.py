@@ -1,4 +1,4 @@
-"""What was, as its owner may look at it: versions with their bodies, collections that were removed, titles for people."""
+"""What was, as its owner may look at it: versions and their bodies, collections that were removed, titles."""
 
 from __future__ import annotations
 
