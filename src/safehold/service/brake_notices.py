@@ -13,7 +13,7 @@ _MICROSECONDS = 1_000_000
 
 
 class NoticeTeller:
-    """Implements brakes.Teller. A fact more than `MASS_DELETE` has: `point`, the exact moment before all was."""
+    """Implements brakes.Teller. Facts more than `MASS_DELETE` has: `point`, the exact moment before, and `last`, a rev."""
 
     def __init__(self, ledger: Ledger, window: int) -> None:
         self._ledger = ledger
@@ -24,7 +24,13 @@ class NoticeTeller:
         if found is None:
             return None
         before = found.facts.get("before")
-        return Open(found.at, before if isinstance(before, int) else found.since - 1, _rev_of(found, kind))
+        last = found.facts.get("last")
+        return Open(
+            found.at,
+            before if isinstance(before, int) else found.since - 1,
+            _rev_of(found, kind),
+            last if isinstance(last, int) else 0,
+        )
 
     def tell(self, account: Account, told: Told) -> None:
         earlier = self._found(account, told.kind, told.path, MERGE_SECONDS * _MICROSECONDS + 1)
@@ -38,6 +44,7 @@ class NoticeTeller:
             count=told.more,
             before=told.before,
             point=point_text({told.kind: point}),
+            last=told.last,
             device=", ".join(told.devices),
         )
 

@@ -76,15 +76,17 @@ class Told(NamedTuple):
     more: int
     before: int  # µs
     point: int  # the rev before the first
+    last: int  # the rev of the last, or of the first change of its group
     devices: tuple[str, ...]
 
 
 class Open(NamedTuple):
-    """An incident that was told before: when last (µs), and the moment before its first delete."""
+    """An incident that was told before: when last (µs), and as in Told."""
 
     at: int
     before: int
     point: int
+    last: int
 
 
 class Teller(Protocol):
@@ -107,13 +109,14 @@ class _Entry(NamedTuple):
 class _Window:
     """What devices have deleted in one collection of late."""
 
-    __slots__ = ("account", "collection", "entries", "incident", "live", "since", "total", "untold")
+    __slots__ = ("account", "collection", "entries", "incident", "last", "live", "since", "total", "untold")
 
     def __init__(self, account: Account, collection: Collection, live: int) -> None:
         self.account = account
         self.collection = collection
         self.entries: deque[_Entry] = deque()
         self.total = 0
+        self.last = 0  # the rev of the last entry, pruned or not
         self.live = live  # at least so many items live
         self.incident: Open | None = None
         self.untold = 0
@@ -122,6 +125,7 @@ class _Window:
     def add(self, entry: _Entry) -> None:
         self.entries.append(entry)
         self.total += entry.gone
+        self.last = entry.rev
 
     def prune(self, oldest: int) -> int:
         """Forget what is older; how many entries that were."""
@@ -281,7 +285,7 @@ class Brakes:
         window.incident = self._teller.open(account, collection.kind, collection.path)
         if window.incident is not None:
             window.since = window.incident.at
-            window.untold = sum(entry.gone for entry in window.entries if entry.at > window.incident.at)
+            window.untold = sum(entry.gone for entry in window.entries if entry.rev > window.incident.last)
         self._remembered += len(window.entries) + 1
         return window
 
@@ -297,7 +301,7 @@ class Brakes:
             if not window.total or not self._is_mass(window):
                 return
             first = window.entries[0]
-            window.incident = Open(now, first.at - 1, first.rev - 1)
+            window.incident = Open(now, first.at - 1, first.rev - 1, 0)
             window.untold = window.total
             self._tell(window)
         elif now - window.since >= UPDATE_SECONDS * _MICROSECONDS or self._grown(window):
@@ -330,6 +334,7 @@ class Brakes:
             window.untold,
             window.incident.before,
             window.incident.point,
+            window.last,
             window.devices(),
         )
         with suppress(Held, NotFound):  # told with the next delete
@@ -351,7 +356,7 @@ class Brakes:
             window.untold += before.items
         elif self.limits.is_mass(window.total, window.total):
             first = window.entries[0]
-            window.incident = Open(self._ledger.now, first.at - 1, first.rev - 1)
+            window.incident = Open(self._ledger.now, first.at - 1, first.rev - 1, 0)
             window.untold = window.total
         else:
             return
