@@ -21,6 +21,7 @@ from safehold.model.errors import BadRequest, OperatorError
 from safehold.model.mail import check_address
 from safehold.protocol.forwarded import NOBODY, UNIX, Proxies, is_host, read_proxies
 from safehold.recovery.retention import DEFAULT_POLICY, Policy, parse_policy, policy_text
+from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -97,6 +98,17 @@ generations = "7 daily, 4 weekly, 12 monthly"  # generations kept besides, each 
 # A running service scrubs, attests and retains its own vaults in a process of low priority, where the keeper's key and
 # the identity lie beside the core.
 hours = 24             # so often; 0: never, because a keeper elsewhere does it
+
+[brakes]
+# What devices delete is deleted at once. Where that is a great share of a collection within a while, the person is told
+# and can bring all of it back with one click. What would remove as much otherwise (an undo) has to be confirmed.
+share_percent = 25     # of what was there …
+least_items = 20       # … where that was at least so many items …
+window_minutes = 60    # … within so many minutes
+# So many accounts are erased at once within that time. Those beyond are locked, and erased after so many days, until
+# when `safehold account restore` takes them back. 0 days: all are erased at once.
+erasures = 3
+grace_days = 7
 
 [status]
 # A folder into which a running service writes what /status says, as index.html, index.es.html, status.json and
@@ -190,6 +202,7 @@ class Config:
     keeper_users: tuple[str, ...] = ()  # names or numbers of users that may connect there; its own and root always may
     status_folder: str = ""  # absolute or relative to the data folder; "": the status is not published
     mail: MailConfig = MailConfig()
+    brakes: BrakeLimits = DEFAULT_BRAKES
     auth_failures: int = 10
     auth_window_seconds: int = 60
     auth_remember_seconds: int = 300
@@ -341,7 +354,10 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where}: {error}", hint="the file is TOML: see https://toml.io") from error
     reader = _Reader(text, where)
-    sections = ("serve", "vaults", "limits", "snapshots", "recovery", "retention", "keeper", "status", "mail", "auth")
+    sections = (
+        *("serve", "vaults", "limits", "snapshots", "recovery", "retention"),
+        *("keeper", "status", "mail", "brakes", "auth"),
+    )
     reader.only(tables, "", sections)
     serve = reader.table(tables, "serve", ("listen", "public_url", "trusted_proxies"))
     limits = reader.table(tables, "limits", ("max_object", "max_file", "max_request", "quota"))
@@ -350,6 +366,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     retention = reader.table(tables, "retention", ("history_days", "generations"))
     keeper = reader.table(tables, "keeper", ("hours", "pull", "socket", "users"))
     status = reader.table(tables, "status", ("file",))
+    brakes = reader.table(tables, "brakes", BrakeLimits._fields)
     auth = reader.table(tables, "auth", ("failures", "window_seconds", "remember_seconds"))
     try:
         host, port = parse_listen(reader.text(serve, "serve", "listen", "127.0.0.1:8460"))
@@ -376,6 +393,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
         keeper_users=reader.users(keeper),
         status_folder=reader.text(status, "status", "file", ""),
         mail=reader.mail(tables),
+        brakes=reader.brakes(brakes),
         auth_failures=reader.count(auth, "failures", default.auth_failures),
         auth_window_seconds=reader.count(auth, "window_seconds", default.auth_window_seconds),
         auth_remember_seconds=reader.count(auth, "remember_seconds", default.auth_remember_seconds, least=0),
@@ -525,6 +543,16 @@ class _Reader:
             operator=text("operator"),
             vault_down_minutes=self.count(values, "vault_down_minutes", default.vault_down_minutes, table="mail"),
         )
+
+    def brakes(self, values: Mapping[str, Any]) -> BrakeLimits:
+        least = {"grace_days": 0}
+        found = {
+            key: self.count(values, key, default, least=least.get(key, 1), table="brakes")
+            for key, default in DEFAULT_BRAKES._asdict().items()
+        }
+        if found["share_percent"] > 100:
+            raise self.error("brakes", "share_percent", "needs a whole number from 1 to 100")
+        return BrakeLimits(**found)
 
     def pull(self, values: Mapping[str, Any]) -> tuple[str, ...]:
         urls = values.get("pull", [])

@@ -37,6 +37,7 @@ from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.protocol.forwarded import NOBODY
 from safehold.service.auth import Authenticator, SignedIn
+from safehold.service.brakes import DEFAULT_BRAKES
 from safehold.service.engine import Result
 from safehold.service.identity import TOKEN_KEY
 from safehold.store.blobs import LiveBlobs
@@ -87,6 +88,7 @@ class House:
         self.erased_days = 104
         self.quota_bytes = 0
         self.recovering = False
+        self.brakes = DEFAULT_BRAKES
         self.spans = SpanCache()
         self.ahead: list[tuple[str, str, str]] = []
         self.scheduler = SimScheduler(clock, seed)
@@ -152,6 +154,7 @@ class House:
             wake=self.scheduler.wake,
             on_committed=self._committed,
             quota_bytes=self.quota_bytes,
+            brakes=self.brakes,
         )
 
     def boot(self, *, mend: bool = False) -> None:

@@ -28,6 +28,7 @@ from safehold.recovery.report import Progress, silent
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.shares import Found, Share, work
 from safehold.recovery.sources import look
+from safehold.service.undone import Undone
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.bulk import StreamRows
 from safehold.store.sqlite.core import SqliteCore
@@ -399,6 +400,9 @@ def _undo_to(site: Site, plan: Plan, to: int) -> None:
                 continue
             for kind in kinds:
                 try:
-                    session.execute(Undo(account=account.id, actor="recovery", to=to, kind=kind))
+                    command = Undo(account=account.id, actor="recovery", to=to, kind=kind, confirmed=True)
+                    undone = Undone(session.execute(command))
+                    while undone.more:
+                        undone.add(session.execute(undone.next(command)))
                 except NotFound:  # it did not exist at that time: it is left alone
                     continue

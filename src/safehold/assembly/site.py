@@ -292,6 +292,7 @@ class Site:
             wake=wake,
             on_committed=on_committed,
             quota_bytes=self.config.quota_bytes,
+            brakes=self.config.brakes,
             side_by_side=side_by_side,
             answers=partial(answers_within, seconds=ANSWER_SECONDS),
         )

@@ -240,19 +240,40 @@ class ResolveAhead(Command, frozen=True):
 
 
 class EraseAccount(Command, frozen=True):
-    """Drop the account and all its streams from the core and enter its id in the register of erased ids."""
+    """Drop the account and all its streams from the core and enter its id in the register of erased ids.
+
+    With `braked`, beyond so many within a while, it is only locked, and erased after a grace: see service/brakes.py.
+    """
+
+    braked: bool = False
+
+
+class TakeBackErasure(Command, frozen=True):
+    """Unlock an account that waits to be erased."""
+
+
+class TellRest(Command, frozen=True):
+    """Bring notices of deletes that go on up to date: the writer asks it of itself."""
 
 
 class Undo(Command, frozen=True):
-    """Bring an item (`path`, `name`), a collection (`path`) or a kind back to what it was at `to` (µs).
+    """Bring an item (`path`, `name`), a collection (`path`), a kind or all kinds back to what it was.
 
-    A new group of changes; nothing is rewritten. With `dry_run` only says what it would do.
+    When: at `to` (µs), or after the revs of `revs`; then kinds that are not named there stay. What: with `deep` the
+    collections below `path` as well; with `deleted_only` what has been deleted since comes back, and all else stays.
+
+    A new group of changes; nothing is rewritten. One that removes a great share of a collection asks to be `confirmed`.
+    With `dry_run` it only says what it would do.
     """
 
-    to: int
+    to: int | None = None
+    revs: dict[Kind, int] = {}
     kind: Kind | None = None
     path: str | None = None
     name: str | None = None
+    deep: bool = False
+    deleted_only: bool = False
+    confirmed: bool = False
     dry_run: bool = False
 
 
@@ -277,11 +298,18 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     undone: tuple[UndoneItem, ...] = ()
     taken: bool = False  # it waits in the intake: nothing is known of what was there, and there is no digest yet
+    revs: dict[Kind, int] = {}  # of an undo: the moment that it went back to, as Undo takes it
+    before: dict[Kind, int] = {}  # of an undo: the moment before it, for the undo of it
+    more: bool = False  # of an undo: so much differs that this was a part of it; the same again does the next
+    due: int = 0  # of an erasure: when (µs) the account, which is locked now, will be erased; 0: it is
     locks: tuple[Lock, ...] = ()  # that cover the path afterwards; first the one that was taken or renewed
 
 
 class UndoneItem(msgspec.Struct, frozen=True):
-    """One line of an undo: `action` is "added", "changed" or "removed", as the undo makes it."""
+    """One line of an undo: `action` is "added", "changed" or "removed", as the undo makes it.
+
+    "left": it cannot come back, since another resource bears its UID now.
+    """
 
     path: str
     name: str  # "" for the collection itself
@@ -313,6 +341,8 @@ AnyCommand = (
     | SetMail
     | ResolveAhead
     | EraseAccount
+    | TakeBackErasure
+    | TellRest
     | Undo
     | AcceptLoss
     | ApplyIntake

@@ -6,7 +6,7 @@ it appends a change to the journal, verbatim, and brings accounts, collections, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -143,6 +143,16 @@ class Removed(NamedTuple):
 
     collection: Collection
     rev: int
+
+
+class Removal(NamedTuple):
+    """A change as it bears on a collection: `weight` is 1 for a delete there, -1 for a put, else 0."""
+
+    rev: int
+    group: int
+    at: int
+    weight: int
+    actor: str
 
 
 class RunSpan(NamedTuple):
@@ -295,9 +305,18 @@ class CoreReads(Protocol):
         ...
 
     def history(
-        self, account: int, *, kind: Kind | None = None, path: str | None = None, name: str | None = None
+        self,
+        account: int,
+        *,
+        kind: Kind | None = None,
+        path: str | None = None,
+        name: str | None = None,
+        below: Mapping[Kind, int] | None = None,
     ) -> Iterator[Version]:
-        """Changes of an item, a collection (by path: every collection that bore it), or a kind; newest first."""
+        """Changes of an item, a collection (by path: every collection that bore it), or a kind; newest first.
+
+        Of a kind that `below` names only those of lower revs: where a look at the history goes on.
+        """
         ...
 
     def version_at(self, account: int, kind: Kind, rev: int) -> Version | None:
@@ -306,15 +325,43 @@ class CoreReads(Protocol):
 
     def version_body(self, journal: int) -> Stored: ...
 
-    def collections_at(self, account: int, kind: Kind, at: int) -> list[PastCollection]:
-        """Collections of a kind that lived at a time (µs): after the last rev of the stream whose `at` is not later.
+    def rev_at(self, account: int, kind: Kind, at: int) -> int:
+        """The last rev of a stream whose `at` (µs) is not later; 0 where there is none.
 
         Raises HistoryDropped where that lies before the stream's base.
         """
         ...
 
-    def items_at(self, account: int, collection: bytes, at: int) -> dict[str, PastItem]:
-        """Items of a collection (by id, live or removed since) that lived at that moment, by name. Raises as above."""
+    def collections_at(
+        self, account: int, kind: Kind, at: int | None = None, *, rev: int | None = None
+    ) -> list[PastCollection]:
+        """Collections of a kind that lived at a time (µs, as `rev_at` takes it), or after a rev.
+
+        Raises HistoryDropped where that lies before the stream's base.
+        """
+        ...
+
+    def items_at(
+        self,
+        account: int,
+        collection: bytes,
+        at: int | None = None,
+        *,
+        rev: int | None = None,
+        name: str | None = None,
+    ) -> dict[str, PastItem]:
+        """Items of a collection (by id, live or removed since) that lived at that moment, by name; or one of them.
+
+        Raises as above.
+        """
+        ...
+
+    def count_items(self, collection: Collection, limit: int) -> int:
+        """How many items live in a collection, counted up to `limit`: it costs what is counted."""
+        ...
+
+    def removals(self, account: int, kind: Kind, collection: bytes) -> Iterator[Removal]:
+        """Every change of a stream, newest first, as it bears on a collection (by id)."""
         ...
 
     def removed_collections(self, account: int, kind: Kind) -> list[Removed]:

@@ -28,7 +28,9 @@ from safehold.model.commands import (
     SetListed,
     SetMail,
     SetPassword,
+    TakeBackErasure,
     TakeLock,
+    TellRest,
     Transfer,
     Undo,
     Withdraw,
@@ -36,7 +38,10 @@ from safehold.model.commands import (
 from safehold.ports.world import Entropy
 from safehold.service import addresses, ahead
 from safehold.service.announcements import AnnouncementRules
+from safehold.service.brake_notices import NoticeTeller
+from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits, Brakes
 from safehold.service.collections import CollectionRules
+from safehold.service.erasure_rules import ErasureRules
 from safehold.service.guards import Guards
 from safehold.service.homes import HOMES, HomeRules
 from safehold.service.identity import IdentityRules
@@ -58,9 +63,17 @@ class Judge:
     is judged whole before its first change, so a refusal leaves nothing behind but a REFUSED change.
     """
 
-    def __init__(self, ledger: Ledger, entropy: Entropy, locks: LockTable, quota_bytes: int = 0) -> None:
-        guards = Guards(ledger, locks)
+    def __init__(
+        self,
+        ledger: Ledger,
+        entropy: Entropy,
+        locks: LockTable,
+        quota_bytes: int = 0,
+        limits: BrakeLimits = DEFAULT_BRAKES,
+    ) -> None:
         self._ledger = ledger
+        self.brakes = Brakes(ledger, limits, NoticeTeller(ledger, limits.window))
+        guards = Guards(ledger, locks)
         self._quota = QuotaRules(ledger, quota_bytes)
         self._collections = CollectionRules(ledger, entropy, guards)
         self._items = ItemRules(ledger, entropy, self._collections, guards, self._quota)
@@ -70,12 +83,16 @@ class Judge:
         self._identity = IdentityRules(ledger, entropy, self._collections)
         self._homes = HomeRules(ledger, guards)
         self._announcements = AnnouncementRules(ledger)
-        self._undo = UndoRules(ledger, entropy)
+        self._erasures = ErasureRules(ledger, self._identity, limits)
+        self._undo = UndoRules(ledger, entropy, limits)
 
     def judge(self, command: AnyCommand) -> Outcome:
         before = self._quota.used_before(command)
+        goes = [each for each in (self.brakes.look_ahead(command), self.brakes.look_at_source(command)) if each]
+        made = len(self._ledger.changes)
         outcome = self._apply(command)
         self._quota.require_after(command, before)
+        self.brakes.count(command, self._ledger.changes[made:], goes)
         return outcome
 
     def _apply(self, command: AnyCommand) -> Outcome:
@@ -131,7 +148,11 @@ class Judge:
             case ResolveAhead():
                 return ahead.resolve(self._ledger, command)
             case EraseAccount():
-                return self._identity.erase(command)
+                return self._erasures.erase(command)
+            case TakeBackErasure():
+                return self._erasures.take_back(command)
+            case TellRest():
+                return self._tell_rest()
             case AcceptLoss():
                 return self._accept_loss(command)
             case ApplyIntake():
@@ -143,6 +164,11 @@ class Judge:
         if outcome.changed:
             self._intake.apply(ApplyIntake(account=command.account, actor=command.actor))
         return outcome
+
+    def _tell_rest(self) -> Outcome:
+        made = len(self._ledger.changes)
+        self.brakes.tell_rest()
+        return Outcome(changed=len(self._ledger.changes) > made)
 
     def _patch(self, command: PatchProps) -> Outcome:
         if command.name is not None:

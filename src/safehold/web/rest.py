@@ -1,4 +1,7 @@
-"""The REST API's routes: high scores, leaderboards, the account's settings. `protocol.openapi` describes them."""
+"""The REST API's routes: high scores, leaderboards, the account's settings; with those of `rest_past`.
+
+`protocol.openapi` describes them.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from safehold.protocol import rest
 from safehold.protocol.openapi import BASE, document_bytes
 from safehold.web.answers import Handler, Resource, actor, in_place, json_answer, read_body, refuse_json, signed_in
 from safehold.web.gate import Gate
+from safehold.web.rest_past import Past
 
 
 def routes(gate: Gate) -> list[Route]:
@@ -44,6 +48,7 @@ class Api:
             "/scores/{game:path}": {"GET": self.get_scores, "POST": self.add_score},
             "/leaderboards/{game:path}": {"GET": self.get_leaderboard},
             "/account": {"GET": self.get_account, "PATCH": self.patch_account},
+            **Past(gate).table,
             "/openapi.json": {"GET": self.get_description},
         }
 

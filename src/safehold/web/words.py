@@ -21,6 +21,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     # -- the frame of a page
     "nav.status": ("Status", "Estado"),
     "nav.state": ("Your data", "Tus datos"),
+    "nav.history": ("History", "Historial"),
     "nav.devices": ("Devices", "Dispositivos"),
     "nav.sign-in": ("Sign in", "Entrar"),
     "foot": (

@@ -8,7 +8,7 @@ A collection that is handed in counts by its numbers and kind: what else it says
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import starmap
 from operator import itemgetter
 from typing import Any
@@ -30,6 +30,7 @@ from safehold.ports.core import (
     LogPosition,
     PastCollection,
     PastItem,
+    Removal,
     Removed,
     RunRow,
     RunSpan,
@@ -411,9 +412,15 @@ class SqliteReads:
     # -- the journal
 
     def history(
-        self, account: int, *, kind: Kind | None = None, path: str | None = None, name: str | None = None
+        self,
+        account: int,
+        *,
+        kind: Kind | None = None,
+        path: str | None = None,
+        name: str | None = None,
+        below: Mapping[Kind, int] | None = None,
     ) -> Iterator[Version]:
-        return past.history(self._db, account, kind, path, name)
+        return past.history(self._db, account, kind, path, name, below)
 
     @guarded
     def version_at(self, account: int, kind: Kind, rev: int) -> Version | None:
@@ -426,14 +433,38 @@ class SqliteReads:
         return Stored(*row)
 
     @guarded
-    def collections_at(self, account: int, kind: Kind, at: int) -> list[PastCollection]:
-        with self.snapshot():
-            return past.collections_at(self._db, account, kind, at)
+    def rev_at(self, account: int, kind: Kind, at: int) -> int:
+        return past.rev_at(self._db, account, kind, at)
 
     @guarded
-    def items_at(self, account: int, collection: bytes, at: int) -> dict[str, PastItem]:
+    def collections_at(
+        self, account: int, kind: Kind, at: int | None = None, *, rev: int | None = None
+    ) -> list[PastCollection]:
         with self.snapshot():
-            return past.items_at(self._db, account, collection, at)
+            return past.collections_at(self._db, account, kind, at, rev)
+
+    @guarded
+    def items_at(
+        self,
+        account: int,
+        collection: bytes,
+        at: int | None = None,
+        *,
+        rev: int | None = None,
+        name: str | None = None,
+    ) -> dict[str, PastItem]:
+        with self.snapshot():
+            return past.items_at(self._db, account, collection, at, rev, name)
+
+    @guarded
+    def count_items(self, collection: Collection, limit: int) -> int:
+        rows: Any = self._db.execute(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM item WHERE collection = ? LIMIT ?)", (collection.number, limit)
+        ).get
+        return int(rows)
+
+    def removals(self, account: int, kind: Kind, collection: bytes) -> Iterator[Removal]:
+        return past.removals(self._db, account, kind, collection)
 
     @guarded
     def removed_collections(self, account: int, kind: Kind) -> list[Removed]:
