@@ -194,6 +194,22 @@ class NoteUse(Command, frozen=True):
     program: str
 
 
+class NoteAhead(Command, frozen=True):
+    """Take down that a device holds a sync token for a point that the server does not have: `collection` is its id."""
+
+    collection: bytes
+    path: str
+    rev: int
+    hash: bytes
+    device: str
+
+
+class LetGo(Command, frozen=True):
+    """The person's word to go on without what devices have proved to be lost from the collection at this path."""
+
+    path: str
+
+
 class SetListed(Command, frozen=True):
     """Whether the account is shown on leaderboards."""
 
@@ -262,6 +278,8 @@ AnyCommand = (
     | AddAppPassword
     | RevokeAppPassword
     | NoteUse
+    | NoteAhead
+    | LetGo
     | SetListed
     | EraseAccount
     | Undo

@@ -30,6 +30,7 @@ from safehold.model.kinds import PATH_IDENTITY, ROOT_NOTES, ROOT_PHOTOS, Collect
 from safehold.model.token import TOKEN_KEY
 from safehold.ports.core import NOT_YET
 from safehold.ports.world import Entropy
+from safehold.service.ahead import PREFIX as AHEAD_PREFIX
 from safehold.service.collections import CollectionRules
 from safehold.service.homes import PREFIX as HOME_PREFIX
 from safehold.service.ledger import Ledger
@@ -68,7 +69,7 @@ def erased_id(item_name: str) -> bytes | None:
 
 def touches_credentials(change: Change) -> bool:
     """Whether somebody may sign in otherwise after this change than before it."""
-    return change.kind is Kind.IDENTITY and not change.name.startswith((HOME_PREFIX, USED_PREFIX))
+    return change.kind is Kind.IDENTITY and not change.name.startswith((HOME_PREFIX, USED_PREFIX, AHEAD_PREFIX))
 
 
 def check_account_name(name: str) -> str:

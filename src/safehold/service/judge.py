@@ -11,7 +11,9 @@ from safehold.model.commands import (
     DeleteItem,
     EraseAccount,
     FoundInstallation,
+    LetGo,
     MakeCollection,
+    NoteAhead,
     NoteInstallation,
     NoteUse,
     Outcome,
@@ -28,6 +30,7 @@ from safehold.model.commands import (
     Undo,
 )
 from safehold.ports.world import Entropy
+from safehold.service.ahead import AheadRules
 from safehold.service.collections import CollectionRules
 from safehold.service.guards import Guards
 from safehold.service.homes import HOMES, HomeRules
@@ -58,6 +61,7 @@ class Judge:
         self._identity = IdentityRules(ledger, entropy, self._collections)
         self._homes = HomeRules(ledger, guards)
         self._undo = UndoRules(ledger, entropy)
+        self._ahead = AheadRules(ledger)
 
     def judge(self, command: AnyCommand) -> Outcome:
         before = self._quota.used_before(command)
@@ -103,6 +107,10 @@ class Judge:
                 return self._identity.revoke_app_password(command)
             case NoteUse():
                 return self._identity.note_use(command)
+            case NoteAhead():
+                return self._ahead.note(command)
+            case LetGo():
+                return self._ahead.let_go(command)
             case SetListed():
                 return self._identity.set_listed(command)
             case EraseAccount():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from safehold.model.commands import AnyCommand, EraseAccount, Undo
+from safehold.model.commands import AnyCommand, EraseAccount, LetGo, NoteAhead, Undo
 from safehold.model.errors import OverQuota
 from safehold.model.items import Account
 from safehold.service.ledger import Ledger
 
 #: What is never refused: bringing back what the account once held, and dropping all of it.
-_ALWAYS = (Undo, EraseAccount)
+_ALWAYS = (Undo, EraseAccount, NoteAhead, LetGo)
 
 
 class QuotaRules:
