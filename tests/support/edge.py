@@ -29,6 +29,7 @@ from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.ports.log import PreparedFrame
 from safehold.protocol.forwarded import NOBODY
+from safehold.service.ahead import Proofs
 from safehold.service.auth import Authenticator
 from safehold.service.engine import Engine
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
@@ -86,6 +87,7 @@ class TestGate:
         self.free: int | None = 1 << 40
         self.clock = SimClock()
         self.spans = SpanCache()
+        self.proofs = Proofs()
         self.entropy = SeededEntropy(1)
         self.hasher = CheapHasher()
         self.log = MemoryLog()

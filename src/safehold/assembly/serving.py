@@ -36,6 +36,7 @@ from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads, CoreStore
 from safehold.ports.world import Clock, Entropy
 from safehold.recovery.retention import erased_days
+from safehold.service.ahead import Proofs
 from safehold.service.auth import Authenticator, Limits
 from safehold.service.control import (
     NOTE_OBJECTS,
@@ -111,6 +112,7 @@ class Service:
         self.erased_days = erased_days(config.retention)
         self.quota_bytes = config.quota_bytes
         self.spans = SpanCache()
+        self.proofs = Proofs()
         self._ahead = DevicesAhead(installation.clock)
         self._scheduler = ThreadScheduler()
         self._shipping: set[int] = set()

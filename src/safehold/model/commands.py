@@ -197,6 +197,26 @@ class NoteUse(Command, frozen=True):
     program: str
 
 
+class NoteAhead(Command, frozen=True):
+    """Take down that a device holds a sync token for a point that the server does not have: `collection` is its id."""
+
+    collection: bytes
+    path: str
+    rev: int
+    hash: bytes
+    device: str
+
+
+class LetGo(Command, frozen=True):
+    """The person's word about what devices have proved to be lost from the collection at a path (service/ahead.py).
+
+    "keep": such a device keeps what it alone has; "accept": it begins anew, and what it alone has goes from it.
+    """
+
+    path: str
+    word: str = "accept"
+
+
 class SetListed(Command, frozen=True):
     """Whether the account is shown on leaderboards."""
 
@@ -227,16 +247,6 @@ class SetMail(Command, frozen=True):
 
     address: str
     lang: str = "en"
-
-
-class ResolveAhead(Command, frozen=True):
-    """The person's word about a device that is ahead of the server (service/ahead.py).
-
-    `point` is what the device's sync token says; `word` is "keep" or "accept".
-    """
-
-    point: bytes
-    word: str
 
 
 class EraseAccount(Command, frozen=True):
@@ -334,12 +344,13 @@ AnyCommand = (
     | AddAppPassword
     | RevokeAppPassword
     | NoteUse
+    | NoteAhead
+    | LetGo
     | SetListed
     | DismissNotice
     | Announce
     | Withdraw
     | SetMail
-    | ResolveAhead
     | EraseAccount
     | TakeBackErasure
     | TellRest

@@ -32,7 +32,7 @@ from safehold.model.token import TOKEN_KEY
 from safehold.ports.core import INTAKE, NOT_YET
 from safehold.ports.world import Entropy
 from safehold.service.addresses import MAIL
-from safehold.service.ahead import AHEAD_PREFIX
+from safehold.service.ahead import PREFIX as AHEAD_PREFIX
 from safehold.service.announcements import ANNOUNCE_PREFIX
 from safehold.service.collections import CollectionRules
 from safehold.service.homes import PREFIX as HOME_PREFIX

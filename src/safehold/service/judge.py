@@ -14,7 +14,9 @@ from safehold.model.commands import (
     DismissNotice,
     EraseAccount,
     FoundInstallation,
+    LetGo,
     MakeCollection,
+    NoteAhead,
     NoteInstallation,
     NoteUse,
     Outcome,
@@ -23,7 +25,6 @@ from safehold.model.commands import (
     RefreshLock,
     ReleaseLock,
     RemoveCollection,
-    ResolveAhead,
     RevokeAppPassword,
     SetListed,
     SetMail,
@@ -36,7 +37,8 @@ from safehold.model.commands import (
     Withdraw,
 )
 from safehold.ports.world import Entropy
-from safehold.service import addresses, ahead
+from safehold.service import addresses
+from safehold.service.ahead import AheadRules
 from safehold.service.announcements import AnnouncementRules
 from safehold.service.brake_notices import NoticeTeller
 from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits, Brakes
@@ -85,6 +87,7 @@ class Judge:
         self._announcements = AnnouncementRules(ledger)
         self._erasures = ErasureRules(ledger, self._identity, limits)
         self._undo = UndoRules(ledger, entropy, limits)
+        self._ahead = AheadRules(ledger)
 
     def judge(self, command: AnyCommand) -> Outcome:
         before = self._quota.used_before(command)
@@ -135,6 +138,10 @@ class Judge:
                 return self._identity.revoke_app_password(command)
             case NoteUse():
                 return self._identity.note_use(command)
+            case NoteAhead():
+                return self._ahead.note(command)
+            case LetGo():
+                return self._ahead.let_go(command)
             case SetListed():
                 return self._identity.set_listed(command)
             case DismissNotice():
@@ -145,8 +152,6 @@ class Judge:
                 return self._announcements.withdraw(command)
             case SetMail():
                 return addresses.set_mail(self._ledger, command)
-            case ResolveAhead():
-                return ahead.resolve(self._ledger, command)
             case EraseAccount():
                 return self._erasures.erase(command)
             case TakeBackErasure():

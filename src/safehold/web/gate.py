@@ -13,6 +13,7 @@ from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.protocol.forwarded import Proxies
+from safehold.service.ahead import Proofs
 from safehold.web.span_cache import SpanCache
 
 T = TypeVar("T")
@@ -24,6 +25,7 @@ class Gate(Protocol):
     clock: Clock
     entropy: Entropy
     blobs: Blobs
+    proofs: Proofs  # of losses, as devices have brought them
     spans: SpanCache  # occurrence indexes, on the event loop's thread
     reads: CoreReads  # for short reads, on the event loop's thread
     token_key: bytes  # MAC key of sync tokens

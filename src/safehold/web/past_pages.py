@@ -338,7 +338,8 @@ def _shown(fields: dict[str, str], preview: Preview, hidden: str) -> str:
         left = _lists(preview) if preview.counts[LEFT] else ""
         return f'{head}<p class="lead">Nothing differs from what was then.</p>{left}<p>{_back()}</p>'
     counts = (
-        f"{ENGLISH.number(preview.counts[ADDED])} come back, {ENGLISH.number(preview.counts[CHANGED])} become again what they were, "
+        f"{ENGLISH.number(preview.counts[ADDED])} come back, {ENGLISH.number(preview.counts[CHANGED])} become again "
+        "what they were, "
         f"{ENGLISH.number(preview.counts[REMOVED])} go."
     )
     sure = ""
