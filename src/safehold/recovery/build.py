@@ -121,7 +121,9 @@ class Build:
                 _resume_heads(core, log)
                 self._read_log(core, log, None)
             else:
-                origin = Origin(self._reader, self._runs, number=self._plan.generation, older=self._plan.older)
+                plan = self._plan
+                seals = bool(plan.damaged)
+                origin = Origin(self._reader, self._runs, number=plan.generation, older=plan.older, seals=seals)
                 if origin.generation is None:
                     raise OperatorError(
                         f"generation {self._plan.generation}, which the plan begins with, is in no vault any more",

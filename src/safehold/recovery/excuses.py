@@ -12,6 +12,8 @@ from safehold.ports.vault import Vault
 from safehold.vault.evidence import MADE_UP, read_evidence
 
 RETAIN, REPAIR = "retain", "repair"
+#: From where on the log is there on purpose: timeline and first frame.
+LOG_FROM = "log_from"
 
 
 class EvidenceExcuses:
@@ -20,6 +22,9 @@ class EvidenceExcuses:
     `retain` evidence names what it removes (`removed`, `aside`) and from where on the log is kept (`log_from`: timeline
     and first frame); of the first segment of a timeline before that the header stays. Evidence that is older than
     `evidence_from` may be gone: which of it counts still is for each vault to say.
+
+    `repair` evidence names what was made up for elsewhere (`made_up`); and, where a recovery found nothing of the log
+    and began it anew after a generation, from where on it is there (`log_from`).
     """
 
     def __init__(self, vault: str, evidence: Iterable[Evidence]) -> None:
@@ -31,9 +36,10 @@ class EvidenceExcuses:
             if one.vault == vault and one.kind == RETAIN:
                 for member in ("removed", "aside"):
                     self._gone.update(_names(one.facts.get(member)))
-                self.log_from = max(self.log_from, _position(one.facts.get("log_from")))
+                self.log_from = max(self.log_from, _position(one.facts.get(LOG_FROM)))
                 self.evidence_from = max(self.evidence_from, _moment(one.facts.get("evidence_from")))
             elif one.vault == vault and one.kind == REPAIR:
+                self.log_from = max(self.log_from, _position(one.facts.get(LOG_FROM)))
                 self._made_up.update(_digests(one.facts.get(MADE_UP)))
 
     @classmethod
