@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,11 +17,12 @@ from safehold.assembly.vault_urls import AnyVault, open_vault, with_scheme
 from safehold.config import VaultConfig, check_vault
 from safehold.formats.evidence import VERSION, Evidence
 from safehold.formats.keys import SEALED_TO_OTHERS, Opener
-from safehold.model.commands import Undo
+from safehold.model.commands import AcceptLoss, Undo
 from safehold.model.errors import Damaged, NewerCore, NotFound, OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
 from safehold.ports.vault import VaultDown
+from safehold.recovery.build import Accepted
 from safehold.recovery.excuses import LOG_FROM, REPAIR
 from safehold.recovery.glance import NotAsGlanced, glance
 from safehold.recovery.plan import Plan, make_plan
@@ -282,6 +283,8 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
         _record_lost_log(site, plan, result.report.timeline)
         result.notes = [*brought, *result.notes, *_go_on(site, plan)]
         claim.done()
+    if result.taken:
+        result.notes += _record_losses(site, result.taken)
     if plan.to is not None:
         _undo_to(site, plan, plan.to)
     return result
@@ -348,6 +351,9 @@ def _record_lost_log(site: Site, plan: Plan, timeline: int) -> None:
         return
     facts: dict[str, Any] = {LOG_FROM: [timeline, plan.end.frame + 1], "generation": plan.generation}
     vaults = [vault for vault in map(site.vault, site.config.vaults) if vault.available()]
+    generation = Runs(vaults, site.opener).generation(plan.generation)
+    if generation is not None:
+        facts["manifest"] = generation.digest.hex()
     sealer = site.keyring.keeper or site.keyring.sealer
     for source in plan.sources:
         names = [source.vault] if any(v.name == source.vault for v in vaults) else [v.name for v in vaults]
@@ -398,6 +404,20 @@ def _claim(site: Site, sources: Sources, above: int) -> int:
     finally:
         for entry in vaults:
             entry.vault.close()
+
+
+def _record_losses(site: Site, taken: Sequence[Accepted]) -> list[str]:
+    """A GAP change in every stream whose loss was accepted: a keeper attests what goes on after it, and no more says
+    at every look that revisions are missing. What hinders that, in plain words.
+    """
+    try:
+        with Session(site) as session:
+            for one in taken:
+                with suppress(NotFound):  # of what is no account's
+                    session.execute(AcceptLoss(account=one.account, actor="recovery", kind=one.kind, missing=one.why))
+    except SafeholdError as error:
+        return [f"that the loss was accepted could not be put on record: {error.message}"]
+    return []
 
 
 def _undo_to(site: Site, plan: Plan, to: int) -> None:
