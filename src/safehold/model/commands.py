@@ -288,9 +288,13 @@ class Undo(Command, frozen=True):
 
 
 class AcceptLoss(Command, frozen=True):
-    """The operator's recorded word that a stream's missing revisions are gone: it is served again."""
+    """The operator's recorded word that a stream's missing revisions are gone: it is served again.
+
+    `missing` says what is, where a recovery was told so beforehand and does not hold the stream.
+    """
 
     kind: Kind
+    missing: str = ""
 
 
 class ApplyIntake(Command, frozen=True):

@@ -229,8 +229,9 @@ class IdentityRules:
     def accept_loss(self, command: AcceptLoss) -> Outcome:
         """The stream is served again; a GAP change says what was missing and that somebody took it on them."""
         account = self._ledger.account(command.account)
-        reason = self._ledger.core.held(account.number, command.kind)
-        if reason is None or reason == INTAKE:
+        held = self._ledger.core.held(account.number, command.kind)
+        reason = held or command.missing
+        if held == INTAKE or not reason:
             return Outcome(changed=False)
         if reason == NOT_YET:
             raise Conflict(
