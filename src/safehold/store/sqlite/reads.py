@@ -8,7 +8,7 @@ A collection that is handed in counts by its numbers and kind: what else it says
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import starmap
 from operator import itemgetter
 from typing import Any
@@ -17,10 +17,11 @@ import apsw
 import msgspec
 
 from safehold.model.change import GENESIS, Change, Op, parse_props
-from safehold.model.errors import Held
+from safehold.model.errors import Damaged, Held
 from safehold.model.items import Account, Collection, Item
 from safehold.model.kinds import PATH_IDENTITY, RESTORE_ORDER, Kind
 from safehold.model.stream import EMPTY_HEAD, Base, Head
+from safehold.ports.care import BodySource
 from safehold.ports.core import (
     EMPTY_INTAKE,
     EMPTY_LOG,
@@ -39,7 +40,7 @@ from safehold.ports.core import (
     Touched,
     Version,
 )
-from safehold.store.sqlite import outgoing, past
+from safehold.store.sqlite import bodies, outgoing, past
 from safehold.store.sqlite.connection import Opened, close
 from safehold.store.sqlite.errors import guarded, guarded_iterator
 from safehold.store.sqlite.rows import (
@@ -100,12 +101,6 @@ _ITEMS = f"SELECT {ITEM_COLUMNS} FROM item WHERE collection = ? ORDER BY name LI
 _ITEMS_NAMED = f"""
     SELECT {ITEM_COLUMNS_I} FROM json_each(?) n
     CROSS JOIN item i ON i.collection = ? AND i.name = n.value ORDER BY n.key
-"""
-#: An item whose journal row is gone is there all the same, without a body: it must not look absent.
-#: Ordered afterwards: SQLite would carry the bodies through its sorter.
-_ITEMS_WITH_BODIES = f"""
-    SELECT n.key, j.body, j.blob, {ITEM_COLUMNS_I} FROM json_each(?) n
-    CROSS JOIN item i ON i.collection = ? AND i.name = n.value LEFT JOIN journal j ON j.seq = i.journal
 """
 _ITEMS_WITH_BLOBS = f"""
     SELECT c.path, j.blob, {ITEM_COLUMNS_I} FROM collection c JOIN item i ON i.collection = c.number
@@ -175,6 +170,10 @@ class SqliteReads:
         self._opened = opened
         self._db = opened.db
         self._moment = moment or Moment(opened.db)
+        #: Where bodies come from that cannot be read here; None: what is damaged is given as it is, or raises Damaged.
+        self.source: BodySource | None = None
+        #: Told of every read or write that met damage in the file.
+        self.on_damage: Callable[[Damaged], None] | None = None
 
     def snapshot(self) -> _Snapshot:
         return _Snapshot(self, self._moment)
@@ -211,11 +210,15 @@ class SqliteReads:
 
     @guarded
     def secret(self, account: int, name: str) -> bytes | None:
+        if self.source is not None:
+            return bodies.secret(self._db, self.source, account, name)
         rows: Any = self._db.execute(_BODY_OF, (account, PATH_IDENTITY, name)).fetchall()
         return rows[-1][0] if rows else None
 
     @guarded
     def secrets(self, account: int, prefix: str) -> list[tuple[str, bytes]]:
+        if self.source is not None:
+            return bodies.secrets(self._db, self.source, account, prefix, prefix + _LAST)
         rows: Any = self._db.execute(_BODIES_OF, (account, PATH_IDENTITY, prefix, prefix + _LAST))
         return [(name, body) for name, body in rows if body is not None]
 
@@ -371,15 +374,21 @@ class SqliteReads:
         rows: Any = self._db.execute(_ITEMS_NAMED, (_encode_names(names).decode(), collection.number))
         return list(starmap(Item, rows))
 
+    @guarded
     def body(self, item: Item) -> Stored:
+        if self.source is not None:
+            return bodies.stored(self._db, self.source, item.journal, item.digest)
         return self.version_body(item.journal)
 
     @guarded_iterator
     def items_with_bodies(self, collection: Collection, names: Sequence[str]) -> Iterator[tuple[Item, Stored]]:
         """Read in chunks, each at one moment; within a snapshot all at one."""
         for start in range(0, len(names), BODIES_CHUNK):
+            if self.source is not None:
+                yield from bodies.of_items(self, self._db, self.source, collection, names[start : start + BODIES_CHUNK])
+                continue
             chunk = _encode_names(names[start : start + BODIES_CHUNK]).decode()
-            rows: Any = self._db.execute(_ITEMS_WITH_BODIES, (chunk, collection.number)).fetchall()
+            rows: Any = self._db.execute(bodies.ITEMS_WITH_BODIES, (chunk, collection.number)).fetchall()
             for row in sorted(rows, key=_first):
                 item = Item(*row[3:])
                 yield item, Stored(row[1], row[2], item.size)
@@ -428,6 +437,8 @@ class SqliteReads:
 
     @guarded
     def version_body(self, journal: int) -> Stored:
+        if self.source is not None:
+            return bodies.stored(self._db, self.source, journal, b"")
         row: Any = self._db.execute("SELECT body, blob, size FROM journal WHERE seq = ?", (journal,)).get
         assert row is not None, f"no change has the journal number {journal}"
         return Stored(*row)
@@ -472,6 +483,8 @@ class SqliteReads:
 
     @guarded
     def props_at(self, journal: int) -> dict[str, str]:
+        if self.source is not None:
+            return parse_props(bodies.props(self._db, self.source, journal))
         props: Any = self._db.execute("SELECT props FROM journal WHERE seq = ?", (journal,)).get
         return parse_props(props)
 
