@@ -215,7 +215,7 @@ class Service:
     def status(self) -> dict[str, Any]:
         incidents = [*self._ahead.incidents(), *self._snapshots.incidents(), *self._keeper.incidents()]
         status = status_object(self.installation, self.reads, self.writer, incidents, self._watching.vaults())
-        more = {"snapshots": self._snapshots.status(), "keeper": self._keeper.status()}
+        more: dict[str, Any] = {"snapshots": self._snapshots.status(), "keeper": self._keeper.status()}
         if self._recovery is not None:
             more["recovery"] = self._recovery.status()
             if status["service"] == SERVING:

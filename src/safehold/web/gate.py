@@ -33,8 +33,12 @@ class Gate(Protocol):
     max_file_bytes: int  # of a note or photo
     max_request_bytes: int  # of an XML or JSON request body
     quota_bytes: int  # what one account may hold; 0: no limit
-    recovering: bool  # whether a recovery is under way, so that `ready` has to be awaited before anything is judged
     erased_days: int  # after which no copy of an erased account is left
+
+    @property
+    def recovering(self) -> bool:
+        """Whether a recovery is under way, so that `ready` has to be awaited before anything is judged."""
+        ...
 
     async def authenticate(self, authorization: str | None, peer: str, program: str = "") -> Account:
         """The account behind Basic credentials; `program` is what sends them, as it names itself.
