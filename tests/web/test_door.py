@@ -1,4 +1,4 @@
-"""While nobody can be known yet: 503 for everything, and what everybody may see."""
+"""While nobody can be known yet (I58): 503 for everything, and what everybody may see."""
 
 from __future__ import annotations
 

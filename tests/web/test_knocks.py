@@ -1,4 +1,4 @@
-"""Whoever knocks: which streams a request brings to the front, and that it is judged by what is in afterwards."""
+"""Whoever knocks (I58): which streams a request brings to the front, and that it is judged by what is in afterwards."""
 
 from __future__ import annotations
 

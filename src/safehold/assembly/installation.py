@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from safehold.assembly.site import Site
 from safehold.config import Config, VaultConfig
+from safehold.model.errors import OperatorError
 from safehold.recovery.report import Progress, silent
 
 if TYPE_CHECKING:  # a method brings in what it needs, so that each command waits for its own part of the house only
@@ -88,6 +89,14 @@ class Installation(Site):
         url = plan.sources[0].url if only == "given" else None
         sources = Sources(self, only=only, url=url, identity=identity)
         return run_recovery(self, plan, sources, accept_loss=accept_loss, progress=progress)
+
+    def refuse_beside_recovery(self) -> None:
+        """Raises OperatorError where a service runs that is recovering this core by itself."""
+        if self.socket_path.exists() and self.recovery_status()["recovery"] is not None and self.is_locked():
+            raise OperatorError(
+                "a running service is recovering this core, while it serves",
+                hint="`safehold recover status --wait` shows how far it is; to recover here instead, stop it first",
+            )
 
     # -- telling people --------------------------------------------------------------------------------------
 

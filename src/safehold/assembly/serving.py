@@ -221,7 +221,11 @@ class Service:
         incidents += self._telling.incidents()
         status = status_object(self.installation, self.reads, self.writer, incidents, self._watching.vaults())
         announced = self._telling.announcements(self.reads)
-        more = {"snapshots": self._snapshots.status(), "keeper": self._keeper.status(), "announcements": announced}
+        more: dict[str, Any] = {
+            "snapshots": self._snapshots.status(),
+            "keeper": self._keeper.status(),
+            "announcements": announced,
+        }
         if self._recovery is not None:
             more["recovery"] = self._recovery.status()
             if status["service"] == SERVING:

@@ -264,6 +264,8 @@ class ServingRecovery:
 
     def _told(self, report: Report) -> dict[str, Any]:
         """What came of it, for the log and the status object."""
+        now = self._clock.now()
+        seconds = (now - self._since) / 1_000_000
         items = {kind.value: msgspec.to_builtins(count) for kind, count in report.items.items()}
         total = report.total()
         _log.warning(
@@ -272,15 +274,15 @@ class ServingRecovery:
             total.older,
             total.lost,
             report.accounts,
-            report.seconds,
+            seconds,
         )
         for loss in report.lost[:NAMED]:
             where = "/".join(filter(None, (loss.collection, loss.name))) or "something that nobody can name"
             _log.warning("lost: %s, %s: %s", loss.account, loss.kind, where)
         return {
-            "at": self._clock.now(),
+            "at": now,
             "since": self._since,
-            "seconds": round(report.seconds, 1),
+            "seconds": round(seconds, 1),
             "items": items,
             "lost": len(report.lost),
             "unknown_seconds": report.unknown_seconds,

@@ -89,6 +89,7 @@ def _plan(args: Namespace, context: Context) -> Answer:
 
 
 def _run(args: Namespace, context: Context) -> Answer:
+    context.installation(make=False).refuse_beside_recovery()
     if args.plan:
         given = [o for o in ("account", "kind", "to", "source", "vault") if getattr(args, o) is not None]
         if given:

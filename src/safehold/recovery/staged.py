@@ -401,6 +401,16 @@ class Staged:
         return self._record.aside
 
     @property
+    def began_at(self) -> int:
+        """When it was begun (µs), by whichever process."""
+        return self._record.began_at
+
+    @property
+    def without_bodies(self) -> int:
+        """How many streams are in and still lack large bodies."""
+        return len(self._without)
+
+    @property
     def holes(self) -> Sequence[Hole]:
         """What no vault gives of the log. The writer opens only where those after `end` are set aside."""
         return self._tail.holes
@@ -635,7 +645,7 @@ class Staged:
         """A sentence for each stream that is held for what it lacks."""
         return [
             f"{self._name_of(doubt.account) or 'the installation'}, {doubt.kind} is held: {doubt.words}"
-            for doubt in self._doubts.values()
+            for doubt in list(self._doubts.values())
             if doubt.words
         ]
 
