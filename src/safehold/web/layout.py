@@ -78,6 +78,8 @@ input[type=radio]{accent-color:var(--mark);width:1.1rem;height:1.1rem;margin:0 .
 font:inherit;font-weight:400;color:inherit;background:var(--paper);border:1px solid var(--line);border-radius:8px}
 button{font:inherit;font-weight:600;padding:.6rem 1.1rem;border:1px solid var(--mark);border-radius:8px;cursor:pointer;
 background:var(--mark);color:var(--card)}
+select{display:block;width:100%;max-width:24rem;margin:.4rem 0 1rem;padding:.6rem .7rem;font:inherit;font-weight:400;
+color:inherit;background:var(--paper);border:1px solid var(--line);border-radius:8px}
 button.plain{background:none;color:var(--bad);border-color:var(--line);padding:.35rem .8rem;font-size:.95rem}
 button:focus-visible,input:focus-visible{outline:2px solid var(--mark);outline-offset:2px}
 .side{display:flex;flex-wrap:wrap;gap:1.25rem;align-items:flex-start}
@@ -146,8 +148,8 @@ def page(
     `here` is its path where it is there in both languages, `feed` the path of what tells the same to feed readers.
     """
     who = (
-        f'<a href="/account/state">{words("nav.state")}</a><a href="/devices">{words("nav.devices")}</a>'
-        f"<span>{escape(name)}</span>"
+        f'<a href="/account/state">{words("nav.state")}</a><a href="/history">{words("nav.history")}</a>'
+        f'<a href="/devices">{words("nav.devices")}</a><span>{escape(name)}</span>'
         if name is not None
         else f'<a href="/sign-in">{words("nav.sign-in")}</a>'
     )
