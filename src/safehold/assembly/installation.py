@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +125,13 @@ class Installation(Site):
         away = {"service": "stopped", "announcements": as_facts(self.announced().all(None))}
         status = self.status() if self.has_core() else away
         StatusFile(self.data / self.config.status_folder, self.clock, self.config.public_url).last(status)
+
+    def offer_status(self, status: Mapping[str, Any]) -> None:
+        """Begin to write the status file, where one is configured; whoever serves does it from then on."""
+        if self.config.status_folder:
+            from safehold.assembly.status_file import StatusFile
+
+            StatusFile(self.data / self.config.status_folder, self.clock, self.config.public_url).offer(status)
 
     # -- how it stands ---------------------------------------------------------------------------------------
 
