@@ -109,12 +109,6 @@ class StreamRows:
         self._collections: dict[bytes, _Collection] = {}
         #: Rows that were made and not yet taken.
         self.journal: list[tuple[Any, ...]] = []
-        self._steps: dict[Op, Callable[[_Collection, Change], None]] = {
-            Op.DELETE: self._delete,
-            Op.PROPS: self._props,
-            Op.SETCOL: self._setcol,
-            Op.RMCOL: self._rmcol,
-        }
 
     @property
     def next_journal(self) -> int:
@@ -143,7 +137,7 @@ class StreamRows:
                 self._touch(collection, change)
         else:
             collection = self._touched(collection, change)
-            self._steps[op](collection, change)
+            _STEPS[op](self, collection, change)
         if self._identity:
             self._profile = profile_of(change) or self._profile
         self.journal.append(
@@ -343,6 +337,15 @@ def _moved_end(end: StreamEnd, move: int) -> StreamEnd:
         )
     collections = [(row[0] + move, *row[1:]) for row in end.collections]
     return StreamEnd(end.stream, collections, items, end.best, end.profile)
+
+
+#: Not an attribute of each: methods that it is bound to would keep a stream's rows until cycles are looked for.
+_STEPS: dict[Op, Callable[[StreamRows, _Collection, Change], None]] = {
+    Op.DELETE: StreamRows._delete,
+    Op.PROPS: StreamRows._props,
+    Op.SETCOL: StreamRows._setcol,
+    Op.RMCOL: StreamRows._rmcol,
+}
 
 
 class Entering:
