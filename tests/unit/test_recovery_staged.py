@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from safehold.formats.frame import FrameType
 from safehold.lab.simdisk import SimDisk
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.ports.core import NOT_YET
@@ -16,7 +17,7 @@ from safehold.store.sqlite.bulk import StreamRows
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.memory import MemoryVault
 from tests.support.recovery_fakes import FakeBlobs, FakeClock, History, an_id, card
-from tests.unit.test_recovery_generations import DATA, Recovery, World, comparable
+from tests.unit.test_recovery_generations import DATA, Recovery, World, comparable, frames_of, spoil
 
 
 class Serving:
@@ -213,3 +214,138 @@ def test_blobs_are_fetched_and_lost_ones_told() -> None:
     assert [(loss.collection, loss.name) for loss in report.lost] == [("files/photos", "two.jpg")]
     assert (report.items[Kind.PHOTOS].exact, report.items[Kind.PHOTOS].lost) == (1, 1)
     assert staged.state(an_id("ada"), Kind.PHOTOS) is StreamState.WHOLE
+
+
+# -- damage
+
+
+def assert_like_run(world: World, *sources: MemoryVault, where: object = "") -> Report:
+    """As `assert_same`, saying where."""
+    kept = tuple(map(dict, world.copy()))
+    meant, told = run_beside(world, *sources)
+    world.near.objects, world.far.objects = map(dict, kept)
+    found, report = Serving(world, *sources).whole()
+    world.near.objects, world.far.objects = map(dict, kept)
+    assert found == meant, where
+    assert without_seconds(report) == without_seconds(told), where
+    return report
+
+
+@pytest.mark.parametrize("log", ["whole", "cut"])
+@pytest.mark.parametrize("older", [False, True])
+def test_any_frame_of_a_generation_that_is_bad_in_all_vaults(world: World, log: str, older: bool) -> None:
+    """Mended, or held and told, as `recover run` does."""
+    if older:
+        world.at(45)
+    world.at(60)
+    if log == "cut":
+        world.cut_log(60)
+    whole = tuple(map(dict, world.copy()))
+    lossy = 0
+    for name, offset, size, type_, _ in frames_of(whole[0], "runs/000000000060/0"):
+        if older and log == "cut" and type_ is FrameType.INDEX:
+            continue  # not held yet: decision 0040, "Open"
+        for vault in (world.near, world.far):
+            spoil(vault, name, offset + size // 2)
+        lossy += assert_like_run(world, where=(name, offset, type_)).exit_code
+        world.near.objects, world.far.objects = map(dict, whole)
+    assert bool(lossy) == (log == "cut")
+
+
+def test_any_frame_of_the_log_that_is_bad_in_all_vaults(world: World) -> None:
+    world.at(60)
+    whole = tuple(map(dict, world.copy()))
+    lossy = 0
+    for change in world.history.changes[::3]:
+        world.vaults.spoil(change, world.near, world.far)
+        lossy += assert_like_run(world, where=(change.kind, change.rev)).exit_code
+        world.near.objects, world.far.objects = map(dict, whole)
+    assert lossy > 3
+
+
+def test_a_whole_object_that_is_lost_with_the_log(world: World) -> None:
+    world.at(60, parts=4)
+    world.cut_log(60)
+    for vault in (world.near, world.far):
+        del vault.objects["runs/000000000060/001.run"]
+    assert assert_like_run(world).exit_code == 1
+
+
+def test_what_is_held_is_told(world: World) -> None:
+    change = next(c for c in world.history.changes if c.name == "more-3.vcf")
+    world.vaults.spoil(change, world.near, world.far)
+    serving = Serving(world)
+    staged = serving.begin()
+    staged.knock(change.account, change.kind)
+    core = serving.core()
+    staged.step(core, 1)
+    row = core.account_by_id(change.account)
+    assert row is not None
+    assert core.held(row.number, change.kind) == f"revisions {change.rev} of contacts are in no vault"
+    assert staged.state(change.account, change.kind) is StreamState.PARTIAL
+    assert staged.held() == [f"bob, contacts is held: revisions {change.rev} of contacts are in no vault"]
+    core.close()
+    again = serving.resume()
+    assert again is not None
+    assert again.state(change.account, change.kind) is StreamState.PARTIAL
+    assert again.held() == staged.held()
+
+
+# -- an old core that remembers
+
+
+def with_old_core(world: World) -> SimDisk:
+    """A disk with a core of all that the vaults hold now."""
+    kept = tuple(map(dict, world.copy()))
+    recovery = world.recovery()
+    recovery.whole()
+    world.near.objects, world.far.objects = map(dict, kept)
+    return recovery.disk
+
+
+@pytest.mark.parametrize("place", ["middle", "end"])
+def test_an_old_core_fills_what_the_vaults_lost(world: World, place: str) -> None:
+    """Also the end of a stream, which no vault has: it is marked, to be archived when the writer opens."""
+    world.at(60)
+    disks = [with_old_core(world), with_old_core(world)]
+    of_bob = [c for c in world.history.changes if c.name.startswith("more-")]
+    world.vaults.spoil(of_bob[-1 if place == "end" else -4], world.near, world.far)
+    kept = tuple(map(dict, world.copy()))
+    recovery = world.recovery()
+    recovery.disk = disks[0]
+    old = recovery.core()
+    result = recovery.run(recovery.plan(core_problem="its file is torn"), old=old)
+    old.close()
+    meant = recovery.state()
+    world.near.objects, world.far.objects = map(dict, kept)
+    serving = Serving(world)
+    serving.disk = disks[1]
+    found, report = serving.whole()
+    assert found == meant
+    assert report.lost == []
+    assert (report.exit_code, report.changes_recovered) == (0, len(world.history.changes))
+    assert result.report.changes_recovered <= report.changes_recovered
+
+
+def test_where_the_old_core_went_is_known_after_a_kill_between_two_renames(world: World) -> None:
+    """Then no core is in place, and the next start begins again, with the old one as a witness all the same."""
+    world.at(60)
+    lost = next(c for c in reversed(world.history.changes) if c.name.startswith("more-"))
+    serving = Serving(world)
+    serving.disk = with_old_core(world)
+    world.vaults.spoil(lost, world.near, world.far)
+
+    class Kill(BaseException):
+        pass
+
+    def hook(operation: str, path: str) -> None:
+        if operation == "rename" and path.endswith("/core") and not serving.disk.exists(f"{DATA}/core"):
+            raise Kill
+
+    serving.disk.on_write_point = hook
+    with pytest.raises(Kill):
+        serving.begin()
+    serving.disk.on_write_point = None
+    assert not serving.disk.exists(f"{DATA}/core")
+    _, report = serving.whole()
+    assert (report.exit_code, report.changes_recovered) == (0, len(world.history.changes))

@@ -188,13 +188,13 @@ class Staged:
         now = clock.now()
         aside = place.aside(now) or before or ""
         place.begin(Memo(Selection(), (), aside=aside))
-        timeline = claim()
         sources = look(vaults)
         check_sources(sources)
+        timeline = claim()
         origin = Origin(reader, runs)
-        tail = Tail(origin.position)
+        tail = Tail(origin.position, timeline)
         tail.read(reader.entries(origin.position))
-        if tail.end == EMPTY_LOG:
+        if tail.before == EMPTY_LOG:
             raise OperatorError(
                 "nothing can be recovered from these vaults: no frame of the log can be read with this key",
                 hint="see `safehold recover plan`",
@@ -267,7 +267,9 @@ class Staged:
         """Fill a new core: identities, and what is known of the rest."""
         core.bulk(True)
         core.begin()
-        known = dict.fromkeys([*self._entries, *self._tail.keys(), *self._origin.unheard_of()])
+        surveyed, all_known = self._streamwise.survey()
+        self._record.complete &= all_known
+        known = dict.fromkeys([*self._entries, *self._tail.keys(), *self._origin.unheard_of(), *surveyed])
         identities = sorted((key for key in known if key[1] is Kind.IDENTITY), key=stream_order)
         for done, key in enumerate(identities):
             if key[0] not in self._streamwise.erased:  # the installation's comes first, and says who was
@@ -312,10 +314,10 @@ class Staged:
 
     def _enter_now(self, core: CoreStore, key: StreamKey) -> None:
         """In the open transaction, whatever it takes."""
-        ready = self._prepared(key)
+        ready = self._prepared(key, late=True)
         if ready is None:
             self._streamwise.prepare_mender([key])
-            ready = self._streamwise.followed(key, self._entries.get(key), self._numbers[key[0]])
+            ready = self._streamwise.followed(key, self._entries.get(key), self._numbers[key[0]], late=True)
         self._enter(core, ready)
         self._record.add(ready.tally, ready.refused)
         self._waiting.discard(key)
@@ -480,12 +482,12 @@ class Staged:
                     return key, queue is self._knocked
         return None, False
 
-    def _prepared(self, key: StreamKey) -> Ready | None:
+    def _prepared(self, key: StreamKey, *, late: bool = False) -> Ready | None:
         """None where a mender is needed."""
         entry, number = self._entries.get(key), self._numbers[key[0]]
         ready = self._streamwise.settled(key, entry, number)
         if ready is None and not self._streamwise.needs_mender(key, entry):
-            ready = self._streamwise.followed(key, entry, number)
+            ready = self._streamwise.followed(key, entry, number, late=late)
         return ready
 
     # -- entering, in the writer's turn ------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from safehold.formats.run import partition_of
 from safehold.model.change import Change, Op
 from safehold.model.kinds import Kind
 from safehold.model.stream import Base, Head
@@ -39,7 +40,6 @@ class Ready(NamedTuple):
     body_bytes: int
     inline_bytes: int
     words: str
-    unarchived: bool  # whether some of its changes are in no vault
     refused: int
     problems: Sequence[str]
     tally: Tally
@@ -59,6 +59,7 @@ class Streamwise:
         self._name_of = name_of
         self._mender: Mender | None = None
         self._mended: set[StreamKey] = set()  # that the mender was made for
+        self._doubtful = origin.doubtful()
         #: What identities say: accounts that were erased, and the names of the others.
         self.erased: set[bytes] = set()
         self.names: dict[bytes, str] = {}
@@ -72,10 +73,21 @@ class Streamwise:
         self._witness = witness
         self._mender, self._mended = None, set()
 
+    def survey(self) -> tuple[Sequence[StreamKey], bool]:
+        """Where directories are lost in every vault: the streams there, and whether none can have escaped.
+
+        Reads older generations, and the log as far as it goes back. To be called before anything is prepared.
+        """
+        if not self._doubtful:
+            return (), True
+        self.prepare_mender(self._origin.unheard_of())
+        assert self._mender is not None
+        return self._mender.keys, self._mender.knows_all(self._doubtful)
+
     def settled(self, key: StreamKey, entry: StreamEntry | None, account: int) -> Ready | None:
         """A stream that is whole; None where it has to be followed."""
         legs, base = self._legs(key, entry)
-        if not legs:
+        if not legs or self._is_doubtful(key):
             return None
         maker = self._make_rows(account, key[1], base, 1)
         found = settle_stream(legs, base, maker, self._seen(key))
@@ -113,7 +125,6 @@ class Streamwise:
             settled.body_bytes,
             settled.inline_bytes,
             "",
-            False,
             0,
             (),
             tally,
@@ -124,6 +135,8 @@ class Streamwise:
 
     def needs_mender(self, key: StreamKey, entry: StreamEntry | None) -> bool:
         """Whether the generation has it damaged, so that all that is left of it must be looked through."""
+        if self._is_doubtful(key):
+            return True
         if entry is None:
             return key in self._origin.stated
         log = Replay(witness=self._witness)
@@ -133,12 +146,19 @@ class Streamwise:
 
     def prepare_mender(self, keys: Sequence[StreamKey]) -> None:
         """For these streams at once: it reads older generations, and the log as far as that goes back."""
-        if not set(keys) <= self._mended:
+        if self._mender is None or not set(keys) <= self._mended:
             self._mended |= set(keys)
             self._mender = self._origin.mender(sorted(self._mended, key=stream_order), self._witness)
+            self._mended.update(self._mender.keys)
 
-    def followed(self, key: StreamKey, entry: StreamEntry | None, account: int) -> Ready:
-        """A stream as far as it can be had; mended where `prepare_mender` was called for it."""
+    def _is_doubtful(self, key: StreamKey) -> bool:
+        return bool(self._doubtful) and partition_of(key[0]) in self._doubtful
+
+    def followed(self, key: StreamKey, entry: StreamEntry | None, account: int, *, late: bool = False) -> Ready:
+        """A stream as far as it can be had; mended where `prepare_mender` was called for it.
+
+        With `late` also what only the witness has of its end, which is in no vault until it has been archived.
+        """
         log = Replay(witness=self._witness)
         mended = self._mender.stream(key) if self._mender is not None and key in self._mended else None
         base = mended.base if mended is not None else None if entry is None else self._origin.base_of(entry)
@@ -150,10 +170,9 @@ class Streamwise:
             self._watch(one.change)
 
         self._feed(log, key, entry, mended, enter)
-        late = log.finish()
-        for one in late:
+        for one in log.finish(ask=late):
             enter(UNARCHIVED, one)
-        return self._told(log, key, maker, maker.next_journal - first, bool(late))
+        return self._told(log, key, maker, maker.next_journal - first)
 
     def _feed(
         self,
@@ -177,7 +196,7 @@ class Streamwise:
             for one in log.feed(change):
                 enter(frame, one)
 
-    def _told(self, log: Replay, key: StreamKey, maker: StreamMaker, changes: int, late: bool) -> Ready:
+    def _told(self, log: Replay, key: StreamKey, maker: StreamMaker, changes: int) -> Ready:
         name = self._name_of(key[0])
         log.names.setdefault(key[0], name)
         taken = log.taken.get(key)
@@ -188,7 +207,6 @@ class Streamwise:
             0 if taken is None else taken.bytes,
             0 if taken is None else taken.inline,
             missing_words(log, key),
-            late,
             log.chains.refused,
             log.chains.problems,
             make_tally(log, lambda *_: True, ()),

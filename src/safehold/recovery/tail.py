@@ -31,10 +31,12 @@ class TooLong(OperatorError):
 class Tail:
     """`end` is the position of the last good frame, or where reading began."""
 
-    def __init__(self, start: LogPosition) -> None:
-        self.end = start
-        self.last_at: int | None = None
+    def __init__(self, start: LogPosition, claimed: int | None = None) -> None:
+        """`claimed` is the timeline of the recovery itself: its claim tells nothing of how the log ended."""
+        self.end = self.before = start  # `before`: of the last good frame before that claim
+        self.last_at: int | None = None  # of that frame: its time, and the vault that it was read from
         self.last_from = ""
+        self._claimed = claimed
         self.holes: list[Hole] = []
         #: Whether there can be no stream that nothing names: a seal came after each hole that speaks of all before it.
         self.all_known = True
@@ -66,7 +68,9 @@ class Tail:
             for key, head in frame.heads.items():
                 self._add(key, head)
                 self._bytes += _HEAD_BYTES
-        self.end, self.last_at, self.last_from = frame.position, frame.at, frame.source
+        self.end = frame.position
+        if self._claimed is None or self.end.timeline < self._claimed:
+            self.before, self.last_at, self.last_from = frame.position, frame.at, frame.source
         if self._bytes > MOST_BYTES:
             raise TooLong(
                 "the log after the newest generation is too long to be recovered from while serving",
@@ -83,7 +87,7 @@ class Tail:
     @property
     def lost_at_end(self) -> bool:
         """Whether frames after the last good one are known: what they held no stream misses."""
-        return any(hole.first > self.end.frame for hole in self.holes)
+        return any(hole.first > self.before.frame for hole in self.holes)
 
     def keys(self) -> Sequence[StreamKey]:
         return list(self._events)
