@@ -17,7 +17,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -27,16 +27,14 @@ from safehold.model.commands import AddScore, AnyCommand, Transfer, Undo
 from safehold.model.errors import SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.model.paths import kinds_under
-from safehold.ports.core import NOT_YET, CoreStore
+from safehold.ports.core import CoreStore
 from safehold.ports.world import Clock
 from safehold.recovery.staged import Staged, StagedProgress, StreamState
-from safehold.recovery.staged_record import parse
 from safehold.service.items import stamp
 from safehold.web.pump import Pump
 
 if TYPE_CHECKING:
     from safehold.assembly.recovering import Claim, Sources
-    from safehold.assembly.site import Site
     from safehold.recovery.report import Report
     from safehold.store.sqlite.core import SqliteCore
 
@@ -302,33 +300,3 @@ def _kinds_of(command: AnyCommand) -> Iterable[Kind]:
     if path is not None:
         return kinds_under(path)
     return DATA_KINDS if isinstance(command, Undo) else ()
-
-
-def stopped_recovery(site: Site) -> dict[str, Any] | None:
-    """That of a core that nobody serves now, as `ServingRecovery.status` tells it; None where none is under way."""
-    if not site.has_core():
-        return None
-    with closing(site.open_reads()) as core:
-        data = core.recovery_record()
-        if data is None:
-            return None
-        record = parse(data)
-        queued = core.held_streams(NOT_YET)
-        held = [
-            f"{account.name}, {kind} is held: {why}"
-            for account in core.accounts()
-            for kind in Kind
-            if (why := core.held(account.number, kind)) not in (None, NOT_YET)
-        ]
-    return {
-        "state": "stopped",
-        "stage": None,
-        "since": stamp(record.began_at),
-        "kinds": {},
-        "streams": {StreamState.QUEUED.value: len(queued), StreamState.PARTIAL.value: len(held)},
-        "seconds": None,
-        "forecast_seconds": None,
-        "sources": [vault.name for vault in site.config.vaults],
-        "held": held[:NAMED],
-        "trouble": None,
-    }

@@ -10,7 +10,8 @@ from safehold.cli.context import Context, account_named
 from safehold.cli.exits import UsageError
 from safehold.cli.output import Answer, Table, size_text, time_text
 from safehold.cli.parser import Parser
-from safehold.model.kinds import RESTORE_ORDER, Kind
+from safehold.model.kinds import DATA_KINDS, RESTORE_ORDER, Kind
+from safehold.model.paths import kinds_under
 
 EXAMPLE = "safehold history ada --path contacts/default --limit 20"
 DEFAULT_LIMIT = 100
@@ -32,15 +33,14 @@ def _run(args: Namespace, context: Context) -> Answer:
         raise UsageError("--name needs --path", hint="an item is named within its collection")
     if args.limit < 1:
         raise UsageError("--limit needs a number of 1 or more")
-    with context.installation().session() as session, session.reads.snapshot() as reads:
-        account = account_named(reads, args.account)
-        versions = reads.history(
-            account.number,
-            kind=Kind(args.kind) if args.kind else None,
-            path=args.path.strip("/") if args.path is not None else None,
-            name=args.name,
-        )
-        changes = [_described(version) for version in islice(versions, args.limit)]
+    path = args.path.strip("/") if args.path is not None else None
+    kind = Kind(args.kind) if args.kind else None
+    with context.installation().session() as session:
+        account = account_named(session.reads, args.account)
+        session.require_in(account, (kind,) if kind else kinds_under(path) if path else DATA_KINDS)
+        with session.reads.snapshot() as reads:
+            versions = reads.history(account.number, kind=kind, path=path, name=args.name)
+            changes = [_described(version) for version in islice(versions, args.limit)]
     rows = [
         (c["at"], c["op"], "/".join(filter(None, (c["path"], c["name"]))), size_text(c["size"]), c["actor"])
         for c in changes
