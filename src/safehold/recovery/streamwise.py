@@ -21,7 +21,7 @@ from safehold.recovery.build import missing_words
 from safehold.recovery.chains import StreamKey
 from safehold.recovery.mending import Mended, Mender
 from safehold.recovery.origin import Origin, feed, finish, ignore
-from safehold.recovery.portions import Leg, MakeRows, Settled, settle_stream
+from safehold.recovery.portions import Leg, Settled, settle_stream
 from safehold.recovery.replay import PROFILE, Entered, Replay, Witness, erased_id, name_in
 from safehold.recovery.report import KindCount
 from safehold.recovery.selection import SYSTEM
@@ -30,12 +30,19 @@ from safehold.recovery.tally import Tally, make_tally
 from safehold.recovery.verify import BlobItem, Meant, compare_settled, compare_stream
 from safehold.vault.runs import StreamEntry, stream_order
 
+#: Makes the maker of a stream's rows, once its base is known.
+Make = Callable[[Base | None], StreamMaker]
+
 
 class Ready(NamedTuple):
-    """A stream on its way into the core. `words` say what it lacks, "" where it is whole."""
+    """A stream on its way into the core. `words` say what it lacks, "" where it is whole.
+
+    `rows` are empty where nothing of it is there, or its maker put them in.
+    """
 
     key: StreamKey
     rows: bytes
+    head: Head
     changes: int
     body_bytes: int
     inline_bytes: int
@@ -49,12 +56,9 @@ class Ready(NamedTuple):
 class Streamwise:
     """Prepares streams out of one origin. For one thread at a time."""
 
-    def __init__(
-        self, origin: Origin, tail: Tail, make_rows: MakeRows, witness: Witness | None, name_of: Callable[[bytes], str]
-    ) -> None:
+    def __init__(self, origin: Origin, tail: Tail, witness: Witness | None, name_of: Callable[[bytes], str]) -> None:
         self._origin = origin
         self._tail = tail
-        self._make_rows = make_rows
         self._witness = witness
         self._name_of = name_of
         self._mender: Mender | None = None
@@ -84,13 +88,20 @@ class Streamwise:
         assert self._mender is not None
         return self._mender.keys, self._mender.knows_all(self._doubtful)
 
-    def settled(self, key: StreamKey, entry: StreamEntry | None, account: int) -> Ready | None:
+    def stands_alone(self, key: StreamKey) -> bool:
+        """Whether the generation has all of this stream that there is, as far as it tells."""
+        return not self._tail.events(key) and not self._is_doubtful(key)
+
+    def stated(self, key: StreamKey) -> Head | None:
+        """The head that an older generation states, which must be on the stream."""
+        return self._origin.stated.get(key)
+
+    def settled(self, key: StreamKey, entry: StreamEntry | None, make: Make) -> Ready | None:
         """A stream that is whole; None where it has to be followed."""
         legs, base = self._legs(key, entry)
         if not legs or self._is_doubtful(key):
             return None
-        maker = self._make_rows(account, key[1], base, 1)
-        found = settle_stream(legs, base, maker, self._seen(key))
+        found = settle_stream(legs, base, make(base), self._seen(key))
         return None if found is None else self.ready(key, found)
 
     def _legs(self, key: StreamKey, entry: StreamEntry | None) -> tuple[list[Leg], Base | None]:
@@ -107,7 +118,7 @@ class Streamwise:
 
     def _seen(self, key: StreamKey) -> dict[int, bytes]:
         seen = {head.rev: head.hash for head in self._tail.heads(key)}
-        stated = self._origin.stated.get(key)
+        stated = self.stated(key)
         if stated is not None:
             seen[stated.rev] = stated.hash
         return seen
@@ -121,6 +132,7 @@ class Streamwise:
         return Ready(
             key,
             settled.rows,
+            settled.head,
             settled.changes,
             settled.body_bytes,
             settled.inline_bytes,
@@ -154,7 +166,7 @@ class Streamwise:
     def _is_doubtful(self, key: StreamKey) -> bool:
         return bool(self._doubtful) and partition_of(key[0]) in self._doubtful
 
-    def followed(self, key: StreamKey, entry: StreamEntry | None, account: int, *, late: bool = False) -> Ready:
+    def followed(self, key: StreamKey, entry: StreamEntry | None, make: Make, *, late: bool = False) -> Ready:
         """A stream as far as it can be had; mended where `prepare_mender` was called for it.
 
         With `late` also what only the witness has of its end, which is in no vault until it has been archived.
@@ -162,7 +174,7 @@ class Streamwise:
         log = Replay(witness=self._witness)
         mended = self._mender.stream(key) if self._mender is not None and key in self._mended else None
         base = mended.base if mended is not None else None if entry is None else self._origin.base_of(entry)
-        maker = self._make_rows(account, key[1], base, 1)
+        maker = make(base)
         first = maker.next_journal
 
         def enter(frame: int, one: Entered) -> None:
@@ -202,7 +214,8 @@ class Streamwise:
         taken = log.taken.get(key)
         return Ready(
             key,
-            maker.packed() if changes or log.chains.head(key).rev else b"",
+            maker.packed() if log.chains.head(key).rev else b"",
+            log.chains.head(key),
             changes,
             0 if taken is None else taken.bytes,
             0 if taken is None else taken.inline,

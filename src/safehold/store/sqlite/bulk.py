@@ -313,6 +313,15 @@ class StreamRows:
         return [row for row in best.values() if row is not None]
 
 
+#: Not an attribute of each: methods that it is bound to would keep a stream's rows until cycles are looked for.
+_STEPS: dict[Op, Callable[[StreamRows, _Collection, Change], None]] = {
+    Op.DELETE: StreamRows._delete,
+    Op.PROPS: StreamRows._props,
+    Op.SETCOL: StreamRows._setcol,
+    Op.RMCOL: StreamRows._rmcol,
+}
+
+
 def _moved(row: tuple[Any, ...], move: int) -> tuple[Any, ...]:
     """A row of the journal; `collection` is a number, or the id as it came."""
     collection = row[_COLLECTION_OF]
@@ -337,15 +346,6 @@ def _moved_end(end: StreamEnd, move: int) -> StreamEnd:
         )
     collections = [(row[0] + move, *row[1:]) for row in end.collections]
     return StreamEnd(end.stream, collections, items, end.best, end.profile)
-
-
-#: Not an attribute of each: methods that it is bound to would keep a stream's rows until cycles are looked for.
-_STEPS: dict[Op, Callable[[StreamRows, _Collection, Change], None]] = {
-    Op.DELETE: StreamRows._delete,
-    Op.PROPS: StreamRows._props,
-    Op.SETCOL: StreamRows._setcol,
-    Op.RMCOL: StreamRows._rmcol,
-}
 
 
 class Entering:
