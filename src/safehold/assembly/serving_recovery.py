@@ -46,8 +46,6 @@ KNOCK_SECONDS = 4.0
 KNOCKING = 256
 #: What one turn of the writer's thread may take, about: the changes of a turn are made more or fewer to that end.
 TURN_SECONDS = 0.010
-#: What is read ahead of a turn takes about so long.
-PREPARE_SECONDS = 0.020
 FEWEST_CHANGES, MOST_CHANGES = 50, 5_000
 #: Of large bodies so many bytes are fetched at a time, and one whole body at least.
 FETCH_BYTES = 4 << 20
@@ -91,7 +89,7 @@ class ServingRecovery:
         self._ended = ended
         self._thread = ThreadPoolExecutor(1, "recovery")
         self._arrivals: dict[_Key, asyncio.Future[None]] = {}
-        self._knocking = self._knocks = 0
+        self._knocking = 0
         self._changes = FEWEST_CHANGES
         self._trouble = ""
         self._stage = ""
@@ -111,7 +109,6 @@ class ServingRecovery:
             return
         for kind in waiting:
             self._staged.knock(account, kind)
-        self._knocks += 1
         if self._knocking >= KNOCKING or self._task is None:
             return
         self._knocking += 1
@@ -172,21 +169,22 @@ class ServingRecovery:
             pause = min(pause * 2, RETRY_SECONDS[1])
 
     async def _enter(self) -> None:
-        """Streams, one piece after the other."""
-        more = True
-        while more:
-            await self._elsewhere(self._prepare)
-            more = await self._pump.exclusive(self._turn)
-            self._trouble = ""
-            self._tell_arrived()
-            self._tell_stage()
+        """Streams, one piece after the other; the next one is read while one enters."""
+        more, reading = True, self._read()
+        try:
+            while more:
+                await reading
+                reading = self._read()
+                more = await self._pump.exclusive(self._turn)
+                self._trouble = ""
+                self._tell_arrived()
+                self._tell_stage()
+        finally:
+            await asyncio.wait((reading,))
 
-    def _prepare(self) -> None:
-        """Read some streams, so that a turn has them ready; one for which somebody knocks does not wait for others."""
-        until = self._clock.monotonic() + PREPARE_SECONDS
-        knocks = self._knocks
-        while self._staged.prepare() and self._clock.monotonic() < until and knocks == self._knocks:
-            pass
+    def _read(self) -> asyncio.Future[bool]:
+        """Have a turn's changes ready; one for which somebody knocks does not wait for others."""
+        return asyncio.ensure_future(self._elsewhere(partial(self._staged.prepare, self._changes)))
 
     def _turn(self) -> bool:
         """In the writer's thread: a piece of it. False once nothing is left."""
