@@ -139,11 +139,19 @@ def test_figures_are_those_of_the_items_however_they_entered() -> None:
     other.enter_packed(maker.packed())
     other.commit()
     assert one.intakes() == other.intakes() == {ann: IntakeFigures(3, 4, 5)}
-    gone = [streams.make(ann, Kind.IDENTITY, Op.DELETE, identity, PREFIX + name) for name in "abd"]
     for core in (one, other):
         core.begin()
+        core.hold(ann, Kind.NOTES, None)
+        core.hold(ann, Kind.CONTACTS, None)
+        assert [core.held(1, kind) for kind in (Kind.NOTES, Kind.CONTACTS, Kind.TASKS)] == [INTAKE, INTAKE, None]
+    gone = [streams.make(ann, Kind.IDENTITY, Op.DELETE, identity, PREFIX + name) for name in "abd"]
+    for core in (one, other):
         for change in gone:
             core.apply(change, 2)
+        assert core.intakes() == {ann: EMPTY_INTAKE}, "streams are still held for it"
+        core.release(ann, Kind.CONTACTS)
+        assert core.intakes() == {ann: EMPTY_INTAKE}
+        core.release(ann, Kind.NOTES)
         core.commit()
         assert core.intakes() == {}
         assert core.intake(1) == EMPTY_INTAKE

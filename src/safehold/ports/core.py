@@ -208,7 +208,7 @@ class CoreReads(Protocol):
         ...
 
     def intakes(self) -> dict[bytes, IntakeFigures]:
-        """That of all accounts in whose intake anything waits, by account id."""
+        """By account id: in whose intake anything waits, or whose streams are held for it (then it may be empty)."""
         ...
 
     def head(self, account: int, kind: Kind) -> Head:

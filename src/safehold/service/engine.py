@@ -272,7 +272,7 @@ class Engine:
 
     def _hold_for_intake(self) -> None:
         """A core that a recovery made has intakes, and no stream that is held for one yet (I60)."""
-        accounts = [self._ledger.account(id_) for id_ in self.core.intakes()]
+        accounts = [self._ledger.account(id_) for id_, waiting in self.core.intakes().items() if waiting.items]
         whole = [(a.id, kind) for a in accounts for kind in DATA_KINDS if self.core.held(a.number, kind) is None]
 
         def hold() -> None:
