@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -112,6 +113,12 @@ def test_what_is_not_known_is_damage(props: dict[str, str]) -> None:
 def test_names_sort_as_the_writes_came() -> None:
     revs = [1, 9, 10, 255, 256, 1 << 40]
     assert sorted(map(item_name, revs)) == [item_name(rev) for rev in revs]
+
+
+def test_the_worked_example_of_the_page() -> None:
+    data = canonical_props(waiting_props(Waiting(method=PUT, path=BOOK, name="ann.vcf", if_none_match=Tags(any=True))))
+    page = (Path(__file__).parents[2] / "docs/formats/intake.md").read_text()
+    assert f"{len(data)} bytes, SHA-256: {sha256(data).hexdigest()}" in page
 
 
 # -- the figures -----------------------------------------------------------------------------------------------
