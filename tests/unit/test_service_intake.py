@@ -18,7 +18,7 @@ from safehold.model.guards import OPEN
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.model.locks import Scope
 from safehold.ports.core import EMPTY_INTAKE, INTAKE, IntakeFigures
-from safehold.service import intake
+from safehold.service import engine, intake
 from safehold.service.identity import touches_credentials
 from safehold.service.intake import held_for_intake
 from safehold.service.notices import INTAKE_DROPPED, notices_of
@@ -417,3 +417,27 @@ def test_an_export_tells_of_it(house: House) -> None:
     assert problems("/one") == ["contacts", "intake"]
     bring_back(house, house.account(), Kind.CONTACTS, away)
     assert problems("/two") == []
+
+
+def test_many_intakes_are_entered_a_turn_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start after a disaster does not wait for all of them; but nothing of theirs is read before."""
+    monkeypatch.setattr(engine, "DRAIN_ACCOUNTS", 2)
+    users = ("ann", "bob", "cid", "dan", "eve")
+    house = House.new(seed="many", accounts=users)
+    for user in users:
+        hold(house, Kind.CONTACTS, MISSING, user)
+        headers = {"Content-Type": "text/vcard"}
+        path = f"/dav/{user}/contacts/default/a.vcf"
+        assert house.request("PUT", path, card("a"), headers, user=user).status == 204
+        hold(house, Kind.CONTACTS, None, user)
+    after = house.crash()
+    after.boot()
+
+    def seen() -> list[int]:
+        return [after.request("GET", f"/dav/{user}/contacts/default/a.vcf", user=user).status for user in users]
+
+    assert sorted(seen()) == [200, 200, 503, 503, 503]
+    assert after.tick()
+    assert sorted(seen()) == [200, 200, 200, 200, 503]
+    assert after.tick()
+    assert seen() == [200] * 5

@@ -211,6 +211,10 @@ class CoreReads(Protocol):
         """By account id: in whose intake anything waits, or whose streams are held for it (then it may be empty)."""
         ...
 
+    def entering(self, limit: int) -> list[bytes]:
+        """Ids of accounts of which a stream is held for INTAKE, at most so many."""
+        ...
+
     def head(self, account: int, kind: Kind) -> Head:
         """The stream's head; EMPTY_HEAD where it has no change."""
         ...
