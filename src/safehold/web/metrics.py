@@ -13,6 +13,7 @@ Written by hand: the client library costs some 80 ms at start-up, and all that i
     safehold_objective_target_seconds{objective}, safehold_objective_actual_seconds{objective}
     safehold_objective_met{objective}                1, or 0 while it is at risk or violated
     safehold_incidents                               open incidents
+    safehold_intake_items                            writes that wait for streams that cannot be had now
     safehold_counter_total{name}                     what else the service counts (`counters` of its status)
 """
 
@@ -118,6 +119,7 @@ def _families(meter: Meter, status: Mapping[str, Any]) -> dict[str, tuple[str, l
         "safehold_changes": ("gauge", _one(status.get("changes"))),
         "safehold_items": ("gauge", _by("kind", status.get("items"))),
         "safehold_incidents": ("gauge", [("", {}, len(status.get("incidents") or ()))]),
+        "safehold_intake_items": ("gauge", _one((status.get("intake") or {}).get("items"))),
         "safehold_objective_met": (
             "gauge",
             [("", {"objective": name}, float(o.get("state") == "met")) for name, o in objectives.items()],
