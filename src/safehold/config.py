@@ -88,6 +88,10 @@ generations = "7 daily, 4 weekly, 12 monthly"  # generations kept besides, each 
 # the identity lie beside the core.
 hours = 24             # so often; 0: never, because a keeper elsewhere does it
 
+[core]
+# A running service reads its whole core once a day, and mends what it finds damaged from the vaults.
+check_mb_per_second = 1  # at this pace; 0: never
+
 [auth]
 failures = 10          # wrong passwords that one place may send for one account …
 window_seconds = 60    # … within so many seconds, before it has to wait
@@ -147,6 +151,7 @@ class Config:
     keeper_pull: tuple[str, ...] = ()  # of a keeper's own folder: URLs of the vaults that it copies
     keeper_socket: str = ""  # of a keeper's own folder: where it serves its vault; "": nowhere
     keeper_users: tuple[str, ...] = ()  # names or numbers of users that may connect there; its own and root always may
+    core_check_bytes: int = MIB  # a second; 0: never
     auth_failures: int = 10
     auth_window_seconds: int = 60
     auth_remember_seconds: int = 300
@@ -298,12 +303,13 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where}: {error}", hint="the file is TOML: see https://toml.io") from error
     reader = _Reader(text, where)
-    reader.only(tables, "", ("serve", "vaults", "limits", "snapshots", "retention", "keeper", "auth"))
+    reader.only(tables, "", ("serve", "vaults", "limits", "snapshots", "retention", "keeper", "core", "auth"))
     serve = reader.table(tables, "serve", ("listen", "public_url", "trusted_proxies"))
     limits = reader.table(tables, "limits", ("max_object", "max_file", "max_request", "quota"))
     snapshots = reader.table(tables, "snapshots", ("tail", "hours"))
     retention = reader.table(tables, "retention", ("history_days", "generations"))
     keeper = reader.table(tables, "keeper", ("hours", "pull", "socket", "users"))
+    core = reader.table(tables, "core", ("check_mb_per_second",))
     auth = reader.table(tables, "auth", ("failures", "window_seconds", "remember_seconds"))
     try:
         host, port = parse_listen(reader.text(serve, "serve", "listen", "127.0.0.1:8460"))
@@ -327,6 +333,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
         keeper_pull=reader.pull(keeper),
         keeper_socket=reader.text(keeper, "keeper", "socket", ""),
         keeper_users=reader.users(keeper),
+        core_check_bytes=MIB * reader.count(core, "check_mb_per_second", 1, least=0, table="core"),
         auth_failures=reader.count(auth, "failures", default.auth_failures),
         auth_window_seconds=reader.count(auth, "window_seconds", default.auth_window_seconds),
         auth_remember_seconds=reader.count(auth, "remember_seconds", default.auth_remember_seconds, least=0),

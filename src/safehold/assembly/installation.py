@@ -95,6 +95,7 @@ class Installation(Site):
         running = self.ask_service(STATUS)
         if running is not None:
             return decode_json(running)
+        from safehold.assembly.core_check import check_remembered
         from safehold.assembly.scheduled import described, look_at_tail
         from safehold.assembly.scheduled_keeper import ScheduledKeeper
         from safehold.assembly.status import status_object
@@ -103,7 +104,8 @@ class Installation(Site):
         try:
             status = status_object(self, core, None)
             snapshots = {**described(look_at_tail(self)), "running": False}
-            return {**status, "snapshots": snapshots, "keeper": ScheduledKeeper(self).status()}
+            checked = check_remembered(self.disk, str(self.core_check_path))
+            return {**status, "snapshots": snapshots, "keeper": ScheduledKeeper(self).status(), "core": checked}
         finally:
             core.close()
 

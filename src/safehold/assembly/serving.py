@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from threading import local
@@ -17,6 +18,8 @@ from safehold.adapters.channel import ChannelServer
 from safehold.adapters.passwords import Argon2Hasher
 from safehold.adapters.threads import ThreadScheduler, in_daemon
 from safehold.archiver.shipper import Shipper
+from safehold.assembly import renewal
+from safehold.assembly.caring import Caring
 from safehold.assembly.installation import Installation
 from safehold.assembly.scheduled import ScheduledSnapshots
 from safehold.assembly.scheduled_keeper import ScheduledKeeper
@@ -27,7 +30,7 @@ from safehold.formats.keys import KeyAway
 from safehold.formats.seal import SealedObject
 from safehold.model.change import Change
 from safehold.model.commands import AnyCommand, Outcome
-from safehold.model.errors import BadRequest, OperatorError, SafeholdError
+from safehold.model.errors import BadRequest, BodiesDamaged, OperatorError, SafeholdError
 from safehold.model.items import Account
 from safehold.model.locks import HeldLocks
 from safehold.model.token import TOKEN_KEY
@@ -109,20 +112,27 @@ class Service:
         self._open_readers: list[SqliteCore] = []
         self._loop = asyncio.get_running_loop()
         self.writer = installation.make_writer(wake=self._wake, on_committed=self._committed)
+        self.pump = Pump(self.writer.engine, self._disk_thread)
+        self.renewing = False  # whether it ends to begin again with a new core
+        self._caring = Caring(installation, self.writer, self.pump.exclusive, self._end_to_renew)
         self._open_writer()
         self._watching = Watching(installation, self.writer)
         self._watching.wait(LOOK_SECONDS)
-        self.reads: CoreReads = self._reader()
+        self.reads: CoreReads = self._reader(may_wait=False)
         key = self.reads.secret(0, TOKEN_KEY)
         if key is None:
             raise OperatorError("the installation's identity is not in the core", hint="run `safehold recover plan`")
         self.token_key = key
-        self.blobs: Blobs = LiveBlobs(
+        live_blobs = LiveBlobs(
             installation.disk,
             str(installation.blobs_folder),
             str(installation.scratch_folder),
             self.writer.archive,
+            monotonic=installation.clock.monotonic,
+            on_mended=self._caring.blob_mended,
         )
+        self.blobs: Blobs = live_blobs
+        self._caring.use_blobs(live_blobs)
         self._authenticator = Authenticator(
             self.reads,
             Argon2Hasher(),
@@ -135,7 +145,6 @@ class Service:
             ),
         )
         self._sign_in = SignIn(self._authenticator)
-        self.pump = Pump(self.writer.engine, self._disk_thread)
         self._uses = UseNotes(Uses(self.clock), self.pump.execute)
         self._channel = ChannelServer(str(installation.socket_path), self._answer)
         self._snapshots = ScheduledSnapshots(installation)
@@ -159,16 +168,27 @@ class Service:
     # -- the gate --------------------------------------------------------------------------------------------
 
     async def authenticate(self, authorization: str | None, peer: str, program: str = "") -> Account:
-        who = await self._sign_in.authenticate(authorization, peer)
+        who = await self._again(lambda: self._sign_in.authenticate(authorization, peer))
         if who.label:
             self._uses.note(who, program)
         return who.account
 
     async def authenticate_owner(self, authorization: str | None, peer: str) -> Account:
-        return await self._sign_in.owner(authorization, peer)
+        return await self._again(lambda: self._sign_in.owner(authorization, peer))
 
     async def execute(self, command: AnyCommand) -> Outcome:
-        return await self.pump.execute(command)
+        return await self._again(lambda: self.pump.execute(command))
+
+    async def mend(self, error: BodiesDamaged) -> None:
+        await self._caring.bring(error)
+
+    async def _again(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What was asked for; where that met damaged bodies once more, with them at hand."""
+        try:
+            return await ask()
+        except BodiesDamaged as error:
+            await self.mend(error)
+            return await ask()
 
     def locks(self, account: Account) -> HeldLocks:
         return self.writer.engine.locks.held(account.id, self.clock.monotonic())
@@ -186,18 +206,20 @@ class Service:
         return self._watching.free_bytes()
 
     def status(self) -> dict[str, Any]:
-        incidents = [*self._ahead.incidents(), *self._snapshots.incidents(), *self._keeper.incidents()]
+        noted = self._caring.incidents.incidents()
+        incidents = [*self._ahead.incidents(), *noted, *self._snapshots.incidents(), *self._keeper.incidents()]
         status = status_object(self.installation, self.reads, self.writer, incidents, self._watching.vaults())
-        return {**status, "snapshots": self._snapshots.status(), "keeper": self._keeper.status()}
+        core = self._caring.status()
+        return {**status, "snapshots": self._snapshots.status(), "keeper": self._keeper.status(), "core": core}
 
-    def _reader(self) -> SqliteCore:
-        reader = self.installation.open_reads()
+    def _reader(self, *, may_wait: bool) -> SqliteCore:
+        reader = self._caring.look_after(self.installation.open_reads(), may_wait=may_wait)
         self._open_readers.append(reader)
         return reader
 
     def _with_reader(self, work: Callable[[CoreReads], T]) -> T:
         if not hasattr(self._local, "reader"):
-            self._local.reader = self._reader()
+            self._local.reader = self._reader(may_wait=True)
         return work(self._local.reader)
 
     # -- along the way ---------------------------------------------------------------------------------------
@@ -298,6 +320,7 @@ class Service:
     def start(self) -> None:
         self._start_shippers()
         self._channel.start()
+        self._caring.start()
         self._ticking = asyncio.create_task(self._tick())
 
     def _start_shippers(self) -> None:
@@ -321,6 +344,10 @@ class Service:
             except Exception:
                 _log.exception("the writer's housekeeping failed; it is tried again")
 
+    def _end_to_renew(self) -> None:
+        self.renewing = True
+        signal.raise_signal(signal.SIGTERM)
+
     async def stop(self) -> None:
         """Finish what waits, seal, ship, close. What hangs is left (`hanging` says so), for I36."""
         self._stop_until = self.clock.monotonic() + ALL_STOP_SECONDS
@@ -328,6 +355,7 @@ class Service:
             self._ticking.cancel()
             if not await self._in_time("the writer's housekeeping", self._ended(self._ticking)):
                 return
+        await self._in_time("the care of the core", in_daemon(self._caring.stop, "stop"))
         await self._in_time("a snapshot", in_daemon(self._snapshots.stop, "stop"))
         await self._in_time("the keeper", in_daemon(self._keeper.stop, "stop"))
         await self._in_time("the local socket", in_daemon(self._channel.stop, "stop"))
@@ -376,13 +404,16 @@ def serve(installation: Installation, listen: tuple[str, int], announce: Callabl
         require_free(*listen)
         installation.sweep()
         sys.setswitchinterval(SWITCH_SECONDS)
-        uvloop.run(_serve(installation, listen, announce))
+        begins_again = uvloop.run(_serve(installation, listen, announce))
+    if begins_again:
+        renewal.begin_again()
     return 0
 
 
 async def _serve(
     installation: Installation, listen: tuple[str, int], announce: Callable[[str, Sequence[str]], None]
-) -> None:
+) -> bool:
+    """Whether it is to begin again, to have its core made anew."""
     from safehold.web.app import make_app
 
     service = Service(installation)
@@ -392,7 +423,8 @@ async def _serve(
         async def started() -> None:
             service.start()
             shown = f"[{host}]" if ":" in host else host
-            announce(f"http://{shown}:{port}", [a.name for a in service.reads.accounts()])
+            if not renewal.has_begun_again():
+                announce(f"http://{shown}:{port}", [a.name for a in service.reads.accounts()])
 
         await serve_until_told(make_app(service), host, port, started)
     finally:
@@ -400,4 +432,7 @@ async def _serve(
         if service.hanging:  # a thread that waits for a disk for ever would keep loop and process for ever
             logging.shutdown()
             sys.stdout.flush()
+            if service.renewing:
+                renewal.begin_again()
             os._exit(0)
+    return service.renewing
