@@ -112,7 +112,7 @@ def exposition(meter: Meter, status: Mapping[str, Any]) -> str:
 def _families(meter: Meter, status: Mapping[str, Any]) -> dict[str, tuple[str, list[Sample]]]:
     vaults: list[Mapping[str, Any]] = list(status.get("vaults") or ())
     objectives: Mapping[str, Mapping[str, Any]] = status.get("objectives") or {}
-    incidents: list[Mapping[str, Any]] = list(status.get("incidents") or ())
+    lasting = [i for i in status.get("incidents") or () if not isinstance(i, Mapping) or i.get("until") is None]
     core: Mapping[str, Any] = status.get("core") or {}
     checked = core.get("last_check")
     up = 0.0 if status.get("service") in UNHEALTHY else 1.0
@@ -124,7 +124,7 @@ def _families(meter: Meter, status: Mapping[str, Any]) -> dict[str, tuple[str, l
         "safehold_accounts": ("gauge", _one(status.get("accounts"))),
         "safehold_changes": ("gauge", _one(status.get("changes"))),
         "safehold_items": ("gauge", _by("kind", status.get("items"))),
-        "safehold_incidents": ("gauge", [("", {}, len([i for i in incidents if i.get("until") is None]))]),
+        "safehold_incidents": ("gauge", [("", {}, len(lasting))]),
         "safehold_core_mended_total": ("counter", _one(core.get("mended"))),
         "safehold_core_damaged": ("gauge", _one(core.get("damaged"))),
         "safehold_core_checked_timestamp_seconds": ("gauge", _one(checked and checked / _MICROSECONDS)),
