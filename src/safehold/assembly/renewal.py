@@ -66,10 +66,14 @@ def mark(site: Site, reason: str) -> None:
 
 
 def why_not(site: Site, core: CoreReads, end: LogPosition) -> str:
-    """What keeps the core from being renewed now; "" where nothing does. `end` is the writer's, in its turn."""
+    """What keeps the core from being renewed now; "" where nothing does.
+
+    `end` is that of a writer that writes, in its turn: what came after the core's own position are frames without
+    changes (a claim, a seal), for with each that has some the core's position is committed.
+    """
     if not site.opener.can_open:
         return "the recovery key is not at hand: give it to `safehold serve --identity FILE`"
-    if core.unarchived(UNARCHIVED - 1)[0] or core.log_position() != end:
+    if core.unarchived(UNARCHIVED - 1)[0] or core.log_position().frame > end.frame:
         return "it holds changes that the vaults do not have yet"
     for config in site.config.vaults:
         if config.mode != Mode.SYNC:
