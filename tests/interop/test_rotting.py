@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from safehold.assembly.installation import open_installation
+from safehold.config import load
 from safehold.store.sqlite.vfs import PAGE_BYTES, page_checksum
+from safehold.vault.evidence import read_evidence
 from tests.support.service import Service
 
 USER, PASSWORD = "ada", "correct horse"
@@ -66,6 +69,14 @@ def bad_pages(path: Path) -> list[int]:
     return [n for n, page in enumerate(pages, 1) if page[-8:] != page_checksum(page)]
 
 
+def evidence(service: Service) -> list[bytes]:
+    """What was kept of repairs in the vaults, as text."""
+    installation = open_installation(service.data, load(service.data / "safehold.toml"), make=False)
+    vaults = [installation.vault(config) for config in installation.config.vaults]
+    found = read_evidence(vaults, installation.opener.installation, installation.opener)
+    return [repr(each.evidence.facts).encode() for each in found if each.evidence.kind == "repair"]
+
+
 def wait_for(what: Callable[[], bool], seconds: float = 30.0) -> None:
     until = time.monotonic() + seconds
     while not what():
@@ -95,6 +106,7 @@ def test_bodies_and_blobs_that_rot_are_given_and_mended(filled: Service) -> None
     assert {"body mended", "large body mended"} <= {incident["what"] for incident in status["incidents"]}
     assert status["core"]["damaged"] == 0
     assert blob.read_bytes() == LARGE
+    wait_for(lambda: any(b"large body" in found for found in evidence(filled)))
     filled.stop()
     assert bad_pages(core) == []
     filled.start()
@@ -117,4 +129,17 @@ def test_the_check_reads_all_of_it_and_mends_what_nobody_asked_for(filled: Servi
     assert told["bytes"] >= core.stat().st_size // 2
     filled.stop()
     assert bad_pages(core) == []
+    filled.close()
+
+
+def test_an_export_is_whole_beside_a_service_and_without(filled: Service, tmp_path: Path) -> None:
+    core = filled.data / "core" / "core.db"
+    damage(core, body_pages(core), random.Random(3))
+    for number in range(2):
+        target = tmp_path / f"export{number}"
+        filled.run("export", USER, str(target))
+        bodies = {path.read_bytes() for path in target.rglob("*.vcf")}
+        assert bodies == set(CARDS.values())
+        if number == 0:
+            filled.start()
     filled.close()

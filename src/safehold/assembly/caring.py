@@ -9,20 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from safehold.assembly import renewal
 from safehold.assembly.core_check import CoreCare
-from safehold.assembly.read_repair import ReadRepair
+from safehold.assembly.read_repair import repair_for
 from safehold.assembly.scrubbing import evidence_sealer
 from safehold.assembly.site import Site
 from safehold.assembly.writer import Writer
 from safehold.formats import evidence as evidence_format
 from safehold.formats.evidence import Evidence
 from safehold.model.errors import BodiesDamaged, Damaged, OperatorError, OutOfSpace, SafeholdError
-from safehold.ports.care import CareStore, ChangePlace
-from safehold.recovery.one_body import Fetched, fetch
+from safehold.ports.care import CareStore
 from safehold.service.incidents import Incidents
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
@@ -58,8 +57,6 @@ class Caring:
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
-        self._cores: list[SqliteCore] = []
-        self._locating: SqliteCore | None = None
         self._checking: SqliteCore | None = None
         self._blobs: LiveBlobs | None = None
         self._why_renew = ""
@@ -67,7 +64,7 @@ class Caring:
         #: Nothing is checked and nothing renewed while a recovery fills the core.
         self.resting: Callable[[], bool] = lambda: False
         self.incidents = Incidents(site.clock)
-        self.repair = ReadRepair(self._fetch, self._locate, site.clock, self.incidents, self._name_of)
+        self.repair, self._close_repair = repair_for(site, self.incidents)
         self.repair.on_brought = self._wake.set
         self.care = CoreCare(
             self.repair,
@@ -122,8 +119,9 @@ class Caring:
         self._wake.set()
         if self._thread is not None:
             self._thread.join(TURN_SECONDS)
-        for core in self._cores:
-            core.close()
+        self._close_repair()
+        if self._checking is not None:
+            self._checking.close()
 
     # -- the thread
 
@@ -173,34 +171,10 @@ class Caring:
 
     # -- what the parts need
 
-    def _fetch(self, wanted: Sequence[ChangePlace]) -> Fetched:
-        site = self._site
-        return fetch(lambda: [site.vault(config) for config in site.config.vaults], site.opener, wanted)
-
-    def _locate(self) -> SqliteCore:
-        """Used under the lock of the read repair."""
-        if self._locating is None:
-            self._locating = self._open()
-        return self._locating
-
     def _check_reads(self) -> SqliteCore:
         if self._checking is None:
-            self._checking = self._open()
+            self._checking = self._site.open_reads()
         return self._checking
-
-    def _open(self) -> SqliteCore:
-        core = self._site.open_reads()
-        self._cores.append(core)
-        return core
-
-    def _name_of(self, id_: bytes) -> str:
-        try:
-            account = self._locate().account_by_id(id_)
-        except SafeholdError:
-            account = None
-        if account is None:
-            return id_.hex()
-        return account.name or ("the installation" if not account.number else id_.hex())
 
     def _check_blob(self, name: bytes, size: int, digest: bytes) -> tuple[bool, bool]:
         """(fine, mended). Raises Held. What is not here is fetched by who asks for it."""

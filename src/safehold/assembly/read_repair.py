@@ -15,12 +15,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from threading import Lock
 
+from safehold.assembly.site import Site
 from safehold.model.change import Change
 from safehold.model.errors import BodiesDamaged, Held, LostBody, SafeholdError
 from safehold.ports.care import BodySource, CareReads, ChangePlace
 from safehold.ports.world import Clock
-from safehold.recovery.one_body import Fetched
+from safehold.recovery.one_body import Fetched, fetch
 from safehold.service.incidents import Incidents
+from safehold.store.sqlite.core import SqliteCore
 
 #: Bytes of bodies that are kept in memory.
 KEPT_BYTES = 64 * 1024 * 1024
@@ -181,6 +183,34 @@ class ReadRepair:
             "collection": place.path,
             "name": place.name,
         }
+
+
+def repair_for(site: Site, incidents: Incidents) -> tuple[ReadRepair, Callable[[], None]]:
+    """Over the vaults and the core of a data folder, and what closes the connection that it opens when it needs one."""
+    opened: list[SqliteCore] = []
+
+    def reads() -> SqliteCore:
+        if not opened:
+            opened.append(site.open_reads())
+        return opened[0]
+
+    def bring(wanted: Sequence[ChangePlace]) -> Fetched:
+        return fetch(lambda: [site.vault(config) for config in site.config.vaults], site.opener, wanted)
+
+    def name_of(id_: bytes) -> str:
+        try:
+            account = reads().account_by_id(id_)
+        except SafeholdError:
+            account = None
+        if account is None:
+            return id_.hex()
+        return account.name or ("the installation" if not account.number else id_.hex())
+
+    def close() -> None:
+        for core in opened:
+            core.close()
+
+    return ReadRepair(bring, reads, site.clock, incidents, name_of), close
 
 
 class _Patient:
