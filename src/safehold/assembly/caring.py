@@ -10,8 +10,10 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
+from safehold.adapters.threads import in_daemon
 from safehold.assembly import renewal
 from safehold.assembly.core_check import CoreCare
 from safehold.assembly.read_repair import repair_for
@@ -103,7 +105,7 @@ class Caring:
 
     async def bring(self, error: BodiesDamaged) -> None:
         """Raises Held."""
-        await self._loop.run_in_executor(None, self.repair.bring, error.bodies)
+        await asyncio.wrap_future(in_daemon(partial(self.repair.bring, error.bodies), "read repair"))
 
     def status(self) -> dict[str, Any]:
         wanted = renewal.wanted(self._site)

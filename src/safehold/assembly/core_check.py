@@ -145,6 +145,11 @@ class CoreCare:
         self._mended_at = 0.0
         self._open: set[str] = set()  # damage that is there, in words
         self._standing = _remembered(disk, place)
+        last = self._standing.last
+        # Somebody may have made the core anew since.
+        self._again = self._standing.damaged > 0 or (last is not None and last.damaged > 0)
+        if self._again:
+            self._standing = Standing(last, mended_ever=self._standing.mended_ever)
 
     def met(self, error: Damaged) -> None:
         """A read or a write met damage. From any thread."""
@@ -231,6 +236,7 @@ class CoreCare:
         """Find out what was met, mend it, or ask for a new core."""
         why, self._met = self._met, ""
         self._traced_at = self._clock.monotonic()
+        before = self._standing.damaged
         try:
             core = self._reads()
             starts = range(1, core.page_count() + 1, URGENT_PAGES)
@@ -241,8 +247,8 @@ class CoreCare:
                 self._is_damaged(f"the core's file disagrees with itself: {fault}")
         except SafeholdError as error:
             self._is_damaged(f"{why}: {error.message}")
-        if not self._met:
-            self._traced_at -= TRACE_AGAIN_SECONDS - TRACE_SOON_SECONDS  # what is met next is something else
+        if self._standing.damaged == before:  # what is met next is something else
+            self._traced_at -= TRACE_AGAIN_SECONDS - TRACE_SOON_SECONDS
 
     def _attend(self, core: Core, bad: list[int]) -> bool:
         """Mend these pages, or ask for a new core. False where nothing is written now."""
@@ -303,6 +309,7 @@ class CoreCare:
 
     def _whole(self) -> Piece:
         standing = self._standing
+        self._again = False
         if not standing.began:
             self._standing = standing = Standing(standing.last, self._clock.now(), mended_ever=standing.mended_ever)
         stages = (self._check_pages, self._check_journal, self._check_streams)

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from threading import Lock
 
+from safehold.adapters.threads import in_daemon
 from safehold.assembly.site import Site
 from safehold.model.change import Change
 from safehold.model.errors import BodiesDamaged, Held, LostBody, SafeholdError
@@ -31,6 +32,9 @@ AGAIN_SECONDS = 120.0
 #: Bodies brought by one call.
 AT_ONCE = 500
 
+#: Whoever reads waits so long for the vaults.
+FETCH_SECONDS = 20.0
+
 UNHAD = "body damaged"
 
 _log = logging.getLogger("safehold.care")
@@ -46,13 +50,18 @@ class ReadRepair:
         clock: Clock,
         incidents: Incidents,
         account_name: Callable[[bytes], str] = lambda id_: id_.hex(),
+        in_time: Callable[[Callable[[], None]], None] = lambda work: work(),
     ) -> None:
-        """`fetch` asks the vaults, `reads` gives a connection of its own: each is used by one thread at a time."""
+        """`fetch` asks the vaults, `reads` gives a connection of its own: each is used by one thread at a time.
+
+        `in_time` does work that may hang, and raises Held where it has not ended in time.
+        """
         self._fetch = fetch
         self._reads = reads
         self._clock = clock
         self._incidents = incidents
         self._account_name = account_name
+        self._in_time = in_time
         self._asking = Lock()
         self._brought: OrderedDict[int, Change] = OrderedDict()
         self._bytes = 0
@@ -90,7 +99,10 @@ class ReadRepair:
             self._bytes = 0
 
     def bring(self, lost: Sequence[LostBody]) -> None:
-        """Have these at hand. Raises Held where one cannot be had, KeyAway; the others are at hand all the same."""
+        """Have these at hand. Raises Held where one cannot be had; the others are at hand all the same."""
+        self._in_time(lambda: self._bring_all(lost))
+
+    def _bring_all(self, lost: Sequence[LostBody]) -> None:
         with self._asking:
             now = self._clock.monotonic()
             self._failed = {n: failed for n, failed in self._failed.items() if now - failed[0] < AGAIN_SECONDS}
@@ -210,7 +222,15 @@ def repair_for(site: Site, incidents: Incidents) -> tuple[ReadRepair, Callable[[
         for core in opened:
             core.close()
 
-    return ReadRepair(bring, reads, site.clock, incidents, name_of), close
+    return ReadRepair(bring, reads, site.clock, incidents, name_of, _in_time), close
+
+
+def _in_time(work: Callable[[], None]) -> None:
+    """A vault on a mount that hangs keeps those waiting who ask it for a body, for so long, and nobody else."""
+    try:
+        in_daemon(work, "a body from the vaults").result(FETCH_SECONDS)
+    except TimeoutError:
+        raise Held("a vault that is asked for a damaged body does not answer", retry_after_seconds=60) from None
 
 
 class _Patient:
