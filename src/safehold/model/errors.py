@@ -61,6 +61,10 @@ class HistoryDropped(Conflict):
     """It is asked how something was at a time of which the history has been dropped. What lives now is whole."""
 
 
+class Unconfirmed(Conflict):
+    """It would remove so much that it is done only once somebody has said that it is meant."""
+
+
 class PreconditionFailed(RequestError):
     """If-Match or If-None-Match does not hold."""
 

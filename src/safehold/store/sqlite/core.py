@@ -22,7 +22,7 @@ from safehold.model.errors import Damaged, LostBody, OperatorError
 from safehold.model.kinds import Kind
 from safehold.model.stream import Base
 from safehold.ports.care import CareStore, ChangePlace, PageState
-from safehold.ports.core import CoreReads, CoreStore, LogPosition
+from safehold.ports.core import INTAKE, CoreReads, CoreStore, LogPosition
 from safehold.ports.disk import Disk
 from safehold.store.sqlite import care
 from safehold.store.sqlite.apply import Applier
@@ -121,14 +121,30 @@ class SqliteCore(SqliteReads):
         self._applier.skip_to(self._entering.packed(rows))
 
     @guarded
+    def enter_moved(self, rows: bytes) -> None:
+        assert self._db.in_transaction, "enter_moved without begin"
+        self._applier.skip_to(self._entering.packed(rows, self._applier.next_journal - 1))
+
+    @guarded
     def hold(self, account: bytes, kind: Kind, reason: str | None) -> None:
         assert self._db.in_transaction, "hold without begin"
+        number = self._applier.account(account)
+        if reason is None and kind is not Kind.IDENTITY and self.intake(number).items:
+            reason = INTAKE
+        self._hold(number, kind, reason)
+
+    @guarded
+    def release(self, account: bytes, kind: Kind) -> None:
+        assert self._db.in_transaction, "release without begin"
+        self._hold(self._applier.account(account), kind, None)
+
+    def _hold(self, account: int, kind: Kind, reason: str | None) -> None:
         self._db.execute(
             """
             INSERT INTO stream (account, kind, rev, head, held) VALUES (?, ?, 0, zeroblob(32), ?)
             ON CONFLICT (account, kind) DO UPDATE SET held = excluded.held
             """,
-            (self._applier.account(account), KIND_NUMBERS[kind], reason),
+            (account, KIND_NUMBERS[kind], reason),
         )
 
     @guarded
@@ -159,6 +175,20 @@ class SqliteCore(SqliteReads):
     def set_recovery_mark(self, mark: str) -> None:
         assert self._db.in_transaction, "set_recovery_mark without begin"
         self._db.execute("INSERT OR REPLACE INTO meta VALUES ('recovery_mark', ?)", (mark,))
+
+    @guarded
+    def set_recovery_record(self, record: bytes | None) -> None:
+        assert self._db.in_transaction, "set_recovery_record without begin"
+        if record is None:
+            self._db.execute("DELETE FROM meta WHERE name = 'recovery' OR name GLOB 'recovery/*'")
+        else:
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('recovery', ?)", (record,))
+
+    @guarded
+    def add_recovery_note(self, note: bytes) -> None:
+        assert self._db.in_transaction, "add_recovery_note without begin"
+        count: Any = self._db.execute("SELECT COUNT(*) FROM meta WHERE name GLOB 'recovery/*'").get
+        self._db.execute("INSERT INTO meta VALUES (?, ?)", (f"recovery/{count:012d}", note))
 
     @guarded
     def set_frame(self, first_journal: int, last_journal: int, frame: int) -> None:
