@@ -128,6 +128,7 @@ class Installation(Site):
         if running is not None:
             return decode_json(running)
         from safehold.assembly.announced import as_facts
+        from safehold.assembly.core_check import check_remembered
         from safehold.assembly.scheduled import described, look_at_tail
         from safehold.assembly.scheduled_keeper import ScheduledKeeper
         from safehold.assembly.status import status_object
@@ -138,14 +139,15 @@ class Installation(Site):
             status = status_object(self, core, None)
             snapshots = {**described(look_at_tail(self)), "running": False}
             announced = as_facts(self.announced().all(core))
-            more = {"keeper": ScheduledKeeper(self).status(), "announcements": announced}
-            return {
-                **status,
+            more = {
                 "snapshots": snapshots,
-                **more,
+                "keeper": ScheduledKeeper(self).status(),
+                "announcements": announced,
+                "core": check_remembered(self.disk, str(self.core_check_path)),
                 "recovery": stopped_recovery(self),
                 "last_recovery": None,
             }
+            return {**status, **more}
         finally:
             core.close()
 
