@@ -188,7 +188,7 @@ def _ahead(visit: Visit, proofs: list[Proof]) -> str:
             '<button class="plain">Go on without it</button></form></div>'
         )
     return (
-        '<h2>A device has more than the server</h2><p>Do not reset it. Until what it has seen is here again, nothing '
+        "<h2>A device has more than the server</h2><p>Do not reset it. Until what it has seen is here again, nothing "
         "is listed in these places, so that no device deletes what only it still has; new entries are taken. Export "
         "them from the device, and ask the operator whether more can be recovered. Once you have them, or do not need "
         "them, go on without: then devices take the server's list for the whole.</p>"
