@@ -216,6 +216,12 @@ class SetListed(Command, frozen=True):
     listed: bool
 
 
+class DismissNotice(Command, frozen=True):
+    """The person has read a notice and puts it away; `name` is its key (service/notices.py)."""
+
+    name: str
+
+
 class EraseAccount(Command, frozen=True):
     """Drop the account and all its streams from the core and enter its id in the register of erased ids."""
 
@@ -281,6 +287,7 @@ AnyCommand = (
     | NoteAhead
     | LetGo
     | SetListed
+    | DismissNotice
     | EraseAccount
     | Undo
     | AcceptLoss

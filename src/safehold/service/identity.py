@@ -34,6 +34,7 @@ from safehold.service.ahead import PREFIX as AHEAD_PREFIX
 from safehold.service.collections import CollectionRules
 from safehold.service.homes import PREFIX as HOME_PREFIX
 from safehold.service.ledger import Ledger
+from safehold.service.notices import NOTICE_PREFIX
 from safehold.service.uses import USED_PREFIX, day_of, program_of, programs_in, with_use
 
 #: The installation itself: its identity holds the token key, the configuration and the register of erased ids.
@@ -69,7 +70,8 @@ def erased_id(item_name: str) -> bytes | None:
 
 def touches_credentials(change: Change) -> bool:
     """Whether somebody may sign in otherwise after this change than before it."""
-    return change.kind is Kind.IDENTITY and not change.name.startswith((HOME_PREFIX, USED_PREFIX, AHEAD_PREFIX))
+    other = (HOME_PREFIX, USED_PREFIX, AHEAD_PREFIX, NOTICE_PREFIX)
+    return change.kind is Kind.IDENTITY and not change.name.startswith(other)
 
 
 def check_account_name(name: str) -> str:

@@ -9,6 +9,7 @@ from safehold.model.commands import (
     AddScore,
     AnyCommand,
     DeleteItem,
+    DismissNotice,
     EraseAccount,
     FoundInstallation,
     LetGo,
@@ -39,6 +40,7 @@ from safehold.service.items import ItemRules
 from safehold.service.ledger import Ledger
 from safehold.service.locking import LockRules
 from safehold.service.locks import LockTable
+from safehold.service.notices import Notices
 from safehold.service.quota import QuotaRules
 from safehold.service.transfers import TransferRules
 from safehold.service.undo import UndoRules
@@ -53,6 +55,7 @@ class Judge:
 
     def __init__(self, ledger: Ledger, entropy: Entropy, locks: LockTable, quota_bytes: int = 0) -> None:
         guards = Guards(ledger, locks)
+        self._ledger = ledger
         self._quota = QuotaRules(ledger, quota_bytes)
         self._collections = CollectionRules(ledger, entropy, guards)
         self._items = ItemRules(ledger, entropy, self._collections, guards, self._quota)
@@ -113,6 +116,8 @@ class Judge:
                 return self._ahead.let_go(command)
             case SetListed():
                 return self._identity.set_listed(command)
+            case DismissNotice():
+                return Notices.dismiss(self._ledger, command)
             case EraseAccount():
                 return self._identity.erase(command)
             case AcceptLoss():
