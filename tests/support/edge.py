@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import unquote_to_bytes
@@ -80,6 +80,7 @@ class TestGate:
     max_request_bytes = 8 << 20
     erased_days = 104
     quota_bytes = 0
+    recovering = False
 
     def __init__(self, folder: Path, quota_bytes: int = 0) -> None:
         self.quota_bytes = quota_bytes
@@ -112,6 +113,8 @@ class TestGate:
         self.status_calls = 0
         self.ahead: list[tuple[str, str, str]] = []
         self.broken: Exception | None = None
+        self.knocks: list[tuple[str, Kind]] = []
+        self.on_knock: Callable[[Account, Kind], None] = lambda account, kind: None
 
     def _committed(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -153,6 +156,12 @@ class TestGate:
     async def authenticate_owner(self, authorization: str | None, peer: str) -> Account:
         self.peers.append(peer)
         return await self._sign_in.owner(authorization, peer)
+
+    async def ready(self, account: Account, kinds: Iterable[Kind]) -> None:
+        """Notes the knock; `on_knock`, where set, is what a recovery does meanwhile."""
+        for kind in kinds:
+            self.knocks.append((account.name, kind))
+            self.on_knock(account, kind)
 
     async def execute(self, command: AnyCommand) -> Outcome:
         return self.engine.execute(command)

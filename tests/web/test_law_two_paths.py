@@ -12,7 +12,7 @@ from hashlib import sha256
 import pytest
 
 from safehold.model.commands import LetGo
-from safehold.model.errors import Held
+from safehold.model.errors import BadRequest, Held
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.model.token import TOKEN_KEY, account_key, make_token, parse_token
@@ -347,6 +347,17 @@ def test_it_ends_by_the_persons_word(filled: Device) -> None:
     assert len(filled.sync(BOOK).listed) == 2
     require_later(filled.sync(BOOK, token_beyond(filled, further=9)))
     require_later(filled.sync(BOOK))
+
+
+def test_a_device_may_keep_what_it_alone_has_where_the_person_says_so(filled: Device) -> None:
+    token = token_beyond(filled)
+    require_later(filled.sync(BOOK, token))
+    filled.gate.engine.execute(LetGo(account=anna(filled).id, path="contacts/default", word="keep"))
+    answer = filled.sync(BOOK, token)
+    assert [one["status"] for one in answer.listed] == [None, None], "and no delete is told"
+    assert filled.sync(BOOK, answer.token).listed == [], "it counts from there on"
+    with pytest.raises(BadRequest):
+        filled.gate.engine.execute(LetGo(account=anna(filled).id, path="contacts/default", word="perhaps"))
 
 
 def test_a_collection_that_was_lost_with_its_making_is_not_told_as_gone(filled: Device) -> None:

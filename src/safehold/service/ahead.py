@@ -10,11 +10,17 @@ A proof ends
 
 - by itself, once its point is on the stream again (a recovery went further), or lies before the stream's base, where
   nobody can tell any more;
-- by the person's word (`LetGo`): then the record stays, marked, so that the token leads to a new start.
+- by the person's word (`LetGo`): then the record stays, marked with it. "keep": the token is answered with all that
+  lives here and with no delete, which is an answer to a sync and no new start, so that what the device alone has stays
+  on it. "accept": the token leads to a new start, and what the device alone has goes from it.
+
+No answer of a server makes a device send anew what it believes to be synced: what it alone has comes back as a file
+that the person exports on it and imports.
 
 What could not be written, since a vault was away, is remembered here until it is; the device shows its token again.
 
-The body is JSON: `{"collection", "path", "rev", "hash", "device", "at", "let_go"}`; ids and hashes in hex, times in µs.
+The body is JSON: `{"collection", "path", "rev", "hash", "device", "at", "let_go", "word"}`; ids and hashes in hex,
+times in µs.
 """
 
 from __future__ import annotations
@@ -25,7 +31,7 @@ from hashlib import sha256
 import msgspec
 
 from safehold.model.commands import Body, LetGo, NoteAhead, Outcome
-from safehold.model.errors import Conflict, Held, NotFound
+from safehold.model.errors import BadRequest, Conflict, Held, NotFound
 from safehold.model.items import Account, Collection
 from safehold.model.kinds import DATA_KINDS, PATH_IDENTITY, Kind
 from safehold.model.paths import parent
@@ -41,9 +47,12 @@ MAX_PROOFS = 64
 MAX_REMEMBERED = 1000
 RETRY_SECONDS = 3600
 
+KEEP = "keep"
+ACCEPT = "accept"
+
 
 class Proof(msgspec.Struct, frozen=True):
-    """A point that a device has seen and that is not on the stream. `let_go` is when the person said to go on."""
+    """A point that a device has seen and that is not on the stream. `let_go` is when the person said `word` of it."""
 
     collection: str
     path: str
@@ -52,6 +61,7 @@ class Proof(msgspec.Struct, frozen=True):
     device: str
     at: int
     let_go: int = 0
+    word: str = ""
 
     @property
     def name(self) -> str:
@@ -69,10 +79,12 @@ def proofs_of(reads: CoreReads, account: Account) -> list[Proof]:
         raise Held("what your devices have seen cannot be read") from error
 
 
-def let_go(reads: CoreReads, account: Account, point: SyncPoint) -> bool:
-    """Whether the person said to go on without what this point proves: the same, or less of the same collection."""
+def let_go(reads: CoreReads, account: Account, point: SyncPoint) -> str:
+    """What the person said of what this point proves, the same or less of the same collection; "" for nothing."""
     collection = point.collection.hex()
-    return any(p.let_go and p.collection == collection and p.rev >= point.rev for p in proofs_of(reads, account))
+    said = (p for p in proofs_of(reads, account) if p.let_go and p.collection == collection and p.rev >= point.rev)
+    last = max(said, key=lambda proof: proof.let_go, default=None)
+    return "" if last is None else last.word or ACCEPT
 
 
 def _stands(reads: CoreReads, account: Account, proof: Proof) -> bool:
@@ -182,13 +194,17 @@ class AheadRules:
         return Outcome(path=command.path)
 
     def let_go(self, command: LetGo) -> Outcome:
-        """The person's word that what was seen of a path may be gone. Raises NotFound where nothing is on record."""
+        """The person's word about what was seen of a path. Raises NotFound where nothing is on record, BadRequest."""
+        if command.word not in (KEEP, ACCEPT):
+            raise BadRequest(f"{command.word!r} is no word about a device", hint=f"{KEEP} or {ACCEPT}")
         account = self._ledger.account(command.account)
         there = [p for p in proofs_of(self._ledger.core, account) if p.path == command.path and not p.let_go]
         if not there:
             raise NotFound(f"no device has proved a loss in {command.path}")
         now = self._ledger.now
-        self._write(account, [msgspec.structs.replace(proof, let_go=now) for proof in there], command.actor)
+        self._write(
+            account, [msgspec.structs.replace(proof, let_go=now, word=command.word) for proof in there], command.actor
+        )
         return Outcome(path=command.path)
 
     def _write(self, account: Account, proofs: list[Proof], actor: str) -> None:

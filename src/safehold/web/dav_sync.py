@@ -27,7 +27,7 @@ from safehold.protocol.names import DAV, quote_segment
 from safehold.protocol.problems import VALID_SYNC_TOKEN
 from safehold.protocol.sync import DeviceAhead, judge_collection, judge_point
 from safehold.protocol.webdav import SyncCollection
-from safehold.service.ahead import Proof, let_go, on_record, proofs_of
+from safehold.service.ahead import KEEP, Proof, let_go, on_record, proofs_of
 from safehold.web.dav_call import Call, collection_at
 from safehold.web.dav_entries import Entries, Entry, entries_reply, template_of
 from safehold.web.dav_propfind import INLINE_ITEMS, ItemLines, is_small, item_lines, listing_reply
@@ -70,8 +70,11 @@ async def sync(call: Call, collection: Collection, asked: SyncCollection) -> Rep
         raise _bearable(call, collection, error) from None
     except DeviceAhead as error:
         assert point is not None, "only a token tells"
-        if let_go(gate.reads, call.account, point):
+        word = let_go(gate.reads, call.account, point)
+        if word:
             call.require_listable(gate.reads, collection)
+            if word == KEEP:  # no new start: no client removes what such an answer does not name
+                return await sync(call, collection, asked._replace(token=""))
             raise _bearable(call, collection, _start_over()) from None
         await _report_loss(call, error, point)
         raise
