@@ -40,6 +40,7 @@ from safehold.ports.care import CareStore
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.protocol.forwarded import NOBODY
+from safehold.recovery.after import AfterReport
 from safehold.recovery.one_body import fetch
 from safehold.service.ahead import Proofs
 from safehold.service.auth import Authenticator, SignedIn
@@ -93,12 +94,14 @@ class House:
         self.max_file_bytes = 1 << 24
         self.max_request_bytes = 1 << 20
         self.erased_days = 104
+        self.sends_mail = False
         self.quota_bytes = 0
         self.recovering = False
         self.brakes = DEFAULT_BRAKES
         self.spans = SpanCache()
         self.proofs = Proofs()
         self.ahead: list[tuple[str, str, str]] = []
+        self.after_report: AfterReport | None = None
         self.scheduler = SimScheduler(clock, seed)
         #: Of the last `requests`: what was answered (all there is, after a crash) and what was committed together.
         self.answers: list[Answer | None] = []
@@ -282,6 +285,9 @@ class House:
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         return work()
+
+    def recovery_report(self) -> AfterReport | None:
+        return self.after_report
 
     async def mend(self, error: BodiesDamaged) -> None:
         self.repair.bring(error.bodies)

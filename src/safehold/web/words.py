@@ -131,6 +131,10 @@ _WORDS: dict[str, tuple[str, str]] = {
         "It has come to a halt and needs whoever runs this service.",
         "Se ha detenido y necesita a quien lleva este servicio.",
     ),
+    "recovery.waiting": (
+        "It cannot go on at this moment, and tries again by itself.",
+        "Ahora mismo no puede seguir y lo volverá a intentar sola.",
+    ),
     "recovery.asks": (
         "It waits for the word of whoever runs this service.",
         "Espera la orden de quien lleva este servicio.",
@@ -239,21 +243,35 @@ _WORDS: dict[str, tuple[str, str]] = {
     ),
     "step.ahead-export": (
         "First export {collection} on that device to a file (a .vcf or .ics), and keep the file: no answer of a server "
-        "makes a device send once more what it believes to be safe. Then import the file here.",
+        "makes a device send once more what it believes to be safe. After that choose below; then open the file on the "
+        "device, or have whoever runs this service import it: what is in it comes here as new.",
         "Primero exporta {collection} en ese dispositivo a un archivo (.vcf o .ics) y guárdalo: ninguna respuesta del "
-        "servidor hace que un dispositivo vuelva a enviar lo que cree a salvo. Después importa el archivo aquí.",
+        "servidor hace que un dispositivo vuelva a enviar lo que cree a salvo. Después elige abajo; luego abre el "
+        "archivo en el dispositivo, o que lo importe quien lleva este servicio: lo que contiene llega aquí como nuevo.",
     ),
     "ahead.keep": ("Keep what the device has", "Conservar lo que tiene el dispositivo"),
     "ahead.keep-means": (
         "It gets what is here and is told to delete nothing. What it alone has stays on it, and comes here with the "
-        "file you import.",
+        "file.",
         "Recibe lo que hay aquí y no se le manda borrar nada. Lo que solo él tiene se queda en él, y llega aquí con el "
-        "archivo que importes.",
+        "archivo.",
     ),
     "ahead.accept": ("I accept that these are lost", "Acepto que esto se ha perdido"),
     "ahead.accept-means": (
         "It starts anew from what is here, and removes what it alone has.",
         "Empieza de nuevo con lo que hay aquí, y elimina lo que solo él tiene.",
+    ),
+    "ahead.closed": (
+        "Until you choose, {collection} is not listed to any device, so that none removes what is missing here. What "
+        "devices have stays on them, and their changes are taken.",
+        "Hasta que elijas, {collection} no se muestra a ningún dispositivo, para que ninguno elimine lo que falta "
+        "aquí. Lo que tienen se queda en ellos, y sus cambios se aceptan.",
+    ),
+    "ahead.gone-means": (
+        "{collection} itself was lost with what is in it. It goes from the devices that have it: export it there "
+        "first.",
+        "{collection} se perdió con todo lo que contiene. Desaparece de los dispositivos que la tienen: antes "
+        "expórtala en ellos.",
     ),
     "ahead.title": ("A device is ahead of the server", "Un dispositivo va por delante del servidor"),
     # -- notices, by `what`
