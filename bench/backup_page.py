@@ -23,7 +23,8 @@ process, without the start of an interpreter. What came back was read, counted a
 - A database file, and PostgreSQL's dump, give one account's contacts only by way of the whole.
 - The bare bulk load is the yardstick of a restore: the rows of the same core inserted into an empty file of the same
   schema by the same library, without a journal, indexes at the end, then synced; reading them is not counted.
-- Memory is what all processes of a command have held at their fullest, together; of PostgreSQL, the clients alone.
+- Memory is what all processes of a command held together at their fullest, shared pages counted once (PSS); of
+  PostgreSQL, the clients alone.
 
 {goals}
 """

@@ -1,8 +1,8 @@
 """Runs a command and measures it: wall clock, CPU, and the memory of all its processes.
 
-Memory is the sum of what each process of the tree held at its fullest (VmHWM), so an upper bound of what they held
-together. It is looked at every few milliseconds: what a process takes in its very last moment may be missed, so a
-program of ours tells its own figure besides (`own_peak_bytes`).
+Memory is what all processes of the tree held together at their fullest: pages that several of them share, as forked
+ones do, count once (PSS). It is looked at every few milliseconds: what is taken for a moment only may be missed, so a
+program of ours tells besides what its first process held at its fullest.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from bench.processes import peak_bytes, tree
+from bench.processes import held_bytes, tree
 
 LOOK_SECONDS = 0.05
 _TOLD_BYTES = 2000  # of what a command that failed has said
@@ -103,12 +103,11 @@ class _Peaks(threading.Thread):
         super().__init__(daemon=True)
         self._pid = pid
         self._ended = threading.Event()
-        self._found: dict[int, int] = {}
+        self._found = 0
 
     def run(self) -> None:
         while True:
-            for pid in tree(self._pid):
-                self._found[pid] = max(self._found.get(pid, 0), peak_bytes(pid))
+            self._found = max(self._found, sum(map(held_bytes, tree(self._pid))))
             if self._ended.wait(LOOK_SECONDS):
                 return
 
@@ -117,4 +116,4 @@ class _Peaks(threading.Thread):
         self.join()
 
     def bytes(self) -> int:
-        return sum(self._found.values())
+        return self._found

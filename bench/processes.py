@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
+_SHARE = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
 
 
@@ -12,12 +15,23 @@ def tree(pid: int) -> list[int]:
     """A process and all that descend from it."""
     found = [pid]
     for process in found:
-        for task in Path(f"/proc/{process}/task").glob("*/children"):
-            try:
-                found += map(int, task.read_text().split())
-            except OSError:  # a thread that has just ended
-                continue
+        try:
+            tasks = os.listdir(f"/proc/{process}/task")
+        except OSError:  # it has just ended
+            continue
+        for task in tasks:
+            with suppress(OSError):  # a thread that has just ended
+                found += map(int, Path(f"/proc/{process}/task/{task}/children").read_text().split())
     return found
+
+
+def held_bytes(pid: int) -> int:
+    """What a process holds now, of pages that several hold its share; 0 where it has ended."""
+    try:
+        found = _SHARE.search(Path(f"/proc/{pid}/smaps_rollup").read_text())
+    except OSError:
+        return 0
+    return int(found[1]) * 1024 if found else 0
 
 
 def peak_bytes(pid: int | str = "self") -> int:

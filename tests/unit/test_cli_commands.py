@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from safehold.cli.main import main
+from safehold.model.kinds import RESTORE_ORDER
 
 CARD = b"BEGIN:VCARD\r\nVERSION:3.0\r\nUID:%s\r\nFN:%s\r\nN:;;;;\r\nEND:VCARD\r\n"
 
@@ -255,6 +256,29 @@ def test_a_plan_is_written_and_carried_out(with_ada: Run, tmp_path: Path) -> Non
     assert (code, told["executed"], told["lost"], told["verified"]) == (0, True, [], True)
     assert with_ada("status")[1]["items"]["contacts"] == 2
     assert with_ada("recover", "run", str(tmp_path / "cards" / "grace.vcf"))[0] == 2
+
+
+def test_a_plan_says_what_there_is_to_approve_and_is_carried_out_once(with_ada: Run, tmp_path: Path) -> None:
+    import_cards(with_ada, tmp_path / "cards", "grace", "alan")
+    data = tmp_path / "data"
+    (data / "core").rename(tmp_path / "lost")
+    _, plan = with_ada("recover", "plan")
+    assert [stage["kind"] for stage in plan["stages"]] == [str(kind) for kind in RESTORE_ORDER]
+    contacts = next(stage for stage in plan["stages"] if stage["kind"] == "contacts")
+    size = sum(len(CARD % (n, n)) for n in (b"grace", b"alan"))
+    assert (contacts["items"], plan["stage_bytes"]["contacts"]) == (2, size)
+    assert plan["basis"] and contacts["seconds"] > 0
+    assert plan["read_from"] == [{"sources": "log", "streams": sum(one["streams"] for one in plan["read_from"])}]
+    approved = json.loads(Path(plan["plan"]).read_text())
+    read_me = "\n".join(approved["read_me"])
+    for words in ("near: read", "from log", "contacts", "how the time is reckoned", "would take about"):
+        assert words in read_me
+    assert {tuple(stream["sources"]) for stream in approved["streams"]} == {("log",)}
+    assert with_ada("recover", "run", plan["plan"])[0] == 0
+    (data / "core").rename(tmp_path / "lost again")
+    code, told = with_ada("recover", "run", plan["plan"])
+    assert code == 3 and "no longer those of the plan" in told["error"] and "log/" in told["error"]
+    assert "recover plan" in told["hint"] and not (data / "core").exists()
 
 
 def test_on_a_bare_machine_a_vault_and_the_recovery_key_are_enough(with_ada: Run, run: Run, tmp_path: Path) -> None:

@@ -188,6 +188,29 @@ def test_changes_lie_in_the_frames_that_their_runs_cover(world: World) -> None:
     core.close()
 
 
+def test_a_plan_says_what_each_stream_is_read_from(world: World) -> None:
+    world.at(60)
+    later = {(c.account, c.kind) for f, c in world.framed if f > 60}
+    sources = {(s.account, s.kind): s.sources for s in world.recovery().plan().streams}
+    earlier = {(c.account, c.kind) for f, c in world.framed if f <= 60}
+    assert earlier - later and earlier & later
+    for key, said in sources.items():
+        assert said == (("generation 60",) if key in earlier else ()) + (("log",) if key in later else ())
+    name, offset, size = next(
+        (name, offset, size)
+        for name, offset, size, type_, _ in frames_of(world.near.objects, "runs/")
+        if type_ is FrameType.BODIES
+    )
+    for vault in (world.near, world.far):
+        spoil(vault, name, offset + size // 2)
+    plan = world.recovery().plan()
+    assert plan.damaged
+    for stream in plan.streams:
+        if (stream.account, stream.kind) in plan.damaged:
+            assert set(stream.sources) <= {"generation 60", "log"} and "log" in stream.sources
+    assert plan.come_from()[0][1] > 0 and sum(count for _, count in plan.come_from()) == len(plan.streams)
+
+
 def test_a_generation_at_the_very_end_leaves_nothing_unknown(world: World, meant: dict[str, object]) -> None:
     world.at(world.last)
     recovery = world.recovery()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import msgspec
@@ -14,6 +16,7 @@ from safehold.model.change import GENESIS, Change, Op, rehash
 from safehold.model.errors import HistoryDropped
 from safehold.model.kinds import Kind
 from safehold.model.stream import Base
+from safehold.store.sqlite.bulk import StreamRows
 from safehold.store.sqlite.core import SqliteCore
 from tests.support.changes import Streams, account_id, card, collection_id
 from tests.support.runs import live_changes, root_of
@@ -247,3 +250,18 @@ def test_what_was_before_the_base_is_said_to_be_dropped() -> None:
     assert set(core.items_at(1, collection.id, base.at)) == {"0.vcf"}
     assert set(core.items_at(1, collection.id, changes[-1].at)) == {"0.vcf", "3.vcf"}
     core.close()
+
+
+def test_the_rows_of_a_stream_go_with_it() -> None:
+    """A worker makes thousands, whose bodies would stay until cycles are looked for."""
+    rows = StreamRows(1, Kind.CONTACTS, None, 1)
+    for change in made(Kind.CONTACTS, [("put", 0, 1), ("delete", 0, 1)]):
+        rows.add(change, 1)
+    rows.packed()
+    gone = weakref.ref(rows)
+    gc.disable()
+    try:
+        del rows
+        assert gone() is None
+    finally:
+        gc.enable()

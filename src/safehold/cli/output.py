@@ -118,16 +118,28 @@ def _print_table(table: Table) -> None:
     if is_terminal(sys.stdout):
         _draw(table)
         return
-    # Plain columns, two blanks apart, nothing cut off: for pipes, logs and small terminals.
+    for line in _columns(table):
+        print(line)
+
+
+def as_lines(blocks: Sequence[str | Table]) -> list[str]:
+    """What would be printed into a pipe, a line each."""
+    return [line for block in blocks for line in (_columns(block) if isinstance(block, Table) else [printable(block)])]
+
+
+def _columns(table: Table) -> list[str]:
+    """Plain columns, two blanks apart, nothing cut off: for pipes, logs and small terminals."""
     texts = [[str(h) for h in table.headings], *([printable(str(c)) for c in row] for row in table.rows)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     numeric = _numeric(table)
+    lines = []
     for row in texts:
         cells = [
             cell.rjust(width) if number else cell.ljust(width)
             for cell, width, number in zip(row, widths, numeric, strict=True)
         ]
-        print("  ".join(cells).rstrip())
+        lines.append("  ".join(cells).rstrip())
+    return lines
 
 
 def _numeric(table: Table) -> list[bool]:

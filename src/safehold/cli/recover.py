@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from safehold.cli.context import Context
 from safehold.cli.exits import Exit, UsageError
-from safehold.cli.output import Answer, Table, count_text, say
+from safehold.cli.output import Answer, Table, as_lines, count_text, say, size_text
 from safehold.cli.parser import Parser
 from safehold.cli.progress import Reporter
 from safehold.cli.times import parse_time
@@ -74,7 +74,7 @@ def _plan(args: Namespace, context: Context) -> Answer:
     data = _plan_data(plan)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(plan.to_json())
+        path.write_bytes(plan.to_json(as_lines(describe_plan(plan))))
         data["plan"] = str(path)
         written = f"the plan is in {path}: safehold recover run {path}"
     except OSError as error:
@@ -153,6 +153,10 @@ def _plan_data(plan: Plan) -> dict[str, Any]:
     return _report_data(plan.report) | {
         "core": str(plan.core),
         "core_reason": plan.core_reason,
+        "sources": [{"vault": s.vault, "url": s.url, "problem": s.problem or None} for s in plan.sources],
+        "read_from": [{"sources": words, "streams": count} for words, count in plan.come_from()],
+        "basis": plan.basis,
+        "stage_bytes": {str(kind): size for kind, size in plan.stage_bytes.items()},
         "problems": plan.problems,
     }
 
@@ -171,7 +175,23 @@ def describe_plan(plan: Plan) -> list[str | Table]:
     blocks += plan.problems[:SHOWN]
     if len(plan.problems) > SHOWN:
         blocks.append(f"and {len(plan.problems) - SHOWN} more problems, in the plan file")
-    return [*blocks, *describe_report(plan.report, planned=True)]
+    known = [(words, count) for words, count in plan.come_from() if words]
+    blocks += [f"from {words}: {count_text(count, 'stream')}" for words, count in known[:SHOWN]]
+    told = describe_report(plan.report, planned=True)
+    return [*blocks, *told, _stages(plan), f"how the time is reckoned: {plan.basis}"]
+
+
+def _stages(plan: Plan) -> Table:
+    """In the order in which people get their data back."""
+
+    def size_of(kind: Kind) -> str:
+        return size_text(plan.stage_bytes[kind]) if kind in plan.stage_bytes else "not read"
+
+    rows = [
+        (f"{place}. {stage.kind}", stage.items, size_of(stage.kind), f"{stage.seconds:.1f} s")
+        for place, stage in enumerate(plan.report.stages, 1)
+    ]
+    return Table(("stage", "items", "size", "time"), rows)
 
 
 def describe_report(report: Report, *, planned: bool) -> list[str | Table]:

@@ -19,7 +19,7 @@ from safehold.recovery.chains import StreamKey
 from safehold.recovery.examine import Finding, State
 from safehold.recovery.forecast import glanced, glanced_basis
 from safehold.recovery.origin import Origin, divide, feed, finish, ignore
-from safehold.recovery.plan import MAX_PROBLEMS, PLAN_VERSION, Plan, StreamPlan, check_sources, select
+from safehold.recovery.plan import MAX_PROBLEMS, PLAN_VERSION, Plan, StreamPlan, check_sources, read_from, select
 from safehold.recovery.replay import Replay
 from safehold.recovery.report import KindCount, Report, Stage
 from safehold.recovery.selection import SYSTEM
@@ -66,11 +66,13 @@ def glance(
     end, last_at, last_from = origin.position, origin.generation.manifest.at, ""
     if origin.last is not None:
         last_at, last_from = origin.last.at, origin.last.source
+    from_log: set[StreamKey] = set()
     for frame in origin.tail():
         if isinstance(frame, Hole):
             return None
         for change in frame.changes:
             log.feed(change)
+            from_log.add((change.account, change.kind))
         if frame.sealed:
             log.seal(frame.heads)
         end, last_at, last_from = frame.position, frame.at, frame.source
@@ -115,7 +117,16 @@ def glance(
         erased=sorted(log.erased),
         holes=[],
         streams=[
-            StreamPlan(*key, log.name_of(key[0]), log.chains.head(key), None, (), live.get(key, 0), b"")
+            StreamPlan(
+                *key,
+                log.name_of(key[0]),
+                log.chains.head(key),
+                None,
+                (),
+                live.get(key, 0),
+                b"",
+                read_from(key, origin, from_log),
+            )
             for key in log.chains.streams()
         ],
         problems=problems[:MAX_PROBLEMS],

@@ -21,13 +21,22 @@ from safehold.recovery.chains import StreamKey
 from safehold.recovery.replay import Witness
 from safehold.vault.runs import GenerationReader, StreamEntry, stream_order
 
+#: What a stream is read from, as plans say it; beside generations, see `generation_words`.
+LOG = "log"
+CORE = "core"
+
+
+def generation_words(number: int) -> str:
+    return f"generation {number}"
+
 
 class Piece(NamedTuple):
-    """A change, the frame it is archived in or before, and whether its body is there."""
+    """A change, the frame it is archived in or before, whether its body is there, and what it was read from."""
 
     frame: int
     change: Change
     whole: bool
+    source: str = ""
 
 
 class Mended(NamedTuple):
@@ -38,6 +47,11 @@ class Mended(NamedTuple):
     pieces: list[Piece]
     head: Head
     short: int  # changes that stand for dropped history and are nowhere
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What it was put together from, as a plan says it, in the order of its changes."""
+        return tuple(dict.fromkeys(piece.source for piece in self.pieces))
 
 
 class Mender:
@@ -90,7 +104,7 @@ class Mender:
             for change in entry.changes:
                 held = self._had.get((change.account, change.kind))
                 if change.rev not in held if held is not None else partition_of(change.account) in doubtful:
-                    yield Piece(entry.position.frame, change, True)
+                    yield Piece(entry.position.frame, change, True, LOG)
 
     def knows_all(self, doubtful: frozenset[int]) -> bool:
         """Whether no stream of these partitions can have escaped: the log, or it and an older generation, has all."""
@@ -161,7 +175,7 @@ class Mender:
         if self._witness is not None and not piece.whole:
             for offered in self._witness.changes(change.account, change.kind, change.rev, change.rev):
                 if offered.hash == change.hash and _is_sound(offered) and _is_whole(offered):
-                    return Piece(piece.frame, offered, True)
+                    return Piece(piece.frame, offered, True, CORE)
         return piece
 
     def _chained(self, key: StreamKey, base: Base | None, offers: dict[int, list[Piece]], head: Head) -> list[Piece]:
@@ -184,7 +198,7 @@ class Mender:
         if self._witness is None:
             return []
         return [
-            Piece(self._upto.frame, change, True)
+            Piece(self._upto.frame, change, True, CORE)
             for change in self._witness.changes(*key, rev, rev)
             if (change.account, change.kind) == key and _is_sound(change) and _is_whole(change)
         ]
@@ -199,9 +213,10 @@ def _pieces(reader: GenerationReader, key: StreamKey) -> Iterator[Piece]:
     """Those that are what their hashes say."""
     entry = reader.stream(*key)
     if entry is not None:
+        source = generation_words(reader.generation.number)
         for frame, change in reader.changes_of(entry):
             if _is_sound(change):
-                yield Piece(frame, change, _is_whole(change))
+                yield Piece(frame, change, _is_whole(change), source)
 
 
 def _is_sound(change: Change) -> bool:

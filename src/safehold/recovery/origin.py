@@ -200,6 +200,10 @@ class Origin:
         if self._readers:
             yield from self._readers[0].streams()
 
+    def has(self, key: StreamKey) -> bool:
+        """Whether the generation names this stream."""
+        return bool(self._readers) and self._readers[0].stream(*key) is not None
+
     def doubtful(self) -> frozenset[int]:
         """Partitions of which it is not known what the generation has: a directory is lost in every vault."""
         found: set[int] = set()
@@ -251,7 +255,7 @@ def _before(position: LogPosition) -> LogPosition:
 def feed(log: Replay, key: StreamKey, base: Base | None, pieces: Iterable[Piece], enter: Enter) -> None:
     """Feed a stream's changes to a replay. `enter` is given those that belong into the core."""
     log.begin(key, EMPTY_HEAD if base is None else Head(base.rev, base.head))
-    for frame, change, whole in pieces:
+    for frame, change, whole, _ in pieces:
         for one in log.feed(change) if whole else log.lose(change):
             enter(frame, one)
 

@@ -9,6 +9,7 @@ a small value: it can be printed, and written to a JSON file for `recover run` (
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
@@ -26,6 +27,7 @@ from safehold.recovery.blobs import ItemKey, absent, live_blobs, name_losses
 from safehold.recovery.chains import Gap, StreamKey
 from safehold.recovery.examine import Finding, State, compare, inspect
 from safehold.recovery.forecast import Pace, basis, forecast, new_pace
+from safehold.recovery.mending import CORE, LOG, generation_words
 from safehold.recovery.origin import Origin, divide, feed, finish, ignore
 from safehold.recovery.portions import Settling, Wanted, no_rows, portions
 from safehold.recovery.replay import Replay, Witness
@@ -55,6 +57,7 @@ class StreamPlan(msgspec.Struct, frozen=True):
     missing: tuple[Gap, ...]
     items: int
     state: bytes  # StreamState.fingerprint
+    sources: tuple[str, ...] = ()  # what it is read from: "generation 1200", "log", "core"
 
 
 class Plan(msgspec.Struct):
@@ -77,13 +80,22 @@ class Plan(msgspec.Struct):
     problems: list[str]
     basis: str
     report: Report
+    #: Of all versions that go into the core, and of live large bodies.
+    stage_bytes: dict[Kind, int] = {}
     #: What a bare machine takes up before a run (formats/travelling.py): keys are sealed in it.
     travelling: dict[str, bytes] = {}
     #: Made by a glance (glance.py): what is said to be whole has not been read.
     glanced: bool = False
 
-    def to_json(self) -> bytes:
-        return msgspec.json.format(msgspec.json.encode(self), indent=1)
+    def to_json(self, read_me: Sequence[str] = ()) -> bytes:
+        """The plan file. `read_me`, in its head, is for who approves it; a run reads the rest."""
+        data = {"read_me": list(read_me), **msgspec.to_builtins(self)}
+        return msgspec.json.format(msgspec.json.encode(data), indent=1)
+
+    def come_from(self) -> list[tuple[str, int]]:
+        """What streams are read from, and how many, the most first; "" stands for nothing."""
+        counts = Counter(" and ".join(stream.sources) for stream in self.streams)
+        return counts.most_common()
 
     @property
     def nothing_to_do(self) -> bool:
@@ -111,6 +123,8 @@ class _Reading(msgspec.Struct):
     last_from: str = ""
     position_seen: bool = False
     damaged: list[StreamKey] = []
+    from_log: set[StreamKey] = set()
+    mended: dict[StreamKey, tuple[str, ...]] = {}  # what these were put together from
     all_known: bool = True  # whether there can be no stream that no source names
 
 
@@ -175,6 +189,7 @@ def make_plan(
     if found.state is State.WHOLE:
         seconds = dict.fromkeys(RESTORE_ORDER, 0.0)
     total = sum(seconds.values())
+    inline = replay.inline_bytes(selection.counted)
     report = Report(
         accounts=tally.accounts,
         streams=tally.streams,
@@ -205,9 +220,10 @@ def make_plan(
         to=to,
         erased=sorted(replay.erased),
         holes=reading.holes,
-        streams=_streams(log),
+        streams=_streams(log, origin, reading, found),
         problems=problems[:MAX_PROBLEMS],
         basis=basis(reading.pace),
+        stage_bytes={kind: inline[kind] + reading.pace.blob_bytes[kind] for kind in RESTORE_ORDER},
         report=report,
         travelling=log.travelling,
     )
@@ -251,6 +267,7 @@ def _read(
             continue
         for change in entry.changes:
             log.feed(change)
+            reading.from_log.add((change.account, change.kind))
         if entry.sealed:
             log.seal(entry.heads)
             # Where a seal was lost as well, nobody tells of streams that changed before it and not since.
@@ -336,6 +353,7 @@ def _read_generation(
             log.forget_stream(mended.key)
             feed(log, mended.key, mended.base, mended.pieces, ignore)
             log.end(mended.key, mended.head, mended.short)
+            reading.mended[mended.key] = mended.sources
             if mended.key not in reading.damaged:
                 reading.damaged.append(mended.key)
 
@@ -438,7 +456,25 @@ def _changes(origin: Origin) -> Iterator[Change]:
             yield from entry.changes
 
 
-def _streams(log: Replay) -> list[StreamPlan]:
+def read_from(key: StreamKey, origin: Origin, from_log: Collection[StreamKey]) -> tuple[str, ...]:
+    """Where a stream comes from that is whole in the generation, the log after it, or both."""
+    has = origin.generation is not None and origin.has(key)
+    own = (generation_words(origin.number),) if has else ()
+    return (*own, LOG) if key in from_log or not has else own
+
+
+def _sources_of(key: StreamKey, log: Replay, origin: Origin, reading: _Reading, found: Finding) -> tuple[str, ...]:
+    if found.state is State.WHOLE and key in found.holds:
+        return (CORE,)
+    sources = [CORE] if found.state is State.BEHIND and key in found.holds else []
+    if key not in reading.mended:
+        sources += read_from(key, origin, reading.from_log)
+    else:
+        sources += [*reading.mended[key], *((LOG,) if key in reading.from_log else ())]
+    return tuple(dict.fromkeys([*sources, *((CORE,) if key in log.helped else ())]))
+
+
+def _streams(log: Replay, origin: Origin, reading: _Reading, found: Finding) -> list[StreamPlan]:
     streams = []
     for key in log.chains.streams():
         state = log.contents.end(key)
@@ -451,6 +487,7 @@ def _streams(log: Replay) -> list[StreamPlan]:
                 tuple(log.chains.missing(key)),
                 state.live,
                 state.fingerprint(),
+                _sources_of(key, log, origin, reading, found),
             )
         )
     return streams

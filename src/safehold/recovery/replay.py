@@ -9,7 +9,7 @@ from the last change before the gap to the first one after it or to the sealed h
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -91,6 +91,8 @@ class Replay:
         self.travelling: dict[str, bytes] = {}
         #: Changes that a witness gave and the chain proved.
         self.filled = 0
+        #: The streams that it gave some of.
+        self.helped: set[StreamKey] = set()
         self._witness = witness
         self._behind: set[StreamKey] = set()  # the change before the next one was not entered
         for key, base in (bases or {}).items():
@@ -102,6 +104,14 @@ class Replay:
         found = dict.fromkeys(Kind, 0)
         for (_, kind), taken in self.taken.items():
             found[kind] += taken.changes
+        return found
+
+    def inline_bytes(self, counted: Callable[[bytes, Kind], bool]) -> dict[Kind, int]:
+        """Of all versions of bodies that lie inline, in the streams that are counted."""
+        found = dict.fromkeys(Kind, 0)
+        for key, taken in self.taken.items():
+            if counted(*key):
+                found[key[1]] += taken.inline
         return found
 
     def feed(self, change: Change) -> Sequence[Entered]:
@@ -202,6 +212,7 @@ class Replay:
                     self._apply(one)
                 self._apply(change)
                 self.filled += len(found)
+                self.helped.add(key)
                 return [Entered(one, behind and one is found[0]) for one in (*found, change)]
         if self._track:
             self.contents.stream(key).gap()

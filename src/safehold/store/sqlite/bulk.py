@@ -107,12 +107,6 @@ class StreamRows:
         self._collections: dict[bytes, _Collection] = {}
         #: Rows that were made and not yet taken.
         self.journal: list[tuple[Any, ...]] = []
-        self._steps: dict[Op, Callable[[_Collection, Change], None]] = {
-            Op.DELETE: self._delete,
-            Op.PROPS: self._props,
-            Op.SETCOL: self._setcol,
-            Op.RMCOL: self._rmcol,
-        }
 
     @property
     def next_journal(self) -> int:
@@ -141,7 +135,7 @@ class StreamRows:
                 self._touch(collection, change)
         else:
             collection = self._touched(collection, change)
-            self._steps[op](collection, change)
+            _STEPS[op](self, collection, change)
         if self._identity:
             self._profile = profile_of(change) or self._profile
         self.journal.append(
@@ -315,6 +309,15 @@ class StreamRows:
                 first = min(scored, key=lambda item: (-item[_SCORE], item[_AT], item[1]))
                 best[game] = (self._account, game, first[_SCORE], when(first[_BODY], first[_AT]))
         return [row for row in best.values() if row is not None]
+
+
+#: Not an attribute of each: methods that it is bound to would keep a stream's rows until cycles are looked for.
+_STEPS: dict[Op, Callable[[StreamRows, _Collection, Change], None]] = {
+    Op.DELETE: StreamRows._delete,
+    Op.PROPS: StreamRows._props,
+    Op.SETCOL: StreamRows._setcol,
+    Op.RMCOL: StreamRows._rmcol,
+}
 
 
 class Entering:

@@ -30,7 +30,10 @@ from safehold.store.sqlite.errors import guarded
 from safehold.store.sqlite.reads import SqliteReads
 from safehold.store.sqlite.schema import DEFERRED_INDEXES, KIND_NUMBERS
 
-BULK_CACHE_KIB = 128 << 10
+#: While a new core is filled. Rows come in the order of their keys, so that pages are hardly asked for again.
+BULK_CACHE_KIB = 48 << 10
+#: While its indexes are built: sorting for one takes as much again, and each page is read once.
+INDEX_CACHE_KIB = 16 << 10
 
 _encode_position = msgspec.msgpack.Encoder().encode
 
@@ -236,6 +239,8 @@ class SqliteCore(SqliteReads):
             db.pragma("locking_mode", "exclusive")
             _require_mode(db, "truncate")
             return
+        db.pragma("cache_size", -INDEX_CACHE_KIB)
+        db.pragma("shrink_memory")
         with db:
             for name, sql in DEFERRED_INDEXES.items():
                 db.execute(f"DROP INDEX IF EXISTS {name}")
