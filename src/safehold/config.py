@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from safehold.model.errors import OperatorError
+from safehold.model.errors import BadRequest, OperatorError
+from safehold.model.mail import check_address
 from safehold.protocol.forwarded import NOBODY, UNIX, Proxies, is_host, read_proxies
 from safehold.recovery.retention import DEFAULT_POLICY, Policy, parse_policy, policy_text
 from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits
@@ -28,6 +29,8 @@ GIB = 1024 * MIB
 
 FILE_NAME = "safehold.toml"
 MODES = ("sync", "async")
+#: How a connection to the mail server is encrypted.
+MAIL_TLS = ("starttls", "tls", "none")
 #: Schemes of vault URLs: a folder, or the socket of a keeper; the path is absolute or relative to the data folder.
 FOLDER_SCHEME = "folder:"
 KEEPER_SCHEME = "keeper:"
@@ -100,6 +103,22 @@ window_minutes = 60    # … within so many minutes
 erasures = 3
 grace_days = 7
 
+[status]
+# A folder into which a running service writes what /status says, as index.html, index.es.html, status.json and
+# status.atom, for another web server or a bucket to publish: it is read when this machine is down. Empty: nowhere.
+file = ""
+
+[mail]
+# A mail server that takes messages to the operator, and to people who have left an address. Empty host: no mail.
+host = ""
+port = 587
+tls = "starttls"       # or "tls" from the first byte (port 465), or "none"
+user = ""              # empty: without signing in
+password_file = ""     # a file that holds the password, absolute or relative to the data folder
+from = ""              # for instance "safehold@example.org"
+operator = ""          # who is told of recoveries, losses and vaults that are down
+vault_down_minutes = 30  # a vault is told of after so long
+
 [auth]
 failures = 10          # wrong passwords that one place may send for one account …
 window_seconds = 60    # … within so many seconds, before it has to wait
@@ -140,6 +159,20 @@ DEFAULT_VAULTS = (
 
 
 @dataclass(frozen=True, slots=True)
+class MailConfig:
+    """The mail server, and who is written to. Without a `host` there is no mail."""
+
+    host: str = ""
+    port: int = 587
+    tls: str = "starttls"
+    user: str = ""
+    password_file: str = ""  # absolute or relative to the data folder
+    sender: str = ""
+    operator: str = ""
+    vault_down_minutes: int = 30
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings of an installation. Sizes in bytes, durations in seconds."""
 
@@ -160,6 +193,8 @@ class Config:
     keeper_socket: str = ""  # of a keeper's own folder: where it serves its vault; "": nowhere
     keeper_users: tuple[str, ...] = ()  # names or numbers of users that may connect there; its own and root always may
     brakes: BrakeLimits = DEFAULT_BRAKES
+    status_folder: str = ""  # absolute or relative to the data folder; "": the status is not published
+    mail: MailConfig = MailConfig()
     auth_failures: int = 10
     auth_window_seconds: int = 60
     auth_remember_seconds: int = 300
@@ -311,13 +346,15 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where}: {error}", hint="the file is TOML: see https://toml.io") from error
     reader = _Reader(text, where)
-    reader.only(tables, "", ("serve", "vaults", "limits", "snapshots", "retention", "keeper", "brakes", "auth"))
+    sections = ("serve", "vaults", "limits", "snapshots", "retention", "keeper", "brakes", "status", "mail", "auth")
+    reader.only(tables, "", sections)
     serve = reader.table(tables, "serve", ("listen", "public_url", "trusted_proxies"))
     limits = reader.table(tables, "limits", ("max_object", "max_file", "max_request", "quota"))
     snapshots = reader.table(tables, "snapshots", ("tail", "hours"))
     retention = reader.table(tables, "retention", ("history_days", "generations"))
     keeper = reader.table(tables, "keeper", ("hours", "pull", "socket", "users"))
     brakes = reader.table(tables, "brakes", BrakeLimits._fields)
+    status = reader.table(tables, "status", ("file",))
     auth = reader.table(tables, "auth", ("failures", "window_seconds", "remember_seconds"))
     try:
         host, port = parse_listen(reader.text(serve, "serve", "listen", "127.0.0.1:8460"))
@@ -342,6 +379,8 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
         keeper_socket=reader.text(keeper, "keeper", "socket", ""),
         keeper_users=reader.users(keeper),
         brakes=reader.brakes(brakes),
+        status_folder=reader.text(status, "status", "file", ""),
+        mail=reader.mail(tables),
         auth_failures=reader.count(auth, "failures", default.auth_failures),
         auth_window_seconds=reader.count(auth, "window_seconds", default.auth_window_seconds),
         auth_remember_seconds=reader.count(auth, "remember_seconds", default.auth_remember_seconds, least=0),
@@ -465,6 +504,35 @@ class _Reader:
         if found["share_percent"] > 100:
             raise self.error("brakes", "share_percent", "needs a whole number from 1 to 100")
         return BrakeLimits(**found)
+
+    def mail(self, tables: Mapping[str, Any]) -> MailConfig:
+        known = ("host", "port", "tls", "user", "password_file", "from", "operator", "vault_down_minutes")
+        values = self.table(tables, "mail", known)
+        default = MailConfig()
+
+        def text(key: str, otherwise: str = "") -> str:
+            return self.text(values, "mail", key, otherwise).strip()
+
+        for key in ("from", "operator"):
+            try:
+                if text(key):
+                    check_address(text(key))
+            except BadRequest as error:
+                raise self.error("mail", key, error.message, error.hint) from error
+        if text("tls", default.tls) not in MAIL_TLS:
+            raise self.error("mail", "tls", f"{text('tls')!r} is no way of encrypting", ", ".join(MAIL_TLS))
+        if text("host") and not text("from"):
+            raise self.error("mail", "from", "mail needs a sender", 'for instance from = "safehold@example.org"')
+        return MailConfig(
+            host=text("host"),
+            port=self.count(values, "port", default.port, table="mail"),
+            tls=text("tls", default.tls),
+            user=text("user"),
+            password_file=text("password_file"),
+            sender=text("from"),
+            operator=text("operator"),
+            vault_down_minutes=self.count(values, "vault_down_minutes", default.vault_down_minutes, table="mail"),
+        )
 
     def pull(self, values: Mapping[str, Any]) -> tuple[str, ...]:
         urls = values.get("pull", [])

@@ -24,14 +24,16 @@ from safehold.model.errors import Held
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.model.locks import HeldLocks
-from safehold.model.token import TOKEN_KEY
+from safehold.model.token import TOKEN_KEY, SyncPoint
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.ports.log import PreparedFrame
 from safehold.protocol.forwarded import NOBODY
+from safehold.recovery.after import AfterReport
 from safehold.service.auth import Authenticator
 from safehold.service.engine import Engine
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
+from safehold.service.incidents import Ahead, DevicesAhead
 from safehold.service.uses import Uses
 from safehold.store.sqlite.core import SqliteCore
 from safehold.web.noting import UseNotes
@@ -109,6 +111,8 @@ class TestGate:
         self.state: dict[str, Any] = {"service": "serving"}
         self.status_calls = 0
         self.ahead: list[tuple[str, str, str]] = []
+        self.seen_ahead = DevicesAhead(self.clock)
+        self.after_report: AfterReport | None = None
         self.broken: Exception | None = None
 
     def _committed(self, changes: Sequence[Change]) -> None:
@@ -166,8 +170,20 @@ class TestGate:
     async def run_blocking(self, work: Callable[[], T]) -> T:
         return work()
 
-    def device_ahead(self, account: Account, path: str, device: str) -> None:
+    def device_ahead(
+        self, account: Account, path: str, device: str, point: SyncPoint | None = None, newer: int | None = None
+    ) -> None:
         self.ahead.append((account.name, path, device))
+        self.seen_ahead.note(account.name, path, device, point, newer)
+
+    def devices_ahead(self, account: Account) -> Sequence[Ahead]:
+        return self.seen_ahead.of(account.name)
+
+    def settled_ahead(self, account: Account, point: SyncPoint) -> None:
+        self.seen_ahead.settled(account.name, point)
+
+    def recovery_report(self) -> AfterReport | None:
+        return self.after_report
 
     def free_bytes(self) -> int | None:
         return self.free

@@ -32,14 +32,17 @@ from safehold.model.commands import AddAccount, AnyCommand, Outcome
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.model.locks import HeldLocks
+from safehold.model.token import SyncPoint
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.protocol.forwarded import NOBODY
+from safehold.recovery.after import AfterReport
 from safehold.service.auth import Authenticator, SignedIn
 from safehold.service.brakes import DEFAULT_BRAKES
 from safehold.service.engine import Result
 from safehold.service.identity import TOKEN_KEY
+from safehold.service.incidents import Ahead, DevicesAhead
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.folder import FolderVault
@@ -90,6 +93,8 @@ class House:
         self.brakes = DEFAULT_BRAKES
         self.spans = SpanCache()
         self.ahead: list[tuple[str, str, str]] = []
+        self.seen_ahead = DevicesAhead(self.clock)
+        self.after_report: AfterReport | None = None
         self.scheduler = SimScheduler(clock, seed)
         #: Of the last `requests`: what was answered (all there is, after a crash) and what was committed together.
         self.answers: list[Answer | None] = []
@@ -268,8 +273,20 @@ class House:
     async def run_blocking(self, work: Callable[[], T]) -> T:
         return work()
 
-    def device_ahead(self, account: Account, path: str, device: str) -> None:
+    def device_ahead(
+        self, account: Account, path: str, device: str, point: SyncPoint | None = None, newer: int | None = None
+    ) -> None:
         self.ahead.append((account.name, path, device))
+        self.seen_ahead.note(account.name, path, device, point, newer)
+
+    def devices_ahead(self, account: Account) -> Sequence[Ahead]:
+        return self.seen_ahead.of(account.name)
+
+    def settled_ahead(self, account: Account, point: SyncPoint) -> None:
+        self.seen_ahead.settled(account.name, point)
+
+    def recovery_report(self) -> AfterReport | None:
+        return self.after_report
 
     def free_bytes(self) -> int | None:
         return self.disk.free_bytes("/")

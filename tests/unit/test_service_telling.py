@@ -6,8 +6,9 @@ import pytest
 
 from safehold.model.commands import Announce, ResolveAhead, SetMail, Withdraw
 from safehold.model.errors import BadRequest, Conflict, NotFound
+from safehold.model.mail import check_address
 from safehold.model.token import SyncPoint
-from safehold.service.addresses import Address, address_of, check_address
+from safehold.service.addresses import Address, address_of
 from safehold.service.ahead import ACCEPT, AHEAD_PREFIX, KEEP, MAX_WORDS, packed, word_of
 from safehold.service.announcements import MAX_ANNOUNCEMENTS, MAX_TEXT, announcements_of
 from safehold.service.identity import SYSTEM_ACCOUNT
@@ -52,7 +53,9 @@ def test_what_nobody_could_read_is_not_announced(house: House, text: str) -> Non
 
 def test_announcements_are_bounded_and_those_that_are_over_make_room(house: House) -> None:
     for number in range(MAX_ANNOUNCEMENTS):
-        announce(house, f"no. {number}", house.clock.now() + 10_000_000_000 if number else house.clock.now() + 1_000_000)
+        announce(
+            house, f"no. {number}", house.clock.now() + 10_000_000_000 if number else house.clock.now() + 1_000_000
+        )
     with pytest.raises(Conflict):
         announce(house, "one more")
     house.sim_clock.advance(2)

@@ -21,6 +21,7 @@ from safehold.assembly.installation import Installation
 from safehold.assembly.scheduled import ScheduledSnapshots
 from safehold.assembly.scheduled_keeper import ScheduledKeeper
 from safehold.assembly.status import status_object
+from safehold.assembly.telling import Telling
 from safehold.assembly.watching import Watching
 from safehold.config import Config
 from safehold.formats.keys import KeyAway
@@ -30,10 +31,11 @@ from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.errors import BadRequest, OperatorError, SafeholdError
 from safehold.model.items import Account
 from safehold.model.locks import HeldLocks
-from safehold.model.token import TOKEN_KEY
+from safehold.model.token import TOKEN_KEY, SyncPoint
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
+from safehold.recovery.after import AfterReport
 from safehold.recovery.retention import erased_days
 from safehold.service.auth import Authenticator, Limits
 from safehold.service.control import (
@@ -49,7 +51,7 @@ from safehold.service.control import (
     encode_results,
 )
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
-from safehold.service.incidents import DevicesAhead
+from safehold.service.incidents import Ahead, DevicesAhead
 from safehold.service.uses import Uses
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
@@ -107,6 +109,7 @@ class Service:
         self._readers = ThreadPoolExecutor(READING_THREADS, "read")
         self._local = local()
         self._open_readers: list[SqliteCore] = []
+        self._telling = Telling(installation, self._beside)
         self._loop = asyncio.get_running_loop()
         self.writer = installation.make_writer(wake=self._wake, on_committed=self._committed)
         self._open_writer()
@@ -179,16 +182,35 @@ class Service:
     async def run_blocking(self, work: Callable[[], T]) -> T:
         return await self._loop.run_in_executor(self._blob_threads, work)
 
-    def device_ahead(self, account: Account, path: str, device: str) -> None:
-        self._ahead.note(account.name, path, device)
+    def device_ahead(
+        self, account: Account, path: str, device: str, point: SyncPoint | None = None, newer: int | None = None
+    ) -> None:
+        self._ahead.note(account.name, path, device, point, newer)
+
+    def devices_ahead(self, account: Account) -> Sequence[Ahead]:
+        return self._ahead.of(account.name)
+
+    def settled_ahead(self, account: Account, point: SyncPoint) -> None:
+        self._ahead.settled(account.name, point)
+
+    def recovery_report(self) -> AfterReport | None:
+        return self._telling.report()
 
     def free_bytes(self) -> int | None:
         return self._watching.free_bytes()
 
     def status(self) -> dict[str, Any]:
         incidents = [*self._ahead.incidents(), *self._snapshots.incidents(), *self._keeper.incidents()]
+        incidents += self._telling.incidents()
         status = status_object(self.installation, self.reads, self.writer, incidents, self._watching.vaults())
-        return {**status, "snapshots": self._snapshots.status(), "keeper": self._keeper.status()}
+        announced = self._telling.announcements(self.reads)
+        more = {"snapshots": self._snapshots.status(), "keeper": self._keeper.status(), "announcements": announced}
+        return {**status, **more}
+
+    def _beside(self, work: Callable[[CoreReads], None]) -> None:
+        """Begin a long read that nobody waits for; from any thread."""
+        with contextlib.suppress(RuntimeError):  # the service ends
+            self._readers.submit(self._with_reader, work)
 
     def _reader(self) -> SqliteCore:
         reader = self.installation.open_reads()
@@ -207,6 +229,7 @@ class Service:
         accounts = {c.account for c in changes if touches_credentials(c)}
         if accounts:
             self._loop.call_soon_threadsafe(self._forget_credentials, accounts)
+        self._telling.committed(changes)
 
     def _forget_credentials(self, accounts: set[bytes]) -> None:
         if SYSTEM_ACCOUNT in accounts:  # somebody was erased, and is no longer there to be named
@@ -298,6 +321,8 @@ class Service:
     def start(self) -> None:
         self._start_shippers()
         self._channel.start()
+        if self._telling.postbox is not None:
+            self._scheduler.add(self._telling.postbox)
         self._ticking = asyncio.create_task(self._tick())
 
     def _start_shippers(self) -> None:
@@ -318,8 +343,20 @@ class Service:
                 await self.pump.exclusive(self.writer.tick)
                 self._snapshots.tick(can_start=self.writer.engine.stopped is None)
                 self._keeper.tick()
+                await self._tell()
             except Exception:
                 _log.exception("the writer's housekeeping failed; it is tried again")
+
+    async def _tell(self) -> None:
+        """Publish, write, and enter what was announced while there was no identity."""
+        self._telling.tick(self.status)
+        if self._telling.postbox is not None:
+            self._scheduler.wake(self._telling.postbox)
+        waiting = self._telling.waiting() if self.writer.engine.stopped is None else []
+        if waiting:
+            results = await self.pump.execute_all(waiting)
+            if not any(isinstance(result, SafeholdError) for result in results):
+                self._telling.entered()
 
     async def stop(self) -> None:
         """Finish what waits, seal, ship, close. What hangs is left (`hanging` says so), for I36."""
@@ -328,6 +365,8 @@ class Service:
             self._ticking.cancel()
             if not await self._in_time("the writer's housekeeping", self._ended(self._ticking)):
                 return
+        last = self.status() if self._telling.publishes else {}
+        await self._in_time("the published status", in_daemon(partial(self._telling.stop, last), "stop"))
         await self._in_time("a snapshot", in_daemon(self._snapshots.stop, "stop"))
         await self._in_time("the keeper", in_daemon(self._keeper.stop, "stop"))
         await self._in_time("the local socket", in_daemon(self._channel.stop, "stop"))

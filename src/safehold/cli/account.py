@@ -49,6 +49,17 @@ def configure(parser: Parser) -> None:
     other = app.add_mutually_exclusive_group()
     other.add_argument("--revoke", metavar="LABEL", help="instead: make the password of this label useless at once")
     other.add_argument("--list", action="store_true", help="instead: list them, and which programs used them when")
+    mail = parser.command(
+        "mail",
+        "where an account's owner is written to",
+        "safehold account mail ada ada@example.org",
+        _mail,
+        "Where the owner of an account is told of a recovery, of what did not come back, and of a mass delete. It "
+        "needs [mail] in the configuration. Without an address it says which one is there.",
+    )
+    _name(mail)
+    mail.add_argument("address", metavar="ADDRESS", nargs="?", help="the address; an empty one takes it away")
+    mail.add_argument("--lang", choices=("en", "es"), help="the language of letters (default: as it was, else en)")
     erase = parser.command(
         "erase",
         "erase an account and all its data",
@@ -72,6 +83,26 @@ def configure(parser: Parser) -> None:
         "Unlocks an account that waits to be erased. It is as it was: nothing of it has gone.",
     )
     _name(restore)
+
+
+def _mail(args: Namespace, context: Context) -> Answer:
+    from safehold.model.commands import SetMail
+    from safehold.service.addresses import address_of
+
+    with context.installation().session() as session:
+        account = account_named(session.reads, args.name)
+        there = address_of(session.reads, account)
+        lang = args.lang or (there.lang if there else "en")
+        address = args.address if args.address is not None else there.address if there and args.lang else None
+        if address is not None:
+            session.execute(SetMail(account=account.id, address=address, lang=lang))
+        elif there is not None:
+            address, lang = there
+    said = f"{args.name} is written to at {address}, in {lang}" if address else f"{args.name} is not written to"
+    blocks: list[str | Table] = [said]
+    if address and not context.config.mail.host:
+        blocks.append("no mail is sent: [mail] of the configuration names no host")
+    return Answer({"account": args.name, "mail": address or None, "lang": lang if address else None}, blocks)
 
 
 def _name(parser: Parser) -> None:

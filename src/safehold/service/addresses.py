@@ -6,7 +6,6 @@ credential, and nothing is ever sent to it that opens anything.
 
 from __future__ import annotations
 
-import re
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -17,15 +16,13 @@ from safehold.model.commands import Body, Outcome, SetMail
 from safehold.model.errors import BadRequest, NotFound
 from safehold.model.items import Account
 from safehold.model.kinds import PATH_IDENTITY, Kind
+from safehold.model.mail import check_address
 from safehold.ports.core import CoreReads
 from safehold.service.ledger import Ledger
 
 MAIL = "mail"
-MAX_ADDRESS = 254  # RFC 5321 section 4.5.3.1.3
 LANGUAGES = ("en", "es")
 _MEDIA = "application/json"
-#: What is sent to without a doubt about where it ends: no comments, no quoted local parts, no header's line ends.
-_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*\Z")
 
 
 class _Record(msgspec.Struct):
@@ -39,14 +36,6 @@ class Address(NamedTuple):
 
 
 _decode = msgspec.json.Decoder(_Record).decode
-
-
-def check_address(text: str) -> str:
-    """Raises BadRequest where this is no address that mail is sent to."""
-    text = text.strip()
-    if len(text) > MAX_ADDRESS or not _ADDRESS.match(text):
-        raise BadRequest(f"{text[:80]!r} is no mail address", hint="for instance ada@example.org")
-    return text
 
 
 def address_of(reads: CoreReads, account: Account) -> Address | None:

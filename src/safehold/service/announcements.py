@@ -86,7 +86,7 @@ class AnnouncementRules:
         if len(there) - len(gone) >= MAX_ANNOUNCEMENTS:
             raise Conflict(
                 f"{MAX_ANNOUNCEMENTS} announcements stand already",
-                hint="take one back: safehold status announce --remove NAME",
+                hint="take one back: safehold status withdraw NAME",
             )
         at, taken = ledger.now, {one.name for one in there}
         while (name := f"{at:016x}") in taken:
@@ -108,7 +108,7 @@ class AnnouncementRules:
         item = ANNOUNCE_PREFIX + command.name
         if identity is None or ledger.core.item(identity, item) is None:
             raise NotFound(
-                f"there is no announcement {command.name!r}", hint="safehold status announce --list tells which"
+                f"there is no announcement {command.name!r}", hint="safehold status announcements tells which"
             )
         change = ledger.append(account, Kind.IDENTITY, Op.DELETE, identity.id, command.actor, name=item)
         return Outcome(rev=change.rev, name=command.name)

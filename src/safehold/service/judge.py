@@ -29,6 +29,7 @@ from safehold.model.commands import (
     SetPassword,
     TakeBackErasure,
     TakeLock,
+    TellNotice,
     TellRest,
     Transfer,
     Undo,
@@ -132,6 +133,8 @@ class Judge:
                 return self._identity.note_use(command)
             case SetListed():
                 return self._identity.set_listed(command)
+            case TellNotice():
+                return Notices.told(self._ledger, command)
             case DismissNotice():
                 return Notices.dismiss(self._ledger, command)
             case Announce():

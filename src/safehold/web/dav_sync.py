@@ -26,6 +26,7 @@ from safehold.protocol.names import DAV, quote_segment
 from safehold.protocol.problems import VALID_SYNC_TOKEN
 from safehold.protocol.sync import DeviceAhead, judge_collection, judge_point
 from safehold.protocol.webdav import SyncCollection
+from safehold.service.ahead import ACCEPT, KEEP, word_of
 from safehold.web.dav_call import Call, collection_at
 from safehold.web.dav_entries import Entries, Entry, entries_reply, template_of
 from safehold.web.dav_propfind import INLINE_ITEMS, ItemLines, is_small, item_lines, listing_reply
@@ -52,6 +53,7 @@ class _News(NamedTuple):
 
 async def sync(call: Call, collection: Collection, asked: SyncCollection) -> Reply:
     gate = call.gate
+    point = None
     try:
         point = parse_token(call.token_key, asked.token) if asked.token else None
         template = template_of(call, asked.asked, collection)
@@ -63,17 +65,43 @@ async def sync(call: Call, collection: Collection, asked: SyncCollection) -> Rep
     except BadToken as error:
         raise _bearable(call, collection, error) from None
     except DeviceAhead as error:
-        _report_loss(call, error)
-        raise
+        assert point is not None, "a first sync has seen nothing"
+        return await _as_the_person_says(call, collection, asked, point, error)
     if told.later:
         return await listing_reply(call, collection.path, template, told, tail=sync_token(token))
     return multistatus(told.lines, call.preferred(), token)
 
 
-def _report_loss(call: Call, error: DeviceAhead) -> None:
+async def _as_the_person_says(
+    call: Call, collection: Collection, asked: SyncCollection, point: SyncPoint, error: DeviceAhead
+) -> Reply:
+    """503, until the person has said of this very state what is to become of it (service/ahead.py).
+
+    `keep`: all that lives here is news, no delete is told, and the token that comes with it counts from then on. That
+    is an answer to a sync, not a new start, so that no client removes what it does not name. `accept`: a new start.
+    """
+    word = word_of(call.gate.reads, call.account, point)
+    if word == KEEP:
+        _log.warning("%s of %s goes on with what it has", call.device, call.account.name)
+        return await sync(call, collection, asked._replace(token=""))
+    if word == ACCEPT:
+        hint = "sync again from the beginning"
+        given_up = BadToken("what this device has seen was given up", hint=hint, element=VALID_SYNC_TOKEN)
+        raise _bearable(call, collection, given_up)
+    _report_loss(call, error, point)
+    raise error
+
+
+def _report_loss(call: Call, error: DeviceAhead, point: SyncPoint) -> None:
     """Proof that something was lost here, and the name of a device that may still have it."""
-    _log.error("%s (account %s, %s, %s)", error.message, call.account.name, call.target.full_path, call.device)
-    call.gate.device_ahead(call.account, call.target.full_path, call.device)
+    path = call.target.full_path
+    _log.error("%s (account %s, %s, %s)", error.message, call.account.name, path, call.device)
+    here = call.gate.reads.collection(call.account.number, path)
+    newer = None
+    if here is not None:
+        beyond = point.rev - call.gate.reads.head(call.account.number, here.kind).rev
+        newer = beyond if beyond > 0 else None
+    call.gate.device_ahead(call.account, path, call.device, point, newer)
 
 
 def judge_absence(call: Call, asked: SyncCollection) -> None:
@@ -86,7 +114,7 @@ def judge_absence(call: Call, asked: SyncCollection) -> None:
     except BadToken:
         return
     except DeviceAhead as error:
-        _report_loss(call, error)
+        _report_loss(call, error, point)
         raise
 
 

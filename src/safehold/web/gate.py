@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.items import Account
 from safehold.model.locks import HeldLocks
+from safehold.model.token import SyncPoint
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.protocol.forwarded import Proxies
+from safehold.recovery.after import AfterReport
+from safehold.service.incidents import Ahead
 from safehold.web.span_cache import SpanCache
 
 T = TypeVar("T")
@@ -65,8 +68,25 @@ class Gate(Protocol):
         """Room on the fullest disk that a change is written to; None while it is not known. From any thread."""
         ...
 
-    def device_ahead(self, account: Account, path: str, device: str) -> None:
-        """A device has seen what the server does not have: an incident that names it."""
+    def device_ahead(
+        self, account: Account, path: str, device: str, point: SyncPoint | None = None, newer: int | None = None
+    ) -> None:
+        """A device has seen what the server does not have: an incident that names it.
+
+        `point` is what its token says, `newer` how many changes the stream lacks at most, where that can be told.
+        """
+        ...
+
+    def devices_ahead(self, account: Account) -> Sequence[Ahead]:
+        """Those of an account."""
+        ...
+
+    def settled_ahead(self, account: Account, point: SyncPoint) -> None:
+        """The person has said what is to become of devices in this state: no incident any more."""
+        ...
+
+    def recovery_report(self) -> AfterReport | None:
+        """What the last recovery brought back; None where there was none, or nothing is known of it."""
         ...
 
     def status(self) -> dict[str, Any]:

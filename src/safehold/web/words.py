@@ -21,6 +21,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     # -- the frame of a page
     "nav.status": ("Status", "Estado"),
     "nav.state": ("Your data", "Tus datos"),
+    "nav.history": ("History", "Historial"),
+    "nav.history": ("History", "Historial"),
     "nav.devices": ("Devices", "Dispositivos"),
     "nav.sign-in": ("Sign in", "Entrar"),
     "foot": (
@@ -33,9 +35,22 @@ _WORDS: dict[str, tuple[str, str]] = {
         "No se ha borrado nada. Tus dispositivos conservan lo que tienen y lo volverán a intentar solos.",
     ),
     "as-of": ("As of {time} UTC.", "A las {time} UTC."),
+    "as-of.old": (
+        "If that is more than a few minutes ago, the server itself does not answer at this moment. Your devices keep "
+        "what they have.",
+        "Si de eso hace más de unos minutos, el propio servidor no responde ahora. Tus dispositivos conservan lo que "
+        "tienen.",
+    ),
     "ago": ("{time} ago", "hace {time}"),
     "unknown": ("unknown", "desconocido"),
     "never": ("never", "nunca"),
+    "error.401": ("Sign in", "Entra"),
+    "error.403": ("Not allowed", "No permitido"),
+    "error.404": ("There is nothing here", "Aquí no hay nada"),
+    "error.409": ("That does not fit", "Eso no encaja"),
+    "error.429": ("Too many attempts", "Demasiados intentos"),
+    "error.503": ("Not at this moment", "En este momento no"),
+    "error.507": ("The server’s disk is full", "El disco del servidor está lleno"),
     # -- kinds
     "kind.identity": ("Sign-in and devices", "Acceso y dispositivos"),
     "kind.contacts": ("Contacts", "Contactos"),
@@ -355,6 +370,12 @@ class Words:
         """The words under a key that may not be there, else the given text."""
         return self(key) if key in _WORDS else otherwise
 
+    @staticmethod
+    def key(family: str, name: str) -> str:
+        """The key of a name within a family; `FAMILY.other` where it has no words of its own."""
+        found = f"{family}.{name}"
+        return found if found in _WORDS else f"{family}.other"
+
     @property
     def other(self) -> str:
         """The other language."""
@@ -364,8 +385,8 @@ class Words:
         """A count: thousands set apart; a dash where it is not known."""
         return f"{value:,}".replace(",", _THIN) if isinstance(value, int) else "–"
 
-    def duration(self, seconds: object) -> str:
-        """Seconds, in the largest unit that fits; a dash where they are not known."""
+    def duration(self, seconds: object, digits: int = 3) -> str:
+        """Seconds, in the largest unit that fits, to so many digits; a dash where they are not known."""
         if not isinstance(seconds, int | float):
             return "–"
         amount, unit = float(seconds), "s"
@@ -373,7 +394,7 @@ class Words:
             if seconds >= size:
                 amount, unit = seconds / size, name
                 break
-        text = f"{amount:.0f}" if amount >= 100 else f"{amount:.3g}"
+        text = f"{amount:.0f}" if amount >= 100 else f"{amount:.{digits}g}"
         return f"{text.replace('.', ',') if self.lang == 'es' else text}{_THIN}{unit}"
 
     def ago(self, seconds: object) -> str:
