@@ -89,6 +89,10 @@ footer{margin-top:3.5rem;padding-bottom:2rem;color:var(--soft);font-size:.9rem}
 footer p:first-child{border-top:1px solid var(--line);padding-top:1rem;max-width:none}
 progress{accent-color:var(--mark);width:8rem;height:.7rem;vertical-align:.02rem}
 .note form{margin:.5rem 1rem .5rem 0;display:inline-block}
+.log{list-style:none;margin:1.5rem 0;padding:0;background:var(--card);border:1px solid var(--line);border-radius:12px}
+.log li{padding:.6rem 1.15rem;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
+.log li:last-child{border-bottom:0}
+.log small{display:block;color:var(--soft);font-size:.9rem}
 .note ul{margin:.25rem 0;padding-left:1.25rem}
 """
 

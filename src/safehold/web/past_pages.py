@@ -279,7 +279,7 @@ def _history(found: Page, titles: list[str], removed: list[Gone], filters: dict[
         f'<div class="note"><p>{_KINDS[kind]} cannot be looked at now: they are being restored.</p></div>'
         for kind in found.held
     )
-    shown = table(["When (UTC)", "What", "Item", "By", ""], rows) if rows else "<p>Nothing has happened here yet.</p>"
+    shown = f'<ul class="log">{"".join(rows)}</ul>' if rows else "<p>Nothing has happened here yet.</p>"
     more = ""
     if found.next is not None:
         more = f'<p><a href="{HISTORY}{_query(filters | {"before": point_text(found.next)})}">Earlier</a></p>'
@@ -290,42 +290,38 @@ def _removed(removed: list[Gone]) -> str:
     if not removed:
         return ""
     rows = [
-        [
-            _time(gone.at),
-            escape(gone.path),
-            _KINDS[gone.kind],
-            _link("see what would come back", _undo_fields(gone)),
-        ]
+        f"<li>{escape(gone.path)}<small>{_time(gone.at)} UTC · {_KINDS[gone.kind]} · "
+        f"{_link('see what would come back', _undo_fields(gone))}</small></li>"
         for gone in removed
     ]
-    return (
-        "<h2>Collections that were removed</h2>"
-        + table(["When (UTC)", "Collection", "Kind", ""], rows)
-        + "<h2>Changes</h2>"
-    )
+    return f'<h2>Collections that were removed</h2><ul class="log">{"".join(rows)}</ul><h2>Changes</h2>'
 
 
 def _undo_fields(gone: Gone) -> dict[str, str]:
     return {"collection": gone.path, "to": point_text(gone.point), "below": "1", "deleted": "1"}
 
 
-def _row(version: Version, title: str) -> list[str]:
+def _row(version: Version, title: str) -> str:
+    """A change as an item of the list: what, then when, where and by whom, and what can be done with it."""
     own = version.name == version.path or not version.name
     named = "" if own else version.name
-    item = f"{escape(title)}<br><small>{escape(named)}</small>" if title else escape(named)
-    where = f'<a href="{HISTORY}{_query({"collection": version.path})}">{escape(version.path)}</a>'
-    links = []
+    parts = [
+        f"{_time(version.at)} UTC",
+        f'<a href="{HISTORY}{_query({"collection": version.path})}">{escape(version.path)}</a>',
+        f"by {escape(_who(version.actor))}",
+    ]
+    if title:
+        parts.append(escape(named))
     if version.digest:
         change = point_text({version.kind: version.rev})
-        links.append(f'<a href="{HISTORY}/body?{urlencode({"change": change})}">what was in it</a>')
+        parts.append(f'<a href="{HISTORY}/body?{urlencode({"change": change})}">what was in it</a>')
+    before = point_text({version.kind: version.group - 1})
     if version.op in (Op.PUT, Op.DELETE, Op.PROPS) and named:
-        before = point_text({version.kind: version.group - 1})
-        links.append(_link("undo", {"collection": version.path, "name": named, "to": before}))
+        parts.append(_link("undo", {"collection": version.path, "name": named, "to": before}))
     elif version.op is Op.RMCOL:
-        before = point_text({version.kind: version.group - 1})
-        links.append(_link("undo", {"collection": version.path, "below": "1", "deleted": "1", "to": before}))
-    what = f"{where}<br>{item}" if item else where
-    return [_time(version.at), _DID[version.op], what, escape(_who(version.actor)), "<br>".join(links)]
+        parts.append(_link("undo", {"collection": version.path, "below": "1", "deleted": "1", "to": before}))
+    what = escape(title or named or version.path)
+    return f"<li>{what}: {_DID[version.op]}<small>{' · '.join(parts)}</small></li>"
 
 
 def _who(actor: str) -> str:
@@ -333,14 +329,16 @@ def _who(actor: str) -> str:
 
 
 def _shown(fields: dict[str, str], preview: Preview, hidden: str) -> str:
-    head = f"<h1>{_what(fields)} as it was {_when(fields['to'])}</h1>"
+    what = "What was deleted from " if "deleted" in fields else ""
+    head = f"<h1>{what}{_what(fields)} {'since' if what else 'as it was'} {_when(fields['to'])}</h1>"
     total = sum(preview.counts[action] for action in (ADDED, CHANGED, REMOVED))
     if not total:
         left = _lists(preview) if preview.counts[LEFT] else ""
         return f'{head}<p class="lead">Nothing differs from what was then.</p>{left}<p>{_back()}</p>'
-    counts = (
-        f"{number(preview.counts[ADDED])} come back, {number(preview.counts[CHANGED])} become again what they were, "
-        f"{number(preview.counts[REMOVED])} go."
+    counts = " · ".join(
+        f"{heading}: {number(preview.counts[action])}"
+        for action, heading in _HEADINGS.items()
+        if preview.counts[action]
     )
     sure = ""
     if preview.counts[REMOVED]:
@@ -350,7 +348,7 @@ def _shown(fields: dict[str, str], preview: Preview, hidden: str) -> str:
         )
     button = f'<form method="post" action="{UNDO}">{hidden}<button>Do this</button></form>'
     return (
-        f'{head}<p class="lead">Nothing has been changed yet. {counts}</p>{sure}'
+        f'{head}<p class="lead">Nothing has been changed yet. {counts}.</p>{sure}'
         f"{button}{_lists(preview)}<p>{_back()}</p>"
     )
 
@@ -393,7 +391,12 @@ def _when(to: str) -> str:
     point = parse_point(to)
     if point is None:
         return f"on {escape(to.replace('T', ' ').removesuffix('Z'))} UTC"
-    return "before that change"
+    return "after " + escape(to.replace(",", ", ")) if len(point) > 1 else _after(point)
+
+
+def _after(point: dict[Kind, int]) -> str:
+    ((kind, rev),) = point.items()
+    return f"before change {rev + 1} of {_KINDS.get(kind, '').lower()}"
 
 
 def _back() -> str:

@@ -22,7 +22,6 @@ _WORDS: dict[str, tuple[str, str]] = {
     "nav.status": ("Status", "Estado"),
     "nav.state": ("Your data", "Tus datos"),
     "nav.history": ("History", "Historial"),
-    "nav.history": ("History", "Historial"),
     "nav.devices": ("Devices", "Dispositivos"),
     "nav.sign-in": ("Sign in", "Entrar"),
     "foot": (
