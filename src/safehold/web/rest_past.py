@@ -57,7 +57,12 @@ class Past:
             before=rest_past.parse_before(query.get("before")),
         )
         page = await self._gate.in_thread(look)
-        return json_answer(rest.to_json(rest_past.history_view(page.versions, page.next, page.held)))
+        view = rest_past.HistoryPage(
+            [_change(version) for version in page.versions],
+            None if page.next is None else point_text(page.next),
+            {str(held): reason for held, reason in page.held.items()},
+        )
+        return json_answer(rest.to_json(view))
 
     async def get_body(self, request: Request) -> Response:
         account = await signed_in(self._gate, request)
@@ -114,4 +119,19 @@ def _collections(reads: CoreReads, account: Account) -> bytes:
             ],
             {str(kind): reason for kind, reason in held.items()},
         )
+    )
+
+
+def _change(version: Version) -> rest_past.ChangeView:
+    return rest_past.ChangeView(
+        change=point_text({version.kind: version.rev}),
+        at=rest.format_time(version.at),
+        op=str(version.op),
+        kind=version.kind,
+        collection=version.path,
+        name="" if version.name == version.path else version.name,
+        media=version.media,
+        size=version.size,
+        digest=version.digest.hex(),
+        actor=version.actor,
     )
