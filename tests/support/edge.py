@@ -80,6 +80,7 @@ class TestGate:
     max_file_bytes = 1 << 30
     max_request_bytes = 8 << 20
     erased_days = 104
+    sends_mail = True
     quota_bytes = 0
 
     def __init__(self, folder: Path, quota_bytes: int = 0) -> None:

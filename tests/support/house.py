@@ -89,6 +89,7 @@ class House:
         self.max_file_bytes = 1 << 24
         self.max_request_bytes = 1 << 20
         self.erased_days = 104
+        self.sends_mail = False
         self.quota_bytes = 0
         self.brakes = DEFAULT_BRAKES
         self.spans = SpanCache()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # a method brings in what it needs, so that each command wait
     from safehold.assembly.announced import Announced
     from safehold.assembly.session import Session
     from safehold.model.kinds import Kind
+    from safehold.recovery.after import AfterReport
     from safehold.recovery.plan import Plan
     from safehold.recovery.run import Result
 
@@ -86,6 +87,12 @@ class Installation(Site):
         url = plan.sources[0].url if only == "given" else None
         sources = Sources(self, only=only, url=url, identity=identity)
         return run_recovery(self, plan, sources, accept_loss=accept_loss, progress=progress)
+
+    def recovery_reports(self) -> list[AfterReport]:
+        """Those of all recoveries that the vaults remember, the newest first. Raises OperatorError."""
+        from safehold.assembly.after import all_reports
+
+        return all_reports(self)
 
     # -- telling people --------------------------------------------------------------------------------------
 

@@ -98,6 +98,7 @@ class Service:
         self.max_request_bytes = config.max_request_bytes
         self.erased_days = erased_days(config.retention)
         self.quota_bytes = config.quota_bytes
+        self.sends_mail = bool(config.mail.host)
         self.spans = SpanCache()
         self._ahead = DevicesAhead(installation.clock)
         self._scheduler = ThreadScheduler()

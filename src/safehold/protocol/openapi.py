@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from safehold.protocol import openapi_past
+from safehold.protocol import openapi_past, openapi_state
 from safehold.protocol.rest import DEFAULT_LEADERS, JSON_TYPE, MAX_DETAIL_BYTES, MAX_LIMIT, PROBLEM_TYPE
 
 BASE = "/api/v1"
@@ -68,6 +68,7 @@ _SCHEMAS: _Json = {
     ),
     "Account": _object({"name": _NAME, "listed": {"type": "boolean", "description": "shown on leaderboards"}}),
     **openapi_past.SCHEMAS,
+    **openapi_state.SCHEMAS,
     "AccountPatch": _object({"listed": {"type": "boolean"}}, closed=True),
     "Problem": _object(
         {
@@ -177,6 +178,9 @@ _PATHS: _Json = {
         ),
     },
     **openapi_past.paths(lambda problems: {str(code): {"$ref": f"#/components/responses/{code}"} for code in problems}),
+    "/state": {
+        "get": _operation("getState", "How your data stands, and what to do", (200, "State"), problems=_READING),
+    },
     "/openapi.json": {
         "get": {
             "operationId": "getDescription",

@@ -2,7 +2,7 @@
 
 It names every account of which something is not exact, with its counts by kind and each loss by name; all others are
 exact, and counted. It is kept as evidence of the kind `recovery` in the vaults (vault/evidence.py), and beside the core
-as `run/recovery-report.json`, from which pages read. The page: docs/formats/recovery-report.md.
+as `run/recovery-report.json`, from which pages read. The page: docs/recovery-report.md.
 
 Bounds: MAX_ACCOUNTS accounts and MAX_LOSSES losses are named. `truncated` says that there are more: counts are of all.
 """
@@ -158,6 +158,12 @@ def _sum(counts: Sequence[KindCount]) -> KindCount:
 
 def read_sources(sources: Sequence[Source]) -> list[Read]:
     return [Read(source.vault, source.problem) for source in sources]
+
+
+def all_of(report: AfterReport) -> dict[str, object]:
+    """The whole of it, as JSON values."""
+    found: dict[str, object] = msgspec.to_builtins(report, str_keys=True)
+    return {**found, "exact": report.exact, "evidence": report.evidence or None}
 
 
 def to_facts(report: AfterReport) -> dict[str, object]:

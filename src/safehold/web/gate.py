@@ -35,6 +35,7 @@ class Gate(Protocol):
     max_file_bytes: int  # of a note or photo
     max_request_bytes: int  # of an XML or JSON request body
     quota_bytes: int  # what one account may hold; 0: no limit
+    sends_mail: bool  # whether an address that somebody leaves is of use
     erased_days: int  # after which no copy of an erased account is left
 
     async def authenticate(self, authorization: str | None, peer: str, program: str = "") -> Account:

@@ -19,6 +19,14 @@ UNHEALTHY = frozenset(("starting", "stopping", "stopped", "failed"))
 #: States in which it answers, but takes no change.
 READ_ONLY = frozenset(("read-only",))
 _STATE_CLASSES = {"met": "good", "at risk": "warn", "violated": "bad"}
+#: States of a recovery in which it does not go on, and the words for each.
+_HALTS = {
+    "failed": "recovery.failed",
+    "waiting": "recovery.waiting",
+    "stopped": "recovery.waiting",
+    "ask": "recovery.asks",
+    "asks": "recovery.asks",
+}
 _MICROSECONDS = 1_000_000
 
 
@@ -120,8 +128,8 @@ def recovery_sentences(recovery: Mapping[str, Any], words: Words) -> list[str]:
     """The same in sentences; the last says that nothing was deleted."""
     found = []
     state = str(recovery.get("state") or "")
-    if state in ("failed", "ask", "asks", "waiting"):
-        found.append(words("recovery.failed" if state == "failed" else "recovery.asks"))
+    if state in _HALTS:
+        found.append(words(_HALTS[state]))
     if recovery.get("stage"):
         stage = str(recovery["stage"])
         found.append(words("recovery.stage", stage=words.either(f"stage.{stage}", words.kind(stage))))

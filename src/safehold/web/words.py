@@ -131,6 +131,10 @@ _WORDS: dict[str, tuple[str, str]] = {
         "It has come to a halt and needs whoever runs this service.",
         "Se ha detenido y necesita a quien lleva este servicio.",
     ),
+    "recovery.waiting": (
+        "It cannot go on at this moment, and tries again by itself.",
+        "Ahora mismo no puede seguir y lo volverá a intentar sola.",
+    ),
     "recovery.asks": (
         "It waits for the word of whoever runs this service.",
         "Espera la orden de quien lleva este servicio.",
@@ -239,16 +243,18 @@ _WORDS: dict[str, tuple[str, str]] = {
     ),
     "step.ahead-export": (
         "First export {collection} on that device to a file (a .vcf or .ics), and keep the file: no answer of a server "
-        "makes a device send once more what it believes to be safe. Then import the file here.",
+        "makes a device send once more what it believes to be safe. After that choose below; then open the file on the "
+        "device, or have whoever runs this service import it: what is in it comes here as new.",
         "Primero exporta {collection} en ese dispositivo a un archivo (.vcf o .ics) y guárdalo: ninguna respuesta del "
-        "servidor hace que un dispositivo vuelva a enviar lo que cree a salvo. Después importa el archivo aquí.",
+        "servidor hace que un dispositivo vuelva a enviar lo que cree a salvo. Después elige abajo; luego abre el "
+        "archivo en el dispositivo, o que lo importe quien lleva este servicio: lo que contiene llega aquí como nuevo.",
     ),
     "ahead.keep": ("Keep what the device has", "Conservar lo que tiene el dispositivo"),
     "ahead.keep-means": (
         "It gets what is here and is told to delete nothing. What it alone has stays on it, and comes here with the "
-        "file you import.",
+        "file.",
         "Recibe lo que hay aquí y no se le manda borrar nada. Lo que solo él tiene se queda en él, y llega aquí con el "
-        "archivo que importes.",
+        "archivo.",
     ),
     "ahead.accept": ("I accept that these are lost", "Acepto que esto se ha perdido"),
     "ahead.accept-means": (
