@@ -348,7 +348,7 @@ def test_a_person_looks_confirms_and_takes_it_back(edge: Edge) -> None:
     assert answer.status == 303
     assert list(living(edge)) == ["a.vcf"]
     told = get(edge, answer.headers["location"])
-    assert "Done." in told.text
+    assert "Your devices follow" in told.text
     (back,) = re.findall(r'href="(/undo\?[^"]*to=contacts[^"]*)"', told.text)
     again = get(edge, unescape(back))
     post(edge, form_of(again))
@@ -376,6 +376,33 @@ def test_the_notice_of_a_mass_delete_leads_to_all_of_it(edge: Edge) -> None:
     assert "Comes back: 40" in shown.text
     assert post(edge, form_of(shown)).status == 303
     assert len(living(edge)) == 40
+
+
+def test_one_click_on_ones_own_page_brings_all_of_it_back(edge: Edge) -> None:
+    for n in range(20):
+        put(edge, f"c{n:02d}")
+    edge.gate.clock.advance(2 * HOUR)
+    for n in range(20):
+        remove(edge, f"{BOOK}/c{n:02d}.vcf")
+    put(edge, "new")
+    state = get(edge, "/account/state")
+    assert "Bring all of it back" in state.text
+    assert post(edge, form_of(state)).status == 303
+    assert len(living(edge)) == 21
+
+
+def test_what_was_deleted_is_called_by_its_name(edge: Edge) -> None:
+    put(edge, "ann")
+    put(edge, "bea")
+    remove(edge, f"{BOOK}/ann.vcf")
+    assert "Dr. ann, &lt;b&gt;: deleted" in get(edge, "/history").text
+
+
+def test_the_pages_speak_spanish(edge: Edge) -> None:
+    put(edge, "ann")
+    for path, said in (("/history", "Historial"), ("/undo", "Como estaba"), ("/undo?to=contacts:1", "Se va: 1")):
+        page = edge.ask("GET", path, user=ANNA, headers={"accept-language": "es"})
+        assert said in page.text and 'lang="es"' in page.text
 
 
 @pytest.mark.parametrize(
