@@ -29,6 +29,8 @@ GIB = 1024 * MIB
 
 FILE_NAME = "safehold.toml"
 MODES = ("sync", "async")
+#: What a start does where the core has to be recovered.
+AUTOMATIC, ASK = "automatic", "ask"
 #: How a connection to the mail server is encrypted.
 MAIL_TLS = ("starttls", "tls", "none")
 #: Schemes of vault URLs: a folder, or the socket of a keeper; the path is absolute or relative to the data folder.
@@ -80,6 +82,11 @@ quota = 0              # all that one account holds now, its history not counted
 # A running service writes what is new as sorted runs into the vaults, so that a recovery need not read all of the log.
 tail = "16 MiB"        # when the log has grown by so much (or by a quarter of all runs, where that is more) …
 hours = 24             # … or after so many hours, if anything was changed
+
+[recovery]
+# What `safehold serve` does where the core is missing or damaged, a vault holds it and the key is at hand:
+# "automatic" recovers it while serving, what is asked for first; "ask" says what would come back, and ends.
+start = "automatic"
 
 [retention]
 # What is older goes from the vaults, once a keeper has attested by replay that newer generations hold all that lives
@@ -187,14 +194,15 @@ class Config:
     quota_bytes: int = 0  # 0: no limit
     snapshot_tail_bytes: int = 16 * MIB
     snapshot_hours: int = 24
+    recovery_start: str = AUTOMATIC  # or ASK: whether `serve` recovers by itself
     retention: Policy = DEFAULT_POLICY
     keeper_hours: int = 24  # 0: never
     keeper_pull: tuple[str, ...] = ()  # of a keeper's own folder: URLs of the vaults that it copies
     keeper_socket: str = ""  # of a keeper's own folder: where it serves its vault; "": nowhere
     keeper_users: tuple[str, ...] = ()  # names or numbers of users that may connect there; its own and root always may
-    brakes: BrakeLimits = DEFAULT_BRAKES
     status_folder: str = ""  # absolute or relative to the data folder; "": the status is not published
     mail: MailConfig = MailConfig()
+    brakes: BrakeLimits = DEFAULT_BRAKES
     auth_failures: int = 10
     auth_window_seconds: int = 60
     auth_remember_seconds: int = 300
@@ -346,15 +354,19 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where}: {error}", hint="the file is TOML: see https://toml.io") from error
     reader = _Reader(text, where)
-    sections = ("serve", "vaults", "limits", "snapshots", "retention", "keeper", "brakes", "status", "mail", "auth")
+    sections = (
+        *("serve", "vaults", "limits", "snapshots", "recovery", "retention"),
+        *("keeper", "status", "mail", "brakes", "auth"),
+    )
     reader.only(tables, "", sections)
     serve = reader.table(tables, "serve", ("listen", "public_url", "trusted_proxies"))
     limits = reader.table(tables, "limits", ("max_object", "max_file", "max_request", "quota"))
     snapshots = reader.table(tables, "snapshots", ("tail", "hours"))
+    recovery = reader.table(tables, "recovery", ("start",))
     retention = reader.table(tables, "retention", ("history_days", "generations"))
     keeper = reader.table(tables, "keeper", ("hours", "pull", "socket", "users"))
-    brakes = reader.table(tables, "brakes", BrakeLimits._fields)
     status = reader.table(tables, "status", ("file",))
+    brakes = reader.table(tables, "brakes", BrakeLimits._fields)
     auth = reader.table(tables, "auth", ("failures", "window_seconds", "remember_seconds"))
     try:
         host, port = parse_listen(reader.text(serve, "serve", "listen", "127.0.0.1:8460"))
@@ -373,14 +385,15 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
         quota_bytes=reader.size(limits, "quota", default.quota_bytes, least=0),
         snapshot_tail_bytes=reader.size(snapshots, "tail", default.snapshot_tail_bytes, table="snapshots"),
         snapshot_hours=reader.count(snapshots, "hours", default.snapshot_hours, table="snapshots"),
+        recovery_start=reader.choice(recovery, "recovery", "start", (AUTOMATIC, ASK)),
         retention=reader.policy(retention),
         keeper_hours=reader.count(keeper, "hours", default.keeper_hours, least=0, table="keeper"),
         keeper_pull=reader.pull(keeper),
         keeper_socket=reader.text(keeper, "keeper", "socket", ""),
         keeper_users=reader.users(keeper),
-        brakes=reader.brakes(brakes),
         status_folder=reader.text(status, "status", "file", ""),
         mail=reader.mail(tables),
+        brakes=reader.brakes(brakes),
         auth_failures=reader.count(auth, "failures", default.auth_failures),
         auth_window_seconds=reader.count(auth, "window_seconds", default.auth_window_seconds),
         auth_remember_seconds=reader.count(auth, "remember_seconds", default.auth_remember_seconds, least=0),
@@ -468,6 +481,13 @@ class _Reader:
             raise self.error(table, key, "needs a text in quotes")
         return value
 
+    def choice(self, values: Mapping[str, Any], table: str, key: str, words: tuple[str, ...]) -> str:
+        """One of these words; the first where nothing is said."""
+        value = values.get(key, words[0])
+        if value not in words:
+            raise self.error(table, key, "needs one of " + ", ".join(f'"{word}"' for word in words))
+        return str(value)
+
     def public_url(self, serve: Mapping[str, Any]) -> str:
         text = self.text(serve, "serve", "public_url", "")
         try:
@@ -494,16 +514,6 @@ class _Reader:
             return parse_policy(days, text)
         except ValueError as error:
             raise self.error("retention", "generations", str(error), f'for instance "{policy_text()}"') from error
-
-    def brakes(self, values: Mapping[str, Any]) -> BrakeLimits:
-        least = {"grace_days": 0}
-        found = {
-            key: self.count(values, key, default, least=least.get(key, 1), table="brakes")
-            for key, default in DEFAULT_BRAKES._asdict().items()
-        }
-        if found["share_percent"] > 100:
-            raise self.error("brakes", "share_percent", "needs a whole number from 1 to 100")
-        return BrakeLimits(**found)
 
     def mail(self, tables: Mapping[str, Any]) -> MailConfig:
         known = ("host", "port", "tls", "user", "password_file", "from", "operator", "vault_down_minutes")
@@ -533,6 +543,16 @@ class _Reader:
             operator=text("operator"),
             vault_down_minutes=self.count(values, "vault_down_minutes", default.vault_down_minutes, table="mail"),
         )
+
+    def brakes(self, values: Mapping[str, Any]) -> BrakeLimits:
+        least = {"grace_days": 0}
+        found = {
+            key: self.count(values, key, default, least=least.get(key, 1), table="brakes")
+            for key, default in DEFAULT_BRAKES._asdict().items()
+        }
+        if found["share_percent"] > 100:
+            raise self.error("brakes", "share_percent", "needs a whole number from 1 to 100")
+        return BrakeLimits(**found)
 
     def pull(self, values: Mapping[str, Any]) -> tuple[str, ...]:
         urls = values.get("pull", [])

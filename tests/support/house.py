@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import replace
@@ -32,17 +32,16 @@ from safehold.model.commands import AddAccount, AnyCommand, Outcome
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.model.locks import HeldLocks
-from safehold.model.token import SyncPoint
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.protocol.forwarded import NOBODY
 from safehold.recovery.after import AfterReport
+from safehold.service.ahead import Proofs
 from safehold.service.auth import Authenticator, SignedIn
 from safehold.service.brakes import DEFAULT_BRAKES
 from safehold.service.engine import Result
 from safehold.service.identity import SYSTEM_ACCOUNT, TOKEN_KEY
-from safehold.service.incidents import Ahead, DevicesAhead
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.folder import FolderVault
@@ -91,10 +90,11 @@ class House:
         self.erased_days = 104
         self.sends_mail = False
         self.quota_bytes = 0
+        self.recovering = False
         self.brakes = DEFAULT_BRAKES
         self.spans = SpanCache()
+        self.proofs = Proofs()
         self.ahead: list[tuple[str, str, str]] = []
-        self.seen_ahead = DevicesAhead(self.clock)
         self.after_report: AfterReport | None = None
         self.scheduler = SimScheduler(clock, seed)
         #: Of the last `requests`: what was answered (all there is, after a crash) and what was committed together.
@@ -247,6 +247,9 @@ class House:
     async def authenticate_owner(self, authorization: str | None, peer: str) -> Account:
         return await self.authenticate(authorization, peer)
 
+    async def ready(self, account: Account, kinds: Iterable[Kind]) -> None:
+        raise AssertionError("nothing is recovering")
+
     async def execute(self, command: AnyCommand) -> Outcome:
         """Joins the group that `requests` commits together; alone it is a group of one."""
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
@@ -276,20 +279,11 @@ class House:
     async def run_blocking(self, work: Callable[[], T]) -> T:
         return work()
 
-    def device_ahead(
-        self, account: Account, path: str, device: str, point: SyncPoint | None = None, newer: int | None = None
-    ) -> None:
-        self.ahead.append((account.name, path, device))
-        self.seen_ahead.note(account.name, path, device, point, newer)
-
-    def devices_ahead(self, account: Account) -> Sequence[Ahead]:
-        return self.seen_ahead.of(account.name)
-
-    def settled_ahead(self, account: Account, point: SyncPoint) -> None:
-        self.seen_ahead.settled(account.name, point)
-
     def recovery_report(self) -> AfterReport | None:
         return self.after_report
+
+    def device_ahead(self, account: Account, path: str, device: str) -> None:
+        self.ahead.append((account.name, path, device))
 
     def free_bytes(self) -> int | None:
         return self.disk.free_bytes("/")

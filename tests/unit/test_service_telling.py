@@ -1,15 +1,13 @@
-"""Announcements, mail addresses and the person's word about a device: kept in identities, bounded, judged."""
+"""Announcements and mail addresses: kept in identities, bounded, judged."""
 
 from __future__ import annotations
 
 import pytest
 
-from safehold.model.commands import Announce, ResolveAhead, SetMail, Withdraw
+from safehold.model.commands import Announce, SetMail, Withdraw
 from safehold.model.errors import BadRequest, Conflict, NotFound
 from safehold.model.mail import check_address
-from safehold.model.token import SyncPoint
 from safehold.service.addresses import Address, address_of
-from safehold.service.ahead import ACCEPT, AHEAD_PREFIX, KEEP, MAX_WORDS, packed, word_of
 from safehold.service.announcements import MAX_ANNOUNCEMENTS, MAX_TEXT, announcements_of
 from safehold.service.identity import SYSTEM_ACCOUNT
 from tests.support.house import House
@@ -112,39 +110,3 @@ def test_what_is_an_address_is_taken(text: str) -> None:
 def test_mail_is_written_in_languages_that_there_are(house: House) -> None:
     with pytest.raises(BadRequest):
         house.engine.execute(SetMail(account=house.account().id, address="a@x.org", lang="xx"))
-
-
-# -- a device that is ahead ------------------------------------------------------------------------------------
-
-
-def point(rev: int) -> SyncPoint:
-    return SyncPoint(bytes(16), rev, bytes([7]) * 16)
-
-
-def test_the_persons_word_is_about_one_state_of_one_collection(house: House) -> None:
-    account = house.account()
-    house.engine.execute(ResolveAhead(account=account.id, point=packed(point(9)), word=KEEP))
-    assert word_of(house.reads, account, point(9)) == KEEP
-    assert word_of(house.reads, account, point(8)) is None
-    assert word_of(house.reads, house.account("ben"), point(9)) is None
-    house.engine.execute(ResolveAhead(account=account.id, point=packed(point(9)), word=ACCEPT))
-    assert word_of(house.reads, account, point(9)) == ACCEPT
-    again = house.kill()
-    again.boot()
-    assert word_of(again.reads, again.account(), point(9)) == ACCEPT
-
-
-def test_words_are_bounded_and_the_oldest_makes_room(house: House) -> None:
-    account = house.account()
-    for rev in range(1, MAX_WORDS + 4):
-        house.sim_clock.advance(1)
-        house.engine.execute(ResolveAhead(account=account.id, point=packed(point(rev)), word=KEEP))
-    assert len(house.reads.secrets(account.number, AHEAD_PREFIX)) == MAX_WORDS
-    assert word_of(house.reads, account, point(1)) is None
-    assert word_of(house.reads, account, point(MAX_WORDS + 3)) == KEEP
-
-
-@pytest.mark.parametrize(("name", "word"), [(b"short", KEEP), (packed(point(1)), "perhaps"), (packed(point(1)), "")])
-def test_a_word_that_is_none_is_refused(house: House, name: bytes, word: str) -> None:
-    with pytest.raises(BadRequest):
-        house.engine.execute(ResolveAhead(account=house.account().id, point=name, word=word))

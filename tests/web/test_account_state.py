@@ -19,7 +19,7 @@ from safehold.ports.core import NOT_YET
 from safehold.recovery.after import AccountPart, AfterReport
 from safehold.recovery.report import KindCount, Loss
 from safehold.service.addresses import Address, address_of
-from safehold.service.ahead import ACCEPT, KEEP, packed
+from safehold.service.ahead import ACCEPT, KEEP
 from safehold.service.auth import app_password_digest
 from safehold.service.notices import INTAKE_DROPPED, MASS_DELETE, RESTORED, notices_of
 from safehold.web.app import make_app
@@ -224,7 +224,11 @@ def test_only_the_owner_by_a_form_of_this_server(edge: Edge, gate: DavGate, anna
     assert digest is not None
     gate.engine.execute(AddAppPassword(account=anna.id, label="phone", sha256=digest))
     tell(gate, anna, RESTORED)
-    good = forms(edge, "/account/notices")[0] | {"word": "accept", "point": "00" * 40, "address": "evil@example.org"}
+    good = forms(edge, "/account/notices")[0] | {
+        "word": "accept",
+        "path": "contacts/default",
+        "address": "evil@example.org",
+    }
     rev = gate.reads.head(anna.number, Kind.IDENTITY).rev
 
     def refused(answer: Answer, *statuses: int) -> None:
@@ -323,7 +327,7 @@ def ahead_of(phone: Device, anna: Account, revs: int = 5) -> tuple[str, SyncPoin
 
 
 def test_the_page_says_how_much_newer_a_device_is_and_what_to_do(edge: Edge, phone: Device, anna: Account) -> None:
-    token, _ = ahead_of(phone, anna, 3)
+    token, point = ahead_of(phone, anna, 3)
     assert phone.sync(BOOK, token, agent="DAVx5/4.4").status == 503
     text = show(edge)
     assert "“DAVx5/4.4” has up to 3 newer changes in Contacts. Do not reset it." in text
@@ -335,10 +339,10 @@ def test_the_page_says_how_much_newer_a_device_is_and_what_to_do(edge: Edge, pho
     assert (device["device"], device["newer_changes"]) == ("DAVx5/4.4", 3)
     assert "«DAVx5/4.4» tiene hasta 3 cambios más nuevos" in show(edge, "es")
     key = account_key(phone.gate.token_key, anna.id)
-    point = parse_token(key, phone.sync(BOOK).token)
-    off = make_token(key, point.collection, point.rev, b"another history.")
-    phone.sync(BOOK, off, agent="DAVx5/4.4")
-    assert "how much cannot be told from here" in show(edge)
+    off = make_token(key, point.collection, point.rev - 3, b"another history.")
+    phone.sync(BOOK, off, agent="khal")
+    assert "“khal” has newer data in Contacts; how much cannot be told from here." in show(edge)
+    assert "Contacts is not listed to any device" in show(edge)
 
 
 def say(edge: Edge, word: str) -> None:
@@ -386,6 +390,7 @@ def test_accept_makes_the_device_begin_anew(edge: Edge, phone: Device, anna: Acc
     answer = phone.sync(BOOK, token)
     assert (answer.status, answer.error) == (403, "D:valid-sync-token")
     assert phone.sync(BOOK, token, agent="Thunderbird/140").status == 400
+    assert phone.sync(BOOK).status == 207
 
 
 def test_no_word_lets_what_is_held_be_read(edge: Edge, gate: DavGate, phone: Device, anna: Account) -> None:
@@ -396,13 +401,18 @@ def test_no_word_lets_what_is_held_be_read(edge: Edge, gate: DavGate, phone: Dev
     assert phone.sync(BOOK, token).status == 503
 
 
-def test_of_a_collection_that_was_lost_with_its_making_no_word_can_be_said(
+def test_of_a_collection_that_was_lost_with_its_making_only_its_loss_can_be_accepted(
     edge: Edge, phone: Device, anna: Account
 ) -> None:
     key = account_key(phone.gate.token_key, anna.id)
     lost = make_token(key, b"made and lost ..", 9, b"x" * 16)
     assert phone.sync("/dav/anna/contacts/lost/", lost).status == 503
     [device] = api(edge)["devices_ahead"]
-    assert device["point"] is None
-    assert forms(edge, "/account/ahead") == []
-    assert packed(SyncPoint(b"made and lost ..", 9, b"x" * 16))
+    assert device["there"] is False
+    [form] = forms(edge, "/account/ahead")
+    assert form["word"] == ACCEPT
+    assert "was lost with what is in it" in show(edge)
+    assert post(edge, "/account/ahead", form | {"word": KEEP}).status == 409
+    assert phone.sync("/dav/anna/contacts/lost/", lost).status == 503
+    assert post(edge, "/account/ahead", form).status == 303
+    assert phone.sync("/dav/anna/contacts/lost/", lost).status == 404

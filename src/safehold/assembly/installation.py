@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from safehold.assembly.site import Site
 from safehold.config import Config, VaultConfig
+from safehold.model.errors import OperatorError
 from safehold.recovery.report import Progress, silent
 
 if TYPE_CHECKING:  # a method brings in what it needs, so that each command waits for its own part of the house only
@@ -28,6 +29,8 @@ class Installation(Site):
         """
         if self.has_core():
             self.mark_used()
+            return
+        if self.socket_path.exists() and self.is_locked():  # a service runs, and is bringing its core back
             return
         with self.lock():
             if self.has_core():
@@ -94,6 +97,14 @@ class Installation(Site):
 
         return all_reports(self)
 
+    def refuse_beside_recovery(self) -> None:
+        """Raises OperatorError where a service runs that is recovering this core by itself."""
+        if self.socket_path.exists() and self.recovery_status()["recovery"] is not None and self.is_locked():
+            raise OperatorError(
+                "a running service is recovering this core, while it serves",
+                hint="`safehold recover status --wait` shows how far it is; to recover here instead, stop it first",
+            )
+
     # -- telling people --------------------------------------------------------------------------------------
 
     def announced(self) -> Announced:
@@ -137,6 +148,18 @@ class Installation(Site):
             return {**status, **more}
         finally:
             core.close()
+
+    def recovery_status(self) -> dict[str, Any]:
+        """`{recovery, last}`: the one under way, and the one that the running service has ended; None: none."""
+        from safehold.service.control import STATUS, decode_json
+
+        running = self.ask_service(STATUS)
+        if running is not None:
+            status = decode_json(running)
+            return {"recovery": status.get("recovery"), "last": status.get("last_recovery")}
+        from safehold.assembly.serving_recovery import stopped_recovery
+
+        return {"recovery": stopped_recovery(self), "last": None}
 
     def vaults(self) -> list[dict[str, Any]]:
         """One object for each configured vault, as in `status`."""

@@ -410,6 +410,7 @@ class Writer:
             self.engine.tend()
         if self._log is not None:
             self._log.tick()
+        self.engine.drain_intakes()
 
     def _is_there(self, config: VaultConfig) -> bool:
         vault = self._make_vault(config)

@@ -57,6 +57,7 @@ class PutItem(Guarded, frozen=True):
     if_match: Tags | None = None
     if_none_match: Tags | None = None
     keep_refused: bool = True  # keep the body in history where a precondition refuses it
+    intake: bool = False  # take it in for later where its stream cannot be had now
 
 
 class DeleteItem(Guarded, frozen=True):
@@ -66,6 +67,7 @@ class DeleteItem(Guarded, frozen=True):
     name: str
     if_match: Tags | None = None
     if_none_match: Tags | None = None
+    intake: bool = False  # as in PutItem
 
 
 class MakeCollection(Guarded, frozen=True):
@@ -145,6 +147,7 @@ class AddScore(Command, frozen=True):
     score: float | int
     at: int | None = None  # µs; now where None
     detail: str | None = None
+    intake: bool = False  # as in PutItem
 
 
 class FoundInstallation(Command, frozen=True):
@@ -194,6 +197,26 @@ class NoteUse(Command, frozen=True):
     program: str
 
 
+class NoteAhead(Command, frozen=True):
+    """Take down that a device holds a sync token for a point that the server does not have: `collection` is its id."""
+
+    collection: bytes
+    path: str
+    rev: int
+    hash: bytes
+    device: str
+
+
+class LetGo(Command, frozen=True):
+    """The person's word about what devices have proved to be lost from the collection at a path (service/ahead.py).
+
+    "keep": such a device keeps what it alone has; "accept": it begins anew, and what it alone has goes from it.
+    """
+
+    path: str
+    word: str = "accept"
+
+
 class SetListed(Command, frozen=True):
     """Whether the account is shown on leaderboards."""
 
@@ -237,16 +260,6 @@ class SetMail(Command, frozen=True):
     lang: str = "en"
 
 
-class ResolveAhead(Command, frozen=True):
-    """The person's word about a device that is ahead of the server (service/ahead.py).
-
-    `point` is what the device's sync token says; `word` is "keep" or "accept".
-    """
-
-    point: bytes
-    word: str
-
-
 class EraseAccount(Command, frozen=True):
     """Drop the account and all its streams from the core and enter its id in the register of erased ids.
 
@@ -286,9 +299,17 @@ class Undo(Command, frozen=True):
 
 
 class AcceptLoss(Command, frozen=True):
-    """The operator's recorded word that a stream's missing revisions are gone: it is served again."""
+    """The operator's recorded word that a stream's missing revisions are gone: it is served again.
+
+    `missing` says what is, where a recovery was told so beforehand and does not hold the stream.
+    """
 
     kind: Kind
+    missing: str = ""
+
+
+class ApplyIntake(Command, frozen=True):
+    """Apply the first writes that wait in the account's intake and whose streams are there; see `service.intake`."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -301,6 +322,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     name: str = ""
     undone: tuple[UndoneItem, ...] = ()
+    taken: bool = False  # it waits in the intake: nothing is known of what was there, and there is no digest yet
     revs: dict[Kind, int] = {}  # of an undo: the moment that it went back to, as Undo takes it
     before: dict[Kind, int] = {}  # of an undo: the moment before it, for the undo of it
     more: bool = False  # of an undo: so much differs that this was a part of it; the same again does the next
@@ -337,16 +359,18 @@ AnyCommand = (
     | AddAppPassword
     | RevokeAppPassword
     | NoteUse
+    | NoteAhead
+    | LetGo
     | SetListed
     | TellNotice
     | DismissNotice
     | Announce
     | Withdraw
     | SetMail
-    | ResolveAhead
     | EraseAccount
     | TakeBackErasure
     | TellRest
     | Undo
     | AcceptLoss
+    | ApplyIntake
 )

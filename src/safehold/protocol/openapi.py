@@ -67,8 +67,8 @@ _SCHEMAS: _Json = {
         description="the best score of each account that chose to be listed, best first; equal scores share a rank",
     ),
     "Account": _object({"name": _NAME, "listed": {"type": "boolean", "description": "shown on leaderboards"}}),
-    **openapi_past.SCHEMAS,
     **openapi_state.SCHEMAS,
+    **openapi_past.SCHEMAS,
     "AccountPatch": _object({"listed": {"type": "boolean"}}, closed=True),
     "Problem": _object(
         {
@@ -106,7 +106,9 @@ def _operation(
     problems: tuple[int, ...],
     body: str = "",
     query: _Json | None = None,
+    later: str = "",
 ) -> _Json:
+    """`later` says what it means where the answer is 202."""
     status, schema = answer
     operation: _Json = {
         "operationId": id_,
@@ -116,6 +118,9 @@ def _operation(
             **{str(code): {"$ref": f"#/components/responses/{code}"} for code in sorted(problems)},
         },
     }
+    if later:
+        taken = {"description": later, "content": {JSON_TYPE: {"schema": _ref(schema)}}}
+        operation["responses"] = dict(sorted([*operation["responses"].items(), ("202", taken)]))
     if body:
         operation["requestBody"] = {"required": True, "content": {JSON_TYPE: {"schema": _ref(body)}}}
     if query:
@@ -155,6 +160,7 @@ _PATHS: _Json = {
             (201, "Recorded"),
             problems=_WRITING,
             body="NewScore",
+            later="Taken, and recorded once your scores are restored; what the best one is is not known until then",
         ),
     },
     "/leaderboards/{game}": {
@@ -177,10 +183,10 @@ _PATHS: _Json = {
             body="AccountPatch",
         ),
     },
-    **openapi_past.paths(lambda problems: {str(code): {"$ref": f"#/components/responses/{code}"} for code in problems}),
     "/state": {
         "get": _operation("getState", "How your data stands, and what to do", (200, "State"), problems=_READING),
     },
+    **openapi_past.paths(lambda problems: {str(code): {"$ref": f"#/components/responses/{code}"} for code in problems}),
     "/openapi.json": {
         "get": {
             "operationId": "getDescription",

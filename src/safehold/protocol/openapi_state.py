@@ -45,9 +45,8 @@ _AHEAD = _object(
         "collection": _TEXT,
         "title": _TEXT,
         "since": _TIME,
-        "last_seen": _TIME,
         "newer_changes": {"type": ["integer", "null"], "description": "at most; null where that cannot be told"},
-        "point": _MAYBE_TEXT,
+        "there": {"type": "boolean", "description": "whether the collection itself is"},
     }
 )
 _NOTICE = _object(

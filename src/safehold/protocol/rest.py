@@ -65,7 +65,9 @@ def parse_score(body: bytes, account: Account, game: str, now: int, actor: str) 
     if isinstance(new.score, int) and not -(1 << 63) <= new.score < 1 << 63:
         raise BadRequest("the score does not fit 64 bits - at `$.score`", hint="send it as a float: 1e30")
     at = now if new.at is None else parse_time(new.at)
-    return AddScore(account=account.id, actor=actor, game=game, score=new.score, at=at, detail=_detail(new.detail))
+    return AddScore(
+        account=account.id, actor=actor, game=game, score=new.score, at=at, detail=_detail(new.detail), intake=True
+    )
 
 
 def parse_account_patch(body: bytes, account: Account, actor: str) -> SetListed:

@@ -13,7 +13,7 @@ _MICROSECONDS = 1_000_000
 
 
 class NoticeTeller:
-    """Implements brakes.Teller. More facts: `point`, the exact moment before, and `last`, a rev."""
+    """Implements brakes.Teller. Facts beyond those of `MASS_DELETE`: `point`, the moment before; `last`, a rev."""
 
     def __init__(self, ledger: Ledger, window: int) -> None:
         self._ledger = ledger

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from safehold.model.token import SyncPoint
 from safehold.ports.world import Clock
 from safehold.service.items import stamp
 
@@ -14,23 +13,10 @@ from safehold.service.items import stamp
 LIMIT = 1000
 
 
-class Ahead(NamedTuple):
-    """A device that has seen what the server does not have, as its owner is told of it."""
-
-    path: str
-    device: str
-    since: int  # µs
-    last: int
-    point: SyncPoint | None  # what its token says
-    newer: int | None  # changes that the stream lacks, at most; None where that cannot be told
-
-
 class _Seen(msgspec.Struct):
     since: int  # µs
     last: int
     times: int
-    point: SyncPoint | None = None
-    newer: int | None = None
 
 
 class DevicesAhead:
@@ -43,32 +29,15 @@ class DevicesAhead:
         self._clock = clock
         self._seen: dict[tuple[str, str, str], _Seen] = {}
 
-    def note(
-        self, account: str, path: str, device: str, point: SyncPoint | None = None, newer: int | None = None
-    ) -> None:
+    def note(self, account: str, path: str, device: str) -> None:
         now = self._clock.now()
         key = (account, path, device)
         seen = self._seen.pop(key, None) or _Seen(now, now, 0)
         seen.last = now
         seen.times += 1
-        seen.point, seen.newer = point, newer
         if len(self._seen) >= LIMIT:
             del self._seen[next(iter(self._seen))]
         self._seen[key] = seen
-
-    def of(self, account: str) -> list[Ahead]:
-        """Those of one account, by its name, the one heard of last first."""
-        found = [
-            Ahead(path, device, seen.since, seen.last, seen.point, seen.newer)
-            for (name, path, device), seen in self._seen.items()
-            if name == account
-        ]
-        return found[::-1]
-
-    def settled(self, account: str, point: SyncPoint) -> None:
-        """The person has said what is to become of devices in this state."""
-        for key in [k for k, seen in self._seen.items() if k[0] == account and seen.point == point]:
-            del self._seen[key]
 
     def incidents(self) -> list[dict[str, Any]]:
         """For the status object: `message` and `hint` are the operator's, `summary` and `steps` anybody's."""

@@ -9,11 +9,14 @@ from safehold.model.commands import (
     AddScore,
     Announce,
     AnyCommand,
+    ApplyIntake,
     DeleteItem,
     DismissNotice,
     EraseAccount,
     FoundInstallation,
+    LetGo,
     MakeCollection,
+    NoteAhead,
     NoteInstallation,
     NoteUse,
     Outcome,
@@ -22,7 +25,6 @@ from safehold.model.commands import (
     RefreshLock,
     ReleaseLock,
     RemoveCollection,
-    ResolveAhead,
     RevokeAppPassword,
     SetListed,
     SetMail,
@@ -36,7 +38,8 @@ from safehold.model.commands import (
     Withdraw,
 )
 from safehold.ports.world import Entropy
-from safehold.service import addresses, ahead
+from safehold.service import addresses
+from safehold.service.ahead import AheadRules
 from safehold.service.announcements import AnnouncementRules
 from safehold.service.brake_notices import NoticeTeller
 from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits, Brakes
@@ -45,6 +48,7 @@ from safehold.service.erasure_rules import ErasureRules
 from safehold.service.guards import Guards
 from safehold.service.homes import HOMES, HomeRules
 from safehold.service.identity import IdentityRules
+from safehold.service.intake import IntakeRules
 from safehold.service.items import ItemRules
 from safehold.service.ledger import Ledger
 from safehold.service.locking import LockRules
@@ -76,6 +80,7 @@ class Judge:
         self._quota = QuotaRules(ledger, quota_bytes)
         self._collections = CollectionRules(ledger, entropy, guards)
         self._items = ItemRules(ledger, entropy, self._collections, guards, self._quota)
+        self._intake = IntakeRules(ledger, self._collections, self._items, guards, self._quota)
         self._transfers = TransferRules(ledger, self._collections, guards)
         self._locking = LockRules(ledger, entropy, self._collections, guards, locks)
         self._identity = IdentityRules(ledger, entropy, self._collections)
@@ -83,6 +88,7 @@ class Judge:
         self._announcements = AnnouncementRules(ledger)
         self._erasures = ErasureRules(ledger, self._identity, limits)
         self._undo = UndoRules(ledger, entropy, limits)
+        self._ahead = AheadRules(ledger)
 
     def judge(self, command: AnyCommand) -> Outcome:
         before = self._quota.used_before(command)
@@ -95,6 +101,8 @@ class Judge:
 
     def _apply(self, command: AnyCommand) -> Outcome:
         match command:
+            case PutItem() | DeleteItem() | AddScore() if self._intake.takes(command):
+                return self._intake.take(command)
             case PutItem():
                 return self._items.put(command)
             case DeleteItem():
@@ -131,6 +139,10 @@ class Judge:
                 return self._identity.revoke_app_password(command)
             case NoteUse():
                 return self._identity.note_use(command)
+            case NoteAhead():
+                return self._ahead.note(command)
+            case LetGo():
+                return self._ahead.let_go(command)
             case SetListed():
                 return self._identity.set_listed(command)
             case TellNotice():
@@ -143,8 +155,6 @@ class Judge:
                 return self._announcements.withdraw(command)
             case SetMail():
                 return addresses.set_mail(self._ledger, command)
-            case ResolveAhead():
-                return ahead.resolve(self._ledger, command)
             case EraseAccount():
                 return self._erasures.erase(command)
             case TakeBackErasure():
@@ -152,7 +162,16 @@ class Judge:
             case TellRest():
                 return self._tell_rest()
             case AcceptLoss():
-                return self._identity.accept_loss(command)
+                return self._accept_loss(command)
+            case ApplyIntake():
+                return self._intake.apply(command)
+
+    def _accept_loss(self, command: AcceptLoss) -> Outcome:
+        """What was sent meanwhile comes with it; where it is much, the rest of it comes right afterwards."""
+        outcome = self._identity.accept_loss(command)
+        if outcome.changed:
+            self._intake.apply(ApplyIntake(account=command.account, actor=command.actor))
+        return outcome
 
     def _tell_rest(self) -> Outcome:
         made = len(self._ledger.changes)

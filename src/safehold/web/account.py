@@ -15,6 +15,7 @@ and neither names nor contents.
 from __future__ import annotations
 
 import hmac
+from contextlib import suppress
 from hashlib import sha256
 
 from starlette.requests import Request
@@ -22,11 +23,12 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from safehold.model.change import ID_BYTES
-from safehold.model.commands import DismissNotice, ResolveAhead, SetMail
-from safehold.model.errors import BadRequest, Held, NotFound
+from safehold.model.commands import DismissNotice, LetGo, SetMail
+from safehold.model.errors import Conflict, Held, NotFound
 from safehold.model.items import Account
-from safehold.model.token import SyncPoint, account_key
+from safehold.model.token import account_key
 from safehold.ports.core import CoreReads
+from safehold.service.ahead import KEEP, Proof
 from safehold.service.auth import PASSWORD
 from safehold.web.answers import Resource, actor, owner_signed_in, refuse_json, signed_in
 from safehold.web.atom import MEDIA_TYPE
@@ -61,10 +63,13 @@ def routes(gate: Gate, source: StatusSource) -> list[Route]:
 async def state_of(gate: Gate, source: StatusSource, account: Account) -> AccountState:
     """How an account's data stands now. Raises Held."""
     recovery = public(source()).get("recovery")
-    ahead, report = gate.devices_ahead(account), gate.recovery_report()
+    report = gate.recovery_report()
+
+    def standing(now: CoreReads) -> list[Proof]:
+        return gate.proofs.standing(now, account)
 
     def read(reads: CoreReads) -> AccountState:
-        return account_state(reads, account, recovery=recovery, ahead=ahead, report=report)
+        return account_state(reads, account, recovery=recovery, standing=standing, report=report)
 
     return await gate.in_thread(read)
 
@@ -151,14 +156,14 @@ class AccountPages:
     async def resolve(self, request: Request) -> Response:
         """The person's word about a device: its next sync is answered by it."""
         account, fields = await self._sent(request)
-        try:
-            point = bytes.fromhex(fields.get("point", ""))
-        except ValueError:
-            raise BadRequest("this names no state of a device") from None
-        command = ResolveAhead(account=account.id, actor=actor(request), point=point, word=fields.get("word", ""))
-        answer = await self._done(command)
-        self._gate.settled_ahead(account, SyncPoint(point[:16], int.from_bytes(point[16:24], "big"), point[24:40]))
-        return answer
+        path, word = fields.get("path", ""), fields.get("word", "")
+        if word == KEEP and self._gate.reads.collection(account.number, path) is None:
+            raise Conflict(
+                f"{path} itself was lost: without it no device can go on", hint="export it on the device first"
+            )
+        with suppress(NotFound):  # where the button was pressed twice
+            await self._gate.execute(LetGo(account=account.id, actor=actor(request), path=path, word=word))
+        return RedirectResponse(PATH, 303, HEADERS)
 
     async def set_mail(self, request: Request) -> Response:
         account, fields = await self._sent(request)
@@ -169,6 +174,6 @@ class AccountPages:
         account = await owner_signed_in(self._gate, request)
         return account, await posted_fields(self._gate, request, account)
 
-    async def _done(self, command: DismissNotice | ResolveAhead | SetMail) -> Response:
+    async def _done(self, command: DismissNotice | SetMail) -> Response:
         await self._gate.execute(command)
         return RedirectResponse(PATH, 303, HEADERS)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.items import Account
+from safehold.model.kinds import Kind
 from safehold.model.locks import HeldLocks
-from safehold.model.token import SyncPoint
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.protocol.forwarded import Proxies
 from safehold.recovery.after import AfterReport
-from safehold.service.incidents import Ahead
+from safehold.service.ahead import Proofs
 from safehold.web.span_cache import SpanCache
 
 T = TypeVar("T")
@@ -26,6 +26,7 @@ class Gate(Protocol):
     clock: Clock
     entropy: Entropy
     blobs: Blobs
+    proofs: Proofs  # of losses, as devices have brought them
     spans: SpanCache  # occurrence indexes, on the event loop's thread
     reads: CoreReads  # for short reads, on the event loop's thread
     token_key: bytes  # MAC key of sync tokens
@@ -38,6 +39,11 @@ class Gate(Protocol):
     sends_mail: bool  # whether an address that somebody leaves is of use
     erased_days: int  # after which no copy of an erased account is left
 
+    @property
+    def recovering(self) -> bool:
+        """Whether a recovery is under way, so that `ready` has to be awaited before anything is judged."""
+        ...
+
     async def authenticate(self, authorization: str | None, peer: str, program: str = "") -> Account:
         """The account behind Basic credentials; `program` is what sends them, as it names itself.
 
@@ -47,6 +53,13 @@ class Gate(Protocol):
 
     async def authenticate_owner(self, authorization: str | None, peer: str) -> Account:
         """The same, for what no app password may do. Raises Unauthenticated for one, and as `authenticate`."""
+        ...
+
+    async def ready(self, account: Account, kinds: Iterable[Kind]) -> None:
+        """While a recovery is under way: bring these streams to its front, and wait until they are in, for a moment.
+
+        Whoever comes back from here judges as always: what is not in by then is still held (I58).
+        """
         ...
 
     async def execute(self, command: AnyCommand) -> Outcome:
@@ -69,21 +82,8 @@ class Gate(Protocol):
         """Room on the fullest disk that a change is written to; None while it is not known. From any thread."""
         ...
 
-    def device_ahead(
-        self, account: Account, path: str, device: str, point: SyncPoint | None = None, newer: int | None = None
-    ) -> None:
-        """A device has seen what the server does not have: an incident that names it.
-
-        `point` is what its token says, `newer` how many changes the stream lacks at most, where that can be told.
-        """
-        ...
-
-    def devices_ahead(self, account: Account) -> Sequence[Ahead]:
-        """Those of an account."""
-        ...
-
-    def settled_ahead(self, account: Account, point: SyncPoint) -> None:
-        """The person has said what is to become of devices in this state: no incident any more."""
+    def device_ahead(self, account: Account, path: str, device: str) -> None:
+        """A device has seen what the server does not have: an incident that names it."""
         ...
 
     def recovery_report(self) -> AfterReport | None:

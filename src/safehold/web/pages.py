@@ -23,7 +23,7 @@ from safehold.model.kinds import (
 )
 from safehold.ports.core import CoreReads
 from safehold.protocol.forwarded import is_host
-from safehold.web.answers import Resource, signed_in
+from safehold.web.answers import Resource, in_place, signed_in
 from safehold.web.gate import Gate
 from safehold.web.layout import HEADERS, escape, page, refuse_page, table, words_of
 from safehold.web.mobileconfig import Server
@@ -44,6 +44,7 @@ def routes(gate: Gate) -> list[Route]:
         if "authorization" not in request.headers:
             return page("Safehold", _welcome() + _addresses(Site.of(request, gate.public_url), None))
         account = await signed_in(gate, request)
+        await in_place(gate, account, *DATA_KINDS)
         rows = await gate.in_thread(lambda reads: shelf(reads, account, words))
         main = _own(account, rows, Site.of(request, gate.public_url), gate.erased_days, words)
         return page(f"Safehold: {account.name}", main, name=account.name)

@@ -28,7 +28,7 @@ from safehold.ports.core import CoreReads, Version
 from safehold.protocol.rest_past import parse_before, parse_kind, undo_command
 from safehold.service.past import Gone, history_page, removed_collections, title_at
 from safehold.service.undo_plan import ADDED, CHANGED, LEFT, REMOVED, Plan, plan_undo
-from safehold.web.answers import Resource, signed_in
+from safehold.web.answers import Resource, in_place, signed_in
 from safehold.web.gate import Gate
 from safehold.web.layout import FORM_HEADERS, HEADERS, page, refuse_page, words_of
 from safehold.web.past_html import (
@@ -44,7 +44,7 @@ from safehold.web.past_html import (
 )
 from safehold.web.posted import hidden_fields, posted_fields
 from safehold.web.rest_past import body_answer
-from safehold.web.undoing import done
+from safehold.web.undoing import done, kinds_meant
 from safehold.web.words import Words
 
 #: Changes on one page, names of each action, and collections that were removed.
@@ -81,6 +81,7 @@ class PastPages:
         filters = {name: query[name].strip("/") for name in ("kind", "collection", "name") if query.get(name)}
         kind = parse_kind(filters["kind"]) if "kind" in filters else None
         before = parse_before(query.get("before") or None)
+        await in_place(self._gate, account, *kinds_meant(kind, filters.get("collection")))
         main = await self._gate.in_thread(lambda reads: _history(reads, account, filters, kind, before, words))
         return page(words("past.history"), main, name=account.name, headers=FORM_HEADERS, words=words, here=HISTORY)
 
@@ -102,6 +103,7 @@ class PastPages:
             main = choice_html([*paths, *gone], fields, words)
         else:
             command = _command(account, fields)
+            await in_place(self._gate, account, *kinds_meant(command.kind, command.path))
             now = self._gate.clock.now()
             preview = await self._gate.in_thread(lambda reads: _preview(reads, account, command, now))
             # By the point: what is confirmed is what was shown, whatever the clock says meanwhile.
@@ -112,7 +114,7 @@ class PastPages:
     async def do(self, request: Request) -> Response:
         account = await signed_in(self._gate, request)
         fields = await posted_fields(self._gate, request, account)
-        undone = await done(self._gate, _command(account, fields, confirm=True))
+        undone = await done(self._gate, account, _command(account, fields, confirm=True))
         shown = {name: fields[name] for name in ("kind", "collection", "name", "below") if fields.get(name)}
         where = urlencode({**shown, "undone": undone.point_before})
         return RedirectResponse(f"{UNDO}?{where}", 303, HEADERS)

@@ -6,7 +6,7 @@ facts, which the page, the API and the feed put into words (web/state_pages.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,8 +17,7 @@ from safehold.ports.core import NOT_YET, CoreReads
 from safehold.recovery.after import AccountPart, AfterReport
 from safehold.recovery.report import KindCount, Loss
 from safehold.service.addresses import Address, address_of
-from safehold.service.ahead import packed, word_of
-from safehold.service.incidents import Ahead
+from safehold.service.ahead import Proof
 from safehold.service.notices import Notice, notices_of
 from safehold.web.pages import title_of
 from safehold.web.status_pages import share_back
@@ -51,15 +50,14 @@ class KindState(msgspec.Struct, omit_defaults=False):
 
 
 class AheadState(msgspec.Struct):
-    """A device that has seen what the server does not have. `point` (hex) names its state where a word can be said."""
+    """A device that has proved that the server lacks something of a collection (service/ahead.py)."""
 
     device: str
     collection: str
     title: str
     since: int
-    last_seen: int
-    newer_changes: int | None
-    point: str | None
+    newer_changes: int | None  # at most; None where that cannot be told
+    there: bool  # whether the collection itself is
 
 
 class ReportState(msgspec.Struct):
@@ -91,20 +89,16 @@ def account_state(
     account: Account,
     *,
     recovery: Mapping[str, Any] | None,
-    ahead: Sequence[Ahead],
+    standing: Callable[[CoreReads], Sequence[Proof]],
     report: AfterReport | None,
 ) -> AccountState:
-    """`recovery` is the public part of the one that is under way. Raises Held."""
+    """`recovery` is the public part of what is under way, `standing` gives what devices have proved. Raises Held."""
     part = None if report is None else report.part(account.name)
     with reads.snapshot() as now:
         collections = [c for c in now.collections(account.number) if c.kind in DATA_KINDS]
         titles = {c.path: title_of(c) for c in collections}
         kinds = [_kind(now, account, kind, collections, recovery, part) for kind in DATA_KINDS]
-        devices = [
-            _ahead(one, titles, now.collection(account.number, one.path))
-            for one in ahead
-            if one.point is None or word_of(now, account, one.point) is None
-        ]
+        devices = [_ahead(now, account, proof, titles) for proof in standing(now)]
         notices = notices_of(now, account)
         intake = sum(1 for _ in now.secrets(account.number, INTAKE_PREFIX))
         mail = address_of(now, account)
@@ -145,11 +139,12 @@ def _missing(loss: Loss) -> Missing:
     return Missing(loss.collection, loss.name, loss.revs)
 
 
-def _ahead(one: Ahead, titles: Mapping[str, str], here: Collection | None) -> AheadState:
-    """A word can be said where the collection is there: without it, its place would be told as gone."""
-    point = packed(one.point).hex() if one.point is not None and here is not None else None
-    title = titles.get(one.path, one.path.rpartition("/")[2])
-    return AheadState(one.device, one.path, title, one.since, one.last, one.newer, point)
+def _ahead(now: CoreReads, account: Account, proof: Proof, titles: Mapping[str, str]) -> AheadState:
+    """How far the point lies beyond the stream is what the device may have, at most; off it, nobody can tell."""
+    here = now.collection(account.number, proof.path)
+    beyond = 0 if here is None else proof.rev - now.head(account.number, here.kind).rev
+    title = titles.get(proof.path, proof.path.rpartition("/")[2])
+    return AheadState(proof.device, proof.path, title, proof.at, beyond if beyond > 0 else None, here is not None)
 
 
 def _worst(kinds: Sequence[KindState], devices: Sequence[AheadState]) -> str:

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from safehold.service.ahead import ACCEPT, KEEP
 from safehold.service.notices import Notice
 from safehold.web.atom import Entry, feed, timestamp
 from safehold.web.layout import escape, table
@@ -64,7 +65,8 @@ def state_html(state: AccountState, words: Words, *, hidden: Hidden, feed_url: s
     if todo:
         listed = "".join(f"<li>{escape(step)}</li>" for step in todo)
         parts.append(f"<h2>{words('own.what-to-do')}</h2><ol>{listed}</ol>")
-    parts += [_ahead(one, words, hidden) for one in state.devices_ahead]
+    for path in dict.fromkeys(one.collection for one in state.devices_ahead):
+        parts.append(_ahead([one for one in state.devices_ahead if one.collection == path], words, hidden))
     if state.notices:
         parts.append(f"<h2>{words('own.notices')}</h2>")
         parts += [_notice(notice, state, words, hidden) for notice in state.notices]
@@ -132,19 +134,22 @@ def _name(one: Missing, words: Words) -> str:
     return words.count("report.nameless", max(1, len(one.revs)))
 
 
-def _ahead(one: AheadState, words: Words, hidden: Hidden) -> str:
-    """What the person can say of a device, and what each word means."""
-    told = (
-        f'<div class="note"><h3>{words("ahead.title")}</h3><p>{escape(ahead_step(one, words))}</p>'
-        f"<p>{escape(words('step.ahead-export', collection=one.title))}</p>"
-    )
-    if one.point is not None:
-        for word, class_ in (("keep", ""), ("accept", ' class="plain"')):
-            fields = hidden({"point": one.point, "word": word})
-            told += (
-                f'<form method="post" action="{AHEAD}">{fields}<p>{escape(words(f"ahead.{word}-means"))}</p>'
-                f"<button{class_}>{escape(words(f'ahead.{word}'))}</button></form>"
-            )
+def _ahead(those: Sequence[AheadState], words: Words, hidden: Hidden) -> str:
+    """What the person can say of the devices that are ahead in one collection, and what each word means."""
+    told = f'<div class="note"><h3>{words("ahead.title")}</h3>'
+    told += "".join(f"<p>{escape(ahead_step(one, words))}</p>" for one in those)
+    told += f"<p>{escape(words('ahead.closed', collection=those[0].title))}</p>"
+    told += f"<p>{escape(words('step.ahead-export', collection=those[0].title))}</p>"
+    first = those[0]
+    keep, accept = (KEEP, "", "keep"), (ACCEPT, ' class="plain"', "accept" if first.there else "gone")
+    chosen = (keep, accept) if first.there else (accept,)
+    for word, class_, means in chosen:
+        fields = hidden({"path": first.collection, "word": word})
+        said = escape(words(f"ahead.{means}-means", collection=first.title))
+        told += (
+            f'<form method="post" action="{AHEAD}">{fields}<p>{said}</p>'
+            f"<button{class_}>{escape(words(f'ahead.{word}'))}</button></form>"
+        )
     return told + "</div>"
 
 
@@ -219,7 +224,7 @@ def state_json(state: AccountState, words: Words) -> dict[str, Any]:
         told["undo"] = undo_url(notice)
         told["at"], told["since"] = timestamp(notice.at), timestamp(notice.since)
     for told, one in zip(facts["devices_ahead"], state.devices_ahead, strict=True):
-        told["since"], told["last_seen"] = timestamp(one.since), timestamp(one.last_seen)
+        told["since"] = timestamp(one.since)
     if state.report is not None:
         facts["report"]["at"] = timestamp(state.report.at)
     return facts

@@ -25,6 +25,8 @@ from safehold.web.pages import Site
 from safehold.web.status_pages import UNHEALTHY, status_atom, status_html
 from safehold.web.words import Words
 
+#: The state in which it answers, and is still bringing back a part of what it holds.
+RECOVERING = "recovering"
 #: A public address must not make the core count again and again.
 FRESH_SECONDS = 1.0
 
@@ -157,11 +159,12 @@ def routes(gate: Gate, status: StatusSource | None = None) -> list[Route]:
 
 
 def health(source: StatusSource) -> Response:
-    """200 and `ok` while requests are answered; 503 and the state, where it is known, while they are not."""
+    """200 and `ok`, or `recovering`, while requests are answered; 503 and the state where they are not."""
     state = source().get("service")
     if state in UNHEALTHY:
         raise Held(f"the service is {state}", retry_after_seconds=5)
-    return PlainTextResponse("ok\n", headers={"cache-control": "no-store"})
+    said = RECOVERING if state == RECOVERING else "ok"
+    return PlainTextResponse(f"{said}\n", headers={"cache-control": "no-store"})
 
 
 def wants_json(request: Request) -> bool:

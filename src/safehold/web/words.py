@@ -261,6 +261,18 @@ _WORDS: dict[str, tuple[str, str]] = {
         "It starts anew from what is here, and removes what it alone has.",
         "Empieza de nuevo con lo que hay aquí, y elimina lo que solo él tiene.",
     ),
+    "ahead.closed": (
+        "Until you choose, {collection} is not listed to any device, so that none removes what is missing here. What "
+        "devices have stays on them, and their changes are taken.",
+        "Hasta que elijas, {collection} no se muestra a ningún dispositivo, para que ninguno elimine lo que falta "
+        "aquí. Lo que tienen se queda en ellos, y sus cambios se aceptan.",
+    ),
+    "ahead.gone-means": (
+        "{collection} itself was lost with what is in it. It goes from the devices that have it: export it there "
+        "first.",
+        "{collection} se perdió con todo lo que contiene. Desaparece de los dispositivos que la tienen: antes "
+        "expórtala en ellos.",
+    ),
     "ahead.title": ("A device is ahead of the server", "Un dispositivo va por delante del servidor"),
     # -- notices, by `what`
     "notice.mass-delete": (
