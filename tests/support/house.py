@@ -46,7 +46,7 @@ from safehold.service.ahead import Proofs
 from safehold.service.auth import Authenticator, SignedIn
 from safehold.service.brakes import DEFAULT_BRAKES
 from safehold.service.engine import Result
-from safehold.service.identity import TOKEN_KEY
+from safehold.service.identity import SYSTEM_ACCOUNT, TOKEN_KEY
 from safehold.service.incidents import Incidents
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
@@ -244,6 +244,8 @@ class House:
         self.on_committed(changes)
         for account in {change.account for change in changes if change.kind is Kind.IDENTITY}:
             if hasattr(self, "authenticator"):
+                if account == SYSTEM_ACCOUNT:  # as the service does
+                    self.authenticator.forget_all()
                 self.authenticator.invalidate(account)
 
     async def authenticate(self, authorization: str | None, peer: str, program: str = "") -> Account:
