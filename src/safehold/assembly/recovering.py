@@ -130,6 +130,9 @@ class _Helpers:
     def run(self, jobs: Sequence[Portion]) -> Iterator[list[Settled | None]]:
         return cast(Iterator[list[Settled | None]], self._workers.run(jobs))
 
+    def ready(self, seconds: float) -> bool:
+        return self._workers.ready(seconds)
+
     def compare(self, shares: Sequence[Share]) -> Iterator[Found]:
         return cast(Iterator[Found], self._workers.run(shares))
 
