@@ -37,7 +37,8 @@ Result = TypeVar("Result")
 class ForkedWorkers(Generic[Job, Result]):
     """`count` processes that do `work`. Jobs and results are pickled. Use as a context manager."""
 
-    def __init__(self, count: int, work: Callable[[Job], Result]) -> None:
+    def __init__(self, count: int, work: Callable[[Job], Result], begin: Callable[[], None] = lambda: None) -> None:
+        """`begin` is called once in each: to let go of what is its maker's alone."""
         self._workers: dict[Connection, int] = {}
         for _ in range(count):
             ours, theirs = Pipe()
@@ -46,6 +47,7 @@ class ForkedWorkers(Generic[Job, Result]):
                 ours.close()
                 for other in self._workers:  # else nobody would see it end
                     other.close()
+                begin()
                 _serve(theirs, work)
             theirs.close()
             self._workers[ours] = process
