@@ -29,7 +29,7 @@ from safehold.vault.blobs import VaultBlobs
 from safehold.vault.log import VaultLogReader
 from safehold.vault.memory import MemoryVault
 from safehold.vault.runs import Runs
-from tests.crash.test_generation_crash import snapshot
+from tests.crash.test_generation_crash import generations_in, journal, snapshot
 from tests.crash.test_recovery_generation_crash import DATA, Kill, copied, core_at, new_disk, outcome, vaults
 from tests.support.house import CORE_PATH, House
 from tests.support.rebuilding import vaults_of
@@ -349,6 +349,10 @@ class Town:
         assert plan.core is State.WHOLE, plan.core_reason
         assert plan.report.exit_code == 0
         assert core.unarchived(core.log_position().frame) == (0, None)
+        written = snapshot(house)
+        assert written.new
+        newest = next(each for each in generations_in(there[0], house) if each[0].number == written.generation)
+        assert newest[1] == journal(house, written.generation)
 
 
 def test_people_write_while_it_recovers() -> None:

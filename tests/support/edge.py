@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from safehold.lab.world import CheapHasher, SeededEntropy, SimClock
 from safehold.model.change import Change
 from safehold.model.commands import AddAccount, AnyCommand, FoundInstallation, Outcome, SetPassword
-from safehold.model.errors import Held
+from safehold.model.errors import BodiesDamaged, Held
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.model.locks import HeldLocks
@@ -29,6 +29,7 @@ from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.ports.log import PreparedFrame
 from safehold.protocol.forwarded import NOBODY
+from safehold.service.ahead import Proofs
 from safehold.service.auth import Authenticator
 from safehold.service.engine import Engine
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
@@ -86,6 +87,7 @@ class TestGate:
         self.free: int | None = 1 << 40
         self.clock = SimClock()
         self.spans = SpanCache()
+        self.proofs = Proofs()
         self.entropy = SeededEntropy(1)
         self.hasher = CheapHasher()
         self.log = MemoryLog()
@@ -174,6 +176,9 @@ class TestGate:
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         return work()
+
+    async def mend(self, error: BodiesDamaged) -> None:
+        raise error
 
     def device_ahead(self, account: Account, path: str, device: str) -> None:
         self.ahead.append((account.name, path, device))

@@ -481,3 +481,49 @@ def test_a_log_too_long_to_be_kept_is_refused_before_anything_is_moved(
     core = serving.core()
     assert len(core.accounts()) == 3
     assert core.recovery_record() is None
+
+
+@pytest.mark.parametrize("texts", [0, 1, 4])
+def test_lost_blobs_of_a_stream_that_misses_revs(texts: int) -> None:
+    """What may be older anyhow and what a blob's loss makes older or lost are weighed as a run weighs them."""
+    history = History()
+    history.family("ada")
+    for n in range(3):
+        history.put("ada", Kind.PHOTOS, f"{n}.jpg", card(f"{n}"), blob=bytes([n]) * 32)
+    for n in range(texts):
+        history.put("ada", Kind.PHOTOS, f"{n}.txt", b"small")
+    gone = [history.put("ada", Kind.PHOTOS, f"gone-{n}.txt", b"gone") for n in range(2)]
+    history.put("ada", Kind.PHOTOS, "last.jpg", card("last"), blob=b"9" * 32)
+    history.seal()
+    world = World(history)
+    for change in gone:
+        world.vaults.spoil(change, world.near, world.far)
+    report = assert_like_run(world)
+    assert len(report.lost) == 5
+
+
+def test_what_is_expected_is_what_has_entered_in_the_end(world: World) -> None:
+    """Also where an account is erased meanwhile, and after a start in between."""
+    world.at(50)
+    serving = Serving(world)
+    staged: Staged | None = serving.begin()
+    assert staged is not None
+    core = serving.core()
+    staged.step(core, 10)
+    core.begin()
+    core.drop_account(an_id("eve"))
+    core.commit()
+    staged.step(core, 10)
+    core.close()
+    staged = serving.resume()
+    assert staged is not None
+    core = serving.core()
+    while staged.step(core, 10):
+        assert staged.progress().stage in RESTORE_ORDER
+    progress = staged.progress()
+    for kind, count in progress.kinds.items():
+        assert count.streams == count.streams_entered, kind
+        assert count.changes == count.changes_entered, kind
+    assert (progress.stage, progress.forecast_seconds) == ("done", 0.0)
+    assert serving.finish(staged, core).exit_code == 0
+    assert [account.name for account in core.accounts()] == ["ada", "bob"]

@@ -11,6 +11,7 @@ from safehold.model.errors import OperatorError
 from safehold.recovery.report import Progress, silent
 
 if TYPE_CHECKING:  # a method brings in what it needs, so that each command waits for its own part of the house only
+    from safehold.assembly.announced import Announced
     from safehold.assembly.session import Session
     from safehold.model.kinds import Kind
     from safehold.recovery.plan import Plan
@@ -97,6 +98,26 @@ class Installation(Site):
                 hint="`safehold recover status --wait` shows how far it is; to recover here instead, stop it first",
             )
 
+    # -- telling people --------------------------------------------------------------------------------------
+
+    def announced(self) -> Announced:
+        from safehold.assembly.announced import Announced
+
+        return Announced(self)
+
+    def publish_status(self) -> None:
+        """Write the status file, where one is configured and no service runs that does it."""
+        from safehold.service.control import STATUS
+
+        if not self.config.status_folder or self.ask_service(STATUS) is not None:
+            return
+        from safehold.assembly.announced import as_facts
+        from safehold.assembly.status_file import StatusFile
+
+        away = {"service": "stopped", "announcements": as_facts(self.announced().all(None))}
+        status = self.status() if self.has_core() else away
+        StatusFile(self.data / self.config.status_folder, self.clock, self.config.public_url).last(status)
+
     # -- how it stands ---------------------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
@@ -106,6 +127,8 @@ class Installation(Site):
         running = self.ask_service(STATUS)
         if running is not None:
             return decode_json(running)
+        from safehold.assembly.announced import as_facts
+        from safehold.assembly.core_check import check_remembered
         from safehold.assembly.scheduled import described, look_at_tail
         from safehold.assembly.scheduled_keeper import ScheduledKeeper
         from safehold.assembly.status import status_object
@@ -115,8 +138,16 @@ class Installation(Site):
         try:
             status = status_object(self, core, None)
             snapshots = {**described(look_at_tail(self)), "running": False}
-            more = {"keeper": ScheduledKeeper(self).status(), "recovery": stopped_recovery(self)}
-            return {**status, "snapshots": snapshots, **more, "last_recovery": None}
+            announced = as_facts(self.announced().all(core))
+            more = {
+                "snapshots": snapshots,
+                "keeper": ScheduledKeeper(self).status(),
+                "announcements": announced,
+                "core": check_remembered(self.disk, str(self.core_check_path)),
+                "recovery": stopped_recovery(self),
+                "last_recovery": None,
+            }
+            return {**status, **more}
         finally:
             core.close()
 

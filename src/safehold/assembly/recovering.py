@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from safehold.adapters.lock import FolderLock
 from safehold.adapters.processes import ForkedWorkers
@@ -16,12 +16,15 @@ from safehold.assembly.session import Session
 from safehold.assembly.site import Site
 from safehold.assembly.vault_urls import AnyVault, open_vault, with_scheme
 from safehold.config import VaultConfig, check_vault
+from safehold.formats.evidence import VERSION, Evidence
 from safehold.formats.keys import SEALED_TO_OTHERS, Opener
-from safehold.model.commands import Undo
+from safehold.model.commands import AcceptLoss, Undo
 from safehold.model.errors import Damaged, NewerCore, NotFound, OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
 from safehold.ports.vault import VaultDown
+from safehold.recovery.build import Accepted
+from safehold.recovery.excuses import LOG_FROM, REPAIR
 from safehold.recovery.glance import NotAsGlanced, glance
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.portions import Portion, Settled, settle
@@ -29,11 +32,13 @@ from safehold.recovery.report import Progress, silent
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.shares import Found, Share, work
 from safehold.recovery.sources import look
+from safehold.service.undone import Undone
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.bulk import StreamRows
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault import recoveries
 from safehold.vault.blobs import VaultBlobs
+from safehold.vault.evidence import put_evidence
 from safehold.vault.keyring import is_complete, load_identity
 from safehold.vault.log import VaultLogReader
 from safehold.vault.runs import GenerationReader, Runs
@@ -260,7 +265,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
         brought = bring_what_travels(site, plan, sources.given())
         site.disk.make_folders(str(site.scratch_folder))
         site.disk.make_folders(str(site.blobs_folder))
-        claim = Claim(site, sources)
+        claim = Claim(site, sources, above=plan.end.timeline)
 
         def run(plan: Plan) -> Result:
             return run_plan(
@@ -286,8 +291,11 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
             plan = _read_everything(site, plan, sources, helpers, progress)
             result = run(plan)
         site.mark_used()
+        _record_lost_log(site, plan, result.report.timeline)
         result.notes = [*brought, *result.notes, *_go_on(site, plan)]
         claim.done()
+    if result.taken:
+        result.notes += _record_losses(site, result.taken)
     if plan.to is not None:
         _undo_to(site, plan, plan.to)
     return result
@@ -314,15 +322,18 @@ def _read_everything(site: Site, glanced: Plan, sources: Sources, helpers: _Help
 class Claim:
     """The timeline that a run opens, once, and the marks by which vaults know that a recovery is open."""
 
-    def __init__(self, site: Site, sources: Sources, timeline: int | None = None) -> None:
-        """`timeline` is that of a run that is gone on with."""
+    def __init__(self, site: Site, sources: Sources, timeline: int | None = None, *, above: int = 0) -> None:
+        """`timeline` is that of a run that is gone on with; `above`: up to which others know, whatever is left of the
+        log.
+        """
         self._site = site
         self._sources = sources
         self._timeline = timeline
+        self._above = above
 
     def __call__(self) -> int:
         if self._timeline is None:
-            self._timeline = _claim(self._site, self._sources)
+            self._timeline = _claim(self._site, self._sources, self._above)
             self._mark(recoveries.opened)
         return self._timeline
 
@@ -342,6 +353,25 @@ class Claim:
                 continue
             finally:
                 vault.close()
+
+
+def _record_lost_log(site: Site, plan: Plan, timeline: int) -> None:
+    """Where nothing was left of the log: that it begins after the generation, as a keeper's word where its key is here.
+
+    Else scrub goes on telling that its beginning is missing, which is for the keeper to judge.
+    """
+    if any(source.folders for source in plan.sources) or not plan.generation:
+        return
+    facts: dict[str, Any] = {LOG_FROM: [timeline, plan.end.frame + 1], "generation": plan.generation}
+    vaults = [vault for vault in map(site.vault, site.config.vaults) if vault.available()]
+    generation = Runs(vaults, site.opener).generation(plan.generation)
+    if generation is not None:
+        facts["manifest"] = generation.digest.hex()
+    sealer = site.keyring.keeper or site.keyring.sealer
+    for source in plan.sources:
+        names = [source.vault] if any(v.name == source.vault for v in vaults) else [v.name for v in vaults]
+        for name in names if not source.problem else ():
+            put_evidence(vaults, sealer, site.clock, Evidence(VERSION, REPAIR, 0, name, plan.end, b"", facts))
 
 
 def _go_on(site: Site, plan: Plan) -> list[str]:
@@ -373,7 +403,7 @@ def open_old_core(folder: str) -> SqliteCore | None:
         return None
 
 
-def _claim(site: Site, sources: Sources) -> int:
+def _claim(site: Site, sources: Sources, above: int) -> int:
     """The next timeline in every vault that can be reached: whoever still writes to the old core is refused now.
 
     The vault whose log leads furthest stands for all, whatever its mode: the others may be behind it or gone.
@@ -391,10 +421,24 @@ def _claim(site: Site, sources: Sources) -> int:
     vaults = [LogVault(vault, Mode.ASYNC if n else Mode.SYNC) for n, (_, vault) in enumerate(ends)]
     keyring = site.keyring
     try:
-        return claim_timeline(vaults, keyring.sealer, keyring.opener, EMPTY_LOG).timeline
+        return claim_timeline(vaults, keyring.sealer, keyring.opener, EMPTY_LOG, above).timeline
     finally:
         for entry in vaults:
             entry.vault.close()
+
+
+def _record_losses(site: Site, taken: Sequence[Accepted]) -> list[str]:
+    """A GAP change in every stream whose loss was accepted: a keeper attests what goes on after it, and no more says
+    at every look that revisions are missing. What hinders that, in plain words.
+    """
+    try:
+        with Session(site) as session:
+            for one in taken:
+                with suppress(NotFound):  # of what is no account's
+                    session.execute(AcceptLoss(account=one.account, actor="recovery", kind=one.kind, missing=one.why))
+    except SafeholdError as error:
+        return [f"that the loss was accepted could not be put on record: {error.message}"]
+    return []
 
 
 def _undo_to(site: Site, plan: Plan, to: int) -> None:
@@ -406,6 +450,9 @@ def _undo_to(site: Site, plan: Plan, to: int) -> None:
                 continue
             for kind in kinds:
                 try:
-                    session.execute(Undo(account=account.id, actor="recovery", to=to, kind=kind))
+                    command = Undo(account=account.id, actor="recovery", to=to, kind=kind, confirmed=True)
+                    undone = Undone(session.execute(command))
+                    while undone.more:
+                        undone.add(session.execute(undone.next(command)))
                 except NotFound:  # it did not exist at that time: it is left alone
                     continue

@@ -16,11 +16,13 @@ from safehold.adapters.passwords import Argon2Hasher
 from safehold.adapters.system import SystemEntropy
 from safehold.assembly.site import Site
 from safehold.assembly.writer import Writer
+from safehold.model.change import Change
 from safehold.model.commands import AnyCommand, Outcome
-from safehold.model.errors import Held, OperatorError, SafeholdError
+from safehold.model.errors import Held, LostBody, OperatorError, SafeholdError
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.ports.blobs import Blobs
+from safehold.ports.care import BodySource
 from safehold.ports.core import NOT_YET, CoreReads
 from safehold.service.control import Wanted, decode_results, encode_commands, encode_wanted
 from safehold.service.identity import BLOB_KEY
@@ -53,6 +55,7 @@ class Session:
         if self._reads is None:
             core = self._site.open_reads()
             self._stack.callback(core.close)
+            core.source = _Vaults(self._site, self._stack)
             self._reads = core
         return self._reads
 
@@ -111,3 +114,25 @@ class Session:
         writer.open()
         writer.found(self._site.config.text)
         self._writer = writer
+
+
+class _Vaults:
+    """A BodySource over the vaults, made once somebody meets damage. A service that runs mends it."""
+
+    def __init__(self, site: Site, stack: ExitStack) -> None:
+        self._site = site
+        self._stack = stack
+        self._source: BodySource | None = None
+
+    def get(self, journal: int) -> Change | None:
+        return None if self._source is None else self._source.get(journal)
+
+    def ask(self, lost: Sequence[LostBody]) -> None:
+        if self._source is None:
+            from safehold.assembly.read_repair import repair_for
+            from safehold.service.incidents import Incidents
+
+            repair, close = repair_for(self._site, Incidents(self._site.clock))
+            self._stack.callback(close)
+            self._source = repair.patient
+        self._source.ask(lost)

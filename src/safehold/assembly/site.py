@@ -95,6 +95,11 @@ class Site:
         return FolderLock(str(self.data / "run" / "lock"))
 
     @property
+    def core_check_path(self) -> Path:
+        """What is remembered of the check of the core."""
+        return self.data / "run" / "core-check.json"
+
+    @property
     def ledger_path(self) -> Path:
         return self.data / "generations"
 
@@ -292,6 +297,7 @@ class Site:
             wake=wake,
             on_committed=on_committed,
             quota_bytes=self.config.quota_bytes,
+            brakes=self.config.brakes,
             side_by_side=side_by_side,
             answers=partial(answers_within, seconds=ANSWER_SECONDS),
         )

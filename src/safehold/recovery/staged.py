@@ -41,7 +41,7 @@ from safehold.recovery.origin import Origin
 from safehold.recovery.place import Memo, Place
 from safehold.recovery.plan import check_sources
 from safehold.recovery.portions import MakeRows
-from safehold.recovery.replay import Witness
+from safehold.recovery.replay import PROFILE, Witness, name_in
 from safehold.recovery.report import Loss, Progress, Report, silent
 from safehold.recovery.selection import SYSTEM, Selection
 from safehold.recovery.shares import Helpers
@@ -49,7 +49,7 @@ from safehold.recovery.sources import look
 from safehold.recovery.staged_record import Doubt, Record
 from safehold.recovery.streamwise import Ready, Streamwise
 from safehold.recovery.tail import Tail
-from safehold.recovery.tally import BlobLoss
+from safehold.recovery.tally import BlobLoss, Unsure
 from safehold.recovery.unknown import unknown_seconds, whole_at_end
 from safehold.recovery.verify import BlobItem
 from safehold.recovery.witness import CoreWitness
@@ -275,7 +275,7 @@ class Staged:
         rest = [key for key in known if key[1] is not Kind.IDENTITY and key[0] not in erased]
         for key in rest:
             core.hold(*key, NOT_YET)
-        self._names = dict(self._streamwise.names)
+        self._take_names(core)
         accounts = {account for account, _ in known} - erased - {SYSTEM}
         self._ahead.numbers.update((account, core.account_number(account)) for account in accounts)
         self._record.accounts = len(accounts)
@@ -290,6 +290,15 @@ class Staged:
         core.commit()
         core.bulk(False)
         self._ahead.line_up(key for key in rest if key in self._ahead.waiting)
+
+    def _take_names(self, core: CoreReads) -> None:
+        """Raises Damaged where the core calls an account something else than its profile does."""
+        for account in core.accounts():
+            profile = core.secret(account.number, PROFILE)
+            if profile is not None and name_in(profile) != account.name:
+                raise Damaged(f"account {account.id.hex()} is called {account.name} in the core")
+            self._names[account.id] = account.name
+            self._ahead.numbers[account.id] = account.number
 
     def _only_old_core_has(self, keys: Sequence[StreamKey]) -> list[StreamKey]:
         """Streams that a seal names further than the log leads, where an old core may have the end of them.
@@ -317,9 +326,7 @@ class Staged:
 
     def _take_up(self, core: CoreReads) -> None:
         """Where an earlier process got to."""
-        for row in core.accounts():
-            self._names[row.id] = row.name
-            self._ahead.numbers[row.id] = row.number
+        self._take_names(core)
         for note in core.recovery_notes():
             doubt = records.parse_doubt(note)
             self._doubts[doubt.account, doubt.kind] = doubt
@@ -327,7 +334,7 @@ class Staged:
         known = dict.fromkeys([*self._entries, *self._tail.keys(), *waiting])
         for key in known:
             account, kind = key
-            if account not in self._ahead.numbers or kind is Kind.IDENTITY:
+            if account not in self._ahead.numbers:  # erased meanwhile, or the installation's own
                 continue
             self._expect(key)
             if key not in waiting:
@@ -473,7 +480,8 @@ class Staged:
         record = records.parse(records.encode(self._record))
         core.begin()
         try:
-            entered = [ready for one in batch if (ready := self._enter(core, one)) is not None]
+            results = [self._enter(core, one) for one in batch]
+            entered = [ready for ready in results if ready is not None]
             for ready in entered:
                 record.add(ready.tally, ready.refused)
                 record.spend(ready.key[1], (self._clock.monotonic() - before) / len(entered))
@@ -484,10 +492,12 @@ class Staged:
             core.rollback()
             raise
         self._record = record
-        for one in batch:
+        for one, result in zip(batch, results, strict=True):
             self._ahead.waiting.discard(one.key)
-        for ready in entered:
-            self._entered(ready)
+            if result is None:
+                self._gone(one.key)
+            else:
+                self._entered(result)
         return bool(self._ahead.waiting)
 
     def _enter(self, core: CoreStore, one: Ready | Long) -> Ready | None:
@@ -506,7 +516,9 @@ class Staged:
             self._require_entered(core, ready, first)
         core.hold(account, kind, ready.words or None)
         if ready.words or ready.tally.lost:
-            doubt = Doubt(account, kind, ready.words, ready.tally.lost, list(ready.problems), not ready.changes)
+            doubt = Doubt(
+                account, kind, ready.words, ready.tally.lost, list(ready.problems), not ready.changes, ready.unsure
+            )
             core.add_recovery_note(records.encode(doubt))
             self._doubts[key] = doubt
         return ready
@@ -538,19 +550,30 @@ class Staged:
             raise Damaged(f"the core does not agree with what was read: {problem}")
         if blobs:
             self._without.add(ready.key)
-            self._with_blobs.append(ready.key)
+
+    def _gone(self, key: StreamKey) -> None:
+        """Its account was erased while it waited."""
+        count = self._counts[key[1]]
+        count.streams -= 1
+        count.changes -= self._changes_of(key)
+        count.items -= self._items_of(key)
+        self._tail.drop(key)
 
     def _entered(self, ready: Ready) -> None:
         key = ready.key
         count = self._counts[key[1]]
-        if key[1] is Kind.IDENTITY:
-            count.streams += 1
-            count.changes += ready.changes
-            count.items += ready.tally.items[key[1]].expected
+        items = ready.tally.items[key[1]].expected
+        if key[1] is Kind.IDENTITY:  # which nobody waited for
+            self._expect(key)
+            self._ahead.waiting.discard(key)
+        count.changes += ready.changes - self._changes_of(key)
+        count.items += items - self._items_of(key)
         count.streams_in += 1
         count.changes_in += ready.changes
-        count.items_in += ready.tally.items[key[1]].expected
+        count.items_in += items
         self._paced += ready.changes
+        if key in self._without:
+            self._with_blobs.append(key)
         self._tail.drop(key)
 
     # -- large bodies, and the end -----------------------------------------------------------------------------
@@ -594,6 +617,9 @@ class Staged:
     def close(self, core: CoreStore) -> Report:
         """In the writer's turn, once `step` and `fetch` gave False and the marks in the vaults say that it is done."""
         assert not self._ahead.waiting, "streams are still to come"
+        there = {account.id for account in core.accounts()} | {SYSTEM}
+        self._doubts = {key: doubt for key, doubt in self._doubts.items() if key[0] in there}
+        self._lost_blobs = [loss for loss in self._lost_blobs if loss.account in there]
         core.begin()
         try:
             core.set_recovery_record(None)
@@ -608,9 +634,13 @@ class Staged:
         """What came of it, as far as it is."""
         lost = [loss for doubt in self._doubts.values() for loss in doubt.lost]
         record = records.parse(records.encode(self._record))
+        by_stream: dict[StreamKey, list[BlobLoss]] = {}
         for loss in self._lost_blobs:
-            record.lose_body(loss)
+            by_stream.setdefault((loss.account, loss.kind), []).append(loss)
             lost.append(Loss(self._name_of(loss.account), loss.kind, loss.path, loss.name, [loss.rev]))
+        for key, losses in by_stream.items():
+            doubt = self._doubts.get(key)
+            record.lose_bodies(key[1], losses, doubt.unsure if doubt is not None else Unsure())
         return record.report(lost)
 
     def held(self) -> list[str]:

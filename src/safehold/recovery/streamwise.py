@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from safehold.formats.run import partition_of
-from safehold.model.change import Change, Op
-from safehold.model.kinds import Kind
+from safehold.model.change import Change
 from safehold.model.stream import Base, Head
 from safehold.ports.core import UNARCHIVED, CoreReads, StreamMaker
 from safehold.recovery.build import missing_words
@@ -22,11 +21,11 @@ from safehold.recovery.chains import StreamKey
 from safehold.recovery.mending import Mended, Mender
 from safehold.recovery.origin import Origin, feed, finish, ignore
 from safehold.recovery.portions import Leg, Settled, settle_stream
-from safehold.recovery.replay import PROFILE, Entered, Replay, Witness, erased_id, name_in
+from safehold.recovery.replay import Entered, Replay, Witness, erased_id
 from safehold.recovery.report import KindCount
 from safehold.recovery.selection import SYSTEM
 from safehold.recovery.tail import Tail
-from safehold.recovery.tally import Tally, make_tally
+from safehold.recovery.tally import Tally, Unsure, make_tally, unsure_of
 from safehold.recovery.verify import BlobItem, Meant, compare_settled, compare_stream
 from safehold.vault.runs import StreamEntry, stream_order
 
@@ -50,6 +49,7 @@ class Ready(NamedTuple):
     refused: int
     problems: Sequence[str]
     tally: Tally
+    unsure: Unsure
     compare: Callable[[CoreReads, Callable[[BlobItem], None]], Sequence[str]]
 
 
@@ -64,9 +64,8 @@ class Streamwise:
         self._mender: Mender | None = None
         self._mended: set[StreamKey] = set()  # that the mender was made for
         self._doubtful = origin.doubtful()
-        #: What identities say: accounts that were erased, and the names of the others.
+        #: Accounts that the installation's identity says were erased.
         self.erased: set[bytes] = set()
-        self.names: dict[bytes, str] = {}
 
     @property
     def has_witness(self) -> bool:
@@ -140,6 +139,7 @@ class Streamwise:
             0,
             (),
             tally,
+            Unsure(),
             lambda core, on_blob: compare_settled(core, meant, on_blob),
         )
 
@@ -223,13 +223,14 @@ class Streamwise:
             log.chains.refused,
             log.chains.problems,
             make_tally(log, lambda *_: True, ()),
+            unsure_of(log, key),
             lambda core, on_blob: compare_stream(core, log, key, on_blob) if key in log.chains.heads else (),
         )
 
     # -- identities
 
     def _watched(self, key: StreamKey, changes: Iterable[tuple[int, Change]]) -> Iterable[tuple[int, Change]]:
-        return self._watching(changes) if key[1] is Kind.IDENTITY else changes
+        return self._watching(changes) if key[0] == SYSTEM else changes
 
     def _watching(self, changes: Iterable[tuple[int, Change]]) -> Iterator[tuple[int, Change]]:
         for frame, change in changes:
@@ -237,10 +238,6 @@ class Streamwise:
             yield frame, change
 
     def _watch(self, change: Change) -> None:
-        if change.kind is not Kind.IDENTITY or change.op is not Op.PUT:
-            return
         gone = erased_id(change)
         if gone is not None:
             self.erased.add(gone)
-        elif change.name == PROFILE and change.account != SYSTEM and change.body is not None:
-            self.names[change.account] = name_in(change.body)

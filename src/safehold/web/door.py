@@ -18,10 +18,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from safehold.model.errors import Held
 from safehold.ports.world import Entropy
 from safehold.web.answers import json_answer, refuse_json
-from safehold.web.layout import page, refuse_page
+from safehold.web.layout import page, refuse_page, words_of
 from safehold.web.request import lingering
 from safehold.web.respond import problem, send_reply
-from safehold.web.status import public, status_html, wants_json
+from safehold.web.status import public, wants_json
+from safehold.web.status_pages import status_html
 
 #: Identity takes moments: whoever is refused may come back soon.
 RETRY_SECONDS = 10
@@ -86,7 +87,7 @@ class Door:
             shown = public(self._status())
             if wants_json(request):
                 return json_answer(msgspec.json.encode(shown))
-            return page("Safehold: status", status_html(shown))
+            return page("Safehold: status", status_html(shown, words_of(request)))
         refuse = refuse_json if path.startswith("/api/") or path == "/metrics" else refuse_page
         return refuse(request, _held(), self._entropy.bytes(1)[0])
 

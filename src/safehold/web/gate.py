@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 from safehold.model.commands import AnyCommand, Outcome
+from safehold.model.errors import BodiesDamaged
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.model.locks import HeldLocks
@@ -13,6 +14,7 @@ from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.protocol.forwarded import Proxies
+from safehold.service.ahead import Proofs
 from safehold.web.span_cache import SpanCache
 
 T = TypeVar("T")
@@ -24,6 +26,7 @@ class Gate(Protocol):
     clock: Clock
     entropy: Entropy
     blobs: Blobs
+    proofs: Proofs  # of losses, as devices have brought them
     spans: SpanCache  # occurrence indexes, on the event loop's thread
     reads: CoreReads  # for short reads, on the event loop's thread
     token_key: bytes  # MAC key of sync tokens
@@ -72,6 +75,10 @@ class Gate(Protocol):
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         """Run blocking disk work (blob stages) off the event loop."""
+        ...
+
+    async def mend(self, error: BodiesDamaged) -> None:
+        """Have damaged bodies at hand, so that the read that met them succeeds when it is done again. Raises Held."""
         ...
 
     def free_bytes(self) -> int | None:

@@ -1,4 +1,7 @@
-"""The REST API's routes: high scores, leaderboards, the account's settings. `protocol.openapi` describes them."""
+"""The REST API's routes: high scores, leaderboards, the account's settings; with those of `rest_past`.
+
+`protocol.openapi` describes them.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from safehold.protocol import rest
 from safehold.protocol.openapi import BASE, document_bytes
 from safehold.web.answers import Handler, Resource, actor, in_place, json_answer, read_body, refuse_json, signed_in
 from safehold.web.gate import Gate
+from safehold.web.rest_past import Past
 
 
 def routes(gate: Gate) -> list[Route]:
@@ -44,6 +48,7 @@ class Api:
             "/scores/{game:path}": {"GET": self.get_scores, "POST": self.add_score},
             "/leaderboards/{game:path}": {"GET": self.get_leaderboard},
             "/account": {"GET": self.get_account, "PATCH": self.patch_account},
+            **Past(gate).table,
             "/openapi.json": {"GET": self.get_description},
         }
 
@@ -55,7 +60,9 @@ class Api:
         body = await read_body(request, rest.MAX_REQUEST_BYTES)
         game = request.path_params["game"]
         command = rest.parse_score(body, account, game, self._gate.clock.now(), actor(request))
-        await self._gate.execute(command)
+        outcome = await self._gate.execute(command)
+        if outcome.taken:  # what the best score is shows once the others are here
+            return json_answer(rest.to_json(rest.recorded(command, None)), 202)
         best = self._gate.reads.best_score(account.number, game)
         return json_answer(rest.to_json(rest.recorded(command, best)), 201)
 
@@ -81,7 +88,7 @@ class Api:
     # -- the account -----------------------------------------------------------------------------------------
 
     async def get_account(self, request: Request) -> Response:
-        return _account(await signed_in(self._gate, request))
+        return self._account(await signed_in(self._gate, request))
 
     async def patch_account(self, request: Request) -> Response:
         account = await self._writer(request)
@@ -90,7 +97,11 @@ class Api:
         now = self._gate.reads.account_by_id(account.id)
         if now is None:
             raise Held("this account was erased in this moment")
-        return _account(now)
+        return self._account(now)
+
+    def _account(self, account: Account) -> Response:
+        waiting = self._gate.reads.intake(account.number).items
+        return json_answer(rest.to_json(rest.AccountView(account.name, account.listed, waiting)))
 
     async def get_description(self, _: Request) -> Response:
         return json_answer(document_bytes(__version__))
@@ -101,10 +112,6 @@ class Api:
         header = request.headers.get
         rest.check_origin(header("sec-fetch-site"), header("origin"), header("host"))
         return account
-
-
-def _account(account: Account) -> Response:
-    return json_answer(rest.to_json(rest.AccountView(account.name, account.listed)))
 
 
 # -- reads, each of one moment ---------------------------------------------------------------------------------
