@@ -250,7 +250,7 @@ class Engine:
             self._apply_intake(row)
 
     def drain_intakes(self) -> None:
-        """The same for streams of a number of accounts that only wait for their intake; at each start, and each second."""
+        """The same for streams of some accounts that only wait for their intake; at each start, and each second."""
         if self.stopped is not None or self._clock.monotonic() < self._drain_not_before:
             return
         for account in self.core.entering(DRAIN_ACCOUNTS):
