@@ -480,11 +480,17 @@ def test_the_answers_are_as_described(edge: Edge) -> None:
         ("/account", "get"): get(edge, "account"),
         ("/account", "patch"): edge.ask("PATCH", "/api/v1/account", json_body={"listed": False}, user=ANNA),
         ("/openapi.json", "get"): get(edge, "openapi.json", None),
+        ("/history", "get"): get(edge, "history?limit=2"),
+        ("/history/{change}", "get"): get(edge, "history/scores:2"),
+        ("/collections", "get"): get(edge, "collections"),
+        ("/undo", "post"): edge.ask("POST", "/api/v1/undo", json_body={"to": "scores:1", "kind": "scores"}, user=ANNA),
     }
     operations = {(p, m) for p, item in document["paths"].items() for m in item if m in METHODS}
     assert set(made) == operations
     for (path, method), answer in made.items():
         described_answer = document["paths"][path][method]["responses"][str(answer.status)]
+        if "*/*" in described_answer["content"]:
+            continue
         check(document, described_answer["content"]["application/json"]["schema"], answer.json)
     refused = get(edge, "account", None)
     shown = document["paths"]["/account"]["get"]["responses"][str(refused.status)]["$ref"].rpartition("/")[2]

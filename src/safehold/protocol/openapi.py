@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from safehold.protocol import openapi_past
 from safehold.protocol.rest import DEFAULT_LEADERS, JSON_TYPE, MAX_DETAIL_BYTES, MAX_LIMIT, PROBLEM_TYPE
 
 BASE = "/api/v1"
@@ -76,6 +77,7 @@ _SCHEMAS: _Json = {
             },
         }
     ),
+    **openapi_past.SCHEMAS,
     "AccountPatch": _object({"listed": {"type": "boolean"}}, closed=True),
     "Problem": _object(
         {
@@ -94,7 +96,8 @@ _PROBLEMS: dict[int, str] = {
     400: "Malformed; `detail` names the field",
     401: "No credentials, or wrong ones",
     403: "Refused: sent by another site's page",
-    404: "There is no such game, and no trace of one that was lost",
+    404: "There is no such thing, and no trace of one that was lost",
+    409: "The state forbids it, or it has to be confirmed; `detail` says what would happen",
     413: "Over a limit",
     429: "Too many wrong passwords from this address; Retry-After says when to come again",
     503: "Not now: something must be restored or freed first; Retry-After says when to come again. Never means `gone`",
@@ -189,6 +192,7 @@ _PATHS: _Json = {
             body="AccountPatch",
         ),
     },
+    **openapi_past.paths(lambda problems: {str(code): {"$ref": f"#/components/responses/{code}"} for code in problems}),
     "/openapi.json": {
         "get": {
             "operationId": "getDescription",
@@ -218,7 +222,7 @@ def document(version: str) -> _Json:
         "info": {
             "title": "Safehold",
             "version": version,
-            "summary": "High scores and account settings",
+            "summary": "High scores, account settings, history and undo",
             "description": "Contacts, calendars, tasks, notes and photos are served over WebDAV below /dav/.",
         },
         "servers": [{"url": BASE}],

@@ -540,7 +540,7 @@ class Judge:
         if holder is None or seen is None:
             self._damage(segment.claim_object(timeline), Problem.MISSING, f"it should hold {told}")
             return
-        if str(holder) in self._damaged:
+        if str(holder) in self._damaged or self._is_excused(str(holder)):
             return
         gap = after is not None and after.number > holder.number + 1
         if seen.tail is not None and not seen.closed:

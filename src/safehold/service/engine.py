@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from safehold.model.change import Change, Op
-from safehold.model.commands import AnyCommand, ApplyIntake, Outcome
+from safehold.model.commands import AnyCommand, ApplyIntake, Outcome, TellRest
 from safehold.model.errors import Damaged, Held, OperatorError, OutOfSpace, RequestError, SafeholdError
 from safehold.model.items import Account
 from safehold.model.kinds import DATA_KINDS, Kind
@@ -27,6 +27,9 @@ from safehold.ports.core import INTAKE, CoreStore
 from safehold.ports.log import LogWriter, PreparedFrame, Superseded
 from safehold.ports.vault import VaultDown, VaultFull
 from safehold.ports.world import Clock, Entropy
+from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits
+from safehold.service.erasing import due_erasures
+from safehold.service.identity import SYSTEM_ACCOUNT
 from safehold.service.intake import held_for_intake, release
 from safehold.service.judge import Judge
 from safehold.service.ledger import Ledger
@@ -78,6 +81,7 @@ class Engine:
         reopen: Callable[[], tuple[CoreStore, LogWriter]],
         on_committed: Callable[[Sequence[Change]], None] = lambda _: None,
         quota_bytes: int = 0,
+        brakes: BrakeLimits = DEFAULT_BRAKES,
     ) -> None:
         """`reopen` gives a core and a log with the tail taken in; it is first called by `try_resume`.
 
@@ -89,6 +93,7 @@ class Engine:
         self._on_committed = on_committed
         self._quota_bytes = quota_bytes
         self._drain_not_before = 0.0
+        self._brakes = brakes
         self._doubtful: list[Change] = []  # of batches at which the writer stopped
         #: Outlives core and log: a device whose lock was forgotten would be surprised by another's write.
         self.locks = LockTable()
@@ -98,7 +103,7 @@ class Engine:
     def _attach(self, core: CoreStore, log: LogWriter) -> None:
         self.core, self.log = core, log
         self._ledger = Ledger(core, log.timeline)
-        self._judge = Judge(self._ledger, self._entropy, self.locks, self._quota_bytes)
+        self._judge = Judge(self._ledger, self._entropy, self.locks, self._quota_bytes, self._brakes)
         self.stopped = None
 
     # -- the way of a write ----------------------------------------------------------------------------------
@@ -177,6 +182,7 @@ class Engine:
         batch.at = self._clock.now()
         self.locks.begin(self._clock.monotonic())
         self._ledger.begin(self.log.position.frame + 1, batch.at)
+        self._judge.brakes.begin()
 
     def _judge_one(self, command: AnyCommand) -> Result:
         """The outcome, or the refusal. A refusal may have left a REFUSED change: that is part of the transaction."""
@@ -223,6 +229,7 @@ class Engine:
     def _roll_back(self) -> None:
         """Where even that fails the transaction may still be open: nothing goes on with this core."""
         self._ledger.forget()
+        self._judge.brakes.forget()
         self.locks.rollback()
         try:
             self.core.rollback()
@@ -315,6 +322,18 @@ class Engine:
     def _remember_position(self) -> None:
         """The core's position follows a seal with the next commit; here at once, so that a start reads less."""
         self._beside_the_log(partial(self.core.set_log_position, self.log.position))
+
+    def tend(self) -> None:
+        """What is to be done without being asked: called between batches, every minute or so."""
+        if self.stopped is not None:
+            return
+        now = self._clock.now()
+        commands: list[AnyCommand] = [*due_erasures(self.core, now)]
+        if self._judge.brakes.overdue(now):
+            commands.append(TellRest(account=SYSTEM_ACCOUNT, actor="service"))
+        for command, result in zip(commands, self.execute_all(commands) if commands else (), strict=True):
+            if isinstance(result, SafeholdError):
+                _log.error("%s could not be done: %s", type(command).__name__, result.message)
 
     def pause(self, reason: SafeholdError) -> None:
         """Take nothing until `try_resume`. Called between batches."""

@@ -31,6 +31,9 @@ from safehold.model.kinds import PATH_IDENTITY, ROOT_NOTES, ROOT_PHOTOS, Collect
 from safehold.model.token import TOKEN_KEY
 from safehold.ports.core import INTAKE, NOT_YET
 from safehold.ports.world import Entropy
+from safehold.service.addresses import MAIL
+from safehold.service.ahead import PREFIX as AHEAD_PREFIX
+from safehold.service.announcements import ANNOUNCE_PREFIX
 from safehold.service.collections import CollectionRules
 from safehold.service.homes import PREFIX as HOME_PREFIX
 from safehold.service.ledger import Ledger
@@ -60,8 +63,8 @@ _DEFAULTS: tuple[tuple[Kind, str, CollectionType, frozenset[str], str], ...] = (
     (Kind.PHOTOS, ROOT_PHOTOS, CollectionType.FOLDER, frozenset(), "Photos"),
 )
 
-#: Items that let nobody in.
-_NO_CREDENTIALS = (HOME_PREFIX, USED_PREFIX, NOTICE_PREFIX, INTAKE_PREFIX)
+#: Items of an identity by which nobody signs in.
+_NO_CREDENTIALS = (HOME_PREFIX, USED_PREFIX, NOTICE_PREFIX, INTAKE_PREFIX, AHEAD_PREFIX, ANNOUNCE_PREFIX)
 
 
 def erased_id(item_name: str) -> bytes | None:
@@ -73,7 +76,7 @@ def erased_id(item_name: str) -> bytes | None:
 
 def touches_credentials(change: Change) -> bool:
     """Whether somebody may sign in otherwise after this change than before it."""
-    return change.kind is Kind.IDENTITY and not change.name.startswith(_NO_CREDENTIALS)
+    return change.kind is Kind.IDENTITY and change.name != MAIL and not change.name.startswith(_NO_CREDENTIALS)
 
 
 def check_account_name(name: str) -> str:
@@ -226,8 +229,9 @@ class IdentityRules:
     def accept_loss(self, command: AcceptLoss) -> Outcome:
         """The stream is served again; a GAP change says what was missing and that somebody took it on them."""
         account = self._ledger.account(command.account)
-        reason = self._ledger.core.held(account.number, command.kind)
-        if reason is None or reason == INTAKE:
+        held = self._ledger.core.held(account.number, command.kind)
+        reason = held or command.missing
+        if held == INTAKE or not reason:
             return Outcome(changed=False)
         if reason == NOT_YET:
             raise Conflict(

@@ -7,13 +7,16 @@ from safehold.model.commands import (
     AddAccount,
     AddAppPassword,
     AddScore,
+    Announce,
     AnyCommand,
     ApplyIntake,
     DeleteItem,
     DismissNotice,
     EraseAccount,
     FoundInstallation,
+    LetGo,
     MakeCollection,
+    NoteAhead,
     NoteInstallation,
     NoteUse,
     Outcome,
@@ -24,13 +27,23 @@ from safehold.model.commands import (
     RemoveCollection,
     RevokeAppPassword,
     SetListed,
+    SetMail,
     SetPassword,
+    TakeBackErasure,
     TakeLock,
+    TellRest,
     Transfer,
     Undo,
+    Withdraw,
 )
 from safehold.ports.world import Entropy
+from safehold.service import addresses
+from safehold.service.ahead import AheadRules
+from safehold.service.announcements import AnnouncementRules
+from safehold.service.brake_notices import NoticeTeller
+from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits, Brakes
 from safehold.service.collections import CollectionRules
+from safehold.service.erasure_rules import ErasureRules
 from safehold.service.guards import Guards
 from safehold.service.homes import HOMES, HomeRules
 from safehold.service.identity import IdentityRules
@@ -52,9 +65,17 @@ class Judge:
     is judged whole before its first change, so a refusal leaves nothing behind but a REFUSED change.
     """
 
-    def __init__(self, ledger: Ledger, entropy: Entropy, locks: LockTable, quota_bytes: int = 0) -> None:
-        guards = Guards(ledger, locks)
+    def __init__(
+        self,
+        ledger: Ledger,
+        entropy: Entropy,
+        locks: LockTable,
+        quota_bytes: int = 0,
+        limits: BrakeLimits = DEFAULT_BRAKES,
+    ) -> None:
         self._ledger = ledger
+        self.brakes = Brakes(ledger, limits, NoticeTeller(ledger, limits.window))
+        guards = Guards(ledger, locks)
         self._quota = QuotaRules(ledger, quota_bytes)
         self._collections = CollectionRules(ledger, entropy, guards)
         self._items = ItemRules(ledger, entropy, self._collections, guards, self._quota)
@@ -63,12 +84,18 @@ class Judge:
         self._locking = LockRules(ledger, entropy, self._collections, guards, locks)
         self._identity = IdentityRules(ledger, entropy, self._collections)
         self._homes = HomeRules(ledger, guards)
-        self._undo = UndoRules(ledger, entropy)
+        self._announcements = AnnouncementRules(ledger)
+        self._erasures = ErasureRules(ledger, self._identity, limits)
+        self._undo = UndoRules(ledger, entropy, limits)
+        self._ahead = AheadRules(ledger)
 
     def judge(self, command: AnyCommand) -> Outcome:
         before = self._quota.used_before(command)
+        goes = [each for each in (self.brakes.look_ahead(command), self.brakes.look_at_source(command)) if each]
+        made = len(self._ledger.changes)
         outcome = self._apply(command)
         self._quota.require_after(command, before)
+        self.brakes.count(command, self._ledger.changes[made:], goes)
         return outcome
 
     def _apply(self, command: AnyCommand) -> Outcome:
@@ -111,12 +138,26 @@ class Judge:
                 return self._identity.revoke_app_password(command)
             case NoteUse():
                 return self._identity.note_use(command)
+            case NoteAhead():
+                return self._ahead.note(command)
+            case LetGo():
+                return self._ahead.let_go(command)
             case SetListed():
                 return self._identity.set_listed(command)
             case DismissNotice():
                 return Notices.dismiss(self._ledger, command)
+            case Announce():
+                return self._announcements.announce(command)
+            case Withdraw():
+                return self._announcements.withdraw(command)
+            case SetMail():
+                return addresses.set_mail(self._ledger, command)
             case EraseAccount():
-                return self._identity.erase(command)
+                return self._erasures.erase(command)
+            case TakeBackErasure():
+                return self._erasures.take_back(command)
+            case TellRest():
+                return self._tell_rest()
             case AcceptLoss():
                 return self._accept_loss(command)
             case ApplyIntake():
@@ -128,6 +169,11 @@ class Judge:
         if outcome.changed:
             self._intake.apply(ApplyIntake(account=command.account, actor=command.actor))
         return outcome
+
+    def _tell_rest(self) -> Outcome:
+        made = len(self._ledger.changes)
+        self.brakes.tell_rest()
+        return Outcome(changed=len(self._ledger.changes) > made)
 
     def _patch(self, command: PatchProps) -> Outcome:
         if command.name is not None:

@@ -202,6 +202,13 @@ def open_manifest(data: bytes, number: int, installation: bytes) -> tuple[RunHea
     return header, role, frame
 
 
+def manifest_position(frame: RawFrame, opener: Opener) -> LogPosition:
+    """Up to where a generation covers the log, by the frame of its manifest. Raises Damaged, KeyAway."""
+    manifest = Unpacker(opener).unpack(frame.payload, manifests.DECODER)
+    _require_known(manifest.version, manifests.VERSION)
+    return LogPosition(*manifest.upto)
+
+
 def _require_known(version: int, known: int) -> None:
     """Raises Damaged where this release does not know how to read it: its bytes are good all the same."""
     if version != known:

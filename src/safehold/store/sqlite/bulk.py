@@ -27,6 +27,8 @@ from safehold.store.sqlite.schema import KIND_NUMBERS, OP_NUMBERS
 
 #: Fields of an item's row that are looked at: see the table `item` in schema.py. BODY is kept for scores only.
 _NAME, _REV, _SIZE, _AT, _JOURNAL, _PROPS, _SCORE, _BODY = 1, 2, 4, 6, 8, 10, 11, 12
+#: That of a row of the journal that names its collection.
+_COLLECTION_OF = 9
 
 _ITEM = """
     INSERT INTO item (collection, name, rev, digest, size, media, at, created_at, journal, uid, props_journal, score)
@@ -335,15 +337,43 @@ _STEPS: dict[Op, Callable[[StreamRows, _Collection, Change], None]] = {
 }
 
 
+def _moved(row: tuple[Any, ...], move: int) -> tuple[Any, ...]:
+    """A row of the journal; `collection` is a number, or the id as it came."""
+    collection = row[_COLLECTION_OF]
+    if isinstance(collection, int):
+        collection += move
+    return (row[0] + move, *row[1:_COLLECTION_OF], collection, *row[_COLLECTION_OF + 1 :])
+
+
+def _moved_end(end: StreamEnd, move: int) -> StreamEnd:
+    items: list[Sequence[Any]] = []
+    for row in end.items:
+        props = row[_PROPS]
+        items.append(
+            (
+                row[0] + move,
+                *row[1:_JOURNAL],
+                row[_JOURNAL] + move,
+                row[_JOURNAL + 1],
+                None if props is None else props + move,
+                *row[_PROPS + 1 :],
+            )
+        )
+    collections = [(row[0] + move, *row[1:]) for row in end.collections]
+    return StreamEnd(end.stream, collections, items, end.best, end.profile)
+
+
 class Entering:
     """Puts the rows of streams in. Used within a transaction."""
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
 
-    def packed(self, data: bytes) -> list[tuple[Any, ...]]:
-        """All rows of a stream; those of the journal are returned."""
+    def packed(self, data: bytes, move: int = 0) -> list[tuple[Any, ...]]:
+        """All rows of a stream, their numbers raised by so much; those of the journal are returned."""
         journal, end = _unpack(data)
+        if move:
+            journal, end = [_moved(row, move) for row in journal], _moved_end(end, move)
         self.journal(journal)
         self.end(end)
         return journal
