@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import unquote_to_bytes
@@ -29,6 +29,7 @@ from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.ports.log import PreparedFrame
 from safehold.protocol.forwarded import NOBODY
+from safehold.service.ahead import Proofs
 from safehold.service.auth import Authenticator
 from safehold.service.engine import Engine
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
@@ -79,12 +80,14 @@ class TestGate:
     max_request_bytes = 8 << 20
     erased_days = 104
     quota_bytes = 0
+    recovering = False
 
     def __init__(self, folder: Path, quota_bytes: int = 0) -> None:
         self.quota_bytes = quota_bytes
         self.free: int | None = 1 << 40
         self.clock = SimClock()
         self.spans = SpanCache()
+        self.proofs = Proofs()
         self.entropy = SeededEntropy(1)
         self.hasher = CheapHasher()
         self.log = MemoryLog()
@@ -110,6 +113,8 @@ class TestGate:
         self.status_calls = 0
         self.ahead: list[tuple[str, str, str]] = []
         self.broken: Exception | None = None
+        self.knocks: list[tuple[str, Kind]] = []
+        self.on_knock: Callable[[Account, Kind], None] = lambda account, kind: None
 
     def _committed(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -151,6 +156,12 @@ class TestGate:
     async def authenticate_owner(self, authorization: str | None, peer: str) -> Account:
         self.peers.append(peer)
         return await self._sign_in.owner(authorization, peer)
+
+    async def ready(self, account: Account, kinds: Iterable[Kind]) -> None:
+        """Notes the knock; `on_knock`, where set, is what a recovery does meanwhile."""
+        for kind in kinds:
+            self.knocks.append((account.name, kind))
+            self.on_knock(account, kind)
 
     async def execute(self, command: AnyCommand) -> Outcome:
         return self.engine.execute(command)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import replace
@@ -36,7 +36,9 @@ from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.protocol.forwarded import NOBODY
+from safehold.service.ahead import Proofs
 from safehold.service.auth import Authenticator, SignedIn
+from safehold.service.brakes import DEFAULT_BRAKES
 from safehold.service.engine import Result
 from safehold.service.identity import TOKEN_KEY
 from safehold.store.blobs import LiveBlobs
@@ -86,7 +88,10 @@ class House:
         self.max_request_bytes = 1 << 20
         self.erased_days = 104
         self.quota_bytes = 0
+        self.recovering = False
+        self.brakes = DEFAULT_BRAKES
         self.spans = SpanCache()
+        self.proofs = Proofs()
         self.ahead: list[tuple[str, str, str]] = []
         self.scheduler = SimScheduler(clock, seed)
         #: Of the last `requests`: what was answered (all there is, after a crash) and what was committed together.
@@ -151,6 +156,7 @@ class House:
             wake=self.scheduler.wake,
             on_committed=self._committed,
             quota_bytes=self.quota_bytes,
+            brakes=self.brakes,
         )
 
     def boot(self, *, mend: bool = False) -> None:
@@ -235,6 +241,9 @@ class House:
 
     async def authenticate_owner(self, authorization: str | None, peer: str) -> Account:
         return await self.authenticate(authorization, peer)
+
+    async def ready(self, account: Account, kinds: Iterable[Kind]) -> None:
+        raise AssertionError("nothing is recovering")
 
     async def execute(self, command: AnyCommand) -> Outcome:
         """Joins the group that `requests` commits together; alone it is a group of one."""

@@ -31,6 +31,7 @@ from safehold.recovery.report import Progress, silent
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.shares import Found, Share, work
 from safehold.recovery.sources import look
+from safehold.service.undone import Undone
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.bulk import StreamRows
 from safehold.store.sqlite.core import SqliteCore
@@ -87,6 +88,9 @@ class Sources:
         """The vault that was given by its URL, where one was."""
         return self.vaults()[0] if self._given else None
 
+    def names(self) -> list[str]:
+        return [config.name for config in self._configs]
+
     def sync_names(self) -> list[str]:
         """Those that acknowledgements waited for. Of a vault that is given by its URL nobody knows that."""
         return [] if self._given else [c.name for c in self._configs if c.mode == Mode.SYNC]
@@ -135,7 +139,7 @@ class _Helpers:
         return cast(Iterator[Found], self._workers.run(shares))
 
 
-def _helpers(sources: Sources, stack: ExitStack) -> _Helpers | None:
+def helpers_of(sources: Sources, stack: ExitStack) -> _Helpers | None:
     """Worker processes, where there is more than one processor. To be called before anything is open."""
     count = min(MOST_WORKERS, len(os.sched_getaffinity(0)))
     return _Helpers(stack.enter_context(ForkedWorkers(count, _Helper(sources)))) if count > 1 else None
@@ -191,7 +195,7 @@ def plan_recovery(
         if glanced is not None:
             return glanced
     with ExitStack() as stack:
-        helpers = _helpers(sources, stack)
+        helpers = helpers_of(sources, stack)
         core, problem, newer = _core_there(site, stack)
         return make_plan(
             sources.reader(),
@@ -249,18 +253,18 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
             "--accept-loss goes on without what came since",
         )
     with site.lock(), ExitStack() as stack:
-        helpers = _helpers(sources, stack)
+        helpers = helpers_of(sources, stack)
         old, _, _ = _core_there(site, stack)
         brought = bring_what_travels(site, plan, sources.given())
         site.disk.make_folders(str(site.scratch_folder))
         site.disk.make_folders(str(site.blobs_folder))
-        claim = _Claim(site, sources, plan.end.timeline)
+        claim = Claim(site, sources, above=plan.end.timeline)
 
         def run(plan: Plan) -> Result:
             return run_plan(
                 plan,
                 sources.reader(),
-                make_core=_make_core,
+                make_core=make_core,
                 blobs=sources.blobs(),
                 disk=site.disk,
                 data=str(site.data),
@@ -308,15 +312,17 @@ def _read_everything(site: Site, glanced: Plan, sources: Sources, helpers: _Help
     )
 
 
-class _Claim:
+class Claim:
     """The timeline that a run opens, once, and the marks by which vaults know that a recovery is open."""
 
-    def __init__(self, site: Site, sources: Sources, above: int) -> None:
-        """`above`: the timeline up to which the plan knows, whatever is left of the log."""
+    def __init__(self, site: Site, sources: Sources, timeline: int | None = None, *, above: int = 0) -> None:
+        """`timeline` is that of a run that is gone on with; `above`: up to which others know, whatever is left of the
+        log.
+        """
         self._site = site
         self._sources = sources
+        self._timeline = timeline
         self._above = above
-        self._timeline: int | None = None
 
     def __call__(self) -> int:
         if self._timeline is None:
@@ -378,8 +384,16 @@ def _go_on(site: Site, plan: Plan) -> list[str]:
     return []
 
 
-def _make_core(folder: str) -> SqliteCore:
+def make_core(folder: str) -> SqliteCore:
     return SqliteCore.open(f"{folder}/core.db", create=True)
+
+
+def open_old_core(folder: str) -> SqliteCore | None:
+    """What is left of a core, to read; None where it cannot be."""
+    try:
+        return SqliteCore.open(f"{folder}/core.db", read_only=True, older=True)
+    except (Damaged, OperatorError):
+        return None
 
 
 def _claim(site: Site, sources: Sources, above: int) -> int:
@@ -429,6 +443,9 @@ def _undo_to(site: Site, plan: Plan, to: int) -> None:
                 continue
             for kind in kinds:
                 try:
-                    session.execute(Undo(account=account.id, actor="recovery", to=to, kind=kind))
+                    command = Undo(account=account.id, actor="recovery", to=to, kind=kind, confirmed=True)
+                    undone = Undone(session.execute(command))
+                    while undone.more:
+                        undone.add(session.execute(undone.next(command)))
                 except NotFound:  # it did not exist at that time: it is left alone
                     continue

@@ -19,9 +19,10 @@ from safehold.assembly.writer import Writer
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.model.items import Account
+from safehold.model.kinds import Kind
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
-from safehold.service.control import decode_results, encode_commands
+from safehold.service.control import Wanted, decode_results, encode_commands, encode_wanted
 from safehold.service.identity import BLOB_KEY
 from safehold.store.blobs import LiveBlobs
 
@@ -62,6 +63,10 @@ class Session:
             archive = self._site.blob_archive()
             self._blobs = LiveBlobs(self.disk, str(self._site.blobs_folder), str(self._site.scratch_folder), archive)
         return self._blobs
+
+    def bring_in(self, account: Account, kinds: Sequence[Kind]) -> None:
+        """What is about to be read here, a service that is recovering brings back first; what it cannot stays held."""
+        self._site.ask_service(encode_wanted(Wanted(account.id, [kind.value for kind in kinds])))
 
     def blob_key(self, account: Account) -> bytes:
         key = self.reads.secret(account.number, BLOB_KEY)

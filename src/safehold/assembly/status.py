@@ -24,6 +24,8 @@ from safehold.ports.core import CoreReads, LogPosition
 from safehold.recovery.notebook import FileNotebook
 from safehold.vault.log import VaultLogReader
 
+#: States of the service: it takes changes; it does, and has not all of what was there yet; it takes none; none runs.
+SERVING, RECOVERING, READ_ONLY, STOPPED = "serving", "recovering", "read-only", "stopped"
 #: States of a vault: a look into it has not ended yet, or has taken too long to be waited for.
 NOT_SEEN, NOT_ANSWERING = "not seen yet", "not answering"
 _OBJECTIVES = ("rpo", "rto", "first_contact")
@@ -71,8 +73,8 @@ def _timeline(reads: CoreReads, writer: Writer | None) -> int:
 
 def _service_state(writer: Writer | None) -> str:
     if writer is None:
-        return "stopped"
-    return "serving" if writer.engine.stopped is None else "read-only"
+        return STOPPED
+    return SERVING if writer.engine.stopped is None else READ_ONLY
 
 
 class Backlog(NamedTuple):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace
 from collections.abc import Sequence
 from typing import Any
 
+from safehold.cli import announcing
 from safehold.cli.context import Context
 from safehold.cli.exits import Exit
 from safehold.cli.output import Answer, Table, count_text, size_text, time_text
@@ -20,6 +21,9 @@ UNMET = ("at risk", "violated")
 def configure(parser: Parser) -> None:
     parser.add_argument("--check", action="store_true", help="exit with 1 if anything is unmet")
     parser.set_defaults(run=_run)
+    show = parser.command("show", "say how everything stands, as without a further word", EXAMPLE, _run)
+    show.add_argument("--check", action="store_true", default=SUPPRESS, help="exit with 1 if anything is unmet")
+    announcing.configure(parser)
 
 
 def _run(args: Namespace, context: Context) -> Answer:

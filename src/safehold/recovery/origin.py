@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from safehold.model.change import Change
 from safehold.model.kinds import Kind
 from safehold.model.stream import EMPTY_HEAD, Base, Head
 from safehold.ports.core import EMPTY_LOG, LogPosition
@@ -273,6 +274,10 @@ class Origin:
     def settling(self, make_rows: MakeRows) -> Settling:
         """For who has no other processes."""
         return InTurn(self._readers[0], make_rows)
+
+    def changes_of(self, entry: StreamEntry) -> Iterator[tuple[int, Change]]:
+        """A stream as the generation has it, unverified: see GenerationReader."""
+        return self._readers[0].changes_of(entry)
 
     def pieces(self, entry: StreamEntry) -> Iterator[Piece]:
         """A stream as the generation has it. A change whose body is lost is not whole."""

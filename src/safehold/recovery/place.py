@@ -25,6 +25,7 @@ class Memo(msgspec.Struct, frozen=True):
     selection: Selection
     erased: tuple[bytes, ...]
     generation: int = 0
+    aside: str = ""  # where a recovery into a serving core is about to move the core that is there
 
 
 class Place:
@@ -87,6 +88,16 @@ class Place:
             file.close()
         self._disk.rename(temporary, path)
         self._disk.sync_folder(self._recovery)
+
+    def aside(self, now: int) -> str | None:
+        """Where `put` will move the core that is there; None where none is."""
+        return self._free_name(now) if self._disk.exists(self.core) else None
+
+    def moved(self) -> str | None:
+        """Where a recovery into a serving core, killed between its two renames, has moved the core that was there."""
+        memo = self.memo()
+        there = memo is not None and memo.aside and not self._disk.exists(self.core) and self._disk.exists(memo.aside)
+        return memo.aside if memo is not None and there else None
 
     def put(self, now: int) -> str | None:
         """Move the built core into place; where the one that was there went, or None. `now` in µs."""

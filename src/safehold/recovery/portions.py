@@ -10,7 +10,7 @@ The state is derived here by itself, from names and digests in full: neither the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
@@ -133,46 +133,63 @@ def base_of(reader: GenerationReader, entry: StreamEntry) -> Base | None:
 def _settled(
     reader: GenerationReader, entry: StreamEntry, base: Base | None, maker: StreamMaker | None, witnessed: Head | None
 ) -> Settled | None:
+    seen = {} if witnessed is None else {witnessed.rev: witnessed.hash}
+    return settle_stream([Leg(reader.changes_of(entry), entry.head, entry.root)], base, maker, seen)
+
+
+class Leg(NamedTuple):
+    """Part of a stream, in rev order: where it must end, and the state root there, b"" where nobody states one."""
+
+    changes: Iterable[tuple[int, Change]]
+    head: Head
+    root: bytes
+
+
+def settle_stream(
+    legs: Sequence[Leg], base: Base | None, maker: StreamMaker | None, seen: Mapping[int, bytes]
+) -> Settled | None:
+    """One stream, leg after leg; None where anything is missing or wrong. It must have the hashes `seen`, by rev."""
     base_rev = base.rev if base is not None else 0
-    seen_rev = witnessed.rev if witnessed is not None else 0
-    if seen_rev > entry.head.rev:
+    if seen and max(seen) > legs[-1].head.rev:
         return None
     rev, head, proved = 0, GENESIS, base is None
     live = Live()
     kept = count = total = inline = 0
-    for frame, change in reader.changes_of(entry):
-        after_gap = change.rev != rev + 1
-        if not proved and base is not None and change.rev > base_rev:
+    root = b""
+    for leg in legs:
+        for frame, change in leg.changes:
+            after_gap = change.rev != rev + 1
+            if not proved and base is not None and change.rev > base_rev:
+                if live.root() != base.root:
+                    return None
+                rev, head, proved = base_rev, base.head, True
+            if after_gap:
+                if change.rev > base_rev and change.rev != rev + 1:
+                    return None
+                if change.rev <= rev:
+                    return None
+            if (change.rev == rev + 1 and change.prev != head) or not is_whole(change):
+                return None
+            rev, head = change.rev, change.hash
+            if seen and seen.get(rev, head) != head:
+                return None
+            if base is not None and rev == base_rev and head != base.head:
+                return None
+            kept += rev <= base_rev
+            count += 1
+            total += change.size
+            inline += len(change.body) if change.body is not None else 0
+            if not live.apply(change):
+                return None
+            if maker is not None:
+                maker.add(change, frame, after_gap)
+        if not proved and base is not None:
             if live.root() != base.root:
                 return None
             rev, head, proved = base_rev, base.head, True
-        if after_gap:
-            if change.rev > base_rev and change.rev != rev + 1:
-                return None
-            if change.rev <= rev:
-                return None
-        if (change.rev == rev + 1 and change.prev != head) or not is_whole(change):
+        root = live.root() if leg.root or leg is legs[-1] else b""
+        if Head(rev, head) != leg.head or (leg.root and root != leg.root):
             return None
-        rev, head = change.rev, change.hash
-        if rev == seen_rev and witnessed is not None and head != witnessed.hash:
-            return None
-        if base is not None and rev == base_rev and head != base.head:
-            return None
-        kept += rev <= base_rev
-        count += 1
-        total += change.size
-        inline += len(change.body) if change.body is not None else 0
-        if not live.apply(change):
-            return None
-        if maker is not None:
-            maker.add(change, frame, after_gap)
-    if not proved and base is not None:
-        if live.root() != base.root:
-            return None
-        rev, head = base_rev, base.head
-    root = live.root()
-    if Head(rev, head) != entry.head or (entry.root and root != entry.root):
-        return None
     return Settled(
         Head(rev, head),
         base,

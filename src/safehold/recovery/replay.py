@@ -68,6 +68,14 @@ def erased_id(change: Change) -> bytes | None:
         return None
 
 
+def name_in(profile: bytes) -> str:
+    """The name that the body of an identity's profile gives; "" where it cannot be read."""
+    try:
+        return _decode_profile(profile).name
+    except msgspec.MsgspecError:
+        return ""
+
+
 class Replay:
     """`erased` are ids known to be erased from elsewhere; those found are added. Without `track` no contents."""
 
@@ -278,12 +286,15 @@ class Replay:
             heads = {key: head for key, head in heads.items() if key[0] not in self.erased}
         self.chains.seal(heads)
 
-    def finish(self) -> Sequence[Entered]:
-        """After the last entry: what a witness can add at the end of streams whose sealed head was not reached."""
+    def finish(self, *, ask: bool = True) -> Sequence[Entered]:
+        """After the last entry: what a witness can add at the end of streams whose sealed head was not reached.
+
+        Unless `ask`, none is asked.
+        """
         found: list[Entered] = []
         for key, sealed in list(self.chains.sealed.items()):
             changes: Iterable[Change] = ()
-            if self._witness is not None:
+            if self._witness is not None and ask:
                 changes = self._proven(key, self.chains.head(key), sealed.rev, sealed.hash)
             for change in changes:
                 del self.chains.sealed[key]

@@ -120,18 +120,20 @@ def compare_kind(
     found: list[str] = []
     for key in list(replay.chains.heads):
         if key[1] is kind and (settled or not isinstance(replay.contents.end(key), SettledState)):
-            found += _compare_stream(core, replay, key, on_blob, bodies, (roots or {}).get(key, b""))
+            found += compare_stream(core, replay, key, on_blob, bodies=bodies, root=(roots or {}).get(key, b""))
     return found
 
 
-def _compare_stream(
+def compare_stream(
     core: CoreReads,
     replay: Replay,
     key: StreamKey,
     on_blob: Callable[[BlobItem], None],
-    bodies: bool,
-    root: bytes,
+    *,
+    bodies: bool = False,
+    root: bytes = b"",
 ) -> list[str]:
+    """One stream, as `compare_kind`."""
     account, kind = key
     state = replay.contents.end(key)
     if isinstance(state, SettledState):

@@ -38,8 +38,12 @@ from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy, PasswordHasher
+from safehold.service.erasing import erasing_of
 
 APP_PREFIX, PASSWORD = "app/", "password"
+
+#: A device of a locked account need not come back every minute.
+LOCKED_RETRY_SECONDS = 3600
 
 _KEY_BYTES = 32
 _NAME_CHARS = 64
@@ -259,6 +263,13 @@ class Authenticator:
         return account, None if stored is None else stored.decode()
 
     def _remember(self, key: bytes, who: SignedIn) -> SignedIn:
+        """Raises Held where the account waits to be erased: until then it can be taken back."""
+        if erasing_of(self._reads, who.account.id) is not None:
+            raise Held(
+                "this account is locked: it was to be erased",
+                hint="whoever runs this server can still take that back",
+                retry_after_seconds=LOCKED_RETRY_SECONDS,
+            )
         if len(self._known) >= self._limits.cache_entries:
             self._forget(next(iter(self._known)))
         self._known[key] = _Known(who, self._clock.monotonic() + self._limits.cache_seconds)

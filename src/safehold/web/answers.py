@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from safehold.model.errors import Held, NotAllowed, SafeholdError, TooLarge
 from safehold.model.items import Account
+from safehold.model.kinds import Kind
 from safehold.protocol.problems import headers_of
 from safehold.protocol.rest import JSON_TYPE, PROBLEM_TYPE, problem
 from safehold.service.uses import program_of
@@ -37,6 +38,12 @@ async def signed_in(gate: Gate, request: Request) -> Account:
 async def owner_signed_in(gate: Gate, request: Request) -> Account:
     """The account whose own password came with the request. Raises as `signed_in`, also for an app password."""
     return await gate.authenticate_owner(request.headers.get("authorization"), _peer(request))
+
+
+async def in_place(gate: Gate, account: Account, *kinds: Kind) -> None:
+    """Wait a moment for streams that a recovery has not entered yet. What is not in by then is still held."""
+    if gate.recovering:
+        await gate.ready(account, kinds)
 
 
 def _peer(request: Request) -> str:

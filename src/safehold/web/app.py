@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from safehold.protocol.target import ROOT_HREF
-from safehold.web import devices, metrics, pages, rest, status
+from safehold.web import devices, metrics, pages, past_pages, rest, status
 from safehold.web.dav import Dav, well_known
 from safehold.web.gate import Gate
 from safehold.web.metrics import Meter
@@ -34,6 +34,7 @@ def make_app(gate: Gate) -> ASGIApp:
             *metrics.routes(gate, meter, source),
             *pages.routes(gate),
             *devices.routes(gate),
+            *past_pages.routes(gate),
         ]
     )
 

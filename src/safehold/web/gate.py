@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.items import Account
+from safehold.model.kinds import Kind
 from safehold.model.locks import HeldLocks
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.protocol.forwarded import Proxies
+from safehold.service.ahead import Proofs
 from safehold.web.span_cache import SpanCache
 
 T = TypeVar("T")
@@ -23,6 +25,7 @@ class Gate(Protocol):
     clock: Clock
     entropy: Entropy
     blobs: Blobs
+    proofs: Proofs  # of losses, as devices have brought them
     spans: SpanCache  # occurrence indexes, on the event loop's thread
     reads: CoreReads  # for short reads, on the event loop's thread
     token_key: bytes  # MAC key of sync tokens
@@ -34,6 +37,11 @@ class Gate(Protocol):
     quota_bytes: int  # what one account may hold; 0: no limit
     erased_days: int  # after which no copy of an erased account is left
 
+    @property
+    def recovering(self) -> bool:
+        """Whether a recovery is under way, so that `ready` has to be awaited before anything is judged."""
+        ...
+
     async def authenticate(self, authorization: str | None, peer: str, program: str = "") -> Account:
         """The account behind Basic credentials; `program` is what sends them, as it names itself.
 
@@ -43,6 +51,13 @@ class Gate(Protocol):
 
     async def authenticate_owner(self, authorization: str | None, peer: str) -> Account:
         """The same, for what no app password may do. Raises Unauthenticated for one, and as `authenticate`."""
+        ...
+
+    async def ready(self, account: Account, kinds: Iterable[Kind]) -> None:
+        """While a recovery is under way: bring these streams to its front, and wait until they are in, for a moment.
+
+        Whoever comes back from here judges as always: what is not in by then is still held (I58).
+        """
         ...
 
     async def execute(self, command: AnyCommand) -> Outcome:

@@ -28,7 +28,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from safehold.web.answers import Resource, refuse_json
 from safehold.web.gate import Gate
-from safehold.web.status import UNHEALTHY, StatusSource, remembered
+from safehold.web.status import StatusSource, remembered
+from safehold.web.status_pages import UNHEALTHY
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

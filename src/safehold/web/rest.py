@@ -1,4 +1,7 @@
-"""The REST API's routes: high scores, leaderboards, the account's settings. `protocol.openapi` describes them."""
+"""The REST API's routes: high scores, leaderboards, the account's settings; with those of `rest_past`.
+
+`protocol.openapi` describes them.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,9 @@ from safehold.model.paths import check_segment
 from safehold.ports.core import CoreReads, Stored
 from safehold.protocol import rest
 from safehold.protocol.openapi import BASE, document_bytes
-from safehold.web.answers import Handler, Resource, actor, json_answer, read_body, refuse_json, signed_in
+from safehold.web.answers import Handler, Resource, actor, in_place, json_answer, read_body, refuse_json, signed_in
 from safehold.web.gate import Gate
+from safehold.web.rest_past import Past
 
 
 def routes(gate: Gate) -> list[Route]:
@@ -44,6 +48,7 @@ class Api:
             "/scores/{game:path}": {"GET": self.get_scores, "POST": self.add_score},
             "/leaderboards/{game:path}": {"GET": self.get_leaderboard},
             "/account": {"GET": self.get_account, "PATCH": self.patch_account},
+            **Past(gate).table,
             "/openapi.json": {"GET": self.get_description},
         }
 
@@ -51,21 +56,26 @@ class Api:
 
     async def add_score(self, request: Request) -> Response:
         account = await self._writer(request)
+        await in_place(self._gate, account, Kind.SCORES)
         body = await read_body(request, rest.MAX_REQUEST_BYTES)
         game = request.path_params["game"]
         command = rest.parse_score(body, account, game, self._gate.clock.now(), actor(request))
-        await self._gate.execute(command)
+        outcome = await self._gate.execute(command)
+        if outcome.taken:  # what the best score is shows once the others are here
+            return json_answer(rest.to_json(rest.recorded(command, None)), 202)
         best = self._gate.reads.best_score(account.number, game)
         return json_answer(rest.to_json(rest.recorded(command, best)), 201)
 
     async def get_scores(self, request: Request) -> Response:
         account = await signed_in(self._gate, request)
+        await in_place(self._gate, account, Kind.SCORES)
         game = check_segment(request.path_params["game"])
         limit = rest.parse_limit(request.query_params.get("limit"), None)
         return json_answer(await self._gate.in_thread(lambda reads: _history(reads, account, game, limit)))
 
     async def list_games(self, request: Request) -> Response:
         account = await signed_in(self._gate, request)
+        await in_place(self._gate, account, Kind.SCORES)
         return json_answer(await self._gate.in_thread(lambda reads: _games(reads, account)))
 
     async def get_leaderboard(self, request: Request) -> Response:

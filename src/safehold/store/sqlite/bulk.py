@@ -17,14 +17,18 @@ import apsw
 import msgspec
 
 from safehold.content.uid import quick_uid
+from safehold.formats.intake import PREFIX as INTAKE_PREFIX
 from safehold.model.change import EMPTY_PROPS, GENESIS, Change, Op
 from safehold.model.kinds import HOME_SCORES, Kind
 from safehold.model.stream import Base
 from safehold.store.sqlite.apply import JOURNAL, UNMADE, WITH_UID, profile_of, score_of, when
+from safehold.store.sqlite.rows import INTAKE_ROWS, encode_intake, intake_item
 from safehold.store.sqlite.schema import KIND_NUMBERS, OP_NUMBERS
 
 #: Fields of an item's row that are looked at: see the table `item` in schema.py. BODY is kept for scores only.
-_REV, _SIZE, _AT, _PROPS, _SCORE, _BODY = 2, 4, 6, 10, 11, 12
+_NAME, _REV, _SIZE, _AT, _JOURNAL, _PROPS, _SCORE, _BODY = 1, 2, 4, 6, 8, 10, 11, 12
+#: That of a row of the journal that names its collection.
+_COLLECTION_OF = 9
 
 _ITEM = """
     INSERT INTO item (collection, name, rev, digest, size, media, at, created_at, journal, uid, props_journal, score)
@@ -84,6 +88,7 @@ class StreamEnd(msgspec.Struct, array_like=True):
     items: list[Sequence[Any]]  # sorted by collection number and name
     best: list[tuple[Any, ...]]  # (account, game, score, at)
     profile: tuple[str, bool] | None  # name and listed, where the stream says so
+    intake: tuple[int, int, int] | None = None  # what waits in the account's intake, where anything does
 
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -104,6 +109,7 @@ class StreamRows:
         self._head = GENESIS
         self._kept = 0
         self._profile: tuple[str, bool] | None = None
+        self._waiting_blobs: set[int] = set()  # numbers in the journal of writes in the intake whose body is a blob
         self._collections: dict[bytes, _Collection] = {}
         #: Rows that were made and not yet taken.
         self.journal: list[tuple[Any, ...]] = []
@@ -213,7 +219,16 @@ class StreamRows:
             items,
             self._best(collections) if self._scores else [],
             self._profile,
+            self._intake(items) if self._identity else None,
         )
+
+    def _intake(self, items: Sequence[Sequence[Any]]) -> tuple[int, int, int] | None:
+        waiting = [
+            intake_item(item[_SIZE], item[_JOURNAL] in self._waiting_blobs)
+            for item in items
+            if item[_NAME].startswith(INTAKE_PREFIX)
+        ]
+        return tuple(map(sum, zip(*waiting, strict=True))) if waiting else None  # type: ignore[return-value]
 
     def packed(self) -> bytes:
         return _pack((self.take(), self.finish()))
@@ -258,6 +273,8 @@ class StreamRows:
                 uid = quick_uid(body)
             elif self._scores:
                 score = score_of(body)
+        elif self._identity and change.blob is not None and change.name.startswith(INTAKE_PREFIX):
+            self._waiting_blobs.add(self._seq)
         old = collection.items.get(change.name)
         props_journal = None if old is None else old[_PROPS]
         before = collection.props_before.pop(change.name, None) if collection.props_before else None
@@ -320,15 +337,43 @@ _STEPS: dict[Op, Callable[[StreamRows, _Collection, Change], None]] = {
 }
 
 
+def _moved(row: tuple[Any, ...], move: int) -> tuple[Any, ...]:
+    """A row of the journal; `collection` is a number, or the id as it came."""
+    collection = row[_COLLECTION_OF]
+    if isinstance(collection, int):
+        collection += move
+    return (row[0] + move, *row[1:_COLLECTION_OF], collection, *row[_COLLECTION_OF + 1 :])
+
+
+def _moved_end(end: StreamEnd, move: int) -> StreamEnd:
+    items: list[Sequence[Any]] = []
+    for row in end.items:
+        props = row[_PROPS]
+        items.append(
+            (
+                row[0] + move,
+                *row[1:_JOURNAL],
+                row[_JOURNAL] + move,
+                row[_JOURNAL + 1],
+                None if props is None else props + move,
+                *row[_PROPS + 1 :],
+            )
+        )
+    collections = [(row[0] + move, *row[1:]) for row in end.collections]
+    return StreamEnd(end.stream, collections, items, end.best, end.profile)
+
+
 class Entering:
     """Puts the rows of streams in. Used within a transaction."""
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
 
-    def packed(self, data: bytes) -> list[tuple[Any, ...]]:
-        """All rows of a stream; those of the journal are returned."""
+    def packed(self, data: bytes, move: int = 0) -> list[tuple[Any, ...]]:
+        """All rows of a stream, their numbers raised by so much; those of the journal are returned."""
         journal, end = _unpack(data)
+        if move:
+            journal, end = [_moved(row, move) for row in journal], _moved_end(end, move)
         self.journal(journal)
         self.end(end)
         return journal
@@ -341,5 +386,8 @@ class Entering:
         self._db.executemany(_ITEM, end.items)
         self._db.executemany("INSERT OR REPLACE INTO best VALUES (?, ?, ?, ?)", end.best)
         self._db.execute(_STREAM, end.stream)
+        if end.intake is not None:
+            row = (f"{INTAKE_ROWS}{end.stream[0]}", encode_intake(end.intake))
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", row)
         if end.profile is not None:
             self._db.execute("UPDATE account SET name = ?, listed = ? WHERE number = ?", (*end.profile, end.stream[0]))

@@ -1,0 +1,654 @@
+"""Recovery into a core that serves, stream by stream.
+
+    begin     a new timeline; the newest generation's directory, and the log after it; a core beside what is there, with
+              every identity entered and verified and every other stream held with NOT_YET; then renamed into place
+    knock     somebody asks for a stream: it comes next
+    step      in the writer's turn: some streams enter, whole, and are released in the same transaction
+    fetch     large bodies that live items need and that are not in the blobs folder, once all streams are in
+    close     in the writer's turn: the record is removed, and the report given
+
+A core of which `resume` says that a recovery is under way is a core like any other: who writes to it needs to know
+nothing of all this but that held streams are held. Numbers in the journal are given in the writer's turn, so that what
+enters and what is written meanwhile never collide: within a stream they ascend with its revs, which is all that readers
+may rely on, and what is written after a stream's release comes after what entered.
+
+Invariants (docs/invariants.md): nothing enters unverified (I24, I48), all verbatim (I25); the erased stay erased (I28);
+a stream that is not in, or misses revs, is held (I12, I14); a kill between any two writes leaves no core, or one that
+`resume` goes on with (I56); a step neither loses nor doubles what was written beside it (I57).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from typing import NamedTuple, Self
+
+from safehold.model.errors import Damaged, OperatorError
+from safehold.model.kinds import RESTORE_ORDER, Kind
+from safehold.model.stream import EMPTY_HEAD
+from safehold.ports.blobs import Blobs
+from safehold.ports.core import EMPTY_LOG, NOT_YET, CoreReads, CoreStore, LogPosition
+from safehold.ports.disk import Disk
+from safehold.ports.log import Hole, LogReader
+from safehold.ports.vault import Vault
+from safehold.ports.world import Clock
+from safehold.recovery import staged_record as records
+from safehold.recovery.blobs import loss_of, restore
+from safehold.recovery.chains import StreamKey
+from safehold.recovery.origin import Origin
+from safehold.recovery.place import Memo, Place
+from safehold.recovery.plan import check_sources
+from safehold.recovery.portions import MakeRows
+from safehold.recovery.replay import Witness
+from safehold.recovery.report import Loss, Progress, Report, silent
+from safehold.recovery.selection import SYSTEM, Selection
+from safehold.recovery.shares import Helpers
+from safehold.recovery.sources import look
+from safehold.recovery.staged_record import Doubt, Record
+from safehold.recovery.streamwise import Ready, Streamwise
+from safehold.recovery.tail import Tail
+from safehold.recovery.tally import BlobLoss
+from safehold.recovery.unknown import unknown_seconds, whole_at_end
+from safehold.recovery.verify import BlobItem
+from safehold.recovery.witness import CoreWitness
+from safehold.vault.runs import Runs, stream_order
+
+#: Changes that enter in one step, unless a single stream has more.
+STEP_CHANGES = 500
+
+
+class StreamState(StrEnum):
+    """How far a stream is. SERVING: it is in; large bodies may still come from the vaults. PARTIAL: it is held."""
+
+    LOST = "lost"
+    QUEUED = "queued"
+    SERVING = "serving"
+    WHOLE = "whole"
+    PARTIAL = "partial"
+
+
+class KindProgress(NamedTuple):
+    """One kind: expected and entered. Items that are expected are counted exactly once their stream has entered."""
+
+    streams: int
+    streams_entered: int
+    changes: int
+    changes_entered: int
+    items: int
+    items_entered: int
+
+
+class StagedProgress(NamedTuple):
+    """`stage` is the kind that is entered now, then "blobs", then "done". `forecast_seconds`: None before any pace."""
+
+    stage: str
+    kinds: dict[Kind, KindProgress]
+    blobs: int  # looked at so far
+    blob_bytes: int
+    seconds: float  # since this process began or resumed
+    forecast_seconds: float | None
+
+
+class _Count:
+    """Of one kind, as it grows."""
+
+    __slots__ = ("changes", "changes_in", "items", "items_in", "streams", "streams_in")
+
+    def __init__(self) -> None:
+        self.streams = self.streams_in = self.changes = self.changes_in = self.items = self.items_in = 0
+
+
+#: Opens the core in a folder to read; None where that cannot be done.
+OpenOld = Callable[[str], CoreStore | None]
+#: What always travels inline is never a blob: see ports/blobs.py.
+KINDS_WITH_BLOBS = (Kind.NOTES, Kind.PHOTOS, Kind.SCORES)
+
+
+def no_old_core(_folder: str) -> CoreStore | None:
+    """An OpenOld for who has none."""
+    return None
+
+
+class Staged:
+    """One recovery. Made by `begin` or `resume`. `knock`, `state` and `progress` may be called from any thread.
+
+    `prepare` is for one thread at a time, outside of the writer's turn; `step` and `close` are for within it.
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        tail: Tail,
+        record: Record,
+        clock: Clock,
+        make_rows: MakeRows,
+        witness: Witness | None,
+        helpers: Helpers | None,
+    ) -> None:
+        """Internal: see `begin` and `resume`."""
+        self._origin = origin
+        self._tail = tail
+        self._record = record
+        self._clock = clock
+        self._helpers = helpers
+        self._streamwise = Streamwise(origin, tail, make_rows, witness, self._name_of)
+        self._entries = {entry.key: entry for entry in origin.streams()}
+        self._names: dict[bytes, str] = {}
+        self._numbers: dict[bytes, int] = {}
+        self._began = clock.monotonic()
+        self._queue: deque[StreamKey] = deque()
+        self._waiting: set[StreamKey] = set()  # not in yet
+        self._knocked: deque[StreamKey] = deque()
+        self._damaged: deque[StreamKey] = deque()  # to be mended, once nothing else is in the queue
+        self._ready: deque[Ready] = deque()
+        self._doubts: dict[StreamKey, Doubt] = {}
+        self._counts = {kind: _Count() for kind in RESTORE_ORDER}
+        self._with_blobs: deque[StreamKey] = deque()  # in, and to be looked through for blobs
+        self._without: set[StreamKey] = set()  # in, and some of its blobs are not
+        self._blobs_left: deque[BlobItem] = deque()  # of the stream that is looked through
+        self._lost_blobs: list[BlobLoss] = []
+        self._blobs = self._blob_bytes = 0
+        self._paced = 0  # changes that this process has entered
+        self._closed = False
+
+    # -- beginning ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    def begin(
+        cls,
+        reader: LogReader,
+        runs: Runs | None,
+        vaults: Sequence[Vault],
+        *,
+        make_core: Callable[[str], CoreStore],
+        make_rows: MakeRows,
+        disk: Disk,
+        data: str,
+        clock: Clock,
+        claim: Callable[[], int],
+        open_old: OpenOld = no_old_core,
+        sync: Sequence[str] = (),
+        lost_at: int | None = None,
+        helpers: Helpers | None = None,
+        progress: Progress = silent,
+    ) -> Self:
+        """Put a core into place, `data`/core, that holds every identity and knows of every other stream; it is closed.
+
+        What is in `data`/core is moved to `data`/scratch/core-UTC. `make_core` opens the core in a folder, making it
+        where that is empty; `make_rows` makes its rows (a StreamMaker). `claim` opens a new timeline in every vault
+        that can be reached and returns its number; it is called before the log is read. `open_old` opens the core in a
+        folder to read, or gives None where that cannot be: what it remembers may fill gaps, where the chain proves it.
+        `vaults` are those behind `reader`, `sync` the names of those that acknowledgements waited for, `lost_at` (µs)
+        the last moment at which something may have been acknowledged, now if None. `helpers` read in other processes.
+        Raises OperatorError where nothing can be recovered; TooLong where `recover run` has to do it.
+        """
+        place = Place(disk, data)
+        before = place.moved()
+        now = clock.now()
+        aside = place.aside(now) or before or ""
+        place.begin(Memo(Selection(), (), aside=aside))
+        sources = look(vaults)
+        check_sources(sources)
+        timeline = claim()
+        origin = Origin(reader, runs)
+        tail = Tail(origin.position, timeline)
+        tail.read(reader.entries(origin.position))
+        if tail.before == EMPTY_LOG:
+            raise OperatorError(
+                "nothing can be recovered from these vaults: no frame of the log can be read with this key",
+                hint="see `safehold recover plan`",
+            )
+        last_at, last_from = tail.last_at, tail.last_from
+        if last_at is None and origin.generation is not None:
+            last_at = origin.generation.manifest.at
+            if origin.last is not None:
+                last_at, last_from = origin.last.at, origin.last.source
+        problems = [*reader.problems(), *(runs.problems() if runs is not None else ())]
+        whole = whole_at_end(sources, sync, last_from, problems)
+        record = Record(
+            timeline=timeline,
+            generation=origin.number,
+            older=origin.older,
+            end=(tail.end.timeline, tail.end.frame, tail.end.digest),
+            began_at=now,
+            aside=aside,
+            unknown_seconds=unknown_seconds(whole, last_at, now if lost_at is None else lost_at),
+            complete=tail.all_known and not tail.lost_at_end,
+            accounts=0,
+        )
+        old = open_old(before or place.core) if aside else None
+        staged = cls(origin, tail, record, clock, make_rows, _witness(old), helpers)
+        try:
+            core = make_core(place.building)
+            try:
+                staged._found(core, f"{timeline}-{now:x}", progress)
+            finally:
+                core.close()
+        finally:
+            if old is not None:
+                old.close()
+        place.put(now)
+        place.forget()
+        staged._streamwise.use_witness(_witness(open_old(aside) if aside else None))
+        return staged
+
+    @classmethod
+    def resume(
+        cls,
+        core: CoreReads,
+        reader: LogReader,
+        runs: Runs | None,
+        *,
+        make_rows: MakeRows,
+        clock: Clock,
+        open_old: OpenOld = no_old_core,
+        helpers: Helpers | None = None,
+    ) -> Self | None:
+        """Go on with what `core`, the one in place, says is under way; None where nothing is.
+
+        To be called before the writer opens, or while it does nothing. Raises OperatorError, TooLong.
+        """
+        data = core.recovery_record()
+        if data is None:
+            return None
+        record = records.parse(data)
+        origin = Origin(reader, runs, number=record.generation, older=record.older)
+        if origin.generation is None:  # what it began with is gone, or it was the log alone
+            origin = Origin(reader, runs)
+        tail = Tail(origin.position)
+        tail.read(reader.entries(origin.position), record.end[1])
+        old = open_old(record.aside) if record.aside else None
+        staged = cls(origin, tail, record, clock, make_rows, _witness(old), helpers)
+        staged._take_up(core)
+        return staged
+
+    def _found(self, core: CoreStore, mark: str, progress: Progress) -> None:
+        """Fill a new core: identities, and what is known of the rest."""
+        core.bulk(True)
+        core.begin()
+        surveyed, all_known = self._streamwise.survey()
+        self._record.complete &= all_known
+        known = dict.fromkeys([*self._entries, *self._tail.keys(), *self._origin.unheard_of(), *surveyed])
+        identities = sorted((key for key in known if key[1] is Kind.IDENTITY), key=stream_order)
+        for done, key in enumerate(identities):
+            if key[0] not in self._streamwise.erased:  # the installation's comes first, and says who was
+                self._numbers[key[0]] = core.account_number(key[0])
+                self._enter_now(core, key)
+            progress(Kind.IDENTITY, done + 1, len(identities), "accounts")
+        erased = self._streamwise.erased
+        rest = [key for key in known if key[1] is not Kind.IDENTITY and key[0] not in erased]
+        for key in rest:
+            core.hold(*key, NOT_YET)
+        self._names = dict(self._streamwise.names)
+        accounts = {account for account, _ in known} - erased - {SYSTEM}
+        self._numbers.update((account, core.account_number(account)) for account in accounts)
+        self._record.accounts = len(accounts)
+        for key in rest:
+            self._expect(key)
+        for key in self._only_old_core_has(rest):
+            self._enter_now(core, key)
+        core.set_log_position(self.end)
+        core.set_recovery_mark(mark)
+        self._record.spend(Kind.IDENTITY, self._clock.monotonic() - self._began)
+        core.set_recovery_record(records.encode(self._record))
+        core.commit()
+        core.bulk(False)
+        self._line_up(key for key in rest if key in self._waiting)
+
+    def _only_old_core_has(self, keys: Sequence[StreamKey]) -> list[StreamKey]:
+        """Streams that a seal names further than the log leads, where an old core may have the end of them.
+
+        What it has is archived again when the writer opens, before anything is written after it.
+        """
+        if not self._streamwise.has_witness:
+            return []
+        found = []
+        for key in keys:
+            changes = self._tail.changes(key)
+            entry = self._entries.get(key)
+            last = changes[-1][1].rev if changes else entry.head.rev if entry is not None else 0
+            if any(head.rev > last for head in self._tail.heads(key)):
+                found.append(key)
+        return found
+
+    def _enter_now(self, core: CoreStore, key: StreamKey) -> None:
+        """In the open transaction, whatever it takes."""
+        ready = self._prepared(key, late=True)
+        if ready is None:
+            self._streamwise.prepare_mender([key])
+            ready = self._streamwise.followed(key, self._entries.get(key), self._numbers[key[0]], late=True)
+        self._enter(core, ready)
+        self._record.add(ready.tally, ready.refused)
+        self._waiting.discard(key)
+        self._entered(ready)
+
+    def _take_up(self, core: CoreReads) -> None:
+        """Where an earlier process got to."""
+        for row in core.accounts():
+            self._names[row.id] = row.name
+            self._numbers[row.id] = row.number
+        for note in core.recovery_notes():
+            doubt = records.parse_doubt(note)
+            self._doubts[doubt.account, doubt.kind] = doubt
+        waiting = set(core.held_streams(NOT_YET))
+        known = dict.fromkeys([*self._entries, *self._tail.keys(), *waiting])
+        for key in known:
+            account, kind = key
+            if account not in self._numbers or kind is Kind.IDENTITY:
+                continue
+            self._expect(key)
+            if key not in waiting:
+                count = self._counts[kind]
+                count.streams_in += 1
+                count.changes_in += self._changes_of(key)
+                count.items_in += self._items_of(key)
+                self._waiting.discard(key)
+                if kind in KINDS_WITH_BLOBS:
+                    self._with_blobs.append(key)
+                    self._without.add(key)
+                self._tail.drop(key)
+        self._line_up(waiting)
+
+    def _line_up(self, keys: Iterable[StreamKey]) -> None:
+        self._queue.extend(sorted(keys, key=stream_order))
+
+    def _expect(self, key: StreamKey) -> None:
+        count = self._counts[key[1]]
+        count.streams += 1
+        count.changes += self._changes_of(key)
+        count.items += self._items_of(key)
+        self._waiting.add(key)
+
+    def _changes_of(self, key: StreamKey) -> int:
+        entry = self._entries.get(key)
+        return (entry.changes if entry is not None else 0) + len(self._tail.changes(key))
+
+    def _items_of(self, key: StreamKey) -> int:
+        """About so many items live in it."""
+        entry = self._entries.get(key)
+        parts = entry.parts if entry is not None else ()
+        return sum(part.stream.items or part.stream.changes for part in parts) + len(self._tail.changes(key))
+
+    def _name_of(self, account: bytes) -> str:
+        return "" if account == SYSTEM else self._names.get(account) or account.hex()
+
+    # -- what others ask ---------------------------------------------------------------------------------------
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is left to do; False after `close`."""
+        return not self._closed
+
+    @property
+    def end(self) -> LogPosition:
+        """Up to where the log was read: from there on the core is written to in the normal way."""
+        return LogPosition(*self._record.end)
+
+    @property
+    def timeline(self) -> int:
+        """That was claimed when it began; marks in the vaults bear it (vault/recoveries.py)."""
+        return self._record.timeline
+
+    @property
+    def generation(self) -> int:
+        """That is read from; 0 where it is the log alone."""
+        return self._origin.number
+
+    @property
+    def aside(self) -> str:
+        """The folder into which the core was moved that was there; "" where none was."""
+        return self._record.aside
+
+    @property
+    def began_at(self) -> int:
+        """When it was begun (µs), by whichever process."""
+        return self._record.began_at
+
+    @property
+    def without_bodies(self) -> int:
+        """How many streams are in and still lack large bodies."""
+        return len(self._without)
+
+    @property
+    def holes(self) -> Sequence[Hole]:
+        """What no vault gives of the log. The writer opens only where those after `end` are set aside."""
+        return self._tail.holes
+
+    def knock(self, account_id: bytes, kind: Kind) -> None:
+        """Somebody asks for this stream: it comes next. Harmless where it is in, or nothing is known of it."""
+        key = (account_id, kind)
+        if key in self._waiting:
+            self._knocked.append(key)
+
+    def state(self, account_id: bytes, kind: Kind) -> StreamState:
+        """How far a stream is. One of which no source ever said anything is whole."""
+        key = (account_id, kind)
+        if key in self._waiting:
+            return StreamState.QUEUED
+        doubt = self._doubts.get(key)
+        if doubt is not None:
+            return StreamState.LOST if doubt.nothing else StreamState.PARTIAL
+        return StreamState.SERVING if key in self._without else StreamState.WHOLE
+
+    def progress(self) -> StagedProgress:
+        kinds = {
+            kind: KindProgress(c.streams, c.streams_in, c.changes, c.changes_in, c.items, c.items_in)
+            for kind, c in self._counts.items()
+        }
+        first = next((kind for kind, c in self._counts.items() if c.streams_in < c.streams), None)
+        stage: str = first if first is not None else "blobs" if self._without else "done"
+        seconds = self._clock.monotonic() - self._began
+        return StagedProgress(
+            stage, kinds, self._blobs, self._blob_bytes, seconds, self._forecast(kinds.values(), seconds)
+        )
+
+    def _forecast(self, kinds: Iterable[KindProgress], seconds: float) -> float | None:
+        left = sum(kind.changes - kind.changes_entered for kind in kinds)
+        if not left:
+            return 0.0
+        return left * seconds / self._paced if self._paced else None
+
+    # -- reading, outside of the writer's turn -----------------------------------------------------------------
+
+    def prepare(self) -> bool:
+        """Read and verify the next stream, so that `step` only has to enter it. False where nothing is left to read.
+
+        For who has a thread for it: `step` does it by itself where nothing is ready.
+        """
+        key, knocked = self._next()
+        if key is None:
+            return False
+        ready = self._prepared(key)
+        if ready is None and not knocked and (self._queue or self._knocked):
+            self._damaged.append(key)
+            return True
+        if ready is None:
+            self._streamwise.prepare_mender([key, *self._damaged])
+            ready = self._streamwise.followed(key, self._entries.get(key), self._numbers[key[0]])
+        if knocked:
+            self._ready.appendleft(ready)
+        else:
+            self._ready.append(ready)
+        return True
+
+    def _next(self) -> tuple[StreamKey | None, bool]:
+        """The next stream to read, and whether somebody has knocked for it."""
+        there = {ready.key for ready in self._ready}
+        for queue in (self._knocked, self._queue, self._damaged):
+            while queue:
+                key = queue.popleft()
+                if key in self._waiting and key not in there:
+                    return key, queue is self._knocked
+        return None, False
+
+    def _prepared(self, key: StreamKey, *, late: bool = False) -> Ready | None:
+        """None where a mender is needed."""
+        entry, number = self._entries.get(key), self._numbers[key[0]]
+        ready = self._streamwise.settled(key, entry, number)
+        if ready is None and not self._streamwise.needs_mender(key, entry):
+            ready = self._streamwise.followed(key, entry, number, late=late)
+        return ready
+
+    # -- entering, in the writer's turn ------------------------------------------------------------------------
+
+    def step(self, core: CoreStore, most_changes: int = STEP_CHANGES) -> bool:
+        """Enter streams of about so many changes, at least one, in a transaction of its own; False if none is left.
+
+        To be called with no transaction open. What it raises the commit raised (or the disk): the transaction is rolled
+        back as far as that can be, the streams stay in the queue, and the writer has to be opened anew.
+        """
+        if not self._waiting:
+            return False
+        before = self._clock.monotonic()
+        batch: list[Ready] = []
+        count = 0
+        while (self._ready or (not batch and self._read_one())) and count < most_changes:
+            if batch and count + self._ready[0].changes > most_changes:
+                break
+            batch.append(self._ready.popleft())
+            count += batch[-1].changes
+        record = records.parse(records.encode(self._record))
+        core.begin()
+        try:
+            entered = [ready for ready in batch if self._enter(core, ready)]
+            for ready in entered:
+                record.add(ready.tally, ready.refused)
+                record.spend(ready.key[1], (self._clock.monotonic() - before) / len(entered))
+            core.set_recovery_record(records.encode(record))
+            core.commit()
+        except BaseException:
+            self._ready.extendleft(reversed(batch))
+            core.rollback()
+            raise
+        self._record = record
+        for ready in batch:
+            self._waiting.discard(ready.key)
+        for ready in entered:
+            self._entered(ready)
+        return bool(self._waiting)
+
+    def _read_one(self) -> bool:
+        """Have something ready; False where there is nothing any more."""
+        while not self._ready and self.prepare():
+            pass
+        return bool(self._ready)
+
+    def _enter(self, core: CoreStore, ready: Ready) -> bool:
+        """In the open transaction; False where the stream is not awaited any more: its account was erased meanwhile."""
+        key = ready.key
+        account, kind = key
+        row = core.account_by_id(account)
+        if row is None or (kind is not Kind.IDENTITY and core.held(row.number, kind) != NOT_YET):
+            return False
+        if ready.rows:
+            assert core.head(row.number, kind) == EMPTY_HEAD, "a stream enters whole, and once"
+            first = core.next_journal()
+            core.enter_moved(ready.rows)
+            self._require_entered(core, ready, first)
+        core.hold(account, kind, ready.words or None)
+        if ready.words or ready.tally.lost:
+            doubt = Doubt(account, kind, ready.words, ready.tally.lost, list(ready.problems), not ready.changes)
+            core.add_recovery_note(records.encode(doubt))
+            self._doubts[key] = doubt
+        return True
+
+    def _require_entered(self, core: CoreStore, ready: Ready, first: int) -> None:
+        """Whether the core has what was read. Raises Damaged."""
+        who = f"{self._name_of(ready.key[0]) or 'the installation'}, {ready.key[1]}"
+        sums = core.journal_sums(first, core.next_journal() - 1).get(ready.key)
+        has = (0, 0, 0) if sums is None else (sums.changes, sums.stated_bytes, sums.inline_bytes)
+        meant = (ready.changes, ready.body_bytes, ready.inline_bytes)
+        if has != meant:
+            raise Damaged(f"{who}: (changes, bytes, bytes inline) are {has} in the core; read were {meant}")
+        blobs: list[BlobItem] = []
+        for problem in ready.compare(core, blobs.append):
+            raise Damaged(f"the core does not agree with what was read: {problem}")
+        if blobs:
+            self._without.add(ready.key)
+            self._with_blobs.append(ready.key)
+
+    def _entered(self, ready: Ready) -> None:
+        key = ready.key
+        count = self._counts[key[1]]
+        if key[1] is Kind.IDENTITY:
+            count.streams += 1
+            count.changes += ready.changes
+            count.items += ready.tally.items[key[1]].expected
+        count.streams_in += 1
+        count.changes_in += ready.changes
+        count.items_in += ready.tally.items[key[1]].expected
+        self._paced += ready.changes
+        self._tail.drop(key)
+
+    # -- large bodies, and the end -----------------------------------------------------------------------------
+
+    def fetch(self, core: CoreReads, blobs: Blobs, most_bytes: int) -> bool:
+        """Bring about so many bytes of large bodies to where the service reads them; False where none is left.
+
+        For a thread with a reader of its own. One that no vault has whole is told in the report. Raises OutOfSpace.
+        """
+        done = 0
+        while done < most_bytes:
+            if not self._blobs_left:
+                if not self._with_blobs:
+                    return False
+                self._look_through(core, self._with_blobs.popleft())
+                continue
+            one = self._blobs_left[0]
+            if not restore(blobs, one.blob, one.item.size, one.item.digest):
+                row = core.account_by_id(one.account)
+                if row is not None:
+                    self._lost_blobs.append(loss_of(core, row.number, one, blobs))
+            self._blobs_left.popleft()
+            done += one.item.size
+            self._blobs += 1
+            self._blob_bytes += one.item.size
+            if not self._blobs_left:
+                self._without.discard((one.account, one.kind))
+        return True
+
+    def _look_through(self, core: CoreReads, key: StreamKey) -> None:
+        account, kind = key
+        row = core.account_by_id(account)
+        if row is not None:
+            self._blobs_left.extend(
+                BlobItem(account, kind, path, item, blob)
+                for path, item, blob in core.items_with_blobs(row.number, kind)
+            )
+        if not self._blobs_left:
+            self._without.discard(key)
+
+    def close(self, core: CoreStore) -> Report:
+        """In the writer's turn, once `step` and `fetch` gave False and the marks in the vaults say that it is done."""
+        assert not self._waiting, "streams are still to come"
+        core.begin()
+        try:
+            core.set_recovery_record(None)
+            core.commit()
+        except BaseException:
+            core.rollback()
+            raise
+        self._closed = True
+        return self.report()
+
+    def report(self) -> Report:
+        """What came of it, as far as it is."""
+        lost = [loss for doubt in self._doubts.values() for loss in doubt.lost]
+        record = records.parse(records.encode(self._record))
+        for loss in self._lost_blobs:
+            record.lose_body(loss)
+            lost.append(Loss(self._name_of(loss.account), loss.kind, loss.path, loss.name, [loss.rev]))
+        return record.report(lost)
+
+    def held(self) -> list[str]:
+        """A sentence for each stream that is held for what it lacks."""
+        return [
+            f"{self._name_of(doubt.account) or 'the installation'}, {doubt.kind} is held: {doubt.words}"
+            for doubt in list(self._doubts.values())
+            if doubt.words
+        ]
+
+
+def _witness(old: CoreReads | None) -> Witness | None:
+    return None if old is None else CoreWitness(old)
