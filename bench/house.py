@@ -27,7 +27,7 @@ from safehold import config as configuration
 from safehold.assembly.installation import Installation, open_installation
 from safehold.assembly.writer import Writer
 from safehold.lab.world import SeededEntropy
-from safehold.model.commands import AddAccount, Body, MakeCollection
+from safehold.model.commands import AddAccount, AnyCommand, Body, MakeCollection
 from safehold.model.kinds import CollectionType, Kind
 from safehold.service.collections import CollectionRules
 from safehold.service.guards import Guards
@@ -138,6 +138,11 @@ class Filler:
                 skipped += size
                 done = skipped
                 yield done
+
+    def execute(self, command: AnyCommand) -> None:
+        """As the service would. Raises what refuses it."""
+        self._writer.engine.execute(command)
+        self._ledger.forget()
 
     def put(self, items: Iterable[Item]) -> None:
         items = iter(items)

@@ -11,14 +11,15 @@ from bench.goals import FIGURES, OURS, PEERS, Verdict, times_better
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, DAV, BACKUP = ROOT / "bench/results.json", ROOT / "bench/dav.json", ROOT / "bench/backup.json"
+FIRST_CONTACT = ROOT / "bench/first_contact.json"
 PAGE = ROOT / "docs/performance.md"
 
 _HEAD = """\
 # Performance
 
-Written by `python -m bench.run`, `python -m bench.dav` and `python -m bench.backup`; do not edit. What measures shares
-the machine with what it measures, so the ratios count and not the figures: rounds alternate between the sides of a
-comparison, and medians are compared.
+Written by `python -m bench.run`, `python -m bench.dav`, `python -m bench.backup` and `python -m bench.first_contact`;
+do not edit. What measures shares the machine with what it measures, so the ratios count and not the figures: rounds
+alternate between the sides of a comparison, and medians are compared.
 """
 
 _RUN = """
@@ -67,6 +68,23 @@ Ratios say how many times better Safehold is than the better peer; a peer counts
 {goals}
 {tables}"""
 
+_FIRST_CONTACT = """
+## First contact after the core was lost
+
+`serve` is started in turns with its core whole and with `core/` and `blobs/` deleted, on the same installation, whose
+newest generation covers all but the last frames of the log. From the start of the process on an account, another one in
+each round, asks for its address books and all contacts in them with their bodies, until it has all, byte for byte.
+"Later" is what that takes more than with a whole core, median and most; then ten other accounts ask for theirs, one
+after the other, while the recovery goes on; "all back" is when it had ended.
+
+{goals}
+| items | accounts | core whole s | core lost s | later s | most s | others ms | with it whole ms | all back s | MB |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+{rows}
+
+{machines}
+"""
+
 _TITLES = {
     "a_second": "a second",
     "p50_ms": "p50 ms",
@@ -77,11 +95,19 @@ _TITLES = {
 
 
 def write(
-    run: dict[str, Any] | None = None, dav: dict[str, Any] | None = None, backup: dict[str, Any] | None = None
+    run: dict[str, Any] | None = None,
+    dav: dict[str, Any] | None = None,
+    backup: dict[str, Any] | None = None,
+    first_contact: dict[str, Any] | None = None,
 ) -> None:
     """Keep new results, and write the page of these and the others' older ones."""
     parts = []
-    sections = ((RESULTS, run, run_section), (DAV, dav, dav_section), (BACKUP, backup, backup_page.section))
+    sections = (
+        (RESULTS, run, run_section),
+        (DAV, dav, dav_section),
+        (BACKUP, backup, backup_page.section),
+        (FIRST_CONTACT, first_contact, first_contact_section),
+    )
     for path, new, section in sections:
         if new is not None:
             path.write_text(json.dumps(new, indent=1) + "\n")
@@ -93,6 +119,24 @@ def write(
 def older_backup() -> dict[str, Any]:
     """What an earlier run has left: its sizes stay until they are measured again."""
     return dict(json.loads(BACKUP.read_text())) if BACKUP.exists() else {"sizes": {}}
+
+
+def older_first_contact() -> dict[str, Any]:
+    """The same of first contact."""
+    return dict(json.loads(FIRST_CONTACT.read_text())) if FIRST_CONTACT.exists() else {"sizes": {}}
+
+
+def first_contact_section(results: dict[str, Any]) -> str:
+    sizes = sorted(results["sizes"].values(), key=lambda each: (each["items"], each["accounts"]))
+    rows = [
+        f"| {s['items']:,} | {s['accounts']:,} | {s['whole_seconds']:.2f} | {s['lost_seconds']:.2f} "
+        f"| {s['later_seconds']:.2f} | {s['later_most_seconds']:.2f} | {s['others_ms']:.0f} "
+        f"| {s['whole_others_ms']:.0f} | {s['recovered_seconds']:.1f} | {s['peak_bytes'] / 1e6:.0f} |"
+        for s in sizes
+    ]
+    machines = dict.fromkeys(f"Machine: {s['machine']}.\nVersions: {s['versions']}." for s in sizes)
+    goals = _goals([Verdict(*verdict) for verdict in results["goals"]])
+    return _FIRST_CONTACT.format(goals=goals, rows="\n".join(rows), machines="\n\n".join(machines))
 
 
 def run_section(results: dict[str, Any]) -> str:

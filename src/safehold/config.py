@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from safehold.model.errors import OperatorError
+from safehold.model.errors import BadRequest, OperatorError
+from safehold.model.mail import check_address
 from safehold.protocol.forwarded import NOBODY, UNIX, Proxies, is_host, read_proxies
 from safehold.recovery.retention import DEFAULT_POLICY, Policy, parse_policy, policy_text
+from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -27,6 +29,10 @@ GIB = 1024 * MIB
 
 FILE_NAME = "safehold.toml"
 MODES = ("sync", "async")
+#: What a start does where the core has to be recovered.
+AUTOMATIC, ASK = "automatic", "ask"
+#: How a connection to the mail server is encrypted.
+MAIL_TLS = ("starttls", "tls", "none")
 #: Schemes of vault URLs: a folder, or the socket of a keeper; the path is absolute or relative to the data folder.
 FOLDER_SCHEME = "folder:"
 KEEPER_SCHEME = "keeper:"
@@ -77,6 +83,11 @@ quota = 0              # all that one account holds now, its history not counted
 tail = "16 MiB"        # when the log has grown by so much (or by a quarter of all runs, where that is more) …
 hours = 24             # … or after so many hours, if anything was changed
 
+[recovery]
+# What `safehold serve` does where the core is missing or damaged, a vault holds it and the key is at hand:
+# "automatic" recovers it while serving, what is asked for first; "ask" says what would come back, and ends.
+start = "automatic"
+
 [retention]
 # What is older goes from the vaults, once a keeper has attested by replay that newer generations hold all that lives
 # and all history since. Age is counted by the keeper's attestations, not by anybody's clock.
@@ -87,6 +98,37 @@ generations = "7 daily, 4 weekly, 12 monthly"  # generations kept besides, each 
 # A running service scrubs, attests and retains its own vaults in a process of low priority, where the keeper's key and
 # the identity lie beside the core.
 hours = 24             # so often; 0: never, because a keeper elsewhere does it
+
+[core]
+# A running service reads its whole core once a day, and mends what it finds damaged from the vaults.
+check_mb_per_second = 1  # at this pace; 0: never
+
+[brakes]
+# What devices delete is deleted at once. Where that is a great share of a collection within a while, the person is told
+# and can bring all of it back with one click. What would remove as much otherwise (an undo) has to be confirmed.
+share_percent = 25     # of what was there …
+least_items = 20       # … where that was at least so many items …
+window_minutes = 60    # … within so many minutes
+# So many accounts are erased at once within that time. Those beyond are locked, and erased after so many days, until
+# when `safehold account restore` takes them back. 0 days: all are erased at once.
+erasures = 3
+grace_days = 7
+
+[status]
+# A folder into which a running service writes what /status says, as index.html, index.es.html, status.json and
+# status.atom, for another web server or a bucket to publish: it is read when this machine is down. Empty: nowhere.
+file = ""
+
+[mail]
+# A mail server that takes messages to the operator, and to people who have left an address. Empty host: no mail.
+host = ""
+port = 587
+tls = "starttls"       # or "tls" from the first byte (port 465), or "none"
+user = ""              # empty: without signing in
+password_file = ""     # a file that holds the password, absolute or relative to the data folder
+from = ""              # for instance "safehold@example.org"
+operator = ""          # who is told of recoveries, losses and vaults that are down
+vault_down_minutes = 30  # a vault is told of after so long
 
 [auth]
 failures = 10          # wrong passwords that one place may send for one account …
@@ -128,6 +170,20 @@ DEFAULT_VAULTS = (
 
 
 @dataclass(frozen=True, slots=True)
+class MailConfig:
+    """The mail server, and who is written to. Without a `host` there is no mail."""
+
+    host: str = ""
+    port: int = 587
+    tls: str = "starttls"
+    user: str = ""
+    password_file: str = ""  # absolute or relative to the data folder
+    sender: str = ""
+    operator: str = ""
+    vault_down_minutes: int = 30
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings of an installation. Sizes in bytes, durations in seconds."""
 
@@ -142,11 +198,16 @@ class Config:
     quota_bytes: int = 0  # 0: no limit
     snapshot_tail_bytes: int = 16 * MIB
     snapshot_hours: int = 24
+    recovery_start: str = AUTOMATIC  # or ASK: whether `serve` recovers by itself
     retention: Policy = DEFAULT_POLICY
     keeper_hours: int = 24  # 0: never
     keeper_pull: tuple[str, ...] = ()  # of a keeper's own folder: URLs of the vaults that it copies
     keeper_socket: str = ""  # of a keeper's own folder: where it serves its vault; "": nowhere
     keeper_users: tuple[str, ...] = ()  # names or numbers of users that may connect there; its own and root always may
+    core_check_bytes: int = MIB  # a second; 0: never
+    status_folder: str = ""  # absolute or relative to the data folder; "": the status is not published
+    mail: MailConfig = MailConfig()
+    brakes: BrakeLimits = DEFAULT_BRAKES
     auth_failures: int = 10
     auth_window_seconds: int = 60
     auth_remember_seconds: int = 300
@@ -298,12 +359,20 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where}: {error}", hint="the file is TOML: see https://toml.io") from error
     reader = _Reader(text, where)
-    reader.only(tables, "", ("serve", "vaults", "limits", "snapshots", "retention", "keeper", "auth"))
+    sections = (
+        *("serve", "vaults", "limits", "snapshots", "recovery", "retention"),
+        *("keeper", "status", "mail", "brakes", "core", "auth"),
+    )
+    reader.only(tables, "", sections)
     serve = reader.table(tables, "serve", ("listen", "public_url", "trusted_proxies"))
     limits = reader.table(tables, "limits", ("max_object", "max_file", "max_request", "quota"))
     snapshots = reader.table(tables, "snapshots", ("tail", "hours"))
+    recovery = reader.table(tables, "recovery", ("start",))
     retention = reader.table(tables, "retention", ("history_days", "generations"))
     keeper = reader.table(tables, "keeper", ("hours", "pull", "socket", "users"))
+    core = reader.table(tables, "core", ("check_mb_per_second",))
+    status = reader.table(tables, "status", ("file",))
+    brakes = reader.table(tables, "brakes", BrakeLimits._fields)
     auth = reader.table(tables, "auth", ("failures", "window_seconds", "remember_seconds"))
     try:
         host, port = parse_listen(reader.text(serve, "serve", "listen", "127.0.0.1:8460"))
@@ -322,11 +391,16 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
         quota_bytes=reader.size(limits, "quota", default.quota_bytes, least=0),
         snapshot_tail_bytes=reader.size(snapshots, "tail", default.snapshot_tail_bytes, table="snapshots"),
         snapshot_hours=reader.count(snapshots, "hours", default.snapshot_hours, table="snapshots"),
+        recovery_start=reader.choice(recovery, "recovery", "start", (AUTOMATIC, ASK)),
         retention=reader.policy(retention),
         keeper_hours=reader.count(keeper, "hours", default.keeper_hours, least=0, table="keeper"),
         keeper_pull=reader.pull(keeper),
         keeper_socket=reader.text(keeper, "keeper", "socket", ""),
         keeper_users=reader.users(keeper),
+        core_check_bytes=MIB * reader.count(core, "check_mb_per_second", 1, least=0, table="core"),
+        status_folder=reader.text(status, "status", "file", ""),
+        mail=reader.mail(tables),
+        brakes=reader.brakes(brakes),
         auth_failures=reader.count(auth, "failures", default.auth_failures),
         auth_window_seconds=reader.count(auth, "window_seconds", default.auth_window_seconds),
         auth_remember_seconds=reader.count(auth, "remember_seconds", default.auth_remember_seconds, least=0),
@@ -414,6 +488,13 @@ class _Reader:
             raise self.error(table, key, "needs a text in quotes")
         return value
 
+    def choice(self, values: Mapping[str, Any], table: str, key: str, words: tuple[str, ...]) -> str:
+        """One of these words; the first where nothing is said."""
+        value = values.get(key, words[0])
+        if value not in words:
+            raise self.error(table, key, "needs one of " + ", ".join(f'"{word}"' for word in words))
+        return str(value)
+
     def public_url(self, serve: Mapping[str, Any]) -> str:
         text = self.text(serve, "serve", "public_url", "")
         try:
@@ -440,6 +521,45 @@ class _Reader:
             return parse_policy(days, text)
         except ValueError as error:
             raise self.error("retention", "generations", str(error), f'for instance "{policy_text()}"') from error
+
+    def mail(self, tables: Mapping[str, Any]) -> MailConfig:
+        known = ("host", "port", "tls", "user", "password_file", "from", "operator", "vault_down_minutes")
+        values = self.table(tables, "mail", known)
+        default = MailConfig()
+
+        def text(key: str, otherwise: str = "") -> str:
+            return self.text(values, "mail", key, otherwise).strip()
+
+        for key in ("from", "operator"):
+            try:
+                if text(key):
+                    check_address(text(key))
+            except BadRequest as error:
+                raise self.error("mail", key, error.message, error.hint) from error
+        if text("tls", default.tls) not in MAIL_TLS:
+            raise self.error("mail", "tls", f"{text('tls')!r} is no way of encrypting", ", ".join(MAIL_TLS))
+        if text("host") and not text("from"):
+            raise self.error("mail", "from", "mail needs a sender", 'for instance from = "safehold@example.org"')
+        return MailConfig(
+            host=text("host"),
+            port=self.count(values, "port", default.port, table="mail"),
+            tls=text("tls", default.tls),
+            user=text("user"),
+            password_file=text("password_file"),
+            sender=text("from"),
+            operator=text("operator"),
+            vault_down_minutes=self.count(values, "vault_down_minutes", default.vault_down_minutes, table="mail"),
+        )
+
+    def brakes(self, values: Mapping[str, Any]) -> BrakeLimits:
+        least = {"grace_days": 0}
+        found = {
+            key: self.count(values, key, default, least=least.get(key, 1), table="brakes")
+            for key, default in DEFAULT_BRAKES._asdict().items()
+        }
+        if found["share_percent"] > 100:
+            raise self.error("brakes", "share_percent", "needs a whole number from 1 to 100")
+        return BrakeLimits(**found)
 
     def pull(self, values: Mapping[str, Any]) -> tuple[str, ...]:
         urls = values.get("pull", [])

@@ -24,8 +24,10 @@ import pytest
 
 from safehold.adapters.vault_link import UnixLink
 from safehold.assembly.installation import Installation, open_installation
+from safehold.assembly.keeper import init_keeper
 from safehold.assembly.snapshot import take_snapshot
-from safehold.config import load, write_default
+from safehold.cli.main import main
+from safehold.config import Config, load, write_default
 from safehold.formats import evidence as evidence_format
 from safehold.formats import vaultwire
 from safehold.formats.evidence import Evidence
@@ -360,13 +362,24 @@ def test_nothing_acknowledged_is_lost_whatever_the_core_does(world: World) -> No
     world.keeper.kill()
     world.keeper = KeeperProcess(world.folder, world.address, KEEPER_USER)
     world.keeper.start()
+    attacked = shutil.copytree(world.folder, world.root / "attacked")
     assert recovered(world, "other") == (items, changes)
 
-    # Once its keeper has moved aside what they added to the log, an honest writer goes on.
+    # As they have left it no writer starts. Once its keeper has cut off what they added, an honest one goes on.
     world.keeper.kill()
-    for name in world.objects():
-        if name.startswith("log/") and name not in before:
-            world.kept().set_aside(name)
+    shutil.rmtree(world.folder)
+    shutil.copytree(attacked, world.folder)
+    World._give(world.folder, KEEPER_USER)
+    world.keeper.start()
+    with pytest.raises(SafeholdError, match="cannot be read"):
+        world.live(200, 3)
+    world.keeper.kill()
+    keeper = keeper_folder(world)
+    assert main(["--data", str(keeper), "keeper", "cut"]) == 1
+    assert main(["--data", str(keeper), "keeper", "cut", "--yes"]) == 0
+    kept = world.objects()
+    assert {name: data for name, data in before.items() if kept.get(name) != data} == {}
+    assert main(["--data", str(keeper), "keeper", "cut"]) == 0
     World._give(world.folder, KEEPER_USER)
     world.keeper.start()
     world.live(200, 3)
@@ -378,6 +391,16 @@ def test_nothing_acknowledged_is_lost_whatever_the_core_does(world: World) -> No
         world.clock.advance(3 * 86_400)
         world.retain()
     assert recovered(world, "later")[0] == items
+
+
+def keeper_folder(world: World) -> Path:
+    """Where the keeper of the kept vault has its keys. Its commands are given by root here."""
+    folder = world.root / "keeper"
+    init_keeper(folder, keys=world.data / "keys", pull=[], socket="", name="kept", based_on=Config())
+    shutil.rmtree(folder / "vault")
+    config = folder / "safehold.toml"
+    config.write_text(config.read_text().replace("folder:vault", f"folder:{world.folder}"))
+    return folder
 
 
 def recovered(world: World, name: str) -> tuple[dict[str, bytes], dict[tuple[bytes, str, int], bytes]]:

@@ -106,7 +106,8 @@ def started_in_vain(service: Service) -> tuple[int, str]:
     return ended.returncode, (ended.stdout + ended.stderr).decode()
 
 
-def test_with_vaults_but_no_core_it_names_recover_run(service: Service) -> None:
+def test_with_vaults_but_no_core_it_names_recover_run_where_it_is_to_ask(service: Service) -> None:
+    (service.data / "safehold.toml").write_text('[recovery]\nstart = "ask"\n')
     shutil.rmtree(service.data / "core")
     code, said = started_in_vain(service)
     assert code == 3

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import unquote_to_bytes
@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from safehold.lab.world import CheapHasher, SeededEntropy, SimClock
 from safehold.model.change import Change
 from safehold.model.commands import AddAccount, AnyCommand, FoundInstallation, Outcome, SetPassword
-from safehold.model.errors import Held
+from safehold.model.errors import BodiesDamaged, Held
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.model.locks import HeldLocks
@@ -29,6 +29,8 @@ from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.ports.log import PreparedFrame
 from safehold.protocol.forwarded import NOBODY
+from safehold.recovery.after import AfterReport
+from safehold.service.ahead import Proofs
 from safehold.service.auth import Authenticator
 from safehold.service.engine import Engine
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
@@ -78,13 +80,16 @@ class TestGate:
     max_file_bytes = 1 << 30
     max_request_bytes = 8 << 20
     erased_days = 104
+    sends_mail = True
     quota_bytes = 0
+    recovering = False
 
     def __init__(self, folder: Path, quota_bytes: int = 0) -> None:
         self.quota_bytes = quota_bytes
         self.free: int | None = 1 << 40
         self.clock = SimClock()
         self.spans = SpanCache()
+        self.proofs = Proofs()
         self.entropy = SeededEntropy(1)
         self.hasher = CheapHasher()
         self.log = MemoryLog()
@@ -109,7 +114,10 @@ class TestGate:
         self.state: dict[str, Any] = {"service": "serving"}
         self.status_calls = 0
         self.ahead: list[tuple[str, str, str]] = []
+        self.after_report: AfterReport | None = None
         self.broken: Exception | None = None
+        self.knocks: list[tuple[str, Kind]] = []
+        self.on_knock: Callable[[Account, Kind], None] = lambda account, kind: None
 
     def _committed(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -152,6 +160,12 @@ class TestGate:
         self.peers.append(peer)
         return await self._sign_in.owner(authorization, peer)
 
+    async def ready(self, account: Account, kinds: Iterable[Kind]) -> None:
+        """Notes the knock; `on_knock`, where set, is what a recovery does meanwhile."""
+        for kind in kinds:
+            self.knocks.append((account.name, kind))
+            self.on_knock(account, kind)
+
     async def execute(self, command: AnyCommand) -> Outcome:
         return self.engine.execute(command)
 
@@ -165,6 +179,12 @@ class TestGate:
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         return work()
+
+    def recovery_report(self) -> AfterReport | None:
+        return self.after_report
+
+    async def mend(self, error: BodiesDamaged) -> None:
+        raise error
 
     def device_ahead(self, account: Account, path: str, device: str) -> None:
         self.ahead.append((account.name, path, device))

@@ -239,6 +239,12 @@ class FakeReader:
         if hole:
             yield _hole(hole)
 
+    def seals(self, upto: LogPosition) -> Iterator[tuple[int, dict[tuple[bytes, Kind], Head]]]:
+        for frame in reversed(self._history.frames):
+            number = frame.position.frame
+            if frame.sealed and number <= upto.frame and number not in self._lost:
+                yield number, frame.heads
+
     def check(self, position: LogPosition) -> None:
         assert position in [frame.position for frame in self._history.frames]
 

@@ -112,8 +112,8 @@ class Service:
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         return int(children[0])
 
-    def start(self, *args: str) -> None:
-        """Start `serve` and return once /healthz answers, whatever it says."""
+    def begin(self, *args: str) -> None:
+        """Start `serve`, and wait for nothing."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._wrapper, *command_line(self.data, "serve", "--listen", f"127.0.0.1:{self.port}", *args)],
@@ -122,6 +122,10 @@ class Service:
                 stdin=subprocess.DEVNULL,
                 env=environment(),
             )
+
+    def start(self, *args: str) -> None:
+        """Start `serve` and return once /healthz answers, whatever it says."""
+        self.begin(*args)
         end = time.monotonic() + READY_SECONDS
         while self.health() is None:
             code = self.wait(0.02)

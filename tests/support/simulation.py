@@ -32,7 +32,7 @@ from contextlib import contextmanager
 import msgspec
 
 from safehold.lab.devices import TRANSFERS, Device, conflicts, request_of
-from safehold.lab.oracle import KINDS, Moment, Oracle, Verdict, Wish, Wrong, etag_of
+from safehold.lab.oracle import KINDS, Doubt, Moment, Oracle, Verdict, Wish, Wrong, etag_of
 from safehold.lab.simdisk import Crash
 from safehold.lab.wire import (
     Answer,
@@ -69,6 +69,7 @@ class Simulation:
         self._faulty = False
         self._struck = False  # the power goes between two actions
         self._stopped = False  # the process ended by itself
+        self._closed = False  # whether the last answer was that of a collection of which a loss is proved
         self._lossy = False  # whether history ever lost its end
         self._device_count = 0
         self._clock_was_set = False  # then times of the past say little
@@ -79,7 +80,7 @@ class Simulation:
         self.clock = self.house.sim_clock
         self.oracle = Oracle(USERS)
         self.oracle.begin(self.clock.now(), self._changes())
-        self.tokens = TokenBook(self.oracle, self.rng, self._send_freely, self._troubled)
+        self.tokens = TokenBook(self.oracle, self.rng, self._send_freely, lambda: self._troubled() or self._closed)
         self.users = [*USERS]  # all that were ever asked for
         self.devices = [self._device(self.rng.choice(USERS)) for _ in range(self.rng.randint(2, 4))]
         self.house.disk.on_write_point = self._on_write_point
@@ -189,11 +190,31 @@ class Simulation:
             self.rng.choice(self.devices).keep_up(self._send)
 
     def _send(self, request: Request) -> Answer:
-        answer = self.house.requests([request])[0]
+        answer = self._request(request)
         ahead = self._lossy and request.method == "REPORT" and answer.status == 503
-        if not ahead:
+        if not ahead and not self._closed:
             self._check_status(answer, f"{request.method} {request.path}")
         return answer
+
+    def _request(self, request: Request) -> Answer:
+        """One of a device that keeps up: a proof of a loss that comes with it may make a change (I64)."""
+        same = Doubt(self.clock.now(), self.oracle.world, ())
+        self.house.groups = []
+        self._closed = False
+        try:
+            answer = self.house.requests([request])[0]
+        finally:
+            for group in self.house.groups:
+                if group.results is None or any(isinstance(result, Held) for result in group.results):
+                    self.oracle.doubts.append(same)
+                elif self.house.readable:
+                    self.oracle.acknowledge(same, self.clock.now(), self._changes())
+        self._closed = self._is_closed(answer)
+        return answer
+
+    def _is_closed(self, answer: Answer) -> bool:
+        """Whether this is the answer of a collection that a device has proved to lack something."""
+        return self._lossy and answer.status == 503 and b"cannot be listed now" in answer.body
 
     def _check_status(self, answer: Answer, asked: str) -> None:
         if answer.status == 500 or (answer.status in TROUBLE and not self._troubled()):
@@ -223,7 +244,7 @@ class Simulation:
                 device.heard(wish, None if answer is None else answer.status)
         for number, (wish, answer) in enumerate(zip(wishes, answers, strict=True)):
             assert answer is not None
-            if answer.status in TROUBLE and (troubled or self._troubled()):
+            if self._is_closed(answer) or (answer.status in TROUBLE and (troubled or self._troubled())):
                 continue
             self._check_status(answer, f"{wish.op} {wish.shelf}/{wish.name}")
             verdict = told.get(number) or self.oracle.judge(wish, before)
@@ -330,7 +351,7 @@ class Simulation:
 
     def _send_freely(self, request: Request) -> Answer:
         """Where 503 may be the right answer."""
-        answer = self.house.requests([request])[0]
+        answer = self._request(request)
         if answer.status == 500:
             raise Wrong(f"{request.method} {request.path} was answered 500")
         return answer

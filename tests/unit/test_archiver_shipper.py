@@ -14,8 +14,12 @@ from safehold.formats.blob import blob_object
 from safehold.formats.segment import SegmentName
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.lab.world import SimClock
+from safehold.vault.log import VaultLogReader
 from safehold.vault.memory import MemoryVault
-from tests.support.logs import Writing, folder_vault, make_vault, objects, read
+from safehold.vault.remote import RemoteVault
+from safehold.vault.served import ServedVault
+from tests.support.links import direct
+from tests.support.logs import INSTALLATION, OPENER, Writing, folder_vault, make_vault, objects, read
 
 
 class Pair:
@@ -379,3 +383,40 @@ def test_an_object_of_another_length_is_told() -> None:
     pair.ship()
     assert any(RUNS[0] in told for told in pair.shipper.differences())
     assert pair.far.objects[RUNS[0]] == b"torn"
+
+
+@pytest.mark.parametrize("shipped", [False, True])
+def test_a_frame_that_the_writer_gave_up_is_not_shipped(shipped: bool) -> None:
+    """A vault behind a socket would take it, and then refuse the segment that bears its number."""
+    disk = SimDisk()
+    near = MemoryVault("near")
+    make_vault(disk, "kept").close()
+    kept = RemoteVault("kept", "/kept.sock", direct(ServedVault("/kept", disk, reserve_bytes=0)), INSTALLATION)
+    writing = Writing([near], [kept])
+    writing.write(3)
+    if shipped:
+        ship_all(near, kept)
+    log = writing.log
+    given_up = log.prepare([writing.change(99)])  # its append failed, with all of its bytes on the disk
+    assert log._segment is not None
+    name = str(log._segment.name)
+    near.append(name, log._segment.size, given_up.data)
+    log._leave_segment()
+    writing.streams.made.pop()
+    writing.write(3)
+    log.close()
+    ship_all(near, kept)
+    assert VaultLogReader([kept], OPENER).end() == VaultLogReader([near], OPENER).end()
+    assert given_up.data not in b"".join(kept.get(info.name) for info in kept.list("log/"))
+    ship_all(near, kept)
+
+
+def ship_all(source: MemoryVault, target: RemoteVault) -> None:
+    shipper = Shipper(source, target, SimClock())
+    for _ in range(2000):
+        pause = shipper.step()
+        assert not shipper.trouble
+        if pause is None or pause > 0:
+            assert shipper.level
+            return
+    raise AssertionError("the shipper never ends")

@@ -11,6 +11,7 @@ import apsw
 import pytest
 
 from safehold.assembly.installation import Installation, open_installation
+from safehold.assembly.scrubbing import scrub_vaults
 from safehold.assembly.snapshot import take_snapshot
 from safehold.config import Config
 from safehold.formats.frame import FrameType, RawFrame, scan_frames
@@ -19,13 +20,16 @@ from safehold.formats.segment import claim_object
 from safehold.model.commands import AddAccount, Body, PutItem
 from safehold.model.errors import OperatorError
 from safehold.model.kinds import Kind
+from safehold.ports.log import LogFrame
 from safehold.recovery import portions
 from safehold.recovery.examine import State
+from safehold.recovery.scrub import Level
 from safehold.store.sqlite import schema
 from safehold.store.sqlite.core import SqliteCore
 from safehold.store.sqlite.vfs import checksum_vfs
 from safehold.vault import recoveries
 from safehold.vault.folder import FolderVault
+from safehold.vault.log import VaultLogReader
 from safehold.vault.memory import MemoryVault
 from safehold.vault.runs import Runs
 from tests.support.recovery_fakes import card, state_of
@@ -148,7 +152,7 @@ def test_vaults_know_that_a_recovery_is_open(data: Path, monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("safehold.assembly.recovering._make_core", broken)
+        patch.setattr("safehold.assembly.recovering.make_core", broken)
         with pytest.raises(KeyboardInterrupt):
             installation.recover(plan)
     assert recoveries.open_recoveries(near) == recoveries.open_recoveries(far) != []
@@ -194,3 +198,44 @@ def test_a_stream_whose_sum_of_sizes_is_wrong_is_found(data: Path) -> None:
     plan = Installation(data, Config()).recovery_plan()
     assert plan.core is State.DAMAGED
     assert "reckons" in plan.core_reason
+
+
+def damage(installation: Installation) -> list[object]:
+    return [each for result in scrub_vaults(installation, level=Level.REPLAY) for each in result.damaged]
+
+
+def lose_the_log(data: Path) -> None:
+    for folder in (data / "vaults").glob("*/log"):
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_generation_stands_for_a_log_that_is_gone(data: Path, at_once: bool) -> None:
+    """All that the generation has comes back; the log begins anew after it, and everything works on."""
+    shutil.rmtree(data / "core")
+    lose_the_log(data)
+    installation = Installation(data, Config())
+    plan = installation.recovery_plan(at_once=at_once)
+    assert (plan.generation, plan.glanced) == (plan.end.frame, at_once)
+    assert plan.report.unknown_seconds > 0
+    assert any("nothing is left of the log" in problem for problem in plan.problems)
+    result = installation.recover(plan)
+    assert (result.report.exit_code, result.report.lost) == (0, [])
+    assert result.report.timeline > plan.end.timeline
+    ids = {name: (name * 16).encode()[:16] for name in ("ann", "bob")}
+    put(installation, ids["ann"], range(30, 40))
+    near = FolderVault("near", str(data / "vaults/near"), installation.disk)
+    first = next(iter(VaultLogReader([near], installation.opener).entries(plan.end)))
+    assert isinstance(first, LogFrame)
+    assert (first.claim, first.position.frame) == (True, plan.end.frame + 1)
+    assert damage(installation) == [], damage(installation)
+    take_snapshot(installation, full=True, workers=1)
+    put(installation, ids["bob"], range(40, 45))
+    state = core_state(data)
+    assert damage(installation) == [], damage(installation)
+    shutil.rmtree(data / "core")
+    again = Installation(data, Config())
+    plan = again.recovery_plan()
+    assert plan.holes == []
+    assert again.recover(plan).report.exit_code == 0
+    assert core_state(data) == state

@@ -102,7 +102,8 @@ class Serving:
 
 def without_seconds(report: Report) -> Report:
     stages = [msgspec.structs.replace(stage, seconds=0.0) for stage in report.stages]
-    return msgspec.structs.replace(report, stages=stages, seconds=0.0, first_contact_seconds=0.0)
+    not_exact = sorted(report.not_exact, key=lambda count: (count.id, count.kind))
+    return msgspec.structs.replace(report, stages=stages, seconds=0.0, first_contact_seconds=0.0, not_exact=not_exact)
 
 
 def run_beside(world: World, *sources: MemoryVault) -> tuple[dict[str, object], Report]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import msgspec
 import pytest
 
@@ -10,6 +12,8 @@ from safehold.formats.frame import RawFrame, scan_frames
 from safehold.formats.keys import Role, Sealer, SigningKey, certify, recipient_of
 from safehold.formats.segment import HEADER_BYTES
 from safehold.lab.world import SimClock
+from safehold.model.change import rehash
+from safehold.model.kinds import Kind
 from safehold.ports.core import LogPosition
 from safehold.ports.log import LogFrame
 from safehold.recovery.origin import Origin
@@ -18,9 +22,11 @@ from safehold.vault.evidence import put_evidence
 from safehold.vault.log import VaultLogReader
 from safehold.vault.memory import MemoryVault
 from safehold.vault.receipts import AttestFacts
-from safehold.vault.runs import Runs
+from safehold.vault.runs import Runs, StreamKey
 from tests.support.logs import IDENTITY, OPENER, ROOT, SEALER, Writing
+from tests.support.recovery_fakes import an_id
 from tests.support.runs import Framed, Generations, framed
+from tests.unit import test_recovery_generations as generations
 
 KEEPER_KEY = SigningKey(b"k" * 32)
 KEEPER = Sealer(recipient_of(IDENTITY), KEEPER_KEY, ROOT.public, certify(ROOT, KEEPER_KEY.public, Role.KEEPER))
@@ -115,3 +121,53 @@ def test_rubbish_among_the_facts_says_nothing(world: World) -> None:
     value = Evidence(1, "attest", 0, "near", LogPosition(1, 1, b""), b"", {"generation": "x"})
     put_evidence([world.vault], KEEPER, world.clock, value)
     assert verdicts_of([world.vault], OPENER) == (frozenset(), frozenset())
+
+
+def another_history(history: list[Framed], key: StreamKey) -> list[Framed]:
+    """The same, with another body in one stream's first item, and all that follows chained to that."""
+    found: list[Framed] = []
+    head: bytes | None = None
+    for frame, change in history:
+        if (change.account, change.kind) == key and (head is not None or change.body is not None):
+            body = b"forged" if head is None else change.body
+            raw = msgspec.structs.replace(
+                change,
+                body=body,
+                digest=sha256(body).digest() if body is not None else change.digest,
+                size=len(body) if body is not None else change.size,
+                prev=change.prev if head is None else head,
+            )
+            change = msgspec.structs.replace(raw, hash=rehash(raw))
+            head = change.hash
+        found.append((frame, change))
+    return found
+
+
+@pytest.mark.parametrize("hide", [True, False])
+def test_seals_speak_against_a_false_generation_that_is_the_only_one(hide: bool) -> None:
+    """Signed with a stolen writer's key, of streams that the log does not touch any more."""
+    world = generations.World()
+    meant = generations.Recovery(generations.World(world.history), [])
+    meant.sources = [meant.world.near]
+    meant.run(meant.plan(runs=None))
+    eve = an_id("eve"), Kind.SCORES
+    true = world.framed
+    last = max(e.position.frame for e in world.vaults.reader().entries() if getattr(e, "sealed", False))
+    world.framed = [(f, c) for f, c in true if (c.account, c.kind) != eve] if hide else another_history(true, eve)
+    assert world.framed != true
+    world.at(last)
+    recovery = world.recovery()
+    plan = recovery.plan()
+    assert (plan.generation, plan.damaged) == (last, [eve])
+    assert recovery.run(plan).report.exit_code == 0
+    assert recovery.state() == meant.state()
+
+
+def test_what_no_seal_states_is_told_as_attested_by_nobody() -> None:
+    world = generations.World()
+    world.at(60)
+    assert not any("attested by nobody" in problem for problem in world.recovery().plan().problems)
+    world.cut_log(60)
+    told = [problem for problem in world.recovery().plan().problems if "attested by nobody" in problem]
+    assert len(told) == 1
+    assert "generation 60" in told[0] and "ada, identity" in told[0]

@@ -15,6 +15,7 @@ from uuid import UUID
 import pytest
 import segno
 
+from safehold.model.commands import NoteAhead
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.service.uses import app_passwords
@@ -27,7 +28,7 @@ from tests.support.edge import Answer, Edge
 ANNA, BOB = ("anna", "secret"), ("bob", "secret")
 HOST = "pim.example:8460"
 ORIGIN = f"http://{HOST}"
-POSTS = ("/devices", "/devices/revoke", "/devices/profile")
+POSTS = ("/devices", "/devices/revoke", "/devices/let-go", "/devices/profile")
 DAY_SECONDS = 86_400
 _PASSWORD = re.compile(r"[a-z2-7]{5}(?:-[a-z2-7]{5}){3}")
 
@@ -582,3 +583,30 @@ def test_a_record_that_cannot_be_read_is_503_and_hides_no_device(edge: Edge, gat
     ledger.put(account, identity, "app/broken", "application/octet-stream", body, "test")
     gate.core.commit()
     assert edge.ask("GET", "/devices", user=ANNA).status == 503
+
+
+# -- a device that has more ----------------------------------------------------------------------------------------
+
+
+def test_what_a_device_has_seen_beyond_the_server_is_shown_and_let_go_of_once(edge: Edge) -> None:
+    gate = edge.gate
+    assert "more than the server" not in show(edge).text
+    note = NoteAhead(
+        account=anna(edge).id,
+        collection=b"c" * 16,
+        path="contacts/default",
+        rev=99,
+        hash=b"h" * 16,
+        device="DAVx5/<4.5>",
+    )
+    gate.engine.execute(note)
+    page = show(edge)
+    assert "A device has more than the server" in page.text
+    assert "DAVx5/<4.5>" in page.text
+    fields = page.fields("/devices/let-go")
+    assert fields["path"] == "contacts/default"
+    assert gate.proofs.standing(gate.reads, anna(edge))
+    for _ in range(2):
+        assert send(edge, "/devices/let-go", fields).status == 303
+        assert gate.proofs.standing(gate.reads, anna(edge)) == []
+    assert "more than the server" not in show(edge).text

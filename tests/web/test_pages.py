@@ -47,6 +47,7 @@ STATUS: dict[str, Any] = {
         "first_contact": {"target_seconds": None, "actual_seconds": None, "state": "not set"},
     },
     "incidents": [],
+    "intake": {"accounts": 1, "items": 2, "bytes": 300},
     "recovery": None,
     "risks": ["keys lie beside the core"],
     "counters": {"commits": 41},
@@ -82,7 +83,7 @@ def edge(gate: TestGate, anna: Account, meter: Meter) -> Iterator[Edge]:
 class Reader(HTMLParser):
     """The text of a page, its tags and the addresses it names; it fails over tags that are not closed."""
 
-    VOID = frozenset(("meta", "link", "rect", "circle", "path"))
+    VOID = frozenset(("meta", "link", "rect", "circle", "path", "br", "input"))
 
     def __init__(self) -> None:
         super().__init__()
@@ -279,7 +280,7 @@ def test_the_public_status_names_nobody_and_no_place(edge: Edge) -> None:
     text = read(as_page).text
     assert "A copy is <late>." in text
     assert "Wait." in text
-    assert "stage: contacts" in text
+    assert "Now: Contacts." in text
 
 
 @pytest.mark.parametrize("odd", [{}, {"vaults": None, "incidents": ["text"], "objectives": None, "items": None}])

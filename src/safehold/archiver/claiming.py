@@ -16,13 +16,15 @@ from typing import NamedTuple
 
 from safehold.formats import segment
 from safehold.formats.frame import RawFrame
+from safehold.formats.generation import manifest_object
 from safehold.formats.keys import Opener, Sealer
 from safehold.formats.segment import SegmentName, claim_object
-from safehold.model.errors import OperatorError, OutOfSpace
-from safehold.ports.core import LogPosition
+from safehold.model.errors import Damaged, OperatorError, OutOfSpace
+from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.log import Superseded
 from safehold.ports.vault import Vault, VaultDown
 from safehold.vault.log import VaultLogReader
+from safehold.vault.runs import manifest_position, open_manifest
 from safehold.vault.segments import Copy, Holder, beginning, load_copy, segments, timelines
 
 
@@ -48,8 +50,13 @@ class Claimed(NamedTuple):
     anchored: list[tuple[SegmentName, int, int]]  # segments made: name, size, changes
 
 
-def claim_timeline(vaults: Sequence[LogVault], sealer: Sealer, opener: Opener, core: LogPosition) -> Claimed:
-    """Look, refuse or claim, level the sync vaults. Raises OperatorError (VaultDown, Superseded), OutOfSpace."""
+def claim_timeline(
+    vaults: Sequence[LogVault], sealer: Sealer, opener: Opener, core: LogPosition, above: int = 0
+) -> Claimed:
+    """Look, refuse or claim, level the sync vaults. Raises OperatorError (VaultDown, Superseded), OutOfSpace.
+
+    The timeline is above `above` and that of the core, whatever is left of the log.
+    """
     problems: list[str] = []
     sync, others = _reachable(vaults, problems)
     state = {vault.name: _look(vault, opener) for vault in sync}
@@ -59,9 +66,13 @@ def claim_timeline(vaults: Sequence[LogVault], sealer: Sealer, opener: Opener, c
         except VaultDown as error:
             problems.append(f"{error.message}: nothing is shipped to it for now")
             others.remove(vault)
-    _refuse_lost(sync, others, VaultLogReader(sync, opener).end(), core, state)
+    end = VaultLogReader(sync, opener).end()
+    if end == EMPTY_LOG and core != EMPTY_LOG and _generation_at(sync, opener, core):
+        problems.append(f"nothing is left of the log: it begins anew after generation {core.frame}")
+        end = core
+    _refuse_lost(sync, others, end, core, state)
     highest = {name: seen.highest for name, seen in state.items()}
-    top = max(highest.values())
+    top = max(above, core.timeline, *highest.values())
     _claim(sync, others, top + 1, sealer, highest, problems)
     begins = {vault.name: beginning(vault) for vault in sync} if len(sync) > 1 else {}
     for timeline in timelines(sync):
@@ -154,6 +165,19 @@ def _refuse_lost(
             f"frame {core.frame} of the core and of vault {names} are not the same: their histories differ",
             hint="run `safehold recover plan` to compare them",
         )
+
+
+def _generation_at(sync: list[Vault], opener: Opener, core: LogPosition) -> bool:
+    """Whether each sync vault has a generation at the core's very position: it has all that the lost log had."""
+    for vault in sync:
+        try:
+            header, _, frame = open_manifest(vault.get(manifest_object(core.frame)), core.frame, opener.installation)
+            position = manifest_position(frame, opener) if opener.can_open else None
+        except (KeyError, Damaged):
+            return False
+        if header.timeline != core.timeline or position not in (None, core):
+            return False
+    return True
 
 
 def _beyond(theirs: LogPosition, ours: LogPosition) -> bool:

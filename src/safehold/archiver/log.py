@@ -33,7 +33,7 @@ from safehold.formats.seal import SealedObject
 from safehold.formats.segment import SegmentName, claim_object
 from safehold.model.change import GENESIS, Change
 from safehold.model.errors import OperatorError, OutOfSpace, SafeholdError
-from safehold.ports.core import LogPosition
+from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.log import Hole, LogFrame, LogWriter, PreparedFrame, Superseded
 from safehold.ports.vault import LengthMismatch, VaultDown, VaultSuspect
 from safehold.ports.world import Clock
@@ -149,7 +149,8 @@ class Log:
         if in_core is not None and begin != self._core:
             for changes in in_core(begin.frame, self._core.frame):
                 unsealed.add(heads_of(changes), blobs_of(changes))
-        self._reader.check(self._core)
+        if self._reader.end() != EMPTY_LOG:  # else it begins anew, after a generation: claiming.py has seen to that
+            self._reader.check(self._core)
         for entry in self._reader.entries(begin, closed_upto=0 if in_core is None else self._core.frame):
             if isinstance(entry, Hole):
                 if entry.last > self._core.frame:

@@ -29,7 +29,7 @@ from safehold.formats import blob, evidence, run, segment
 from safehold.model.errors import SafeholdError
 from safehold.ports.vault import Vault, VaultSuspect, VaultUnanswered
 from safehold.ports.world import Clock
-from safehold.vault.segments import Copy, beginning, timelines
+from safehold.vault.segments import Copy, beginning, load_copy, timelines
 
 CHUNK_BYTES = 1024 * 1024
 _MICROSECONDS = 1_000_000
@@ -277,7 +277,7 @@ class Shipper:
             prefix = segment.timeline_prefix(timeline)
             have = {info.name: info.size for info in self._target.list(prefix)} if there else {}
             held = [info for info in self._source.list(prefix) if segment.parse_name(info.name)]
-            for info in held:
+            for info, later in zip_longest(held, held[1:]):
                 shipped = have.get(info.name, 0)
                 if info.name < begins or (info.name < source_begins and shipped >= info.size):
                     continue  # retained away in one of the two, or in both
@@ -287,13 +287,24 @@ class Shipper:
                 if info.name == last:
                     shipped = self._same_until(info.name, shipped) if certain else max(0, shipped - CHUNK_BYTES)
                 if shipped < info.size:
-                    open_ = self._live and timeline == newest and info is held[-1]
-                    yield self._piece(info.name, shipped, info.size, open_=open_)
+                    open_ = self._live and timeline == newest and later is None
+                    piece = self._piece(info.name, shipped, info.size, later.name if later else "", open_=open_)
+                    if piece.end > shipped:
+                        yield piece
 
-    def _piece(self, object_: str, shipped: int, size: int, *, open_: bool) -> Piece:
-        name = segment.parse_name(object_)
+    def _piece(self, object_: str, shipped: int, size: int, later: str, *, open_: bool) -> Piece:
+        """What is left of a segment, without frames that the one after it made void and does not repeat: given up ones.
+
+        A vault that is served takes them, and then does not let them be made void.
+        """
+        name, following = segment.parse_name(object_), segment.parse_name(later)
         assert name is not None
         copy = Copy(self._source.name, name, self._source.get(object_, 0, size))
+        if following is not None and not copy.closed:
+            beyond = {number: frame for number, frame in copy.frames.items() if number >= following.first}
+            again = load_copy(self._source, following).frames if beyond else {}
+            void = [f.offset for number, f in beyond.items() if number not in again or again[number].data != f.data]
+            size = min([size, *void])
         headers = [f.header for f in copy.frames.values() if f.offset + len(f.data) > shipped]
         now, wall = self._clock.monotonic(), self._clock.now()
         since = min((now - max(0.0, (wall - h.at) / _MICROSECONDS) for h in headers), default=now)
@@ -350,9 +361,13 @@ class Shipper:
             known: dict[str, int] = {}
             for piece in self._backlog:
                 known[piece.object] = max(piece.end, known.get(piece.object, 0))
-            for info in self._source.list(segment.timeline_prefix(timeline)):
-                if info.size > max(known.get(info.name, 0), self._target.size(info.name) or 0):
-                    yield Piece(info.name, info.size, 0, self._clock.monotonic())
+            held = list(self._source.list(segment.timeline_prefix(timeline)))
+            for info, later in zip_longest(held, held[1:]):
+                shipped = max(known.get(info.name, 0), self._target.size(info.name) or 0)
+                if info.size > shipped:
+                    piece = self._piece(info.name, shipped, info.size, later.name if later else "", open_=False)
+                    if piece.end > shipped:
+                        yield Piece(info.name, piece.end, 0, self._clock.monotonic())
 
     def _settled(self, piece: Piece) -> int:
         """Up to where a piece may be shipped now."""

@@ -225,6 +225,8 @@ def run_keeper(site: Site, *, limit_bytes: int = 0) -> None:
                 if not stopped.is_set() and waited and is_due(site):
                     try:
                         last = _work(site, limit_bytes, stopped)
+                        if server is not None:
+                            server.forget()  # retention may have taken segments away
                         _log.info("the vaults were kept in %g seconds", last.seconds)
                         failed_at = None
                     except SafeholdError as error:

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+from safehold.adapters.lock import FolderLock
 from safehold.adapters.processes import ForkedWorkers
 from safehold.archiver.claiming import LogVault, Mode, claim_timeline
+from safehold.assembly.after import in_batches, keep_report, notices
 from safehold.assembly.bare import bring_what_travels, with_older_identities
 from safehold.assembly.session import Session
 from safehold.assembly.site import Site
 from safehold.assembly.vault_urls import AnyVault, open_vault, with_scheme
 from safehold.config import VaultConfig, check_vault
+from safehold.formats.evidence import VERSION, Evidence
 from safehold.formats.keys import SEALED_TO_OTHERS, Opener
-from safehold.model.commands import Undo
+from safehold.model.commands import AcceptLoss, Undo
 from safehold.model.errors import Damaged, NewerCore, NotFound, OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
 from safehold.ports.vault import VaultDown
+from safehold.recovery.after import RUN, after_report, read_sources
+from safehold.recovery.build import Accepted
+from safehold.recovery.examine import State
+from safehold.recovery.excuses import LOG_FROM, REPAIR
 from safehold.recovery.glance import NotAsGlanced, glance
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.portions import Portion, Settled, settle
@@ -28,11 +35,14 @@ from safehold.recovery.report import Progress, silent
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.shares import Found, Share, work
 from safehold.recovery.sources import look
+from safehold.service.control import MAX_COMMANDS
+from safehold.service.undone import Undone
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.bulk import StreamRows
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault import recoveries
 from safehold.vault.blobs import VaultBlobs
+from safehold.vault.evidence import put_evidence
 from safehold.vault.keyring import is_complete, load_identity
 from safehold.vault.log import VaultLogReader
 from safehold.vault.runs import GenerationReader, Runs
@@ -83,6 +93,9 @@ class Sources:
         """The vault that was given by its URL, where one was."""
         return self.vaults()[0] if self._given else None
 
+    def names(self) -> list[str]:
+        return [config.name for config in self._configs]
+
     def sync_names(self) -> list[str]:
         """Those that acknowledgements waited for. Of a vault that is given by its URL nobody knows that."""
         return [] if self._given else [c.name for c in self._configs if c.mode == Mode.SYNC]
@@ -127,14 +140,20 @@ class _Helpers:
     def run(self, jobs: Sequence[Portion]) -> Iterator[list[Settled | None]]:
         return cast(Iterator[list[Settled | None]], self._workers.run(jobs))
 
+    def ready(self, seconds: float) -> bool:
+        return self._workers.ready(seconds)
+
     def compare(self, shares: Sequence[Share]) -> Iterator[Found]:
         return cast(Iterator[Found], self._workers.run(shares))
 
 
-def _helpers(sources: Sources, stack: ExitStack) -> _Helpers | None:
-    """Worker processes, where there is more than one processor. To be called before anything is open."""
+def helpers_of(sources: Sources, stack: ExitStack, lock: FolderLock | None = None) -> _Helpers | None:
+    """Worker processes, where there is more than one processor. To be called before anything is open but the lock."""
     count = min(MOST_WORKERS, len(os.sched_getaffinity(0)))
-    return _Helpers(stack.enter_context(ForkedWorkers(count, _Helper(sources)))) if count > 1 else None
+    if count == 1:
+        return None
+    begin = lock.leave if lock is not None else (lambda: None)
+    return _Helpers(stack.enter_context(ForkedWorkers(count, _Helper(sources), begin)))
 
 
 @contextmanager
@@ -187,7 +206,7 @@ def plan_recovery(
         if glanced is not None:
             return glanced
     with ExitStack() as stack:
-        helpers = _helpers(sources, stack)
+        helpers = helpers_of(sources, stack)
         core, problem, newer = _core_there(site, stack)
         return make_plan(
             sources.reader(),
@@ -244,19 +263,19 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
             hint="give the newest recovery key by --identity FILE (several may stand in one file, one a line); "
             "--accept-loss goes on without what came since",
         )
-    with site.lock(), ExitStack() as stack:
-        helpers = _helpers(sources, stack)
+    with site.lock() as lock, ExitStack() as stack:
+        helpers = helpers_of(sources, stack, lock)
         old, _, _ = _core_there(site, stack)
         brought = bring_what_travels(site, plan, sources.given())
         site.disk.make_folders(str(site.scratch_folder))
         site.disk.make_folders(str(site.blobs_folder))
-        claim = _Claim(site, sources)
+        claim = Claim(site, sources, above=plan.end.timeline)
 
         def run(plan: Plan) -> Result:
             return run_plan(
                 plan,
                 sources.reader(),
-                make_core=_make_core,
+                make_core=make_core,
                 blobs=sources.blobs(),
                 disk=site.disk,
                 data=str(site.data),
@@ -276,11 +295,43 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
             plan = _read_everything(site, plan, sources, helpers, progress)
             result = run(plan)
         site.mark_used()
+        _record_lost_log(site, plan, result.report.timeline)
         result.notes = [*brought, *result.notes, *_go_on(site, plan)]
         claim.done()
+    if result.taken:
+        result.notes += _record_losses(site, result.taken)
     if plan.to is not None:
         _undo_to(site, plan, plan.to)
+    if plan.core is not State.WHOLE:
+        result.notes += _tell_after(site, plan, result)
     return result
+
+
+def _tell_after(site: Site, plan: Plan, result: Result) -> list[str]:
+    """Keep the report in the vaults, and tell whom it concerns. What hinders that is no failure of the recovery."""
+    report = keep_report(
+        site,
+        after_report(
+            result.report,
+            at=site.clock.now(),
+            how=RUN,
+            generation=plan.generation,
+            sources=read_sources(plan.sources),
+            accepted=result.accepted,
+            notes=result.notes,
+        ),
+        plan.end,
+    )
+    told = notices(report)
+    problems = [] if report.evidence else ["the report could not be kept in any vault; it lies beside the core"]
+    if told:
+        try:
+            with Session(site) as session:
+                for batch in in_batches(told, MAX_COMMANDS):
+                    session.execute_all(batch)
+        except SafeholdError as error:
+            problems.append(f"those whom it concerns could not be told on their pages: {error.message}")
+    return problems
 
 
 def _read_everything(site: Site, glanced: Plan, sources: Sources, helpers: _Helpers | None, progress: Progress) -> Plan:
@@ -301,17 +352,21 @@ def _read_everything(site: Site, glanced: Plan, sources: Sources, helpers: _Help
     )
 
 
-class _Claim:
+class Claim:
     """The timeline that a run opens, once, and the marks by which vaults know that a recovery is open."""
 
-    def __init__(self, site: Site, sources: Sources) -> None:
+    def __init__(self, site: Site, sources: Sources, timeline: int | None = None, *, above: int = 0) -> None:
+        """`timeline` is that of a run that is gone on with; `above`: up to which others know, whatever is left of the
+        log.
+        """
         self._site = site
         self._sources = sources
-        self._timeline: int | None = None
+        self._timeline = timeline
+        self._above = above
 
     def __call__(self) -> int:
         if self._timeline is None:
-            self._timeline = _claim(self._site, self._sources)
+            self._timeline = _claim(self._site, self._sources, self._above)
             self._mark(recoveries.opened)
         return self._timeline
 
@@ -333,6 +388,25 @@ class _Claim:
                 vault.close()
 
 
+def _record_lost_log(site: Site, plan: Plan, timeline: int) -> None:
+    """Where nothing was left of the log: that it begins after the generation, as a keeper's word where its key is here.
+
+    Else scrub goes on telling that its beginning is missing, which is for the keeper to judge.
+    """
+    if any(source.folders for source in plan.sources) or not plan.generation:
+        return
+    facts: dict[str, Any] = {LOG_FROM: [timeline, plan.end.frame + 1], "generation": plan.generation}
+    vaults = [vault for vault in map(site.vault, site.config.vaults) if vault.available()]
+    generation = Runs(vaults, site.opener).generation(plan.generation)
+    if generation is not None:
+        facts["manifest"] = generation.digest.hex()
+    sealer = site.keyring.keeper or site.keyring.sealer
+    for source in plan.sources:
+        names = [source.vault] if any(v.name == source.vault for v in vaults) else [v.name for v in vaults]
+        for name in names if not source.problem else ():
+            put_evidence(vaults, sealer, site.clock, Evidence(VERSION, REPAIR, 0, name, plan.end, b"", facts))
+
+
 def _go_on(site: Site, plan: Plan) -> list[str]:
     """Where the end of the log cannot be read: the next timeline, opened here, goes on before it, on record.
 
@@ -350,11 +424,19 @@ def _go_on(site: Site, plan: Plan) -> list[str]:
     return []
 
 
-def _make_core(folder: str) -> SqliteCore:
+def make_core(folder: str) -> SqliteCore:
     return SqliteCore.open(f"{folder}/core.db", create=True)
 
 
-def _claim(site: Site, sources: Sources) -> int:
+def open_old_core(folder: str) -> SqliteCore | None:
+    """What is left of a core, to read; None where it cannot be."""
+    try:
+        return SqliteCore.open(f"{folder}/core.db", read_only=True, older=True)
+    except (Damaged, OperatorError):
+        return None
+
+
+def _claim(site: Site, sources: Sources, above: int) -> int:
     """The next timeline in every vault that can be reached: whoever still writes to the old core is refused now.
 
     The vault whose log leads furthest stands for all, whatever its mode: the others may be behind it or gone.
@@ -372,10 +454,24 @@ def _claim(site: Site, sources: Sources) -> int:
     vaults = [LogVault(vault, Mode.ASYNC if n else Mode.SYNC) for n, (_, vault) in enumerate(ends)]
     keyring = site.keyring
     try:
-        return claim_timeline(vaults, keyring.sealer, keyring.opener, EMPTY_LOG).timeline
+        return claim_timeline(vaults, keyring.sealer, keyring.opener, EMPTY_LOG, above).timeline
     finally:
         for entry in vaults:
             entry.vault.close()
+
+
+def _record_losses(site: Site, taken: Sequence[Accepted]) -> list[str]:
+    """A GAP change in every stream whose loss was accepted: a keeper attests what goes on after it, and no more says
+    at every look that revisions are missing. What hinders that, in plain words.
+    """
+    try:
+        with Session(site) as session:
+            for one in taken:
+                with suppress(NotFound):  # of what is no account's
+                    session.execute(AcceptLoss(account=one.account, actor="recovery", kind=one.kind, missing=one.why))
+    except SafeholdError as error:
+        return [f"that the loss was accepted could not be put on record: {error.message}"]
+    return []
 
 
 def _undo_to(site: Site, plan: Plan, to: int) -> None:
@@ -387,6 +483,9 @@ def _undo_to(site: Site, plan: Plan, to: int) -> None:
                 continue
             for kind in kinds:
                 try:
-                    session.execute(Undo(account=account.id, actor="recovery", to=to, kind=kind))
+                    command = Undo(account=account.id, actor="recovery", to=to, kind=kind, confirmed=True)
+                    undone = Undone(session.execute(command))
+                    while undone.more:
+                        undone.add(session.execute(undone.next(command)))
                 except NotFound:  # it did not exist at that time: it is left alone
                     continue

@@ -5,36 +5,41 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import sys
-from collections.abc import Callable, Coroutine, Sequence
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from threading import local
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from safehold.adapters.channel import ChannelServer
 from safehold.adapters.passwords import Argon2Hasher
 from safehold.adapters.threads import ThreadScheduler, in_daemon
 from safehold.archiver.shipper import Shipper
+from safehold.assembly.caring import Caring
+from safehold.assembly.finding import Lost, find_why_not
 from safehold.assembly.installation import Installation
 from safehold.assembly.scheduled import ScheduledSnapshots
 from safehold.assembly.scheduled_keeper import ScheduledKeeper
-from safehold.assembly.status import status_object
+from safehold.assembly.status import RECOVERING, SERVING, status_object
+from safehold.assembly.telling import Telling
 from safehold.assembly.watching import Watching
 from safehold.config import Config
 from safehold.formats.keys import KeyAway
 from safehold.formats.seal import SealedObject
 from safehold.model.change import Change
 from safehold.model.commands import AnyCommand, Outcome
-from safehold.model.errors import BadRequest, OperatorError, SafeholdError
+from safehold.model.errors import BadRequest, BodiesDamaged, OperatorError, SafeholdError
 from safehold.model.items import Account
+from safehold.model.kinds import Kind
 from safehold.model.locks import HeldLocks
 from safehold.model.token import TOKEN_KEY
 from safehold.ports.blobs import Blobs
-from safehold.ports.core import CoreReads
+from safehold.ports.core import CoreReads, CoreStore
 from safehold.ports.world import Clock, Entropy
+from safehold.recovery.after import AfterReport
 from safehold.recovery.retention import erased_days
+from safehold.service.ahead import Proofs
 from safehold.service.auth import Authenticator, Limits
 from safehold.service.control import (
     NOTE_OBJECTS,
@@ -42,9 +47,11 @@ from safehold.service.control import (
     SETTLE,
     STATUS,
     MakeUp,
+    Wanted,
     decode_commands,
     decode_make_up,
     decode_objects,
+    decode_wanted,
     encode_json,
     encode_results,
 )
@@ -56,9 +63,11 @@ from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.keyring import Keyring
 from safehold.web.noting import UseNotes
 from safehold.web.pump import Pump
-from safehold.web.server import require_free, serve_until_told
 from safehold.web.signin import SignIn
 from safehold.web.span_cache import SpanCache
+
+if TYPE_CHECKING:  # brought in where something is to be recovered
+    from safehold.assembly.serving_recovery import ServingRecovery, UnderWay
 
 _log = logging.getLogger("safehold.serve")
 T = TypeVar("T")
@@ -81,10 +90,19 @@ LOOK_SECONDS = 2.0
 SWITCH_SECONDS = 0.0005
 
 
+class CoreLost(OperatorError):
+    """The writer found that the core has to be recovered before anything can be served."""
+
+    def __init__(self, lost: Lost) -> None:
+        super().__init__(f"the core {lost.why}", hint="run `safehold recover plan`")
+        self.lost = lost
+
+
 class Service:
     """Implements web.gate.Gate over one installation. Made and used on the event loop's thread."""
 
     def __init__(self, installation: Installation) -> None:
+        """Raises CoreLost, OperatorError."""
         config = installation.config
         self.installation = installation
         self.clock: Clock = installation.clock
@@ -96,7 +114,9 @@ class Service:
         self.max_request_bytes = config.max_request_bytes
         self.erased_days = erased_days(config.retention)
         self.quota_bytes = config.quota_bytes
+        self.sends_mail = bool(config.mail.host)
         self.spans = SpanCache()
+        self.proofs = Proofs()
         self._ahead = DevicesAhead(installation.clock)
         self._scheduler = ThreadScheduler()
         self._shipping: set[int] = set()
@@ -107,22 +127,31 @@ class Service:
         self._readers = ThreadPoolExecutor(READING_THREADS, "read")
         self._local = local()
         self._open_readers: list[SqliteCore] = []
+        self._telling = Telling(installation, self._beside)
         self._loop = asyncio.get_running_loop()
         self.writer = installation.make_writer(wake=self._wake, on_committed=self._committed)
+        self.pump = Pump(self.writer.engine, self._disk_thread)
+        self.renewing = False  # whether it ends to begin again with a new core
+        self._caring = Caring(installation, self.writer, self.pump.exclusive, self._end_to_renew)
+        self._caring.resting = lambda: self.recovering
         self._open_writer()
         self._watching = Watching(installation, self.writer)
         self._watching.wait(LOOK_SECONDS)
-        self.reads: CoreReads = self._reader()
+        self.reads: CoreReads = self._reader(may_wait=False)
         key = self.reads.secret(0, TOKEN_KEY)
         if key is None:
             raise OperatorError("the installation's identity is not in the core", hint="run `safehold recover plan`")
         self.token_key = key
-        self.blobs: Blobs = LiveBlobs(
+        live_blobs = LiveBlobs(
             installation.disk,
             str(installation.blobs_folder),
             str(installation.scratch_folder),
             self.writer.archive,
+            monotonic=installation.clock.monotonic,
+            on_mended=self._caring.blob_mended,
         )
+        self.blobs: Blobs = live_blobs
+        self._caring.use_blobs(live_blobs)
         self._authenticator = Authenticator(
             self.reads,
             Argon2Hasher(),
@@ -135,9 +164,10 @@ class Service:
             ),
         )
         self._sign_in = SignIn(self._authenticator)
-        self.pump = Pump(self.writer.engine, self._disk_thread)
         self._uses = UseNotes(Uses(self.clock), self.pump.execute)
         self._channel = ChannelServer(str(installation.socket_path), self._answer)
+        self._recovery: ServingRecovery | None = None
+        self._last_recovery: dict[str, Any] | None = None
         self._snapshots = ScheduledSnapshots(installation)
         self._keeper = ScheduledKeeper(installation)
         self._ticking: asyncio.Task[None] | None = None
@@ -154,21 +184,44 @@ class Service:
             self.writer.close()
             raise
         except SafeholdError as error:
+            lost = find_why_not(self.installation, error)
+            if lost is not None:
+                self.writer.close()
+                raise CoreLost(lost) from error
             _log.error("no change can be taken: %s. %s", error.message, error.hint)
 
     # -- the gate --------------------------------------------------------------------------------------------
 
     async def authenticate(self, authorization: str | None, peer: str, program: str = "") -> Account:
-        who = await self._sign_in.authenticate(authorization, peer)
+        who = await self._again(lambda: self._sign_in.authenticate(authorization, peer))
         if who.label:
             self._uses.note(who, program)
         return who.account
 
     async def authenticate_owner(self, authorization: str | None, peer: str) -> Account:
-        return await self._sign_in.owner(authorization, peer)
+        return await self._again(lambda: self._sign_in.owner(authorization, peer))
+
+    @property
+    def recovering(self) -> bool:
+        return self._recovery is not None
+
+    async def ready(self, account: Account, kinds: Iterable[Kind]) -> None:
+        if self._recovery is not None:
+            await self._recovery.ready(account.id, kinds)
 
     async def execute(self, command: AnyCommand) -> Outcome:
-        return await self.pump.execute(command)
+        return await self._again(lambda: self.pump.execute(command))
+
+    async def mend(self, error: BodiesDamaged) -> None:
+        await self._caring.bring(error)
+
+    async def _again(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What was asked for; where that met damaged bodies once more, with them at hand."""
+        try:
+            return await ask()
+        except BodiesDamaged as error:
+            await self.mend(error)
+            return await ask()
 
     def locks(self, account: Account) -> HeldLocks:
         return self.writer.engine.locks.held(account.id, self.clock.monotonic())
@@ -182,22 +235,43 @@ class Service:
     def device_ahead(self, account: Account, path: str, device: str) -> None:
         self._ahead.note(account.name, path, device)
 
+    def recovery_report(self) -> AfterReport | None:
+        return self._telling.report()
+
     def free_bytes(self) -> int | None:
         return self._watching.free_bytes()
 
     def status(self) -> dict[str, Any]:
-        incidents = [*self._ahead.incidents(), *self._snapshots.incidents(), *self._keeper.incidents()]
+        noted = self._caring.incidents.incidents()
+        incidents = [*self._ahead.incidents(), *noted, *self._snapshots.incidents(), *self._keeper.incidents()]
+        incidents += self._telling.incidents()
         status = status_object(self.installation, self.reads, self.writer, incidents, self._watching.vaults())
-        return {**status, "snapshots": self._snapshots.status(), "keeper": self._keeper.status()}
+        announced = self._telling.announcements(self.reads)
+        more: dict[str, Any] = {
+            "snapshots": self._snapshots.status(),
+            "keeper": self._keeper.status(),
+            "announcements": announced,
+            "core": self._caring.status(),
+        }
+        if self._recovery is not None:
+            more["recovery"] = self._recovery.status()
+            if status["service"] == SERVING:
+                more["service"] = RECOVERING
+        return {**status, **more, "last_recovery": self._last_recovery}
 
-    def _reader(self) -> SqliteCore:
-        reader = self.installation.open_reads()
+    def _beside(self, work: Callable[[CoreReads], None]) -> None:
+        """Begin a long read that nobody waits for; from any thread."""
+        with contextlib.suppress(RuntimeError):  # the service ends
+            self._readers.submit(self._with_reader, work)
+
+    def _reader(self, *, may_wait: bool) -> SqliteCore:
+        reader = self._caring.look_after(self.installation.open_reads(), may_wait=may_wait)
         self._open_readers.append(reader)
         return reader
 
     def _with_reader(self, work: Callable[[CoreReads], T]) -> T:
         if not hasattr(self._local, "reader"):
-            self._local.reader = self._reader()
+            self._local.reader = self._reader(may_wait=True)
         return work(self._local.reader)
 
     # -- along the way ---------------------------------------------------------------------------------------
@@ -207,6 +281,7 @@ class Service:
         accounts = {c.account for c in changes if touches_credentials(c)}
         if accounts:
             self._loop.call_soon_threadsafe(self._forget_credentials, accounts)
+        self._telling.committed(changes)
 
     def _forget_credentials(self, accounts: set[bytes]) -> None:
         if SYSTEM_ACCOUNT in accounts:  # somebody was erased, and is no longer there to be named
@@ -228,14 +303,31 @@ class Service:
             wanted = decode_make_up(payload)
             if wanted is not None:
                 return asyncio.run_coroutine_threadsafe(self._make_up(wanted), self._loop).result()
+            if (streams := decode_wanted(payload)) is not None:
+                return asyncio.run_coroutine_threadsafe(self._bring_in(streams), self._loop).result()
             if payload.startswith(NOTE_OBJECTS):
                 objects = decode_objects(payload)
                 return asyncio.run_coroutine_threadsafe(self._note_objects(objects), self._loop).result()
             commands = decode_commands(payload)
         except BadRequest as error:
             return encode_results([error])
-        results = asyncio.run_coroutine_threadsafe(self.pump.execute_all(commands), self._loop).result()
+        results = asyncio.run_coroutine_threadsafe(self._execute_all(commands), self._loop).result()
         return encode_results(results)
+
+    async def _execute_all(self, commands: Sequence[AnyCommand]) -> list[Outcome | SafeholdError]:
+        """What a command at the local socket needs is brought in first, as for whoever knocks."""
+        if self._recovery is not None:
+            for command in commands:
+                await self._recovery.ready_for(command)
+        return await self.pump.execute_all(commands)
+
+    async def _bring_in(self, wanted: Wanted) -> bytes:
+        """Streams that a command is about to read by itself."""
+        if self._recovery is None:
+            return encode_json({"held": []})
+        kinds = [Kind(kind) for kind in wanted.kinds]
+        await self._recovery.ready(wanted.account, kinds)
+        return encode_json({"held": [kind for kind in kinds if self._recovery.waits(wanted.account, kind)]})
 
     async def _status_json(self) -> bytes:
         return encode_json(self.status())
@@ -298,6 +390,11 @@ class Service:
     def start(self) -> None:
         self._start_shippers()
         self._channel.start()
+        self._caring.start()
+        if self._recovery is not None:
+            self._recovery.start()
+        if self._telling.postbox is not None:
+            self._scheduler.add(self._telling.postbox)
         self._ticking = asyncio.create_task(self._tick())
 
     def _start_shippers(self) -> None:
@@ -316,10 +413,27 @@ class Service:
             try:
                 self._watching.refresh()
                 await self.pump.exclusive(self.writer.tick)
-                self._snapshots.tick(can_start=self.writer.engine.stopped is None)
-                self._keeper.tick()
+                self._snapshots.tick(can_start=self.writer.engine.stopped is None and self._recovery is None)
+                if self._recovery is None:  # in a core that is not whole yet nothing is to be compared or dropped
+                    self._keeper.tick()
+                await self._tell()
             except Exception:
                 _log.exception("the writer's housekeeping failed; it is tried again")
+
+    def _end_to_renew(self) -> None:
+        self.renewing = True
+        signal.raise_signal(signal.SIGTERM)
+
+    async def _tell(self) -> None:
+        """Publish, write, and enter what was announced while there was no identity."""
+        self._telling.tick(self.status)
+        if self._telling.postbox is not None:
+            self._scheduler.wake(self._telling.postbox)
+        waiting = self._telling.waiting() if self.writer.engine.stopped is None else []
+        if waiting:
+            results = await self.pump.execute_all(waiting)
+            if not any(isinstance(result, SafeholdError) for result in results):
+                self._telling.entered()
 
     async def stop(self) -> None:
         """Finish what waits, seal, ship, close. What hangs is left (`hanging` says so), for I36."""
@@ -328,6 +442,11 @@ class Service:
             self._ticking.cancel()
             if not await self._in_time("the writer's housekeeping", self._ended(self._ticking)):
                 return
+        await self._in_time("the care of the core", in_daemon(self._caring.stop, "stop"))
+        if self._recovery is not None:
+            await self._in_time("the recovery", self._recovery.stop())
+        last = self.status() if self._telling.publishes else {}
+        await self._in_time("the published status", in_daemon(partial(self._telling.stop, last), "stop"))
         await self._in_time("a snapshot", in_daemon(self._snapshots.stop, "stop"))
         await self._in_time("the keeper", in_daemon(self._keeper.stop, "stop"))
         await self._in_time("the local socket", in_daemon(self._channel.stop, "stop"))
@@ -367,37 +486,22 @@ class Service:
         self.hanging = True
         return False
 
+    # -- a recovery that goes on -----------------------------------------------------------------------------
 
-def serve(installation: Installation, listen: tuple[str, int], announce: Callable[[str, Sequence[str]], None]) -> int:
-    """Serve until SIGTERM or Ctrl-C; the exit code. `announce(url, account names)` once requests are taken."""
-    import uvloop
+    def recover(self, under_way: UnderWay) -> None:
+        """Go on with what has been begun, while serving. To be called before `start`."""
+        from safehold.assembly.serving_recovery import ServingRecovery
 
-    with installation.lock():
-        require_free(*listen)
-        installation.sweep()
-        sys.setswitchinterval(SWITCH_SECONDS)
-        uvloop.run(_serve(installation, listen, announce))
-    return 0
+        released = self.writer.engine.drain_intakes
+        self._recovery = ServingRecovery(
+            under_way, self.pump, self._core_to_fill, released, self.clock, self._recovered
+        )
 
+    def _core_to_fill(self) -> CoreStore:
+        """In the disk thread. Raises what keeps the writer from writing."""
+        self.writer.require_open()
+        return self.writer.engine.core
 
-async def _serve(
-    installation: Installation, listen: tuple[str, int], announce: Callable[[str, Sequence[str]], None]
-) -> None:
-    from safehold.web.app import make_app
-
-    service = Service(installation)
-    try:
-        host, port = listen
-
-        async def started() -> None:
-            service.start()
-            shown = f"[{host}]" if ":" in host else host
-            announce(f"http://{shown}:{port}", [a.name for a in service.reads.accounts()])
-
-        await serve_until_told(make_app(service), host, port, started)
-    finally:
-        await service.stop()
-        if service.hanging:  # a thread that waits for a disk for ever would keep loop and process for ever
-            logging.shutdown()
-            sys.stdout.flush()
-            os._exit(0)
+    def _recovered(self, last: dict[str, Any]) -> None:
+        self._recovery, self._last_recovery = None, last
+        self._snapshots.look_again()

@@ -47,6 +47,10 @@ class CoreMissing(OperatorError):
     """There are vaults with history, but no core."""
 
 
+class NoVaultInReach(CoreMissing):
+    """There is no core, and no vault in reach that holds its history."""
+
+
 class Site:
     """The parts of one data folder. Opens nothing by itself."""
 
@@ -89,6 +93,11 @@ class Site:
     def lock(self) -> FolderLock:
         """Not yet acquired: use it as a context manager."""
         return FolderLock(str(self.data / "run" / "lock"))
+
+    @property
+    def core_check_path(self) -> Path:
+        """What is remembered of the check of the core."""
+        return self.data / "run" / "core-check.json"
 
     @property
     def ledger_path(self) -> Path:
@@ -204,7 +213,7 @@ class Site:
                 hint="run `safehold recover run` to bring it back; nothing was changed",
             )
         if self.disk.exists(str(self._used_mark)):
-            raise CoreMissing(
+            raise NoVaultInReach(
                 f"the core is missing, and no vault that holds its history is in reach of {self.data}",
                 hint="mount the vaults' disks, then run `safehold recover run`; nothing was changed",
             )
@@ -288,6 +297,7 @@ class Site:
             wake=wake,
             on_committed=on_committed,
             quota_bytes=self.config.quota_bytes,
+            brakes=self.config.brakes,
             side_by_side=side_by_side,
             answers=partial(answers_within, seconds=ANSWER_SECONDS),
         )

@@ -24,6 +24,8 @@ from safehold.ports.core import CoreReads, LogPosition
 from safehold.recovery.notebook import FileNotebook
 from safehold.vault.log import VaultLogReader
 
+#: States of the service: it takes changes; it does, and has not all of what was there yet; it takes none; none runs.
+SERVING, RECOVERING, READ_ONLY, STOPPED = "serving", "recovering", "read-only", "stopped"
 #: States of a vault: a look into it has not ended yet, or has taken too long to be waited for.
 NOT_SEEN, NOT_ANSWERING = "not seen yet", "not answering"
 _OBJECTIVES = ("rpo", "rto", "first_contact")
@@ -56,9 +58,20 @@ def status_object(
             name: {"target_seconds": None, "actual_seconds": None, "state": "not set"} for name in _OBJECTIVES
         },
         "incidents": incidents,
+        "intake": _intake(reads),
         "recovery": None,
         "risks": [*_risks(site, vaults, looks), *key_risks(site, reads)],
         "keys": key_state(site, reads),
+    }
+
+
+def _intake(reads: CoreReads) -> dict[str, int]:
+    """Writes that wait for streams that cannot be had now."""
+    waiting = [figures for figures in reads.intakes().values() if figures.items]
+    return {
+        "accounts": len(waiting),
+        "items": sum(figures.items for figures in waiting),
+        "bytes": sum(figures.inline_bytes + figures.blob_bytes for figures in waiting),
     }
 
 
@@ -71,8 +84,8 @@ def _timeline(reads: CoreReads, writer: Writer | None) -> int:
 
 def _service_state(writer: Writer | None) -> str:
     if writer is None:
-        return "stopped"
-    return "serving" if writer.engine.stopped is None else "read-only"
+        return STOPPED
+    return SERVING if writer.engine.stopped is None else READ_ONLY
 
 
 class Backlog(NamedTuple):

@@ -21,14 +21,16 @@ from safehold.formats.seal import SealedObject
 from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
 from safehold.model.change import Change
 from safehold.model.commands import FoundInstallation, NoteInstallation
-from safehold.model.errors import Held, OperatorError, OutOfSpace, SafeholdError
+from safehold.model.errors import Damaged, Held, OperatorError, OutOfSpace, SafeholdError
 from safehold.model.kinds import Kind
 from safehold.model.stream import Head
+from safehold.ports.care import BodySource
 from safehold.ports.core import EMPTY_LOG, NOT_YET, LogPosition
 from safehold.ports.disk import Disk
 from safehold.ports.log import Hole, LogFrame
 from safehold.ports.vault import Vault
 from safehold.ports.world import Clock, Entropy
+from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits
 from safehold.service.engine import Engine
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
 from safehold.service.takein import archive_unarchived, changes_in, mark_frames, mark_unarchived, take_in
@@ -45,6 +47,8 @@ CLOSING_STEPS = 10_000
 CLOSING_SECONDS = 8.0
 #: A seal follows so soon on what it seals.
 SEAL_SECONDS = 10.0
+#: Accounts whose grace is over, and incidents whose notice is behind, are looked at so often.
+TEND_SECONDS = 60.0
 #: Frames that follow each other so closely are shipped to async vaults together: a sync for each would slow the rest.
 GATHER_SECONDS = 0.05
 #: A try to go on may claim a timeline, which stays in the vaults for ever: after so many in vain they become rare.
@@ -83,6 +87,7 @@ class Writer:
         wake: Callable[[Shipper], None] = lambda _: None,
         on_committed: Callable[[Sequence[Change]], None] = lambda _: None,
         quota_bytes: int = 0,
+        brakes: BrakeLimits = DEFAULT_BRAKES,
         side_by_side: SideBySide = one_by_one,
         answers: Callable[[Callable[[], bool]], bool] = lambda look: look(),
     ) -> None:
@@ -99,12 +104,16 @@ class Writer:
         self._side_by_side = side_by_side
         self._answers = answers
         self._sealed_at = clock.monotonic()
+        self._tended_at = clock.monotonic()
         self._mend = False  # whether vaults that lack what the core holds are to be given it
         self._lost: Sequence[tuple[int, int]] = ()  # frames that no vault has whole: the core writes them again
         self._set_aside: Sequence[Hole] = ()
         self._tries = 0  # of which none held for a minute
         self._tried_at = clock.monotonic()
         self._was_away = False
+        #: What the core of a writer that opens reads damaged bodies from, and who is told of damage.
+        self.body_source: BodySource | None = None
+        self.on_damage: Callable[[Damaged], None] | None = None
         self._core: SqliteCore | None = None
         self._log: Log | None = None
         self._not_started: list[Shipper] = []
@@ -113,7 +122,12 @@ class Writer:
         self.use_for_blobs(vaults)
         self._live_blobs = LiveBlobs(disk, blobs, scratch, self.archive)
         self.engine = Engine(
-            clock, entropy, reopen=self._reopen, on_committed=self._on_committed, quota_bytes=quota_bytes
+            clock,
+            entropy,
+            reopen=self._reopen,
+            on_committed=self._on_committed,
+            quota_bytes=quota_bytes,
+            brakes=brakes,
         )
 
     def _make_shippers(self, vaults: Sequence[VaultConfig]) -> list[Shipper]:
@@ -199,6 +213,7 @@ class Writer:
     def _reopen(self) -> tuple[SqliteCore, Log]:
         self._close_parts()
         core = self._core = self._open_core()
+        core.source, core.on_damage = self.body_source, self.on_damage
         known = [*self._set_aside, *(self._mark_missing(core) if self._mend else ())]
         for first, last in self._lost:
             mark_frames(core, first, last)
@@ -398,8 +413,12 @@ class Writer:
         if now - self._sealed_at >= SEAL_SECONDS:
             self._sealed_at = now
             self.engine.seal()
+        if now - self._tended_at >= TEND_SECONDS:
+            self._tended_at = now
+            self.engine.tend()
         if self._log is not None:
             self._log.tick()
+        self.engine.drain_intakes()
 
     def _is_there(self, config: VaultConfig) -> bool:
         vault = self._make_vault(config)

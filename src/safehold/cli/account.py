@@ -49,6 +49,17 @@ def configure(parser: Parser) -> None:
     other = app.add_mutually_exclusive_group()
     other.add_argument("--revoke", metavar="LABEL", help="instead: make the password of this label useless at once")
     other.add_argument("--list", action="store_true", help="instead: list them, and which programs used them when")
+    mail = parser.command(
+        "mail",
+        "where an account's owner is written to",
+        "safehold account mail ada ada@example.org",
+        _mail,
+        "Where the owner of an account is told of a recovery, of what did not come back, and of a mass delete. It "
+        "needs [mail] in the configuration. Without an address it says which one is there.",
+    )
+    _name(mail)
+    mail.add_argument("address", metavar="ADDRESS", nargs="?", help="the address; an empty one takes it away")
+    mail.add_argument("--lang", choices=("en", "es"), help="the language of letters (default: as it was, else en)")
     erase = parser.command(
         "erase",
         "erase an account and all its data",
@@ -56,10 +67,42 @@ def configure(parser: Parser) -> None:
         _erase,
         "Drops an account with all it holds from the core and enters it in the register of erased accounts, which "
         "every recovery honours, and says by which date no copy is left in any vault. Without --yes it only says what "
-        "would go.",
+        "would go. Beyond a few accounts an hour ([brakes] erasures) an account is locked instead, and erased after "
+        "grace_days; until then `account restore` takes it back.",
     )
     _name(erase)
     erase.add_argument("--yes", action="store_true", help="do it")
+    erase.add_argument(
+        "--now", action="store_true", help="with --yes: without a grace, however many there were; the name is asked for"
+    )
+    restore = parser.command(
+        "restore",
+        "take back an erasure whose grace is not over",
+        "safehold account restore ada",
+        _restore,
+        "Unlocks an account that waits to be erased. It is as it was: nothing of it has gone.",
+    )
+    _name(restore)
+
+
+def _mail(args: Namespace, context: Context) -> Answer:
+    from safehold.model.commands import SetMail
+    from safehold.service.addresses import address_of
+
+    with context.installation().session() as session:
+        account = account_named(session.reads, args.name)
+        there = address_of(session.reads, account)
+        lang = args.lang or (there.lang if there else "en")
+        address = args.address if args.address is not None else there.address if there and args.lang else None
+        if address is not None:
+            session.execute(SetMail(account=account.id, address=address, lang=lang))
+        elif there is not None:
+            address, lang = there
+    said = f"{args.name} is written to at {address}, in {lang}" if address else f"{args.name} is not written to"
+    blocks: list[str | Table] = [said]
+    if address and not context.config.mail.host:
+        blocks.append("no mail is sent: [mail] of the configuration names no host")
+    return Answer({"account": args.name, "mail": address or None, "lang": lang if address else None}, blocks)
 
 
 def _name(parser: Parser) -> None:
@@ -90,14 +133,23 @@ def _add(args: Namespace, context: Context) -> Answer:
 
 
 def _list(args: Namespace, context: Context) -> Answer:
+    from safehold.service.erasing import erasing_accounts
+
     if args.erased:
         return _erased(context)
     with context.installation().session() as session, session.reads.snapshot() as reads:
-        accounts = [_described(reads, account) for account in reads.accounts()]
+        due = {erasing.id: erasing.due for erasing in erasing_accounts(reads)}
+        accounts = [_described(reads, account, due.get(account.id)) for account in reads.accounts()]
     table = Table(
-        ("name", "password", "app passwords", "listed"),
+        ("name", "password", "app passwords", "listed", "to be erased"),
         [
-            (a["name"], "yes" if a["password"] else "no", len(a["app_passwords"]), "yes" if a["listed"] else "no")
+            (
+                a["name"],
+                "yes" if a["password"] else "no",
+                len(a["app_passwords"]),
+                "yes" if a["listed"] else "no",
+                time_text(a["erases_at"]) if a["erases_at"] else "",
+            )
             for a in accounts
         ],
     )
@@ -117,7 +169,7 @@ def _erased(context: Context) -> Answer:
     return Answer({"erased": accounts}, blocks)
 
 
-def _described(reads: CoreReads, account: Account) -> dict[str, Any]:
+def _described(reads: CoreReads, account: Account, due: int | None) -> dict[str, Any]:
     devices = _devices(reads, account)
     return {
         "name": account.name,
@@ -126,6 +178,7 @@ def _described(reads: CoreReads, account: Account) -> dict[str, Any]:
         "password": reads.secret(account.number, "password") is not None,
         "app_passwords": [device["label"] for device in devices],
         "devices": devices,
+        "erases_at": due,
     }
 
 
@@ -204,27 +257,65 @@ def _erase(args: Namespace, context: Context) -> Answer:
     from safehold.recovery.retention import erased_by
 
     installation = context.installation()
+    if args.now:
+        _type_again(args)
+    due = 0
     with installation.session() as session:
         with session.reads.snapshot() as reads:
             account = account_named(reads, args.name)
             collections = [(c.path, str(c.kind), len(reads.items(c))) for c in reads.collections(account.number)]
         collections = [row for row in collections if row[1] != "identity"]
         if args.yes:
-            session.execute(EraseAccount(account=account.id))
+            due = session.execute(EraseAccount(account=account.id, braked=not args.now)).due
+    gone = erased_by(due or installation.clock.now(), installation.config.retention)
     data = {
         "account": args.name,
         "id": account.id.hex(),
-        "erased": bool(args.yes),
+        "erased": bool(args.yes) and not due,
+        "erases_at": due or None,
         "collections": [{"path": path, "kind": kind, "items": items} for path, kind, items in collections],
+        "gone_by": gone,
     }
     held = count_text(sum(items for _, _, items in collections), "item")
-    gone = erased_by(installation.clock.now(), installation.config.retention)
-    data["gone_by"] = gone
     by = f"no copy of it is left in any vault by {time_text(gone)}, where a keeper works every day"
+    if due:
+        brakes = installation.config.brakes
+        return Answer(
+            data,
+            [
+                f"locked {args.name}, and erases it with {held} at {time_text(due)}: more than {brakes.erasures} "
+                f"erasures within {brakes.window_minutes} minutes wait for {brakes.grace_days} days",
+                f"to take it back until then: safehold account restore {args.name}",
+                by,
+            ],
+        )
     if args.yes:
         return Answer(data, [f"erased {args.name} and {held} from the core", by])
     table = Table(("collection", "kind", "items"), collections)
     return Answer(data, [table, f"would erase {args.name} and {held}, for good: add --yes to do it", by])
+
+
+def _type_again(args: Namespace) -> None:
+    """What goes past the brake is asked of a person, at a terminal. Raises UsageError."""
+    if not args.yes:
+        raise UsageError("--now needs --yes")
+    if not is_terminal(sys.stdin):
+        raise UsageError(
+            "--now asks for the name at a terminal, and there is none",
+            hint="leave it out: beyond a few an hour, accounts are erased after a grace",
+        )
+    print(f"Type the name of the account to erase it now ({args.name}): ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() != args.name:
+        raise UsageError("that is not the name; nothing was erased")
+
+
+def _restore(args: Namespace, context: Context) -> Answer:
+    from safehold.model.commands import TakeBackErasure
+
+    with context.installation().session() as session:
+        account = account_named(session.reads, args.name)
+        session.execute(TakeBackErasure(account=account.id))
+    return Answer({"account": args.name, "restored": True}, [f"{args.name} is unlocked, with all that was there"])
 
 
 def read_password(from_stdin: bool) -> str:

@@ -37,13 +37,15 @@ def _run(args: Namespace, context: Context) -> Answer:
 
     with context.installation().session() as session, Reporter() as progress:
         account = account_named(session.reads, args.account)
+        kinds = [Kind(kind) for kind in args.kind] if args.kind else DATA_KINDS
+        session.bring_in(account, kinds)
         report = export_from(
             account,
             os.path.abspath(args.target),
             reads=session.reads,
             disk=session.disk,
             blobs=session.blobs,
-            kinds=[Kind(kind) for kind in args.kind] if args.kind else DATA_KINDS,
+            kinds=kinds,
             progress=lambda done, total: progress("export", done, total, "items"),
         )
     blocks: list[str | Table] = [Table(("kind", "items"), list(report.items.items()))] if report.items else []

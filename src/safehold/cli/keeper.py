@@ -55,6 +55,17 @@ def configure(parser: Parser) -> None:
     )
     run.add_argument("--once", action="store_true", help="do the day's work now, then end")
     run.add_argument("--limit", metavar="SIZE", default="0", help="read at most so much a second (default: no limit)")
+    cut = parser.command(
+        "cut",
+        "set aside what stands at the end of a vault's log and nobody can read",
+        "safehold keeper cut --yes",
+        _cut,
+        "Where somebody has signed frames that nothing can open, a writer does not start, since it cannot tell that "
+        "nothing was acknowledged in them. Says what would be set aside; with --yes it is done, and put on record.",
+    )
+    cut.add_argument("name", metavar="NAME", nargs="?", help="the vault (default: all that are kept here)")
+    cut.add_argument("--from", metavar="FRAME", type=int, default=0, dest="first", help="cut before this frame")
+    cut.add_argument("--yes", action="store_true", help="do it")
     parser.command("status", "say what the keeper did last", "safehold keeper status --json", _status)
 
 
@@ -92,6 +103,43 @@ def _run(args: Namespace, context: Context) -> Answer:
         return answer(run_once(site, limit_bytes=limit))
     run_keeper(site, limit_bytes=limit)
     return Answer({"stopped": True}, ["stopped"])
+
+
+def _cut(args: Namespace, context: Context) -> Answer:
+    from safehold.assembly.cutting import cut_vaults
+    from safehold.assembly.keeper import open_site
+
+    done = cut_vaults(open_site(context.data, context.config_path), args.name, first=args.first, yes=args.yes)
+    blocks: list[str | Table] = []
+    for cut in done:
+        if cut.empty:
+            blocks.append(f"{cut.vault}: the end of the log can be read; nothing is to be cut")
+            for hole in cut.holes:
+                told = f"{cut.vault}: frames {hole[0]} to {hole[1]} can be read in no vault, though more comes after"
+                blocks.append(f"{told}: --from {hole[0]} would cut that off too")
+            continue
+        lost = f"; {cut.changes} changes in them would not count any more" if cut.changes else ""
+        blocks.append(f"{cut.vault}: frames {cut.first} to {cut.last} go{lost}; the log ends at frame {cut.upto.frame}")
+        blocks += cut.why[:3]
+        rows = [(p.object, size_text(p.size), size_text(p.stays) if p.stays else "set aside") for p in cut.pieces]
+        blocks.append(Table(("object", "size", "stays"), rows))
+    waiting = not args.yes and any(not cut.empty for cut in done)
+    if waiting:
+        blocks.append("nothing was changed: add --yes to do it")
+    vaults = [
+        {
+            "vault": cut.vault,
+            "upto": {"timeline": cut.upto.timeline, "frame": cut.upto.frame},
+            "first": cut.first,
+            "last": cut.last,
+            "changes": cut.changes,
+            "holes": cut.holes,
+            "objects": [msgspec.structs.asdict(piece) for piece in cut.pieces],
+            "why": cut.why,
+        }
+        for cut in done
+    ]
+    return Answer({"done": bool(args.yes), "vaults": vaults}, blocks, exit=Exit.FOUND if waiting else Exit.DONE)
 
 
 def _status(_args: Namespace, context: Context) -> Answer:

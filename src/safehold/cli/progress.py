@@ -1,14 +1,17 @@
 """Progress of long commands on standard error: a bar on a terminal, one line a stage elsewhere.
 
-`Reporter` is a `recovery.report.Progress`: it is called often with (stage, done, total, unit).
+`Reporter` is a `recovery.report.Progress`: it is called often with (stage, done, total, unit). `Follower` shows how the
+recovery of a running service goes on, by what the service says of it: for machines one JSON object a line.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import time
+from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from safehold.cli.output import is_terminal, say
 
@@ -65,3 +68,29 @@ class Reporter:
         if stage not in self._tasks:
             self._tasks[stage] = self._rich.add_task(stage, total=total or None, told=told)
         self._rich.update(self._tasks[stage], completed=done, total=total or None, told=told)
+
+
+class Follower:
+    """Called with the `recovery` of status objects, as often as they come. Use as a context manager."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._reporter = None if as_json else Reporter()
+
+    def __enter__(self) -> Self:
+        if self._reporter is not None:
+            self._reporter.__enter__()
+        return self
+
+    def __exit__(
+        self, type_: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._reporter is not None:
+            self._reporter.__exit__(type_, value, trace)
+
+    def __call__(self, recovery: Mapping[str, Any]) -> None:
+        if self._reporter is None:
+            print(json.dumps(recovery), file=sys.stderr, flush=True)
+            return
+        for kind, counted in recovery["kinds"].items():
+            if counted["entered"]:
+                self._reporter(kind, counted["entered"], counted["expected"], "items")

@@ -8,6 +8,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safehold.cli import recover_report, recover_status
 from safehold.cli.context import Context
 from safehold.cli.exits import Exit, UsageError
 from safehold.cli.output import Answer, Table, as_lines, count_text, say, size_text
@@ -55,6 +56,8 @@ def configure(parser: Parser) -> None:
         action="store_true",
         help="record that what is lost is gone, so that the rest of it is served again",
     )
+    recover_status.configure(parser)
+    recover_report.configure(parser)
 
 
 def _filters(parser: Parser) -> None:
@@ -87,6 +90,7 @@ def _plan(args: Namespace, context: Context) -> Answer:
 
 
 def _run(args: Namespace, context: Context) -> Answer:
+    context.installation(make=False).refuse_beside_recovery()
     if args.plan:
         given = [o for o in ("account", "kind", "to", "source", "vault") if getattr(args, o) is not None]
         if given:

@@ -28,7 +28,7 @@ def configure(parser: Parser) -> None:
 def _run(args: Namespace, context: Context) -> Answer:
     import logging
 
-    from safehold.assembly.serving import serve
+    from safehold.assembly.starting import serve
     from safehold.config import parse_listen
     from safehold.vault.keyring import load_identity
 
@@ -37,14 +37,14 @@ def _run(args: Namespace, context: Context) -> Answer:
     listen = parse_listen(args.listen) if args.listen else (config.listen_host, config.listen_port)
 
     def announce(url: str, accounts: Sequence[str]) -> None:
-        """Called once, when requests are taken."""
+        """Called once, when people can sign in."""
         if context.as_json:
             public = config.public_url or None
             print_json({"url": url, "public_url": public, "data": str(context.data), "accounts": list(accounts)})
         else:
             print(welcome(url, context.data, accounts, config.public_url), flush=True)
 
-    installation = context.installation()
+    installation = context.installation(make=False)
     if args.identity:
         installation.use_identity(load_identity(installation.disk, args.identity))
     return Answer({}, exit=Exit(serve(installation, listen, announce)), printed=True)

@@ -37,6 +37,16 @@ def parse_time(text: str, now: int) -> int:
     return at
 
 
+def parse_until(text: str, now: int) -> int:
+    """The moment until which something is to stand: a time as above, or how long from now. Raises UsageError."""
+    given = text.strip()
+    lasting = _seconds_ago(given.lower())
+    at = now + lasting * _MICROS if lasting is not None else _moment(given)
+    if at <= now:
+        raise UsageError(f"{text!r} is over", hint="write a time such as 2026-11-20T08:30Z, or how long: 30m, 2h, 1d")
+    return at
+
+
 def _seconds_ago(text: str) -> int | None:
     if text == "now":
         return 0

@@ -57,6 +57,7 @@ class PutItem(Guarded, frozen=True):
     if_match: Tags | None = None
     if_none_match: Tags | None = None
     keep_refused: bool = True  # keep the body in history where a precondition refuses it
+    intake: bool = False  # take it in for later where its stream cannot be had now
 
 
 class DeleteItem(Guarded, frozen=True):
@@ -66,6 +67,7 @@ class DeleteItem(Guarded, frozen=True):
     name: str
     if_match: Tags | None = None
     if_none_match: Tags | None = None
+    intake: bool = False  # as in PutItem
 
 
 class MakeCollection(Guarded, frozen=True):
@@ -145,6 +147,7 @@ class AddScore(Command, frozen=True):
     score: float | int
     at: int | None = None  # µs; now where None
     detail: str | None = None
+    intake: bool = False  # as in PutItem
 
 
 class FoundInstallation(Command, frozen=True):
@@ -194,10 +197,41 @@ class NoteUse(Command, frozen=True):
     program: str
 
 
+class NoteAhead(Command, frozen=True):
+    """Take down that a device holds a sync token for a point that the server does not have: `collection` is its id."""
+
+    collection: bytes
+    path: str
+    rev: int
+    hash: bytes
+    device: str
+
+
+class LetGo(Command, frozen=True):
+    """The person's word about what devices have proved to be lost from the collection at a path (service/ahead.py).
+
+    "keep": such a device keeps what it alone has; "accept": it begins anew, and what it alone has goes from it.
+    """
+
+    path: str
+    word: str = "accept"
+
+
 class SetListed(Command, frozen=True):
     """Whether the account is shown on leaderboards."""
 
     listed: bool
+
+
+class TellNotice(Command, frozen=True):
+    """A recovery, or the operator's side of the house, tells a person something (service/notices.py)."""
+
+    what: str
+    kind: str = ""
+    collection: str = ""
+    names: tuple[str, ...] = ()
+    count: int = 1
+    facts: dict[str, str | int | float | bool | list[str] | dict[str, int] | None] = {}
 
 
 class DismissNotice(Command, frozen=True):
@@ -206,27 +240,76 @@ class DismissNotice(Command, frozen=True):
     name: str
 
 
+class Announce(Command, frozen=True):
+    """The operator's word to everybody; `account` is the installation itself. `until` in µs, None: until taken back."""
+
+    text: str
+    until: int | None = None
+
+
+class Withdraw(Command, frozen=True):
+    """Take an announcement back; `name` as its making returned it."""
+
+    name: str
+
+
+class SetMail(Command, frozen=True):
+    """Where a person wants to be written to (service/addresses.py); "" for nowhere. `lang` is "en" or "es"."""
+
+    address: str
+    lang: str = "en"
+
+
 class EraseAccount(Command, frozen=True):
-    """Drop the account and all its streams from the core and enter its id in the register of erased ids."""
+    """Drop the account and all its streams from the core and enter its id in the register of erased ids.
+
+    With `braked`, beyond so many within a while, it is only locked, and erased after a grace: see service/brakes.py.
+    """
+
+    braked: bool = False
+
+
+class TakeBackErasure(Command, frozen=True):
+    """Unlock an account that waits to be erased."""
+
+
+class TellRest(Command, frozen=True):
+    """Bring notices of deletes that go on up to date: the writer asks it of itself."""
 
 
 class Undo(Command, frozen=True):
-    """Bring an item (`path`, `name`), a collection (`path`) or a kind back to what it was at `to` (µs).
+    """Bring an item (`path`, `name`), a collection (`path`), a kind or all kinds back to what it was.
 
-    A new group of changes; nothing is rewritten. With `dry_run` only says what it would do.
+    When: at `to` (µs), or after the revs of `revs`; then kinds that are not named there stay. What: with `deep` the
+    collections below `path` as well; with `deleted_only` what has been deleted since comes back, and all else stays.
+
+    A new group of changes; nothing is rewritten. One that removes a great share of a collection asks to be `confirmed`.
+    With `dry_run` it only says what it would do.
     """
 
-    to: int
+    to: int | None = None
+    revs: dict[Kind, int] = {}
     kind: Kind | None = None
     path: str | None = None
     name: str | None = None
+    deep: bool = False
+    deleted_only: bool = False
+    confirmed: bool = False
     dry_run: bool = False
 
 
 class AcceptLoss(Command, frozen=True):
-    """The operator's recorded word that a stream's missing revisions are gone: it is served again."""
+    """The operator's recorded word that a stream's missing revisions are gone: it is served again.
+
+    `missing` says what is, where a recovery was told so beforehand and does not hold the stream.
+    """
 
     kind: Kind
+    missing: str = ""
+
+
+class ApplyIntake(Command, frozen=True):
+    """Apply the first writes that wait in the account's intake and whose streams are there; see `service.intake`."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -239,11 +322,19 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     name: str = ""
     undone: tuple[UndoneItem, ...] = ()
+    taken: bool = False  # it waits in the intake: nothing is known of what was there, and there is no digest yet
+    revs: dict[Kind, int] = {}  # of an undo: the moment that it went back to, as Undo takes it
+    before: dict[Kind, int] = {}  # of an undo: the moment before it, for the undo of it
+    more: bool = False  # of an undo: so much differs that this was a part of it; the same again does the next
+    due: int = 0  # of an erasure: when (µs) the account, which is locked now, will be erased; 0: it is
     locks: tuple[Lock, ...] = ()  # that cover the path afterwards; first the one that was taken or renewed
 
 
 class UndoneItem(msgspec.Struct, frozen=True):
-    """One line of an undo: `action` is "added", "changed" or "removed", as the undo makes it."""
+    """One line of an undo: `action` is "added", "changed" or "removed", as the undo makes it.
+
+    "left": it cannot come back, since another resource bears its UID now.
+    """
 
     path: str
     name: str  # "" for the collection itself
@@ -268,9 +359,18 @@ AnyCommand = (
     | AddAppPassword
     | RevokeAppPassword
     | NoteUse
+    | NoteAhead
+    | LetGo
     | SetListed
+    | TellNotice
     | DismissNotice
+    | Announce
+    | Withdraw
+    | SetMail
     | EraseAccount
+    | TakeBackErasure
+    | TellRest
     | Undo
     | AcceptLoss
+    | ApplyIntake
 )

@@ -6,6 +6,9 @@ these: it is any other exception.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 
 class SafeholdError(Exception):
     """Base of all errors that are answers. `hint` says what to do next, in one sentence, or is empty."""
@@ -58,6 +61,10 @@ class HistoryDropped(Conflict):
     """It is asked how something was at a time of which the history has been dropped. What lives now is whole."""
 
 
+class Unconfirmed(Conflict):
+    """It would remove so much that it is done only once somebody has said that it is meant."""
+
+
 class PreconditionFailed(RequestError):
     """If-Match or If-None-Match does not hold."""
 
@@ -98,6 +105,25 @@ class Held(SafeholdError):
     def __init__(self, message: str, *, hint: str = "", retry_after_seconds: int = 60) -> None:
         super().__init__(message, hint=hint)
         self.retry_after_seconds = retry_after_seconds
+
+
+class LostBody(NamedTuple):
+    """A body that the core has and cannot give: the number of its change in the journal, and its digest.
+
+    The digest is b"" where only the row that cannot be read would tell it.
+    """
+
+    journal: int
+    digest: bytes
+
+
+class BodiesDamaged(Held):
+    """Bodies of the core that cannot be read, or are not what their digests say. They can be had from the vaults."""
+
+    def __init__(self, bodies: Sequence[LostBody]) -> None:
+        count = "a body is" if len(bodies) == 1 else f"{len(bodies)} bodies are"
+        super().__init__(f"{count} damaged here", hint="it is being mended from a vault", retry_after_seconds=5)
+        self.bodies = tuple(bodies)
 
 
 class OutOfSpace(Held):

@@ -6,7 +6,7 @@ it appends a change to the journal, verbatim, and brings accounts, collections, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -35,6 +35,9 @@ UNARCHIVED = 1 << 62
 
 #: Why a stream that a filtered recovery left out is held. It is told from a loss by this.
 NOT_YET = "not recovered yet"
+
+#: Why a stream is held that is here, while writes to it wait in the account's intake. They come first.
+INTAKE = "what was sent meanwhile is being entered"
 
 
 class Touched(NamedTuple):
@@ -124,11 +127,32 @@ class JournalSum(NamedTuple):
         )
 
 
+class IntakeFigures(NamedTuple):
+    """What waits in an account's intake: writes, bytes of their inline bodies, and of those that are blobs."""
+
+    items: int
+    inline_bytes: int
+    blob_bytes: int
+
+
+EMPTY_INTAKE = IntakeFigures(0, 0, 0)
+
+
 class Removed(NamedTuple):
     """A collection that was removed, as it last was, and the rev that removed it; `changed_at` says when."""
 
     collection: Collection
     rev: int
+
+
+class Removal(NamedTuple):
+    """A change as it bears on a collection: `weight` is 1 for a delete there, -1 for a put, else 0."""
+
+    rev: int
+    group: int
+    at: int
+    weight: int
+    actor: str
 
 
 class RunSpan(NamedTuple):
@@ -183,6 +207,22 @@ class CoreReads(Protocol):
 
     def secrets(self, account: int, prefix: str) -> list[tuple[str, bytes]]:
         """Identity items whose name begins with prefix, with bodies."""
+        ...
+
+    def secret_items(self, account: int, prefix: str) -> list[Item]:
+        """Identity items whose name begins with prefix, sorted by name, without bodies."""
+        ...
+
+    def intake(self, account: int) -> IntakeFigures:
+        """What waits in the account's intake. Costs the same however much that is."""
+        ...
+
+    def intakes(self) -> dict[bytes, IntakeFigures]:
+        """By account id: in whose intake anything waits, or whose streams are held for it (then it may be empty)."""
+        ...
+
+    def entering(self, limit: int) -> list[bytes]:
+        """Ids of accounts of which a stream is held for INTAKE, at most so many."""
         ...
 
     def head(self, account: int, kind: Kind) -> Head:
@@ -269,9 +309,18 @@ class CoreReads(Protocol):
         ...
 
     def history(
-        self, account: int, *, kind: Kind | None = None, path: str | None = None, name: str | None = None
+        self,
+        account: int,
+        *,
+        kind: Kind | None = None,
+        path: str | None = None,
+        name: str | None = None,
+        below: Mapping[Kind, int] | None = None,
     ) -> Iterator[Version]:
-        """Changes of an item, a collection (by path: every collection that bore it), or a kind; newest first."""
+        """Changes of an item, a collection (by path: every collection that bore it), or a kind; newest first.
+
+        Of a kind that `below` names only those of lower revs: where a look at the history goes on.
+        """
         ...
 
     def version_at(self, account: int, kind: Kind, rev: int) -> Version | None:
@@ -280,15 +329,43 @@ class CoreReads(Protocol):
 
     def version_body(self, journal: int) -> Stored: ...
 
-    def collections_at(self, account: int, kind: Kind, at: int) -> list[PastCollection]:
-        """Collections of a kind that lived at a time (µs): after the last rev of the stream whose `at` is not later.
+    def rev_at(self, account: int, kind: Kind, at: int) -> int:
+        """The last rev of a stream whose `at` (µs) is not later; 0 where there is none.
 
         Raises HistoryDropped where that lies before the stream's base.
         """
         ...
 
-    def items_at(self, account: int, collection: bytes, at: int) -> dict[str, PastItem]:
-        """Items of a collection (by id, live or removed since) that lived at that moment, by name. Raises as above."""
+    def collections_at(
+        self, account: int, kind: Kind, at: int | None = None, *, rev: int | None = None
+    ) -> list[PastCollection]:
+        """Collections of a kind that lived at a time (µs, as `rev_at` takes it), or after a rev.
+
+        Raises HistoryDropped where that lies before the stream's base.
+        """
+        ...
+
+    def items_at(
+        self,
+        account: int,
+        collection: bytes,
+        at: int | None = None,
+        *,
+        rev: int | None = None,
+        name: str | None = None,
+    ) -> dict[str, PastItem]:
+        """Items of a collection (by id, live or removed since) that lived at that moment, by name; or one of them.
+
+        Raises as above.
+        """
+        ...
+
+    def count_items(self, collection: Collection, limit: int) -> int:
+        """How many items live in a collection, counted up to `limit`: it costs what is counted."""
+        ...
+
+    def removals(self, account: int, kind: Kind, collection: bytes) -> Iterator[Removal]:
+        """Every change of a stream, newest first, as it bears on a collection (by id)."""
         ...
 
     def removed_collections(self, account: int, kind: Kind) -> list[Removed]:
@@ -460,7 +537,14 @@ class CoreStore(CoreReads, Protocol):
         ...
 
     def hold(self, account: bytes, kind: Kind, reason: str | None) -> None:
-        """Mark a stream as not to be read (None: as whole again)."""
+        """Mark a stream as not to be read (None: as whole again).
+
+        Where writes wait in the account's intake, a stream that is whole again is held for INTAKE: see `release`.
+        """
+        ...
+
+    def release(self, account: bytes, kind: Kind) -> None:
+        """As `hold` with None, and no write that waits in the intake is this stream's."""
         ...
 
     def drop_account(self, id_: bytes) -> None:

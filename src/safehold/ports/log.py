@@ -88,6 +88,10 @@ class LogReader(Protocol):
         """In order, along the branch that the last timeline continues; frames abandoned by a later claim left out."""
         ...
 
+    def seals(self, upto: LogPosition) -> Iterator[tuple[int, dict[tuple[bytes, Kind], Head]]]:
+        """Frame and heads of the seals on the log's branch up to a position, the last one first."""
+        ...
+
     def check(self, position: LogPosition) -> None:
         """Raises OperatorError (NotOnTheLog) where the log does not lead past this position."""
         ...

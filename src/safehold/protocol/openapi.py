@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from safehold.protocol import openapi_past, openapi_state
 from safehold.protocol.rest import DEFAULT_LEADERS, JSON_TYPE, MAX_DETAIL_BYTES, MAX_LIMIT, PROBLEM_TYPE
 
 BASE = "/api/v1"
@@ -65,7 +66,19 @@ _SCHEMAS: _Json = {
         {"game": _NAME, "entries": _list("Leader")},
         description="the best score of each account that chose to be listed, best first; equal scores share a rank",
     ),
-    "Account": _object({"name": _NAME, "listed": {"type": "boolean", "description": "shown on leaderboards"}}),
+    "Account": _object(
+        {
+            "name": _NAME,
+            "listed": {"type": "boolean", "description": "shown on leaderboards"},
+            "waiting": {
+                "type": "integer",
+                "minimum": 0,
+                "description": "writes of your devices that are entered once what they are to is restored",
+            },
+        }
+    ),
+    **openapi_state.SCHEMAS,
+    **openapi_past.SCHEMAS,
     "AccountPatch": _object({"listed": {"type": "boolean"}}, closed=True),
     "Problem": _object(
         {
@@ -84,7 +97,8 @@ _PROBLEMS: dict[int, str] = {
     400: "Malformed; `detail` names the field",
     401: "No credentials, or wrong ones",
     403: "Refused: sent by another site's page",
-    404: "There is no such game, and no trace of one that was lost",
+    404: "There is no such thing, and no trace of one that was lost",
+    409: "The state forbids it, or it has to be confirmed; `detail` says what would happen",
     413: "Over a limit",
     429: "Too many wrong passwords from this address; Retry-After says when to come again",
     503: "Not now: something must be restored or freed first; Retry-After says when to come again. Never means `gone`",
@@ -102,7 +116,9 @@ def _operation(
     problems: tuple[int, ...],
     body: str = "",
     query: _Json | None = None,
+    later: str = "",
 ) -> _Json:
+    """`later` says what it means where the answer is 202."""
     status, schema = answer
     operation: _Json = {
         "operationId": id_,
@@ -112,6 +128,9 @@ def _operation(
             **{str(code): {"$ref": f"#/components/responses/{code}"} for code in sorted(problems)},
         },
     }
+    if later:
+        taken = {"description": later, "content": {JSON_TYPE: {"schema": _ref(schema)}}}
+        operation["responses"] = dict(sorted([*operation["responses"].items(), ("202", taken)]))
     if body:
         operation["requestBody"] = {"required": True, "content": {JSON_TYPE: {"schema": _ref(body)}}}
     if query:
@@ -151,6 +170,7 @@ _PATHS: _Json = {
             (201, "Recorded"),
             problems=_WRITING,
             body="NewScore",
+            later="Taken, and recorded once your scores are restored; what the best one is is not known until then",
         ),
     },
     "/leaderboards/{game}": {
@@ -173,6 +193,10 @@ _PATHS: _Json = {
             body="AccountPatch",
         ),
     },
+    "/state": {
+        "get": _operation("getState", "How your data stands, and what to do", (200, "State"), problems=_READING),
+    },
+    **openapi_past.paths(lambda problems: {str(code): {"$ref": f"#/components/responses/{code}"} for code in problems}),
     "/openapi.json": {
         "get": {
             "operationId": "getDescription",
@@ -202,7 +226,7 @@ def document(version: str) -> _Json:
         "info": {
             "title": "Safehold",
             "version": version,
-            "summary": "High scores and account settings",
+            "summary": "High scores, account settings, history and undo",
             "description": "Contacts, calendars, tasks, notes and photos are served over WebDAV below /dav/.",
         },
         "servers": [{"url": BASE}],

@@ -61,19 +61,21 @@ _decode_patch = msgspec.json.Decoder(_AccountPatch)
 def parse_score(body: bytes, account: Account, game: str, now: int, actor: str) -> AddScore:
     """POST scores/GAME. A score without a time is of `now` (µs). Raises BadRequest, TooLarge."""
     check_segment(game)
-    new = _parse(_decode_score, body)
+    new = parse_body(_decode_score, body)
     if isinstance(new.score, int) and not -(1 << 63) <= new.score < 1 << 63:
         raise BadRequest("the score does not fit 64 bits - at `$.score`", hint="send it as a float: 1e30")
     at = now if new.at is None else parse_time(new.at)
-    return AddScore(account=account.id, actor=actor, game=game, score=new.score, at=at, detail=_detail(new.detail))
+    return AddScore(
+        account=account.id, actor=actor, game=game, score=new.score, at=at, detail=_detail(new.detail), intake=True
+    )
 
 
 def parse_account_patch(body: bytes, account: Account, actor: str) -> SetListed:
     """PATCH account. Raises BadRequest."""
-    return SetListed(account=account.id, actor=actor, listed=_parse(_decode_patch, body).listed)
+    return SetListed(account=account.id, actor=actor, listed=parse_body(_decode_patch, body).listed)
 
 
-def _parse(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+def parse_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     try:
         return decoder.decode(body)
     except RecursionError:
@@ -211,6 +213,7 @@ class AccountView(msgspec.Struct, frozen=True):
 
     name: str
     listed: bool
+    waiting: int  # writes of its devices that are entered once what they are to is restored
 
 
 class _Problem(msgspec.Struct, frozen=True, omit_defaults=True):

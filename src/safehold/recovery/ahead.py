@@ -28,6 +28,8 @@ from safehold.vault.runs import StreamEntry, stream_order
 
 #: Changes of a portion: somebody who knocks may have to wait until one has been taken from a helper.
 PORTION_CHANGES = 1_000
+#: Whoever waits for a helper looks so often whether somebody has knocked meanwhile.
+KNOCK_LOOK_SECONDS = 0.003
 #: Rows of the journal that are put in at a time, of a stream that is read as it enters.
 ROWS = 500
 
@@ -74,6 +76,8 @@ class Ahead:
         self._away = away
         self._freshen = freshen
         self._stale = False  # whether something could not be read since all was forgotten
+        #: `Polled.ready` of helpers that have it.
+        self._poll: Callable[[float], bool] | None = getattr(helpers, "ready", None)
         self._queue: deque[StreamKey] = deque()
         self._knocked: deque[StreamKey] = deque()
         self._damaged: deque[StreamKey] = deque()
@@ -105,7 +109,9 @@ class Ahead:
                 key, first = self._next()
                 if key is None:
                     return bool(self._ready)
-                if not self._read(key, first=first):
+                if not first and key in (self._portions or ()) and not self._take_portion(key):
+                    self._queue.appendleft(key)  # somebody has knocked while helpers were waited for
+                elif self._is_wanted(key) and not self._read(key, first=first):
                     return True
             return True
         finally:
@@ -133,9 +139,7 @@ class Ahead:
             self._begin_portions()
         while self._queue:
             key = self._queue.popleft()
-            if key in (self._portions or ()):
-                self._take_portion(key)
-            if self._is_wanted(key):
+            if key in (self._portions or ()) or self._is_wanted(key):  # answers are taken in their order
                 return key, False
         while self._damaged:
             key = self._damaged.popleft()
@@ -234,19 +238,26 @@ class Ahead:
         self._portions = {job.streams[0].key: job for job in jobs}
         self._answers = self._helpers.run(jobs)
 
-    def _take_portion(self, first: StreamKey) -> None:
-        """What a helper made of the portion that begins with this stream; the rest is read here."""
+    def _take_portion(self, first: StreamKey) -> bool:
+        """What a helper made of the portion that begins with this stream; the rest is read here.
+
+        False, and nothing is taken, where somebody knocks before a helper has answered.
+        """
         assert self._portions is not None
+        while self._poll is not None and not self._poll(KNOCK_LOOK_SECONDS):
+            if self._knocked:
+                return False
         job = self._portions.pop(first)
         try:
             answers = next(self._answers)
         except SafeholdError:  # a helper died: all is read here
             self._portions = {}
-            return
+            return True
         for one, settled in zip(job.streams, answers, strict=True):
             if settled is not None and self._is_wanted(one.key):
                 self._taken.add(one.key)
                 self._ready.append(self._streamwise.ready(one.key, settled))
+        return True
 
     # -- entering
 

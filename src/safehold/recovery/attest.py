@@ -3,7 +3,9 @@
 Everything is read from that vault alone. A generation is attested when
 
 1. every object that its manifest names is there and has the digest that the manifest has of it;
-2. its position is on the log, which has no hole since the generation attested before (or its own beginning);
+2. its position is on the log, which has no hole since the generation attested before (or its own beginning), but for
+   holes that are made up for: on record, or in that a seal after them states how every stream of them ends, and every
+   stream gets there, or somebody took the loss on them (a GAP change);
 3. its streams are those that follow: none missing, none that the log does not know, each with the head that the log's
    changes lead to, hash by hash; of accounts in the register of erased ids none need be there;
 4. its changes that were not attested before chain to those heads, with bodies true to their digests, blobs that are
@@ -17,7 +19,7 @@ removed on its word stays.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from itertools import islice
 
@@ -33,13 +35,15 @@ from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.log import Hole
 from safehold.ports.vault import Vault
 from safehold.ports.world import Clock
-from safehold.recovery.chains import Chains, Step, StreamKey
+from safehold.recovery.chains import Chains, Gap, Step, StreamKey
+from safehold.recovery.excuses import EvidenceExcuses
 from safehold.recovery.replay import erased_id
 from safehold.recovery.selection import SYSTEM
 from safehold.recovery.states import LiveState
 from safehold.vault.log import Branch, NotOnTheLog, VaultLogReader
 from safehold.vault.receipts import AttestFacts, Receipts
 from safehold.vault.runs import Generation, GenerationReader, RunFile, Runs, StreamEntry, StreamPart
+from safehold.vault.segments import limits, segments
 
 CHUNK_BYTES = 1024 * 1024
 #: Reasons told of one generation, at most.
@@ -67,24 +71,28 @@ def attest(
     clock: Clock,
     *,
     elsewhere: Sequence[Receipts] = (),
-    accepted: Collection[tuple[int, int]] = (),
+    excuses: EvidenceExcuses | None = None,
 ) -> list[Verdict]:
     """Look at the generations that are newer than the last attested one: the newest that holds is attested.
 
     `elsewhere` are the keeper's words on other vaults: where nothing was attested here yet and the log's beginning is
-    not here, a generation that was attested there and is whole here stands for that. `accepted` are holes of the log
-    (first and last frame) that somebody took on record. Raises VaultDown.
+    not here, a generation that was attested there and is whole here stands for that. `excuses` tell what was made up
+    for of the log, and which generation a recovery began with where nothing was left of it. Raises VaultDown.
     """
+    excuses = excuses or EvidenceExcuses(vault.name, ())
     runs = Runs([vault], opener)
     branch = VaultLogReader([vault], opener).branch()
     before = _attested_before(runs, receipts, branch)
-    found = _try(runs, vault, opener, before, receipts, clock, accepted, 0 if before is None else before.number + 1)
+    begun = _begun(runs, excuses, branch)
+    if begun is not None and (before is None or before.number < begun.number):
+        return _try(runs, vault, opener, begun, receipts, clock, excuses, begun.number)
+    found = _try(runs, vault, opener, before, receipts, clock, excuses, 0 if before is None else before.number + 1)
     if before is not None or not found or any(verdict.facts.ok for verdict in found):
         return found
     for words in elsewhere:
         other = _attested_before(runs, words, branch)
         if other is not None and not whole(vault, other):
-            return _try(runs, vault, opener, other, receipts, clock, accepted, other.number)
+            return _try(runs, vault, opener, other, receipts, clock, excuses, other.number)
     return found
 
 
@@ -95,7 +103,7 @@ def _try(
     before: Generation | None,
     receipts: Receipts,
     clock: Clock,
-    accepted: Collection[tuple[int, int]],
+    excuses: EvidenceExcuses,
     first: int,
 ) -> list[Verdict]:
     """Verdicts on the generations from `first` on, newest first, up to the one that is attested."""
@@ -111,7 +119,7 @@ def _try(
             facts = AttestFacts(number, "", receipt, now, False, runs.problems()[-MAX_REASONS:])
             verdicts.append(Verdict(facts, EMPTY_LOG))
             continue
-        check = _Check(vault, opener, runs, generation, before, receipts, accepted)
+        check = _Check(vault, opener, runs, generation, before, receipts, excuses)
         reasons = check.run()
         facts = AttestFacts(
             number,
@@ -168,6 +176,14 @@ def _attested_before(runs: Runs, words: Receipts, branch: Branch) -> Generation 
     return None
 
 
+def _begun(runs: Runs, excuses: EvidenceExcuses, branch: Branch) -> Generation | None:
+    """The generation that a recovery began with because nothing was left of the log, as the keeper's word has it."""
+    generation = runs.generation(excuses.begun[0]) if excuses.begun is not None else None
+    if generation is None or excuses.begun != (generation.number, generation.digest.hex()):
+        return None
+    return None if branch.left(generation.position) else generation
+
+
 class _Check:
     """One generation against the one before."""
 
@@ -179,12 +195,16 @@ class _Check:
         generation: Generation,
         before: Generation | None,
         receipts: Receipts,
-        accepted: Collection[tuple[int, int]],
+        excuses: EvidenceExcuses,
     ) -> None:
         self._vault = vault
         self._opener = opener
         self._receipts = receipts
-        self._accepted = frozenset(accepted)
+        self._excuses = excuses
+        self._holes: list[Hole] = []
+        #: Changes within gaps (prev and hash by rev), and for each gap the hash before it and the one it must lead to.
+        self._again: dict[StreamKey, dict[int, tuple[bytes, bytes]]] = {}
+        self._around: dict[tuple[StreamKey, Gap], tuple[bytes, bytes]] = {}
         self._runs = runs
         self._generation = generation
         self._reader = runs.reader(generation)
@@ -254,20 +274,24 @@ class _Check:
         upto = self._generation.position
         reader = VaultLogReader([self._vault], self._opener)
         reached = self._since
+        untold = 0  # first frame of holes of which no seal has told yet what was in them
         try:
             for entry in reader.entries(self._since):
                 first = entry.first if isinstance(entry, Hole) else entry.position.frame
                 if first > upto.frame:
                     break
                 if isinstance(entry, Hole):
-                    if (entry.first, entry.last) not in self._accepted:
-                        why = "; ".join(entry.problems[:1])
-                        raise _Refused(f"the log has a hole from frame {entry.first} to {entry.last}: {why}")
+                    self._holes.append(entry)
+                    if not self._is_made_up(entry):
+                        untold = untold or entry.first
                     continue
                 reached = entry.position
                 for change in entry.changes:
                     self._follow(change)
                 if entry.sealed:
+                    if untold and entry.since >= untold:
+                        raise self._holed()
+                    untold = 0
                     for key in entry.heads:
                         self._load(key)
                     self._chains.seal({k: h for k, h in entry.heads.items() if k[0] not in self._erased})
@@ -278,13 +302,38 @@ class _Check:
                 f"its position, frame {upto.frame} of timeline {upto.timeline}, is not on the log of this vault, "
                 f"which leads to frame {reached.frame} of timeline {reached.timeline}"
             )
+        if untold:
+            raise self._holed()
+        self._fill()
         for account in self._erased:
             self._chains.forget(account)
         if self._chains.refused:
             raise _Refused(f"the log does not chain: {self._chains.problems[-1]}")
         for key in self._chains.streams():
             for gap in self._chains.missing(key):
+                if self._holes:
+                    raise self._holed(f"; it lacks revs {gap.first} to {gap.last} of {_words(key)}")
                 raise _Refused(f"the log lacks revs {gap.first} to {gap.last} of {_words(key)}")
+
+    def _holed(self, more: str = "") -> _Refused:
+        hole = self._holes[-1]
+        why = "; ".join(hole.problems[:1])
+        return _Refused(f"the log has a hole from frame {hole.first} to {hole.last}: {why}{more}")
+
+    def _is_made_up(self, hole: Hole) -> bool:
+        """Whether all of the segments that should hold these frames are on record as made up for, and as they were."""
+        if hole.last < self._excuses.log_from[1]:
+            return True  # numbers go on along the log, whatever the timeline
+        there = segments([self._vault], hole.timeline)
+        names = sorted({*there, *self._excuses.made_up_segments(hole.timeline)})
+        for name, limit in zip(names, limits(names), strict=True):
+            if name.first > hole.last or (limit is not None and limit < hole.first):
+                continue
+            left = self._excuses.made_up(str(name))
+            size = there[name][0].size if name in there else 0
+            if left is None or left != (_digest(self._vault, str(name), size) if name in there else b""):
+                return False
+        return bool(names)
 
     def _follow(self, change: Change) -> None:
         key = change.account, change.kind
@@ -292,8 +341,28 @@ class _Check:
         if change.account in self._erased:
             return
         self._load(key)
-        if self._chains.follow(change) is Step.BAD:
+        if any(gap.first <= change.rev <= gap.last for gap in self._chains.gaps.get(key, ())):
+            self._again.setdefault(key, {})[change.rev] = change.prev, change.hash
+            return  # the core wrote it again, after what follows it; the reader has checked its hash
+        step = self._chains.follow(change)
+        if step is Step.BAD:
             raise _Refused(f"the log does not chain: {self._chains.problems[-1]}")
+        if step is Step.AFTER_GAP:
+            gap = self._chains.gaps[key][-1]
+            self._around[key, gap] = self._chains.before_gap[key], change.prev
+
+    def _fill(self) -> None:
+        """Close the gaps that changes written again fill, hash by hash from what is before to what comes after."""
+        for (key, gap), (before, after) in self._around.items():
+            again = self._again.get(key, {})
+            for rev in range(gap.first, gap.last + 1):
+                prev, hash_ = again.get(rev, (b"", b""))
+                if prev != before or not hash_:
+                    break
+                before = hash_
+            else:
+                if before == after and gap in self._chains.gaps.get(key, ()):
+                    self._chains.gaps[key].remove(gap)
 
     # -- its streams
 

@@ -13,6 +13,7 @@ earlier run began, has its journal walked as well: what that holds this run has 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from safehold.model.errors import Damaged, OperatorError
 from safehold.model.kinds import RESTORE_ORDER, Kind
@@ -43,10 +44,22 @@ BATCH_CHANGES = 25_000
 ROWS = 500
 
 
+class Accepted(NamedTuple):
+    """A stream of which somebody took the loss on them."""
+
+    account: bytes
+    kind: Kind
+    name: str  # of the account
+    why: str
+
+    def __str__(self) -> str:
+        return f"{_who(self.name, self.kind)}: {self.why}"
+
+
 class Built:
     """What came of it: a report, what was accepted, and what deserves a sentence."""
 
-    def __init__(self, report: Report, accepted: list[str], notes: list[str]) -> None:
+    def __init__(self, report: Report, accepted: list[Accepted], notes: list[str]) -> None:
         self.report = report
         self.accepted = accepted
         self.notes = notes
@@ -121,7 +134,9 @@ class Build:
                 _resume_heads(core, log)
                 self._read_log(core, log, None)
             else:
-                origin = Origin(self._reader, self._runs, number=self._plan.generation, older=self._plan.older)
+                plan = self._plan
+                seals = bool(plan.damaged)
+                origin = Origin(self._reader, self._runs, number=plan.generation, older=plan.older, seals=seals)
                 if origin.generation is None:
                     raise OperatorError(
                         f"generation {self._plan.generation}, which the plan begins with, is in no vault any more",
@@ -368,6 +383,7 @@ class Build:
             seconds=0.0,
             verified=plan.report.verified and not log.chains.refused,
             timeline=0,
+            not_exact=tally.not_exact,
         )
         return Built(report, accepted, notes + log.chains.problems)
 
@@ -457,10 +473,10 @@ class Build:
 
     # -- hold ------------------------------------------------------------------------------------------------
 
-    def _hold(self, core: CoreStore, replay: Replay, accept_loss: bool) -> tuple[list[str], list[str]]:
+    def _hold(self, core: CoreStore, replay: Replay, accept_loss: bool) -> tuple[list[str], list[Accepted]]:
         """Hold what must not be served; sentences about it, and about what was accepted."""
         notes: list[str] = []
-        accepted: list[str] = []
+        accepted: list[Accepted] = []
         core.begin()
         if self._mark is not None:
             core.set_recovery_mark(self._mark)
@@ -475,7 +491,7 @@ class Build:
                 self._release(core, key)
             elif accept_loss:
                 self._release(core, key)
-                accepted.append(f"{_who(replay.name_of(account), kind)}: {why}")
+                accepted.append(Accepted(account, kind, replay.name_of(account), why))
             else:
                 core.hold(account, kind, why)
                 notes.append(f"{_who(replay.name_of(account), kind)} is held: {why}")

@@ -19,7 +19,16 @@ from safehold.recovery.chains import StreamKey
 from safehold.recovery.examine import Finding, State
 from safehold.recovery.forecast import glanced, glanced_basis
 from safehold.recovery.origin import Origin, divide, feed, finish, ignore
-from safehold.recovery.plan import MAX_PROBLEMS, PLAN_VERSION, Plan, StreamPlan, check_sources, read_from, select
+from safehold.recovery.plan import (
+    MAX_PROBLEMS,
+    PLAN_VERSION,
+    Plan,
+    StreamPlan,
+    check_sources,
+    read_from,
+    select,
+    vouched_by_nobody,
+)
 from safehold.recovery.replay import Replay
 from safehold.recovery.report import KindCount, Report, Stage
 from safehold.recovery.selection import SYSTEM
@@ -51,7 +60,7 @@ def glance(
     sources = look(vaults)
     check_sources(sources)
     origin = Origin(reader, runs)
-    if origin.generation is None or origin.doubtful() or origin.unheard_of():
+    if origin.generation is None or origin.doubtful():
         return None
     log = Replay(track=False)
     identities, rest = divide(origin.streams())
@@ -59,6 +68,8 @@ def glance(
         if entry.account not in log.erased:
             feed(log, entry.key, origin.base_of(entry), origin.pieces(entry), ignore)
             finish(log, entry)
+    if any(key[0] not in log.erased for key in origin.unheard_of()):
+        return None
     live = {entry.key: _live(entry) for entry in (*identities, *rest) if entry.account not in log.erased}
     for entry in rest:
         if entry.account not in log.erased:
@@ -79,11 +90,13 @@ def glance(
     log.finish()
     if any(origin.behind(entry) for entry in rest if entry.account not in log.erased):
         return None
+    if any(key[0] not in log.erased and key in origin.stated for key in origin.unwitnessed()):
+        return None  # where it says more than what vouches for it, only reading it tells whether it goes on from there
     if log.chains.refused or not all(log.chains.whole(key) for key in log.chains.streams()):
         return None
     selection = select(log, accounts, kinds, Finding(State.MISSING, ""))
     counted = [key for key in log.chains.streams() if selection.counted(*key)]
-    problems = [*reader.problems(), *runs.problems()]
+    problems = [*reader.problems(), *runs.problems(), *vouched_by_nobody(origin, log)]
     seconds = glanced(log.changes)
     total = sum(seconds.values())
     items = _items(counted, live)

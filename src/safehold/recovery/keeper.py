@@ -18,6 +18,7 @@ from safehold.ports.core import LogPosition
 from safehold.ports.vault import KeptVault, Vault, VaultDown
 from safehold.ports.world import Clock
 from safehold.recovery.attest import Verdict, attest
+from safehold.recovery.excuses import EvidenceExcuses
 from safehold.recovery.retain import Frozen, carry_out, look, make
 from safehold.recovery.retention import EvidenceSeen, Plan, Policy
 from safehold.vault.evidence import Found, put_evidence, read_evidence
@@ -61,7 +62,7 @@ class VaultKeeper:
         self._frozen = frozen
         self._placed = placed
 
-    def attest(self, accepted: Sequence[tuple[int, int]] = ()) -> list[Verdict]:
+    def attest(self) -> list[Verdict]:
         """Look at what is new, and put evidence of each verdict. Raises VaultDown, OperatorError, OutOfSpace."""
         words = keeper_words(self._evidence())
         names = {signed.evidence.vault for signed in words} - {self._vault.name}
@@ -71,7 +72,7 @@ class VaultKeeper:
             Receipts(self._vault.name, words),
             self._clock,
             elsewhere=[Receipts(name, words) for name in sorted(names)],
-            accepted=accepted,
+            excuses=EvidenceExcuses(self._vault.name, [signed.evidence for signed in words]),
         )
         for verdict in reversed(verdicts):  # the attested one, which is the oldest, first
             self._tell(ATTEST, msgspec.to_builtins(verdict.facts), verdict.position)

@@ -4,6 +4,13 @@ Where a keeper has attested generations, the newest of these (trust.py): the oth
 
 A generation is read stream by stream, what comes after it frame by frame. A stream of it that is damaged in every vault
 is put together from all that is left (mending.py): older generations, the log as far as it goes back, an old core.
+
+Of one that no keeper has attested, every stream must bear the heads that the generation before it and the log's seals
+state: who holds the writer's key can sign another history, but has not written those (`stated`). A stream of which
+nothing states the very head is told: nobody vouches for it but who wrote the generation.
+
+Where nothing is left of the log, nothing speaks for or against a generation: the newest that no keeper refused is all
+that there is, and what came after it nobody can tell.
 """
 
 from __future__ import annotations
@@ -19,7 +26,7 @@ from safehold.recovery.chains import StreamKey
 from safehold.recovery.mending import Mender, Piece
 from safehold.recovery.portions import InTurn, MakeRows, Settling, base_of
 from safehold.recovery.replay import Entered, Replay, Witness
-from safehold.recovery.trust import verdicts_of
+from safehold.recovery.trust import Verdicts, verdicts_of
 from safehold.vault.log import NotOnTheLog
 from safehold.vault.runs import Generation, GenerationReader, Runs, StreamEntry
 
@@ -39,8 +46,12 @@ class Origin:
         *,
         number: int | None = None,
         older: int = 0,
+        seals: bool = True,
     ) -> None:
-        """`number` and `older` are the generations that a plan was made from, where one was."""
+        """`number` and `older` are the generations that a plan was made from, where one was.
+
+        `seals` False: who has looked at a plan knows which streams are not what the log's seals state.
+        """
         self._reader = reader
         self._runs = runs
         self._readers: list[GenerationReader] = []
@@ -50,14 +61,18 @@ class Origin:
         self._attested = False
         self._tail: list[LogFrame | Hole] | None = None
         self._tail_end: int | None = None
-        #: Heads that an older generation states, which one that no keeper attested must know; and which one that is.
+        #: Heads that an older generation and seals state, which one that no keeper attested must know; and which
+        #: generation that is.
         self.stated: dict[StreamKey, Head] = {}
         self.older = older
+        self._log_is_gone = next(iter(reader.entries()), None) is None
         if runs is None or number == 0:
             return
         self._rest = self._begin(runs, number)
         if self._readers and (older or (number is None and not self._attested)):
             self._ask_older(runs)
+        if self._readers and seals and not self._attested:
+            self._ask_seals()
 
     def _begin(self, runs: Runs, number: int | None) -> Iterator[Generation]:
         """Choose the one to begin with, where there is one; those that come after it.
@@ -69,6 +84,8 @@ class Origin:
             self._take(runs, (generation for generation in found if generation.number == number))
             return found
         verdicts = verdicts_of(runs.vaults, runs.opener)
+        if self._log_is_gone:
+            return self._begin_alone(runs, list(found), verdicts)
         passed: list[Generation] = []
         refused: list[Generation] = []
         for generation in found:
@@ -82,6 +99,18 @@ class Origin:
             rest = iter(refused)
             if self._take(runs, rest):
                 runs.note(f"generation {self.number} is taken, though a keeper refused it: there is no other")
+        return rest
+
+    def _begin_alone(self, runs: Runs, found: Sequence[Generation], verdicts: Verdicts) -> Iterator[Generation]:
+        """The newest, where there is no log: what it has beyond an attested one is nowhere else."""
+        refused = [g for g in found if (g.number, g.digest.hex()) in verdicts.refused]
+        rest = iter([g for g in found if g not in refused] or refused)
+        if self._take(runs, rest):
+            chosen = self._readers[0].generation
+            self._attested = (chosen.number, chosen.digest.hex()) in verdicts.attested
+            runs.note(f"nothing is left of the log: what came after generation {chosen.number} is not known")
+            if chosen in refused:
+                runs.note(f"generation {chosen.number} is taken, though a keeper refused it: there is no other")
         return rest
 
     def _begins_late(self) -> bool:
@@ -108,6 +137,27 @@ class Origin:
                 self.stated = {entry.key: entry.head for entry in reader.streams()}
                 return
 
+    def _ask_seals(self) -> None:
+        """The last word of the log's own seals on each stream, those included that the generation hides."""
+        heard: set[StreamKey] = set()
+        for frame, heads in self._reader.seals(self.position):
+            later = frame >= self.older  # than what the generation before states
+            for key, head in heads.items():
+                if key not in heard and (later or key not in self.stated):
+                    self.stated[key] = head
+            heard.update(heads)
+
+    def unwitnessed(self) -> list[StreamKey]:
+        """Streams of which nothing but the generation itself says how they end."""
+        if self._attested or not self._readers:
+            return []
+        touched = self.touched()
+        return [
+            entry.key
+            for entry in self.streams()
+            if entry.key not in touched and self.stated.get(entry.key) != entry.head
+        ]
+
     def unheard_of(self) -> list[StreamKey]:
         """Streams that an older generation has and this one has not; those of erased accounts may be among them."""
         there = {entry.key for entry in self.streams()} if self.stated else set()
@@ -132,6 +182,8 @@ class Origin:
     def _on_the_log(self, generation: Generation) -> bool:
         assert self._runs is not None
         position = generation.position
+        if self._log_is_gone:
+            return True
         try:
             self._reader.check(position)
             first = next(iter(self._reader.entries(_before(position))), None)
@@ -154,17 +206,20 @@ class Origin:
         if self._tail is not None:
             yield from self._tail
             return
-        for entry in self._reader.entries(self.position):
+        for entry in self._after():
             if self._tail_end is not None and _last_of(entry) > self._tail_end:
                 return
             yield entry
+
+    def _after(self) -> Iterator[LogFrame | Hole]:
+        return iter(()) if self._log_is_gone else self._reader.entries(self.position)
 
     def touched(self) -> frozenset[StreamKey]:
         """The streams that the log goes on with after the generation, whose end the generation does not tell."""
         found: set[StreamKey] = set()
         kept: list[LogFrame | Hole] = []
         size = last = 0
-        for entry in self._reader.entries(self.position):
+        for entry in self._after():
             last = max(last, _last_of(entry))
             if isinstance(entry, LogFrame):
                 size += entry.size

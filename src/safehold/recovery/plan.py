@@ -44,6 +44,8 @@ PLAN_VERSION = 2
 MAX_PROBLEMS = 500
 #: Of those, how many a refusal tells.
 _TOLD_PROBLEMS = 3
+#: Streams named that nobody vouches for.
+_TOLD_STREAMS = 20
 
 
 class StreamPlan(msgspec.Struct, frozen=True):
@@ -183,6 +185,7 @@ def make_plan(
         *(runs.problems() if runs is not None else ()),
         *log.chains.problems,
         *_doubts(replay),
+        *vouched_by_nobody(origin, log),
     ]
     whole = found.state is State.WHOLE or whole_at_end(sources, sync, reading.last_from, problems)
     seconds = forecast(reading.pace)
@@ -205,6 +208,7 @@ def make_plan(
         seconds=total,
         verified=found.state is State.WHOLE or _all_verified(log, reading),
         timeline=reading.end.timeline,
+        not_exact=tally.not_exact,
     )
     return Plan(
         version=PLAN_VERSION,
@@ -393,6 +397,15 @@ def _take_names(own: Replay, log: Replay) -> None:
         if same and key[0] not in own.erased:
             own.chains.named[key] = named
             own.contents.streams[key] = log.contents.streams[key]
+
+
+def vouched_by_nobody(origin: Origin, log: Replay) -> list[str]:
+    """What is taken on the word alone of who wrote the generation: no keeper, no older one and no seal says it."""
+    found = [key for key in origin.unwitnessed() if key[0] not in log.erased]
+    named = [f"{log.name_of(account) or 'the installation'}, {kind}" for account, kind in found[:_TOLD_STREAMS]]
+    more = f" and {len(found) - len(named)} more" if len(found) > len(named) else ""
+    why = f"generation {origin.number} is attested by nobody, and no seal that can be read states how it ends"
+    return [f"{why}: {'; '.join(named)}{more}"] if found else []
 
 
 def _doubts(replay: Replay) -> list[str]:

@@ -30,7 +30,7 @@ from safehold.ports.core import CoreReads, CoreStore
 from safehold.ports.disk import Disk
 from safehold.ports.log import LogReader
 from safehold.ports.world import Clock
-from safehold.recovery.build import Build, Built, gap_words
+from safehold.recovery.build import Accepted, Build, Built, gap_words
 from safehold.recovery.examine import State
 from safehold.recovery.place import Memo, Place
 from safehold.recovery.plan import Plan
@@ -49,6 +49,8 @@ class Result(msgspec.Struct):
     moved_aside: str | None
     accepted: list[str]
     notes: list[str]
+    #: What was accepted, to be put on record by whoever can write.
+    taken: list[Accepted] = []
 
 
 class _Run:
@@ -136,7 +138,7 @@ def run_plan(
         built = build()
         built.notes.append(f"what an earlier run had built was not whole and was built anew: {error.message}")
     aside = None if in_place else run.place.put(clock.now())
-    result = Result(built.report, aside, built.accepted, built.notes)
+    result = Result(built.report, aside, list(map(str, built.accepted)), built.notes, built.accepted)
     run.place.forget()
     result.report.timeline = timeline
     return _finish(run, make_core, after, result)
@@ -153,14 +155,15 @@ def _leave_alone(
     run: _Run, make_core: Callable[[str], CoreStore], accept_loss: bool, after: Callable[[CoreStore], None] | None
 ) -> Result:
     """The core that is there is whole: nothing is written, but for a loss that is accepted now."""
-    accepted: list[str] = []
+    accepted: list[Accepted] = []
     if accept_loss and run.plan.report.changes_expected > run.plan.report.changes_recovered:
         core = make_core(run.place.core)
         core.begin()
         for stream in run.plan.streams:
             if stream.missing:
                 core.hold(stream.account, stream.kind, None)
-                accepted.append(f"{_who(stream.name, stream.kind)}: {gap_words(stream.kind, stream.missing)}")
+                why = gap_words(stream.kind, stream.missing)
+                accepted.append(Accepted(stream.account, stream.kind, stream.name, why))
         core.commit()
         core.close()
     report = msgspec.structs.replace(
@@ -168,7 +171,7 @@ def _leave_alone(
     )
     notes = [f"the core is left as it is: {run.plan.core_reason}"]
     run.place.forget()
-    return _finish(run, make_core, after, Result(report, None, accepted, notes))
+    return _finish(run, make_core, after, Result(report, None, list(map(str, accepted)), notes, accepted))
 
 
 def _finish(
@@ -183,7 +186,3 @@ def _finish(
     seconds = run.clock.monotonic() - run.began
     result.report.seconds = result.report.first_contact_seconds = seconds
     return result
-
-
-def _who(name: str, kind: Kind) -> str:
-    return f"{name or 'the installation'}, {kind}"

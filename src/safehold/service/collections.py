@@ -15,6 +15,7 @@ from safehold.model.kinds import (
 )
 from safehold.model.paths import check_segment, collection_kind, kinds_under, parent
 from safehold.ports.world import Entropy
+from safehold.service.ahead import Proofs
 from safehold.service.guards import Guards
 from safehold.service.ledger import Ledger
 
@@ -39,15 +40,20 @@ class CollectionRules:
         self._ledger = ledger
         self._entropy = entropy
         self._guards = guards
+        self._proofs = Proofs()  # those on record
 
     # -- looking up ------------------------------------------------------------------------------------------
 
     def sure_of_absence(self, account: Account, path: str) -> None:
-        """Raises Held where a stream that might have had this path is not whole: nothing may look absent then."""
+        """Raises Held where a stream that might have had this path is not whole: nothing may look absent then.
+
+        Nor where a device has proved that something lay there.
+        """
         for kind in kinds_under(path):
             reason = self._ledger.core.held(account.number, kind)
             if reason is not None:
                 raise Held(f"whether {path} exists is not known now: {reason}")
+        self._proofs.require_absence(self._ledger.core, account, path)
 
     def existing(self, account: Account, path: str) -> Collection:
         """The collection at a path. Raises NotFound, or Held where its absence is not certain."""

@@ -25,6 +25,7 @@ NOTE_OBJECTS = b"objects "
 SETTLE = b"settle"
 
 _MAKE_UP = b"make-up "
+_BRING_IN = b"bring-in "
 
 #: Commands of one request, at most: they share one transaction and one frame.
 MAX_COMMANDS = 256
@@ -53,6 +54,30 @@ class MakeUp(msgspec.Struct, frozen=True):
 
     frames: list[tuple[int, int]]
     blobs: list[str]
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Streams of one account that a command is about to read: a recovery under way brings them in first, if it can.
+
+    The answer names those that are not in by then: `{held: [kind]}`.
+    """
+
+    account: bytes
+    kinds: list[str]
+
+
+def encode_wanted(wanted: Wanted) -> bytes:
+    return _BRING_IN + _encode(wanted)
+
+
+def decode_wanted(data: bytes) -> Wanted | None:
+    """None where this is another request. Raises errors.BadRequest."""
+    if not data.startswith(_BRING_IN):
+        return None
+    try:
+        return msgspec.msgpack.decode(data[len(_BRING_IN) :], type=Wanted)
+    except msgspec.DecodeError as error:
+        raise errors.BadRequest(f"this does not say which streams are wanted: {error}") from error
 
 
 def encode_make_up(wanted: MakeUp) -> bytes:

@@ -16,19 +16,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from safehold.model.change import Change, Op
-from safehold.model.commands import AnyCommand, Outcome
+from safehold.model.commands import AnyCommand, ApplyIntake, Outcome, TellRest
 from safehold.model.errors import Damaged, Held, OperatorError, OutOfSpace, RequestError, SafeholdError
-from safehold.ports.core import CoreStore
+from safehold.model.items import Account
+from safehold.model.kinds import DATA_KINDS, Kind
+from safehold.ports.core import INTAKE, CoreStore
 from safehold.ports.log import LogWriter, PreparedFrame, Superseded
 from safehold.ports.vault import VaultDown, VaultFull
 from safehold.ports.world import Clock, Entropy
+from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits
+from safehold.service.erasing import due_erasures
+from safehold.service.identity import SYSTEM_ACCOUNT
+from safehold.service.intake import held_for_intake, release
 from safehold.service.judge import Judge
 from safehold.service.ledger import Ledger
 from safehold.service.locks import LockTable
 
 _log = logging.getLogger("safehold.engine")
+
+#: Where what waits in the intake cannot be applied, it is tried again after so long.
+DRAIN_RETRY_SECONDS = 30.0
+#: Accounts whose intakes are entered in one turn of the writer. The streams of the others stay held meanwhile.
+DRAIN_ACCOUNTS = 64
 
 Result = Outcome | SafeholdError
 
@@ -69,6 +81,7 @@ class Engine:
         reopen: Callable[[], tuple[CoreStore, LogWriter]],
         on_committed: Callable[[Sequence[Change]], None] = lambda _: None,
         quota_bytes: int = 0,
+        brakes: BrakeLimits = DEFAULT_BRAKES,
     ) -> None:
         """`reopen` gives a core and a log with the tail taken in; it is first called by `try_resume`.
 
@@ -79,6 +92,8 @@ class Engine:
         self._reopen = reopen
         self._on_committed = on_committed
         self._quota_bytes = quota_bytes
+        self._drain_not_before = 0.0
+        self._brakes = brakes
         self._doubtful: list[Change] = []  # of batches at which the writer stopped
         #: Outlives core and log: a device whose lock was forgotten would be surprised by another's write.
         self.locks = LockTable()
@@ -88,7 +103,7 @@ class Engine:
     def _attach(self, core: CoreStore, log: LogWriter) -> None:
         self.core, self.log = core, log
         self._ledger = Ledger(core, log.timeline)
-        self._judge = Judge(self._ledger, self._entropy, self.locks, self._quota_bytes)
+        self._judge = Judge(self._ledger, self._entropy, self.locks, self._quota_bytes, self._brakes)
         self.stopped = None
 
     # -- the way of a write ----------------------------------------------------------------------------------
@@ -167,6 +182,7 @@ class Engine:
         batch.at = self._clock.now()
         self.locks.begin(self._clock.monotonic())
         self._ledger.begin(self.log.position.frame + 1, batch.at)
+        self._judge.brakes.begin()
 
     def _judge_one(self, command: AnyCommand) -> Result:
         """The outcome, or the refusal. A refusal may have left a REFUSED change: that is part of the transaction."""
@@ -213,6 +229,7 @@ class Engine:
     def _roll_back(self) -> None:
         """Where even that fails the transaction may still be open: nothing goes on with this core."""
         self._ledger.forget()
+        self._judge.brakes.forget()
         self.locks.rollback()
         try:
             self.core.rollback()
@@ -227,6 +244,61 @@ class Engine:
         reason = self.stopped = _as_reason(error)
         full = isinstance(reason, OutOfSpace)
         batch.fail((OutOfSpace if full else Held)(reason.message, hint=reason.hint))
+
+    # -- the intake ------------------------------------------------------------------------------------------
+
+    def drain_intake(self, account: bytes, kind: Kind) -> None:
+        """Apply what waits for a stream that is here now, and release it (I60). Between batches.
+
+        Where that fails the stream stays held, and `drain_intakes` tries again.
+        """
+        row = self.core.account_by_id(account) if self.stopped is None else None
+        if row is not None and self.core.held(row.number, kind) == INTAKE:
+            self._apply_intake(row)
+
+    def drain_intakes(self) -> None:
+        """The same for streams of some accounts that only wait for their intake; at each start, and each second."""
+        if self.stopped is not None or self._clock.monotonic() < self._drain_not_before:
+            return
+        for account in self.core.entering(DRAIN_ACCOUNTS):
+            if not self._apply_intake(self._ledger.account(account)):
+                self._drain_not_before = self._clock.monotonic() + DRAIN_RETRY_SECONDS
+                return
+
+    def _apply_intake(self, account: Account) -> bool:
+        """Portion by portion. False where it could not be done."""
+        while self.stopped is None:
+            result = self.execute_all([ApplyIntake(account=account.id, actor="intake")])[0]
+            if isinstance(result, SafeholdError):
+                _log.warning("what waits in the intake cannot be applied now: %s", result.message)
+                return False
+            if not result.changed:
+                if held_for_intake(self.core, account):
+                    self._beside_the_log(partial(release, self.core, account))
+                return self.stopped is None
+        return False
+
+    def _hold_for_intake(self) -> None:
+        """A core that a recovery made has intakes, and no stream that is held for one yet (I60)."""
+        accounts = [self._ledger.account(id_) for id_, waiting in self.core.intakes().items() if waiting.items]
+        whole = [(a.id, kind) for a in accounts for kind in DATA_KINDS if self.core.held(a.number, kind) is None]
+
+        def hold() -> None:
+            for id_, kind in whole:
+                self.core.hold(id_, kind, INTAKE)
+
+        if whole:
+            self._beside_the_log(hold)
+
+    def _beside_the_log(self, work: Callable[[], None]) -> None:
+        """A transaction of the core that no frame belongs to. Where it fails the writer stops."""
+        try:
+            self.core.begin()
+            work()
+            self.core.commit()
+        except Exception as error:
+            self._roll_back()
+            self.stopped = _as_reason(error)
 
     # -- seals, and going on ---------------------------------------------------------------------------------
 
@@ -249,13 +321,19 @@ class Engine:
 
     def _remember_position(self) -> None:
         """The core's position follows a seal with the next commit; here at once, so that a start reads less."""
-        try:
-            self.core.begin()
-            self.core.set_log_position(self.log.position)
-            self.core.commit()
-        except Exception as error:
-            self._roll_back()
-            self.stopped = _as_reason(error)
+        self._beside_the_log(partial(self.core.set_log_position, self.log.position))
+
+    def tend(self) -> None:
+        """What is to be done without being asked: called between batches, every minute or so."""
+        if self.stopped is not None:
+            return
+        now = self._clock.now()
+        commands: list[AnyCommand] = [*due_erasures(self.core, now)]
+        if self._judge.brakes.overdue(now):
+            commands.append(TellRest(account=SYSTEM_ACCOUNT, actor="service"))
+        for command, result in zip(commands, self.execute_all(commands) if commands else (), strict=True):
+            if isinstance(result, SafeholdError):
+                _log.error("%s could not be done: %s", type(command).__name__, result.message)
 
     def pause(self, reason: SafeholdError) -> None:
         """Take nothing until `try_resume`. Called between batches."""
@@ -273,11 +351,14 @@ class Engine:
             self.stopped = error
             return False
         self._attach(core, log)
+        self._drain_not_before = 0.0
+        self._hold_for_intake()
+        self.drain_intakes()
         doubtful, self._doubtful = self._doubtful, []
         if doubtful:  # they may well have happened
             self._tell(doubtful)
         _log.info("writing in timeline %d", log.timeline)
-        return True
+        return self.stopped is None
 
 
 def _as_reason(error: BaseException) -> SafeholdError:

@@ -7,6 +7,7 @@ from hashlib import sha256
 
 import msgspec
 
+from safehold.formats.intake import PREFIX as INTAKE_PREFIX
 from safehold.formats.modes import MODES
 from safehold.formats.travelling import CONFIG, TRAVELLING
 from safehold.model.change import ID_BYTES, Change, Op
@@ -28,8 +29,11 @@ from safehold.model.errors import BadRequest, Conflict, Forbidden, NotFound
 from safehold.model.items import Account, Collection
 from safehold.model.kinds import PATH_IDENTITY, ROOT_NOTES, ROOT_PHOTOS, CollectionType, Kind
 from safehold.model.token import TOKEN_KEY
-from safehold.ports.core import NOT_YET
+from safehold.ports.core import INTAKE, NOT_YET
 from safehold.ports.world import Entropy
+from safehold.service.addresses import MAIL
+from safehold.service.ahead import PREFIX as AHEAD_PREFIX
+from safehold.service.announcements import ANNOUNCE_PREFIX
 from safehold.service.collections import CollectionRules
 from safehold.service.homes import PREFIX as HOME_PREFIX
 from safehold.service.ledger import Ledger
@@ -59,6 +63,9 @@ _DEFAULTS: tuple[tuple[Kind, str, CollectionType, frozenset[str], str], ...] = (
     (Kind.PHOTOS, ROOT_PHOTOS, CollectionType.FOLDER, frozenset(), "Photos"),
 )
 
+#: Items of an identity by which nobody signs in.
+_NO_CREDENTIALS = (HOME_PREFIX, USED_PREFIX, NOTICE_PREFIX, INTAKE_PREFIX, AHEAD_PREFIX, ANNOUNCE_PREFIX)
+
 
 def erased_id(item_name: str) -> bytes | None:
     """The account id that an item of the register of erased ids names; None for any other item."""
@@ -69,7 +76,7 @@ def erased_id(item_name: str) -> bytes | None:
 
 def touches_credentials(change: Change) -> bool:
     """Whether somebody may sign in otherwise after this change than before it."""
-    return change.kind is Kind.IDENTITY and not change.name.startswith((HOME_PREFIX, USED_PREFIX, NOTICE_PREFIX))
+    return change.kind is Kind.IDENTITY and change.name != MAIL and not change.name.startswith(_NO_CREDENTIALS)
 
 
 def check_account_name(name: str) -> str:
@@ -222,8 +229,9 @@ class IdentityRules:
     def accept_loss(self, command: AcceptLoss) -> Outcome:
         """The stream is served again; a GAP change says what was missing and that somebody took it on them."""
         account = self._ledger.account(command.account)
-        reason = self._ledger.core.held(account.number, command.kind)
-        if reason is None:
+        held = self._ledger.core.held(account.number, command.kind)
+        reason = held or command.missing
+        if held == INTAKE or not reason:
             return Outcome(changed=False)
         if reason == NOT_YET:
             raise Conflict(
@@ -232,14 +240,15 @@ class IdentityRules:
             )
         collections = [c.id for c in self._ledger.core.collections(account.number) if c.kind is command.kind]
         self._ledger.core.hold(account.id, command.kind, None)
-        change = self._ledger.append(
-            account,
-            command.kind,
-            Op.GAP,
-            collections[0] if collections else bytes(ID_BYTES),
-            command.actor,
-            props={"missing": reason},
-        )
+        with self._ledger.entering(account):
+            change = self._ledger.append(
+                account,
+                command.kind,
+                Op.GAP,
+                collections[0] if collections else bytes(ID_BYTES),
+                command.actor,
+                props={"missing": reason},
+            )
         return Outcome(rev=change.rev)
 
 

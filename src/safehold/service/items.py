@@ -200,19 +200,9 @@ class ItemRules:
     def add_score(self, command: AddScore) -> Outcome:
         """An item of the game's collection, named by its time so that names sort as the scores came."""
         account = self._ledger.account(command.account)
-        check_segment(command.game)
-        if not isfinite(command.score):
-            raise BadRequest("a score is a finite number")
-        detail = _detail(command.detail)
-        at = self._ledger.now if command.at is None else command.at
-        if not 0 <= at < 1 << 52:
-            raise BadRequest("the time of a score lies between 1970 and 2112")
-        path = f"{HOME_SCORES}/{command.game}"
+        path, name, body = self.score(command)
         self._ledger.head(account, Kind.SCORES)
-        data = msgspec.json.encode({"score": command.score, "at": stamp(at), "detail": detail})
-        body = Body(sha256(data).digest(), len(data), inline=data)
         self._quota.require(account, body.size)
-        name = f"{at:014x}-{self._entropy.bytes(4).hex()}.json"
         with self._ledger.group():
             collection = self._ledger.collection(account, path)
             if collection is None:
@@ -221,6 +211,19 @@ class ItemRules:
                 account, Kind.SCORES, Op.PUT, collection.id, command.actor, name=name, media=MEDIA_JSON, body=body
             )
         return Outcome(created=True, digest=body.digest, rev=change.rev, path=path, name=name)
+
+    def score(self, command: AddScore) -> tuple[str, str, Body]:
+        """Path of the game, name and body of the score. Raises BadRequest."""
+        check_segment(command.game)
+        if not isfinite(command.score):
+            raise BadRequest("a score is a finite number")
+        detail = _detail(command.detail)
+        at = self._ledger.now if command.at is None else command.at
+        if not 0 <= at < 1 << 52:
+            raise BadRequest("the time of a score lies between 1970 and 2112")
+        data = msgspec.json.encode({"score": command.score, "at": stamp(at), "detail": detail})
+        body = Body(sha256(data).digest(), len(data), inline=data)
+        return f"{HOME_SCORES}/{command.game}", f"{at:014x}-{self._entropy.bytes(4).hex()}.json", body
 
 
 def _detail(text: str | None) -> object:

@@ -7,12 +7,16 @@ from safehold.model.commands import (
     AddAccount,
     AddAppPassword,
     AddScore,
+    Announce,
     AnyCommand,
+    ApplyIntake,
     DeleteItem,
     DismissNotice,
     EraseAccount,
     FoundInstallation,
+    LetGo,
     MakeCollection,
+    NoteAhead,
     NoteInstallation,
     NoteUse,
     Outcome,
@@ -23,16 +27,28 @@ from safehold.model.commands import (
     RemoveCollection,
     RevokeAppPassword,
     SetListed,
+    SetMail,
     SetPassword,
+    TakeBackErasure,
     TakeLock,
+    TellNotice,
+    TellRest,
     Transfer,
     Undo,
+    Withdraw,
 )
 from safehold.ports.world import Entropy
+from safehold.service import addresses
+from safehold.service.ahead import AheadRules
+from safehold.service.announcements import AnnouncementRules
+from safehold.service.brake_notices import NoticeTeller
+from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits, Brakes
 from safehold.service.collections import CollectionRules
+from safehold.service.erasure_rules import ErasureRules
 from safehold.service.guards import Guards
 from safehold.service.homes import HOMES, HomeRules
 from safehold.service.identity import IdentityRules
+from safehold.service.intake import IntakeRules
 from safehold.service.items import ItemRules
 from safehold.service.ledger import Ledger
 from safehold.service.locking import LockRules
@@ -50,26 +66,44 @@ class Judge:
     is judged whole before its first change, so a refusal leaves nothing behind but a REFUSED change.
     """
 
-    def __init__(self, ledger: Ledger, entropy: Entropy, locks: LockTable, quota_bytes: int = 0) -> None:
-        guards = Guards(ledger, locks)
+    def __init__(
+        self,
+        ledger: Ledger,
+        entropy: Entropy,
+        locks: LockTable,
+        quota_bytes: int = 0,
+        limits: BrakeLimits = DEFAULT_BRAKES,
+    ) -> None:
         self._ledger = ledger
+        self.brakes = Brakes(ledger, limits, NoticeTeller(ledger, limits.window))
+        guards = Guards(ledger, locks)
         self._quota = QuotaRules(ledger, quota_bytes)
         self._collections = CollectionRules(ledger, entropy, guards)
         self._items = ItemRules(ledger, entropy, self._collections, guards, self._quota)
+        self._intake = IntakeRules(ledger, self._collections, self._items, guards, self._quota, self.brakes)
         self._transfers = TransferRules(ledger, self._collections, guards)
         self._locking = LockRules(ledger, entropy, self._collections, guards, locks)
         self._identity = IdentityRules(ledger, entropy, self._collections)
         self._homes = HomeRules(ledger, guards)
-        self._undo = UndoRules(ledger, entropy)
+        self._announcements = AnnouncementRules(ledger)
+        self._erasures = ErasureRules(ledger, self._identity, limits)
+        self._undo = UndoRules(ledger, entropy, limits)
+        self._ahead = AheadRules(ledger)
 
     def judge(self, command: AnyCommand) -> Outcome:
         before = self._quota.used_before(command)
+        goes = [each for each in (self.brakes.look_ahead(command), self.brakes.look_at_source(command)) if each]
+        made = len(self._ledger.changes)
         outcome = self._apply(command)
         self._quota.require_after(command, before)
+        if not isinstance(command, AcceptLoss | ApplyIntake):  # what waited is counted as what it is
+            self.brakes.count(command, self._ledger.changes[made:], goes)
         return outcome
 
     def _apply(self, command: AnyCommand) -> Outcome:
         match command:
+            case PutItem() | DeleteItem() | AddScore() if self._intake.takes(command):
+                return self._intake.take(command)
             case PutItem():
                 return self._items.put(command)
             case DeleteItem():
@@ -106,14 +140,44 @@ class Judge:
                 return self._identity.revoke_app_password(command)
             case NoteUse():
                 return self._identity.note_use(command)
+            case NoteAhead():
+                return self._ahead.note(command)
+            case LetGo():
+                return self._ahead.let_go(command)
             case SetListed():
                 return self._identity.set_listed(command)
+            case TellNotice():
+                return Notices.told(self._ledger, command)
             case DismissNotice():
                 return Notices.dismiss(self._ledger, command)
+            case Announce():
+                return self._announcements.announce(command)
+            case Withdraw():
+                return self._announcements.withdraw(command)
+            case SetMail():
+                return addresses.set_mail(self._ledger, command)
             case EraseAccount():
-                return self._identity.erase(command)
+                return self._erasures.erase(command)
+            case TakeBackErasure():
+                return self._erasures.take_back(command)
+            case TellRest():
+                return self._tell_rest()
             case AcceptLoss():
-                return self._identity.accept_loss(command)
+                return self._accept_loss(command)
+            case ApplyIntake():
+                return self._intake.apply(command)
+
+    def _accept_loss(self, command: AcceptLoss) -> Outcome:
+        """What was sent meanwhile comes with it; where it is much, the rest of it comes right afterwards."""
+        outcome = self._identity.accept_loss(command)
+        if outcome.changed:
+            self._intake.apply(ApplyIntake(account=command.account, actor=command.actor))
+        return outcome
+
+    def _tell_rest(self) -> Outcome:
+        made = len(self._ledger.changes)
+        self.brakes.tell_rest()
+        return Outcome(changed=len(self._ledger.changes) > made)
 
     def _patch(self, command: PatchProps) -> Outcome:
         if command.name is not None:

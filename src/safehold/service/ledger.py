@@ -16,9 +16,9 @@ from safehold.model.change import NO_DIGEST, Change, Op, canonical_props, hashed
 from safehold.model.commands import Body
 from safehold.model.errors import Held, NotFound
 from safehold.model.items import Account, Collection, Item
-from safehold.model.kinds import Kind
+from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.model.stream import Head
-from safehold.ports.core import CoreStore
+from safehold.ports.core import INTAKE, CoreStore
 
 #: Streams and collections remembered between transactions, at most; then forgotten together.
 MEMORY_LIMIT = 50_000
@@ -34,6 +34,7 @@ class Ledger:
         self._frame = 0
         self._at = 0
         self._group: dict[tuple[bytes, Kind], int] | None = None
+        self._entering = False
         self._accounts: dict[bytes, Account] = {}
         self._heads: dict[tuple[bytes, Kind], Head] = {}
         self._collections: dict[tuple[int, str], Collection] = {}
@@ -89,12 +90,28 @@ class Ledger:
         head = self._heads.get(key)
         if head is None:
             reason = self.core.held(account.number, kind)
-            if reason is not None:
+            if reason is not None and not (self._entering and reason == INTAKE):
                 raise Held(f"{kind} of this account cannot be changed now: {reason}")
             head = self._heads[key] = self.core.head(account.number, kind)
         return head
 
+    def held(self, account: Account, kind: Kind) -> str | None:
+        """Why the stream may not be read or written now; None where it may."""
+        return None if (account.id, kind) in self._heads else self.core.held(account.number, kind)
+
     # -- what becomes of it ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def entering(self, account: Account) -> Iterator[None]:
+        """Inside, streams of this account that are held for their intake alone may be changed: so it is entered."""
+        self._entering = True
+        try:
+            yield
+        finally:
+            self._entering = False
+            for kind in DATA_KINDS:
+                if self.core.held(account.number, kind) is not None:
+                    self._heads.pop((account.id, kind), None)
 
     @contextmanager
     def group(self) -> Iterator[None]:

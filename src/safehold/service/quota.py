@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from safehold.model.commands import AnyCommand, EraseAccount, Undo
+from safehold.model.commands import AnyCommand, ApplyIntake, EraseAccount, LetGo, NoteAhead, Undo
 from safehold.model.errors import OverQuota
 from safehold.model.items import Account
 from safehold.service.ledger import Ledger
 
-#: What is never refused: bringing back what the account once held, and dropping all of it.
-_ALWAYS = (Undo, EraseAccount)
+#: What is never refused: bringing back what the account once held, what was taken already, and dropping all of it.
+_ALWAYS = (Undo, ApplyIntake, EraseAccount, NoteAhead, LetGo)
 
 
 class QuotaRules:
@@ -22,7 +22,8 @@ class QuotaRules:
         """Before a change that takes so many bytes more. Raises OverQuota; what takes none always passes."""
         if not self.limit_bytes or more <= 0:
             return
-        used = self._ledger.core.used_bytes(account.number)
+        waiting = self._ledger.core.intake(account.number)
+        used = self._ledger.core.used_bytes(account.number) + waiting.inline_bytes + waiting.blob_bytes
         if used + more > self.limit_bytes:
             raise over_quota(self.limit_bytes, used, more)
 

@@ -173,6 +173,32 @@ class VaultLogReader:
                         return LogPosition(stretch.timeline, number, frame.digest)
         return EMPTY_LOG
 
+    def seals(self, upto: LogPosition) -> Iterator[tuple[int, dict[tuple[bytes, Kind], Head]]]:
+        """See ports.log. Changes are neither verified nor opened. Raises VaultDown, KeyAway."""
+        for stretch in self._branch(0):
+            found = self._segments(stretch.timeline)
+            names = list(found)
+            for name, limit in reversed(list(zip(names, limits(names), strict=True))):
+                if name.first > upto.frame or stretch.opened > upto.frame:
+                    continue
+                last = min(n for n in (limit, stretch.last, upto.frame) if n is not None)
+                copies = _Copies(self, name, found[name])
+                for number in sorted(copies.seals(), reverse=True):
+                    heads = self._heads_in(copies, number) if number <= last else None
+                    if heads is not None:
+                        yield number, heads
+
+    def _heads_in(self, copies: _Copies, number: int) -> dict[tuple[bytes, Kind], Head] | None:
+        """What a seal states; None where no vault has a good copy of it."""
+        for frame, _ in self._signed(copies, number, None):
+            if frame.header.type is FrameType.SEAL:
+                try:
+                    stated = self._unpacker.unpack(frame.payload, seal.DECODER)
+                except Damaged:
+                    continue
+                return {(h.account, h.kind): Head(h.rev, h.hash) for h in stated.heads}
+        return None
+
     # -- listings
 
     def _timelines(self) -> list[int]:
@@ -495,6 +521,15 @@ class _Copies:
     def all(self) -> list[Copy]:
         return list(self.each())
 
+    def seals(self) -> set[int]:
+        """Numbers of the seals in the first copy that is whole; in any of them where none is."""
+        found: set[int] = set()
+        for copy in self.each():
+            found.update(n for n, frame in copy.frames.items() if frame.header.type is FrameType.SEAL)
+            if copy.closed and not copy.bad:
+                break
+        return found
+
     def loaded(self) -> list[Copy]:
         return self._loaded
 
@@ -577,8 +612,8 @@ def _check_start(stretches: list[Stretch], after: LogPosition) -> None:
         return
     first = stretches[0] if stretches else None
     inside = first is not None and first.timeline == after.timeline
-    if first is not None and first.parent == after.timeline and first.opened == after.frame + 1:
-        return  # what lay before has been taken away, and it goes on here
+    if first is not None and first.parent == after.timeline and first.opened > after.frame:
+        return  # what lay before has been taken away or lost, and it goes on here; what is between is told as a hole
     if not inside or (first is not None and first.last is not None and after.frame > first.last):
         raise NotOnTheLog(
             f"the log does not lead past frame {after.frame} of timeline {after.timeline}: "

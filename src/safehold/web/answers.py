@@ -12,8 +12,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from safehold.model.errors import Held, NotAllowed, SafeholdError, TooLarge
+from safehold.model.errors import BodiesDamaged, Held, NotAllowed, SafeholdError, TooLarge
 from safehold.model.items import Account
+from safehold.model.kinds import Kind
 from safehold.protocol.problems import headers_of
 from safehold.protocol.rest import JSON_TYPE, PROBLEM_TYPE, problem
 from safehold.service.uses import program_of
@@ -37,6 +38,12 @@ async def signed_in(gate: Gate, request: Request) -> Account:
 async def owner_signed_in(gate: Gate, request: Request) -> Account:
     """The account whose own password came with the request. Raises as `signed_in`, also for an app password."""
     return await gate.authenticate_owner(request.headers.get("authorization"), _peer(request))
+
+
+async def in_place(gate: Gate, account: Account, *kinds: Kind) -> None:
+    """Wait a moment for streams that a recovery has not entered yet. What is not in by then is still held."""
+    if gate.recovering:
+        await gate.ready(account, kinds)
 
 
 def _peer(request: Request) -> str:
@@ -107,7 +114,13 @@ class Resource:
     async def _answer(self, request: Request) -> Response:
         handler = self._handlers.get(request.method)
         if handler is not None:
-            return await handler(request)
+            try:
+                return await handler(request)
+            except BodiesDamaged as error:
+                await self._gate.mend(error)
+                if request.method not in ("GET", "HEAD"):
+                    raise
+                return await handler(request)
         if request.method == "OPTIONS":
             return Response(status_code=204, headers={"allow": self._allow})
         refusal = NotAllowed(f"{request.method} does not apply here", hint=f"use {self._allow}")

@@ -7,12 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from safehold.model.errors import Forbidden, NotAllowed, SafeholdError, TooLarge, UnsupportedMedia
+from safehold.model.errors import (
+    BodiesDamaged,
+    Forbidden,
+    NotAllowed,
+    NotFound,
+    SafeholdError,
+    TooLarge,
+    UnsupportedMedia,
+)
 from safehold.protocol.methods import allow, features
 from safehold.protocol.target import ROOT_HREF, Place, Target, parse_target
 from safehold.web import dav_locks, dav_propfind, dav_reads, dav_reports, dav_transfers, dav_writes
 from safehold.web.dav_call import Call
 from safehold.web.gate import Gate
+from safehold.web.knock import knock
 from safehold.web.request import LISTING_ROOM_BYTES, ROOM_BYTES, Disconnected, Receive, Request, Room, Scope, Send
 from safehold.web.respond import Reply, broken_off, empty, problem, send_reply, unexpected
 
@@ -98,9 +107,21 @@ class Dav:
             call = Call(gate, account, request, target)
             if request.method in _BODILESS:
                 await _refuse_body(request)
+            if gate.recovering:
+                await knock(call)
             if request.method in _READING and b"if" in request.headers:
                 call.judge_conditions()
-            return await handler(call)
+            try:
+                return await handler(call)
+            except BodiesDamaged as error:
+                await gate.mend(error)
+                if request.method not in _READING:  # its body is read, and cannot be read again
+                    raise
+                return await handler(call)
+            except NotFound:
+                if request.method in _READING:
+                    call.require_sure_absence()
+                raise
         except SafeholdError as error:
             allowed = allow(target, request.method) if isinstance(error, NotAllowed) else b""
             return problem(error, gate.entropy, account=name, allow=allowed)

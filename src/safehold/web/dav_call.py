@@ -131,6 +131,21 @@ class Call(NamedTuple):
         whole = partial(require_whole, reads, self.account)
         judge_conditions(self.guard(), Seen(reads, self.account, self.gate.locks(self.account), whole))
 
+    def require_listable(self, reads: CoreReads, collection: Collection) -> None:
+        """Raises Held where a device has proved that this collection lacks something (I64)."""
+        self.gate.proofs.require_listable(reads, self.account, collection)
+
+    def require_sure_absence(self) -> None:
+        """What the target names was not found. Raises Held where a device has proved that something was lost there."""
+        if self.target.place not in (Place.COLLECTION, Place.ITEM):
+            return
+        reads, path = self.gate.reads, self.target.path
+        collection = reads.collection(self.account.number, path)
+        if collection is not None:
+            self.require_listable(reads, collection)
+        else:
+            self.gate.proofs.require_absence(reads, self.account, path)
+
     def _path_of(self, reference: str) -> str | None:
         target = read_reference(reference, self.hosts)
         return target.full_path if target is not None and target.account == self.account.name else None

@@ -150,6 +150,8 @@ def _piece(
         for entry in window:
             pair = found.get(entry.name) if entry.name is not None else None
             if pair is None:
+                if entry.name is not None:
+                    call.require_listable(moment, collection)
                 line = status_response(entry.href, entry.status)
             else:
                 item, stored = pair

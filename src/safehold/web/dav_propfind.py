@@ -71,6 +71,7 @@ def _listing(
     """A collection (unless `noroot`), the folders in it, and its items, as of one moment."""
     with reads.snapshot() as moment:
         collection = collection_at(moment, call.account, path)
+        call.require_listable(moment, collection)
         facts = call.facts(asked, moment)
         view = call.view_of(collection, facts)
         lines = [] if noroot else [view_response(view, asked, minimal=call.minimal)]
@@ -137,4 +138,5 @@ def _members(call: Call) -> list[Collection]:
             return [collection_at(moment, call.account, root) for root in (ROOT_NOTES, ROOT_PHOTOS)]
         for kind in kinds_under(home):
             require_whole(moment, call.account, kind)
+        call.gate.proofs.require_home(moment, call.account, home)
         return moment.collections(number, home + "/")

@@ -61,6 +61,9 @@ _ON_ITEMS: Mapping[CollectionType, Mapping[str, _Answer]] = {
     CollectionType.CALENDAR: {CALENDAR_MULTIGET: multiget, CALENDAR_QUERY: calendar_query},
 }
 
+#: What a device takes for a list of all that there is.
+_LISTING = frozenset((CALENDAR_QUERY, FREE_BUSY_QUERY, ADDRESSBOOK_QUERY))
+
 
 class _Asked(NamedTuple):
     """A report's body: its name, and its value where it is one of ours."""
@@ -93,12 +96,14 @@ async def report(call: Call) -> Reply:
             collection, item = find(call, call.gate.reads)
         except NotFound:
             if asked.name == SYNC_COLLECTION and asked.flaw is None:
-                judge_absence(call, asked.value)
+                await judge_absence(call, asked.value)
             raise
         answers = _ON_COLLECTIONS if item is None else _ON_ITEMS
         answer = answers.get(collection.type, {}).get(asked.name)
         if answer is not None:
             if asked.flaw is not None:
                 raise asked.flaw
+            if asked.name in _LISTING and item is None:
+                call.require_listable(call.gate.reads, collection)
             return await answer(call, collection, asked.value)
     raise Forbidden(f"there is no report {asked.name} here", element=DAV + "supported-report")

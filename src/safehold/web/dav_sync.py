@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from safehold.model.errors import BadRequest, BadToken
+from safehold.model.commands import NoteAhead
+from safehold.model.errors import BadRequest, BadToken, SafeholdError
 from safehold.model.items import Account, Collection
 from safehold.model.kinds import (
     DATA_KINDS,
@@ -26,6 +27,7 @@ from safehold.protocol.names import DAV, quote_segment
 from safehold.protocol.problems import VALID_SYNC_TOKEN
 from safehold.protocol.sync import DeviceAhead, judge_collection, judge_point
 from safehold.protocol.webdav import SyncCollection
+from safehold.service.ahead import KEEP, Proof, let_go, on_record, proofs_of
 from safehold.web.dav_call import Call, collection_at
 from safehold.web.dav_entries import Entries, Entry, entries_reply, template_of
 from safehold.web.dav_propfind import INLINE_ITEMS, ItemLines, is_small, item_lines, listing_reply
@@ -51,9 +53,12 @@ class _News(NamedTuple):
 
 
 async def sync(call: Call, collection: Collection, asked: SyncCollection) -> Reply:
-    gate = call.gate
+    gate, point = call.gate, None
     try:
-        point = parse_token(call.token_key, asked.token) if asked.token else None
+        if asked.token:
+            point = parse_token(call.token_key, asked.token)
+        else:
+            call.require_listable(gate.reads, collection)
         template = template_of(call, asked.asked, collection)
         if template.data_name:
             return await _sync_with_bodies(call, collection, asked, point, template)
@@ -61,43 +66,72 @@ async def sync(call: Call, collection: Collection, asked: SyncCollection) -> Rep
         work = partial(_sync_lines, call, asked, collection.path, point)
         told, token = work(gate.reads) if few else await call.long_read(work)
     except BadToken as error:
+        call.require_listable(gate.reads, collection)  # the device would start over, and delete what is not listed
         raise _bearable(call, collection, error) from None
     except DeviceAhead as error:
-        _report_loss(call, error)
+        assert point is not None, "only a token tells"
+        word = let_go(gate.reads, call.account, point)
+        if word:
+            call.require_listable(gate.reads, collection)
+            if word == KEEP:  # no new start: no client removes what such an answer does not name
+                return await sync(call, collection, asked._replace(token=""))
+            raise _bearable(call, collection, _start_over()) from None
+        await _report_loss(call, error, point)
         raise
     if told.later:
         return await listing_reply(call, collection.path, template, told, tail=sync_token(token))
     return multistatus(told.lines, call.preferred(), token)
 
 
-def _report_loss(call: Call, error: DeviceAhead) -> None:
-    """Proof that something was lost here, and the name of a device that may still have it."""
-    _log.error("%s (account %s, %s, %s)", error.message, call.account.name, call.target.full_path, call.device)
-    call.gate.device_ahead(call.account, call.target.full_path, call.device)
+async def _report_loss(call: Call, error: DeviceAhead, point: SyncPoint) -> None:
+    """Proof that something was lost here, and the name of a device that may still have it; kept, with the point."""
+    gate, account, path = call.gate, call.account, call.target.full_path
+    _log.error("%s (account %s, %s, %s)", error.message, account.name, path, call.device)
+    gate.device_ahead(account, path, call.device)
+    proof = Proof(point.collection.hex(), path, point.rev, point.hash.hex(), call.device, gate.clock.now())
+    if any(known.name == proof.name for known in proofs_of(gate.reads, account)):
+        return
+    gate.proofs.remember(account, proof)
+    command = NoteAhead(
+        account=account.id,
+        collection=point.collection,
+        path=path,
+        rev=point.rev,
+        hash=point.hash,
+        device=call.device,
+        actor=call.actor,
+    )
+    try:
+        await gate.execute(command)
+    except SafeholdError as failure:
+        _log.warning("what a device has seen is not on record yet: %s", failure.message)
+    else:
+        gate.proofs.forget(account, proof)
 
 
-def judge_absence(call: Call, asked: SyncCollection) -> None:
+async def judge_absence(call: Call, asked: SyncCollection) -> None:
     """No collection lies here. Raises DeviceAhead where the device's token proves that one was lost with its making."""
     try:
         point = parse_token(call.token_key, asked.token)
-        reads = call.gate.reads
-        base_rev = _recorded_from(reads, call.account, call.target.full_path)
-        judge_collection(point, _on_record(reads, call.account), base_rev)
     except BadToken:
         return
+    reads = call.gate.reads
+    base_rev = _recorded_from(reads, call.account, call.target.full_path)
+    try:
+        judge_collection(point, on_record(reads, call.account), base_rev)
     except DeviceAhead as error:
-        _report_loss(call, error)
+        if let_go(reads, call.account, point):
+            return
+        await _report_loss(call, error, point)
         raise
 
 
-def _on_record(reads: CoreReads, account: Account) -> frozenset[bytes]:
-    """The ids of the account's collections, and of those that were removed, wherever they lay.
-
-    A token may be shown at another place than its own: it proves a loss there no more than at its own.
-    """
-    live = (collection.id for collection in reads.collections(account.number))
-    removed = (r.collection.id for kind in DATA_KINDS for r in reads.removed_collections(account.number, kind))
-    return frozenset((*live, *removed))
+def _start_over() -> BadToken:
+    return BadToken(
+        "what this device had seen beyond the server was let go of",
+        hint="sync again from the beginning",
+        element=VALID_SYNC_TOKEN,
+    )
 
 
 def _recorded_from(reads: CoreReads, account: Account, path: str) -> int:
@@ -129,7 +163,7 @@ def _news(call: Call, asked: SyncCollection, path: str, point: SyncPoint | None,
     since = 0
     if point is not None:
         if point.collection != collection.id:
-            judge_collection(point, _on_record(moment, call.account), _recorded_from(moment, call.account, path))
+            judge_collection(point, on_record(moment, call.account), _recorded_from(moment, call.account, path))
             hint = "sync again from the beginning"
             raise BadToken("this sync token is of another collection", hint=hint, element=VALID_SYNC_TOKEN)
         base = moment.base(collection.account, collection.kind)

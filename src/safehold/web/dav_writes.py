@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from mimetypes import guess_type
@@ -96,6 +97,7 @@ async def put(call: Call) -> Reply:
         if_match=if_match,
         if_none_match=if_none_match,
         guard=guard,
+        intake=True,
     )
     wanted = call.prefers.returned == REPRESENTATION
     try:
@@ -104,11 +106,22 @@ async def put(call: Call) -> Reply:
         if wanted and (there := await _representation(call, 412)) is not None:
             return there
         raise
+    if outcome.taken:
+        return _taken(call, created=outcome.created)
     if wanted:
         stored = await _representation(call, 201 if outcome.created else 200, body.digest)
         if stored is not None:
             return stored
     return empty(201 if outcome.created else 204, [(b"etag", etag(body.digest).encode()), *call.preferred()])
+
+
+def _taken(call: Call, *, created: bool) -> Reply:
+    """It waits in the intake: there is no entity tag yet, so the device fetches it once it can (I17).
+
+    Whether something was there nobody knows; what the device said it would make is made.
+    """
+    followed = call.preferred()
+    return empty(201 if created else 204, followed)
 
 
 async def _representation(call: Call, status: int, digest: bytes | None = None) -> Reply | None:
@@ -155,8 +168,7 @@ async def _object(call: Call) -> _Draft:
 
 async def _file(call: Call) -> _Draft:
     """A file, whatever it holds, in constant memory. Nothing of it stays where the client goes away half-way."""
-    parent = collection_at_or_conflict(call)
-    assert parent, "a file lies in a folder"
+    _require_folder(call)
     room = _room(call)
     held = bytearray()
     size = 0
@@ -194,7 +206,9 @@ def _room(call: Call) -> int | None:
     above = reads.collection(call.account.number, call.target.path)
     item = reads.item(above, call.target.name) if above is not None else None
     there = 0 if item is None else item.size
-    return max(there, limit - reads.used_bytes(call.account.number) + there)
+    waiting = reads.intake(call.account.number)
+    used = reads.used_bytes(call.account.number) + waiting.inline_bytes + waiting.blob_bytes
+    return max(there, limit - used + there)
 
 
 def _finish(stage: BodyStage, rest: bytes) -> Body:
@@ -210,8 +224,14 @@ def _stage(call: Call) -> BodyStage:
     return call.gate.blobs.stage(key)
 
 
+def _require_folder(call: Call) -> None:
+    """Raises Conflict before a large body is taken in vain. Where it is not sure, the intake takes it."""
+    with suppress(Held):
+        collection_at_or_conflict(call)
+
+
 def collection_at_or_conflict(call: Call) -> str:
-    """The path of the folder that the target lies in. Raises Conflict before a large body is taken in vain."""
+    """The path of the folder that the target lies in. Raises Conflict, Held."""
     try:
         return collection_at(call.gate.reads, call.account, call.target.path).path
     except NotFound:
@@ -264,6 +284,7 @@ async def delete(call: Call) -> Reply:
                 if_match=if_match,
                 if_none_match=if_none_match,
                 guard=guard,
+                intake=not target.slash,
             )
         )
     return empty(204)

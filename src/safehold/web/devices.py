@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from safehold.model.commands import AddAppPassword, RevokeAppPassword
+from safehold.model.commands import AddAppPassword, LetGo, RevokeAppPassword
 from safehold.model.errors import BadRequest, NotFound
 from safehold.model.items import Account
 from safehold.model.kinds import HOME_CALENDARS, HOME_CONTACTS
@@ -23,6 +24,7 @@ from safehold.model.token import account_key
 from safehold.ports.core import CoreReads
 from safehold.protocol.forms import MAX_FORM_BYTES, check_form_token, check_from_here, form_token, read_form
 from safehold.protocol.target import user_href
+from safehold.service.ahead import Proof, Proofs
 from safehold.service.auth import app_password_digest, label_of, make_app_password
 from safehold.service.uses import DAY_MICROSECONDS, AppPassword, app_passwords, day_of, free_label
 from safehold.web.answers import Resource, actor, owner_signed_in, read_body
@@ -53,6 +55,7 @@ def routes(gate: Gate) -> list[Route]:
     return [
         route("", {"GET": "show", "POST": "make"}),
         route("/revoke", {"POST": "revoke"}),
+        route("/let-go", {"POST": "let_go"}),
         route("/profile", {"GET": "bare_profile", "POST": "whole_profile"}),
     ]
 
@@ -76,7 +79,7 @@ class Devices:
 
     async def show(self, request: Request) -> Response:
         visit = await self._visit(request)
-        main = await self._gate.in_thread(lambda reads: _overview(reads, visit, day_of(self._gate.clock.now())))
+        main = await self._gate.in_thread(partial(_overview, visit, day_of(self._gate.clock.now()), self._gate.proofs))
         return page("Devices", main, name=visit.account.name, headers=FORM_HEADERS)
 
     async def bare_profile(self, request: Request) -> Response:
@@ -102,6 +105,14 @@ class Devices:
     async def revoke(self, request: Request) -> Response:
         visit, fields = await self._sent(request)
         command = RevokeAppPassword(account=visit.account.id, label=fields.get("label", ""), actor=actor(request))
+        with suppress(NotFound):  # where the button was pressed twice
+            await self._gate.execute(command)
+        return RedirectResponse(PATH, 303, HEADERS)
+
+    async def let_go(self, request: Request) -> Response:
+        """The person's word to go on without what a device has seen and the server does not have."""
+        visit, fields = await self._sent(request)
+        command = LetGo(account=visit.account.id, path=fields.get("path", ""), actor=actor(request))
         with suppress(NotFound):  # where the button was pressed twice
             await self._gate.execute(command)
         return RedirectResponse(PATH, 303, HEADERS)
@@ -149,15 +160,39 @@ class Devices:
 # -- HTML ------------------------------------------------------------------------------------------------------
 
 
-def _overview(reads: CoreReads, visit: Visit, today: str) -> str:
+def _overview(visit: Visit, today: str, proofs: Proofs, reads: CoreReads) -> str:
     with reads.snapshot() as now:
+        ahead = proofs.standing(now, visit.account)
         known, label = app_passwords(now, visit.account), free_label(now, visit.account)
     return (
         "<h1>Your devices</h1>"
         '<p class="lead">Each has a password of its own, so that a lost one can be locked out and the others stay.</p>'
+        + _ahead(visit, ahead)
         + _cards(visit, known, today)
         + _new_device(visit, label)
         + _elsewhere(visit)
+    )
+
+
+def _ahead(visit: Visit, proofs: list[Proof]) -> str:
+    """What devices have seen and the server does not have, by collection, and how to go on."""
+    if not proofs:
+        return ""
+    cards = ""
+    for path in sorted({proof.path for proof in proofs}):
+        those = {proof.device for proof in proofs if proof.path == path}
+        seen = "".join(f"<li>{escape(device)}</li>" for device in sorted(those))
+        cards += (
+            f'<div class="card"><h3>{escape(path)}</h3><p>Seen by</p><ul class="uses">{seen}</ul>'
+            f'<form method="post" action="{PATH}/let-go">{_hidden(visit, path=path)}'
+            '<button class="plain">Go on without it</button></form></div>'
+        )
+    return (
+        "<h2>A device has more than the server</h2><p>Do not reset it. Until what it has seen is here again, nothing "
+        "is listed in these places, so that no device deletes what only it still has; new entries are taken. Export "
+        "them from the device, and ask the operator whether more can be recovered. Once you have them, or do not need "
+        "them, go on without: then devices take the server's list for the whole.</p>"
+        f'<div class="cards">{cards}</div>'
     )
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 from safehold.model.commands import AnyCommand, Outcome
+from safehold.model.errors import BodiesDamaged
 from safehold.model.items import Account
+from safehold.model.kinds import Kind
 from safehold.model.locks import HeldLocks
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.protocol.forwarded import Proxies
+from safehold.recovery.after import AfterReport
+from safehold.service.ahead import Proofs
 from safehold.web.span_cache import SpanCache
 
 T = TypeVar("T")
@@ -23,6 +27,7 @@ class Gate(Protocol):
     clock: Clock
     entropy: Entropy
     blobs: Blobs
+    proofs: Proofs  # of losses, as devices have brought them
     spans: SpanCache  # occurrence indexes, on the event loop's thread
     reads: CoreReads  # for short reads, on the event loop's thread
     token_key: bytes  # MAC key of sync tokens
@@ -32,7 +37,13 @@ class Gate(Protocol):
     max_file_bytes: int  # of a note or photo
     max_request_bytes: int  # of an XML or JSON request body
     quota_bytes: int  # what one account may hold; 0: no limit
+    sends_mail: bool  # whether an address that somebody leaves is of use
     erased_days: int  # after which no copy of an erased account is left
+
+    @property
+    def recovering(self) -> bool:
+        """Whether a recovery is under way, so that `ready` has to be awaited before anything is judged."""
+        ...
 
     async def authenticate(self, authorization: str | None, peer: str, program: str = "") -> Account:
         """The account behind Basic credentials; `program` is what sends them, as it names itself.
@@ -43,6 +54,13 @@ class Gate(Protocol):
 
     async def authenticate_owner(self, authorization: str | None, peer: str) -> Account:
         """The same, for what no app password may do. Raises Unauthenticated for one, and as `authenticate`."""
+        ...
+
+    async def ready(self, account: Account, kinds: Iterable[Kind]) -> None:
+        """While a recovery is under way: bring these streams to its front, and wait until they are in, for a moment.
+
+        Whoever comes back from here judges as always: what is not in by then is still held (I58).
+        """
         ...
 
     async def execute(self, command: AnyCommand) -> Outcome:
@@ -61,12 +79,20 @@ class Gate(Protocol):
         """Run blocking disk work (blob stages) off the event loop."""
         ...
 
+    async def mend(self, error: BodiesDamaged) -> None:
+        """Have damaged bodies at hand, so that the read that met them succeeds when it is done again. Raises Held."""
+        ...
+
     def free_bytes(self) -> int | None:
         """Room on the fullest disk that a change is written to; None while it is not known. From any thread."""
         ...
 
     def device_ahead(self, account: Account, path: str, device: str) -> None:
         """A device has seen what the server does not have: an incident that names it."""
+        ...
+
+    def recovery_report(self) -> AfterReport | None:
+        """What the last recovery brought back; None where there was none, or nothing is known of it."""
         ...
 
     def status(self) -> dict[str, Any]:

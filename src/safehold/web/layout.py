@@ -17,8 +17,9 @@ from starlette.responses import HTMLResponse
 
 from safehold.model.errors import SafeholdError
 from safehold.protocol.problems import headers_of, status_of
+from safehold.web.words import Words, chosen
 
-__all__ = ["escape", "page", "refuse_page", "table"]
+__all__ = ["escape", "page", "page_text", "refuse_page", "table", "words_of"]
 
 STYLE = """
 :root{color-scheme:light dark;--paper:#fbfaf7;--card:#fff;--ink:#1d2b2a;--soft:#5c6b69;--line:#e1ddd3;--mark:#0b6b61;
@@ -32,7 +33,8 @@ header,main,footer{max-width:60rem;margin:0 auto;padding:0 1.25rem}
 header{display:flex;align-items:center;gap:.75rem;padding-top:1.25rem;padding-bottom:1.25rem}
 header svg{width:2rem;height:2rem;flex:none}
 header .name{font-weight:650;font-size:1.2rem;letter-spacing:-.01em;color:inherit;text-decoration:none}
-nav{margin-left:auto;display:flex;gap:1.25rem;min-width:0}
+nav{margin-left:auto;display:flex;flex-wrap:wrap;justify-content:flex-end;gap:.25rem 1.25rem;min-width:0}
+nav a{white-space:nowrap}
 nav span{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 a{color:var(--mark);text-underline-offset:.2em}
 a:focus-visible{outline:2px solid var(--mark);outline-offset:3px;border-radius:2px}
@@ -76,6 +78,8 @@ input[type=radio]{accent-color:var(--mark);width:1.1rem;height:1.1rem;margin:0 .
 font:inherit;font-weight:400;color:inherit;background:var(--paper);border:1px solid var(--line);border-radius:8px}
 button{font:inherit;font-weight:600;padding:.6rem 1.1rem;border:1px solid var(--mark);border-radius:8px;cursor:pointer;
 background:var(--mark);color:var(--card)}
+select{display:block;width:100%;max-width:24rem;margin:.4rem 0 1rem;padding:.6rem .7rem;font:inherit;font-weight:400;
+color:inherit;background:var(--paper);border:1px solid var(--line);border-radius:8px}
 button.plain{background:none;color:var(--bad);border-color:var(--line);padding:.35rem .8rem;font-size:.95rem}
 button:focus-visible,input:focus-visible{outline:2px solid var(--mark);outline-offset:2px}
 .side{display:flex;flex-wrap:wrap;gap:1.25rem;align-items:flex-start}
@@ -83,7 +87,15 @@ button:focus-visible,input:focus-visible{outline:2px solid var(--mark);outline-o
 .qr{width:min(100%,15rem);height:auto;border-radius:12px;border:1px solid var(--line)}
 .note{border-left:3px solid var(--warn);padding:.1rem 0 .1rem 1rem;margin:1rem 0}
 footer{margin-top:3.5rem;padding-bottom:2rem;color:var(--soft);font-size:.9rem}
-footer p{border-top:1px solid var(--line);padding-top:1rem;max-width:none}
+footer p:first-child{border-top:1px solid var(--line);padding-top:1rem;max-width:none}
+progress{accent-color:var(--mark);display:block;width:min(8rem,100%);height:.7rem}
+button.quiet{background:none;color:var(--ink);border-color:var(--line);padding:.35rem .8rem;font-size:.95rem}
+.note form{margin:.5rem 1rem .5rem 0;display:inline-block}
+.log{list-style:none;margin:1.5rem 0;padding:0;background:var(--card);border:1px solid var(--line);border-radius:12px}
+.log li{padding:.6rem 1.15rem;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
+.log li:last-child{border-bottom:0}
+.log small{display:block;color:var(--soft);font-size:.9rem}
+.note ul{margin:.25rem 0;padding-left:1.25rem}
 """
 
 _ICON = (
@@ -105,7 +117,7 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
-    "vary": "Authorization, Accept",
+    "vary": "Authorization, Accept, Accept-Language",
 }
 
 
@@ -116,26 +128,55 @@ FORM_HEADERS = HEADERS | {
 }
 
 
+ENGLISH = Words()
+
+
+def words_of(request: Request) -> Words:
+    """The language that a request is answered in."""
+    return chosen(request.query_params.get("lang"), request.headers.get("accept-language"))
+
+
 def page(
-    title: str, main: str, *, status: int = 200, name: str | None = None, headers: dict[str, str] = HEADERS
+    title: str,
+    main: str,
+    *,
+    status: int = 200,
+    name: str | None = None,
+    headers: dict[str, str] = HEADERS,
+    words: Words = ENGLISH,
+    here: str = "",
+    feed: str = "",
 ) -> HTMLResponse:
-    """A whole page. `main` is HTML; `title` and the account's `name` are text."""
+    """A whole page. `main` is HTML; `title` and the account's `name` are text.
+
+    `here` is its path where it is there in both languages, `feed` the path of what tells the same to feed readers.
+    """
     who = (
-        f'<a href="/devices">Devices</a><span>{escape(name)}</span>'
+        f'<a href="/account/state">{words("nav.state")}</a><a href="/history">{words("nav.history")}</a>'
+        f'<a href="/devices">{words("nav.devices")}</a><span>{escape(name)}</span>'
         if name is not None
-        else '<a href="/sign-in">Sign in</a>'
+        else f'<a href="/sign-in">{words("nav.sign-in")}</a>'
     )
-    return HTMLResponse(
+    nav = f'<nav><a href="/status">{words("nav.status")}</a>{who}</nav>'
+    switch = f"{here}?lang={words.other}" if here else ""
+    return HTMLResponse(page_text(title, main, words=words, nav=nav, switch=switch, feed=feed), status, headers)
+
+
+def page_text(title: str, main: str, *, words: Words, nav: str = "", switch: str = "", feed: str = "") -> str:
+    """A page as text, to be published anywhere: `nav` is HTML, `switch` the URL of the other language."""
+    other = words("other-language")
+    language = f'<p><a href="{escape(switch)}" hreflang="{words.other}">{other}</a></p>' if switch else ""
+    alternate = f'<link rel="alternate" type="application/atom+xml" href="{escape(feed)}">' if feed else ""
+    root = '<a class="name" href="/">Safehold</a>' if nav else '<span class="name">Safehold</span>'
+    return (
         "<!doctype html>\n"
-        '<html lang="en"><head><meta charset="utf-8">'
+        f'<html lang="{words.lang}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f'<title>{escape(title)}</title><link rel="icon" href="{_ICON_URL}"><style>{STYLE}</style></head><body>'
-        f'<header>{_LOGO}<a class="name" href="/">Safehold</a><nav><a href="/status">Status</a>{who}</nav></header>'
+        f'<title>{escape(title)}</title><link rel="icon" href="{_ICON_URL}">{alternate}<style>{STYLE}</style></head>'
+        f"<body><header>{_LOGO}{root}{nav}</header>"
         f"<main>{main}</main>"
-        "<footer><p>Safehold keeps personal data for all your devices and proves that it can give it back.</p></footer>"
-        "</body></html>\n",
-        status,
-        headers,
+        f"<footer><p>{words('foot')}</p>{language}</footer>"
+        "</body></html>\n"
     )
 
 
@@ -159,27 +200,17 @@ def table(columns: list[str], rows: list[list[str]], *, numbers: frozenset[int] 
     return f'<div class="{class_}"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-_TITLES = {
-    401: "Sign in",
-    403: "Not allowed",
-    404: "There is nothing here",
-    409: "That does not fit",
-    429: "Too many attempts",
-    503: "Not at this moment",
-    507: "The server’s disk is full",
-}
-
-
-def refuse_page(_: Request, error: SafeholdError, dice: int) -> HTMLResponse:
+def refuse_page(request: Request, error: SafeholdError, dice: int) -> HTMLResponse:
     """An error as a page for people."""
     status = status_of(error)
-    title = _TITLES.get(status, HTTPStatus(status).phrase)
+    words = words_of(request)
+    title = words.either(f"error.{status}", HTTPStatus(status).phrase)
     said = f'<h1>{title}</h1><p class="lead">{escape(_sentence(error.message))}</p>'
     if error.hint:
         said += f"<p>{escape(_sentence(error.hint))}</p>"
     if status in (503, 507):
-        said += "<p>Nothing has been deleted. Your devices keep what they have and will try again by themselves.</p>"
-    response = page(title, said, status=status)
+        said += f"<p>{words('nothing-deleted')}</p>"
+    response = page(title, said, status=status, words=words)
     response.raw_headers += headers_of(error, status, dice)
     return response
 

@@ -23,11 +23,11 @@ from safehold.model.kinds import (
 )
 from safehold.ports.core import CoreReads
 from safehold.protocol.forwarded import is_host
-from safehold.web.answers import Resource, signed_in
+from safehold.web.answers import Resource, in_place, signed_in
 from safehold.web.gate import Gate
-from safehold.web.layout import HEADERS, escape, page, refuse_page, table
+from safehold.web.layout import HEADERS, escape, page, refuse_page, table, words_of
 from safehold.web.mobileconfig import Server
-from safehold.web.status import number
+from safehold.web.words import Words
 
 #: Where a visitor has named no host.
 UNKNOWN_HOST = "this-server.example"
@@ -36,23 +36,17 @@ _TAGS = re.compile(r"<[^>]*>")
 _LOCAL = frozenset(("localhost", "127.0.0.1", "[::1]"))
 
 _DISPLAY_NAME = "{DAV:}displayname"
-_KIND_NAMES = {
-    Kind.CONTACTS: "Contacts",
-    Kind.CALENDAR: "Calendar",
-    Kind.NOTES: "Notes",
-    Kind.TASKS: "Tasks",
-    Kind.PHOTOS: "Photos",
-    Kind.SCORES: "High scores",
-}
 
 
 def routes(gate: Gate) -> list[Route]:
     async def home(request: Request) -> Response:
+        words = words_of(request)
         if "authorization" not in request.headers:
             return page("Safehold", _welcome() + _addresses(Site.of(request, gate.public_url), None))
         account = await signed_in(gate, request)
-        rows = await gate.in_thread(lambda reads: shelf(reads, account))
-        main = _own(account, rows, Site.of(request, gate.public_url), gate.erased_days)
+        await in_place(gate, account, *DATA_KINDS)
+        rows = await gate.in_thread(lambda reads: shelf(reads, account, words))
+        main = _own(account, rows, Site.of(request, gate.public_url), gate.erased_days, words)
         return page(f"Safehold: {account.name}", main, name=account.name)
 
     async def sign_in(request: Request) -> Response:
@@ -99,7 +93,7 @@ class Row(NamedTuple):
     items: int | None
 
 
-def shelf(reads: CoreReads, account: Account) -> list[Row]:
+def shelf(reads: CoreReads, account: Account, words: Words) -> list[Row]:
     """The account's collections by kind. What is held is shown as held, never as empty."""
     with reads.snapshot() as now:
         held = {kind for kind in DATA_KINDS if now.held(account.number, kind) is not None}
@@ -109,7 +103,7 @@ def shelf(reads: CoreReads, account: Account) -> list[Row]:
             if c.kind in DATA_KINDS
         ]
         shown = {row.kind for row in rows}
-        rows += [Row(kind, _KIND_NAMES[kind], None) for kind in held - shown]
+        rows += [Row(kind, words.kind(kind), None) for kind in held - shown]
     return sorted(rows, key=lambda row: (DATA_KINDS.index(row.kind), row.title))
 
 
@@ -135,16 +129,16 @@ def _welcome() -> str:
     )
 
 
-def _own(account: Account, rows: list[Row], site: Site, erased_days: int) -> str:
+def _own(account: Account, rows: list[Row], site: Site, erased_days: int, words: Words) -> str:
     cells = [
-        [_KIND_NAMES[row.kind], escape(row.title), number(row.items) if row.items is not None else _held()]
+        [words.kind(row.kind), escape(row.title), words.number(row.items) if row.items is not None else _held(words)]
         for row in rows
     ]
     listed = "Leaderboards show you." if account.listed else "Leaderboards do not show you."
     return (
         f"<h1>Hello, {escape(account.name)}.</h1>"
         '<p class="lead">This is what is kept for you here.</p>'
-        + table(["Kind", "Collection", "Items"], cells, numbers=frozenset((2,)))
+        + table([words("kind"), words("collection"), words("items")], cells, numbers=frozenset((2,)))
         + f"<p>{listed}</p>"
         + "<p>Whoever runs this server can erase your account with all that is in it. No copy of it is left in any "
         + f"vault {erased_days} days later.</p>"
@@ -152,8 +146,8 @@ def _own(account: Account, rows: list[Row], site: Site, erased_days: int) -> str
     )
 
 
-def _held() -> str:
-    return '<span class="warn">being restored</span>'
+def _held(words: Words) -> str:
+    return f'<span class="warn">{words("kind-state.restoring")}</span>'
 
 
 def _addresses(site: Site, name: str | None) -> str:

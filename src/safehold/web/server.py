@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from safehold.model.errors import OperatorError
@@ -34,8 +34,11 @@ def require_free(host: str, port: int) -> None:
             ) from error
 
 
-async def serve_until_told(app: Any, host: str, port: int, started: Callable[[], Awaitable[None]]) -> None:
-    """Serve until SIGTERM or SIGINT; `started` runs once connections are taken. Idle connections do not delay it."""
+async def serve_until_told(app: Any, host: str, port: int, started: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Serve until SIGTERM or SIGINT; `started` begins once connections are taken, and ends the service where it fails.
+
+    Idle connections do not delay the end, and neither does a `started` that has not come to one: it is cancelled.
+    """
     import logging
 
     from granian.constants import HTTPModes, Interfaces
@@ -65,8 +68,8 @@ async def serve_until_told(app: Any, host: str, port: int, started: Callable[[],
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(told.wait())
     await _listening(host, port, serving)
-    await started()
-    await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+    starting = asyncio.ensure_future(started())
+    failed = await _first_to_end(serving, stopping, starting)
     if serving.done():
         stopping.cancel()
         await serving
@@ -74,6 +77,25 @@ async def serve_until_told(app: Any, host: str, port: int, started: Callable[[],
     server.stop()
     with contextlib.suppress(asyncio.TimeoutError):
         await asyncio.wait_for(serving, GRACE_SECONDS)
+    if failed is not None:
+        raise failed
+
+
+async def _first_to_end(
+    serving: asyncio.Future[None], stopping: asyncio.Future[Any], starting: asyncio.Future[None]
+) -> BaseException | None:
+    """Return once the server has ended, or is to: what the start failed with, where that is why."""
+    await asyncio.wait((serving, stopping, starting), return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await starting
+        return None
+    if starting.exception() is not None:
+        stopping.cancel()
+        return starting.exception()
+    await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+    return None
 
 
 async def _listening(host: str, port: int, serving: asyncio.Task[None]) -> None:

@@ -1,8 +1,9 @@
 """`/healthz` for machines that watch, `/status` for everybody: how the service stands, without a name of anyone.
 
+`/status` is a page or JSON, by Accept; `/status.json` and `/status.atom` are what they say, for whoever cannot choose.
 What is public is chosen here, key by key; what a status object has beyond that stays inside: names of accounts, places
 of vaults, the operator's messages. An incident shows its `what`, `since`, `until`, `summary` and `steps`, which are
-written for everybody.
+written for everybody; a recovery shows counts by kind and by state, and nobody's.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from safehold.model.errors import Held, SafeholdError
-from safehold.model.kinds import DATA_KINDS
 from safehold.web.answers import Resource, json_answer, refuse_json
+from safehold.web.atom import MEDIA_TYPE
 from safehold.web.gate import Gate
-from safehold.web.layout import escape, page, refuse_page, table
+from safehold.web.layout import page, refuse_page, words_of
+from safehold.web.pages import Site
+from safehold.web.status_pages import UNHEALTHY, status_atom, status_html
+from safehold.web.words import Words
 
-#: States of the service in which it cannot answer as it should.
-UNHEALTHY = frozenset(("starting", "stopping", "stopped", "failed"))
-#: States in which it answers, but takes no change.
-READ_ONLY = frozenset(("read-only",))
+#: The state in which it answers, and is still bringing back a part of what it holds.
+RECOVERING = "recovering"
 #: A public address must not make the core count again and again.
 FRESH_SECONDS = 1.0
 
@@ -41,6 +43,13 @@ _VAULT_KEYS = (
 )
 _INCIDENT_KEYS = ("what", "since", "until", "summary", "steps")
 _RECOVERY_KEYS = ("state", "stage", "stages", "since", "progress", "forecast_seconds", "seconds", "verified")
+_ANNOUNCEMENT_KEYS = ("text", "at", "until")
+_MAX_COUNTS = 32
+
+#: Where it is told, to everybody.
+STATUS_PATHS = ("/status", "/status.json", "/status.atom")
+#: A count, on pages that are in English only.
+number = Words().number
 
 StatusSource = Callable[[], dict[str, Any]]
 
@@ -64,8 +73,44 @@ def public(status: Mapping[str, Any]) -> dict[str, Any]:
     shown["vaults"] = [_pick(vault, _VAULT_KEYS) for vault in status.get("vaults") or ()]
     shown["incidents"] = [_pick(incident, _INCIDENT_KEYS) for incident in status.get("incidents") or ()]
     recovery = status.get("recovery")
-    shown["recovery"] = _pick(recovery, _RECOVERY_KEYS) if recovery else None
+    shown["recovery"] = _recovery(recovery) if recovery else None
+    shown["announcements"] = [_pick(one, _ANNOUNCEMENT_KEYS) for one in status.get("announcements") or ()]
     return shown
+
+
+def _recovery(recovery: Any) -> dict[str, Any]:
+    """Counts by kind and by state beside what is told of the whole; names are of kinds and states only."""
+    shown = _pick(recovery, _RECOVERY_KEYS)
+    for key in ("kinds", "streams"):
+        told = recovery.get(key) if isinstance(recovery, Mapping) else None
+        if isinstance(told, Mapping):
+            shown[key] = {name: _counts(value) for name, value in list(told.items())[:_MAX_COUNTS]}
+        elif isinstance(told, int):
+            shown[key] = told
+    return shown
+
+
+def _counts(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        kept = list(value.items())[:_MAX_COUNTS]
+        return {k: v for k, v in kept if v is None or isinstance(v, int | float)}
+    return value if isinstance(value, int | float) else None
+
+
+class Standing:
+    """Since when the service stands as it does: what a feed's entry is dated by."""
+
+    def __init__(self) -> None:
+        self._key: tuple[Any, ...] | None = None
+        self._since = 0
+
+    def since(self, shown: Mapping[str, Any], now: int) -> int:
+        """In µs, as far as this process has seen."""
+        recovery = shown.get("recovery")
+        key = (shown.get("service"), recovery.get("stage") if recovery else None, bool(recovery))
+        if key != self._key:
+            self._key, self._since = key, now
+        return self._since
 
 
 def _pick(found: Any, keys: tuple[str, ...]) -> dict[str, Any]:
@@ -76,31 +121,47 @@ def _pick(found: Any, keys: tuple[str, ...]) -> dict[str, Any]:
 
 def routes(gate: Gate, status: StatusSource | None = None) -> list[Route]:
     source = status or remembered(gate)
+    standing = Standing()
 
     async def healthz(_: Request) -> Response:
         return health(source)
 
-    async def status_page(request: Request) -> Response:
+    async def told(request: Request) -> Response:
         shown = public(source())
-        if wants_json(request):
-            return json_answer(msgspec.json.encode(shown))
-        return page("Safehold: status", status_html(shown))
+        return answer(request, shown, since=standing.since(shown, gate.clock.now()), public_url=gate.public_url)
 
     def refuse(request: Request, error: SafeholdError, dice: int) -> Response:
         return (refuse_json if wants_json(request) else refuse_page)(request, error, dice)
 
     return [
         Route("/healthz", Resource(gate, {"GET": healthz}, refuse_json), name="healthz"),
-        Route("/status", Resource(gate, {"GET": status_page}, refuse), name="status"),
+        Route("/status", Resource(gate, {"GET": told}, refuse), name="status"),
+        Route("/status.json", Resource(gate, {"GET": told}, refuse_json), name="status.json"),
+        Route("/status.atom", Resource(gate, {"GET": told}, refuse_json), name="status.atom"),
     ]
 
 
+def answer(request: Request, shown: Mapping[str, Any], *, since: int, public_url: str) -> Response:
+    """What `/status`, `/status.json` or `/status.atom` says of a public status object; `since` (µs) as for the feed."""
+    path, words = request.url.path, words_of(request)
+    if path == "/status.atom":
+        origin = Site.of(request, public_url).origin
+        page_url, here = f"{origin}/status", f"{origin}/status.atom"
+        text = status_atom(shown, words, since=since, page=page_url, here=here)
+        return Response(text, 200, {"cache-control": "no-store"}, media_type=MEDIA_TYPE)
+    if path == "/status.json" or wants_json(request):
+        return json_answer(msgspec.json.encode(shown))
+    title = f"Safehold: {words('status.title')}"
+    return page(title, status_html(shown, words), words=words, here="/status", feed="/status.atom")
+
+
 def health(source: StatusSource) -> Response:
-    """200 and `ok` while requests are answered; 503 and the state, where it is known, while they are not."""
+    """200 and `ok`, or `recovering`, while requests are answered; 503 and the state where they are not."""
     state = source().get("service")
     if state in UNHEALTHY:
         raise Held(f"the service is {state}", retry_after_seconds=5)
-    return PlainTextResponse("ok\n", headers={"cache-control": "no-store"})
+    said = RECOVERING if state == RECOVERING else "ok"
+    return PlainTextResponse(f"{said}\n", headers={"cache-control": "no-store"})
 
 
 def wants_json(request: Request) -> bool:
@@ -110,121 +171,3 @@ def wants_json(request: Request) -> bool:
         return chosen == "json"
     accept = request.headers.get("accept", "")
     return "json" in accept and "text/html" not in accept
-
-
-# -- the page --------------------------------------------------------------------------------------------------
-
-_OBJECTIVES = {
-    "rpo": "At most this much may be lost",
-    "rto": "Everything is back within",
-    "first_contact": "The first contacts are back within",
-}
-_STATE_CLASSES = {"met": "good", "at risk": "warn", "violated": "bad"}
-
-
-def status_html(shown: Mapping[str, Any]) -> str:
-    """The body of the status page from a public status object."""
-    incidents = shown.get("incidents") or []
-    parts = ["<h1>Status</h1>", _headline(str(shown.get("service", "unknown")), bool(incidents))]
-    parts += [_incident(incident) for incident in incidents]
-    if shown.get("recovery"):
-        parts.append(_recovery(shown["recovery"]))
-    promised = {k: o for k, o in (shown.get("objectives") or {}).items() if o.get("target_seconds") is not None}
-    if promised:
-        parts.append("<h2>What we promise, and how it stands</h2>" + _objectives(promised))
-    if shown.get("vaults"):
-        parts.append("<h2>Vaults</h2>" + _vaults(shown["vaults"]))
-    if shown.get("items"):
-        counts = shown["items"]
-        rows = [[kind.capitalize(), number(counts[kind])] for kind in DATA_KINDS if kind in counts]
-        parts.append("<h2>What is kept here</h2>" + table(["Kind", "Items"], rows, numbers=frozenset((1,))))
-    return "".join(parts)
-
-
-def _headline(service: str, incidents: bool) -> str:
-    if service in UNHEALTHY:
-        return f'<p class="state bad">The service is {escape(service)}.</p>'
-    if service in READ_ONLY:
-        return '<p class="state warn">What is kept here can be read; changes cannot be taken at this moment.</p>'
-    if incidents:
-        return '<p class="state warn">The service answers, and there is something you should know.</p>'
-    return f'<p class="state good">Everything answers. The service is {escape(service)}.</p>'
-
-
-def _incident(incident: Mapping[str, Any]) -> str:
-    said = escape(str(incident.get("summary") or incident.get("what") or "An incident is being looked into"))
-    since = f"<p>Since {escape(str(incident['since']))}.</p>" if incident.get("since") else ""
-    steps = incident.get("steps") or ()
-    listed = [steps] if isinstance(steps, str) else [str(step) for step in steps]
-    todo = "".join(f"<li>{escape(step)}</li>" for step in listed)
-    return f'<div class="note"><h3>{said}</h3>{since}' + (f"<ol>{todo}</ol>" if todo else "") + "</div>"
-
-
-def _recovery(recovery: Mapping[str, Any]) -> str:
-    known = [
-        f"{key.replace('_', ' ')}: {value}" for key, value in recovery.items() if isinstance(value, str | int | float)
-    ]
-    text = escape("; ".join(known))
-    return f'<div class="note"><h3>A recovery is under way</h3><p>{text}</p>' + (
-        "<p>Nothing has been deleted. Your devices keep what they have.</p></div>"
-    )
-
-
-def _objectives(objectives: Mapping[str, Any]) -> str:
-    rows = []
-    for name, objective in objectives.items():
-        state = str(objective.get("state", "unknown"))
-        class_ = _STATE_CLASSES.get(state, "warn")
-        rows.append(
-            [
-                escape(_OBJECTIVES.get(name, name)),
-                duration(objective.get("target_seconds")),
-                duration(objective.get("actual_seconds")),
-                f'<span class="{class_}">{escape(state)}</span>',
-            ]
-        )
-    return table(["Promise", "Target", "Measured", "State"], rows, numbers=frozenset((1, 2)))
-
-
-def _vaults(vaults: list[Mapping[str, Any]]) -> str:
-    rows = [
-        [
-            escape(str(vault.get("name", ""))),
-            "written first" if vault.get("mode") == "sync" else "follows",
-            number(vault.get("unarchived_changes")),
-            duration(vault.get("lag_seconds")),
-            escape(str(vault.get("append_only") or "unknown")),
-            _ago(vault.get("seen_seconds_ago")),
-            _scrubbed(vault.get("last_scrub")),
-        ]
-        for vault in vaults
-    ]
-    columns = ["Vault", "Mode", "Changes behind", "Behind by", "Append-only", "Last seen", "Read whole"]
-    return table(columns, rows, numbers=frozenset((2, 3, 5)))
-
-
-def _scrubbed(last: Any) -> str:
-    if not isinstance(last, Mapping):
-        return "never"
-    if not last.get("ok"):
-        return f'<span class="bad">{number(last.get("damaged"))} damaged</span>'
-    return _ago(last.get("seconds_ago"))
-
-
-def _ago(seconds: Any) -> str:
-    return f"{duration(seconds)} ago" if seconds is not None else "–"
-
-
-def number(value: Any) -> str:
-    """A count for people: thousands set apart; a dash where it is not known."""
-    return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else "–"
-
-
-def duration(seconds: Any) -> str:
-    """Seconds for people, in the largest unit that fits."""
-    if not isinstance(seconds, int | float):
-        return "–"
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.3g}\u202f{unit}"
-    return f"{seconds:.3g}\u202fs"

@@ -94,6 +94,10 @@ class _Export:
             if held is not None:
                 self._problem(str(kind), f"cannot be read now: {held}")
                 kinds = kinds - {kind}
+        waiting = self._reads.intake(self._account.number).items
+        if waiting:
+            changes = "1 change" if waiting == 1 else f"{waiting} changes"
+            self._problem("intake", f"{changes} that devices sent wait for what is being restored; they are not here")
         found = [c for c in self._reads.collections(self._account.number) if c.kind in kinds & set(DATA_KINDS)]
         listed = [(collection, self._reads.items(collection)) for collection in found]
         self._total = sum(len(items) for _, items in listed)

@@ -4,7 +4,8 @@ Invariants, asserted beneath:
 
 1. a change continues its stream (rev + 1, prev = head), except where a recovery says that revisions are missing;
 2. every item points to the journal row of its body, which is never changed or removed while the item lives;
-3. stream.items is the number of the stream's item rows, stream.bytes the sum of their sizes.
+3. what `meta` says of an account's intake is what the items of that prefix in its identity come to;
+4. stream.items is the number of the stream's item rows, stream.bytes the sum of their sizes.
 
 What a change costs does not depend on how much is stored, but for RMCOL, which removes the items of its collection.
 
@@ -22,8 +23,11 @@ import apsw
 import msgspec
 
 from safehold.content.uid import quick_uid
+from safehold.formats.intake import PREFIX as INTAKE_PREFIX
 from safehold.model.change import EMPTY_PROPS, GENESIS, ID_BYTES, Change, Op
 from safehold.model.kinds import HOME_SCORES, Kind
+from safehold.ports.core import EMPTY_INTAKE, INTAKE, IntakeFigures
+from safehold.store.sqlite.rows import INTAKE_ROWS, decode_intake, encode_intake, intake_item
 from safehold.store.sqlite.schema import KIND_NUMBERS, OP_NUMBERS
 
 SYSTEM_ACCOUNT = bytes(ID_BYTES)  # the installation itself: account number 0
@@ -46,6 +50,10 @@ _LAST_OF_ITEM = f"""
     SELECT seq, op, props_digest FROM journal INDEXED BY journal_stream
     WHERE account = ? AND kind = ? AND rev < ? AND collection = ? AND name = ? AND op IN ({_PUT}, {_PROPS}, {_DELETE})
     ORDER BY rev DESC LIMIT 1
+"""
+_INTAKE_ITEM = """
+    SELECT i.size, j.blob IS NOT NULL FROM collection c JOIN item i ON i.collection = c.number
+    LEFT JOIN journal j ON j.seq = i.journal WHERE c.account = ? AND c.id = ? AND i.name = ?
 """
 _ADVANCE = """
     UPDATE stream SET rev = ?1, head = ?2, items = items + ?3, bytes = bytes + ?7
@@ -134,6 +142,8 @@ class Applier:
         account = self.account(change.account)
         kind = KIND_NUMBERS[change.kind]
         seq = self._seq + 1
+        waits = kind == _IDENTITY and change.name.startswith(INTAKE_PREFIX)
+        before = self._waiting(account, change) if waits else EMPTY_INTAKE
         step = self._steps[change.op](account, kind, seq, change)
         collection = step.collection
         prev = self._advance(account, kind, change, step, after_gap)
@@ -170,6 +180,8 @@ class Applier:
         self._seq = seq
         if kind == _IDENTITY:
             self._derive_account(account, change)
+            if waits:
+                self._derive_intake(account, before, self._waiting(account, change))
         elif kind == _SCORES and isinstance(collection, int):
             self._derive_best(account, collection)
 
@@ -366,6 +378,29 @@ class Applier:
         if profile is not None:
             self._run("UPDATE account SET name = ?, listed = ? WHERE number = ?", (*profile, account))
 
+    def _waiting(self, account: int, change: Change) -> IntakeFigures:
+        """What the item that the change names counts for, as it is now."""
+        row: Any = self._run(_INTAKE_ITEM, (account, change.collection, change.name)).get
+        return EMPTY_INTAKE if row is None else intake_item(*row)
+
+    def _derive_intake(self, account: int, before: IntakeFigures, after: IntakeFigures) -> None:
+        name = f"{INTAKE_ROWS}{account}"
+        value: Any = self._run("SELECT value FROM meta WHERE name = ?", (name,)).get
+        there = EMPTY_INTAKE if value is None else decode_intake(value)
+        now = tuple(old - less + more for old, less, more in zip(there, before, after, strict=True))
+        self._run("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, encode_intake(now)))
+        if not now[0]:
+            self.forget_intake(account)
+
+    def forget_intake(self, account: int) -> None:
+        """Of an intake that is empty nothing is kept, once no stream is held for it any more."""
+        name = f"{INTAKE_ROWS}{account}"
+        value: Any = self._run("SELECT value FROM meta WHERE name = ?", (name,)).get
+        if value is None or decode_intake(value)[0]:
+            return
+        if self._run("SELECT 1 FROM stream WHERE account = ? AND held = ? LIMIT 1", (account, INTAKE)).get is None:
+            self._run("DELETE FROM meta WHERE name = ?", (name,))
+
     def _derive_best(self, account: int, collection: int) -> None:
         path, deleted_rev = self._run("SELECT path, deleted_rev FROM collection WHERE number = ?", (collection,)).get
         game = path.removeprefix(HOME_SCORES + "/")
@@ -392,7 +427,7 @@ class Applier:
         if number is None:
             return
         self._run("INSERT OR REPLACE INTO meta VALUES ('last_journal', ?)", (self._seq,))
-        self._run("DELETE FROM meta WHERE name = 'blobs_swept'")
+        self._run("DELETE FROM meta WHERE name IN ('blobs_swept', ?)", (f"{INTAKE_ROWS}{number}",))
         blobs = self._run("SELECT DISTINCT blob FROM journal WHERE account = ? AND blob IS NOT NULL", (number,))
         self.dropped_blobs += [name for (name,) in blobs]
         self._run("DELETE FROM item WHERE collection IN (SELECT number FROM collection WHERE account = ?)", (number,))

@@ -17,14 +17,16 @@ import apsw
 import msgspec
 
 from safehold.content.uid import quick_uid
+from safehold.formats.intake import PREFIX as INTAKE_PREFIX
 from safehold.model.change import EMPTY_PROPS, GENESIS, Change, Op
 from safehold.model.kinds import HOME_SCORES, Kind
 from safehold.model.stream import Base
 from safehold.store.sqlite.apply import JOURNAL, UNMADE, WITH_UID, profile_of, score_of, when
+from safehold.store.sqlite.rows import INTAKE_ROWS, encode_intake, intake_item
 from safehold.store.sqlite.schema import KIND_NUMBERS, OP_NUMBERS
 
 #: Fields of an item's row that are looked at: see the table `item` in schema.py. BODY is kept for scores only.
-_REV, _SIZE, _AT, _JOURNAL_OF, _PROPS, _SCORE, _BODY = 2, 4, 6, 8, 10, 11, 12
+_NAME, _REV, _SIZE, _AT, _JOURNAL, _PROPS, _SCORE, _BODY = 1, 2, 4, 6, 8, 10, 11, 12
 #: That of a row of the journal that names its collection.
 _COLLECTION_OF = 9
 
@@ -86,6 +88,7 @@ class StreamEnd(msgspec.Struct, array_like=True):
     items: list[Sequence[Any]]  # sorted by collection number and name
     best: list[tuple[Any, ...]]  # (account, game, score, at)
     profile: tuple[str, bool] | None  # name and listed, where the stream says so
+    intake: tuple[int, int, int] | None = None  # what waits in the account's intake, where anything does
 
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -106,6 +109,7 @@ class StreamRows:
         self._head = GENESIS
         self._kept = 0
         self._profile: tuple[str, bool] | None = None
+        self._waiting_blobs: set[int] = set()  # numbers in the journal of writes in the intake whose body is a blob
         self._collections: dict[bytes, _Collection] = {}
         #: Rows that were made and not yet taken.
         self.journal: list[tuple[Any, ...]] = []
@@ -215,7 +219,16 @@ class StreamRows:
             items,
             self._best(collections) if self._scores else [],
             self._profile,
+            self._intake(items) if self._identity else None,
         )
+
+    def _intake(self, items: Sequence[Sequence[Any]]) -> tuple[int, int, int] | None:
+        waiting = [
+            intake_item(item[_SIZE], item[_JOURNAL] in self._waiting_blobs)
+            for item in items
+            if item[_NAME].startswith(INTAKE_PREFIX)
+        ]
+        return tuple(map(sum, zip(*waiting, strict=True))) if waiting else None  # type: ignore[return-value]
 
     def packed(self) -> bytes:
         return _pack((self.take(), self.finish()))
@@ -260,6 +273,8 @@ class StreamRows:
                 uid = quick_uid(body)
             elif self._scores:
                 score = score_of(body)
+        elif self._identity and change.blob is not None and change.name.startswith(INTAKE_PREFIX):
+            self._waiting_blobs.add(self._seq)
         old = collection.items.get(change.name)
         props_journal = None if old is None else old[_PROPS]
         before = collection.props_before.pop(change.name, None) if collection.props_before else None
@@ -337,9 +352,9 @@ def _moved_end(end: StreamEnd, move: int) -> StreamEnd:
         items.append(
             (
                 row[0] + move,
-                *row[1:_JOURNAL_OF],
-                row[_JOURNAL_OF] + move,
-                row[_JOURNAL_OF + 1],
+                *row[1:_JOURNAL],
+                row[_JOURNAL] + move,
+                row[_JOURNAL + 1],
                 None if props is None else props + move,
                 *row[_PROPS + 1 :],
             )
@@ -371,5 +386,8 @@ class Entering:
         self._db.executemany(_ITEM, end.items)
         self._db.executemany("INSERT OR REPLACE INTO best VALUES (?, ?, ?, ?)", end.best)
         self._db.execute(_STREAM, end.stream)
+        if end.intake is not None:
+            row = (f"{INTAKE_ROWS}{end.stream[0]}", encode_intake(end.intake))
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", row)
         if end.profile is not None:
             self._db.execute("UPDATE account SET name = ?, listed = ? WHERE number = ?", (*end.profile, end.stream[0]))

@@ -18,15 +18,18 @@ import apsw
 import msgspec
 
 from safehold.model.change import Change
-from safehold.model.errors import Damaged, OperatorError
+from safehold.model.errors import Damaged, LostBody, OperatorError
 from safehold.model.kinds import Kind
 from safehold.model.stream import Base
-from safehold.ports.core import CoreReads, CoreStore, LogPosition
+from safehold.ports.care import CareStore, ChangePlace, PageState
+from safehold.ports.core import INTAKE, CoreReads, CoreStore, LogPosition
 from safehold.ports.disk import Disk
+from safehold.store.sqlite import care
 from safehold.store.sqlite.apply import Applier
 from safehold.store.sqlite.bulk import Entering, StreamEnd, StreamRows
 from safehold.store.sqlite.connection import BUSY_TIMEOUT_MS, CoreFile, Opened, close, open_reader, open_writer
 from safehold.store.sqlite.errors import guarded
+from safehold.store.sqlite.pages import RawPages
 from safehold.store.sqlite.reads import SqliteReads
 from safehold.store.sqlite.schema import DEFERRED_INDEXES, KIND_NUMBERS
 
@@ -47,6 +50,7 @@ class SqliteCore(SqliteReads):
         self._failed = False
         self._erased = False  # an erasure is in this transaction, or its traces are still in the WAL
         self._readers: list[SqliteReads] = []
+        self._raw: RawPages | None = None
         self._applier = Applier(opened.db)
         self._entering = Entering(opened.db)
 
@@ -124,12 +128,25 @@ class SqliteCore(SqliteReads):
     @guarded
     def hold(self, account: bytes, kind: Kind, reason: str | None) -> None:
         assert self._db.in_transaction, "hold without begin"
+        number = self._applier.account(account)
+        if reason is None and kind is not Kind.IDENTITY and self.intake(number).items:
+            reason = INTAKE
+        self._hold(number, kind, reason)
+
+    @guarded
+    def release(self, account: bytes, kind: Kind) -> None:
+        assert self._db.in_transaction, "release without begin"
+        number = self._applier.account(account)
+        self._hold(number, kind, None)
+        self._applier.forget_intake(number)
+
+    def _hold(self, account: int, kind: Kind, reason: str | None) -> None:
         self._db.execute(
             """
             INSERT INTO stream (account, kind, rev, head, held) VALUES (?, ?, 0, zeroblob(32), ?)
             ON CONFLICT (account, kind) DO UPDATE SET held = excluded.held
             """,
-            (self._applier.account(account), KIND_NUMBERS[kind], reason),
+            (account, KIND_NUMBERS[kind], reason),
         )
 
     @guarded
@@ -246,6 +263,49 @@ class SqliteCore(SqliteReads):
         self._readers.append(reader)
         return reader
 
+    # -- its own care (ports.care)
+
+    def page_count(self) -> int:
+        return self._pages().count()
+
+    @property
+    def page_bytes(self) -> int:
+        return self._pages().page_bytes
+
+    @guarded
+    def bad_pages(self, first: int, count: int) -> list[int]:
+        return self._pages().bad(first, count)
+
+    @guarded
+    def last_journal(self) -> int:
+        last: Any = self._db.execute("SELECT MAX(seq) FROM journal").get
+        return last or 0
+
+    @guarded
+    def rotten_rows(self, first: int, last: int, limit: int) -> list[int]:
+        return care.rotten_rows(self._db, first, last, limit)
+
+    @guarded
+    def place_of(self, lost: LostBody) -> ChangePlace | None:
+        return care.place_of(self._db, lost)
+
+    @guarded
+    def mend_page(self, number: int) -> PageState:
+        self._check()
+        state = care.mend_page(self._db, self._pages(), number)
+        self._db.release_memory()
+        return state
+
+    @guarded
+    def mend_change(self, journal: int, change: Change) -> bool:
+        self._check()
+        return care.mend_change(self._opened, journal, change, self._pages().page_bytes)
+
+    def _pages(self) -> RawPages:
+        if self._raw is None:
+            self._raw = RawPages(self._file)
+        return self._raw
+
     @guarded
     def bulk(self, on: bool) -> None:
         assert not self._db.in_transaction, "bulk within a transaction"
@@ -281,6 +341,9 @@ class SqliteCore(SqliteReads):
             except apsw.ThreadingViolationError:
                 continue  # in use by its thread, with which it ends
         self._readers.clear()
+        raw, self._raw = self._raw, None
+        if raw is not None:
+            raw.close()
         if self._failed:
             with suppress(apsw.ConnectionClosedError):
                 self._db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
@@ -306,4 +369,5 @@ def _made(opened: Opened, file: CoreFile) -> SqliteCore:
 
 
 _: type[CoreStore] = SqliteCore
+___: type[CareStore] = SqliteCore
 __: type[CoreReads] = SqliteReads

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import apsw
 
@@ -31,6 +31,19 @@ def in_words(error: apsw.Error) -> SafeholdError | None:
     return None
 
 
+def is_rot(error: apsw.Error) -> bool:
+    """Whether it says that bytes of the file are not what they were, or cannot be read."""
+    return isinstance(error, (apsw.CorruptError, apsw.IOError))
+
+
+def _tell(of: Any, typed: SafeholdError) -> None:
+    """Damage is told to whoever minds the store that met it (`on_damage`)."""
+    if isinstance(typed, Damaged):
+        tell = getattr(of, "on_damage", None)
+        if tell is not None:
+            tell(typed)
+
+
 def guarded(method: Callable[P, R]) -> Callable[P, R]:
     """Raise SQLite's errors from this method as typed ones."""
 
@@ -42,6 +55,7 @@ def guarded(method: Callable[P, R]) -> Callable[P, R]:
             typed = in_words(error)
             if typed is None:
                 raise
+            _tell(args[0] if args else None, typed)
             raise typed from error
 
     return call
@@ -58,6 +72,7 @@ def guarded_iterator(method: Callable[P, Iterator[R]]) -> Callable[P, Iterator[R
             typed = in_words(error)
             if typed is None:
                 raise
+            _tell(args[0] if args else None, typed)
             raise typed from error
 
     return call

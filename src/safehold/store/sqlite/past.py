@@ -7,7 +7,8 @@ backwards; revs do not.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import apsw
@@ -16,18 +17,24 @@ from safehold.model.change import EMPTY_PROPS, Op, parse_props
 from safehold.model.errors import HistoryDropped
 from safehold.model.items import Collection
 from safehold.model.kinds import RESTORE_ORDER, Kind
-from safehold.ports.core import PastCollection, PastItem, Removed, Version
+from safehold.ports.core import PastCollection, PastItem, Removal, Removed, Version
 from safehold.store.sqlite.errors import guarded_iterator
 from safehold.store.sqlite.rows import COLLECTION_COLUMNS, VERSION_SELECT, collection_of, version_of
 from safehold.store.sqlite.schema import BASES_SINCE, KIND_NUMBERS, OP_NUMBERS, version
 
 HISTORY_CHUNK = 256
+_NO_END = 1 << 62
 _PUT, _PROPS, _DELETE = OP_NUMBERS[Op.PUT], OP_NUMBERS[Op.PROPS], OP_NUMBERS[Op.DELETE]
 _MKCOL, _SETCOL, _RMCOL = OP_NUMBERS[Op.MKCOL], OP_NUMBERS[Op.SETCOL], OP_NUMBERS[Op.RMCOL]
 
 
 def history(
-    db: apsw.Connection, account: int, kind: Kind | None, path: str | None, name: str | None
+    db: apsw.Connection,
+    account: int,
+    kind: Kind | None,
+    path: str | None,
+    name: str | None,
+    below: Mapping[Kind, int] | None = None,
 ) -> Iterator[Version]:
     """See CoreReads. Kinds are merged by time; within a kind the order is that of revs."""
     by_kind: dict[int, list[int] | None] = {}
@@ -39,13 +46,16 @@ def history(
         for number, collection in rows:
             if kind is None or number == KIND_NUMBERS[kind]:
                 (by_kind.setdefault(number, []) or by_kind[number]).append(collection)  # type: ignore[union-attr]
-    streams = [_stream_history(db, account, number, only, name) for number, only in by_kind.items()]
+    ends = {} if below is None else {KIND_NUMBERS[k]: rev for k, rev in below.items()}
+    streams = [
+        _stream_history(db, account, number, only, name, ends.get(number, _NO_END)) for number, only in by_kind.items()
+    ]
     return streams[0] if len(streams) == 1 else heapq.merge(*streams, key=lambda v: v.at, reverse=True)
 
 
 @guarded_iterator
 def _stream_history(
-    db: apsw.Connection, account: int, kind: int, collections: Sequence[int] | None, name: str | None
+    db: apsw.Connection, account: int, kind: int, collections: Sequence[int] | None, name: str | None, below: int
 ) -> Iterator[Version]:
     """Of one stream, newest first, in chunks: no read stays open while the reader takes its time."""
     wanted = "" if collections is None else f" AND j.collection IN ({', '.join(map(str, collections))})"
@@ -55,7 +65,6 @@ def _stream_history(
         f"{VERSION_SELECT} WHERE j.account = :account AND j.kind = :kind AND j.rev < :below{wanted}"
         " ORDER BY j.rev DESC LIMIT :limit"
     )
-    below = 1 << 62
     while True:
         bindings = {"account": account, "kind": kind, "below": below, "limit": HISTORY_CHUNK}
         if name is not None:
@@ -75,39 +84,63 @@ def version_at(db: apsw.Connection, account: int, kind: Kind, rev: int) -> Versi
     return None if row is None else version_of(row)
 
 
-def rev_at(db: apsw.Connection, account: int, kind: int, at: int) -> int:
+def rev_at(db: apsw.Connection, account: int, kind: Kind, at: int) -> int:
     """The last rev of a stream whose `at` is not later; 0 where there is none. Raises HistoryDropped."""
     row: Any = db.execute(
         "SELECT rev FROM journal WHERE account = ? AND kind = ? AND at <= ? ORDER BY rev DESC LIMIT 1",
-        (account, kind, at),
+        (account, KIND_NUMBERS[kind], at),
     ).get
     rev: int = row or 0
-    base: Any = (
+    base_rev, base_at = _base(db, account, KIND_NUMBERS[kind])
+    if rev <= base_rev != 0:
+        if at < base_at and rev < base_rev:
+            raise _dropped(kind, base_at)
+        rev = max(rev, base_rev)
+    return rev
+
+
+def _base(db: apsw.Connection, account: int, kind: int) -> tuple[int, int]:
+    """The rev up to which history was dropped, and from when on (µs) it is known what lived; (0, 0): all of it."""
+    row: Any = (
         db.execute("SELECT base_rev, base_at FROM stream WHERE account = ? AND kind = ?", (account, kind)).get
         if version(db) >= BASES_SINCE
         else None
     )
-    if base is not None and rev <= base[0] != 0:
-        if at < base[1] and rev < base[0]:
-            raise HistoryDropped(
-                "what was at that time is not known any more: the history of before then has been dropped",
-                hint="choose a later time",
-            )
-        rev = max(rev, base[0])
+    return row or (0, 0)
+
+
+def _dropped(kind: Kind, base_at: int) -> HistoryDropped:
+    since = datetime.fromtimestamp(base_at // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return HistoryDropped(
+        f"what {kind} were at that time is not known any more: the history of before {since} has been dropped",
+        hint=f"choose a time after {since}",
+    )
+
+
+def _upto(db: apsw.Connection, account: int, kind: Kind, at: int | None, rev: int | None) -> int:
+    """The rev up to which a question is about, put as a time or as a rev. Raises HistoryDropped."""
+    assert (at is None) != (rev is None), "a moment is a time or a rev"
+    if at is not None:
+        return rev_at(db, account, kind, at)
+    assert rev is not None
+    base_rev, base_at = _base(db, account, KIND_NUMBERS[kind])
+    if rev < base_rev:
+        raise _dropped(kind, base_at)
     return rev
 
 
-def collections_at(db: apsw.Connection, account: int, kind: Kind, at: int) -> list[PastCollection]:
+def collections_at(
+    db: apsw.Connection, account: int, kind: Kind, at: int | None, rev: int | None
+) -> list[PastCollection]:
     """See CoreReads. Sorted by path."""
     number = KIND_NUMBERS[kind]
-    rev = rev_at(db, account, number, at)
     rows: Any = db.execute(
         f"""
         SELECT c.number, c.id, c.path, j.op, j.props FROM collection c JOIN journal j
             ON j.account = c.account AND j.kind = c.kind AND j.rev <= ? AND j.collection = c.number
         WHERE c.account = ? AND c.kind = ? AND j.op IN ({_MKCOL}, {_SETCOL}, {_RMCOL}) ORDER BY j.rev
         """,
-        (rev, account, number),
+        (_upto(db, account, kind, at, rev), account, number),
     )
     then: dict[int, PastCollection] = {}
     for collection, id_, path, op, props in rows:
@@ -118,33 +151,42 @@ def collections_at(db: apsw.Connection, account: int, kind: Kind, at: int) -> li
     return sorted(then.values(), key=lambda c: c.path)
 
 
-def items_at(db: apsw.Connection, account: int, collection: bytes, at: int) -> dict[str, PastItem]:
+def items_at(
+    db: apsw.Connection, account: int, collection: bytes, at: int | None, rev: int | None, name: str | None
+) -> dict[str, PastItem]:
     """See CoreReads. Empty where the collection did not live then."""
     row: Any = db.execute("SELECT number, kind FROM collection WHERE account = ? AND id = ?", (account, collection)).get
     if row is None:
         return {}
     number, kind = row
+    only = "" if name is None else f" AND (name = ? OR op = {_RMCOL})"
     then: dict[str, PastItem] = {}
     rows: Any = db.execute(
-        """
+        f"""
         SELECT seq, op, name, digest, size, media, props, props_digest FROM journal
-        WHERE account = ? AND kind = ? AND rev <= ? AND collection = ? ORDER BY rev
+        WHERE account = ? AND kind = ? AND rev <= ? AND collection = ?{only} ORDER BY rev
         """,
-        (account, kind, rev_at(db, account, kind, at), number),
+        (
+            account,
+            kind,
+            _upto(db, account, RESTORE_ORDER[kind], at, rev),
+            number,
+            *(() if name is None else (name,)),
+        ),
     )
-    for seq, op, name, digest, size, media, props, props_digest in rows:
-        before = then.get(name)
+    for seq, op, named, digest, size, media, props, props_digest in rows:
+        before = then.get(named)
         has_props = props is not None and props != EMPTY_PROPS
         if op == _PUT:
             props_journal = before.props_journal if before is not None else None
             if props is not None:
                 props_journal = seq if has_props else None
-            then[name] = PastItem(name, seq, digest, size, media, props_journal, props_digest)
+            then[named] = PastItem(named, seq, digest, size, media, props_journal, props_digest)
         elif op == _PROPS and before is not None:
             props_journal = seq if has_props else None
-            then[name] = before._replace(props_journal=props_journal, props_digest=props_digest)
+            then[named] = before._replace(props_journal=props_journal, props_digest=props_digest)
         elif op == _DELETE:
-            then.pop(name, None)
+            then.pop(named, None)
         elif op == _RMCOL:
             then.clear()
     return then
@@ -160,6 +202,27 @@ def removed_collections(db: apsw.Connection, account: int, kind: Kind) -> list[R
         (account, KIND_NUMBERS[kind]),
     )
     return [Removed(_collection(row), row[-1]) for row in rows]
+
+
+@guarded_iterator
+def removals(db: apsw.Connection, account: int, kind: Kind, collection: bytes) -> Iterator[Removal]:
+    """See CoreReads. In chunks: whoever has seen enough stops."""
+    number: Any = db.execute("SELECT number FROM collection WHERE account = ? AND id = ?", (account, collection)).get
+    below = _NO_END
+    while True:
+        rows: Any = db.execute(
+            """
+            SELECT rev, grp, at, op, actor, collection = ? FROM journal
+            WHERE account = ? AND kind = ? AND rev < ? ORDER BY rev DESC LIMIT ?
+            """,
+            (number, account, KIND_NUMBERS[kind], below, HISTORY_CHUNK),
+        ).fetchall()
+        for rev, group, at, op, actor, here in rows:
+            weight = (op == _DELETE) - (op == _PUT) if here else 0
+            yield Removal(rev, group, at, weight, actor)
+        if len(rows) < HISTORY_CHUNK:
+            return
+        below = rows[-1][0]
 
 
 def _collection(row: Any) -> Collection:

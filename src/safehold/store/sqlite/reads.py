@@ -8,7 +8,7 @@ A collection that is handed in counts by its numbers and kind: what else it says
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import starmap
 from operator import itemgetter
 from typing import Any
@@ -17,17 +17,22 @@ import apsw
 import msgspec
 
 from safehold.model.change import GENESIS, Change, Op, parse_props
-from safehold.model.errors import Held
+from safehold.model.errors import Damaged, Held
 from safehold.model.items import Account, Collection, Item
 from safehold.model.kinds import PATH_IDENTITY, RESTORE_ORDER, Kind
 from safehold.model.stream import EMPTY_HEAD, Base, Head
+from safehold.ports.care import BodySource
 from safehold.ports.core import (
+    EMPTY_INTAKE,
     EMPTY_LOG,
+    INTAKE,
     CoreReads,
+    IntakeFigures,
     JournalSum,
     LogPosition,
     PastCollection,
     PastItem,
+    Removal,
     Removed,
     RunRow,
     RunSpan,
@@ -36,18 +41,20 @@ from safehold.ports.core import (
     Touched,
     Version,
 )
-from safehold.store.sqlite import outgoing, past
+from safehold.store.sqlite import bodies, outgoing, past
 from safehold.store.sqlite.connection import Opened, close
 from safehold.store.sqlite.errors import guarded, guarded_iterator
 from safehold.store.sqlite.rows import (
     ACCOUNT_COLUMNS,
     CHANGE_SELECT,
     COLLECTION_COLUMNS,
+    INTAKE_ROWS,
     ITEM_COLUMNS,
     ITEM_COLUMNS_I,
     account_of,
     change_of,
     collection_of,
+    decode_intake,
 )
 from safehold.store.sqlite.schema import BASES_SINCE, BYTES_SINCE, KIND_NUMBERS, OP_NUMBERS, version
 
@@ -71,6 +78,10 @@ _BODIES_OF = """
     SELECT i.name, j.body FROM collection c JOIN item i ON i.collection = c.number JOIN journal j ON j.seq = i.journal
     WHERE c.account = ? AND c.path = ? AND c.deleted_rev IS NULL AND i.name >= ? AND i.name < ? ORDER BY i.name
 """
+_IDENTITY_ITEMS = f"""
+    SELECT {ITEM_COLUMNS_I} FROM collection c JOIN item i ON i.collection = c.number
+    WHERE c.account = ? AND c.path = ? AND c.deleted_rev IS NULL AND i.name >= ? AND i.name < ? ORDER BY i.name
+"""
 _COLLECTION = f"SELECT {COLLECTION_COLUMNS} FROM collection WHERE account = ? AND path = ? AND deleted_rev IS NULL"
 _COLLECTIONS = f"""
     SELECT {COLLECTION_COLUMNS} FROM collection
@@ -91,12 +102,6 @@ _ITEMS = f"SELECT {ITEM_COLUMNS} FROM item WHERE collection = ? ORDER BY name LI
 _ITEMS_NAMED = f"""
     SELECT {ITEM_COLUMNS_I} FROM json_each(?) n
     CROSS JOIN item i ON i.collection = ? AND i.name = n.value ORDER BY n.key
-"""
-#: An item whose journal row is gone is there all the same, without a body: it must not look absent.
-#: Ordered afterwards: SQLite would carry the bodies through its sorter.
-_ITEMS_WITH_BODIES = f"""
-    SELECT n.key, j.body, j.blob, {ITEM_COLUMNS_I} FROM json_each(?) n
-    CROSS JOIN item i ON i.collection = ? AND i.name = n.value LEFT JOIN journal j ON j.seq = i.journal
 """
 _ITEMS_WITH_BLOBS = f"""
     SELECT c.path, j.blob, {ITEM_COLUMNS_I} FROM collection c JOIN item i ON i.collection = c.number
@@ -166,6 +171,10 @@ class SqliteReads:
         self._opened = opened
         self._db = opened.db
         self._moment = moment or Moment(opened.db)
+        #: Where bodies come from that cannot be read here; None: what is damaged is given as it is, or raises Damaged.
+        self.source: BodySource | None = None
+        #: Told of every read or write that met damage in the file.
+        self.on_damage: Callable[[Damaged], None] | None = None
 
     def snapshot(self) -> _Snapshot:
         return _Snapshot(self, self._moment)
@@ -202,13 +211,50 @@ class SqliteReads:
 
     @guarded
     def secret(self, account: int, name: str) -> bytes | None:
+        if self.source is not None:
+            return bodies.secret(self._db, self.source, account, name)
         rows: Any = self._db.execute(_BODY_OF, (account, PATH_IDENTITY, name)).fetchall()
         return rows[-1][0] if rows else None
 
     @guarded
     def secrets(self, account: int, prefix: str) -> list[tuple[str, bytes]]:
+        if self.source is not None:
+            return bodies.secrets(self._db, self.source, account, prefix, prefix + _LAST)
         rows: Any = self._db.execute(_BODIES_OF, (account, PATH_IDENTITY, prefix, prefix + _LAST))
         return [(name, body) for name, body in rows if body is not None]
+
+    @guarded
+    def secret_items(self, account: int, prefix: str) -> list[Item]:
+        rows: Any = self._db.execute(_IDENTITY_ITEMS, (account, PATH_IDENTITY, prefix, prefix + _LAST))
+        return list(starmap(Item, rows))
+
+    @guarded
+    def intake(self, account: int) -> IntakeFigures:
+        value: Any = self._db.execute("SELECT value FROM meta WHERE name = ?", (f"{INTAKE_ROWS}{account}",)).get
+        return EMPTY_INTAKE if value is None else IntakeFigures(*decode_intake(value))
+
+    @guarded
+    def intakes(self) -> dict[bytes, IntakeFigures]:
+        rows: Any = self._db.execute(
+            """
+            SELECT a.id, m.value FROM meta m JOIN account a ON a.number = CAST(SUBSTR(m.name, ?1) AS INTEGER)
+            WHERE m.name >= ?2 AND m.name < ?3 ORDER BY a.id
+            """,
+            (len(INTAKE_ROWS) + 1, INTAKE_ROWS, INTAKE_ROWS + _LAST),
+        )
+        return {id_: IntakeFigures(*decode_intake(value)) for id_, value in rows}
+
+    @guarded
+    def entering(self, limit: int) -> list[bytes]:
+        rows: Any = self._db.execute(
+            """
+            SELECT DISTINCT a.id FROM meta m JOIN account a ON a.number = CAST(SUBSTR(m.name, ?1) AS INTEGER)
+            JOIN stream s ON s.account = a.number
+            WHERE m.name >= ?2 AND m.name < ?3 AND s.held = ?4 LIMIT ?5
+            """,
+            (len(INTAKE_ROWS) + 1, INTAKE_ROWS, INTAKE_ROWS + _LAST, INTAKE, limit),
+        )
+        return [id_ for (id_,) in rows]
 
     # -- streams
 
@@ -341,15 +387,21 @@ class SqliteReads:
         rows: Any = self._db.execute(_ITEMS_NAMED, (_encode_names(names).decode(), collection.number))
         return list(starmap(Item, rows))
 
+    @guarded
     def body(self, item: Item) -> Stored:
+        if self.source is not None:
+            return bodies.stored(self._db, self.source, item.journal, item.digest)
         return self.version_body(item.journal)
 
     @guarded_iterator
     def items_with_bodies(self, collection: Collection, names: Sequence[str]) -> Iterator[tuple[Item, Stored]]:
         """Read in chunks, each at one moment; within a snapshot all at one."""
         for start in range(0, len(names), BODIES_CHUNK):
+            if self.source is not None:
+                yield from bodies.of_items(self, self._db, self.source, collection, names[start : start + BODIES_CHUNK])
+                continue
             chunk = _encode_names(names[start : start + BODIES_CHUNK]).decode()
-            rows: Any = self._db.execute(_ITEMS_WITH_BODIES, (chunk, collection.number)).fetchall()
+            rows: Any = self._db.execute(bodies.ITEMS_WITH_BODIES, (chunk, collection.number)).fetchall()
             for row in sorted(rows, key=_first):
                 item = Item(*row[3:])
                 yield item, Stored(row[1], row[2], item.size)
@@ -382,9 +434,15 @@ class SqliteReads:
     # -- the journal
 
     def history(
-        self, account: int, *, kind: Kind | None = None, path: str | None = None, name: str | None = None
+        self,
+        account: int,
+        *,
+        kind: Kind | None = None,
+        path: str | None = None,
+        name: str | None = None,
+        below: Mapping[Kind, int] | None = None,
     ) -> Iterator[Version]:
-        return past.history(self._db, account, kind, path, name)
+        return past.history(self._db, account, kind, path, name, below)
 
     @guarded
     def version_at(self, account: int, kind: Kind, rev: int) -> Version | None:
@@ -392,19 +450,45 @@ class SqliteReads:
 
     @guarded
     def version_body(self, journal: int) -> Stored:
+        if self.source is not None:
+            return bodies.stored(self._db, self.source, journal, b"")
         row: Any = self._db.execute("SELECT body, blob, size FROM journal WHERE seq = ?", (journal,)).get
         assert row is not None, f"no change has the journal number {journal}"
         return Stored(*row)
 
     @guarded
-    def collections_at(self, account: int, kind: Kind, at: int) -> list[PastCollection]:
-        with self.snapshot():
-            return past.collections_at(self._db, account, kind, at)
+    def rev_at(self, account: int, kind: Kind, at: int) -> int:
+        return past.rev_at(self._db, account, kind, at)
 
     @guarded
-    def items_at(self, account: int, collection: bytes, at: int) -> dict[str, PastItem]:
+    def collections_at(
+        self, account: int, kind: Kind, at: int | None = None, *, rev: int | None = None
+    ) -> list[PastCollection]:
         with self.snapshot():
-            return past.items_at(self._db, account, collection, at)
+            return past.collections_at(self._db, account, kind, at, rev)
+
+    @guarded
+    def items_at(
+        self,
+        account: int,
+        collection: bytes,
+        at: int | None = None,
+        *,
+        rev: int | None = None,
+        name: str | None = None,
+    ) -> dict[str, PastItem]:
+        with self.snapshot():
+            return past.items_at(self._db, account, collection, at, rev, name)
+
+    @guarded
+    def count_items(self, collection: Collection, limit: int) -> int:
+        rows: Any = self._db.execute(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM item WHERE collection = ? LIMIT ?)", (collection.number, limit)
+        ).get
+        return int(rows)
+
+    def removals(self, account: int, kind: Kind, collection: bytes) -> Iterator[Removal]:
+        return past.removals(self._db, account, kind, collection)
 
     @guarded
     def removed_collections(self, account: int, kind: Kind) -> list[Removed]:
@@ -412,6 +496,8 @@ class SqliteReads:
 
     @guarded
     def props_at(self, journal: int) -> dict[str, str]:
+        if self.source is not None:
+            return parse_props(bodies.props(self._db, self.source, journal))
         props: Any = self._db.execute("SELECT props FROM journal WHERE seq = ?", (journal,)).get
         return parse_props(props)
 

@@ -16,6 +16,8 @@ collection  one row for each collection that ever was. deleted_rev is NULL while
             missing (changes came after a gap): its items are kept, but it has no path and is not listed.
 item        what lives in collections: state derived from the journal, pointing into it. `score` is that of a score.
 best        the best score of an account in a game.
+meta        by name: the log's position, marks, and for each account with a number in whose intake writes wait, how many
+            and how large they are (`intake/NUMBER`).
 
 Numbers of accounts, collections and changes are never given twice, whatever is erased: others may remember them.
 """

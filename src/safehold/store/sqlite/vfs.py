@@ -92,6 +92,11 @@ def page_checksum(page: bytes) -> bytes:
     return _SUMS.pack(sum(map(mul, first, words)) & _WORD, sum(map(mul, second, words)) & _WORD)
 
 
+def page_factors(page_bytes: int) -> list[tuple[int, int]]:
+    """For each word of a page of this size, how much a unit added to it adds to the two sums, modulo 2^32."""
+    return list(zip(*_FACTORS[page_bytes], strict=True))
+
+
 class _Passing:
     """Passes errors of a Disk on to SQLite, as this extended result code where it is no lack of space.
 
@@ -128,6 +133,7 @@ class SeamVfs(apsw.VFS):
         self.name = f"safehold-seam-{next(_serial)}"
         self._disk = disk
         self._checksum = checksum
+        self.verifies = True  # as `PRAGMA checksum_verification` says of `cksmvfs`
         self._passing = _Passing()
         _registered[self.name] = self
         super().__init__(self.name, "unix")
@@ -166,13 +172,16 @@ class SeamVfs(apsw.VFS):
             file = self._disk.open(path, write=True, create=create)
         except OSError as error:
             raise _error(apsw.CantOpenError, apsw.SQLITE_CANTOPEN, str(error)) from error
-        return _SeamFile(self._disk, file, path, self._passing, checksum=self._checksum and main, fresh=unsynced)
+        return _SeamFile(self, self._disk, file, path, self._passing, checksum=self._checksum and main, fresh=unsynced)
 
 
 class _SeamFile:
     """One of SQLite's files on a Disk: database, WAL or rollback journal."""
 
-    def __init__(self, disk: Disk, file: File, path: str, passing: _Passing, *, checksum: bool, fresh: bool) -> None:
+    def __init__(
+        self, vfs: SeamVfs, disk: Disk, file: File, path: str, passing: _Passing, *, checksum: bool, fresh: bool
+    ) -> None:
+        self._vfs = vfs
         self._disk = disk
         self._file = file
         self._path = path
@@ -187,7 +196,8 @@ class _SeamFile:
             data = self._file.read_at(offset, amount)
         if self._checksum and len(data) == amount:
             self._look(data, offset)
-            if amount == self._checked_bytes and data[-CHECKSUM_BYTES:] != page_checksum(data):
+            checked = amount == self._checked_bytes and self._vfs.verifies
+            if checked and data[-CHECKSUM_BYTES:] != page_checksum(data):
                 raise _error(apsw.IOError, apsw.SQLITE_IOERR_DATA, f"{self._path}: checksum fault at byte {offset}")
         return data
 
