@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 from safehold.archiver.claiming import LogVault, Mode, claim_timeline
 from safehold.archiver.shipper import Shipper
 from safehold.lab.oracle import Wrong
 from safehold.model.errors import OutOfSpace, SafeholdError
+from safehold.model.kinds import Kind
 from safehold.ports.core import EMPTY_LOG
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.run import Result, run_plan
@@ -39,7 +41,7 @@ def make_near(house: House) -> None:
             raise Wrong(f"far could not be copied to near: {shipper.trouble}")
 
 
-def recover(house: House) -> tuple[Plan, Result]:
+def recover(house: House, accounts: Sequence[str] = (), kinds: Sequence[Kind] = ()) -> tuple[Plan, Result]:
     """As `recover plan` and `recover run` do. Raises what they raise."""
     disk, keyring = house.disk, house.keyring
     for folder in ("/scratch", "/blobs"):
@@ -60,6 +62,8 @@ def recover(house: House) -> tuple[Plan, Result]:
         _reader(house),
         vaults_of(house),
         house.clock,
+        accounts=accounts,
+        kinds=kinds,
         sync=(NEAR.name,),
         core=core,
         core_problem=problem,

@@ -18,12 +18,12 @@ from safehold.assembly.site import Site
 from safehold.assembly.writer import Writer
 from safehold.model.change import Change
 from safehold.model.commands import AnyCommand, Outcome
-from safehold.model.errors import LostBody, OperatorError, SafeholdError
+from safehold.model.errors import Held, LostBody, OperatorError, SafeholdError
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.ports.blobs import Blobs
 from safehold.ports.care import BodySource
-from safehold.ports.core import CoreReads
+from safehold.ports.core import NOT_YET, CoreReads
 from safehold.service.control import Wanted, decode_results, encode_commands, encode_wanted
 from safehold.service.identity import BLOB_KEY
 from safehold.store.blobs import LiveBlobs
@@ -70,6 +70,13 @@ class Session:
     def bring_in(self, account: Account, kinds: Sequence[Kind]) -> None:
         """What is about to be read here, a service that is recovering brings back first; what it cannot stays held."""
         self._site.ask_service(encode_wanted(Wanted(account.id, [kind.value for kind in kinds])))
+
+    def require_in(self, account: Account, kinds: Sequence[Kind]) -> None:
+        """The same for what must not be taken for nothing. Raises Held where it is not back yet."""
+        self.bring_in(account, kinds)
+        for kind in kinds:
+            if self.reads.held(account.number, kind) == NOT_YET:
+                raise Held(f"the {kind} of {account.name} are {NOT_YET}", hint="see `safehold recover status`")
 
     def blob_key(self, account: Account) -> bytes:
         key = self.reads.secret(account.number, BLOB_KEY)

@@ -25,7 +25,7 @@ from safehold.model.errors import Damaged, Held, OperatorError, OutOfSpace, Safe
 from safehold.model.kinds import Kind
 from safehold.model.stream import Head
 from safehold.ports.care import BodySource
-from safehold.ports.core import EMPTY_LOG, LogPosition
+from safehold.ports.core import EMPTY_LOG, NOT_YET, LogPosition
 from safehold.ports.disk import Disk
 from safehold.ports.log import Hole, LogFrame
 from safehold.ports.vault import Vault
@@ -384,8 +384,11 @@ class Writer:
                 _log.warning("a large body of an erased account is still there: %s", error.strerror)
 
     def _sweep_blobs(self, core: SqliteCore) -> None:
-        """Remove live blobs that nothing names: of erased accounts, and of uploads that never came to an end."""
-        if core.blobs_swept():
+        """Remove live blobs that nothing names: of erased accounts, and of uploads that never came to an end.
+
+        Not while streams are still to be recovered: what they name nobody knows.
+        """
+        if core.blobs_swept() or core.held_for(NOT_YET):
             return
         try:
             self._live_blobs.sweep(core.blob_names())

@@ -13,6 +13,7 @@ Written by hand: the client library costs some 80 ms at start-up, and all that i
     safehold_objective_target_seconds{objective}, safehold_objective_actual_seconds{objective}
     safehold_objective_met{objective}                1, or 0 while it is at risk or violated
     safehold_incidents                               open incidents
+    safehold_intake_items                            writes that wait for streams that cannot be had now
     safehold_core_mended_total                       pages and bodies of the core that were mended
     safehold_core_damaged                            what is damaged in it now
     safehold_core_checked_timestamp_seconds          when all of it was last read (Unix time)
@@ -126,6 +127,7 @@ def _families(meter: Meter, status: Mapping[str, Any]) -> dict[str, tuple[str, l
         "safehold_changes": ("gauge", _one(status.get("changes"))),
         "safehold_items": ("gauge", _by("kind", status.get("items"))),
         "safehold_incidents": ("gauge", [("", {}, len(lasting))]),
+        "safehold_intake_items": ("gauge", _one((status.get("intake") or {}).get("items"))),
         "safehold_core_mended_total": ("counter", _one(core.get("mended"))),
         "safehold_core_damaged": ("gauge", _one(core.get("damaged"))),
         "safehold_core_checked_timestamp_seconds": ("gauge", _one(checked and checked / _MICROSECONDS)),
