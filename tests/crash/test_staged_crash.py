@@ -313,7 +313,9 @@ class Town:
             staged.knock(self.house.account(rng.choice(self.people)).id, rng.choice(list(Kind)))
         if rng.random() < 0.3:
             self.house.engine.seal()
-        if not staged.step(core, rng.choice((1, 4, 20))) and not staged.fetch(core, self.live_blobs(), 100_000):
+        more = staged.step(core, rng.choice((1, 4, 20)))
+        self.house.engine.drain_intakes()  # what was taken of a stream before it was in
+        if not more and not staged.fetch(core, self.live_blobs(), 100_000):
             self.report = staged.close(core)
             self.staged = None
         return self.staged is not None
