@@ -495,6 +495,8 @@ def test_deletes_that_waited_in_the_intake_are_counted_when_they_are_carried_out
     core.commit()
     house.engine._ledger.forget()
     house.engine.drain_intake(account.id, Kind.CONTACTS)
+    house.sim_clock.advance(61)
+    house.engine.tend()
     assert len(living(house)) == 28
     (notice,) = told(house)
     assert (notice.count, notice.facts["device"]) == (12, "phone")

@@ -416,3 +416,14 @@ def test_of_a_collection_that_was_lost_with_its_making_only_its_loss_can_be_acce
     assert phone.sync("/dav/anna/contacts/lost/", lost).status == 503
     assert post(edge, "/account/ahead", form).status == 303
     assert phone.sync("/dav/anna/contacts/lost/", lost).status == 404
+
+
+# -- what waits ------------------------------------------------------------------------------------------------
+
+
+def test_what_waits_to_be_entered_is_counted(edge: Edge, gate: DavGate, phone: Device, anna: Account) -> None:
+    gate.hold(anna, Kind.CONTACTS, NOT_YET)
+    for name in ("a", "b"):
+        assert phone.put(f"{BOOK}{name}.vcf", vcard(name)).status in (201, 202, 204)
+    assert api(edge)["intake_waiting"] == 2
+    assert "2 changes of your devices wait to be entered; they are kept safe until then." in show(edge)

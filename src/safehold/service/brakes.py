@@ -24,8 +24,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
+from safehold.formats.intake import sender
 from safehold.model.change import Change, Op
-from safehold.model.commands import AnyCommand, RemoveCollection, Transfer
+from safehold.model.commands import AnyCommand, ApplyIntake, RemoveCollection, Transfer
 from safehold.model.errors import Held, NotFound
 from safehold.model.items import Account, Collection
 from safehold.model.kinds import DATA_KINDS, Kind
@@ -214,7 +215,12 @@ class Brakes:
         return Before(found, sum(core.count_items(c, 1 << 62) for c in (found, *inner)))
 
     def count(self, command: AnyCommand, changes: Sequence[Change], removed: Sequence[Before]) -> None:
-        """After a command: `changes` are what it made, `removed` what was looked at before it."""
+        """After a command: `changes` are what it made, `removed` what was looked at before it.
+
+        What an intake held is counted as each of it is applied, and not once more with the command that applies it.
+        """
+        if isinstance(command, ApplyIntake):
+            return
         if not changes:
             return
         gone = {change.collection: change for change in changes if change.op is Op.RMCOL}
@@ -385,5 +391,5 @@ def _losses(changes: Sequence[Change]) -> list[tuple[_Entry, bytes]]:
 
 
 def _device(actor: str) -> str:
-    """What the device calls itself. What it sent during a recovery bears more in its actor."""
-    return actor.removeprefix(DEVICE).partition(", by intake of ")[0]
+    """What the device calls itself."""
+    return sender(actor).removeprefix(DEVICE)

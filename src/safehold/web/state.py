@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from safehold.formats.intake import PREFIX as INTAKE_PREFIX
 from safehold.model.items import Account, Collection
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.core import NOT_YET, CoreReads
@@ -24,7 +25,6 @@ from safehold.web.status_pages import share_back
 from safehold.web.words import Words
 
 WHOLE, RESTORING, PARTIAL = "whole", "restoring", "partial"
-INTAKE_PREFIX = "intake/"
 #: Losses of one kind that are told by name.
 MAX_NAMED = 200
 
@@ -100,7 +100,7 @@ def account_state(
         kinds = [_kind(now, account, kind, collections, recovery, part) for kind in DATA_KINDS]
         devices = [_ahead(now, account, proof, titles) for proof in standing(now)]
         notices = notices_of(now, account)
-        intake = sum(1 for _ in now.secrets(account.number, INTAKE_PREFIX))
+        intake = len(now.secret_items(account.number, INTAKE_PREFIX))
         mail = address_of(now, account)
     return AccountState(
         account=account.name,

@@ -249,7 +249,7 @@ def status_atom(shown: Mapping[str, Any], words: Words, *, since: int, page: str
             title = said.splitlines()[0] if said else ""
             entries.append(Entry(f"{base}#said-{one['at']}", title, one["at"], f"{said}\n{_times(one, words)}".strip()))
     for incident in shown.get("incidents") or ():
-        at = _moment(incident.get("since"), since)
+        at = moment_of(incident.get("since"), since)
         said, steps = incident_words(incident, words)
         entries.append(Entry(f"{base}#{incident.get('what')}-{at}", said, at, "\n".join([said, *steps])))
     newest = max(entry.at for entry in entries)
@@ -257,7 +257,7 @@ def status_atom(shown: Mapping[str, Any], words: Words, *, since: int, page: str
     return feed(base, title, newest, entries, lang=words.lang, page=page, here=here)
 
 
-def _moment(since: Any, otherwise: int) -> int:
+def moment_of(since: Any, otherwise: int) -> int:
     """An incident's `since`, which is text, as µs."""
     try:
         return int(datetime.fromisoformat(str(since)).timestamp() * _MICROSECONDS)
