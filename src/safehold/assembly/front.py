@@ -14,6 +14,7 @@ from contextlib import ExitStack, closing
 from typing import Any, NamedTuple
 
 from safehold.adapters.channel import ChannelServer
+from safehold.adapters.lock import FolderLock
 from safehold.adapters.threads import in_daemon
 from safehold.assembly.announced import as_facts
 from safehold.assembly.finding import Lost, NotByItself, require_recoverable
@@ -40,13 +41,15 @@ class Coming(NamedTuple):
     helpers: Helpers | None
 
 
-def prepare(installation: Installation, lost: Lost, stack: ExitStack | None) -> Coming:
-    """What a start recovers. With a stack it forks: nothing may be open then, and no thread run.
+def prepare(
+    installation: Installation, lost: Lost, stack: ExitStack | None = None, lock: FolderLock | None = None
+) -> Coming:
+    """What a start recovers. With a stack it forks: nothing but the lock may be open then, and no thread run.
 
     Raises OperatorError where a person has to have a part in it.
     """
     sources = require_recoverable(installation, lost)
-    return Coming(lost, sources, helpers_of(sources, stack) if stack is not None else None)
+    return Coming(lost, sources, helpers_of(sources, stack, lock) if stack is not None else None)
 
 
 class Front:

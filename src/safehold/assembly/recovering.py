@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
+from safehold.adapters.lock import FolderLock
 from safehold.adapters.processes import ForkedWorkers
 from safehold.archiver.claiming import LogVault, Mode, claim_timeline
 from safehold.assembly.after import in_batches, keep_report, notices
@@ -139,14 +140,20 @@ class _Helpers:
     def run(self, jobs: Sequence[Portion]) -> Iterator[list[Settled | None]]:
         return cast(Iterator[list[Settled | None]], self._workers.run(jobs))
 
+    def ready(self, seconds: float) -> bool:
+        return self._workers.ready(seconds)
+
     def compare(self, shares: Sequence[Share]) -> Iterator[Found]:
         return cast(Iterator[Found], self._workers.run(shares))
 
 
-def helpers_of(sources: Sources, stack: ExitStack) -> _Helpers | None:
-    """Worker processes, where there is more than one processor. To be called before anything is open."""
+def helpers_of(sources: Sources, stack: ExitStack, lock: FolderLock | None = None) -> _Helpers | None:
+    """Worker processes, where there is more than one processor. To be called before anything is open but the lock."""
     count = min(MOST_WORKERS, len(os.sched_getaffinity(0)))
-    return _Helpers(stack.enter_context(ForkedWorkers(count, _Helper(sources)))) if count > 1 else None
+    if count == 1:
+        return None
+    begin = lock.leave if lock is not None else (lambda: None)
+    return _Helpers(stack.enter_context(ForkedWorkers(count, _Helper(sources), begin)))
 
 
 @contextmanager
@@ -256,8 +263,8 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
             hint="give the newest recovery key by --identity FILE (several may stand in one file, one a line); "
             "--accept-loss goes on without what came since",
         )
-    with site.lock(), ExitStack() as stack:
-        helpers = helpers_of(sources, stack)
+    with site.lock() as lock, ExitStack() as stack:
+        helpers = helpers_of(sources, stack, lock)
         old, _, _ = _core_there(site, stack)
         brought = bring_what_travels(site, plan, sources.given())
         site.disk.make_folders(str(site.scratch_folder))

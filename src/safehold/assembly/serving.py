@@ -495,7 +495,10 @@ class Service:
         """Go on with what has been begun, while serving. To be called before `start`."""
         from safehold.assembly.serving_recovery import ServingRecovery
 
-        self._recovery = ServingRecovery(under_way, self.pump, self._core_to_fill, self.clock, self._recovered)
+        released = self.writer.engine.drain_intakes
+        self._recovery = ServingRecovery(
+            under_way, self.pump, self._core_to_fill, released, self.clock, self._recovered
+        )
         self._telling.recovery(self._recovery.status())
 
     def _core_to_fill(self) -> CoreStore:

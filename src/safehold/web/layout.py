@@ -91,6 +91,10 @@ footer p:first-child{border-top:1px solid var(--line);padding-top:1rem;max-width
 progress{accent-color:var(--mark);display:block;width:min(8rem,100%);height:.7rem}
 button.quiet{background:none;color:var(--ink);border-color:var(--line);padding:.35rem .8rem;font-size:.95rem}
 .note form{margin:.5rem 1rem .5rem 0;display:inline-block}
+.log{list-style:none;margin:1.5rem 0;padding:0;background:var(--card);border:1px solid var(--line);border-radius:12px}
+.log li{padding:.6rem 1.15rem;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
+.log li:last-child{border-bottom:0}
+.log small{display:block;color:var(--soft);font-size:.9rem}
 .note ul{margin:.25rem 0;padding-left:1.25rem}
 """
 

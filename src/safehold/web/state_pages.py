@@ -37,13 +37,19 @@ _SHOWN_MISSING = 20
 Hidden = Callable[[dict[str, str]], str]
 
 
-def undo_url(notice: Notice) -> str | None:
-    """The page that shows what going back would bring, where a notice tells of what can be undone."""
+def undo_fields(notice: Notice) -> dict[str, str] | None:
+    """What brings back what a notice tells of, as `/undo` takes it; None where it tells of nothing of that sort."""
     if not may_undo(notice):
         return None
     to = str(notice.facts.get("point") or "") or timestamp(int(str(notice.facts["before"])))
     where = {"collection": notice.collection} if notice.collection else {"kind": notice.kind}
-    return "/undo?" + urlencode({"to": to, **where, "deleted": "1"})
+    return {"to": to, **where, "below": "1", "deleted": "1"}
+
+
+def undo_url(notice: Notice) -> str | None:
+    """The page that shows what going back would bring, where a notice tells of what can be undone."""
+    fields = undo_fields(notice)
+    return None if fields is None else "/undo?" + urlencode(fields)
 
 
 # -- the page --------------------------------------------------------------------------------------------------
@@ -154,11 +160,19 @@ def _notice(notice: Notice, state: AccountState, words: Words, hidden: Hidden) -
         names = f"<p>{escape(words('notice.names', names=', '.join(notice.names)))}</p>"
     undo = undo_url(notice)
     link = f'<p><a href="{escape(undo)}">{escape(words("notice.undo"))}</a></p>' if undo is not None else ""
+    back = ""
+    if (fields := undo_fields(notice)) is not None:
+        back = (
+            f'<form method="post" action="/undo">{hidden(fields)}'
+            f"<button>{escape(words('notice.bring-back'))}</button></form>"
+        )
     dismiss = (
         f'<form method="post" action="{NOTICES}">{hidden({"key": notice.key})}'
         f'<button class="quiet">{escape(words("notice.dismiss"))}</button></form>'
     )
-    return f'<div class="note"><h3>{words.time(notice.at)} UTC</h3><p>{escape(text)}</p>{names}{link}{dismiss}</div>'
+    return (
+        f'<div class="note"><h3>{words.time(notice.at)} UTC</h3><p>{escape(text)}</p>{names}{link}{back}{dismiss}</div>'
+    )
 
 
 def _report(report: ReportState, words: Words) -> str:
