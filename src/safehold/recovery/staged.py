@@ -42,11 +42,11 @@ from safehold.recovery.place import Memo, Place
 from safehold.recovery.plan import check_sources
 from safehold.recovery.portions import MakeRows
 from safehold.recovery.replay import PROFILE, Witness, name_in
-from safehold.recovery.report import Loss, Progress, Report, silent
+from safehold.recovery.report import KindCount, Loss, Progress, Report, StreamCount, silent
 from safehold.recovery.selection import SYSTEM, Selection
 from safehold.recovery.shares import Helpers
 from safehold.recovery.sources import look
-from safehold.recovery.staged_record import Doubt, Record
+from safehold.recovery.staged_record import Doubt, Record, weigh
 from safehold.recovery.streamwise import Ready, Streamwise
 from safehold.recovery.tail import Tail
 from safehold.recovery.tally import BlobLoss, Unsure
@@ -138,6 +138,7 @@ class Staged:
         self._names: dict[bytes, str] = {}
         self._began = clock.monotonic()
         self._doubts: dict[StreamKey, Doubt] = {}
+        self._live: dict[StreamKey, int] = {}  # live items of streams that lack large bodies
         self._counts = {kind: _Count() for kind in RESTORE_ORDER}
         self._with_blobs: deque[StreamKey] = deque()  # in, and to be looked through for blobs
         self._without: set[StreamKey] = set()  # in, and some of its blobs are not
@@ -517,7 +518,14 @@ class Staged:
         core.hold(account, kind, ready.words or None)
         if ready.words or ready.tally.lost:
             doubt = Doubt(
-                account, kind, ready.words, ready.tally.lost, list(ready.problems), not ready.changes, ready.unsure
+                account,
+                kind,
+                ready.words,
+                ready.tally.lost,
+                list(ready.problems),
+                not ready.changes,
+                ready.unsure,
+                ready.tally.items[kind],
             )
             core.add_recovery_note(records.encode(doubt))
             self._doubts[key] = doubt
@@ -595,6 +603,7 @@ class Staged:
                 row = core.account_by_id(one.account)
                 if row is not None:
                     self._lost_blobs.append(loss_of(core, row.number, one, blobs))
+                    self._live.setdefault((one.account, one.kind), _live_items(core, row.number, one.kind))
             self._blobs_left.popleft()
             done += one.item.size
             self._blobs += 1
@@ -641,7 +650,22 @@ class Staged:
         for key, losses in by_stream.items():
             doubt = self._doubts.get(key)
             record.lose_bodies(key[1], losses, doubt.unsure if doubt is not None else Unsure())
-        return record.report(lost)
+        return record.report(lost, self._not_exact(by_stream))
+
+    def _not_exact(self, lost_blobs: dict[StreamKey, list[BlobLoss]]) -> list[StreamCount]:
+        """A line for each stream that is not exact."""
+        found = []
+        for key in {*self._doubts, *lost_blobs}:
+            doubt = self._doubts.get(key)
+            live = self._live.get(key, 0)
+            had = doubt.items if doubt is not None else KindCount(live, live)
+            count = KindCount(had.expected, had.exact, had.older, had.lost)
+            weigh(count, lost_blobs.get(key, ()), doubt.unsure if doubt is not None else Unsure())
+            if count.older or count.lost:
+                who, (account, kind) = self._name_of(key[0]), key
+                line = (count.expected, count.exact, count.older, count.lost)
+                found.append(StreamCount(who, account.hex(), kind, *line))
+        return found
 
     def held(self) -> list[str]:
         """A sentence for each stream that is held for what it lacks."""
@@ -650,6 +674,10 @@ class Staged:
             for doubt in list(self._doubts.values())
             if doubt.words
         ]
+
+
+def _live_items(core: CoreReads, account: int, kind: Kind) -> int:
+    return sum(len(core.items(c)) for c in core.collections(account) if c.kind is kind)
 
 
 def _witness(old: CoreReads | None) -> Witness | None:

@@ -13,7 +13,7 @@ import msgspec
 
 from safehold.model.errors import OperatorError
 from safehold.model.kinds import RESTORE_ORDER, Kind
-from safehold.recovery.report import KindCount, Loss, Report, Stage
+from safehold.recovery.report import KindCount, Loss, Report, Stage, StreamCount
 from safehold.recovery.tally import BlobLoss, Tally, Unsure
 
 VERSION = 1
@@ -29,6 +29,7 @@ class Doubt(msgspec.Struct, array_like=True):
     problems: list[str]
     nothing: bool
     unsure: Unsure = Unsure()
+    items: KindCount = msgspec.field(default_factory=KindCount)  # its live items, as they entered
 
 
 class Record(msgspec.Struct):
@@ -66,18 +67,13 @@ class Record(msgspec.Struct):
 
     def lose_bodies(self, kind: Kind, losses: Sequence[BlobLoss], unsure: Unsure) -> None:
         """Bodies of live items of one stream, which entered, are in no vault."""
-        count = self.items[kind]
-        older = sum(loss.older for loss in losses)
-        maybe = unsure.older(len(losses)) - unsure.older(0)
-        count.exact -= len(losses) + maybe
-        count.older += older + maybe
-        count.lost += len(losses) - older
+        weigh(self.items[kind], losses, unsure)
 
     def spend(self, kind: Kind, seconds: float) -> None:
         self.seconds[kind] = self.seconds.get(kind, 0.0) + seconds
 
-    def report(self, lost: list[Loss]) -> Report:
-        """As `recover run` tells it. `lost` is every line, in any order."""
+    def report(self, lost: list[Loss], not_exact: list[StreamCount]) -> Report:
+        """As `recover run` tells it. `lost` and `not_exact` are every line, in any order."""
         items = {kind: self.items.get(kind, KindCount()) for kind in RESTORE_ORDER}
         order = {kind: place for place, kind in enumerate(RESTORE_ORDER)}
         return Report(
@@ -96,7 +92,17 @@ class Record(msgspec.Struct):
             seconds=sum(self.seconds.values()),
             verified=self.complete and not self.refused,
             timeline=self.timeline,
+            not_exact=sorted(not_exact, key=lambda count: (order[count.kind], count.account, count.id)),
         )
+
+
+def weigh(count: KindCount, losses: Sequence[BlobLoss], unsure: Unsure) -> None:
+    """Take into a count that these bodies of live items are in no vault."""
+    older = sum(loss.older for loss in losses)
+    maybe = unsure.older(len(losses)) - unsure.older(0)
+    count.exact -= len(losses) + maybe
+    count.older += older + maybe
+    count.lost += len(losses) - older
 
 
 encode = msgspec.msgpack.Encoder().encode
