@@ -230,6 +230,8 @@ def test_blobs_are_fetched_and_lost_ones_told() -> None:
     report = serving.finish(staged, core)
     assert [(loss.collection, loss.name) for loss in report.lost] == [("files/photos", "two.jpg")]
     assert (report.items[Kind.PHOTOS].exact, report.items[Kind.PHOTOS].lost) == (1, 1)
+    [count] = report.not_exact
+    assert (count.kind, count.expected, count.exact, count.older, count.lost) == (Kind.PHOTOS, 2, 1, 0, 1)
     assert staged.state(an_id("ada"), Kind.PHOTOS) is StreamState.WHOLE
 
 

@@ -160,6 +160,30 @@ _WORDS: dict[str, tuple[str, str]] = {
         "The database was damaged and has been brought back from the vaults.",
         "La base de datos estaba dañada y se ha recuperado de las copias.",
     ),
+    "incident.core damaged": (
+        "A part of the server's data is being repaired. Nothing of it is lost.",
+        "Se está reparando una parte de los datos del servidor. No se ha perdido nada.",
+    ),
+    "incident.core not renewed": (
+        "The server's database is damaged and cannot be brought back at this moment.",
+        "La base de datos del servidor está dañada y ahora mismo no se puede recuperar.",
+    ),
+    "incident.large body damaged": (
+        "A large piece is damaged and is being looked for in the vaults.",
+        "Una pieza grande está dañada y se busca en las copias.",
+    ),
+    "incident.large body mended": (
+        "A damaged large piece was mended from a vault.",
+        "Una pieza grande dañada se ha reparado.",
+    ),
+    "incident.no snapshot": ("A snapshot could not be taken.", "No se ha podido hacer una instantánea."),
+    "incident.not attested": ("A snapshot could not be attested.", "No se ha podido certificar una instantánea."),
+    "incident.not kept": ("A vault could not be checked.", "No se ha podido revisar una copia."),
+    "incident.no keeping": ("The vaults could not be checked.", "No se han podido revisar las copias."),
+    "incident.not the same": (
+        "A vault and the server do not agree.",
+        "Una copia y el servidor no coinciden.",
+    ),
     "incident.mail": ("Mail cannot be sent.", "No se puede enviar correo."),
     "incident.status file": ("The published status is not fresh.", "El estado publicado no está al día."),
     "incident.brake": ("Much was deleted at once.", "Se ha borrado mucho de golpe."),
