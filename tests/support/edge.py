@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from safehold.lab.world import CheapHasher, SeededEntropy, SimClock
 from safehold.model.change import Change
 from safehold.model.commands import AddAccount, AnyCommand, FoundInstallation, Outcome, SetPassword
-from safehold.model.errors import Held
+from safehold.model.errors import BodiesDamaged, Held
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.model.locks import HeldLocks
@@ -176,6 +176,9 @@ class TestGate:
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         return work()
+
+    async def mend(self, error: BodiesDamaged) -> None:
+        raise error
 
     def device_ahead(self, account: Account, path: str, device: str) -> None:
         self.ahead.append((account.name, path, device))

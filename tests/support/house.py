@@ -22,6 +22,8 @@ from typing import Any, Self, TypeVar
 import apsw
 
 from safehold.archiver.claiming import LogVault, Mode, claim_timeline
+from safehold.assembly.core_check import CoreCare
+from safehold.assembly.read_repair import ReadRepair
 from safehold.assembly.writer import Writer
 from safehold.config import VaultConfig
 from safehold.lab.sealing import LabOpener, LabSealer
@@ -30,19 +32,23 @@ from safehold.lab.wire import Answer, Request
 from safehold.lab.world import CheapHasher, SeededEntropy, SimClock, SimScheduler
 from safehold.model.change import Change
 from safehold.model.commands import AddAccount, AnyCommand, Outcome
+from safehold.model.errors import BodiesDamaged
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.model.locks import HeldLocks
 from safehold.ports.blobs import Blobs
+from safehold.ports.care import CareStore
 from safehold.ports.core import EMPTY_LOG, CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.protocol.forwarded import NOBODY
+from safehold.recovery.one_body import fetch
 from safehold.recovery.staged import Staged, StreamState
 from safehold.service.ahead import Proofs
 from safehold.service.auth import Authenticator, SignedIn
 from safehold.service.brakes import DEFAULT_BRAKES
 from safehold.service.engine import Result
 from safehold.service.identity import TOKEN_KEY
+from safehold.service.incidents import Incidents
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.bulk import StreamRows
 from safehold.store.sqlite.core import SqliteCore
@@ -172,6 +178,7 @@ class House:
         self.scheduler = SimScheduler(self.sim_clock, f"{self.seed} shippers")
         self.writer = self.make_writer()
         self.engine = self.writer.engine
+        self._mind()
         if mend:
             self.writer.change_vaults(VAULTS)
         self.writer.open()
@@ -182,7 +189,9 @@ class House:
         key = self.reads.secret(0, TOKEN_KEY)
         assert key is not None
         self.token_key = key
-        self.blobs: Blobs = LiveBlobs(self.disk, "/blobs", "/scratch", self.writer.archive)
+        self.blobs: Blobs = LiveBlobs(
+            self.disk, "/blobs", "/scratch", self.writer.archive, on_mended=self.care.blob_mended
+        )
         self.app = make_app(self)
 
     # -- recovering while it serves ----------------------------------------------------------------------------
@@ -343,6 +352,53 @@ class House:
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         return work()
+
+    async def mend(self, error: BodiesDamaged) -> None:
+        self.repair.bring(error.bodies)
+
+    def step_care(self, steps: int = 1) -> None:
+        """What the thread that cares for the core does, for so many steps."""
+        for _ in range(steps):
+            self.care.step()
+
+    def _in_turn(self, work: Callable[[CareStore], T]) -> T | None:
+        return None if self.engine.stopped is not None else work(self._care_core())
+
+    def _care_core(self) -> SqliteCore:
+        core = self._cores[-1]
+        assert core is self.engine.core
+        return core
+
+    def _mind(self) -> None:
+        """Read repair and the check of the core, as the service has them, on one thread."""
+        self.incidents = Incidents(self.clock)
+        self.renewals: list[str] = []
+        self.repair = ReadRepair(
+            lambda wanted: fetch(lambda: [self.vault(v) for v in VAULTS], self.keyring.opener, wanted),
+            self._care_core,
+            self.clock,
+            self.incidents,
+        )
+        self.care = CoreCare(
+            self.repair,
+            self._care_core,
+            self._in_turn,
+            self.clock,
+            self.incidents,
+            self.disk,
+            "/run/core-check.json",
+            bytes_per_second=1 << 40,
+            check_blob=self._check_blob,
+            renew=self.renewals.append,
+        )
+        self.writer.body_source, self.writer.on_damage = self.repair.hasty, self.care.met
+
+    def _check_blob(self, name: bytes, size: int, digest: bytes) -> tuple[bool, bool]:
+        assert isinstance(self.blobs, LiveBlobs)
+        fine = self.blobs.check(name, size, digest)
+        if fine is False:
+            self.blobs.restore(name, size, digest)
+        return True, fine is False
 
     def device_ahead(self, account: Account, path: str, device: str) -> None:
         self.ahead.append((account.name, path, device))

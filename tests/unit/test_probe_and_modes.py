@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safehold.assembly.modes import change_mode
 from safehold.assembly.probing import BY_CONVENTION, ENFORCED, Probed, is_due, probe, probe_and_remember, remembered
 from safehold.config import Config, VaultConfig, load, parse, set_mode, write_default
 from safehold.formats.modes import GONE, RecordedMode, encode_modes, parse_modes
+from safehold.model.commands import AddAccount
 from safehold.model.errors import Damaged, OperatorError
 from safehold.vault.evidence import read_evidence
 from tests.support.keeper import CORE_USER, KEEPER_USER, KeeperProcess, ground, own_folder, run_as
@@ -198,6 +200,35 @@ def test_a_sync_vault_that_is_away_can_be_set_aside_on_record(installation: Inst
     assert done.changed and done.sync == ["far"]
     near = shown(installation, "near")
     assert (near["state"], near["mode_why"]) == ("missing", "its disk is dead")
+
+
+def test_another_takes_the_place_of_the_only_sync_vault_that_is_away(installation: Installation) -> None:
+    """What it lacked comes from the core, and the record of both is in it."""
+    far, hidden = installation.data / "vaults" / "far", installation.data / "hidden"
+    far.rename(hidden)
+    with installation.session() as session:
+        session.execute(AddAccount(account=b"a" * 16, name="ann", password="hash"))
+    hidden.rename(far)
+    (installation.data / "vaults" / "near").rename(installation.data / "away")
+    before = installation.config_path.read_text()
+    with pytest.raises(OperatorError):
+        change_mode(installation, "far", "sync", yes=True)
+    assert installation.config_path.read_text() == before
+    planned = change_mode(installation, "far", "sync", instead_of=["near"])
+    assert planned.weakens and not planned.changed and planned.sync == ["far"]
+    done = change_mode(installation, "far", "sync", why="its disk is dead", yes=True, instead_of=["near"])
+    assert done.changed and done.sync == ["far"]
+    assert [shown(installation, name)["mode"] for name in ("near", "far")] == ["async", "sync"]
+    assert {shown(installation, name)["mode_why"] for name in ("near", "far")} == {"its disk is dead"}
+    shutil.rmtree(installation.data / "core")
+    again = Installation(installation.data, load(installation.config_path), installation.config_path)
+    assert again.recover(again.recovery_plan()).report.exit_code == 0
+    reads = again.open_reads()
+    assert reads.account_named("ann") is not None
+    assert recorded_modes(reads)["far"].why == "its disk is dead"
+    reads.close()
+    with pytest.raises(OperatorError, match="only a vault that becomes sync"):
+        change_mode(again, "near", "async", instead_of=["far"])
 
 
 def test_making_sync_what_is_away_leaves_all_as_it_was(installation: Installation) -> None:

@@ -249,3 +249,28 @@ def test_vaults_are_scrubbed_while_the_core_is_lost_and_marks_of_a_recovery_belo
     assert (code, found(told)) == (0, {"near": {}, "far": {}})
     next((vaults / "near" / "recovery").glob("*.open")).write_bytes(b"x")
     assert set(found(lived("scrub")[1])["near"].values()) == {"unexpected"}, "a mark is empty"
+
+
+@pytest.mark.parametrize("level", ["scrub", "replay"])
+def test_what_is_sealed_to_a_newer_key_is_not_called_damage(lived: Run, tmp_path: Path, level: str) -> None:
+    """A keeper that still has the identity from before: the bytes are checked, what they say is not."""
+    keeper = tmp_path / "keeper"
+    near = f"folder:{tmp_path / 'data' / 'vaults' / 'near'}"
+    keys = str(tmp_path / "data" / "keys")
+    assert lived("keeper", "init", str(keeper), "--keys", keys, "--pull", near)[0] == 0
+    assert lived("vault", "keys", "rotate", "identity", "--yes")[0] == 0
+    import_cards(lived, tmp_path / "later", "four", "five")
+    assert lived("snapshot", "--full")[0] == 0
+    shutil.rmtree(keeper / "vault")
+    shutil.copytree(tmp_path / "data" / "vaults" / "near", keeper / "vault")
+    code, told = lived("vault", "scrub", "--level", level, "--data", str(keeper))
+    (vault,) = told["vaults"]
+    assert (vault["damaged"], code) == ([], 3)
+    assert any(name.startswith("log/") for name in vault["unopened"])
+    assert any(name.endswith("/generation") for name in vault["unopened"])
+    held = next(path for path in (keeper / "vault" / "runs").rglob("*.run"))
+    data = bytearray(held.read_bytes())
+    data[400] ^= 1
+    held.write_bytes(data)
+    code, told = lived("vault", "scrub", "--level", level, "--data", str(keeper))
+    assert (code, len(told["vaults"][0]["damaged"])) == (1, 1)

@@ -128,16 +128,25 @@ class Installation(Site):
         if running is not None:
             return decode_json(running)
         from safehold.assembly.announced import as_facts
+        from safehold.assembly.core_check import check_remembered
         from safehold.assembly.scheduled import described, look_at_tail
         from safehold.assembly.scheduled_keeper import ScheduledKeeper
         from safehold.assembly.status import status_object
+        from safehold.assembly.stopped_recovery import stopped_recovery
 
         core = self.open_reads()
         try:
             status = status_object(self, core, None)
             snapshots = {**described(look_at_tail(self)), "running": False}
             announced = as_facts(self.announced().all(core))
-            more = {"snapshots": snapshots, "keeper": ScheduledKeeper(self).status(), "announcements": announced}
+            more = {
+                "snapshots": snapshots,
+                "keeper": ScheduledKeeper(self).status(),
+                "announcements": announced,
+                "core": check_remembered(self.disk, str(self.core_check_path)),
+                "recovery": stopped_recovery(self),
+                "last_recovery": None,
+            }
             return {**status, **more}
         finally:
             core.close()
@@ -150,7 +159,7 @@ class Installation(Site):
         if running is not None:
             status = decode_json(running)
             return {"recovery": status.get("recovery"), "last": status.get("last_recovery")}
-        from safehold.assembly.serving_recovery import stopped_recovery
+        from safehold.assembly.stopped_recovery import stopped_recovery
 
         return {"recovery": stopped_recovery(self), "last": None}
 

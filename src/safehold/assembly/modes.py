@@ -3,13 +3,17 @@
 `vault mode` changes the configuration, lets the service take it up, and enters who did it and why. Whoever edits the
 configuration instead is found out by the next start, which says so and enters that. A vault that answers waited for
 and that is in the configuration no more is entered as gone.
+
+While a sync vault is away nothing can be written, neither a change nor a record of one. So another vault takes its
+place in one step (`instead_of`): what it lacks and the core has is archived in it, then the record of both.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from safehold import config as configuration
@@ -34,54 +38,67 @@ class ModeChange:
     weakens: bool
     changed: bool
     sync: list[str]  # vaults that answers wait for afterwards
+    instead_of: list[str]  # vaults that become async in the same step
 
     def facts(self) -> dict[str, Any]:
         return dict(self.__dict__)
 
     def text(self) -> str:
-        if self.before == self.mode:
+        if self.before == self.mode and not self.instead_of:
             return f"the vault {self.vault} is {self.mode} already"
         waits = f"answers wait for {' and '.join(self.sync)}"
         if self.changed:
             return f"the vault {self.vault} is {self.mode} now: {waits}"
-        return f"would make the vault {self.vault} {self.mode}: {waits} then, and no longer for {self.vault}; add --yes"
+        no_more = " and ".join(self.instead_of) or self.vault
+        return f"would make the vault {self.vault} {self.mode}: {waits} then, and no longer for {no_more}; add --yes"
 
 
-def change_mode(site: Site, name: str, mode: str, *, why: str = "", yes: bool = False) -> ModeChange:
+def change_mode(
+    site: Site, name: str, mode: str, *, why: str = "", yes: bool = False, instead_of: Sequence[str] = ()
+) -> ModeChange:
     """Raises OperatorError, also where no vault would be left that answers wait for."""
-    found = next((v for v in site.config.vaults if v.name == name), None)
-    if found is None:
-        names = ", ".join(v.name for v in site.config.vaults)
-        raise OperatorError(f"there is no vault {name!r}", hint=f"the configured ones are {names}", exit_code=2)
-    sync = [v.name for v in site.config.vaults if (mode if v is found else v.mode) == Mode.SYNC]
+    modes = {v.name: str(v.mode) for v in site.config.vaults}
+    for each in (name, *instead_of):
+        if each not in modes:
+            known = ", ".join(modes)
+            raise OperatorError(f"there is no vault {each!r}", hint=f"the configured ones are {known}", exit_code=2)
+    if instead_of and (mode != Mode.SYNC or name in instead_of):
+        raise OperatorError("only a vault that becomes sync can do so instead of another one", exit_code=2)
+    wanted = modes | dict.fromkeys(instead_of, str(Mode.ASYNC)) | {name: mode}
+    sync = [each for each, its in wanted.items() if its == Mode.SYNC]
     if not sync:
         raise OperatorError(
             f"{name} is the only vault that answers wait for: it stays sync",
-            hint="make another one sync first",
+            hint="make another one sync first; where this one is away: `safehold vault mode OTHER sync --instead-of "
+            f"{name}`",
             exit_code=2,
         )
-    weakens = found.mode == Mode.SYNC and mode != Mode.SYNC
-    plan = ModeChange(name, found.mode, mode, weakens, False, sync)
-    if found.mode == mode or (weakens and not yes):
+    weakens = any(modes[each] == Mode.SYNC and wanted[each] != Mode.SYNC for each in modes)
+    changed = {each: its for each, its in wanted.items() if modes[each] != its}
+    plan = ModeChange(name, modes[name], mode, weakens, False, sync, list(instead_of))
+    if not changed or (weakens and not yes):
         return plan
     before = site.config
-    site.config = configuration.set_mode(site.config_path, name, mode)
+    for each, its in sorted(changed.items(), key=lambda c: c[1] != Mode.SYNC):  # so that one is sync at each step
+        site.config = configuration.set_mode(site.config_path, each, its)
     try:
         take_up(site)
     except SafeholdError:
-        if not weakens:  # what was to be stricter hinders: as it was
+        if mode == Mode.SYNC:  # what was to be stricter, or to take a place, hinders: as it was
             site.config = configuration.write(site.config_path, before.text)
             with suppress(SafeholdError):
                 take_up(site)
         raise
-    _record(site, name, mode, found.mode, why)
-    return ModeChange(name, found.mode, mode, weakens, True, sync)
+    _record(site, changed, modes, why)
+    return replace(plan, changed=True)
 
 
-def _record(site: Site, name: str, mode: str, before: str, why: str) -> None:
+def _record(site: Site, changed: Mapping[str, str], before: Mapping[str, str], why: str) -> None:
     with Session(site) as session:
-        modes = modes_now(recorded_modes(session.reads), site.config.vaults, site.clock.now())
-        modes[name] = RecordedMode(mode, site.clock.now(), f"{_user()} by `safehold vault mode`", why, before)
+        now = site.clock.now()
+        modes = modes_now(recorded_modes(session.reads), site.config.vaults, now)
+        for name, mode in changed.items():
+            modes[name] = RecordedMode(mode, now, f"{_user()} by `safehold vault mode`", why, before[name])
         session.execute(NoteInstallation(account=SYSTEM_ACCOUNT, items={MODES: encode_modes(modes)}))
 
 

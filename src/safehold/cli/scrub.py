@@ -93,6 +93,12 @@ def answer(results: list[ScrubResult]) -> Answer:
             told = f"{count_text(len(damaged), 'object')} damaged" if damaged else "all is well"
             size = size_text(result.bytes)
             blocks.append(f"{result.vault}: {count_text(result.objects, 'object')}, {size} read: {told}")
+        vault["unopened"] = list(result.unopened)
+        if result.unopened:
+            told = (
+                f"{count_text(len(result.unopened), 'object')} not checked further: sealed to a key that was not given"
+            )
+            blocks.append(f"  {told}")
         if damaged:
             blocks.append(Table(("object", "problem", "why"), [tuple(each.values()) for each in damaged]))
         if result.reconciled is not None:
@@ -104,5 +110,5 @@ def answer(results: list[ScrubResult]) -> Answer:
     found = any(result.damaged or result.differs for result in results)
     if any(result.damaged for result in results):
         blocks.append("`safehold vault repair` says what it would mend, and with --yes mends it")
-    code = Exit.FOUND if found else Exit.UNFINISHED if any(r.trouble for r in results) else Exit.DONE
+    code = Exit.FOUND if found else Exit.UNFINISHED if any(r.trouble or r.unopened for r in results) else Exit.DONE
     return Answer({"ok": all(result.ok for result in results), "vaults": vaults}, blocks, exit=code)

@@ -56,6 +56,13 @@ def configure(parser: Parser) -> None:
     )
     mode.add_argument("name", metavar="NAME", help="the vault")
     mode.add_argument("mode", choices=MODES, help="sync or async")
+    mode.add_argument(
+        "--instead-of",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a sync vault that becomes async in the same step, as one that is away; repeatable",
+    )
     mode.add_argument("--why", metavar="TEXT", default="", help="why, for the record")
     mode.add_argument("--yes", action="store_true", help="do it, also where it weakens what an answer promises")
     keys = parser.command(
@@ -126,7 +133,9 @@ def _told(verb: str, found: bool | None) -> str:
 def _mode(args: Namespace, context: Context) -> Answer:
     from safehold.assembly.modes import change_mode
 
-    done = change_mode(context.installation(), args.name, args.mode, why=args.why, yes=args.yes)
+    done = change_mode(
+        context.installation(), args.name, args.mode, why=args.why, yes=args.yes, instead_of=args.instead_of
+    )
     return Answer(done.facts(), [done.text()])
 
 

@@ -41,7 +41,9 @@ MAX_IDENTITIES = 32
 MAX_STANZAS = 32
 MAX_HEAD_BYTES = 16 * 1024
 #: Stands in the reason of whatever is whole and sealed to other recipients than this opener's.
-SEALED_TO_OTHERS = "No matching keys found"
+SEALED_TO_OTHERS = "sealed to a key that was not given"
+#: What age's library says then; it has no type of its own for it.
+_NO_MATCHING_KEY = "No matching keys found"
 _AGE_PREFIX = "age-secret-key-"
 _PUBLIC_BYTES = 32
 
@@ -151,6 +153,16 @@ class Sealer:
         pyrage.encrypt_io(source, sink, self._recipients)
 
 
+class SealedToOthers(Damaged):
+    """An age file for other keys than those at hand. Where a signature covers it, nothing is wrong with it."""
+
+
+def _not_opened(error: Exception) -> Damaged:
+    if _NO_MATCHING_KEY in str(error):
+        return SealedToOthers(f"does not decrypt with this key ({SEALED_TO_OTHERS})")
+    return Damaged(f"does not decrypt with this key ({error})")
+
+
 class Opener:
     """Whoever reads: the installation whose signatures count, and the age identities that open what is sealed.
 
@@ -186,7 +198,7 @@ class Opener:
         try:
             plain: bytes = pyrage.decrypt(sealed, self._identities)
         except (pyrage.DecryptError, OSError) as error:
-            raise Damaged(f"does not decrypt with this key ({error})") from None
+            raise _not_opened(error) from None
         return plain
 
     def decrypt_stream(self, source: ByteSource, sink: ByteSink) -> None:
@@ -197,7 +209,7 @@ class Opener:
         try:
             pyrage.decrypt_io(headed, sink, self._identities)
         except (pyrage.DecryptError, OSError) as error:
-            raise Damaged(f"does not decrypt with this key ({error})") from None
+            raise _not_opened(error) from None
 
 
 class _Headed:

@@ -66,7 +66,17 @@ _SCHEMAS: _Json = {
         {"game": _NAME, "entries": _list("Leader")},
         description="the best score of each account that chose to be listed, best first; equal scores share a rank",
     ),
-    "Account": _object({"name": _NAME, "listed": {"type": "boolean", "description": "shown on leaderboards"}}),
+    "Account": _object(
+        {
+            "name": _NAME,
+            "listed": {"type": "boolean", "description": "shown on leaderboards"},
+            "waiting": {
+                "type": "integer",
+                "minimum": 0,
+                "description": "writes of your devices that are entered once what they are to is restored",
+            },
+        }
+    ),
     **openapi_past.SCHEMAS,
     "AccountPatch": _object({"listed": {"type": "boolean"}}, closed=True),
     "Problem": _object(

@@ -73,6 +73,8 @@ class Inventory(msgspec.Struct):
     #: Of evidence: the vaults that it was put into.
     placed: dict[str, list[str]] = {}
     bytes: int = 0
+    #: Sound objects of which what they state is sealed to a key that was not given; segments tell that themselves.
+    unopened: list[str] = []
 
     def sealed(self) -> Iterator[SealedObject]:
         for seen in self.segments.values():

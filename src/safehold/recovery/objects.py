@@ -31,6 +31,7 @@ from safehold.formats.frame import (
     scan_frames,
     verify_frame,
 )
+from safehold.formats.keys import SealedToOthers
 from safehold.formats.payload import Unpacker
 from safehold.formats.run import RunHeader
 from safehold.formats.seal import SealedObject
@@ -82,6 +83,7 @@ class SegmentSeen(msgspec.Struct):
     seals: list[int] = []  # numbers of seals in it
     stated: list[SealedObject] = []  # what those state
     pending: list[str] = []
+    unopened: int = 0  # seals that are sealed to a key that was not given
 
     @property
     def last(self) -> int:
@@ -258,6 +260,9 @@ def _note_seal(seen: SegmentSeen, frame: RawFrame, unpacker: Unpacker | None) ->
         return
     try:
         sealed = unpacker.unpack(frame.payload, seal.DECODER)
+    except SealedToOthers:
+        seen.unopened += 1
+        return
     except Damaged as error:  # well signed, so written like this: its heads and objects are unknown
         end = frame.offset + len(frame.data)
         seen.faults.append(Fault(frame.offset, end, f"the seal cannot be read: {error.message}", frame.header.number))
@@ -325,6 +330,7 @@ class Framed(NamedTuple):
     digest: bytes
     stated: Sequence[SealedObject] = ()
     placed: Sequence[str] = ()
+    unopened: bool = False  # what it states is sealed to a key that was not given
 
 
 class _Sort(NamedTuple):
@@ -377,6 +383,8 @@ def check_framed(object_: str, size: int, read: Read, keys: Keys) -> Framed | No
 
     try:
         stated, placed = _check_framed(object_, size, take, keys, sort)
+    except SealedToOthers:  # the last that is looked at: all the rest of it holds
+        return Framed("", whole.digest(), unopened=True)
     except Damaged as error:
         return Framed(error.message, b"")
     return Framed("", whole.digest(), stated, placed)

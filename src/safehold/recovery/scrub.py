@@ -22,7 +22,7 @@ from safehold.formats import blob, mark, segment
 from safehold.formats.evidence import EVIDENCE_PREFIX, parse_evidence_name
 from safehold.formats.frame import RawFrame
 from safehold.formats.generation import parse_manifest_name
-from safehold.formats.keys import Opener
+from safehold.formats.keys import SEALED_TO_OTHERS, Opener
 from safehold.formats.payload import Unpacker
 from safehold.formats.run import RUNS_PREFIX, parse_run_name
 from safehold.formats.segment import SegmentHeader, SegmentName
@@ -116,6 +116,8 @@ class ScrubResult(NamedTuple):
     inventory: Inventory | None = None
     trouble: str = ""  # why it could not be read to its end; "" where it could
     reconciled: Reconciled | None = None
+    #: Objects whose bytes hold, of which what they say is sealed to a key that was not given: not checked any further.
+    unopened: Sequence[str] = ()
 
     @property
     def differs(self) -> bool:
@@ -209,6 +211,8 @@ class Scrubber:
             inventory.sound.pop(name, None)
             inventory.stated.pop(name, None)
             inventory.placed.pop(name, None)
+            if name in inventory.unopened:
+                inventory.unopened.remove(name)
         inventory.listing = dict(listing)
 
     def _known(self, inventory: Inventory, name: str) -> bool:
@@ -261,6 +265,8 @@ class Scrubber:
         self._note(inventory, name, framed.why, Remembered(size, framed.digest))
         if framed.stated:
             inventory.stated[name] = list(framed.stated)
+        if framed.unopened:
+            inventory.unopened.append(name)
         if framed.placed:
             inventory.placed[name] = list(framed.placed)
 
@@ -380,15 +386,18 @@ def scrub(
             texts=scrubber.texts,
         )
         damaged, remember, end = judge.judge()
+        unopened = {*inventory.unopened, *(name for name, seen in inventory.segments.items() if seen.unopened)}
         if level is Level.REPLAY and opener is not None:
             partly = excused is not None and _is_partly_gone(excused, (*judge.stated, *inventory.segments))
-            told = _replayed(vault, opener, inventory, damaged, progress, partly=partly)
+            told, closed = _replayed(vault, opener, inventory, damaged, progress, partly=partly)
             damaged = sorted([*damaged, *told], key=lambda d: d.object)
+            unopened.update(closed)
     except VaultDown as error:
         return ScrubResult(vault.name, 0, 0, [], trouble=error.message)
     if notebook is not None:
         notebook.finish(remember)
-    return ScrubResult(vault.name, len(inventory.listing), inventory.bytes, damaged, end, inventory)
+    listed = len(inventory.listing)
+    return ScrubResult(vault.name, listed, inventory.bytes, damaged, end, inventory, unopened=sorted(unopened))
 
 
 def named_blobs(vault: Vault, opener: Opener, inventory: Inventory) -> Iterable[str]:
@@ -421,14 +430,17 @@ def _replayed(
     progress: Progress,
     *,
     partly: bool,
-) -> list[Damage]:
+) -> tuple[list[Damage], set[str]]:
     """Changes that do not open, do not chain, or do not reach the sealed heads, where nothing else is wrong there.
+
+    And the segments with frames that are sealed to a key that was not given.
 
     `partly`: the log is not whole on purpose; it is followed from the newest generation.
     """
     known = {damage.object for damage in damaged}
     chains = Chains()
     found: dict[str, Damage] = {}
+    closed: set[str] = set()
     count = 0
 
     def tell(timeline: int, frame: int, why: str) -> None:
@@ -449,23 +461,26 @@ def _replayed(
             break
         last_timeline = entry.timeline if isinstance(entry, Hole) else entry.position.timeline
         if isinstance(entry, Hole):
-            tell(entry.timeline, entry.first, entry.problems[0] if entry.problems else "it cannot be read")
+            if any(SEALED_TO_OTHERS in problem for problem in entry.problems):
+                closed.add(_holder(inventory, entry.timeline, entry.first))
+            else:
+                tell(entry.timeline, entry.first, entry.problems[0] if entry.problems else "it cannot be read")
             continue
         for change in entry.changes:
             why = _step(chains, change)
-            if why and not known:
+            if why and not known and not closed:
                 tell(entry.position.timeline, entry.position.frame, why)
         if entry.sealed:
             refused = chains.refused
             chains.seal(entry.heads)
-            if chains.refused > refused and not known:
+            if chains.refused > refused and not known and not closed:
                 tell(entry.position.timeline, entry.position.frame, chains.problems[-1])
         count += len(entry.changes)
         progress(f"replay {vault.name}", count, 0, "changes")
     for (_, kind), head in chains.sealed.items():
-        if not known:
+        if not known and not closed:
             tell(last_timeline, last, f"a seal names rev {head.rev} of {kind}, which is not reached")
-    return list(found.values())
+    return list(found.values()), closed
 
 
 def _step(chains: Chains, change: Change) -> str:

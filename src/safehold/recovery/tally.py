@@ -17,6 +17,7 @@ The rule, so that `exact` is never rounded up (I29):
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -70,6 +71,32 @@ def make_tally(replay: Replay, counted: Callable[[bytes, Kind], bool], blob_loss
     order = {kind: place for place, kind in enumerate(RESTORE_ORDER)}
     tally.lost.sort(key=lambda loss: (order[loss.kind], loss.account, loss.revs))
     return tally
+
+
+class Unsure(NamedTuple):
+    """Of one stream, what a blob's loss that is found later has to be weighed against."""
+
+    most: int = 0  # so many items may be older
+    whole: int = 0  # so many items are there with their newest body, as far as it is known
+
+    def older(self, lost_blobs: int) -> int:
+        """How many count as older, where so many of the whole ones have lost their blob."""
+        return min(self.most, max(0, self.whole - lost_blobs))
+
+
+def unsure_of(replay: Replay, key: StreamKey) -> Unsure:
+    """As `make_tally` reckons it for this stream."""
+    state = replay.contents.streams.get(key)
+    if state is None:
+        return Unsure()
+    apart = sum(
+        len(collection.stale) + (len(collection.items) if collection.path is None else 0)
+        for collection in state.collections.values()
+    )
+    named = replay.chains.named.get(key, {})
+    missing = sum(gap.revs for gap in replay.chains.missing(key))
+    missing -= sum(gap.first <= rev <= gap.last for gap in replay.chains.missing(key) for rev in named)
+    return Unsure(min(missing + replay.chains.short.get(key, 0), state.unsure), state.live - apart)
 
 
 def _count_stream(tally: Tally, replay: Replay, key: StreamKey, blob_losses: Sequence[BlobLoss]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 from safehold.model.commands import AnyCommand, Outcome
+from safehold.model.errors import BodiesDamaged
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.model.locks import HeldLocks
@@ -74,6 +75,10 @@ class Gate(Protocol):
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         """Run blocking disk work (blob stages) off the event loop."""
+        ...
+
+    async def mend(self, error: BodiesDamaged) -> None:
+        """Have damaged bodies at hand, so that the read that met them succeeds when it is done again. Raises Held."""
         ...
 
     def free_bytes(self) -> int | None:

@@ -88,7 +88,7 @@ class Api:
     # -- the account -----------------------------------------------------------------------------------------
 
     async def get_account(self, request: Request) -> Response:
-        return _account(await signed_in(self._gate, request))
+        return self._account(await signed_in(self._gate, request))
 
     async def patch_account(self, request: Request) -> Response:
         account = await self._writer(request)
@@ -97,7 +97,11 @@ class Api:
         now = self._gate.reads.account_by_id(account.id)
         if now is None:
             raise Held("this account was erased in this moment")
-        return _account(now)
+        return self._account(now)
+
+    def _account(self, account: Account) -> Response:
+        waiting = self._gate.reads.intake(account.number).items
+        return json_answer(rest.to_json(rest.AccountView(account.name, account.listed, waiting)))
 
     async def get_description(self, _: Request) -> Response:
         return json_answer(document_bytes(__version__))
@@ -108,10 +112,6 @@ class Api:
         header = request.headers.get
         rest.check_origin(header("sec-fetch-site"), header("origin"), header("host"))
         return account
-
-
-def _account(account: Account) -> Response:
-    return json_answer(rest.to_json(rest.AccountView(account.name, account.listed)))
 
 
 # -- reads, each of one moment ---------------------------------------------------------------------------------
