@@ -77,6 +77,7 @@ def test_no_device_deletes_what_the_server_lost(law_seed: int) -> None:
     course = run_seed(law_seed)
     _happened.update(course.happened)
     _happened.update({"exposed": course.exposed, "unsent": course.unsent, "proved": len(course._proved)})
+    assert course.unsent == 0, "what cannot be judged now goes into the intake"
 
 
 def test_enough_happened(request: pytest.FixtureRequest) -> None:
