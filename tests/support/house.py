@@ -41,13 +41,14 @@ from safehold.ports.care import CareStore
 from safehold.ports.core import EMPTY_LOG, CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.protocol.forwarded import NOBODY
+from safehold.recovery.after import AfterReport
 from safehold.recovery.one_body import fetch
 from safehold.recovery.staged import Staged, StreamState
 from safehold.service.ahead import Proofs
 from safehold.service.auth import Authenticator, SignedIn
 from safehold.service.brakes import DEFAULT_BRAKES
 from safehold.service.engine import Result
-from safehold.service.identity import TOKEN_KEY
+from safehold.service.identity import SYSTEM_ACCOUNT, TOKEN_KEY
 from safehold.service.incidents import Incidents
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.bulk import StreamRows
@@ -98,6 +99,7 @@ class House:
         self.max_file_bytes = 1 << 24
         self.max_request_bytes = 1 << 20
         self.erased_days = 104
+        self.sends_mail = False
         self.quota_bytes = 0
         self.staged: Staged | None = None  # a recovery that goes on while the house serves
         #: Whether whoever knocks waits until its streams are in, asked for each step.
@@ -106,6 +108,7 @@ class House:
         self.spans = SpanCache()
         self.proofs = Proofs()
         self.ahead: list[tuple[str, str, str]] = []
+        self.after_report: AfterReport | None = None
         self.scheduler = SimScheduler(clock, seed)
         #: Of the last `requests`: what was answered (all there is, after a crash) and what was committed together.
         self.answers: list[Answer | None] = []
@@ -306,6 +309,8 @@ class House:
         self.on_committed(changes)
         for account in {change.account for change in changes if change.kind is Kind.IDENTITY}:
             if hasattr(self, "authenticator"):
+                if account == SYSTEM_ACCOUNT:  # as the service does
+                    self.authenticator.forget_all()
                 self.authenticator.invalidate(account)
 
     async def authenticate(self, authorization: str | None, peer: str, program: str = "") -> Account:
@@ -352,6 +357,9 @@ class House:
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         return work()
+
+    def recovery_report(self) -> AfterReport | None:
+        return self.after_report
 
     async def mend(self, error: BodiesDamaged) -> None:
         self.repair.bring(error.bodies)

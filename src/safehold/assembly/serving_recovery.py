@@ -78,13 +78,17 @@ class ServingRecovery:
         under_way: UnderWay,
         pump: Pump,
         core: Callable[[], CoreStore],
+        released: Callable[[], None],
         clock: Clock,
         ended: Callable[[dict[str, Any]], None],
     ) -> None:
-        """`core` is the writer's, asked in its thread; it raises what keeps it from writing. `ended` hears the end."""
+        """`core` is the writer's, asked in its thread; it raises what keeps it from writing. `released` applies, in the
+        same thread, what waits for streams that have come. `ended` hears the end.
+        """
         self._staged, self._sources, self._claim, self._reads = under_way
         self._pump = pump
         self._core = core
+        self._released = released
         self._clock = clock
         self._ended = ended
         self._thread = ThreadPoolExecutor(1, "recovery")
@@ -196,6 +200,7 @@ class ServingRecovery:
             core.rollback()
             raise
         self._pace(self._clock.monotonic() - began)
+        self._released()
         return more
 
     def _pace(self, seconds: float) -> None:

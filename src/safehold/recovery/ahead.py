@@ -27,6 +27,8 @@ from safehold.vault.runs import StreamEntry, stream_order
 
 #: Changes of a portion: somebody who knocks may have to wait until one has been taken from a helper.
 PORTION_CHANGES = 1_000
+#: Whoever waits for a helper looks so often whether somebody has knocked meanwhile.
+KNOCK_LOOK_SECONDS = 0.003
 #: Rows of the journal that are put in at a time, of a stream that is read as it enters.
 ROWS = 500
 
@@ -61,6 +63,8 @@ class Ahead:
         self._changes_of = changes_of
         self._generation = generation
         self._helpers = helpers
+        #: `Polled.ready` of helpers that have it.
+        self._poll: Callable[[float], bool] | None = getattr(helpers, "ready", None)
         self._queue: deque[StreamKey] = deque()
         self._knocked: deque[StreamKey] = deque()
         self._damaged: deque[StreamKey] = deque()
@@ -89,7 +93,10 @@ class Ahead:
                 key, knocked = self._next()
                 if key is None:
                     return bool(self._ready)
-                self._read(key, knocked)
+                if not knocked and key in (self._portions or ()) and not self._take_portion(key):
+                    self._queue.appendleft(key)  # somebody has knocked while helpers were waited for
+                elif self._is_wanted(key):
+                    self._read(key, knocked)
             return True
         finally:
             self.end_turn()
@@ -111,9 +118,8 @@ class Ahead:
         for queue in (self._knocked, self._queue, self._damaged):
             while queue:
                 key = queue.popleft()
-                if queue is self._queue and key in (self._portions or ()):
-                    self._take_portion(key)
-                if self._is_wanted(key):
+                begins = queue is self._queue and key in (self._portions or ())  # answers are taken in their order
+                if begins or self._is_wanted(key):
                     return key, queue is self._knocked
         return None, False
 
@@ -176,18 +182,25 @@ class Ahead:
         self._portions = {job.streams[0].key: job for job in jobs}
         self._answers = self._helpers.run(jobs)
 
-    def _take_portion(self, first: StreamKey) -> None:
-        """What a helper made of the portion that begins with this stream; the rest is read here."""
+    def _take_portion(self, first: StreamKey) -> bool:
+        """What a helper made of the portion that begins with this stream; the rest is read here.
+
+        False, and nothing is taken, where somebody knocks before a helper has answered.
+        """
         assert self._portions is not None
+        while self._poll is not None and not self._poll(KNOCK_LOOK_SECONDS):
+            if self._knocked:
+                return False
         job = self._portions.pop(first)
         try:
             answers = next(self._answers)
         except SafeholdError:  # a helper died: all is read here
             self._portions = {}
-            return
+            return True
         for one, settled in zip(job.streams, answers, strict=True):
             if settled is not None and self._is_wanted(one.key):
                 self._ready.append(self._streamwise.ready(one.key, settled))
+        return True
 
     # -- entering
 

@@ -72,6 +72,14 @@ class Settling(Protocol):
     def run(self, jobs: Sequence[Portion]) -> Iterator[list[Settled | None]]: ...
 
 
+class Polled(Protocol):
+    """Settling by others: who has something else to do need not wait for them."""
+
+    def ready(self, seconds: float) -> bool:
+        """Whether the next answer is there, or comes within so many seconds."""
+        ...
+
+
 class InTurn:
     """Settles one portion after the other, in this process."""
 
