@@ -16,7 +16,7 @@ from safehold.model.change import GENESIS, Change, Op, rehash
 from safehold.model.errors import HistoryDropped
 from safehold.model.kinds import Kind
 from safehold.model.stream import Base
-from safehold.store.sqlite.bulk import StreamRows
+from safehold.store.sqlite.bulk import StreamEnd, StreamRows, _moved_end
 from safehold.store.sqlite.core import SqliteCore
 from tests.support.changes import Streams, account_id, card, collection_id
 from tests.support.runs import live_changes, root_of
@@ -265,3 +265,11 @@ def test_the_rows_of_a_stream_go_with_it() -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+def test_rows_that_are_moved_keep_all_that_a_stream_ends_with() -> None:
+    """An intake that is not counted is never entered: what was taken would lie in the identity for ever."""
+    end = StreamEnd((1, 0, 3, b"h"), [], [], [(1, "chess", 2.0, 3)], ("ann", True), (2, 300, 70_000))
+    moved = _moved_end(end, 40)
+    assert moved == end
+    assert all(getattr(moved, name) is not None for name in StreamEnd.__struct_fields__)
