@@ -118,6 +118,8 @@ class ScrubResult(NamedTuple):
     reconciled: Reconciled | None = None
     #: Objects whose bytes hold, of which what they say is sealed to a key that was not given: not checked any further.
     unopened: Sequence[str] = ()
+    #: Evidence, of any vault, that names one of its signer before it which is in none.
+    links: Sequence[str] = ()
 
     @property
     def differs(self) -> bool:
@@ -125,7 +127,7 @@ class ScrubResult(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        return not self.damaged and not self.trouble and not self.differs
+        return not self.damaged and not self.trouble and not self.differs and not self.links
 
 
 class Scrubber:
