@@ -99,6 +99,10 @@ generations = "7 daily, 4 weekly, 12 monthly"  # generations kept besides, each 
 # the identity lie beside the core.
 hours = 24             # so often; 0: never, because a keeper elsewhere does it
 
+[core]
+# A running service reads its whole core once a day, and mends what it finds damaged from the vaults.
+check_mb_per_second = 1  # at this pace; 0: never
+
 [brakes]
 # What devices delete is deleted at once. Where that is a great share of a collection within a while, the person is told
 # and can bring all of it back with one click. What would remove as much otherwise (an undo) has to be confirmed.
@@ -200,6 +204,7 @@ class Config:
     keeper_pull: tuple[str, ...] = ()  # of a keeper's own folder: URLs of the vaults that it copies
     keeper_socket: str = ""  # of a keeper's own folder: where it serves its vault; "": nowhere
     keeper_users: tuple[str, ...] = ()  # names or numbers of users that may connect there; its own and root always may
+    core_check_bytes: int = MIB  # a second; 0: never
     status_folder: str = ""  # absolute or relative to the data folder; "": the status is not published
     mail: MailConfig = MailConfig()
     brakes: BrakeLimits = DEFAULT_BRAKES
@@ -356,7 +361,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     reader = _Reader(text, where)
     sections = (
         *("serve", "vaults", "limits", "snapshots", "recovery", "retention"),
-        *("keeper", "status", "mail", "brakes", "auth"),
+        *("keeper", "status", "mail", "brakes", "core", "auth"),
     )
     reader.only(tables, "", sections)
     serve = reader.table(tables, "serve", ("listen", "public_url", "trusted_proxies"))
@@ -365,6 +370,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     recovery = reader.table(tables, "recovery", ("start",))
     retention = reader.table(tables, "retention", ("history_days", "generations"))
     keeper = reader.table(tables, "keeper", ("hours", "pull", "socket", "users"))
+    core = reader.table(tables, "core", ("check_mb_per_second",))
     status = reader.table(tables, "status", ("file",))
     brakes = reader.table(tables, "brakes", BrakeLimits._fields)
     auth = reader.table(tables, "auth", ("failures", "window_seconds", "remember_seconds"))
@@ -391,6 +397,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
         keeper_pull=reader.pull(keeper),
         keeper_socket=reader.text(keeper, "keeper", "socket", ""),
         keeper_users=reader.users(keeper),
+        core_check_bytes=MIB * reader.count(core, "check_mb_per_second", 1, least=0, table="core"),
         status_folder=reader.text(status, "status", "file", ""),
         mail=reader.mail(tables),
         brakes=reader.brakes(brakes),

@@ -17,7 +17,16 @@ from safehold.model.commands import Body
 from safehold.model.errors import Held
 from safehold.model.kinds import Kind
 from safehold.model.stream import EMPTY_HEAD, Head
-from safehold.ports.core import EMPTY_LOG, CoreStore, LogPosition, PastCollection, Stored
+from safehold.ports.core import (
+    EMPTY_INTAKE,
+    EMPTY_LOG,
+    INTAKE,
+    CoreStore,
+    IntakeFigures,
+    LogPosition,
+    PastCollection,
+    Stored,
+)
 from safehold.store.sqlite.core import SqliteCore
 from tests.support.changes import SECOND, Streams, account_id, card, collection_id
 
@@ -683,3 +692,48 @@ def test_bodies_in_blobs(core: CoreStore, streams: Streams) -> None:
 def test_props_are_kept_as_bytes(core: CoreStore, streams: Streams) -> None:
     founded(core, streams)
     assert core.changes()[0][2].props == canonical_props({"type": "identity"})
+
+
+def test_a_stream_that_is_released_waits_for_what_is_in_the_intake(open_core: Open) -> None:
+    core, streams = open_core(), Streams()
+    identity = collection_id("identity")
+    streams.make(ANN, Kind.IDENTITY, Op.MKCOL, identity, "identity", props={"type": "identity"})
+    streams.make(ANN, Kind.IDENTITY, Op.PUT, identity, "app/phone", body=b"{}")
+    streams.make(ANN, Kind.IDENTITY, Op.PUT, identity, "intake/2", body=b"12345", blob=b"name")
+    streams.make(ANN, Kind.IDENTITY, Op.PUT, identity, "intake/1", body=b"123")
+    core.begin()
+    for change in streams.made:
+        core.apply(change, 1)
+    for kind in (Kind.IDENTITY, Kind.CONTACTS, Kind.NOTES):
+        core.hold(ANN, kind, "missing")
+        core.hold(ANN, kind, None)
+    core.hold(BEN, Kind.CONTACTS, "missing")
+    core.hold(BEN, Kind.CONTACTS, None)
+    core.commit()
+    core = open_core()
+    ann, ben = core.account_by_id(ANN), core.account_by_id(BEN)
+    assert ann is not None
+    assert ben is not None
+    assert [core.held(ann.number, kind) for kind in (Kind.CONTACTS, Kind.NOTES)] == [INTAKE, INTAKE]
+    assert core.held(ann.number, Kind.IDENTITY) is None, "it is where the intake is"
+    assert core.held(ben.number, Kind.CONTACTS) is None
+    assert core.intakes() == {ANN: IntakeFigures(2, 3, 5)}
+    assert core.entering(10) == [ANN]
+    assert core.entering(0) == []
+    assert [item.name for item in core.secret_items(ann.number, "intake/")] == ["intake/1", "intake/2"]
+    gone = [streams.make(ANN, Kind.IDENTITY, Op.DELETE, identity, f"intake/{n}") for n in (1, 2)]
+    core.begin()
+    core.apply(gone[0], 2)
+    core.release(ANN, Kind.CONTACTS)
+    assert core.held(ann.number, Kind.CONTACTS) is None
+    core.apply(gone[1], 2)
+    assert core.intake(ann.number) == EMPTY_INTAKE
+    assert core.entering(10) == [ANN], "one is held for it still"
+    core.release(ANN, Kind.NOTES)
+    core.commit()
+    assert (core.entering(10), core.intakes()) == ([], {})
+    core.begin()
+    core.apply(streams.make(ANN, Kind.IDENTITY, Op.PUT, identity, "intake/3", body=b"1"), 3)
+    core.drop_account(ANN)
+    core.commit()
+    assert core.intakes() == {}

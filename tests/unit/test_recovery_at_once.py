@@ -152,7 +152,7 @@ def test_vaults_know_that_a_recovery_is_open(data: Path, monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("safehold.assembly.recovering._make_core", broken)
+        patch.setattr("safehold.assembly.recovering.make_core", broken)
         with pytest.raises(KeyboardInterrupt):
             installation.recover(plan)
     assert recoveries.open_recoveries(near) == recoveries.open_recoveries(far) != []

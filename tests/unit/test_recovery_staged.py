@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -9,10 +10,15 @@ import pytest
 
 from safehold.formats.frame import FrameType
 from safehold.lab.simdisk import SimDisk
+from safehold.model.errors import OperatorError, OutOfSpace
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.ports.core import NOT_YET
+from safehold.recovery import ahead, tail
+from safehold.recovery.portions import Portion, Settled, settle
 from safehold.recovery.report import Report
+from safehold.recovery.shares import Found, Share
 from safehold.recovery.staged import Staged, StreamState
+from safehold.recovery.tail import TooLong
 from safehold.store.sqlite.bulk import StreamRows
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.memory import MemoryVault
@@ -349,3 +355,175 @@ def test_where_the_old_core_went_is_known_after_a_kill_between_two_renames(world
     assert not serving.disk.exists(f"{DATA}/core")
     _, report = serving.whole()
     assert (report.exit_code, report.changes_recovered) == (0, len(world.history.changes))
+
+
+# -- reading ahead
+
+
+class Helping:
+    """Helpers of this process, that note what they were given and may fail."""
+
+    def __init__(self, serving: Serving, dies_at: int = 1 << 30) -> None:
+        self.jobs: list[Portion] = []
+        self.answered = 0
+        self._serving = serving
+        self._dies_at = dies_at
+
+    def run(self, jobs: Sequence[Portion]) -> Iterator[list[Settled | None]]:
+        self.jobs += jobs
+        return self._answers(jobs)
+
+    def _answers(self, jobs: Sequence[Portion]) -> Iterator[list[Settled | None]]:
+        runs = self._serving.world.recovery(*self._serving.sources).runs()
+        reader = runs.reader(next(runs.generations()))
+        for job in jobs:
+            if self.answered == self._dies_at:
+                raise OperatorError("a worker process ended in the middle of its work")
+            self.answered += 1
+            yield settle(reader, job, StreamRows)
+
+    def compare(self, shares: Sequence[Share]) -> Iterator[Found]:
+        raise AssertionError("nothing is compared apart")
+
+
+@pytest.mark.parametrize("dies_at", [1 << 30, 2])
+def test_helpers_read_what_the_log_does_not_go_on_with(
+    world: World, monkeypatch: pytest.MonkeyPatch, dies_at: int
+) -> None:
+    monkeypatch.setattr(ahead, "PORTION_CHANGES", 6)
+    world.at(70)
+    kept = world.copy()
+    meant, told = run_beside(world)
+    world.near.objects, world.far.objects = kept
+    serving = Serving(world)
+    helping = Helping(serving, dies_at)
+    staged = serving.begin(helpers=helping)
+    core = serving.core()
+    staged.knock(an_id("eve"), Kind.SCORES)
+    report = serving.finish(staged, core)
+    assert comparable(core) == meant
+    assert without_seconds(report) == without_seconds(told)
+    assert len(helping.jobs) > 3
+    assert helping.answered == min(dies_at, len(helping.jobs))
+
+
+def test_who_knocks_does_not_wait_for_helpers(world: World) -> None:
+    world.at(world.last)
+    serving = Serving(world)
+    helping = Helping(serving)
+    staged = serving.begin(helpers=helping)
+    staged.knock(an_id("bob"), Kind.CONTACTS)
+    staged.step(serving.core(), 1)
+    assert staged.state(an_id("bob"), Kind.CONTACTS) is StreamState.WHOLE
+    assert helping.jobs
+    assert helping.answered == 0
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_long_streams_are_read_as_they_enter(world: World, monkeypatch: pytest.MonkeyPatch, *, damaged: bool) -> None:
+    monkeypatch.setattr(ahead, "LONGEST", 5)
+    monkeypatch.setattr(ahead, "ROWS", 3)
+    world.at(60)
+    if damaged:
+        world.cut_log(60)
+        bodies = [f for f in frames_of(world.near.objects, "runs/000000000060/0") if f[3] is FrameType.BODIES]
+        for vault in (world.near, world.far):
+            for name, offset, size, _, _ in bodies[::2]:
+                spoil(vault, name, offset + size // 2)
+    assert bool(assert_like_run(world).exit_code) == damaged
+
+
+def test_nobody_reads_while_another_does(world: World) -> None:
+    """A step enters what is ready, and otherwise lets the writer go on."""
+    world.at(60)
+    serving = Serving(world)
+    staged = serving.begin()
+    core = serving.core()
+    assert staged._ahead.take_turn()
+    assert staged.prepare()
+    assert staged.step(core)
+    assert staged.progress().kinds[Kind.CONTACTS].streams_entered == 0
+    staged._ahead.end_turn()
+    assert staged.prepare(10)
+    assert staged.step(core)
+    assert staged.progress().kinds[Kind.CONTACTS].streams_entered > 0
+
+
+def test_a_step_that_fails_leaves_the_streams_in_the_queue(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.at(60)
+    kept = world.copy()
+    meant, told = run_beside(world)
+    world.near.objects, world.far.objects = kept
+    serving = Serving(world)
+    staged = serving.begin()
+    core = serving.core()
+
+    def fails(self: SqliteCore, record: bytes | None) -> None:
+        raise OutOfSpace("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SqliteCore, "set_recovery_record", fails)
+        with pytest.raises(OutOfSpace):
+            staged.step(core)
+    report = serving.finish(staged, core)
+    assert comparable(core) == meant
+    assert without_seconds(report) == without_seconds(told)
+
+
+def test_a_log_too_long_to_be_kept_is_refused_before_anything_is_moved(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail, "MOST_BYTES", 10_000)
+    serving = Serving(world)
+    serving.disk = with_old_core(world)
+    with pytest.raises(TooLong):
+        serving.begin()
+    core = serving.core()
+    assert len(core.accounts()) == 3
+    assert core.recovery_record() is None
+
+
+@pytest.mark.parametrize("texts", [0, 1, 4])
+def test_lost_blobs_of_a_stream_that_misses_revs(texts: int) -> None:
+    """What may be older anyhow and what a blob's loss makes older or lost are weighed as a run weighs them."""
+    history = History()
+    history.family("ada")
+    for n in range(3):
+        history.put("ada", Kind.PHOTOS, f"{n}.jpg", card(f"{n}"), blob=bytes([n]) * 32)
+    for n in range(texts):
+        history.put("ada", Kind.PHOTOS, f"{n}.txt", b"small")
+    gone = [history.put("ada", Kind.PHOTOS, f"gone-{n}.txt", b"gone") for n in range(2)]
+    history.put("ada", Kind.PHOTOS, "last.jpg", card("last"), blob=b"9" * 32)
+    history.seal()
+    world = World(history)
+    for change in gone:
+        world.vaults.spoil(change, world.near, world.far)
+    report = assert_like_run(world)
+    assert len(report.lost) == 5
+
+
+def test_what_is_expected_is_what_has_entered_in_the_end(world: World) -> None:
+    """Also where an account is erased meanwhile, and after a start in between."""
+    world.at(50)
+    serving = Serving(world)
+    staged: Staged | None = serving.begin()
+    assert staged is not None
+    core = serving.core()
+    staged.step(core, 10)
+    core.begin()
+    core.drop_account(an_id("eve"))
+    core.commit()
+    staged.step(core, 10)
+    core.close()
+    staged = serving.resume()
+    assert staged is not None
+    core = serving.core()
+    while staged.step(core, 10):
+        assert staged.progress().stage in RESTORE_ORDER
+    progress = staged.progress()
+    for kind, count in progress.kinds.items():
+        assert count.streams == count.streams_entered, kind
+        assert count.changes == count.changes_entered, kind
+    assert (progress.stage, progress.forecast_seconds) == ("done", 0.0)
+    assert serving.finish(staged, core).exit_code == 0
+    assert [account.name for account in core.accounts()] == ["ada", "bob"]

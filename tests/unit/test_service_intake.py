@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,7 @@ from safehold.model.guards import OPEN
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.model.locks import Scope
 from safehold.ports.core import EMPTY_INTAKE, INTAKE, IntakeFigures
-from safehold.service import intake
+from safehold.service import engine, intake
 from safehold.service.identity import touches_credentials
 from safehold.service.intake import held_for_intake
 from safehold.service.notices import INTAKE_DROPPED, notices_of
@@ -114,6 +115,12 @@ def test_names_sort_as_the_writes_came() -> None:
     assert sorted(map(item_name, revs)) == [item_name(rev) for rev in revs]
 
 
+def test_the_worked_example_of_the_page() -> None:
+    data = canonical_props(waiting_props(Waiting(method=PUT, path=BOOK, name="ann.vcf", if_none_match=Tags(any=True))))
+    page = (Path(__file__).parents[2] / "docs/formats/intake.md").read_text()
+    assert f"{len(data)} bytes, SHA-256: {sha256(data).hexdigest()}" in page
+
+
 # -- the figures -----------------------------------------------------------------------------------------------
 
 
@@ -139,11 +146,19 @@ def test_figures_are_those_of_the_items_however_they_entered() -> None:
     other.enter_packed(maker.packed())
     other.commit()
     assert one.intakes() == other.intakes() == {ann: IntakeFigures(3, 4, 5)}
-    gone = [streams.make(ann, Kind.IDENTITY, Op.DELETE, identity, PREFIX + name) for name in "abd"]
     for core in (one, other):
         core.begin()
+        core.hold(ann, Kind.NOTES, None)
+        core.hold(ann, Kind.CONTACTS, None)
+        assert [core.held(1, kind) for kind in (Kind.NOTES, Kind.CONTACTS, Kind.TASKS)] == [INTAKE, INTAKE, None]
+    gone = [streams.make(ann, Kind.IDENTITY, Op.DELETE, identity, PREFIX + name) for name in "abd"]
+    for core in (one, other):
         for change in gone:
             core.apply(change, 2)
+        assert core.intakes() == {ann: EMPTY_INTAKE}, "streams are still held for it"
+        core.release(ann, Kind.CONTACTS)
+        assert core.intakes() == {ann: EMPTY_INTAKE}
+        core.release(ann, Kind.NOTES)
         core.commit()
         assert core.intakes() == {}
         assert core.intake(1) == EMPTY_INTAKE
@@ -402,3 +417,27 @@ def test_an_export_tells_of_it(house: House) -> None:
     assert problems("/one") == ["contacts", "intake"]
     bring_back(house, house.account(), Kind.CONTACTS, away)
     assert problems("/two") == []
+
+
+def test_many_intakes_are_entered_a_turn_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start after a disaster does not wait for all of them; but nothing of theirs is read before."""
+    monkeypatch.setattr(engine, "DRAIN_ACCOUNTS", 2)
+    users = ("ann", "bob", "cid", "dan", "eve")
+    house = House.new(seed="many", accounts=users)
+    for user in users:
+        hold(house, Kind.CONTACTS, MISSING, user)
+        headers = {"Content-Type": "text/vcard"}
+        path = f"/dav/{user}/contacts/default/a.vcf"
+        assert house.request("PUT", path, card("a"), headers, user=user).status == 204
+        hold(house, Kind.CONTACTS, None, user)
+    after = house.crash()
+    after.boot()
+
+    def seen() -> list[int]:
+        return [after.request("GET", f"/dav/{user}/contacts/default/a.vcf", user=user).status for user in users]
+
+    assert sorted(seen()) == [200, 200, 503, 503, 503]
+    assert after.tick()
+    assert sorted(seen()) == [200, 200, 200, 200, 503]
+    assert after.tick()
+    assert seen() == [200] * 5

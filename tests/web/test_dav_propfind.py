@@ -87,7 +87,9 @@ def test_absent_and_unsure(device: Device) -> None:
                 "PROPPATCH": f"<D:propertyupdate {DECLARED}>{REMOVE_X}</D:propertyupdate>",
             }.get(method, "")
             answer = device.ask(method, path, body, {"Depth": "0"} if method == "PROPFIND" else {})
-            if method == "MKCOL" and path in (BOOK, CALENDAR, NOTES):
+            if method == "DELETE" and path.endswith((".vcf", ".ics")):
+                assert answer.status == 204  # it waits until it can be judged
+            elif method == "MKCOL" and path in (BOOK, CALENDAR, NOTES):
                 assert answer.status == 405
             elif method == "MKCOL" and "/files/" not in path:
                 assert answer.status in (403, 503)

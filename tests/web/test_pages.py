@@ -47,6 +47,7 @@ STATUS: dict[str, Any] = {
         "first_contact": {"target_seconds": None, "actual_seconds": None, "state": "not set"},
     },
     "incidents": [],
+    "intake": {"accounts": 1, "items": 2, "bytes": 300},
     "recovery": None,
     "risks": ["keys lie beside the core"],
     "counters": {"commits": 41},

@@ -291,6 +291,7 @@ def test_held_scores_are_503_and_never_404_or_empty(edge: Edge, anna: Account) -
     post(edge, {"score": 1})
     edge.gate.hold(anna, Kind.SCORES, "revision 2 is missing")
     assert post(edge, {"score": 2}).status == 202, "it is taken, and recorded with the others"
+    assert get(edge, "account").json["waiting"] == 1
     for answer in [get(edge, path) for path in ("scores", "scores/chess", "scores/other")]:
         assert answer.status == 503
         assert int(answer.headers["retry-after"]) >= 1
@@ -361,9 +362,9 @@ def test_the_leaderboard_shows_the_best_of_those_who_chose_to_be_listed(edge: Ed
 
 
 def test_the_account_says_and_changes_whether_it_is_listed(edge: Edge) -> None:
-    assert get(edge, "account").json == {"name": "anna", "listed": False}
+    assert get(edge, "account").json == {"name": "anna", "listed": False, "waiting": 0}
     answer = edge.ask("PATCH", "/api/v1/account", json_body={"listed": True}, user=ANNA)
-    assert (answer.status, answer.json) == (200, {"name": "anna", "listed": True})
+    assert (answer.status, answer.json) == (200, {"name": "anna", "listed": True, "waiting": 0})
     assert get(edge, "account").json["listed"] is True
 
 
@@ -372,7 +373,7 @@ def test_the_account_takes_nothing_else(edge: Edge, body: Any) -> None:
     answer = edge.ask("PATCH", "/api/v1/account", json_body=body, user=ANNA)
     assert answer.status == 400
     problem(answer)
-    assert get(edge, "account").json == {"name": "anna", "listed": False}
+    assert get(edge, "account").json == {"name": "anna", "listed": False, "waiting": 0}
 
 
 # -- times -----------------------------------------------------------------------------------------------------
@@ -478,6 +479,7 @@ def test_the_answers_are_as_described(edge: Edge) -> None:
         ("/leaderboards/{game}", "get"): get(edge, "leaderboards/chess"),
         ("/account", "get"): get(edge, "account"),
         ("/account", "patch"): edge.ask("PATCH", "/api/v1/account", json_body={"listed": False}, user=ANNA),
+        ("/state", "get"): get(edge, "state"),
         ("/openapi.json", "get"): get(edge, "openapi.json", None),
         ("/history", "get"): get(edge, "history?limit=2"),
         ("/history/{change}", "get"): get(edge, "history/scores:2"),

@@ -15,6 +15,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from safehold.archiver.claiming import Mode
+from safehold.assembly.renewal import wanted
 from safehold.assembly.site import CoreMissing, NoVaultInReach, Site
 from safehold.config import ASK
 from safehold.model.errors import Damaged, NewerCore, OperatorError, SafeholdError
@@ -71,7 +72,10 @@ def find_core(site: Site) -> Lost | None:
             begun = core.recovery_record() is not None
         except Damaged as error:
             return Lost(f"cannot be read ({error.message})")
-    return Lost("is still being recovered", begun=True) if begun else None
+    if begun:
+        return Lost("is still being recovered", begun=True)
+    renewal = wanted(site)
+    return None if renewal is None else Lost(f"is to be made anew ({renewal.reason})")
 
 
 def find_why_not(site: Site, error: SafeholdError) -> Lost | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:  # a method brings in what it needs, so that each command wait
     from safehold.assembly.announced import Announced
     from safehold.assembly.session import Session
     from safehold.model.kinds import Kind
+    from safehold.recovery.after import AfterReport
     from safehold.recovery.plan import Plan
     from safehold.recovery.run import Result
 
@@ -90,6 +92,12 @@ class Installation(Site):
         sources = Sources(self, only=only, url=url, identity=identity)
         return run_recovery(self, plan, sources, accept_loss=accept_loss, progress=progress)
 
+    def recovery_reports(self) -> list[AfterReport]:
+        """Those of all recoveries that the vaults remember, the newest first. Raises OperatorError."""
+        from safehold.assembly.after import all_reports
+
+        return all_reports(self)
+
     def refuse_beside_recovery(self) -> None:
         """Raises OperatorError where a service runs that is recovering this core by itself."""
         if self.socket_path.exists() and self.recovery_status()["recovery"] is not None and self.is_locked():
@@ -118,6 +126,13 @@ class Installation(Site):
         status = self.status() if self.has_core() else away
         StatusFile(self.data / self.config.status_folder, self.clock, self.config.public_url).last(status)
 
+    def offer_status(self, status: Mapping[str, Any]) -> None:
+        """Begin to write the status file, where one is configured; whoever serves does it from then on."""
+        if self.config.status_folder:
+            from safehold.assembly.status_file import StatusFile
+
+            StatusFile(self.data / self.config.status_folder, self.clock, self.config.public_url).offer(status)
+
     # -- how it stands ---------------------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
@@ -128,16 +143,25 @@ class Installation(Site):
         if running is not None:
             return decode_json(running)
         from safehold.assembly.announced import as_facts
+        from safehold.assembly.core_check import check_remembered
         from safehold.assembly.scheduled import described, look_at_tail
         from safehold.assembly.scheduled_keeper import ScheduledKeeper
         from safehold.assembly.status import status_object
+        from safehold.assembly.stopped_recovery import stopped_recovery
 
         core = self.open_reads()
         try:
             status = status_object(self, core, None)
             snapshots = {**described(look_at_tail(self)), "running": False}
             announced = as_facts(self.announced().all(core))
-            more = {"snapshots": snapshots, "keeper": ScheduledKeeper(self).status(), "announcements": announced}
+            more = {
+                "snapshots": snapshots,
+                "keeper": ScheduledKeeper(self).status(),
+                "announcements": announced,
+                "core": check_remembered(self.disk, str(self.core_check_path)),
+                "recovery": stopped_recovery(self),
+                "last_recovery": None,
+            }
             return {**status, **more}
         finally:
             core.close()
@@ -150,7 +174,7 @@ class Installation(Site):
         if running is not None:
             status = decode_json(running)
             return {"recovery": status.get("recovery"), "last": status.get("last_recovery")}
-        from safehold.assembly.serving_recovery import stopped_recovery
+        from safehold.assembly.stopped_recovery import stopped_recovery
 
         return {"recovery": stopped_recovery(self), "last": None}
 

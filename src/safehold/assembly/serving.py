@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from threading import local
@@ -15,6 +16,7 @@ from safehold.adapters.channel import ChannelServer
 from safehold.adapters.passwords import Argon2Hasher
 from safehold.adapters.threads import ThreadScheduler, in_daemon
 from safehold.archiver.shipper import Shipper
+from safehold.assembly.caring import Caring
 from safehold.assembly.finding import Lost, find_why_not
 from safehold.assembly.installation import Installation
 from safehold.assembly.scheduled import ScheduledSnapshots
@@ -27,7 +29,7 @@ from safehold.formats.keys import KeyAway
 from safehold.formats.seal import SealedObject
 from safehold.model.change import Change
 from safehold.model.commands import AnyCommand, Outcome
-from safehold.model.errors import BadRequest, OperatorError, SafeholdError
+from safehold.model.errors import BadRequest, BodiesDamaged, OperatorError, SafeholdError
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.model.locks import HeldLocks
@@ -35,6 +37,7 @@ from safehold.model.token import TOKEN_KEY
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads, CoreStore
 from safehold.ports.world import Clock, Entropy
+from safehold.recovery.after import AfterReport
 from safehold.recovery.retention import erased_days
 from safehold.service.ahead import Proofs
 from safehold.service.auth import Authenticator, Limits
@@ -111,6 +114,7 @@ class Service:
         self.max_request_bytes = config.max_request_bytes
         self.erased_days = erased_days(config.retention)
         self.quota_bytes = config.quota_bytes
+        self.sends_mail = bool(config.mail.host)
         self.spans = SpanCache()
         self.proofs = Proofs()
         self._ahead = DevicesAhead(installation.clock)
@@ -126,20 +130,28 @@ class Service:
         self._telling = Telling(installation, self._beside)
         self._loop = asyncio.get_running_loop()
         self.writer = installation.make_writer(wake=self._wake, on_committed=self._committed)
+        self.pump = Pump(self.writer.engine, self._disk_thread)
+        self.renewing = False  # whether it ends to begin again with a new core
+        self._caring = Caring(installation, self.writer, self.pump.exclusive, self._end_to_renew)
+        self._caring.resting = lambda: self.recovering
         self._open_writer()
         self._watching = Watching(installation, self.writer)
         self._watching.wait(LOOK_SECONDS)
-        self.reads: CoreReads = self._reader()
+        self.reads: CoreReads = self._reader(may_wait=False)
         key = self.reads.secret(0, TOKEN_KEY)
         if key is None:
             raise OperatorError("the installation's identity is not in the core", hint="run `safehold recover plan`")
         self.token_key = key
-        self.blobs: Blobs = LiveBlobs(
+        live_blobs = LiveBlobs(
             installation.disk,
             str(installation.blobs_folder),
             str(installation.scratch_folder),
             self.writer.archive,
+            monotonic=installation.clock.monotonic,
+            on_mended=self._caring.blob_mended,
         )
+        self.blobs: Blobs = live_blobs
+        self._caring.use_blobs(live_blobs)
         self._authenticator = Authenticator(
             self.reads,
             Argon2Hasher(),
@@ -152,7 +164,6 @@ class Service:
             ),
         )
         self._sign_in = SignIn(self._authenticator)
-        self.pump = Pump(self.writer.engine, self._disk_thread)
         self._uses = UseNotes(Uses(self.clock), self.pump.execute)
         self._channel = ChannelServer(str(installation.socket_path), self._answer)
         self._recovery: ServingRecovery | None = None
@@ -182,13 +193,13 @@ class Service:
     # -- the gate --------------------------------------------------------------------------------------------
 
     async def authenticate(self, authorization: str | None, peer: str, program: str = "") -> Account:
-        who = await self._sign_in.authenticate(authorization, peer)
+        who = await self._again(lambda: self._sign_in.authenticate(authorization, peer))
         if who.label:
             self._uses.note(who, program)
         return who.account
 
     async def authenticate_owner(self, authorization: str | None, peer: str) -> Account:
-        return await self._sign_in.owner(authorization, peer)
+        return await self._again(lambda: self._sign_in.owner(authorization, peer))
 
     @property
     def recovering(self) -> bool:
@@ -199,7 +210,18 @@ class Service:
             await self._recovery.ready(account.id, kinds)
 
     async def execute(self, command: AnyCommand) -> Outcome:
-        return await self.pump.execute(command)
+        return await self._again(lambda: self.pump.execute(command))
+
+    async def mend(self, error: BodiesDamaged) -> None:
+        await self._caring.bring(error)
+
+    async def _again(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What was asked for; where that met damaged bodies once more, with them at hand."""
+        try:
+            return await ask()
+        except BodiesDamaged as error:
+            await self.mend(error)
+            return await ask()
 
     def locks(self, account: Account) -> HeldLocks:
         return self.writer.engine.locks.held(account.id, self.clock.monotonic())
@@ -213,11 +235,15 @@ class Service:
     def device_ahead(self, account: Account, path: str, device: str) -> None:
         self._ahead.note(account.name, path, device)
 
+    def recovery_report(self) -> AfterReport | None:
+        return self._telling.report()
+
     def free_bytes(self) -> int | None:
         return self._watching.free_bytes()
 
     def status(self) -> dict[str, Any]:
-        incidents = [*self._ahead.incidents(), *self._snapshots.incidents(), *self._keeper.incidents()]
+        noted = self._caring.incidents.incidents()
+        incidents = [*self._ahead.incidents(), *noted, *self._snapshots.incidents(), *self._keeper.incidents()]
         incidents += self._telling.incidents()
         status = status_object(self.installation, self.reads, self.writer, incidents, self._watching.vaults())
         announced = self._telling.announcements(self.reads)
@@ -225,6 +251,7 @@ class Service:
             "snapshots": self._snapshots.status(),
             "keeper": self._keeper.status(),
             "announcements": announced,
+            "core": self._caring.status(),
         }
         if self._recovery is not None:
             more["recovery"] = self._recovery.status()
@@ -237,14 +264,14 @@ class Service:
         with contextlib.suppress(RuntimeError):  # the service ends
             self._readers.submit(self._with_reader, work)
 
-    def _reader(self) -> SqliteCore:
-        reader = self.installation.open_reads()
+    def _reader(self, *, may_wait: bool) -> SqliteCore:
+        reader = self._caring.look_after(self.installation.open_reads(), may_wait=may_wait)
         self._open_readers.append(reader)
         return reader
 
     def _with_reader(self, work: Callable[[CoreReads], T]) -> T:
         if not hasattr(self._local, "reader"):
-            self._local.reader = self._reader()
+            self._local.reader = self._reader(may_wait=True)
         return work(self._local.reader)
 
     # -- along the way ---------------------------------------------------------------------------------------
@@ -363,6 +390,7 @@ class Service:
     def start(self) -> None:
         self._start_shippers()
         self._channel.start()
+        self._caring.start()
         if self._recovery is not None:
             self._recovery.start()
         if self._telling.postbox is not None:
@@ -392,6 +420,10 @@ class Service:
             except Exception:
                 _log.exception("the writer's housekeeping failed; it is tried again")
 
+    def _end_to_renew(self) -> None:
+        self.renewing = True
+        signal.raise_signal(signal.SIGTERM)
+
     async def _tell(self) -> None:
         """Publish, write, and enter what was announced while there was no identity."""
         self._telling.tick(self.status)
@@ -410,6 +442,7 @@ class Service:
             self._ticking.cancel()
             if not await self._in_time("the writer's housekeeping", self._ended(self._ticking)):
                 return
+        await self._in_time("the care of the core", in_daemon(self._caring.stop, "stop"))
         if self._recovery is not None:
             await self._in_time("the recovery", self._recovery.stop())
         last = self.status() if self._telling.publishes else {}
@@ -459,7 +492,10 @@ class Service:
         """Go on with what has been begun, while serving. To be called before `start`."""
         from safehold.assembly.serving_recovery import ServingRecovery
 
-        self._recovery = ServingRecovery(under_way, self.pump, self._core_to_fill, self.clock, self._recovered)
+        released = self.writer.engine.drain_intakes
+        self._recovery = ServingRecovery(
+            under_way, self.pump, self._core_to_fill, released, self.clock, self._recovered
+        )
 
     def _core_to_fill(self) -> CoreStore:
         """In the disk thread. Raises what keeps the writer from writing."""

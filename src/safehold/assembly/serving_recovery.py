@@ -17,7 +17,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -27,16 +27,14 @@ from safehold.model.commands import AddScore, AnyCommand, Transfer, Undo
 from safehold.model.errors import SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.model.paths import kinds_under
-from safehold.ports.core import NOT_YET, CoreStore
+from safehold.ports.core import CoreStore
 from safehold.ports.world import Clock
 from safehold.recovery.staged import Staged, StagedProgress, StreamState
-from safehold.recovery.staged_record import parse
 from safehold.service.items import stamp
 from safehold.web.pump import Pump
 
 if TYPE_CHECKING:
     from safehold.assembly.recovering import Claim, Sources
-    from safehold.assembly.site import Site
     from safehold.recovery.report import Report
     from safehold.store.sqlite.core import SqliteCore
 
@@ -48,8 +46,6 @@ KNOCK_SECONDS = 4.0
 KNOCKING = 256
 #: What one turn of the writer's thread may take, about: the changes of a turn are made more or fewer to that end.
 TURN_SECONDS = 0.010
-#: What is read ahead of a turn takes about so long.
-PREPARE_SECONDS = 0.020
 FEWEST_CHANGES, MOST_CHANGES = 50, 5_000
 #: Of large bodies so many bytes are fetched at a time, and one whole body at least.
 FETCH_BYTES = 4 << 20
@@ -82,18 +78,22 @@ class ServingRecovery:
         under_way: UnderWay,
         pump: Pump,
         core: Callable[[], CoreStore],
+        released: Callable[[], None],
         clock: Clock,
         ended: Callable[[dict[str, Any]], None],
     ) -> None:
-        """`core` is the writer's, asked in its thread; it raises what keeps it from writing. `ended` hears the end."""
+        """`core` is the writer's, asked in its thread; it raises what keeps it from writing. `released` applies, in the
+        same thread, what waits for streams that have come. `ended` hears the end.
+        """
         self._staged, self._sources, self._claim, self._reads = under_way
         self._pump = pump
         self._core = core
+        self._released = released
         self._clock = clock
         self._ended = ended
         self._thread = ThreadPoolExecutor(1, "recovery")
         self._arrivals: dict[_Key, asyncio.Future[None]] = {}
-        self._knocking = self._knocks = 0
+        self._knocking = 0
         self._changes = FEWEST_CHANGES
         self._trouble = ""
         self._stage = ""
@@ -113,7 +113,6 @@ class ServingRecovery:
             return
         for kind in waiting:
             self._staged.knock(account, kind)
-        self._knocks += 1
         if self._knocking >= KNOCKING or self._task is None:
             return
         self._knocking += 1
@@ -174,21 +173,22 @@ class ServingRecovery:
             pause = min(pause * 2, RETRY_SECONDS[1])
 
     async def _enter(self) -> None:
-        """Streams, one piece after the other."""
-        more = True
-        while more:
-            await self._elsewhere(self._prepare)
-            more = await self._pump.exclusive(self._turn)
-            self._trouble = ""
-            self._tell_arrived()
-            self._tell_stage()
+        """Streams, one piece after the other; the next one is read while one enters."""
+        more, reading = True, self._read()
+        try:
+            while more:
+                await reading
+                reading = self._read()
+                more = await self._pump.exclusive(self._turn)
+                self._trouble = ""
+                self._tell_arrived()
+                self._tell_stage()
+        finally:
+            await asyncio.wait((reading,))
 
-    def _prepare(self) -> None:
-        """Read some streams, so that a turn has them ready; one for which somebody knocks does not wait for others."""
-        until = self._clock.monotonic() + PREPARE_SECONDS
-        knocks = self._knocks
-        while self._staged.prepare() and self._clock.monotonic() < until and knocks == self._knocks:
-            pass
+    def _read(self) -> asyncio.Future[bool]:
+        """Have a turn's changes ready; one for which somebody knocks does not wait for others."""
+        return asyncio.ensure_future(self._elsewhere(partial(self._staged.prepare, self._changes)))
 
     def _turn(self) -> bool:
         """In the writer's thread: a piece of it. False once nothing is left."""
@@ -200,6 +200,7 @@ class ServingRecovery:
             core.rollback()
             raise
         self._pace(self._clock.monotonic() - began)
+        self._released()
         return more
 
     def _pace(self, seconds: float) -> None:
@@ -302,33 +303,3 @@ def _kinds_of(command: AnyCommand) -> Iterable[Kind]:
     if path is not None:
         return kinds_under(path)
     return DATA_KINDS if isinstance(command, Undo) else ()
-
-
-def stopped_recovery(site: Site) -> dict[str, Any] | None:
-    """That of a core that nobody serves now, as `ServingRecovery.status` tells it; None where none is under way."""
-    if not site.has_core():
-        return None
-    with closing(site.open_reads()) as core:
-        data = core.recovery_record()
-        if data is None:
-            return None
-        record = parse(data)
-        queued = core.held_streams(NOT_YET)
-        held = [
-            f"{account.name}, {kind} is held: {why}"
-            for account in core.accounts()
-            for kind in Kind
-            if (why := core.held(account.number, kind)) not in (None, NOT_YET)
-        ]
-    return {
-        "state": "stopped",
-        "stage": None,
-        "since": stamp(record.began_at),
-        "kinds": {},
-        "streams": {StreamState.QUEUED.value: len(queued), StreamState.PARTIAL.value: len(held)},
-        "seconds": None,
-        "forecast_seconds": None,
-        "sources": [vault.name for vault in site.config.vaults],
-        "held": held[:NAMED],
-        "trouble": None,
-    }

@@ -16,12 +16,14 @@ from safehold.adapters.passwords import Argon2Hasher
 from safehold.adapters.system import SystemEntropy
 from safehold.assembly.site import Site
 from safehold.assembly.writer import Writer
+from safehold.model.change import Change
 from safehold.model.commands import AnyCommand, Outcome
-from safehold.model.errors import OperatorError, SafeholdError
+from safehold.model.errors import Held, LostBody, OperatorError, SafeholdError
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.ports.blobs import Blobs
-from safehold.ports.core import CoreReads
+from safehold.ports.care import BodySource
+from safehold.ports.core import NOT_YET, CoreReads
 from safehold.service.control import Wanted, decode_results, encode_commands, encode_wanted
 from safehold.service.identity import BLOB_KEY
 from safehold.store.blobs import LiveBlobs
@@ -53,6 +55,7 @@ class Session:
         if self._reads is None:
             core = self._site.open_reads()
             self._stack.callback(core.close)
+            core.source = _Vaults(self._site, self._stack)
             self._reads = core
         return self._reads
 
@@ -67,6 +70,13 @@ class Session:
     def bring_in(self, account: Account, kinds: Sequence[Kind]) -> None:
         """What is about to be read here, a service that is recovering brings back first; what it cannot stays held."""
         self._site.ask_service(encode_wanted(Wanted(account.id, [kind.value for kind in kinds])))
+
+    def require_in(self, account: Account, kinds: Sequence[Kind]) -> None:
+        """The same for what must not be taken for nothing. Raises Held where it is not back yet."""
+        self.bring_in(account, kinds)
+        for kind in kinds:
+            if self.reads.held(account.number, kind) == NOT_YET:
+                raise Held(f"the {kind} of {account.name} are {NOT_YET}", hint="see `safehold recover status`")
 
     def blob_key(self, account: Account) -> bytes:
         key = self.reads.secret(account.number, BLOB_KEY)
@@ -104,3 +114,25 @@ class Session:
         writer.open()
         writer.found(self._site.config.text)
         self._writer = writer
+
+
+class _Vaults:
+    """A BodySource over the vaults, made once somebody meets damage. A service that runs mends it."""
+
+    def __init__(self, site: Site, stack: ExitStack) -> None:
+        self._site = site
+        self._stack = stack
+        self._source: BodySource | None = None
+
+    def get(self, journal: int) -> Change | None:
+        return None if self._source is None else self._source.get(journal)
+
+    def ask(self, lost: Sequence[LostBody]) -> None:
+        if self._source is None:
+            from safehold.assembly.read_repair import repair_for
+            from safehold.service.incidents import Incidents
+
+            repair, close = repair_for(self._site, Incidents(self._site.clock))
+            self._stack.callback(close)
+            self._source = repair.patient
+        self._source.ask(lost)

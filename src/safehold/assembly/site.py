@@ -95,6 +95,11 @@ class Site:
         return FolderLock(str(self.data / "run" / "lock"))
 
     @property
+    def core_check_path(self) -> Path:
+        """What is remembered of the check of the core."""
+        return self.data / "run" / "core-check.json"
+
+    @property
     def ledger_path(self) -> Path:
         return self.data / "generations"
 

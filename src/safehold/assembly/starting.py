@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from safehold.adapters.lock import FolderLock
+from safehold.assembly import renewal
 from safehold.assembly.finding import Lost, find_core
 from safehold.assembly.installation import Installation
 from safehold.assembly.serving import SWITCH_SECONDS, CoreLost, Service
@@ -34,39 +36,49 @@ def serve(installation: Installation, listen: tuple[str, int], announce: Announc
     """
     import uvloop
 
+    if renewal.has_begun_again():
+        announce = _in_silence
     lost = find_core(installation)
     if lost is None:
         installation.make()
-    with installation.lock(), ExitStack() as stack:
+    with installation.lock() as lock, ExitStack() as stack:
         require_free(*listen)
-        coming = _prepared(installation, lost, stack) if lost is not None else None
+        coming = _prepared(installation, lost, stack, lock) if lost is not None else None
         installation.sweep()
         sys.setswitchinterval(SWITCH_SECONDS)
-        uvloop.run(_serve(installation, listen, announce, coming))
+        begins_again = uvloop.run(_serve(installation, listen, announce, coming))
+    if begins_again:
+        renewal.begin_again()
     return 0
 
 
-def _prepared(installation: Installation, lost: Lost, stack: ExitStack | None) -> Coming:
+def _in_silence(_url: str, _accounts: Sequence[str]) -> None:
+    """The program has been announced before it began again."""
+
+
+def _prepared(
+    installation: Installation, lost: Lost, stack: ExitStack | None = None, lock: FolderLock | None = None
+) -> Coming:
     from safehold.assembly.front import prepare
 
-    return prepare(installation, lost, stack)
+    return prepare(installation, lost, stack, lock)
 
 
 async def _serve(
     installation: Installation, listen: tuple[str, int], announce: Announce, coming: Coming | None
-) -> None:
+) -> bool:
+    """Whether it is to begin again, to have its core made anew (renewal.py)."""
     if coming is None:
         try:
             service = Service(installation)
         except CoreLost as error:
-            coming = _prepared(installation, error.lost, None)
+            coming = _prepared(installation, error.lost)
         else:
-            await _serve_whole(service, listen, announce)
-            return
-    await _serve_recovering(installation, listen, announce, coming)
+            return await _serve_whole(service, listen, announce)
+    return await _serve_recovering(installation, listen, announce, coming)
 
 
-async def _serve_whole(service: Service, listen: tuple[str, int], announce: Announce) -> None:
+async def _serve_whole(service: Service, listen: tuple[str, int], announce: Announce) -> bool:
     async def started() -> None:
         service.start()
         announce(_url(*listen), [a.name for a in service.reads.accounts()])
@@ -75,12 +87,13 @@ async def _serve_whole(service: Service, listen: tuple[str, int], announce: Anno
         await serve_until_told(make_app(service), *listen, started)
     finally:
         await service.stop()
-        _end_now(service.hanging)
+        _end_now(service.hanging, again=service.renewing)
+    return service.renewing
 
 
 async def _serve_recovering(
     installation: Installation, listen: tuple[str, int], announce: Announce, coming: Coming
-) -> None:
+) -> bool:
     """Listen first: until identity is in, everybody is told to come again."""
     from safehold.assembly.front import Front
 
@@ -104,16 +117,20 @@ async def _serve_recovering(
         await front.end()
         for service in services:
             await service.stop()
-        _end_now(front.busy or any(service.hanging for service in services))
+        again = any(service.renewing for service in services)
+        _end_now(front.busy or any(service.hanging for service in services), again=again)
+    return again
 
 
 def _url(host: str, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _end_now(hanging: bool) -> None:
+def _end_now(hanging: bool, *, again: bool) -> None:
     """A thread that waits for a disk for ever would keep loop and process for ever."""
     if hanging:
         logging.shutdown()
         sys.stdout.flush()
+        if again:
+            renewal.begin_again()
         os._exit(0)

@@ -58,9 +58,20 @@ def status_object(
             name: {"target_seconds": None, "actual_seconds": None, "state": "not set"} for name in _OBJECTIVES
         },
         "incidents": incidents,
+        "intake": _intake(reads),
         "recovery": None,
         "risks": [*_risks(site, vaults, looks), *key_risks(site, reads)],
         "keys": key_state(site, reads),
+    }
+
+
+def _intake(reads: CoreReads) -> dict[str, int]:
+    """Writes that wait for streams that cannot be had now."""
+    waiting = [figures for figures in reads.intakes().values() if figures.items]
+    return {
+        "accounts": len(waiting),
+        "items": sum(figures.items for figures in waiting),
+        "bytes": sum(figures.inline_bytes + figures.blob_bytes for figures in waiting),
     }
 
 

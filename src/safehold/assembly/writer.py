@@ -21,10 +21,11 @@ from safehold.formats.seal import SealedObject
 from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
 from safehold.model.change import Change
 from safehold.model.commands import FoundInstallation, NoteInstallation
-from safehold.model.errors import Held, OperatorError, OutOfSpace, SafeholdError
+from safehold.model.errors import Damaged, Held, OperatorError, OutOfSpace, SafeholdError
 from safehold.model.kinds import Kind
 from safehold.model.stream import Head
-from safehold.ports.core import EMPTY_LOG, LogPosition
+from safehold.ports.care import BodySource
+from safehold.ports.core import EMPTY_LOG, NOT_YET, LogPosition
 from safehold.ports.disk import Disk
 from safehold.ports.log import Hole, LogFrame
 from safehold.ports.vault import Vault
@@ -110,6 +111,9 @@ class Writer:
         self._tries = 0  # of which none held for a minute
         self._tried_at = clock.monotonic()
         self._was_away = False
+        #: What the core of a writer that opens reads damaged bodies from, and who is told of damage.
+        self.body_source: BodySource | None = None
+        self.on_damage: Callable[[Damaged], None] | None = None
         self._core: SqliteCore | None = None
         self._log: Log | None = None
         self._not_started: list[Shipper] = []
@@ -209,6 +213,7 @@ class Writer:
     def _reopen(self) -> tuple[SqliteCore, Log]:
         self._close_parts()
         core = self._core = self._open_core()
+        core.source, core.on_damage = self.body_source, self.on_damage
         known = [*self._set_aside, *(self._mark_missing(core) if self._mend else ())]
         for first, last in self._lost:
             mark_frames(core, first, last)
@@ -379,8 +384,11 @@ class Writer:
                 _log.warning("a large body of an erased account is still there: %s", error.strerror)
 
     def _sweep_blobs(self, core: SqliteCore) -> None:
-        """Remove live blobs that nothing names: of erased accounts, and of uploads that never came to an end."""
-        if core.blobs_swept():
+        """Remove live blobs that nothing names: of erased accounts, and of uploads that never came to an end.
+
+        Not while streams are still to be recovered: what they name nobody knows.
+        """
+        if core.blobs_swept() or core.held_for(NOT_YET):
             return
         try:
             self._live_blobs.sweep(core.blob_names())

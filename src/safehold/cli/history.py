@@ -12,6 +12,7 @@ from safehold.cli.exits import UsageError
 from safehold.cli.output import Answer, Table, size_text, time_text
 from safehold.cli.parser import Parser
 from safehold.model.kinds import DATA_KINDS, RESTORE_ORDER, Kind
+from safehold.model.paths import kinds_under
 from safehold.model.point import parse_point, point_text
 
 EXAMPLE = "safehold history ada --path contacts/default --limit 20"
@@ -50,16 +51,14 @@ def _run(args: Namespace, context: Context) -> Answer:
     below = None if args.before is None else parse_point(args.before)
     if args.before is not None and below is None:
         raise UsageError(f"{args.before!r} is not a point of the history", hint="for instance contacts:120")
-    with context.installation().session() as session, session.reads.snapshot() as reads:
-        account = account_named(reads, args.account)
-        versions = reads.history(
-            account.number,
-            kind=Kind(args.kind) if args.kind else None,
-            path=args.path.strip("/") if args.path is not None else None,
-            name=args.name,
-            below=below,
-        )
-        changes = [_described(version) for version in islice(versions, args.limit)]
+    path = args.path.strip("/") if args.path is not None else None
+    kind = Kind(args.kind) if args.kind else None
+    with context.installation().session() as session:
+        account = account_named(session.reads, args.account)
+        session.require_in(account, (kind,) if kind else kinds_under(path) if path else DATA_KINDS)
+        with session.reads.snapshot() as reads:
+            versions = reads.history(account.number, kind=kind, path=path, name=args.name, below=below)
+            changes = [_described(version) for version in islice(versions, args.limit)]
     rows = [
         (
             c["at"],

@@ -34,14 +34,18 @@ def _run(args: Namespace, context: Context) -> Answer:
 
 
 def find_unmet(status: dict[str, Any]) -> list[str]:
-    """What needs somebody, in plain words: incidents, an open recovery, objectives at risk or violated."""
-    found = [f"incident: {_sentence(incident)}" for incident in status.get("incidents") or ()]
+    """What needs somebody, in plain words: incidents that go on, an open recovery, objectives at risk or violated."""
+    found = [f"incident: {_sentence(i)}" for i in status.get("incidents") or () if not _is_over(i)]
     if status.get("recovery"):
         found.append("a recovery is open")
     for name, objective in (status.get("objectives") or {}).items():
         if isinstance(objective, dict) and objective.get("state") in UNMET:
             found.append(f"objective {name}: {objective['state']}")
     return found
+
+
+def _is_over(incident: Any) -> bool:
+    return isinstance(incident, dict) and incident.get("until") is not None
 
 
 def _sentence(incident: Any) -> str:
@@ -72,10 +76,23 @@ def describe(status: dict[str, Any], unmet: Sequence[str]) -> list[str | Table]:
         blocks.append(objectives)
     if status.get("snapshots"):
         blocks.append(_snapshots_text(status["snapshots"]))
+    if status.get("core"):
+        blocks.append(_core_text(status["core"]))
     if status.get("keeper"):
         blocks.append(_keeper_text(status["keeper"]))
     risks = [f"at risk: {risk}" for risk in status.get("risks") or ()]
     return [*blocks, *risks, *(unmet or ["nothing is unmet"])]
+
+
+def _core_text(told: dict[str, Any]) -> str:
+    """When all of the core was last read, and what came of it."""
+    last = (
+        "not checked yet" if told.get("last_check") is None else f"last checked {time_text(told['last_check'])[:16]}Z"
+    )
+    mended = f", {told['mended']} mended so far" if told.get("mended") else ""
+    damaged = f", {told['damaged']} damaged" if told.get("damaged") else ""
+    renewal = "; it is to be made anew" if told.get("renewal") else ""
+    return f"core: {last}{mended}{damaged}{'; at it' if told.get('checking') else ''}{renewal}"
 
 
 def _keeper_text(told: dict[str, Any]) -> str:

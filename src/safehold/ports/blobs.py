@@ -42,7 +42,8 @@ class Blobs(Protocol):
     ) -> Iterator[bytes]:
         """Chunks of at most 256 KiB. Fetched back from a vault where the live file is missing or of another size.
 
-        With `digest` (SHA-256 of the body) what is fetched back is checked against it before it is taken.
+        With `digest` (SHA-256 of the body) also where the live file is another body; and what is fetched back is
+        checked against it before it is taken.
         Raises Held where no vault that can be reached has it.
         """
         ...

@@ -218,7 +218,11 @@ class CoreReads(Protocol):
         ...
 
     def intakes(self) -> dict[bytes, IntakeFigures]:
-        """That of all accounts in whose intake anything waits, by account id."""
+        """By account id: in whose intake anything waits, or whose streams are held for it (then it may be empty)."""
+        ...
+
+    def entering(self, limit: int) -> list[bytes]:
+        """Ids of accounts of which a stream is held for INTAKE, at most so many."""
         ...
 
     def head(self, account: int, kind: Kind) -> Head:

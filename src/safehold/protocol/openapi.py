@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from safehold.protocol import openapi_past
+from safehold.protocol import openapi_past, openapi_state
 from safehold.protocol.rest import DEFAULT_LEADERS, JSON_TYPE, MAX_DETAIL_BYTES, MAX_LIMIT, PROBLEM_TYPE
 
 BASE = "/api/v1"
@@ -66,7 +66,18 @@ _SCHEMAS: _Json = {
         {"game": _NAME, "entries": _list("Leader")},
         description="the best score of each account that chose to be listed, best first; equal scores share a rank",
     ),
-    "Account": _object({"name": _NAME, "listed": {"type": "boolean", "description": "shown on leaderboards"}}),
+    "Account": _object(
+        {
+            "name": _NAME,
+            "listed": {"type": "boolean", "description": "shown on leaderboards"},
+            "waiting": {
+                "type": "integer",
+                "minimum": 0,
+                "description": "writes of your devices that are entered once what they are to is restored",
+            },
+        }
+    ),
+    **openapi_state.SCHEMAS,
     **openapi_past.SCHEMAS,
     "AccountPatch": _object({"listed": {"type": "boolean"}}, closed=True),
     "Problem": _object(
@@ -181,6 +192,9 @@ _PATHS: _Json = {
             problems=_WRITING,
             body="AccountPatch",
         ),
+    },
+    "/state": {
+        "get": _operation("getState", "How your data stands, and what to do", (200, "State"), problems=_READING),
     },
     **openapi_past.paths(lambda problems: {str(code): {"$ref": f"#/components/responses/{code}"} for code in problems}),
     "/openapi.json": {

@@ -213,6 +213,7 @@ class AccountView(msgspec.Struct, frozen=True):
 
     name: str
     listed: bool
+    waiting: int  # writes of its devices that are entered once what they are to is restored
 
 
 class _Problem(msgspec.Struct, frozen=True, omit_defaults=True):

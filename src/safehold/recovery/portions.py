@@ -72,6 +72,14 @@ class Settling(Protocol):
     def run(self, jobs: Sequence[Portion]) -> Iterator[list[Settled | None]]: ...
 
 
+class Polled(Protocol):
+    """Settling by others: who has something else to do need not wait for them."""
+
+    def ready(self, seconds: float) -> bool:
+        """Whether the next answer is there, or comes within so many seconds."""
+        ...
+
+
 class InTurn:
     """Settles one portion after the other, in this process."""
 
@@ -84,15 +92,18 @@ class InTurn:
             yield settle(self._reader, job, self._make_rows)
 
 
-def portions(generation: int, wanted: Sequence[tuple[StreamEntry, Wanted]]) -> list[Portion]:
+def portions(
+    generation: int, wanted: Sequence[tuple[StreamEntry, Wanted]], most_changes: int | None = None
+) -> list[Portion]:
     """Cut streams, given in their order, into portions. Those that are too long are left out."""
+    most = PORTION_CHANGES if most_changes is None else most_changes
     found: list[Portion] = []
     some: list[Wanted] = []
     count = 0
     for entry, one in wanted:
         if entry.changes > LONGEST:
             continue
-        if some and count + entry.changes > PORTION_CHANGES:
+        if some and count + entry.changes > most:
             found.append(Portion(generation, tuple(some)))
             some, count = [], 0
         some.append(one)

@@ -26,7 +26,7 @@ from typing import NamedTuple, Self
 
 from safehold.model.errors import Damaged, OperatorError
 from safehold.model.kinds import RESTORE_ORDER, Kind
-from safehold.model.stream import EMPTY_HEAD
+from safehold.model.stream import EMPTY_HEAD, Base
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import EMPTY_LOG, NOT_YET, CoreReads, CoreStore, LogPosition
 from safehold.ports.disk import Disk
@@ -34,13 +34,14 @@ from safehold.ports.log import Hole, LogReader
 from safehold.ports.vault import Vault
 from safehold.ports.world import Clock
 from safehold.recovery import staged_record as records
+from safehold.recovery.ahead import Ahead, Direct, Long
 from safehold.recovery.blobs import loss_of, restore
 from safehold.recovery.chains import StreamKey
 from safehold.recovery.origin import Origin
 from safehold.recovery.place import Memo, Place
 from safehold.recovery.plan import check_sources
 from safehold.recovery.portions import MakeRows
-from safehold.recovery.replay import Witness
+from safehold.recovery.replay import PROFILE, Witness, name_in
 from safehold.recovery.report import Loss, Progress, Report, silent
 from safehold.recovery.selection import SYSTEM, Selection
 from safehold.recovery.shares import Helpers
@@ -48,7 +49,7 @@ from safehold.recovery.sources import look
 from safehold.recovery.staged_record import Doubt, Record
 from safehold.recovery.streamwise import Ready, Streamwise
 from safehold.recovery.tail import Tail
-from safehold.recovery.tally import BlobLoss
+from safehold.recovery.tally import BlobLoss, Unsure
 from safehold.recovery.unknown import unknown_seconds, whole_at_end
 from safehold.recovery.verify import BlobItem
 from safehold.recovery.witness import CoreWitness
@@ -113,7 +114,7 @@ def no_old_core(_folder: str) -> CoreStore | None:
 class Staged:
     """One recovery. Made by `begin` or `resume`. `knock`, `state` and `progress` may be called from any thread.
 
-    `prepare` is for one thread at a time, outside of the writer's turn; `step` and `close` are for within it.
+    `prepare` is for outside of the writer's turn, `step` and `close` for within it; `prepare` may run beside `step`.
     """
 
     def __init__(
@@ -131,17 +132,11 @@ class Staged:
         self._tail = tail
         self._record = record
         self._clock = clock
-        self._helpers = helpers
-        self._streamwise = Streamwise(origin, tail, make_rows, witness, self._name_of)
+        self._streamwise = Streamwise(origin, tail, witness, self._name_of)
         self._entries = {entry.key: entry for entry in origin.streams()}
+        self._ahead = Ahead(self._streamwise, make_rows, self._entries, self._changes_of, origin.number, helpers)
         self._names: dict[bytes, str] = {}
-        self._numbers: dict[bytes, int] = {}
         self._began = clock.monotonic()
-        self._queue: deque[StreamKey] = deque()
-        self._waiting: set[StreamKey] = set()  # not in yet
-        self._knocked: deque[StreamKey] = deque()
-        self._damaged: deque[StreamKey] = deque()  # to be mended, once nothing else is in the queue
-        self._ready: deque[Ready] = deque()
         self._doubts: dict[StreamKey, Doubt] = {}
         self._counts = {kind: _Count() for kind in RESTORE_ORDER}
         self._with_blobs: deque[StreamKey] = deque()  # in, and to be looked through for blobs
@@ -273,16 +268,16 @@ class Staged:
         identities = sorted((key for key in known if key[1] is Kind.IDENTITY), key=stream_order)
         for done, key in enumerate(identities):
             if key[0] not in self._streamwise.erased:  # the installation's comes first, and says who was
-                self._numbers[key[0]] = core.account_number(key[0])
+                self._ahead.numbers[key[0]] = core.account_number(key[0])
                 self._enter_now(core, key)
             progress(Kind.IDENTITY, done + 1, len(identities), "accounts")
         erased = self._streamwise.erased
         rest = [key for key in known if key[1] is not Kind.IDENTITY and key[0] not in erased]
         for key in rest:
             core.hold(*key, NOT_YET)
-        self._names = dict(self._streamwise.names)
+        self._take_names(core)
         accounts = {account for account, _ in known} - erased - {SYSTEM}
-        self._numbers.update((account, core.account_number(account)) for account in accounts)
+        self._ahead.numbers.update((account, core.account_number(account)) for account in accounts)
         self._record.accounts = len(accounts)
         for key in rest:
             self._expect(key)
@@ -294,7 +289,16 @@ class Staged:
         core.set_recovery_record(records.encode(self._record))
         core.commit()
         core.bulk(False)
-        self._line_up(key for key in rest if key in self._waiting)
+        self._ahead.line_up(key for key in rest if key in self._ahead.waiting)
+
+    def _take_names(self, core: CoreReads) -> None:
+        """Raises Damaged where the core calls an account something else than its profile does."""
+        for account in core.accounts():
+            profile = core.secret(account.number, PROFILE)
+            if profile is not None and name_in(profile) != account.name:
+                raise Damaged(f"account {account.id.hex()} is called {account.name} in the core")
+            self._names[account.id] = account.name
+            self._ahead.numbers[account.id] = account.number
 
     def _only_old_core_has(self, keys: Sequence[StreamKey]) -> list[StreamKey]:
         """Streams that a seal names further than the log leads, where an old core may have the end of them.
@@ -314,20 +318,15 @@ class Staged:
 
     def _enter_now(self, core: CoreStore, key: StreamKey) -> None:
         """In the open transaction, whatever it takes."""
-        ready = self._prepared(key, late=True)
-        if ready is None:
-            self._streamwise.prepare_mender([key])
-            ready = self._streamwise.followed(key, self._entries.get(key), self._numbers[key[0]], late=True)
+        ready = self._ahead.read_now(key)
         self._enter(core, ready)
         self._record.add(ready.tally, ready.refused)
-        self._waiting.discard(key)
+        self._ahead.waiting.discard(key)
         self._entered(ready)
 
     def _take_up(self, core: CoreReads) -> None:
         """Where an earlier process got to."""
-        for row in core.accounts():
-            self._names[row.id] = row.name
-            self._numbers[row.id] = row.number
+        self._take_names(core)
         for note in core.recovery_notes():
             doubt = records.parse_doubt(note)
             self._doubts[doubt.account, doubt.kind] = doubt
@@ -335,7 +334,7 @@ class Staged:
         known = dict.fromkeys([*self._entries, *self._tail.keys(), *waiting])
         for key in known:
             account, kind = key
-            if account not in self._numbers or kind is Kind.IDENTITY:
+            if account not in self._ahead.numbers:  # erased meanwhile, or the installation's own
                 continue
             self._expect(key)
             if key not in waiting:
@@ -343,22 +342,19 @@ class Staged:
                 count.streams_in += 1
                 count.changes_in += self._changes_of(key)
                 count.items_in += self._items_of(key)
-                self._waiting.discard(key)
+                self._ahead.waiting.discard(key)
                 if kind in KINDS_WITH_BLOBS:
                     self._with_blobs.append(key)
                     self._without.add(key)
                 self._tail.drop(key)
-        self._line_up(waiting)
-
-    def _line_up(self, keys: Iterable[StreamKey]) -> None:
-        self._queue.extend(sorted(keys, key=stream_order))
+        self._ahead.line_up(waiting)
 
     def _expect(self, key: StreamKey) -> None:
         count = self._counts[key[1]]
         count.streams += 1
         count.changes += self._changes_of(key)
         count.items += self._items_of(key)
-        self._waiting.add(key)
+        self._ahead.waiting.add(key)
 
     def _changes_of(self, key: StreamKey) -> int:
         entry = self._entries.get(key)
@@ -417,14 +413,12 @@ class Staged:
 
     def knock(self, account_id: bytes, kind: Kind) -> None:
         """Somebody asks for this stream: it comes next. Harmless where it is in, or nothing is known of it."""
-        key = (account_id, kind)
-        if key in self._waiting:
-            self._knocked.append(key)
+        self._ahead.knock((account_id, kind))
 
     def state(self, account_id: bytes, kind: Kind) -> StreamState:
         """How far a stream is. One of which no source ever said anything is whole."""
         key = (account_id, kind)
-        if key in self._waiting:
+        if key in self._ahead.waiting:
             return StreamState.QUEUED
         doubt = self._doubts.get(key)
         if doubt is not None:
@@ -449,109 +443,99 @@ class Staged:
             return 0.0
         return left * seconds / self._paced if self._paced else None
 
-    # -- reading, outside of the writer's turn -----------------------------------------------------------------
+    # -- reading and entering ----------------------------------------------------------------------------------
 
-    def prepare(self) -> bool:
-        """Read and verify the next stream, so that `step` only has to enter it. False where nothing is left to read.
+    def prepare(self, most_changes: int = STEP_CHANGES) -> bool:
+        """Read and verify, outside of the writer's turn, so that `step` only has to enter. False if nothing is left to.
 
-        For who has a thread for it: `step` does it by itself where nothing is ready.
+        Where somebody has knocked, until that stream is ready; else until about so many changes are. For who has a
+        thread for it: `step` reads by itself where nothing is ready and nobody else reads.
         """
-        key, knocked = self._next()
-        if key is None:
-            return False
-        ready = self._prepared(key)
-        if ready is None and not knocked and (self._queue or self._knocked):
-            self._damaged.append(key)
-            return True
-        if ready is None:
-            self._streamwise.prepare_mender([key, *self._damaged])
-            ready = self._streamwise.followed(key, self._entries.get(key), self._numbers[key[0]])
-        if knocked:
-            self._ready.appendleft(ready)
-        else:
-            self._ready.append(ready)
-        return True
-
-    def _next(self) -> tuple[StreamKey | None, bool]:
-        """The next stream to read, and whether somebody has knocked for it."""
-        there = {ready.key for ready in self._ready}
-        for queue in (self._knocked, self._queue, self._damaged):
-            while queue:
-                key = queue.popleft()
-                if key in self._waiting and key not in there:
-                    return key, queue is self._knocked
-        return None, False
-
-    def _prepared(self, key: StreamKey, *, late: bool = False) -> Ready | None:
-        """None where a mender is needed."""
-        entry, number = self._entries.get(key), self._numbers[key[0]]
-        ready = self._streamwise.settled(key, entry, number)
-        if ready is None and not self._streamwise.needs_mender(key, entry):
-            ready = self._streamwise.followed(key, entry, number, late=late)
-        return ready
-
-    # -- entering, in the writer's turn ------------------------------------------------------------------------
+        return self._ahead.read(most_changes)
 
     def step(self, core: CoreStore, most_changes: int = STEP_CHANGES) -> bool:
         """Enter streams of about so many changes, at least one, in a transaction of its own; False if none is left.
 
-        To be called with no transaction open. What it raises the commit raised (or the disk): the transaction is rolled
-        back as far as that can be, the streams stay in the queue, and the writer has to be opened anew.
+        To be called in the writer's turn, with no transaction open. What it raises the commit raised (or the disk): the
+        transaction is rolled back as far as that can be, the streams stay in the queue, and the writer has to be opened
+        anew.
         """
-        if not self._waiting:
-            return False
         before = self._clock.monotonic()
-        batch: list[Ready] = []
-        count = 0
-        while (self._ready or (not batch and self._read_one())) and count < most_changes:
-            if batch and count + self._ready[0].changes > most_changes:
-                break
-            batch.append(self._ready.popleft())
-            count += batch[-1].changes
+        batch = self._ahead.take(most_changes)
+        if not batch and self._ahead.read(1):
+            batch = self._ahead.take(most_changes)
+        if not batch:
+            return bool(self._ahead.waiting)
+        if not isinstance(batch[0], Long):
+            return self._enter_all(core, batch, before)
+        if not self._ahead.take_turn():  # it would be read now, and another reads
+            self._ahead.put_back(batch)
+            return True
+        try:
+            return self._enter_all(core, batch, before)
+        finally:
+            self._ahead.end_turn()
+
+    def _enter_all(self, core: CoreStore, batch: Sequence[Ready | Long], before: float) -> bool:
         record = records.parse(records.encode(self._record))
         core.begin()
         try:
-            entered = [ready for ready in batch if self._enter(core, ready)]
+            results = [self._enter(core, one) for one in batch]
+            entered = [ready for ready in results if ready is not None]
             for ready in entered:
                 record.add(ready.tally, ready.refused)
                 record.spend(ready.key[1], (self._clock.monotonic() - before) / len(entered))
             core.set_recovery_record(records.encode(record))
             core.commit()
         except BaseException:
-            self._ready.extendleft(reversed(batch))
+            self._ahead.put_back(batch)
             core.rollback()
             raise
         self._record = record
-        for ready in batch:
-            self._waiting.discard(ready.key)
-        for ready in entered:
-            self._entered(ready)
-        return bool(self._waiting)
+        for one, result in zip(batch, results, strict=True):
+            self._ahead.waiting.discard(one.key)
+            if result is None:
+                self._gone(one.key)
+            else:
+                self._entered(result)
+        return bool(self._ahead.waiting)
 
-    def _read_one(self) -> bool:
-        """Have something ready; False where there is nothing any more."""
-        while not self._ready and self.prepare():
-            pass
-        return bool(self._ready)
-
-    def _enter(self, core: CoreStore, ready: Ready) -> bool:
-        """In the open transaction; False where the stream is not awaited any more: its account was erased meanwhile."""
-        key = ready.key
+    def _enter(self, core: CoreStore, one: Ready | Long) -> Ready | None:
+        """In the open transaction; None where the stream is not awaited any more: its account was erased meanwhile."""
+        key = one.key
         account, kind = key
         row = core.account_by_id(account)
         if row is None or (kind is not Kind.IDENTITY and core.held(row.number, kind) != NOT_YET):
-            return False
+            return None
+        assert core.head(row.number, kind) == EMPTY_HEAD, "a stream enters whole, and once"
+        first = core.next_journal()
+        ready = self._read_into(core, one) if isinstance(one, Long) else one
         if ready.rows:
-            assert core.head(row.number, kind) == EMPTY_HEAD, "a stream enters whole, and once"
-            first = core.next_journal()
             core.enter_moved(ready.rows)
+        if ready.head.rev:
             self._require_entered(core, ready, first)
         core.hold(account, kind, ready.words or None)
         if ready.words or ready.tally.lost:
-            doubt = Doubt(account, kind, ready.words, ready.tally.lost, list(ready.problems), not ready.changes)
+            doubt = Doubt(
+                account, kind, ready.words, ready.tally.lost, list(ready.problems), not ready.changes, ready.unsure
+            )
             core.add_recovery_note(records.encode(doubt))
             self._doubts[key] = doubt
-        return True
+        return ready
+
+    def _read_into(self, core: CoreStore, one: Long) -> Ready:
+        """A long stream, its rows going in as they are read. The transaction is begun anew where it has to be."""
+        key = one.key
+
+        def make(base: Base | None) -> Direct:
+            return Direct(core, self._ahead.numbers[key[0]], key[1], base)
+
+        ready = self._ahead.settle_now(key, make)
+        if ready is not None:
+            return ready
+        core.rollback()
+        core.begin()
+        return self._ahead.follow_now(key, make)
 
     def _require_entered(self, core: CoreStore, ready: Ready, first: int) -> None:
         """Whether the core has what was read. Raises Damaged."""
@@ -566,19 +550,30 @@ class Staged:
             raise Damaged(f"the core does not agree with what was read: {problem}")
         if blobs:
             self._without.add(ready.key)
-            self._with_blobs.append(ready.key)
+
+    def _gone(self, key: StreamKey) -> None:
+        """Its account was erased while it waited."""
+        count = self._counts[key[1]]
+        count.streams -= 1
+        count.changes -= self._changes_of(key)
+        count.items -= self._items_of(key)
+        self._tail.drop(key)
 
     def _entered(self, ready: Ready) -> None:
         key = ready.key
         count = self._counts[key[1]]
-        if key[1] is Kind.IDENTITY:
-            count.streams += 1
-            count.changes += ready.changes
-            count.items += ready.tally.items[key[1]].expected
+        items = ready.tally.items[key[1]].expected
+        if key[1] is Kind.IDENTITY:  # which nobody waited for
+            self._expect(key)
+            self._ahead.waiting.discard(key)
+        count.changes += ready.changes - self._changes_of(key)
+        count.items += items - self._items_of(key)
         count.streams_in += 1
         count.changes_in += ready.changes
-        count.items_in += ready.tally.items[key[1]].expected
+        count.items_in += items
         self._paced += ready.changes
+        if key in self._without:
+            self._with_blobs.append(key)
         self._tail.drop(key)
 
     # -- large bodies, and the end -----------------------------------------------------------------------------
@@ -621,7 +616,10 @@ class Staged:
 
     def close(self, core: CoreStore) -> Report:
         """In the writer's turn, once `step` and `fetch` gave False and the marks in the vaults say that it is done."""
-        assert not self._waiting, "streams are still to come"
+        assert not self._ahead.waiting, "streams are still to come"
+        there = {account.id for account in core.accounts()} | {SYSTEM}
+        self._doubts = {key: doubt for key, doubt in self._doubts.items() if key[0] in there}
+        self._lost_blobs = [loss for loss in self._lost_blobs if loss.account in there]
         core.begin()
         try:
             core.set_recovery_record(None)
@@ -636,9 +634,13 @@ class Staged:
         """What came of it, as far as it is."""
         lost = [loss for doubt in self._doubts.values() for loss in doubt.lost]
         record = records.parse(records.encode(self._record))
+        by_stream: dict[StreamKey, list[BlobLoss]] = {}
         for loss in self._lost_blobs:
-            record.lose_body(loss)
+            by_stream.setdefault((loss.account, loss.kind), []).append(loss)
             lost.append(Loss(self._name_of(loss.account), loss.kind, loss.path, loss.name, [loss.rev]))
+        for key, losses in by_stream.items():
+            doubt = self._doubts.get(key)
+            record.lose_bodies(key[1], losses, doubt.unsure if doubt is not None else Unsure())
         return record.report(lost)
 
     def held(self) -> list[str]:

@@ -7,12 +7,14 @@ are still to come the core itself says: they are held with NOT_YET.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from safehold.model.errors import OperatorError
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.recovery.report import KindCount, Loss, Report, Stage
-from safehold.recovery.tally import BlobLoss, Tally
+from safehold.recovery.tally import BlobLoss, Tally, Unsure
 
 VERSION = 1
 
@@ -26,6 +28,7 @@ class Doubt(msgspec.Struct, array_like=True):
     lost: list[Loss]
     problems: list[str]
     nothing: bool
+    unsure: Unsure = Unsure()
 
 
 class Record(msgspec.Struct):
@@ -61,12 +64,14 @@ class Record(msgspec.Struct):
             mine.older += count.older
             mine.lost += count.lost
 
-    def lose_body(self, loss: BlobLoss) -> None:
-        """The body of a live item that entered is in no vault."""
-        count = self.items[loss.kind]
-        count.exact -= 1
-        count.older += loss.older
-        count.lost += not loss.older
+    def lose_bodies(self, kind: Kind, losses: Sequence[BlobLoss], unsure: Unsure) -> None:
+        """Bodies of live items of one stream, which entered, are in no vault."""
+        count = self.items[kind]
+        older = sum(loss.older for loss in losses)
+        maybe = unsure.older(len(losses)) - unsure.older(0)
+        count.exact -= len(losses) + maybe
+        count.older += older + maybe
+        count.lost += len(losses) - older
 
     def spend(self, kind: Kind, seconds: float) -> None:
         self.seconds[kind] = self.seconds.get(kind, 0.0) + seconds

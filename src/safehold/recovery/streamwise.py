@@ -13,29 +13,35 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from safehold.formats.run import partition_of
-from safehold.model.change import Change, Op
-from safehold.model.kinds import Kind
+from safehold.model.change import Change
 from safehold.model.stream import Base, Head
 from safehold.ports.core import UNARCHIVED, CoreReads, StreamMaker
 from safehold.recovery.build import missing_words
 from safehold.recovery.chains import StreamKey
 from safehold.recovery.mending import Mended, Mender
 from safehold.recovery.origin import Origin, feed, finish, ignore
-from safehold.recovery.portions import Leg, MakeRows, Settled, settle_stream
-from safehold.recovery.replay import PROFILE, Entered, Replay, Witness, erased_id, name_in
+from safehold.recovery.portions import Leg, Settled, settle_stream
+from safehold.recovery.replay import Entered, Replay, Witness, erased_id
 from safehold.recovery.report import KindCount
 from safehold.recovery.selection import SYSTEM
 from safehold.recovery.tail import Tail
-from safehold.recovery.tally import Tally, make_tally
+from safehold.recovery.tally import Tally, Unsure, make_tally, unsure_of
 from safehold.recovery.verify import BlobItem, Meant, compare_settled, compare_stream
 from safehold.vault.runs import StreamEntry, stream_order
 
+#: Makes the maker of a stream's rows, once its base is known.
+Make = Callable[[Base | None], StreamMaker]
+
 
 class Ready(NamedTuple):
-    """A stream on its way into the core. `words` say what it lacks, "" where it is whole."""
+    """A stream on its way into the core. `words` say what it lacks, "" where it is whole.
+
+    `rows` are empty where nothing of it is there, or its maker put them in.
+    """
 
     key: StreamKey
     rows: bytes
+    head: Head
     changes: int
     body_bytes: int
     inline_bytes: int
@@ -43,26 +49,23 @@ class Ready(NamedTuple):
     refused: int
     problems: Sequence[str]
     tally: Tally
+    unsure: Unsure
     compare: Callable[[CoreReads, Callable[[BlobItem], None]], Sequence[str]]
 
 
 class Streamwise:
     """Prepares streams out of one origin. For one thread at a time."""
 
-    def __init__(
-        self, origin: Origin, tail: Tail, make_rows: MakeRows, witness: Witness | None, name_of: Callable[[bytes], str]
-    ) -> None:
+    def __init__(self, origin: Origin, tail: Tail, witness: Witness | None, name_of: Callable[[bytes], str]) -> None:
         self._origin = origin
         self._tail = tail
-        self._make_rows = make_rows
         self._witness = witness
         self._name_of = name_of
         self._mender: Mender | None = None
         self._mended: set[StreamKey] = set()  # that the mender was made for
         self._doubtful = origin.doubtful()
-        #: What identities say: accounts that were erased, and the names of the others.
+        #: Accounts that the installation's identity says were erased.
         self.erased: set[bytes] = set()
-        self.names: dict[bytes, str] = {}
 
     @property
     def has_witness(self) -> bool:
@@ -84,13 +87,20 @@ class Streamwise:
         assert self._mender is not None
         return self._mender.keys, self._mender.knows_all(self._doubtful)
 
-    def settled(self, key: StreamKey, entry: StreamEntry | None, account: int) -> Ready | None:
+    def stands_alone(self, key: StreamKey) -> bool:
+        """Whether the generation has all of this stream that there is, as far as it tells."""
+        return not self._tail.events(key) and not self._is_doubtful(key)
+
+    def stated(self, key: StreamKey) -> Head | None:
+        """The head that an older generation states, which must be on the stream."""
+        return self._origin.stated.get(key)
+
+    def settled(self, key: StreamKey, entry: StreamEntry | None, make: Make) -> Ready | None:
         """A stream that is whole; None where it has to be followed."""
         legs, base = self._legs(key, entry)
         if not legs or self._is_doubtful(key):
             return None
-        maker = self._make_rows(account, key[1], base, 1)
-        found = settle_stream(legs, base, maker, self._seen(key))
+        found = settle_stream(legs, base, make(base), self._seen(key))
         return None if found is None else self.ready(key, found)
 
     def _legs(self, key: StreamKey, entry: StreamEntry | None) -> tuple[list[Leg], Base | None]:
@@ -107,7 +117,7 @@ class Streamwise:
 
     def _seen(self, key: StreamKey) -> dict[int, bytes]:
         seen = {head.rev: head.hash for head in self._tail.heads(key)}
-        stated = self._origin.stated.get(key)
+        stated = self.stated(key)
         if stated is not None:
             seen[stated.rev] = stated.hash
         return seen
@@ -121,6 +131,7 @@ class Streamwise:
         return Ready(
             key,
             settled.rows,
+            settled.head,
             settled.changes,
             settled.body_bytes,
             settled.inline_bytes,
@@ -128,6 +139,7 @@ class Streamwise:
             0,
             (),
             tally,
+            Unsure(),
             lambda core, on_blob: compare_settled(core, meant, on_blob),
         )
 
@@ -154,7 +166,7 @@ class Streamwise:
     def _is_doubtful(self, key: StreamKey) -> bool:
         return bool(self._doubtful) and partition_of(key[0]) in self._doubtful
 
-    def followed(self, key: StreamKey, entry: StreamEntry | None, account: int, *, late: bool = False) -> Ready:
+    def followed(self, key: StreamKey, entry: StreamEntry | None, make: Make, *, late: bool = False) -> Ready:
         """A stream as far as it can be had; mended where `prepare_mender` was called for it.
 
         With `late` also what only the witness has of its end, which is in no vault until it has been archived.
@@ -162,7 +174,7 @@ class Streamwise:
         log = Replay(witness=self._witness)
         mended = self._mender.stream(key) if self._mender is not None and key in self._mended else None
         base = mended.base if mended is not None else None if entry is None else self._origin.base_of(entry)
-        maker = self._make_rows(account, key[1], base, 1)
+        maker = make(base)
         first = maker.next_journal
 
         def enter(frame: int, one: Entered) -> None:
@@ -202,7 +214,8 @@ class Streamwise:
         taken = log.taken.get(key)
         return Ready(
             key,
-            maker.packed() if changes or log.chains.head(key).rev else b"",
+            maker.packed() if log.chains.head(key).rev else b"",
+            log.chains.head(key),
             changes,
             0 if taken is None else taken.bytes,
             0 if taken is None else taken.inline,
@@ -210,13 +223,14 @@ class Streamwise:
             log.chains.refused,
             log.chains.problems,
             make_tally(log, lambda *_: True, ()),
+            unsure_of(log, key),
             lambda core, on_blob: compare_stream(core, log, key, on_blob) if key in log.chains.heads else (),
         )
 
     # -- identities
 
     def _watched(self, key: StreamKey, changes: Iterable[tuple[int, Change]]) -> Iterable[tuple[int, Change]]:
-        return self._watching(changes) if key[1] is Kind.IDENTITY else changes
+        return self._watching(changes) if key[0] == SYSTEM else changes
 
     def _watching(self, changes: Iterable[tuple[int, Change]]) -> Iterator[tuple[int, Change]]:
         for frame, change in changes:
@@ -224,10 +238,6 @@ class Streamwise:
             yield frame, change
 
     def _watch(self, change: Change) -> None:
-        if change.kind is not Kind.IDENTITY or change.op is not Op.PUT:
-            return
         gone = erased_id(change)
         if gone is not None:
             self.erased.add(gone)
-        elif change.name == PROFILE and change.account != SYSTEM and change.body is not None:
-            self.names[change.account] = name_in(change.body)

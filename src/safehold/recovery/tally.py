@@ -17,13 +17,14 @@ The rule, so that `exact` is never rounded up (I29):
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.recovery.chains import StreamKey
 from safehold.recovery.replay import Replay
-from safehold.recovery.report import KindCount, Loss
+from safehold.recovery.report import KindCount, Loss, StreamCount
 from safehold.recovery.selection import SYSTEM
 
 
@@ -47,6 +48,7 @@ class Tally(msgspec.Struct):
     changes_recovered: int
     items: dict[Kind, KindCount]
     lost: list[Loss]
+    not_exact: list[StreamCount] = []
 
 
 def make_tally(replay: Replay, counted: Callable[[bytes, Kind], bool], blob_losses: Sequence[BlobLoss]) -> Tally:
@@ -70,6 +72,32 @@ def make_tally(replay: Replay, counted: Callable[[bytes, Kind], bool], blob_loss
     order = {kind: place for place, kind in enumerate(RESTORE_ORDER)}
     tally.lost.sort(key=lambda loss: (order[loss.kind], loss.account, loss.revs))
     return tally
+
+
+class Unsure(NamedTuple):
+    """Of one stream, what a blob's loss that is found later has to be weighed against."""
+
+    most: int = 0  # so many items may be older
+    whole: int = 0  # so many items are there with their newest body, as far as it is known
+
+    def older(self, lost_blobs: int) -> int:
+        """How many count as older, where so many of the whole ones have lost their blob."""
+        return min(self.most, max(0, self.whole - lost_blobs))
+
+
+def unsure_of(replay: Replay, key: StreamKey) -> Unsure:
+    """As `make_tally` reckons it for this stream."""
+    state = replay.contents.streams.get(key)
+    if state is None:
+        return Unsure()
+    apart = sum(
+        len(collection.stale) + (len(collection.items) if collection.path is None else 0)
+        for collection in state.collections.values()
+    )
+    named = replay.chains.named.get(key, {})
+    missing = sum(gap.revs for gap in replay.chains.missing(key))
+    missing -= sum(gap.first <= rev <= gap.last for gap in replay.chains.missing(key) for rev in named)
+    return Unsure(min(missing + replay.chains.short.get(key, 0), state.unsure), state.live - apart)
 
 
 def _count_stream(tally: Tally, replay: Replay, key: StreamKey, blob_losses: Sequence[BlobLoss]) -> None:
@@ -113,3 +141,5 @@ def _count_stream(tally: Tally, replay: Replay, key: StreamKey, blob_losses: Seq
     count.older += older
     count.lost += lost
     count.expected += exact + older + lost
+    if older or lost:
+        tally.not_exact.append(StreamCount(who, account.hex(), kind, exact + older + lost, exact, older, lost))

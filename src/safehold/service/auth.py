@@ -15,6 +15,8 @@ Invariants:
 - An unknown name takes the same time and gets the same answer as a wrong password.
 - Guessing is slowed by place (peer) and by place and name, never by name alone, so nobody can lock an owner out from
   elsewhere. What is slowed is only the account's own password: app passwords and known credentials always pass.
+- A check that waits for others is no guess: who comes when too many are under way is told to come later (503), never
+  that the password is wrong.
 - The same wrong credentials sent again (a phone with an old password) are refused without cost and are counted once.
 - Everything that is remembered is bounded.
 
@@ -42,6 +44,8 @@ from safehold.service.erasing import erasing_of
 
 APP_PREFIX, PASSWORD = "app/", "password"
 
+#: After which a device may come again while others' passwords are checked: some 500 of them are by then.
+BUSY_SECONDS = 30
 #: A device of a locked account need not come back every minute.
 LOCKED_RETRY_SECONDS = 3600
 
@@ -168,7 +172,8 @@ class Authenticator:
     def begin(self, authorization: str | None, peer: str) -> SignedIn | PasswordCheck:
         """Who it is, or the check that will tell. `peer` is the address the request came from, without port.
 
-        Raises Unauthenticated, TooManyAttempts, and Held where the account's identity may not be read now.
+        Raises Unauthenticated, TooManyAttempts, and Held where the account's identity may not be read now or too many
+        passwords are being checked.
         """
         if authorization is None:
             raise Unauthenticated("sign in with your account's name and a password")
@@ -291,10 +296,12 @@ class Authenticator:
         """Take what a wrong password costs before it is known to be wrong; a right one gets it back."""
         now = self._clock.monotonic()
         if not self._has_room(check):
-            raise TooManyAttempts("too many passwords are being checked at this moment", retry_after_seconds=1)
+            raise _busy()
         pair = _pair(check)
         wait = max(self._at_name.wait_seconds(pair, now), self._at_peer.wait_seconds(check.place, now))
         if wait > 0:
+            if self._may_be_right(check, now):
+                raise _busy()
             raise TooManyAttempts(
                 "too many wrong passwords came from your address",
                 hint="wait a moment, or use an app password",
@@ -302,6 +309,18 @@ class Authenticator:
             )
         self._at_name.take(pair, now)
         self._at_peer.take(check.place, now)
+
+    def _may_be_right(self, check: PasswordCheck, now: float) -> bool:
+        """Whether it is only checks under way that leave nothing: they are no guesses before they are found wrong.
+
+        After an outage all devices of a household or an office come at once, from one address.
+        """
+        running = [other for other in self._checks.values() if other.place == check.place]
+        same = sum(other.name == check.name for other in running)
+        return (
+            self._at_name.wait_seconds(_pair(check), now, back=same) == 0
+            and self._at_peer.wait_seconds(check.place, now, back=len(running)) == 0
+        )
 
     def _has_room(self, check: PasswordCheck) -> bool:
         """Whether another slow hash may run. Places that once signed in to this account pass before strangers."""
@@ -335,9 +354,9 @@ class _Buckets:
         tokens, at = self._levels.get(name, (self._burst, now))
         return min(self._burst, tokens + (now - at) / self._refill_seconds)
 
-    def wait_seconds(self, name: str, now: float) -> float:
-        """Until a token is there; 0 where one is."""
-        missing = 1.0 - self._level(name, now)
+    def wait_seconds(self, name: str, now: float, *, back: int = 0) -> float:
+        """Until a token is there; 0 where one is, or would be with so many given back."""
+        missing = 1.0 - self._level(name, now) - back
         return max(0.0, missing * self._refill_seconds)
 
     def take(self, name: str, now: float) -> None:
@@ -358,6 +377,15 @@ def _bound(memory: dict[Any, Any], limit: int) -> None:
     """Make room for one more by dropping the oldest."""
     while len(memory) >= limit:
         del memory[next(iter(memory))]
+
+
+def _busy() -> Held:
+    """Not a word about the password: 503, for devices to come back at different times."""
+    return Held(
+        "too many passwords are being checked at this moment",
+        hint="app passwords are checked at once: make one for each device",
+        retry_after_seconds=BUSY_SECONDS,
+    )
 
 
 def _refusal() -> Unauthenticated:

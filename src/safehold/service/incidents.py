@@ -1,7 +1,8 @@
-"""Proof that something was lost here, as devices bring it: who saw what the server does not have."""
+"""What the operator is told of: proof that something was lost, as devices bring it, and all else that went wrong."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,6 +12,8 @@ from safehold.service.items import stamp
 
 #: Devices remembered; the one heard of longest ago makes room.
 LIMIT = 1000
+#: What is over is told for so long.
+SHOWN_MICROSECONDS = 24 * 3600 * 1_000_000
 
 
 class _Seen(msgspec.Struct):
@@ -56,4 +59,68 @@ class DevicesAhead:
                 "steps": ["Do not reset the device: what it holds can be recovered from."],
             }
             for (account, path, device), seen in self._seen.items()
+        ]
+
+
+class _Noted(msgspec.Struct):
+    since: int  # µs
+    last: int
+    times: int
+    facts: dict[str, Any]
+    until: int | None = None
+
+
+class Incidents:
+    """What the operator is to be told of, by sort and subject, until it is over; what is over is told for a day more.
+
+    Kept in memory: what lasts is found again after a restart by whoever noted it.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._noted: dict[tuple[str, str], _Noted] = {}
+
+    def note(
+        self,
+        what: str,
+        subject: str = "",
+        *,
+        message: str,
+        hint: str = "",
+        over: bool = False,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Of one subject the last word counts. `summary` and `steps` among the facts are for anybody to read."""
+        now = self._clock.now()
+        noted = self._noted.pop((what, subject), None) or _Noted(now, now, 0, {})
+        noted.last, noted.until = now, now if over else None
+        noted.times += 1
+        noted.facts = {"message": message, "hint": hint, "summary": "", "steps": [], **(facts or {})}
+        if len(self._noted) >= LIMIT:
+            del self._noted[next(iter(self._noted))]
+        self._noted[what, subject] = noted
+
+    def end(self, what: str, subject: str = "") -> None:
+        """It is over; harmless where nothing was noted."""
+        noted = self._noted.get((what, subject))
+        if noted is not None and noted.until is None:
+            noted.until = self._clock.now()
+
+    def incidents(self) -> list[dict[str, Any]]:
+        """For the status object; as those of devices that are ahead."""
+        now = self._clock.now()
+        for key in [
+            key for key, n in self._noted.items() if n.until is not None and now - n.until > SHOWN_MICROSECONDS
+        ]:
+            del self._noted[key]
+        return [
+            {
+                "what": what,
+                "since": stamp(noted.since),
+                "until": None if noted.until is None else stamp(noted.until),
+                "last_seen": stamp(noted.last),
+                "times": noted.times,
+                **noted.facts,
+            }
+            for (what, _), noted in self._noted.items()
         ]

@@ -1,7 +1,7 @@
 """Live blobs: bodies too large for the journal, one file each under `blobs/XX/`, by their name in hex.
 
 A blob lies in every sync vault before it lies here, and a live file bears its name only once it is whole and synced.
-What is missing here, or of another length, is fetched back.
+What is missing here, or is not what its digest says, is fetched back before a byte of it is given to anybody.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import errno
 import hmac
 import itertools
 import re
-from collections.abc import Container, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Container, Iterator
 from hashlib import sha256
 
 from safehold.formats.streams import ByteSink
@@ -23,6 +24,11 @@ from safehold.ports.streams import FileSink, FileSource
 from safehold.ports.vault import VaultDown
 
 CHUNK_BYTES = 256 * 1024
+#: Bodies up to this size are checked in memory, larger ones by reading their file once more than is asked for.
+SMALL_BYTES = 4 * 1024 * 1024
+#: A part of a large file is given without reading all of it where that was done so recently, of so many files.
+VERIFIED_SECONDS = 300.0
+VERIFIED_FILES = 1000
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 _BLOB_FILE = re.compile(r"[0-9a-f]{64}")
 
@@ -35,12 +41,25 @@ def blob_name(key: bytes, digest: bytes) -> bytes:
 class LiveBlobs:
     """Implements ports.blobs.Blobs. May be used from several threads; a stage from one at a time."""
 
-    def __init__(self, disk: Disk, folder: str, scratch: str, archive: BlobArchive) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        folder: str,
+        scratch: str,
+        archive: BlobArchive,
+        *,
+        monotonic: Callable[[], float] = lambda: 0.0,
+        on_mended: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
+        """`on_mended` is told of each live file that was damaged and has been fetched back."""
         self._disk = disk
         self._folder = folder
         self._scratch = scratch
         self._archive = archive
         self._numbers = itertools.count()
+        self._monotonic = monotonic
+        self._on_mended = on_mended
+        self._verified: OrderedDict[bytes, float] = OrderedDict()  # large files, by name: when
 
     def stage(self, key: bytes) -> BodyStage:
         return _Stage(self, key)
@@ -49,20 +68,77 @@ class LiveBlobs:
         self, name: bytes, size: int, offset: int = 0, count: int | None = None, *, digest: bytes | None = None
     ) -> Iterator[bytes]:
         """See ports.blobs. What can go wrong does so at once, not at the first chunk."""
+        end = size if count is None else min(size, offset + count)
         path = self._at(name)
-        try:
-            whole = self._disk.size(path) == size
-        except FileNotFoundError:
-            whole = False
-        except OSError as error:
-            raise _refusal(error) from error
-        if not whole:
+        found = self._look(path, size)
+        if found is not None and digest is not None and size <= SMALL_BYTES:
+            body = self._whole(path, size)
+            if body is not None and sha256(body).digest() == digest:
+                return iter([body[at : min(at + CHUNK_BYTES, end)] for at in range(offset, end, CHUNK_BYTES)])
+            found = False
+        elif found and digest is not None:
+            found = self._is_verified(name, path, size, digest, lately=end - offset < size)
+        if not found:
             self.restore(name, size, digest)
+            if found is not None:
+                self._on_mended(name)
         try:
             file = self._disk.open(path)
         except OSError as error:
             raise _refusal(error) from error
-        return _chunks(file, offset, size if count is None else min(size, offset + count))
+        return _chunks(file, offset, end)
+
+    def check(self, name: bytes, size: int, digest: bytes) -> bool | None:
+        """Whether a live file is what its digest says; None where it is not here. Raises Held."""
+        path = self._at(name)
+        found = self._look(path, size)
+        return self._is_right(path, size, digest) if found else found
+
+    def _look(self, path: str, size: int) -> bool | None:
+        """Whether a file is of the right size; None where there is none. Raises Held."""
+        try:
+            return self._disk.size(path) == size
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _refusal(error) from error
+
+    def _whole(self, path: str, size: int) -> bytes | None:
+        """All of a small file; None where the disk does not give it."""
+        try:
+            file = self._disk.open(path)
+            try:
+                return file.read_at(0, size)
+            finally:
+                file.close()
+        except OSError:
+            return None
+
+    def _is_verified(self, name: bytes, path: str, size: int, digest: bytes, *, lately: bool) -> bool:
+        """Whether a large file is right; with `lately` one will do that was found right some minutes ago."""
+        at = self._verified.get(name)
+        if lately and at is not None and self._monotonic() - at < VERIFIED_SECONDS:
+            return True
+        self._verified.pop(name, None)
+        if not self._is_right(path, size, digest):
+            return False
+        self._verified[name] = self._monotonic()
+        while len(self._verified) > VERIFIED_FILES:
+            self._verified.popitem(last=False)
+        return True
+
+    def _is_right(self, path: str, size: int, digest: bytes) -> bool:
+        actual = sha256()
+        try:
+            file = self._disk.open(path)
+            try:
+                for offset in range(0, size, CHUNK_BYTES):
+                    actual.update(file.read_at(offset, CHUNK_BYTES))
+                return file.size() == size and actual.digest() == digest
+            finally:
+                file.close()
+        except OSError:  # what the disk does not give is as damaged as what it gives wrong
+            return False
 
     def restore(self, name: bytes, size: int, digest: bytes | None = None) -> None:
         """Fetch a blob back from the vaults, verified, in place of the live file. Raises Held, OutOfSpace."""

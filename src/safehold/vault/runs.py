@@ -52,6 +52,8 @@ _set = msgspec.structs.force_setattr
 
 #: Told of everything that is found wrong, in plain words.
 Note = Callable[[str], None]
+#: Which changes are wanted with their bodies.
+Wanted = Callable[[Change], bool]
 StreamKey = tuple[bytes, Kind]
 
 
@@ -281,8 +283,8 @@ class GenerationReader:
         for entry in self.streams(kinds, accounts):
             yield entry, (change for _, change in self.changes_of(entry, bodies=bodies))
 
-    def changes_of(self, entry: StreamEntry, *, bodies: bool = True) -> Iterator[tuple[int, Change]]:
-        """(frame, change) in rev order, with bodies; neither hash nor chain is looked at here.
+    def changes_of(self, entry: StreamEntry, *, bodies: bool | Wanted = True) -> Iterator[tuple[int, Change]]:
+        """(frame, change) in rev order, with bodies, or those of wanted changes; neither hash nor chain is looked at.
 
         `frame` is the last frame of the log that the run it came from covers: the change is in it or in an earlier
         one. Revs that do not follow each other tell of lost INDEX frames, a change with a digest but neither body nor
@@ -346,7 +348,7 @@ class RunFile:
             if at < len(streams) and self._order[at] == (place, account):
                 yield streams[at]
 
-    def changes_of(self, stream: RunStream, head: bytes, *, bodies: bool = True) -> Iterator[Change]:
+    def changes_of(self, stream: RunStream, head: bytes, *, bodies: bool | Wanted = True) -> Iterator[Change]:
         """The changes of one of its streams in rev order. `head` is the hash of the one before, from an older run."""
         key = stream.account, stream.kind
         mine = stream_order(key)
@@ -369,7 +371,8 @@ class RunFile:
                         continue
                     if not change.prev and known:
                         _set(change, "prev", head)
-                    if bodies and pointers[at] >= 0 and change.body is None:
+                    wanted = bodies if isinstance(bodies, bool) else bodies(change)
+                    if wanted and pointers[at] >= 0 and change.body is None:
                         pointer = pointers[at]
                         if pointer >> run.PLACE_BITS != holder:
                             holder = pointer >> run.PLACE_BITS

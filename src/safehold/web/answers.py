@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from safehold.model.errors import Held, NotAllowed, SafeholdError, TooLarge
+from safehold.model.errors import BodiesDamaged, Held, NotAllowed, SafeholdError, TooLarge
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.protocol.problems import headers_of
@@ -114,7 +114,13 @@ class Resource:
     async def _answer(self, request: Request) -> Response:
         handler = self._handlers.get(request.method)
         if handler is not None:
-            return await handler(request)
+            try:
+                return await handler(request)
+            except BodiesDamaged as error:
+                await self._gate.mend(error)
+                if request.method not in ("GET", "HEAD"):
+                    raise
+                return await handler(request)
         if request.method == "OPTIONS":
             return Response(status_code=204, headers={"allow": self._allow})
         refusal = NotAllowed(f"{request.method} does not apply here", hint=f"use {self._allow}")

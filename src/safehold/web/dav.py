@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from safehold.model.errors import Forbidden, NotAllowed, NotFound, SafeholdError, TooLarge, UnsupportedMedia
+from safehold.model.errors import (
+    BodiesDamaged,
+    Forbidden,
+    NotAllowed,
+    NotFound,
+    SafeholdError,
+    TooLarge,
+    UnsupportedMedia,
+)
 from safehold.protocol.methods import allow, features
 from safehold.protocol.target import ROOT_HREF, Place, Target, parse_target
 from safehold.web import dav_locks, dav_propfind, dav_reads, dav_reports, dav_transfers, dav_writes
@@ -104,6 +112,11 @@ class Dav:
             if request.method in _READING and b"if" in request.headers:
                 call.judge_conditions()
             try:
+                return await handler(call)
+            except BodiesDamaged as error:
+                await gate.mend(error)
+                if request.method not in _READING:  # its body is read, and cannot be read again
+                    raise
                 return await handler(call)
             except NotFound:
                 if request.method in _READING:

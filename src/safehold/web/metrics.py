@@ -13,6 +13,10 @@ Written by hand: the client library costs some 80 ms at start-up, and all that i
     safehold_objective_target_seconds{objective}, safehold_objective_actual_seconds{objective}
     safehold_objective_met{objective}                1, or 0 while it is at risk or violated
     safehold_incidents                               open incidents
+    safehold_intake_items                            writes that wait for streams that cannot be had now
+    safehold_core_mended_total                       pages and bodies of the core that were mended
+    safehold_core_damaged                            what is damaged in it now
+    safehold_core_checked_timestamp_seconds          when all of it was last read (Unix time)
     safehold_counter_total{name}                     what else the service counts (`counters` of its status)
 """
 
@@ -40,6 +44,8 @@ METHODS = frozenset(
         *("PROPFIND", "PROPPATCH", "REPORT", "MKCOL", "MKCALENDAR"),
     )
 )
+
+_MICROSECONDS = 1_000_000
 
 Sample = tuple[str, Mapping[str, str], float]
 
@@ -108,6 +114,9 @@ def exposition(meter: Meter, status: Mapping[str, Any]) -> str:
 def _families(meter: Meter, status: Mapping[str, Any]) -> dict[str, tuple[str, list[Sample]]]:
     vaults: list[Mapping[str, Any]] = list(status.get("vaults") or ())
     objectives: Mapping[str, Mapping[str, Any]] = status.get("objectives") or {}
+    lasting = [i for i in status.get("incidents") or () if not isinstance(i, Mapping) or i.get("until") is None]
+    core: Mapping[str, Any] = status.get("core") or {}
+    checked = core.get("last_check")
     up = 0.0 if status.get("service") in UNHEALTHY else 1.0
     found: dict[str, tuple[str, list[Sample]]] = {
         "safehold_http_requests_total": ("counter", list(_requests(meter))),
@@ -117,7 +126,11 @@ def _families(meter: Meter, status: Mapping[str, Any]) -> dict[str, tuple[str, l
         "safehold_accounts": ("gauge", _one(status.get("accounts"))),
         "safehold_changes": ("gauge", _one(status.get("changes"))),
         "safehold_items": ("gauge", _by("kind", status.get("items"))),
-        "safehold_incidents": ("gauge", [("", {}, len(status.get("incidents") or ()))]),
+        "safehold_incidents": ("gauge", [("", {}, len(lasting))]),
+        "safehold_intake_items": ("gauge", _one((status.get("intake") or {}).get("items"))),
+        "safehold_core_mended_total": ("counter", _one(core.get("mended"))),
+        "safehold_core_damaged": ("gauge", _one(core.get("damaged"))),
+        "safehold_core_checked_timestamp_seconds": ("gauge", _one(checked and checked / _MICROSECONDS)),
         "safehold_objective_met": (
             "gauge",
             [("", {"objective": name}, float(o.get("state") == "met")) for name, o in objectives.items()],

@@ -150,7 +150,7 @@ class Room:
 class Request:
     """Method, path, headers and body of one HTTP request. `release` must follow once it is answered."""
 
-    __slots__ = ("_receive", "_room", "_taken", "headers", "method", "peer", "raw_path", "scope")
+    __slots__ = ("_read", "_receive", "_room", "_taken", "headers", "method", "peer", "raw_path", "scope")
 
     def __init__(self, scope: Scope, receive: Receive, room: Room) -> None:
         self.scope = scope
@@ -167,6 +167,7 @@ class Request:
         self._receive = patient(receive)
         self._room = room
         self._taken = 0
+        self._read: bytes | None = None
 
     async def take_room(self, count: int) -> None:
         """Memory for the body, or for a long answer, until `release`. Raises Held where there is none for long."""
@@ -199,7 +200,12 @@ class Request:
         return int(value)
 
     async def read(self, limit: int, element: str = "") -> bytes:
-        """The whole body. Raises TooLarge over `limit` bytes (with `element`), Disconnected, BadRequest, Held."""
+        """The whole body. Raises TooLarge over `limit` bytes (with `element`), Disconnected, BadRequest, Held.
+
+        It may be asked for again: a request that met damage is answered anew once that has been mended.
+        """
+        if self._read is not None:
+            return self._read
         length = self.length
         if length is not None and SMALL_BYTES < length <= limit:
             await self.take_room(length)
@@ -210,7 +216,8 @@ class Request:
             size += len(chunk)
             if size > SMALL_BYTES and not self._taken:
                 await self.take_room(limit)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        self._read = parts[0] if len(parts) == 1 else b"".join(parts)
+        return self._read
 
     async def chunks(self, limit: int, element: str = "") -> AsyncIterator[bytes]:
         """The body as it comes. Raises as `read` does, Disconnected also for one that is shorter than was announced."""

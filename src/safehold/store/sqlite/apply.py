@@ -26,7 +26,7 @@ from safehold.content.uid import quick_uid
 from safehold.formats.intake import PREFIX as INTAKE_PREFIX
 from safehold.model.change import EMPTY_PROPS, GENESIS, ID_BYTES, Change, Op
 from safehold.model.kinds import HOME_SCORES, Kind
-from safehold.ports.core import EMPTY_INTAKE, IntakeFigures
+from safehold.ports.core import EMPTY_INTAKE, INTAKE, IntakeFigures
 from safehold.store.sqlite.rows import INTAKE_ROWS, decode_intake, encode_intake, intake_item
 from safehold.store.sqlite.schema import KIND_NUMBERS, OP_NUMBERS
 
@@ -388,9 +388,17 @@ class Applier:
         value: Any = self._run("SELECT value FROM meta WHERE name = ?", (name,)).get
         there = EMPTY_INTAKE if value is None else decode_intake(value)
         now = tuple(old - less + more for old, less, more in zip(there, before, after, strict=True))
-        if now[0]:
-            self._run("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, encode_intake(now)))
-        else:
+        self._run("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, encode_intake(now)))
+        if not now[0]:
+            self.forget_intake(account)
+
+    def forget_intake(self, account: int) -> None:
+        """Of an intake that is empty nothing is kept, once no stream is held for it any more."""
+        name = f"{INTAKE_ROWS}{account}"
+        value: Any = self._run("SELECT value FROM meta WHERE name = ?", (name,)).get
+        if value is None or decode_intake(value)[0]:
+            return
+        if self._run("SELECT 1 FROM stream WHERE account = ? AND held = ? LIMIT 1", (account, INTAKE)).get is None:
             self._run("DELETE FROM meta WHERE name = ?", (name,))
 
     def _derive_best(self, account: int, collection: int) -> None:

@@ -136,7 +136,9 @@ class SqliteCore(SqliteReads):
     @guarded
     def release(self, account: bytes, kind: Kind) -> None:
         assert self._db.in_transaction, "release without begin"
-        self._hold(self._applier.account(account), kind, None)
+        number = self._applier.account(account)
+        self._hold(number, kind, None)
+        self._applier.forget_intake(number)
 
     def _hold(self, account: int, kind: Kind, reason: str | None) -> None:
         self._db.execute(

@@ -25,6 +25,7 @@ from safehold.ports.care import BodySource
 from safehold.ports.core import (
     EMPTY_INTAKE,
     EMPTY_LOG,
+    INTAKE,
     CoreReads,
     IntakeFigures,
     JournalSum,
@@ -242,6 +243,18 @@ class SqliteReads:
             (len(INTAKE_ROWS) + 1, INTAKE_ROWS, INTAKE_ROWS + _LAST),
         )
         return {id_: IntakeFigures(*decode_intake(value)) for id_, value in rows}
+
+    @guarded
+    def entering(self, limit: int) -> list[bytes]:
+        rows: Any = self._db.execute(
+            """
+            SELECT DISTINCT a.id FROM meta m JOIN account a ON a.number = CAST(SUBSTR(m.name, ?1) AS INTEGER)
+            JOIN stream s ON s.account = a.number
+            WHERE m.name >= ?2 AND m.name < ?3 AND s.held = ?4 LIMIT ?5
+            """,
+            (len(INTAKE_ROWS) + 1, INTAKE_ROWS, INTAKE_ROWS + _LAST, INTAKE, limit),
+        )
+        return [id_ for (id_,) in rows]
 
     # -- streams
 

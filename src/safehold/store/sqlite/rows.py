@@ -36,7 +36,8 @@ VERSION_SELECT = """
 """
 
 #: Rows of `meta` that say what waits in an account's intake: the account's number follows. They are derived from the
-#: items `intake/…` of its identity, and kept so that nobody has to look for these.
+#: items `intake/…` of its identity, and kept so that nobody has to look for these. One that comes to nothing stays for
+#: as long as streams are held for it.
 INTAKE_ROWS = "intake/"
 
 encode_intake = msgspec.msgpack.Encoder().encode

@@ -1,0 +1,195 @@
+"""Commands beside a core that is still being recovered (I58): none of them is fooled by what is not back yet."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from safehold import config as configuration
+from safehold.assembly.finding import find_core
+from safehold.assembly.front import Coming, Front
+from safehold.assembly.installation import Installation, open_installation
+from safehold.assembly.recovering import Sources
+from safehold.cli.main import main
+from safehold.model.commands import AddAccount, Body, PutItem
+from safehold.model.kinds import DATA_KINDS, Kind
+from safehold.ports.core import NOT_YET
+from safehold.recovery.staged import Staged
+from safehold.store.sqlite.bulk import StreamRows
+from safehold.vault.recoveries import open_recoveries
+
+ADA = b"a" * 16
+CARD = b"BEGIN:VCARD\r\nVERSION:3.0\r\nUID:1\r\nFN:One\r\nEND:VCARD\r\n"
+PHOTO = bytes(range(256)) * 1000
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = tmp_path_factory.mktemp("half") / "data"
+    with open_installation(data, configuration.Config(), make=True).session() as session:
+        session.execute(AddAccount(account=ADA, name="ada"))
+        card = Body(sha256(CARD).digest(), len(CARD), inline=CARD)
+        session.execute(
+            PutItem(account=ADA, path="contacts/default", name="1.vcf", body=card, media="text/vcard", uid="1")
+        )
+        account = session.reads.account_named("ada")
+        assert account is not None
+        stage = session.blobs.stage(session.blob_key(account))
+        stage.write(PHOTO)
+        photo = stage.finish()
+        session.execute(PutItem(account=ADA, path="files/photos", name="p.jpg", body=photo, media="image/jpeg"))
+    assert main(["--data", str(data), "snapshot"]) == 0
+    return data
+
+
+@pytest.fixture
+def site(pristine: Path, tmp_path: Path) -> Iterator[Installation]:
+    """Identity is in, and nothing else."""
+    data = tmp_path / "data"
+    shutil.copytree(pristine, data, ignore=shutil.ignore_patterns("*.sock"))
+    site = open_installation(data, configuration.Config(), make=False)
+    shutil.rmtree(data / "core")
+    found = find_core(site)
+    assert found is not None
+    Front(site, Coming(found, Sources(site), None))._begin()
+    yield site
+
+
+def held(site: Installation) -> dict[Kind, str | None]:
+    core = site.open_reads()
+    try:
+        account = core.account_named("ada")
+        assert account is not None
+        return {kind: core.held(account.number, kind) for kind in Kind}
+    finally:
+        core.close()
+
+
+def run(site: Installation, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
+    capsys.readouterr()
+    code = main(["--data", str(site.data), "--json", *words])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def add(site: Installation, name: str) -> None:
+    """By a writer of its own, as any command."""
+    with site.session() as session:
+        session.execute(AddAccount(account=sha256(name.encode()).digest()[:16], name=name))
+
+
+def finish(site: Installation) -> None:
+    """As the service does."""
+    reads = site.open_reads()
+    sources = Sources(site)
+    staged = Staged.resume(reads, sources.reader(), sources.runs(), make_rows=StreamRows, clock=site.clock)
+    assert staged is not None
+    core = site.open_core()
+    while staged.step(core):
+        pass
+    while staged.fetch(reads, sources.blobs(), 1 << 20):
+        pass
+    staged.close(core)
+    core.close()
+    reads.close()
+
+
+def test_every_stream_but_identity_is_held(site: Installation) -> None:
+    found = held(site)
+    assert found[Kind.IDENTITY] is None
+    assert {found[kind] for kind in (Kind.CONTACTS, Kind.PHOTOS)} == {NOT_YET}
+
+
+def test_the_next_start_goes_on_with_it(site: Installation) -> None:
+    found = find_core(site)
+    assert found is not None
+    assert found.begun
+
+
+def test_no_snapshot_is_taken(site: Installation, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(path.name for path in (site.data / "vaults/near/runs").iterdir())
+    code, said = run(site, capsys, "snapshot")
+    assert code == 3
+    assert "error" in said
+    assert sorted(path.name for path in (site.data / "vaults/near/runs").iterdir()) == before
+
+
+def test_nothing_is_retained(site: Installation, capsys: pytest.CaptureFixture[str]) -> None:
+    for config in site.config.vaults:
+        assert open_recoveries(site.vault(config))
+    code, said = run(site, capsys, "vault", "retain")
+    assert code in (0, 1)
+    assert all("recovery" in vault["blocked"] for vault in said["vaults"])
+    assert not any(vault["remove"] for vault in said["vaults"])
+
+
+def test_scrub_and_repair_find_nothing_wrong_with_the_vaults(
+    site: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(site, capsys, "scrub")[0] == 0
+    code, said = run(site, capsys, "vault", "repair", "--yes")
+    assert code == 0
+    assert not any(vault["damaged"] for vault in said["vaults"])
+    assert held(site)[Kind.CONTACTS] == NOT_YET
+
+
+def test_status_says_that_it_waits_for_the_next_start(site: Installation, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = run(site, capsys, "recover", "status")
+    assert code == 0
+    assert said["recovery"]["state"] == "stopped"
+    assert said["recovery"]["streams"]["queued"] >= 2
+    code, status = run(site, capsys, "status", "--check")
+    assert code == 1
+    assert status["recovery"]["state"] == "stopped"
+
+
+def test_an_export_says_what_is_not_back(
+    site: Installation, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, said = run(site, capsys, "export", "ada", str(tmp_path / "out"))
+    assert code == 1
+    assert {problem["where"] for problem in said["problems"]} >= {"contacts", "photos"}
+
+
+def test_an_undo_and_a_put_are_told_to_wait(site: Installation, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = run(site, capsys, "undo", "ada", "--kind", "contacts", "--to", "1m")
+    assert code == 3
+    assert "error" in said
+    code, said = run(site, capsys, "history", "ada", "--kind", "contacts")
+    assert code == 3, said
+
+
+def test_accounts_can_be_added_and_erased_meanwhile(site: Installation, capsys: pytest.CaptureFixture[str]) -> None:
+    add(site, "bob")
+    assert run(site, capsys, "account", "erase", "ada", "--yes")[0] == 0
+    finish(site)
+    core = site.open_reads()
+    assert [account.name for account in core.accounts()] == ["bob"]
+    core.close()
+
+
+def test_large_bodies_that_are_still_there_stay(site: Installation) -> None:
+    """Nothing in the core names them yet; a writer that opens must not take them for nobody's."""
+
+    def blobs() -> dict[str, int]:
+        return {str(path): path.stat().st_ino for path in (site.data / "blobs").rglob("*") if path.is_file()}
+
+    before = blobs()
+    assert before
+    add(site, "bob")
+    assert blobs() == before
+    finish(site)
+    assert blobs() == before
+    assert {kind: why for kind, why in held(site).items() if why} == {}
+    add(site, "eve")
+    assert blobs() == before
+
+
+def test_all_kinds_come_back(site: Installation) -> None:
+    finish(site)
+    assert all(held(site)[kind] is None for kind in DATA_KINDS)
