@@ -7,6 +7,8 @@ replay   besides, all changes are opened and chained to the sealed heads; needs 
 `Scrubber.read` makes the inventory of one vault, at a pace, and resumes where it was broken off; `judging.Judge`
 says what is wrong with it, given the others and the core. A vault is read in this order: mark, log, evidence,
 manifests, run objects, blobs, and whatever else is there; within each by name.
+
+Long, as reading, looking at a peer and replaying share the reader and what it learns on the way.
 """
 
 from __future__ import annotations
