@@ -527,3 +527,13 @@ def test_what_is_expected_is_what_has_entered_in_the_end(world: World) -> None:
     assert (progress.stage, progress.forecast_seconds) == ("done", 0.0)
     assert serving.finish(staged, core).exit_code == 0
     assert [account.name for account in core.accounts()] == ["ada", "bob"]
+
+
+def test_a_log_of_which_nothing_is_left_is_no_matter_for_a_start(world: World) -> None:
+    """Nobody knows what came after the generation: somebody has to look at the plan first."""
+    world.at(60)
+    for vault in (world.near, world.far):
+        for name in [name for name in vault.objects if name.startswith("log/")]:
+            del vault.objects[name]
+    with pytest.raises(OperatorError, match="nothing is left of the log"):
+        Serving(world).begin()
