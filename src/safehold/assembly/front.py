@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import Any, NamedTuple
 
 from safehold.adapters.channel import ChannelServer
@@ -22,11 +23,13 @@ from safehold.assembly.recovering import Claim, Sources, helpers_of, make_core, 
 from safehold.assembly.serving_recovery import UnderWay
 from safehold.assembly.status import RECOVERING
 from safehold.model.errors import Held
+from safehold.ports.log import LogReader
 from safehold.recovery.shares import Helpers
 from safehold.recovery.staged import Staged
 from safehold.service.control import STATUS, encode_json, encode_results
 from safehold.service.items import stamp
 from safehold.store.sqlite.bulk import StreamRows
+from safehold.vault.runs import Runs
 from safehold.web.door import Door
 
 _log = logging.getLogger("safehold.recovery")
@@ -49,6 +52,10 @@ def prepare(
     """
     sources = require_recoverable(installation, lost)
     return Coming(lost, sources, helpers_of(sources, stack, lock) if stack is not None else None)
+
+
+def _fresh(sources: Sources) -> tuple[LogReader, Runs]:
+    return sources.reader(), sources.runs()
 
 
 class Front:
@@ -108,6 +115,7 @@ class Front:
                 clock=site.clock,
                 open_old=open_old_core,
                 helpers=helpers,
+                again=partial(_fresh, sources),
             )
         assert staged is not None, "the core said that a recovery is under way"
         return staged
@@ -129,6 +137,7 @@ class Front:
             open_old=open_old_core,
             sync=sources.sync_names(),
             helpers=helpers,
+            again=partial(_fresh, sources),
             progress=self._tell,
         )
         site.mark_used()

@@ -487,7 +487,9 @@ class Service:
         """Go on with what has been begun, while serving. To be called before `start`."""
         from safehold.assembly.serving_recovery import ServingRecovery
 
-        self._recovery = ServingRecovery(under_way, self.pump, self._core_to_fill, self.clock, self._recovered)
+        self._recovery = ServingRecovery(
+            under_way, self.pump, self._core_to_fill, self.writer.engine.pause, self.clock, self._recovered
+        )
 
     def _core_to_fill(self) -> CoreStore:
         """In the disk thread. Raises what keeps the writer from writing."""
