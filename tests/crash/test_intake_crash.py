@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from safehold.formats.intake import BY_INTAKE
 from safehold.lab.simdisk import Crash
 from safehold.model.change import Op
 from safehold.model.kinds import Kind
@@ -87,7 +88,7 @@ def check_entered_once(house: House) -> None:
         (version.op, version.name)
         for kind in KINDS
         for version in house.reads.history(account, kind=kind)
-        if intake.BY_INTAKE in version.actor
+        if BY_INTAKE in version.actor
     ]
     assert sorted(done) == [
         (Op.DELETE, "deleted.vcf"),

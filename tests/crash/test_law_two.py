@@ -87,6 +87,7 @@ def test_enough_happened(request: pytest.FixtureRequest) -> None:
     losses = ("core", "near", "far", "core and near", "blobs", "rot", "an old core", "nothing")
     rare = [f"lost: {loss}" for loss in losses]
     rare += ["recover: part", "recover: whole", "struck again", "to an earlier time", "proved", "undo", "let_go"]
+    rare += ["recover: serving", "recovered while serving", "turn", "snapshot"]
     rare += [f"removed: {why}" for why in ("list", "sync")]
     assert [what for what in rare if not _happened[what]] == []
 

@@ -122,6 +122,27 @@ def test_slow_deletes_are_no_incident(house: House) -> None:
     assert told(house) == []
 
 
+def test_what_others_delete_makes_the_rest_weigh_more(house: House) -> None:
+    fill(house, 60)
+    for n in range(5):
+        house.engine.execute(delete(house, n))
+    for n in range(5, 45):
+        house.engine.execute(delete(house, n, actor="operator"))
+    assert told(house) == []
+    house.engine.execute(delete(house, 45))
+    assert [notice.count for notice in told(house)] == [6]
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(HOUR - 1, 10), (HOUR, 0)])
+def test_the_window_has_an_end(house: House, seconds: int, count: int) -> None:
+    fill(house, 40)
+    house.engine.execute(delete(house, 0))
+    house.sim_clock.advance(seconds)
+    for n in range(1, 10):
+        house.engine.execute(delete(house, n))
+    assert sum(notice.count for notice in told(house)) == count
+
+
 def test_what_is_no_devices_is_not_told(house: House) -> None:
     fill(house, 40)
     for n in range(40):

@@ -90,7 +90,7 @@ class World:
         self.rolled_back = 0
         self.paused: list[SafeholdError] = []
         self.stopped: Exception | None = None
-        self.marks_done = 0
+        self.marks_done = self.releases = 0
         self.told: list[dict[str, Any]] = []
         self._disk = ThreadPoolExecutor(1, "commit")
         self.pump = Pump(cast(Any, None), self._disk)
@@ -101,12 +101,16 @@ class World:
             self.pump,
             cast(Any, self._core),
             self.paused.append,
+            self._count_release,
             SimClock(),
             self.told.append,
         )
 
     def __call__(self) -> Any:
         return SimpleNamespace(close=lambda: None)
+
+    def _count_release(self) -> None:
+        self.releases += 1
 
     def _done(self) -> None:
         assert not self.streams.closed, "the record goes last"
@@ -149,6 +153,7 @@ def test_everything_enters_then_bodies_then_the_marks_then_the_record() -> None:
         assert len(world.streams.entered) == len(many())
         assert world.streams.closed
         assert world.marks_done == 1
+        assert world.releases == len(many()), "what waits for a stream is applied as soon as it has come"
         assert last["items"]["contacts"]["exact"] == 1
         assert last["lost"] == 0
         assert world.streams.threads == {"commit_0"}, "steps are turns of the writer's thread"

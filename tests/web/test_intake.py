@@ -6,10 +6,10 @@ import json
 
 import pytest
 
+from safehold.formats.intake import BY_INTAKE
 from safehold.model.change import Op
 from safehold.model.kinds import Kind
-from safehold.service.intake import BY_INTAKE
-from safehold.service.notices import INTAKE_CONFLICT, INTAKE_DROPPED, notices_of
+from safehold.service.notices import INTAKE_CONFLICT, INTAKE_DROPPED, MASS_DELETE, notices_of
 from tests.support.absent import bring_back, hold, take_away
 from tests.support.house import House
 
@@ -330,3 +330,16 @@ def test_a_score_is_202_and_recorded_afterwards(house: House) -> None:
     assert sorted(line["score"] for line in chess["history"]) == [5, 10]
     assert json.loads(house.request("GET", "/api/v1/scores/new").body)["best"] == 7
     assert post(20) == (201, 20)
+
+
+def test_deletes_that_waited_are_counted_by_the_brakes(house: House) -> None:
+    for n in range(24):
+        put(house, f"{BOOK}/{n}.vcf", card(str(n)), status=201)
+    away = take_away(house, Kind.CONTACTS)
+    for n in range(10):
+        assert house.request("DELETE", f"{BOOK}/{n}.vcf", b"", {"User-Agent": "phone"}).status == 204
+        house.sim_clock.advance(1)
+    bring_back(house, house.account(), Kind.CONTACTS, away)
+    (notice,) = notices_of(house.reads, house.account())
+    assert notice.what == MASS_DELETE
+    assert notice.facts["device"] == "phone"

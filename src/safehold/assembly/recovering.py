@@ -11,6 +11,7 @@ from typing import Any, cast
 from safehold.adapters.lock import FolderLock
 from safehold.adapters.processes import ForkedWorkers
 from safehold.archiver.claiming import LogVault, Mode, claim_timeline
+from safehold.assembly.after import in_batches, keep_report, notices
 from safehold.assembly.bare import bring_what_travels, with_older_identities
 from safehold.assembly.session import Session
 from safehold.assembly.site import Site
@@ -23,7 +24,9 @@ from safehold.model.errors import Damaged, NewerCore, NotFound, OperatorError, S
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
 from safehold.ports.vault import VaultDown
+from safehold.recovery.after import RUN, after_report, read_sources
 from safehold.recovery.build import Accepted
+from safehold.recovery.examine import State
 from safehold.recovery.excuses import LOG_FROM, REPAIR
 from safehold.recovery.glance import NotAsGlanced, glance
 from safehold.recovery.plan import Plan, make_plan
@@ -32,6 +35,7 @@ from safehold.recovery.report import Progress, silent
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.shares import Found, Share, work
 from safehold.recovery.sources import look
+from safehold.service.control import MAX_COMMANDS
 from safehold.service.undone import Undone
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.bulk import StreamRows
@@ -298,7 +302,36 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
         result.notes += _record_losses(site, result.taken)
     if plan.to is not None:
         _undo_to(site, plan, plan.to)
+    if plan.core is not State.WHOLE:
+        result.notes += _tell_after(site, plan, result)
     return result
+
+
+def _tell_after(site: Site, plan: Plan, result: Result) -> list[str]:
+    """Keep the report in the vaults, and tell whom it concerns. What hinders that is no failure of the recovery."""
+    report = keep_report(
+        site,
+        after_report(
+            result.report,
+            at=site.clock.now(),
+            how=RUN,
+            generation=plan.generation,
+            sources=read_sources(plan.sources),
+            accepted=result.accepted,
+            notes=result.notes,
+        ),
+        plan.end,
+    )
+    told = notices(report)
+    problems = [] if report.evidence else ["the report could not be kept in any vault; it lies beside the core"]
+    if told:
+        try:
+            with Session(site) as session:
+                for batch in in_batches(told, MAX_COMMANDS):
+                    session.execute_all(batch)
+        except SafeholdError as error:
+            problems.append(f"those whom it concerns could not be told on their pages: {error.message}")
+    return problems
 
 
 def _read_everything(site: Site, glanced: Plan, sources: Sources, helpers: _Helpers | None, progress: Progress) -> Plan:

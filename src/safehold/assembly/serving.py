@@ -37,6 +37,7 @@ from safehold.model.token import TOKEN_KEY
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads, CoreStore
 from safehold.ports.world import Clock, Entropy
+from safehold.recovery.after import AfterReport
 from safehold.recovery.retention import erased_days
 from safehold.service.ahead import Proofs
 from safehold.service.auth import Authenticator, Limits
@@ -113,6 +114,7 @@ class Service:
         self.max_request_bytes = config.max_request_bytes
         self.erased_days = erased_days(config.retention)
         self.quota_bytes = config.quota_bytes
+        self.sends_mail = bool(config.mail.host)
         self.spans = SpanCache()
         self.proofs = Proofs()
         self._ahead = DevicesAhead(installation.clock)
@@ -232,6 +234,9 @@ class Service:
 
     def device_ahead(self, account: Account, path: str, device: str) -> None:
         self._ahead.note(account.name, path, device)
+
+    def recovery_report(self) -> AfterReport | None:
+        return self._telling.report()
 
     def free_bytes(self) -> int | None:
         return self._watching.free_bytes()
@@ -487,8 +492,15 @@ class Service:
         """Go on with what has been begun, while serving. To be called before `start`."""
         from safehold.assembly.serving_recovery import ServingRecovery
 
+        engine = self.writer.engine
         self._recovery = ServingRecovery(
-            under_way, self.pump, self._core_to_fill, self.writer.engine.pause, self.clock, self._recovered
+            under_way,
+            self.pump,
+            self._core_to_fill,
+            engine.pause,
+            engine.drain_intakes,
+            self.clock,
+            self._recovered,
         )
 
     def _core_to_fill(self) -> CoreStore:

@@ -80,16 +80,18 @@ class ServingRecovery:
         pump: Pump,
         core: Callable[[], CoreStore],
         pause: Callable[[SafeholdError], None],
+        released: Callable[[], None],
         clock: Clock,
         ended: Callable[[dict[str, Any]], None],
     ) -> None:
-        """`core` is the writer's, and raises what keeps it from writing; `pause` has it opened anew. Both are called in
-        its thread. `ended` hears what came of it.
+        """`core` is the writer's, and raises what keeps it from writing; `pause` has it opened anew; `released` applies
+        what waits for streams that have come. All three are called in the writer's thread. `ended` hears what came of it.
         """
         self._staged, self._sources, self._claim, self._reads = under_way
         self._pump = pump
         self._core = core
         self._pause = pause
+        self._released = released
         self._clock = clock
         self._ended = ended
         self._thread = ThreadPoolExecutor(1, "recovery")
@@ -203,6 +205,7 @@ class ServingRecovery:
             self._pause(OperatorError(f"a step of the recovery failed: {error}"))
             raise
         self._pace(self._clock.monotonic() - began)
+        self._released()
         return more
 
     def _pace(self, seconds: float) -> None:

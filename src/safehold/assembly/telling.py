@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from safehold.adapters.smtp import SmtpMailer, SmtpServer
+from safehold.assembly.after import last_report
 from safehold.assembly.announced import Announced, as_facts
 from safehold.assembly.site import Site
 from safehold.assembly.status_file import StatusFile
@@ -29,6 +30,7 @@ from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.ports.core import CoreReads
 from safehold.ports.mail import Letter
+from safehold.recovery.after import FILE_NAME, AfterReport
 from safehold.service.addresses import Address, address_of
 from safehold.service.notices import MASS_DELETE, NOTICE_PREFIX, RESTORED, Notice, parse_notice
 from safehold.service.postbox import Postbox
@@ -62,6 +64,8 @@ class Telling:
         self._file = StatusFile(site.data / folder, site.clock, self._config.public_url) if folder else None
         self.postbox = make_postbox(site)
         self._looked = -LOOK_SECONDS
+        self._report_mark: tuple[int, int] | None = None
+        self._report: AfterReport | None = None
         self._down: dict[str, float] = {}  # message of an incident: since when
         self._mark: Path = site.data / "run" / _MARK
 
@@ -69,6 +73,17 @@ class Telling:
 
     def announcements(self, reads: CoreReads | None) -> list[dict[str, object]]:
         return as_facts(self._announced.all(reads))
+
+    def report(self) -> AfterReport | None:
+        """The last recovery's, read again where its file is another one."""
+        try:
+            found = (self._site.data / "run" / FILE_NAME).stat()
+        except OSError:
+            return None
+        mark = (found.st_mtime_ns, found.st_size)
+        if mark != self._report_mark:
+            self._report_mark, self._report = mark, last_report(self._site)
+        return self._report
 
     def incidents(self) -> list[dict[str, Any]]:
         found = self._file.incidents() if self._file is not None else []

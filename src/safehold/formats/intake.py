@@ -18,6 +18,8 @@ from safehold.model.errors import Damaged
 #: Before the sixteen hex digits of the rev of the identity's change that took it: names sort as they were taken.
 PREFIX = "intake/"
 PUT, DELETE = "PUT", "DELETE"
+#: After the name of who sent a write, in the history; the time at which it came follows.
+BY_INTAKE = ", by intake of "
 
 _TAG = re.compile(rf"[0-9a-f]{{{2 * DIGEST_BYTES}}}")
 
@@ -31,6 +33,11 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     component: str | None = None  # of an iCalendar object
     if_match: Tags | None = None
     if_none_match: Tags | None = None
+
+
+def sender(actor: str) -> str:
+    """Who sent what this actor did, whether it came by the intake or not."""
+    return actor.partition(BY_INTAKE)[0]
 
 
 def item_name(rev: int) -> str:

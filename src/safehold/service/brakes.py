@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
+from safehold.formats.intake import sender
 from safehold.model.change import Change, Op
 from safehold.model.commands import AnyCommand, RemoveCollection, Transfer
 from safehold.model.errors import Held, NotFound
@@ -252,7 +253,7 @@ class Brakes:
             self._windows[key] = window
         else:
             before = len(window.entries)
-            window.add(_Entry(change.at, change.group, gone, change.actor.removeprefix(DEVICE)))
+            window.add(_Entry(change.at, change.group, gone, sender(change.actor).removeprefix(DEVICE)))
             window.live -= gone
             window.untold += gone if window.incident is not None else 0
             self._remembered += len(window.entries) - before
@@ -277,7 +278,7 @@ class Brakes:
             if change.at <= oldest or number >= MOST_READ:
                 break
             if change.weight:
-                group = groups.get(change.group) or _Entry(change.at, change.group, 0, change.actor)
+                group = groups.get(change.group) or _Entry(change.at, change.group, 0, sender(change.actor))
                 groups[change.group] = group._replace(gone=group.gone + change.weight)
         for entry in reversed(groups.values()):
             if entry.gone > 0 and entry.device.startswith(DEVICE):
@@ -351,7 +352,7 @@ class Brakes:
         else:
             self._drop(key)  # nothing more can be deleted there
         window.prune(self._ledger.now - self.limits.window)
-        window.add(_Entry(change.at, change.group, before.items, change.actor.removeprefix(DEVICE)))
+        window.add(_Entry(change.at, change.group, before.items, sender(change.actor).removeprefix(DEVICE)))
         if window.incident is not None:
             window.untold += before.items
         elif self.limits.is_mass(window.total, window.total):

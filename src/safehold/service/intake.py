@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from safehold.content.uid import quick_uid
-from safehold.formats.intake import DELETE, PREFIX, PUT, Waiting, item_name, read_waiting, waiting_props
+from safehold.formats.intake import BY_INTAKE, DELETE, PREFIX, PUT, Waiting, item_name, read_waiting, waiting_props
 from safehold.model.change import Change, Op
 from safehold.model.commands import AddScore, ApplyIntake, Body, DeleteItem, Outcome, PutItem
 from safehold.model.errors import Damaged, Held, NotFound, PreconditionFailed, RequestError
@@ -42,6 +42,7 @@ from safehold.model.kinds import (
 )
 from safehold.model.paths import check_segment, collection_kind, kinds_under
 from safehold.ports.core import INTAKE, CoreReads, CoreStore
+from safehold.service.brakes import Brakes
 from safehold.service.collections import CollectionRules
 from safehold.service.guards import Guards
 from safehold.service.items import MEDIA_JSON, ItemRules, check_tags
@@ -58,8 +59,6 @@ FULL_RETRY_SECONDS = 600
 #: Applied in one transaction, about.
 PORTION_ITEMS = 128
 PORTION_BYTES = 4 * 1024 * 1024
-#: Beside the name of the device in the history, with the time at which it sent the write.
-BY_INTAKE = ", by intake of "
 
 #: The collection for what has no place, in its home; `kept-2` … where that has the name or the UID already.
 KEPT = "kept"
@@ -93,12 +92,14 @@ class IntakeRules:
         items: ItemRules,
         guards: Guards,
         quota: QuotaRules,
+        brakes: Brakes,
     ) -> None:
         self._ledger = ledger
         self._collections = collections
         self._items = items
         self._guards = guards
         self._quota = quota
+        self._brakes = brakes
 
     # -- taking ----------------------------------------------------------------------------------------------
 
@@ -252,8 +253,10 @@ class IntakeRules:
             if_match=waiting.if_match,
             if_none_match=waiting.if_none_match,
         )
+        made = len(self._ledger.changes)
         try:
             self._items.delete(command)
+            self._brakes.count(command, self._ledger.changes[made:], ())
         except NotFound:
             return  # it is gone already
         except RequestError:

@@ -31,6 +31,7 @@ from safehold.model.commands import (
     SetPassword,
     TakeBackErasure,
     TakeLock,
+    TellNotice,
     TellRest,
     Transfer,
     Undo,
@@ -79,7 +80,7 @@ class Judge:
         self._quota = QuotaRules(ledger, quota_bytes)
         self._collections = CollectionRules(ledger, entropy, guards)
         self._items = ItemRules(ledger, entropy, self._collections, guards, self._quota)
-        self._intake = IntakeRules(ledger, self._collections, self._items, guards, self._quota)
+        self._intake = IntakeRules(ledger, self._collections, self._items, guards, self._quota, self.brakes)
         self._transfers = TransferRules(ledger, self._collections, guards)
         self._locking = LockRules(ledger, entropy, self._collections, guards, locks)
         self._identity = IdentityRules(ledger, entropy, self._collections)
@@ -95,7 +96,8 @@ class Judge:
         made = len(self._ledger.changes)
         outcome = self._apply(command)
         self._quota.require_after(command, before)
-        self.brakes.count(command, self._ledger.changes[made:], goes)
+        if not isinstance(command, AcceptLoss | ApplyIntake):  # what waited is counted as what it is
+            self.brakes.count(command, self._ledger.changes[made:], goes)
         return outcome
 
     def _apply(self, command: AnyCommand) -> Outcome:
@@ -144,6 +146,8 @@ class Judge:
                 return self._ahead.let_go(command)
             case SetListed():
                 return self._identity.set_listed(command)
+            case TellNotice():
+                return Notices.told(self._ledger, command)
             case DismissNotice():
                 return Notices.dismiss(self._ledger, command)
             case Announce():

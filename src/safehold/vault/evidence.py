@@ -7,7 +7,7 @@ that is gone everywhere is missed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -70,15 +70,20 @@ def put_evidence(vaults: Sequence[Vault], sealer: Sealer, clock: Clock, evidence
     return Found(name, value, role, sealer.writer.public, sha256(data).digest(), len(data))
 
 
-def read_evidence(vaults: Iterable[Vault], installation: bytes, opener: Opener) -> list[Found]:
-    """All that any of the vaults holds and that verifies, newest first. What does not is passed over: scrub tells."""
+def read_evidence(
+    vaults: Iterable[Vault], installation: bytes, opener: Opener, skip: Container[str] = ()
+) -> list[Found]:
+    """All that any of the vaults holds and that verifies, newest first. What does not is passed over: scrub tells.
+
+    `skip` are names of what has been read before: evidence is never changed.
+    """
     unpacker = Unpacker(opener)
     found: dict[str, Found] = {}
     for vault in vaults:
         try:
             names = [info.name for info in vault.list(EVIDENCE_PREFIX)]
             for name in names:
-                if name in found or formats.parse_evidence_name(name) is None:
+                if name in found or name in skip or formats.parse_evidence_name(name) is None:
                     continue
                 try:
                     found[name] = _verified(name, vault.get(name), installation, unpacker)
