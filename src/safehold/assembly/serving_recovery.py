@@ -85,7 +85,7 @@ class ServingRecovery:
         ended: Callable[[dict[str, Any]], None],
     ) -> None:
         """`core` is the writer's, and raises what keeps it from writing; `pause` has it opened anew; `released` applies
-        what waits for streams that have come. All three are called in the writer's thread. `ended` hears what came of it.
+        what waits for streams that have come. They are called in the writer's thread. `ended` hears what came of it.
         """
         self._staged, self._sources, self._claim, self._reads = under_way
         self._pump = pump
