@@ -42,7 +42,7 @@ from safehold.recovery.place import Memo, Place
 from safehold.recovery.plan import check_sources
 from safehold.recovery.portions import MakeRows
 from safehold.recovery.replay import PROFILE, name_in
-from safehold.recovery.report import Loss, Progress, Report, silent
+from safehold.recovery.report import Loss, Progress, Report, StreamCount, silent
 from safehold.recovery.selection import SYSTEM, Selection
 from safehold.recovery.shares import Helpers
 from safehold.recovery.sources import look
@@ -159,6 +159,7 @@ class Staged:
         self._without: set[StreamKey] = set()  # in, and some of its blobs are not
         self._blobs_left: deque[BlobItem] = deque()  # of the stream that is looked through
         self._lost_blobs: list[BlobLoss] = []
+        self._items_in: dict[StreamKey, int] = {}  # of streams that lost one
         self._blobs = self._blob_bytes = 0
         self._paced = 0  # changes that this process has entered
         self._closed = False
@@ -205,6 +206,11 @@ class Staged:
         check_sources(sources)
         timeline = claim()
         origin = Origin(reader, runs)
+        if origin.log_is_gone and origin.number:
+            raise OperatorError(
+                f"nothing is left of the log: what came after generation {origin.number} is not known",
+                hint="`safehold recover plan` says what that has, `safehold recover run` goes on from it",
+            )
         tail = Tail(origin.position, timeline)
         tail.read(reader.entries(origin.position))
         if tail.before == EMPTY_LOG:
@@ -505,9 +511,13 @@ class Staged:
         """Read and verify, outside of the writer's turn, so that `step` only has to enter. False if nothing is left to.
 
         Where somebody has knocked, until that stream is ready; else until about so many changes are. For who has a
-        thread for it: `step` reads by itself where nothing is ready and nobody else reads.
+        thread for it: `step` reads by itself where nothing is ready and nobody else reads. Raises VaultDown where what
+        is left can only be read once a vault is back.
         """
-        return self._ahead.read(most_changes)
+        more = self._ahead.read(most_changes)
+        if self._ahead.trouble:
+            raise VaultDown(self._ahead.trouble)
+        return more
 
     def step(self, core: CoreStore, most_changes: int = STEP_CHANGES) -> bool:
         """Enter streams of about so many changes, at least one, in a transaction of its own; False if none is left.
@@ -576,8 +586,10 @@ class Staged:
             self._require_entered(core, ready, first)
         core.hold(account, kind, ready.words or None)
         if ready.words or ready.tally.lost:
+            count = next(iter(ready.tally.not_exact), None)
+            problems = list(ready.problems)
             doubt = Doubt(
-                account, kind, ready.words, ready.tally.lost, list(ready.problems), not ready.changes, ready.unsure
+                account, kind, ready.words, ready.tally.lost, problems, not ready.changes, ready.unsure, count
             )
             core.add_recovery_note(records.encode(doubt))
             self._doubts[key] = doubt
@@ -662,6 +674,7 @@ class Staged:
             if not restore(blobs, one.blob, one.item.size, one.item.digest):
                 row = core.account_by_id(one.account)
                 if row is not None:
+                    self._items_in[one.account, one.kind] = core.figures(row.number, one.kind).items
                     self._lost_blobs.append(loss_of(core, row.number, one, blobs))
             self._blobs_left.popleft()
             done += one.item.size
@@ -708,10 +721,13 @@ class Staged:
         for loss in self._lost_blobs:
             by_stream.setdefault((loss.account, loss.kind), []).append(loss)
             lost.append(Loss(self._name_of(loss.account), loss.kind, loss.path, loss.name, [loss.rev]))
+        counts = {key: doubt.count for key, doubt in list(self._doubts.items()) if doubt.count is not None}
         for key, losses in by_stream.items():
-            doubt = self._doubts.get(key)
-            record.lose_bodies(key[1], losses, doubt.unsure if doubt is not None else Unsure())
-        return record.report(lost)
+            account, kind = key
+            items, doubt = self._items_in[key], self._doubts.get(key)
+            count = counts.get(key) or StreamCount(self._name_of(account), account.hex(), kind, items, items, 0, 0)
+            counts[key] = record.lose_bodies(count, losses, doubt.unsure if doubt is not None else Unsure())
+        return record.report(lost, [counts[key] for key in sorted(counts, key=stream_order)])
 
     def held(self) -> list[str]:
         """A sentence for each stream that is held for what it lacks."""
