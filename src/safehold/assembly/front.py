@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import ExitStack, closing
-from functools import partial
 from typing import Any, NamedTuple
 
 from safehold.adapters.channel import ChannelServer
@@ -24,13 +23,11 @@ from safehold.assembly.recovering import Claim, Sources, helpers_of, make_core, 
 from safehold.assembly.serving_recovery import UnderWay
 from safehold.assembly.status import RECOVERING
 from safehold.model.errors import Held
-from safehold.ports.log import LogReader
 from safehold.recovery.shares import Helpers
 from safehold.recovery.staged import Staged
 from safehold.service.control import STATUS, encode_json, encode_results
 from safehold.service.items import stamp
 from safehold.store.sqlite.bulk import StreamRows
-from safehold.vault.runs import Runs
 from safehold.web.door import Door
 
 _log = logging.getLogger("safehold.recovery")
@@ -53,10 +50,6 @@ def prepare(
     """
     sources = require_recoverable(installation, lost)
     return Coming(lost, sources, helpers_of(sources, stack, lock) if stack is not None else None)
-
-
-def _fresh(sources: Sources) -> tuple[LogReader, Runs]:
-    return sources.reader(), sources.runs()
 
 
 class Front:
@@ -115,9 +108,10 @@ class Front:
                 sources.runs(),
                 make_rows=StreamRows,
                 clock=site.clock,
+                vaults=sources.vaults(),
                 open_old=open_old_core,
                 helpers=helpers,
-                again=partial(_fresh, sources),
+                again=sources.again,
             )
         assert staged is not None, "the core said that a recovery is under way"
         return staged
@@ -139,7 +133,7 @@ class Front:
             open_old=open_old_core,
             sync=sources.sync_names(),
             helpers=helpers,
-            again=partial(_fresh, sources),
+            again=sources.again,
             progress=self._tell,
         )
         site.mark_used()
