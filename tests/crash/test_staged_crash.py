@@ -315,7 +315,7 @@ class Town:
         if rng.random() < 0.3:
             self.house.engine.seal()
         more = staged.step(core, rng.choice((1, 4, 20)))
-        self.house.engine.drain_intakes()
+        self.house.engine.drain_intakes()  # what was taken of a stream before it was in
         if not more and not staged.fetch(core, self.live_blobs(), 100_000):
             self.report = staged.close(core)
             self.staged = None

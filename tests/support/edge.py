@@ -29,6 +29,7 @@ from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.ports.log import PreparedFrame
 from safehold.protocol.forwarded import NOBODY
+from safehold.recovery.after import AfterReport
 from safehold.service.ahead import Proofs
 from safehold.service.auth import Authenticator
 from safehold.service.engine import Engine
@@ -79,6 +80,7 @@ class TestGate:
     max_file_bytes = 1 << 30
     max_request_bytes = 8 << 20
     erased_days = 104
+    sends_mail = True
     quota_bytes = 0
     recovering = False
 
@@ -112,6 +114,7 @@ class TestGate:
         self.state: dict[str, Any] = {"service": "serving"}
         self.status_calls = 0
         self.ahead: list[tuple[str, str, str]] = []
+        self.after_report: AfterReport | None = None
         self.broken: Exception | None = None
         self.knocks: list[tuple[str, Kind]] = []
         self.on_knock: Callable[[Account, Kind], None] = lambda account, kind: None
@@ -176,6 +179,9 @@ class TestGate:
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         return work()
+
+    def recovery_report(self) -> AfterReport | None:
+        return self.after_report
 
     async def mend(self, error: BodiesDamaged) -> None:
         raise error

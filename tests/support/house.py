@@ -21,6 +21,7 @@ from typing import Any, Self, TypeVar
 
 import apsw
 
+from safehold.archiver.claiming import LogVault, Mode, claim_timeline
 from safehold.assembly.core_check import CoreCare
 from safehold.assembly.read_repair import ReadRepair
 from safehold.assembly.writer import Writer
@@ -37,20 +38,25 @@ from safehold.model.kinds import Kind
 from safehold.model.locks import HeldLocks
 from safehold.ports.blobs import Blobs
 from safehold.ports.care import CareStore
-from safehold.ports.core import CoreReads
+from safehold.ports.core import EMPTY_LOG, CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.protocol.forwarded import NOBODY
+from safehold.recovery.after import AfterReport
 from safehold.recovery.one_body import fetch
+from safehold.recovery.staged import Staged, StreamState
 from safehold.service.ahead import Proofs
 from safehold.service.auth import Authenticator, SignedIn
 from safehold.service.brakes import DEFAULT_BRAKES
 from safehold.service.engine import Result
-from safehold.service.identity import TOKEN_KEY
+from safehold.service.identity import SYSTEM_ACCOUNT, TOKEN_KEY
 from safehold.service.incidents import Incidents
 from safehold.store.blobs import LiveBlobs
+from safehold.store.sqlite.bulk import StreamRows
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.folder import FolderVault
 from safehold.vault.keyring import ensure_keyring
+from safehold.vault.log import VaultLogReader
+from safehold.vault.runs import Runs
 from safehold.web.app import make_app
 from safehold.web.span_cache import SpanCache
 
@@ -93,12 +99,16 @@ class House:
         self.max_file_bytes = 1 << 24
         self.max_request_bytes = 1 << 20
         self.erased_days = 104
+        self.sends_mail = False
         self.quota_bytes = 0
-        self.recovering = False
+        self.staged: Staged | None = None  # a recovery that goes on while the house serves
+        #: Whether whoever knocks waits until its streams are in, asked for each step.
+        self.patience: Callable[[], bool] = lambda: True
         self.brakes = DEFAULT_BRAKES
         self.spans = SpanCache()
         self.proofs = Proofs()
         self.ahead: list[tuple[str, str, str]] = []
+        self.after_report: AfterReport | None = None
         self.scheduler = SimScheduler(clock, seed)
         #: Of the last `requests`: what was answered (all there is, after a crash) and what was committed together.
         self.answers: list[Answer | None] = []
@@ -187,6 +197,64 @@ class House:
         )
         self.app = make_app(self)
 
+    # -- recovering while it serves ----------------------------------------------------------------------------
+
+    @property
+    def recovering(self) -> bool:
+        return self.staged is not None
+
+    def serve_recovering(self, *, anew: bool) -> None:
+        """As `serve` starts on a core that is gone or damaged (`anew`), or in which a recovery is under way.
+
+        Raises what hinders it.
+        """
+        self.load_keys()
+        there = [vault for vault in map(self.vault, VAULTS) if vault.available()]
+        reader, runs = VaultLogReader(there, self.keyring.opener), Runs(there, self.keyring.opener)
+        if anew:
+            self.staged = Staged.begin(
+                reader,
+                runs,
+                there,
+                make_core=self._make_core,
+                make_rows=StreamRows,
+                disk=self.disk,
+                data="",
+                clock=self.clock,
+                claim=self.claim,
+                sync=(VAULTS[0].name,),
+            )
+        else:
+            core = self.open_core()
+            self.staged = Staged.resume(core, reader, runs, make_rows=StreamRows, clock=self.clock)
+            core.close()
+        self.boot()
+
+    def claim(self) -> int:
+        """The next timeline in every vault that is there; the one that leads furthest stands for all."""
+        keyring = self.keyring
+        there = [vault for vault in map(self.vault, VAULTS) if vault.available()]
+        ends = [(VaultLogReader([vault], keyring.opener).end(), vault) for vault in there]
+        ends.sort(key=lambda each: (each[0].timeline, each[0].frame), reverse=True)
+        vaults = [LogVault(vault, Mode.ASYNC if n else Mode.SYNC) for n, (_, vault) in enumerate(ends)]
+        return claim_timeline(vaults, keyring.sealer, keyring.opener, EMPTY_LOG).timeline
+
+    def _make_core(self, folder: str) -> SqliteCore:
+        return self.opened(SqliteCore.open(f"{folder}/core.db", disk=self.disk, create=True))
+
+    def recovery_turn(self, most_changes: int = 20) -> bool:
+        """One turn of the writer for the recovery that is under way; whether it still is. Raises what it raises."""
+        staged = self.staged
+        if staged is None or self.engine.stopped is not None:
+            return staged is not None
+        core = self.engine.core
+        blobs = LiveBlobs(self.disk, "/blobs", "/scratch", self.writer.archive)
+        if not staged.step(core, most_changes) and not staged.fetch(core, blobs, 200_000):
+            staged.close(core)
+            self.staged = None
+        self.engine.drain_intakes()
+        return self.staged is not None
+
     def reopen_reads(self) -> None:
         """On a simulated disk readers share the writer's connection, which is a new one once it has been reopened."""
         self.reads: CoreReads = self.engine.core
@@ -241,6 +309,8 @@ class House:
         self.on_committed(changes)
         for account in {change.account for change in changes if change.kind is Kind.IDENTITY}:
             if hasattr(self, "authenticator"):
+                if account == SYSTEM_ACCOUNT:  # as the service does
+                    self.authenticator.forget_all()
                 self.authenticator.invalidate(account)
 
     async def authenticate(self, authorization: str | None, peer: str, program: str = "") -> Account:
@@ -252,7 +322,12 @@ class House:
         return await self.authenticate(authorization, peer)
 
     async def ready(self, account: Account, kinds: Iterable[Kind]) -> None:
-        raise AssertionError("nothing is recovering")
+        staged = self.staged
+        assert staged is not None, "nothing is recovering"
+        for kind in kinds:
+            staged.knock(account.id, kind)
+            while staged.state(account.id, kind) is StreamState.QUEUED and self.patience():
+                self.recovery_turn()
 
     async def execute(self, command: AnyCommand) -> Outcome:
         """Joins the group that `requests` commits together; alone it is a group of one."""
@@ -282,6 +357,9 @@ class House:
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
         return work()
+
+    def recovery_report(self) -> AfterReport | None:
+        return self.after_report
 
     async def mend(self, error: BodiesDamaged) -> None:
         self.repair.bring(error.bodies)

@@ -3,7 +3,9 @@
 One seed is one course. Two people have devices of every sort (`lab.clients`), which edit, send and learn over all kinds
 they keep, through the real application. The core dies at any write point, is deleted, rots, loses its blobs, or an old
 one is put back among live devices; vaults go missing; recoveries are whole, by account or by kind, killed, run again,
-and followed by an undo of what came since some time.
+and followed by an undo of what came since some time. Others
+go on while the house serves: streams enter between requests, whoever knocks may wait for them, writes to what is not in
+yet are taken into the intake.
 
 What holds, always (`Wrong` names what did not, and the seed prints the end of its course):
 
@@ -36,8 +38,9 @@ from safehold.lab.wire import Answer, Request, href, make_collection
 from safehold.model.commands import LetGo, Outcome, Undo
 from safehold.model.errors import SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
-from safehold.service.ahead import proofs_of
+from safehold.service.ahead import ACCEPT, KEEP, proofs_of
 from safehold.vault.folder import FolderVault
+from tests.crash.test_generation_crash import snapshot as take_snapshot
 from tests.support.faults import rot
 from tests.support.house import CORE_FOLDER, House
 from tests.support.rebuilding import make_near, recover
@@ -70,13 +73,21 @@ class LawTwo:
         self._made_at: dict[str, int] = {}
         self._proved: set[str] = set()  # collections, or paths, of which a loss is proved
         self._refused: set[Key] = set()
+        self._uncertain: set[Key] = set()  # changed within an end that was lost, and not looked for yet
+        self._paths_uncertain: set[str] = set()
+        self._of_the_end: set[Key] = set()  # all that were ever asked for within an end that was lost
         self._old_cores: list[dict[str, bytes]] = []
         self.house = House.new(f"law two {seed}", USERS)
         self.clock = self.house.sim_clock
-        self.house.disk.on_write_point = self._on_write_point
+        self._watch()
         self.devices = self._draw_devices()
         self._near_gone = False
+        self._recovering = False  # while it serves
         self._held = False  # whether the last recovery left streams out
+
+    def _watch(self) -> None:
+        self.house.disk.on_write_point = self._on_write_point
+        self.house.patience = lambda: self.rng.random() < 0.7
 
     def _draw_devices(self) -> list[Client]:
         """One of each sort, for one or the other person, and two more of any."""
@@ -112,6 +123,8 @@ class LawTwo:
             (self.light_fuse, 4),
             (self.disaster, 2.5),
             (self.let_go, 0.5),
+            (self.recover_on, 6),
+            (self.snapshot, 1.5),
         ]
         names, weights = zip(*actions, strict=True)
         for step in range(1, self._steps + 1):
@@ -131,6 +144,8 @@ class LawTwo:
         self._note("finish")
         self._go_down(kill=True)
         self._come_back("whole")
+        while self.house.recovering:
+            self.recover_on()
         for device in self.devices:
             self._sync_all([device])
         self.let_go()
@@ -191,6 +206,8 @@ class LawTwo:
         return answer
 
     def _answer(self, request: Request) -> Answer:
+        if self.house.recovering and self.rng.random() < 0.3:
+            self._turn()
         return self.house.requests([request])[0]
 
     def _learn(self, request: Request, key: Key | None, answer: Answer) -> None:
@@ -201,11 +218,13 @@ class LawTwo:
             self._doubt(request, key)
         elif answer.status >= 300:
             return
-        elif request.method == "PUT":
+        elif request.method == "PUT":  # taken into the intake it wins all the same
+            self._uncertain.discard(key)
             self._states[key] = {sha256(request.body).digest()}
-        elif answer.status == 202:  # taken into the intake: judged when its stream is there
+        elif not self._kind_is_whole(key[0]):  # taken into the intake, and dropped where its condition does not hold
             self._states.setdefault(key, {None}).add(None)
         else:
+            self._uncertain.discard(key)
             self._states[key] = {None}
 
     def _doubt(self, request: Request, key: Key | None) -> None:
@@ -217,6 +236,7 @@ class LawTwo:
 
     def _removed(self, device: Client, path: str, name: str, why: str) -> None:
         self.happened[f"removed: {why}"] += 1
+        self._look_for_losses()
         if self._persons.wished(path, name):
             return
         key = (path, name)
@@ -265,25 +285,34 @@ class LawTwo:
         assert account is not None
         return all(self.house.reads.held(account.number, kind) is None for kind in _kinds_of(rest))
 
-    def _check_truth(self, *, lossy: bool) -> None:
-        """What was promised is there, but for the end that is lost."""
+    def _look_for_losses(self) -> None:
+        """What of a lost end is not there, of streams that are in."""
         truth, there = self._truth(), self._collections()
-        if lossy:
-            self._paths_at_risk |= {p for p, at in self._made_at.items() if at > self._shipped and p not in there}
+        for path in [*self._paths_uncertain]:
+            if self._kind_is_whole(path):
+                self._paths_uncertain.discard(path)
+                if path not in there:
+                    self._paths_at_risk.add(path)
+        for key in [*self._uncertain]:
+            if self._kind_is_whole(key[0]):
+                self._uncertain.discard(key)
+                states = self._states.get(key, {None})
+                if len(states) > 1 or truth.get(key) not in states:  # what was in doubt may have been seen by a device
+                    self._at_risk.add(key)
+                    self._states[key] = {truth.get(key)}
+
+    def _check_truth(self) -> None:
+        """What was promised is there, but for the end that is lost; after a start, when nothing is in doubt."""
+        self._look_for_losses()
+        truth = self._truth()
         for key, states in [*self._states.items()]:
             path, name = key
-            if self._persons.wished(path, name) and key not in truth:
-                continue
-            if not self._kind_is_whole(path):
+            if not self._kind_is_whole(path) or path in self._paths_at_risk:
                 continue
             if truth.get(key) in states:
-                self._states[key] = {truth.get(key)}  # what was in doubt is known after a start
-                continue
-            if lossy and self._changed[key] > self._shipped:
-                self._at_risk.add(key)
-                self._states[key] = {truth.get(key)}
-                continue
-            raise Wrong(f"{path}/{name} was acknowledged, and is {'other' if key in truth else 'gone'}")
+                self._states[key] = {truth.get(key)}  # what was in doubt is known now
+            elif key in truth or not self._persons.wished(path, name):
+                raise Wrong(f"{path}/{name} was acknowledged, and is {'other' if key in truth else 'gone'}")
 
     def _compare(self, device: Client) -> None:
         truth = self._truth()
@@ -292,7 +321,7 @@ class LawTwo:
                 continue
             here = {n: i.etag for n, i in kept.items.items() if i.etag and not i.dirty and not i.deleted}
             # What was lost with the end of history and is still here: nobody could ask for more.
-            here = {n: etag for n, etag in here.items() if (path, n) not in self._at_risk}
+            here = {n: etag for n, etag in here.items() if (path, n) not in self._of_the_end}
             there = {name: f'"{digest.hex()}"' for (at, name), digest in truth.items() if at == path}
             # A delete that was refused, and that the client does not send again.
             mine = kept.items
@@ -350,7 +379,8 @@ class LawTwo:
             if account is None:
                 continue
             for path in {proof.path for proof in proofs_of(self.house.reads, account) if not proof.let_go}:
-                result = self.house.engine.execute_all([LetGo(account=account.id, path=path)])[0]
+                word = self.rng.choice((ACCEPT, KEEP))
+                result = self.house.engine.execute_all([LetGo(account=account.id, path=path, word=word)])[0]
                 if isinstance(result, Outcome):
                     self._note(f"let go: {path}")
                     for at, name in self._at_risk:
@@ -364,6 +394,11 @@ class LawTwo:
         shipper = self.house.writer.shippers[0]
         if self.house.engine.stopped is None and shipper.unarchived_changes == 0:
             self._shipped = self._step
+
+    def snapshot(self) -> None:
+        """A generation, which a recovery begins with; not while one is under way."""
+        if not self.house.recovering and not self._held and self.house.engine.stopped is None:
+            take_snapshot(self.house)
 
     def pass_time(self) -> None:
         self.clock.advance(self.rng.choice(_MINUTES))
@@ -401,15 +436,30 @@ class LawTwo:
     def _go_down(self, *, kill: bool) -> None:
         self._fuse = None
         self.house = self.house.kill() if kill else self.house.crash(self.rng.choice((None, self.rng.getrandbits(32))))
-        self.house.disk.on_write_point = self._on_write_point
+        self._watch()
 
     def _black_out(self, loss: str) -> None:
+        if self._recovering and loss in ("near", "rot"):
+            loss = "core and near" if loss == "near" else "core"
         self._note(f"lost: {loss}")
         self._go_down(kill=self.rng.random() < 0.5)
+        self._lose(loss)
+        self._fuse = self.rng.randint(1, 200) if self.rng.random() < 0.4 else None
+        while True:
+            try:
+                self._come_back(loss)
+                break
+            except Crash:
+                self._note("struck again")
+                self._go_down(kill=self.rng.random() < 0.5)
+        self._fuse = None
+
+    def _lose(self, loss: str) -> None:
         disk = self.house.disk
         if loss.startswith("core"):
             disk.lose(CORE_FOLDER)
             disk.lose("/blobs")
+            self._recovering = False
         match loss:
             case "blobs":
                 disk.lose("/blobs")
@@ -425,15 +475,15 @@ class LawTwo:
                     _write(disk, f"{CORE_FOLDER}/{name}", data)
         if loss.endswith("near"):
             self._near_gone = True
-        self._fuse = self.rng.randint(1, 200) if self.rng.random() < 0.4 else None
-        while True:
-            try:
-                self._come_back(loss)
-                break
-            except Crash:
-                self._note("struck again")
-                self._go_down(kill=self.rng.random() < 0.5)
-        self._fuse = None
+            if self._held or not disk.exists(f"{CORE_FOLDER}/core.db"):
+                self._lose_the_end()
+
+    def _lose_the_end(self) -> None:
+        """Nothing has what came after the async vault was last seen to be level."""
+        self._proved.clear()
+        self._uncertain |= {key for key, at in self._changed.items() if at > self._shipped}
+        self._of_the_end |= self._uncertain
+        self._paths_uncertain |= {path for path, at in self._made_at.items() if at > self._shipped}
 
     def _come_back(self, loss: str) -> None:
         """As the operator does it: start; where that is refused, recover and start."""
@@ -445,33 +495,50 @@ class LawTwo:
             disk.lose("/far")
             FolderVault.create("far", "/far", disk, house.keyring.installation).close()
             self._shipped = 0
-        without_near = self._near_gone
-        lossy = without_near and (self._held or not disk.exists(f"{CORE_FOLDER}/core.db"))
-        if loss.startswith("core") or loss in ("rot", "whole") or self._held or lossy:
-            self._recover(whole=loss == "whole" or without_near)
-        if without_near:
-            disk.lose("/near")  # also what an attempt that was struck has left there
-            make_near(house)
-        try:
-            house.boot(mend=without_near)
-        except SafeholdError as error:
-            if house.disk.dead:
-                raise Crash from error
-            self._note(f"start refused: {type(error).__name__}")
-            self._go_down(kill=True)
-            self.house.load_keys()
-            self._recover(whole=True)
-            self.house.boot()
+        if self._recovering and disk.exists(f"{CORE_FOLDER}/core.db"):
+            self._start(lambda: house.serve_recovering(anew=False))
+        elif loss == "core" and (self._recovering or self.rng.random() < 0.6):
+            self._note("recover: serving")
+            self._recovering = True
+            self._held = False
+            for folder in ("/scratch", "/blobs"):
+                disk.make_folders(folder)
+            self._start(lambda: house.serve_recovering(anew=True))
+        else:
+            self._start(lambda: self._recover_and_boot(loss))
         self._near_gone = False
-        if lossy:
-            self._proved.clear()
-        self._check_truth(lossy=lossy)
-        if loss == "core" and self.rng.random() < 0.2:
+        self._check_truth()
+        if loss == "core" and not self.house.recovering and self.rng.random() < 0.3:
             self._note("to an earlier time")
             to = self._some_time()
             for user in USERS:
                 for kind in DATA_KINDS:
                     self._undo(user, kind, to)
+
+    def _start(self, start: Callable[[], None]) -> None:
+        """Where a start is refused the operator recovers with the service stopped."""
+        try:
+            start()
+        except SafeholdError as error:
+            if self.house.disk.dead:
+                raise Crash from error
+            self._note(f"start refused: {type(error).__name__}")
+            self.log.append(error.message)
+            self._go_down(kill=True)
+            self.house.load_keys()
+            self._recovering = False
+            self._recover(whole=True)
+            self.house.boot()
+        self._recovering = self.house.recovering
+
+    def _recover_and_boot(self, loss: str) -> None:
+        house, disk = self.house, self.house.disk
+        if loss.startswith("core") or loss in ("rot", "whole") or self._held:
+            self._recover(whole=loss == "whole" or self._near_gone)
+        if self._near_gone:
+            disk.lose("/near")  # also what an attempt that was struck has left there
+            make_near(house)
+        house.boot(mend=self._near_gone)
 
     def _recover(self, *, whole: bool) -> None:
         accounts: tuple[str, ...] = ()
@@ -483,12 +550,23 @@ class LawTwo:
                 kinds = tuple(self.rng.sample(DATA_KINDS, self.rng.randint(1, 3)))
         self._held = bool(accounts or kinds)
         self._note("recover: part" if self._held else "recover: whole")
-        try:
-            recover(self.house, accounts, kinds)
-        except SafeholdError as error:
-            if self.house.disk.dead:
-                raise Crash from error
-            raise
+        recover(self.house, accounts, kinds)
+
+    def recover_on(self) -> None:
+        """Some turns of a recovery that goes on while the house serves."""
+        for _ in range(self.rng.choice((1, 1, 3, 10))):
+            self._turn()
+
+    def _turn(self) -> None:
+        if self.house.recovering and self.house.engine.stopped is None:
+            self.happened["turn"] += 1
+            self.house.recovery_turn(self.rng.choice((1, 5, 20)))
+            self._recovering = self.house.recovering
+            if not self._recovering:
+                self._note("recovered while serving")
+                self._look_for_losses()
+        elif self.house.recovering:
+            self.house.tick()
 
 
 def _key(request: Request) -> Key | None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from safehold.archiver.claiming import LogVault, Mode, claim_timeline
 from safehold.archiver.shipper import Shipper
 from safehold.lab.oracle import Wrong
 from safehold.model.errors import OutOfSpace, SafeholdError
 from safehold.model.kinds import Kind
-from safehold.ports.core import EMPTY_LOG
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.sources import look
@@ -80,7 +78,7 @@ def recover(house: House, accounts: Sequence[str] = (), kinds: Sequence[Kind] = 
         disk=disk,
         data="",
         clock=house.clock,
-        claim=lambda: _claim(house),
+        claim=house.claim,
         look=lambda: look(vaults_of(house)),
     )
     return plan, result
@@ -93,12 +91,3 @@ def vaults_of(house: House) -> list[FolderVault]:
 
 def _reader(house: House) -> VaultLogReader:
     return VaultLogReader(vaults_of(house), house.keyring.opener)
-
-
-def _claim(house: House) -> int:
-    """The next timeline in every vault that is there; the one that leads furthest stands for all."""
-    keyring = house.keyring
-    ends = [(VaultLogReader([vault], keyring.opener).end(), vault) for vault in vaults_of(house)]
-    ends.sort(key=lambda each: (each[0].timeline, each[0].frame), reverse=True)
-    vaults = [LogVault(vault, Mode.ASYNC if n else Mode.SYNC) for n, (_, vault) in enumerate(ends)]
-    return claim_timeline(vaults, keyring.sealer, keyring.opener, EMPTY_LOG).timeline

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
+from safehold.adapters.lock import FolderLock
 from safehold.adapters.processes import ForkedWorkers
 from safehold.model.errors import Damaged, OperatorError
 
@@ -104,3 +106,28 @@ def test_results_that_nobody_asked_for_are_not_those_of_the_next_jobs() -> None:
 def test_a_result_may_be_large() -> None:
     with ForkedWorkers(2, bytes) as workers:
         assert [len(result) for result in workers.run([5 << 20, 0, 3 << 20])] == [5 << 20, 0, 3 << 20]
+
+
+def test_a_lock_is_its_makers_alone(tmp_path: Path) -> None:
+    """A process that is killed leaves it at once, whatever its workers are at."""
+    lock = FolderLock(str(tmp_path / "lock"))
+    with lock, ForkedWorkers(2, _slow, lock.leave) as workers:
+        run = workers.run([0.0, 0.0])
+        assert next(run) is None
+        lock.release()
+        with FolderLock(str(tmp_path / "lock")):
+            pass
+
+
+def test_it_can_be_asked_whether_a_result_is_there() -> None:
+    with ForkedWorkers(1, _slow) as workers:
+        run = workers.run([0.5, 0.0])
+        assert not workers.ready(0.01)
+        assert workers.ready(10)
+        assert workers.ready(0), "it stays until it is asked for"
+        assert list(run) == [None, None]
+        assert not workers.ready(0)
+
+
+def _slow(seconds: float) -> None:
+    time.sleep(seconds)

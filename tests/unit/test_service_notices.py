@@ -141,11 +141,12 @@ def test_an_account_has_a_bounded_number_and_a_flood_drives_out_no_other(house: 
 
 
 def test_what_a_device_says_of_itself_is_cut(house: House) -> None:
-    tell(house, MASS_DELETE, name="n" * 9999, device="d" * 9999, names=["x" * 9999] * 99)
+    tell(house, MASS_DELETE, name="n" * 9999, device="d" * 9999, names=["x" * 9999] * 99, words=["x" * 9999] * 99)
     (notice,) = of(house)
     assert len(notice.name) == len(str(notice.facts["device"])) == MAX_TEXT
-    names = notice.facts["names"]
-    assert isinstance(names, list) and len(names) == MAX_NAMES and len(names[0]) == MAX_TEXT
+    assert len(notice.names) == MAX_NAMES and all(len(name) == MAX_TEXT for name in notice.names)
+    words = notice.facts["words"]
+    assert isinstance(words, list) and len(words) == MAX_NAMES and len(words[0]) == MAX_TEXT
 
 
 def test_it_is_put_away_once_and_its_delete_is_on_record(house: House) -> None:

@@ -105,3 +105,14 @@ def test_once_it_is_open_it_passes_on(door: Door) -> None:
 
     door.open(behind)
     assert ask(door, "PROPFIND", "/dav/")[::2] == (207, b"inside")
+
+
+@pytest.mark.parametrize("path", ["/status", "/status.json", "/status.atom"])
+def test_the_status_is_there_in_each_form_and_language(door: Door, path: str) -> None:
+    status, headers, body = ask(door, "GET", path, {"accept-language": "es", "host": "pim.example"})
+    assert status == 200
+    assert b"secret" not in body
+    kinds = {"/status": "text/html", "/status.json": "application/json", "/status.atom": "application/atom+xml"}
+    assert headers["content-type"].startswith(kinds[path])
+    if path != "/status.json":
+        assert "El servicio responde mientras recupera" in body.decode()

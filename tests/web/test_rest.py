@@ -479,6 +479,7 @@ def test_the_answers_are_as_described(edge: Edge) -> None:
         ("/leaderboards/{game}", "get"): get(edge, "leaderboards/chess"),
         ("/account", "get"): get(edge, "account"),
         ("/account", "patch"): edge.ask("PATCH", "/api/v1/account", json_body={"listed": False}, user=ANNA),
+        ("/state", "get"): get(edge, "state"),
         ("/openapi.json", "get"): get(edge, "openapi.json", None),
         ("/history", "get"): get(edge, "history?limit=2"),
         ("/history/{change}", "get"): get(edge, "history/scores:2"),

@@ -46,6 +46,12 @@ class FolderLock:
             os.close(self._descriptor)
             self._descriptor = None
 
+    def leave(self) -> None:
+        """In a forked process: it is its maker's alone, and ends with that."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
     def __enter__(self) -> Self:
         self.acquire()
         return self

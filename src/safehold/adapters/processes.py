@@ -37,7 +37,8 @@ Result = TypeVar("Result")
 class ForkedWorkers(Generic[Job, Result]):
     """`count` processes that do `work`. Jobs and results are pickled. Use as a context manager."""
 
-    def __init__(self, count: int, work: Callable[[Job], Result]) -> None:
+    def __init__(self, count: int, work: Callable[[Job], Result], begin: Callable[[], None] = lambda: None) -> None:
+        """`begin` is called once in each: to let go of what is its maker's alone."""
         self._workers: dict[Connection, int] = {}
         for _ in range(count):
             ours, theirs = Pipe()
@@ -46,11 +47,15 @@ class ForkedWorkers(Generic[Job, Result]):
                 ours.close()
                 for other in self._workers:  # else nobody would see it end
                     other.close()
+                begin()
                 _serve(theirs, work)
             theirs.close()
             self._workers[ours] = process
         #: The places of the jobs that a worker has been given and not answered.
         self._given = {worker: deque[int]() for worker in self._workers}
+        self._waiting = deque[tuple[int, Job]]()
+        self._answers: dict[int, tuple[bool, Any]] = {}  # by place, that nobody has asked for yet
+        self._next = 0  # the place of the answer that is asked for next
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Result]:
         """Results in the order of the jobs. Raises what a job raised; OperatorError where a worker died.
@@ -61,27 +66,39 @@ class ForkedWorkers(Generic[Job, Result]):
             for _ in given:  # which nobody has asked for
                 _answer(worker)
             given.clear()
-        waiting = deque(enumerate(jobs))
-        self._give(waiting)
-        return self._results(len(jobs), waiting)
+        self._waiting = deque(enumerate(jobs))
+        self._answers, self._next = {}, 0
+        self._give()
+        return self._results(len(jobs))
 
-    def _results(self, count: int, waiting: deque[tuple[int, Job]]) -> Iterator[Result]:
-        results: dict[int, Any] = {}
-        for place in range(count):
-            while place not in results:
-                self._give(waiting)
-                for ready in wait([worker for worker, given in self._given.items() if given]):
-                    assert isinstance(ready, Connection)
-                    results[self._given[ready].popleft()] = _answer(ready)
-            good, value = results.pop(place)
+    def ready(self, seconds: float) -> bool:
+        """Whether the next result of the run is there, or comes within so many seconds."""
+        self._give()
+        if self._next not in self._answers:
+            self._gather(seconds)
+        return self._next in self._answers
+
+    def _results(self, count: int) -> Iterator[Result]:
+        while self._next < count:
+            while self._next not in self._answers:
+                self._give()
+                self._gather(None)
+            good, value = self._answers.pop(self._next)
+            self._next += 1
             if not good:
                 raise value
             yield value
 
-    def _give(self, waiting: deque[tuple[int, Job]]) -> None:
+    def _gather(self, seconds: float | None) -> None:
+        """What workers have answered; waits for one that has, at most so long."""
+        for ready in wait([worker for worker, given in self._given.items() if given], seconds):
+            assert isinstance(ready, Connection)
+            self._answers[self._given[ready].popleft()] = _answer(ready)
+
+    def _give(self) -> None:
         for worker, given in self._given.items():
-            while waiting and len(given) < _AHEAD:
-                number, job = waiting.popleft()
+            while self._waiting and len(given) < _AHEAD:
+                number, job = self._waiting.popleft()
                 worker.send(job)
                 given.append(number)
 

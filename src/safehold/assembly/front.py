@@ -14,7 +14,9 @@ from contextlib import ExitStack, closing
 from typing import Any, NamedTuple
 
 from safehold.adapters.channel import ChannelServer
+from safehold.adapters.lock import FolderLock
 from safehold.adapters.threads import in_daemon
+from safehold.assembly.announced import as_facts
 from safehold.assembly.finding import Lost, NotByItself, require_recoverable
 from safehold.assembly.installation import Installation
 from safehold.assembly.recovering import Claim, Sources, helpers_of, make_core, open_old_core
@@ -39,13 +41,15 @@ class Coming(NamedTuple):
     helpers: Helpers | None
 
 
-def prepare(installation: Installation, lost: Lost, stack: ExitStack | None) -> Coming:
-    """What a start recovers. With a stack it forks: nothing may be open then, and no thread run.
+def prepare(
+    installation: Installation, lost: Lost, stack: ExitStack | None = None, lock: FolderLock | None = None
+) -> Coming:
+    """What a start recovers. With a stack it forks: nothing but the lock may be open then, and no thread run.
 
     Raises OperatorError where a person has to have a part in it.
     """
     sources = require_recoverable(installation, lost)
-    return Coming(lost, sources, helpers_of(sources, stack) if stack is not None else None)
+    return Coming(lost, sources, helpers_of(sources, stack, lock) if stack is not None else None)
 
 
 class Front:
@@ -55,7 +59,7 @@ class Front:
         self._installation = installation
         self._coming = recovery
         self._since = installation.clock.now()
-        self.door = Door(installation.entropy, self.status)
+        self.door = Door(installation.entropy, self.status, installation.config.public_url)
         self._channel: ChannelServer | None = ChannelServer(str(installation.socket_path), self._answer)
         self._stage = ""
         self._working: asyncio.Future[Any] | None = None
@@ -68,6 +72,7 @@ class Front:
     def start(self) -> None:
         assert self._channel is not None
         self._channel.start()
+        self._installation.offer_status(self.status())
         what = "that goes on" if self._coming.lost.begun else "it is recovered from the vaults"
         _log.warning("the core %s: %s, while serving", self._coming.lost.why, what)
 
@@ -167,6 +172,7 @@ class Front:
                 "sources": [vault.name for vault in self._installation.config.vaults],
                 "held": [],
             },
+            "announcements": as_facts(self._installation.announced().all(None)),
         }
 
     def _answer(self, payload: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:  # a method brings in what it needs, so that each command wait
     from safehold.assembly.announced import Announced
     from safehold.assembly.session import Session
     from safehold.model.kinds import Kind
+    from safehold.recovery.after import AfterReport
     from safehold.recovery.plan import Plan
     from safehold.recovery.run import Result
 
@@ -90,6 +92,12 @@ class Installation(Site):
         sources = Sources(self, only=only, url=url, identity=identity)
         return run_recovery(self, plan, sources, accept_loss=accept_loss, progress=progress)
 
+    def recovery_reports(self) -> list[AfterReport]:
+        """Those of all recoveries that the vaults remember, the newest first. Raises OperatorError."""
+        from safehold.assembly.after import all_reports
+
+        return all_reports(self)
+
     def refuse_beside_recovery(self) -> None:
         """Raises OperatorError where a service runs that is recovering this core by itself."""
         if self.socket_path.exists() and self.recovery_status()["recovery"] is not None and self.is_locked():
@@ -117,6 +125,13 @@ class Installation(Site):
         away = {"service": "stopped", "announcements": as_facts(self.announced().all(None))}
         status = self.status() if self.has_core() else away
         StatusFile(self.data / self.config.status_folder, self.clock, self.config.public_url).last(status)
+
+    def offer_status(self, status: Mapping[str, Any]) -> None:
+        """Begin to write the status file, where one is configured; whoever serves does it from then on."""
+        if self.config.status_folder:
+            from safehold.assembly.status_file import StatusFile
+
+            StatusFile(self.data / self.config.status_folder, self.clock, self.config.public_url).offer(status)
 
     # -- how it stands ---------------------------------------------------------------------------------------
 

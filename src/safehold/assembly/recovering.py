@@ -8,8 +8,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
+from safehold.adapters.lock import FolderLock
 from safehold.adapters.processes import ForkedWorkers
 from safehold.archiver.claiming import LogVault, Mode, claim_timeline
+from safehold.assembly.after import in_batches, keep_report, notices
 from safehold.assembly.bare import bring_what_travels, with_older_identities
 from safehold.assembly.session import Session
 from safehold.assembly.site import Site
@@ -22,7 +24,9 @@ from safehold.model.errors import Damaged, NewerCore, NotFound, OperatorError, S
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
 from safehold.ports.vault import VaultDown
+from safehold.recovery.after import RUN, after_report, read_sources
 from safehold.recovery.build import Accepted
+from safehold.recovery.examine import State
 from safehold.recovery.excuses import LOG_FROM, REPAIR
 from safehold.recovery.glance import NotAsGlanced, glance
 from safehold.recovery.plan import Plan, make_plan
@@ -31,6 +35,7 @@ from safehold.recovery.report import Progress, silent
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.shares import Found, Share, work
 from safehold.recovery.sources import look
+from safehold.service.control import MAX_COMMANDS
 from safehold.service.undone import Undone
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.bulk import StreamRows
@@ -135,14 +140,20 @@ class _Helpers:
     def run(self, jobs: Sequence[Portion]) -> Iterator[list[Settled | None]]:
         return cast(Iterator[list[Settled | None]], self._workers.run(jobs))
 
+    def ready(self, seconds: float) -> bool:
+        return self._workers.ready(seconds)
+
     def compare(self, shares: Sequence[Share]) -> Iterator[Found]:
         return cast(Iterator[Found], self._workers.run(shares))
 
 
-def helpers_of(sources: Sources, stack: ExitStack) -> _Helpers | None:
-    """Worker processes, where there is more than one processor. To be called before anything is open."""
+def helpers_of(sources: Sources, stack: ExitStack, lock: FolderLock | None = None) -> _Helpers | None:
+    """Worker processes, where there is more than one processor. To be called before anything is open but the lock."""
     count = min(MOST_WORKERS, len(os.sched_getaffinity(0)))
-    return _Helpers(stack.enter_context(ForkedWorkers(count, _Helper(sources)))) if count > 1 else None
+    if count == 1:
+        return None
+    begin = lock.leave if lock is not None else (lambda: None)
+    return _Helpers(stack.enter_context(ForkedWorkers(count, _Helper(sources), begin)))
 
 
 @contextmanager
@@ -252,8 +263,8 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
             hint="give the newest recovery key by --identity FILE (several may stand in one file, one a line); "
             "--accept-loss goes on without what came since",
         )
-    with site.lock(), ExitStack() as stack:
-        helpers = helpers_of(sources, stack)
+    with site.lock() as lock, ExitStack() as stack:
+        helpers = helpers_of(sources, stack, lock)
         old, _, _ = _core_there(site, stack)
         brought = bring_what_travels(site, plan, sources.given())
         site.disk.make_folders(str(site.scratch_folder))
@@ -291,7 +302,36 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
         result.notes += _record_losses(site, result.taken)
     if plan.to is not None:
         _undo_to(site, plan, plan.to)
+    if plan.core is not State.WHOLE:
+        result.notes += _tell_after(site, plan, result)
     return result
+
+
+def _tell_after(site: Site, plan: Plan, result: Result) -> list[str]:
+    """Keep the report in the vaults, and tell whom it concerns. What hinders that is no failure of the recovery."""
+    report = keep_report(
+        site,
+        after_report(
+            result.report,
+            at=site.clock.now(),
+            how=RUN,
+            generation=plan.generation,
+            sources=read_sources(plan.sources),
+            accepted=result.accepted,
+            notes=result.notes,
+        ),
+        plan.end,
+    )
+    told = notices(report)
+    problems = [] if report.evidence else ["the report could not be kept in any vault; it lies beside the core"]
+    if told:
+        try:
+            with Session(site) as session:
+                for batch in in_batches(told, MAX_COMMANDS):
+                    session.execute_all(batch)
+        except SafeholdError as error:
+            problems.append(f"those whom it concerns could not be told on their pages: {error.message}")
+    return problems
 
 
 def _read_everything(site: Site, glanced: Plan, sources: Sources, helpers: _Helpers | None, progress: Progress) -> Plan:

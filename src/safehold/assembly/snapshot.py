@@ -94,7 +94,7 @@ def _beside_service(site: Site, stack: ExitStack, workers: Workers, *, full: boo
     core = site.open_reads()
     stack.callback(core.close)
     generations = generation_writer(site, workers, told)
-    written = generations.write(core, full=full, may_drop=lambda: allowed_to_drop(site))
+    written = generations.write(core, full=full, may_drop=lambda: _allowed_to_drop(site))
     down = dict(written.down)
     said = _tell_service(site, written.objects)
     if said is None:
@@ -123,7 +123,7 @@ def _alone(site: Site, stack: ExitStack, workers: Workers, *, full: bool, told: 
     core = site.open_reads()
     stack.callback(core.close)
     generations = generation_writer(site, workers, told)
-    written = generations.write(core, full=full, may_drop=lambda: allowed_to_drop(site))
+    written = generations.write(core, full=full, may_drop=lambda: _allowed_to_drop(site))
     why, shippers = _seal(site, generations, written) if written.objects else ("", _ship_alone(site))
     level = {s.target: s.trouble or "it could not be brought level in time" for s in shippers if not s.level}
     return Snapshot(written, not why, why, {**written.down, **level})
@@ -191,21 +191,10 @@ def generation_writer(site: Site, workers: Workers, told: Told = lambda _done, _
     )
 
 
-def allowed_to_drop(site: Site) -> int:
-    """The frame up to which the keepers of all vaults let history be dropped; 0 where one of them did not say."""
-    # Asked for only where full runs are written.
-    from safehold.recovery.keeper import keeper_words
-    from safehold.vault.evidence import read_evidence
-    from safehold.vault.receipts import allowed_drop
+def _allowed_to_drop(site: Site) -> int:
+    from safehold.assembly.allowed_drop import allowed_to_drop  # asked for only where full runs may be written
 
-    configs = site.config.vaults
-    there = [vault for vault in map(site.vault, configs) if vault.available()]
-    opener = site.keyring.opener
-    try:
-        found = read_evidence(there, opener.installation, opener)
-    except SafeholdError:
-        return 0
-    return allowed_drop(keeper_words(found), [config.name for config in configs])
+    return allowed_to_drop(site)
 
 
 def newest_in(vaults: Sequence[Vault], site: Site) -> Iterator[Newest]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from safehold.adapters.lock import FolderLock
 from safehold.assembly import renewal
 from safehold.assembly.finding import Lost, find_core
 from safehold.assembly.installation import Installation
@@ -40,9 +41,9 @@ def serve(installation: Installation, listen: tuple[str, int], announce: Announc
     lost = find_core(installation)
     if lost is None:
         installation.make()
-    with installation.lock(), ExitStack() as stack:
+    with installation.lock() as lock, ExitStack() as stack:
         require_free(*listen)
-        coming = _prepared(installation, lost, stack) if lost is not None else None
+        coming = _prepared(installation, lost, stack, lock) if lost is not None else None
         installation.sweep()
         sys.setswitchinterval(SWITCH_SECONDS)
         begins_again = uvloop.run(_serve(installation, listen, announce, coming))
@@ -55,10 +56,12 @@ def _in_silence(_url: str, _accounts: Sequence[str]) -> None:
     """The program has been announced before it began again."""
 
 
-def _prepared(installation: Installation, lost: Lost, stack: ExitStack | None) -> Coming:
+def _prepared(
+    installation: Installation, lost: Lost, stack: ExitStack | None = None, lock: FolderLock | None = None
+) -> Coming:
     from safehold.assembly.front import prepare
 
-    return prepare(installation, lost, stack)
+    return prepare(installation, lost, stack, lock)
 
 
 async def _serve(
@@ -69,7 +72,7 @@ async def _serve(
         try:
             service = Service(installation)
         except CoreLost as error:
-            coming = _prepared(installation, error.lost, None)
+            coming = _prepared(installation, error.lost)
         else:
             return await _serve_whole(service, listen, announce)
     return await _serve_recovering(installation, listen, announce, coming)

@@ -8,7 +8,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safehold.cli import recover_status
+from safehold.cli import recover_report, recover_status
 from safehold.cli.context import Context
 from safehold.cli.exits import Exit, UsageError
 from safehold.cli.output import Answer, Table, as_lines, count_text, say, size_text
@@ -57,6 +57,7 @@ def configure(parser: Parser) -> None:
         help="record that what is lost is gone, so that the rest of it is served again",
     )
     recover_status.configure(parser)
+    recover_report.configure(parser)
 
 
 def _filters(parser: Parser) -> None:

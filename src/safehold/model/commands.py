@@ -223,6 +223,17 @@ class SetListed(Command, frozen=True):
     listed: bool
 
 
+class TellNotice(Command, frozen=True):
+    """A recovery, or the operator's side of the house, tells a person something (service/notices.py)."""
+
+    what: str
+    kind: str = ""
+    collection: str = ""
+    names: tuple[str, ...] = ()
+    count: int = 1
+    facts: dict[str, str | int | float | bool | list[str] | dict[str, int] | None] = {}
+
+
 class DismissNotice(Command, frozen=True):
     """The person has read a notice and puts it away; `name` is its key (service/notices.py)."""
 
@@ -351,6 +362,7 @@ AnyCommand = (
     | NoteAhead
     | LetGo
     | SetListed
+    | TellNotice
     | DismissNotice
     | Announce
     | Withdraw

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from safehold.protocol import openapi_past
+from safehold.protocol import openapi_past, openapi_state
 from safehold.protocol.rest import DEFAULT_LEADERS, JSON_TYPE, MAX_DETAIL_BYTES, MAX_LIMIT, PROBLEM_TYPE
 
 BASE = "/api/v1"
@@ -77,6 +77,7 @@ _SCHEMAS: _Json = {
             },
         }
     ),
+    **openapi_state.SCHEMAS,
     **openapi_past.SCHEMAS,
     "AccountPatch": _object({"listed": {"type": "boolean"}}, closed=True),
     "Problem": _object(
@@ -191,6 +192,9 @@ _PATHS: _Json = {
             problems=_WRITING,
             body="AccountPatch",
         ),
+    },
+    "/state": {
+        "get": _operation("getState", "How your data stands, and what to do", (200, "State"), problems=_READING),
     },
     **openapi_past.paths(lambda problems: {str(code): {"$ref": f"#/components/responses/{code}"} for code in problems}),
     "/openapi.json": {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -10,9 +10,8 @@ from safehold.model.commands import Undo
 from safehold.model.errors import BadRequest
 from safehold.model.items import Account
 from safehold.model.kinds import DATA_KINDS, Kind
-from safehold.model.point import parse_point, point_text
-from safehold.ports.core import Version
-from safehold.protocol.rest import format_time, parse_body, parse_time
+from safehold.model.point import parse_point
+from safehold.protocol.rest import parse_body, parse_time
 
 DEFAULT_CHANGES = 100
 MAX_CHANGES = 1_000
@@ -163,31 +162,6 @@ class UndoAnswer(msgspec.Struct, frozen=True):
     left: Sequence[str]
     counts: Mapping[str, int]
     before: str | None
-
-
-def change_view(version: Version) -> ChangeView:
-    return ChangeView(
-        change=point_text({version.kind: version.rev}),
-        at=format_time(version.at),
-        op=str(version.op),
-        kind=version.kind,
-        collection=version.path,
-        name="" if version.name == version.path else version.name,
-        media=version.media,
-        size=version.size,
-        digest=version.digest.hex(),
-        actor=version.actor,
-    )
-
-
-def history_view(
-    versions: Iterable[Version], next_: Mapping[Kind, int] | None, held: Mapping[Kind, str]
-) -> HistoryPage:
-    return HistoryPage(
-        [change_view(version) for version in versions],
-        None if next_ is None else point_text(next_),
-        {str(kind): reason for kind, reason in held.items()},
-    )
 
 
 def undo_view(named: Mapping[str, Sequence[str]], point: str, before: str, *, dry_run: bool) -> UndoAnswer:

@@ -383,6 +383,7 @@ class Build:
             seconds=0.0,
             verified=plan.report.verified and not log.chains.refused,
             timeline=0,
+            not_exact=tally.not_exact,
         )
         return Built(report, accepted, notes + log.chains.problems)
 

@@ -208,6 +208,7 @@ def make_plan(
         seconds=total,
         verified=found.state is State.WHOLE or _all_verified(log, reading),
         timeline=reading.end.timeline,
+        not_exact=tally.not_exact,
     )
     return Plan(
         version=PLAN_VERSION,

@@ -42,6 +42,18 @@ class Loss(msgspec.Struct, frozen=True):
     revs: list[int]
 
 
+class StreamCount(msgspec.Struct, frozen=True):
+    """A stream that is not exact: its account by name and id (hex), and its live items as in `KindCount`."""
+
+    account: str
+    id: str
+    kind: Kind
+    expected: int
+    exact: int
+    older: int
+    lost: int
+
+
 class Stage(msgspec.Struct):
     """One kind's part of a recovery."""
 
@@ -51,7 +63,10 @@ class Stage(msgspec.Struct):
 
 
 class Report(msgspec.Struct):
-    """Field for field the object of the contract. Seconds are measured by a run and forecast by a plan."""
+    """Field for field the object of the contract, and by account what is not exact.
+
+    Seconds are measured by a run and forecast by a plan.
+    """
 
     accounts: int
     streams: int
@@ -65,6 +80,8 @@ class Report(msgspec.Struct):
     seconds: float
     verified: bool
     timeline: int
+    #: By account and kind, those that are not exact.
+    not_exact: list[StreamCount] = []
 
     @property
     def exit_code(self) -> int:

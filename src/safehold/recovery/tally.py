@@ -24,7 +24,7 @@ import msgspec
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.recovery.chains import StreamKey
 from safehold.recovery.replay import Replay
-from safehold.recovery.report import KindCount, Loss
+from safehold.recovery.report import KindCount, Loss, StreamCount
 from safehold.recovery.selection import SYSTEM
 
 
@@ -48,6 +48,7 @@ class Tally(msgspec.Struct):
     changes_recovered: int
     items: dict[Kind, KindCount]
     lost: list[Loss]
+    not_exact: list[StreamCount] = []
 
 
 def make_tally(replay: Replay, counted: Callable[[bytes, Kind], bool], blob_losses: Sequence[BlobLoss]) -> Tally:
@@ -70,6 +71,7 @@ def make_tally(replay: Replay, counted: Callable[[bytes, Kind], bool], blob_loss
     tally.accounts = len(accounts)
     order = {kind: place for place, kind in enumerate(RESTORE_ORDER)}
     tally.lost.sort(key=lambda loss: (order[loss.kind], loss.account, loss.revs))
+    tally.not_exact.sort(key=lambda count: (order[count.kind], count.account, count.id))
     return tally
 
 
@@ -140,3 +142,5 @@ def _count_stream(tally: Tally, replay: Replay, key: StreamKey, blob_losses: Seq
     count.older += older
     count.lost += lost
     count.expected += exact + older + lost
+    if older or lost:
+        tally.not_exact.append(StreamCount(who, account.hex(), kind, exact + older + lost, exact, older, lost))

@@ -31,6 +31,7 @@ from safehold.model.commands import (
     SetPassword,
     TakeBackErasure,
     TakeLock,
+    TellNotice,
     TellRest,
     Transfer,
     Undo,
@@ -145,6 +146,8 @@ class Judge:
                 return self._ahead.let_go(command)
             case SetListed():
                 return self._identity.set_listed(command)
+            case TellNotice():
+                return Notices.told(self._ledger, command)
             case DismissNotice():
                 return Notices.dismiss(self._ledger, command)
             case Announce():

@@ -12,13 +12,15 @@ MAX_NOTICES; the oldest of the same `what` makes room, else the oldest. What mad
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 import msgspec
 
 from safehold.model.change import Op
-from safehold.model.commands import Body, DismissNotice, Outcome
-from safehold.model.errors import NotFound
+from safehold.model.commands import Body, DismissNotice, Outcome, TellNotice
+from safehold.model.errors import BadRequest, NotFound
 from safehold.model.items import Account
 from safehold.model.kinds import PATH_IDENTITY, Kind
 from safehold.ports.core import CoreReads
@@ -50,6 +52,7 @@ MERGE_SECONDS = 3600
 #: What may happen once for every item is told in one notice for each collection, however long it goes on.
 _ALWAYS_MERGED = frozenset((INTAKE_DROPPED, INTAKE_CONFLICT, INTAKE_MOVED, INTAKE_LOST, DEVICE_AHEAD))
 
+_WHAT = re.compile(r"[a-z][a-z-]{0,31}")
 _MEDIA = "application/json"
 _MICROSECONDS = 1_000_000
 
@@ -135,9 +138,11 @@ class Notices:
         kind: Kind | str = "",
         collection: str = "",
         name: str = "",
+        names: Sequence[str] = (),
         count: int = 1,
         actor: str = "service",
-        **facts: Fact,
+        facts: Mapping[str, Fact] | None = None,
+        **more: Fact,
     ) -> str:
         """Enter a notice, or add to the one that tells the same; its key. `collection` is a path.
 
@@ -148,8 +153,10 @@ class Notices:
         if identity is None:
             raise NotFound("this account has no identity")
         ledger.head(account, Kind.IDENTITY)
-        names = [_short(name)] if name else []
-        told = _Record(what, ledger.now, str(kind), _short(collection), names, count, _bounded(facts))
+        about = [_short(one) for one in ([name, *names] if name else names)][:MAX_NAMES]
+        told = _Record(
+            what, ledger.now, str(kind), _short(collection), about, count, _bounded({**(facts or {}), **more})
+        )
         there = notices_of(ledger.core, account)
         same = next((notice for notice in there if _merges(notice, told)), None)
         if same is not None:
@@ -163,6 +170,24 @@ class Notices:
         body = Body(sha256(data).digest(), len(data), inline=data)
         ledger.put(account, identity, NOTICE_PREFIX + key, _MEDIA, body, actor)
         return key
+
+    @staticmethod
+    def told(ledger: Ledger, command: TellNotice) -> Outcome:
+        """The same as a command. Raises BadRequest where `what` is no word for a notice."""
+        if not _WHAT.fullmatch(command.what):
+            raise BadRequest(f"{command.what!r} is no word for a notice")
+        key = Notices.tell(
+            ledger,
+            ledger.account(command.account),
+            command.what,
+            kind=command.kind,
+            collection=command.collection,
+            names=command.names,
+            count=command.count,
+            actor=command.actor,
+            facts=command.facts,
+        )
+        return Outcome(name=key)
 
     @staticmethod
     def dismiss(ledger: Ledger, command: DismissNotice) -> Outcome:

@@ -74,13 +74,15 @@ class UndoRules:
         """Make the changes, as many as one part may have; whether there are more."""
         first = len(self._ledger.changes)
         size = counted = 0
+        left = sum(plan.steps for plan in plans)
         for _ in self._steps(account, plans, actor):
+            left -= 1
             changes = self._ledger.changes
             size += sum(len(change.body or b"") + len(change.props or b"") for change in changes[first + counted :])
             counted = len(changes) - first
             if counted >= self._most or size >= MAX_BYTES:
-                return True
-        return False
+                break
+        return left > 0
 
     def _steps(self, account: Account, plans: list[CollectionPlan], actor: str) -> Iterator[None]:
         """All changes in their order: what goes goes first, so that a name or a UID is free again."""

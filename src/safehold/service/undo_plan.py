@@ -42,6 +42,13 @@ class CollectionPlan:
         """How many live items go."""
         return self.items if self.then is None else len(self.delete)
 
+    @property
+    def steps(self) -> int:
+        """In so many steps it is done: what is about one item, or the collection itself."""
+        if self.then is None:
+            return 1
+        return (self.now is None or self.props) + len(self.delete) + len(self.put)
+
     def lines(self) -> Iterator[UndoneItem]:
         if self.now is None:
             yield UndoneItem(self.path, "", ADDED)

@@ -7,7 +7,7 @@ that is gone everywhere is missed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -28,6 +28,8 @@ from safehold.ports.world import Clock
 VAULTS = "vaults"
 #: Objects that were, or are about to be, removed on purpose: scrub excuses them.
 REMOVES = "removes"
+#: Evidence that names one before it which is in no vault, as a scrub has found.
+LINKS = "links"
 #: Objects that are lost or damaged for good and made up for elsewhere: name to SHA-256 of what is left, in hex.
 MADE_UP = "made_up"
 
@@ -70,15 +72,20 @@ def put_evidence(vaults: Sequence[Vault], sealer: Sealer, clock: Clock, evidence
     return Found(name, value, role, sealer.writer.public, sha256(data).digest(), len(data))
 
 
-def read_evidence(vaults: Iterable[Vault], installation: bytes, opener: Opener) -> list[Found]:
-    """All that any of the vaults holds and that verifies, newest first. What does not is passed over: scrub tells."""
+def read_evidence(
+    vaults: Iterable[Vault], installation: bytes, opener: Opener, skip: Container[str] = ()
+) -> list[Found]:
+    """All that any of the vaults holds and that verifies, newest first. What does not is passed over: scrub tells.
+
+    `skip` are names of what has been read before: evidence is never changed.
+    """
     unpacker = Unpacker(opener)
     found: dict[str, Found] = {}
     for vault in vaults:
         try:
             names = [info.name for info in vault.list(EVIDENCE_PREFIX)]
             for name in names:
-                if name in found or formats.parse_evidence_name(name) is None:
+                if name in found or name in skip or formats.parse_evidence_name(name) is None:
                     continue
                 try:
                     found[name] = _verified(name, vault.get(name), installation, unpacker)
@@ -87,6 +94,31 @@ def read_evidence(vaults: Iterable[Vault], installation: bytes, opener: Opener) 
         except VaultDown:
             continue
     return [found[name] for name in sorted(found, reverse=True)]
+
+
+def missing_links(found: Iterable[Found], evidence_from: int = 0) -> list[str]:
+    """Names of evidence whose signer's one before it (`before`) is not among all that was found.
+
+    What is older than `evidence_from` (µs) may have been retained away, and with it what the first after that names;
+    what a keeper's scrub has told already (the fact `links`) is on record.
+    """
+    chains: dict[bytes, list[Found]] = {}
+    digests: set[bytes] = set()
+    told: set[str] = set()
+    for one in sorted(found, key=lambda each: each.name):
+        chains.setdefault(one.signer, []).append(one)
+        digests.add(one.digest)
+        if one.role is Role.KEEPER and isinstance(links := one.evidence.facts.get(LINKS), list):
+            told.update(name for name in links if isinstance(name, str))
+    missing: list[str] = []
+    for chain in chains.values():
+        earlier = 0  # µs, the one before in what was found
+        for one in chain:
+            at, before = one.evidence.at, one.evidence.before
+            if before and before not in digests and earlier >= evidence_from and one.name not in told:
+                missing.append(one.name)
+            earlier = at
+    return sorted(missing)
 
 
 def _verified(name: str, data: bytes, installation: bytes, unpacker: Unpacker) -> Found:

@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from safehold.protocol.target import ROOT_HREF
-from safehold.web import devices, metrics, pages, past_pages, rest, status
+from safehold.web import account, devices, metrics, pages, past_pages, rest, status
 from safehold.web.dav import Dav, well_known
 from safehold.web.gate import Gate
 from safehold.web.metrics import Meter
@@ -29,7 +29,8 @@ def make_app(gate: Gate) -> ASGIApp:
     dav = Dav(gate)
     routed = Starlette(
         routes=[
-            *rest.routes(gate),
+            *account.routes(gate, source),
+            *rest.routes(gate, source),
             *status.routes(gate, source),
             *metrics.routes(gate, meter, source),
             *pages.routes(gate),

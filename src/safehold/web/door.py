@@ -10,19 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from safehold.model.errors import Held
 from safehold.ports.world import Entropy
-from safehold.web.answers import json_answer, refuse_json
-from safehold.web.layout import page, refuse_page, words_of
+from safehold.web.answers import refuse_json
+from safehold.web.layout import refuse_page
 from safehold.web.request import lingering
 from safehold.web.respond import problem, send_reply
-from safehold.web.status import public, wants_json
-from safehold.web.status_pages import status_html
+from safehold.web.status import STATUS_PATHS, answer, public
+from safehold.web.status_pages import moment_of
 
 #: Identity takes moments: whoever is refused may come back soon.
 RETRY_SECONDS = 10
@@ -45,7 +44,7 @@ _DAV_METHODS = frozenset(
     ]
 )
 #: What everybody may see, whatever the method.
-_OPEN = frozenset(("/healthz", "/status"))
+_OPEN = frozenset(("/healthz", *STATUS_PATHS))
 
 
 class Door:
@@ -54,8 +53,9 @@ class Door:
     `status` is what is known of the service meanwhile: a status object, of which everybody sees what is public.
     """
 
-    def __init__(self, entropy: Entropy, status: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, entropy: Entropy, status: Callable[[], dict[str, Any]], public_url: str = "") -> None:
         self._entropy = entropy
+        self._public_url = public_url
         self._status = status
         self._behind: ASGIApp | None = None
 
@@ -83,11 +83,10 @@ class Door:
     def _page(self, request: Request, path: str) -> Response:
         if path == "/healthz":
             return PlainTextResponse(f"{self._status()['service']}\n", headers={"cache-control": "no-store"})
-        if path == "/status":
+        if path in STATUS_PATHS:
             shown = public(self._status())
-            if wants_json(request):
-                return json_answer(msgspec.json.encode(shown))
-            return page("Safehold: status", status_html(shown, words_of(request)))
+            since = moment_of((shown["recovery"] or {}).get("since"), 0)
+            return answer(request, shown, since=since, public_url=self._public_url)
         refuse = refuse_json if path.startswith("/api/") or path == "/metrics" else refuse_page
         return refuse(request, _held(), self._entropy.bytes(1)[0])
 

@@ -14,6 +14,7 @@ from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock, Entropy
 from safehold.protocol.forwarded import Proxies
+from safehold.recovery.after import AfterReport
 from safehold.service.ahead import Proofs
 from safehold.web.span_cache import SpanCache
 
@@ -36,6 +37,7 @@ class Gate(Protocol):
     max_file_bytes: int  # of a note or photo
     max_request_bytes: int  # of an XML or JSON request body
     quota_bytes: int  # what one account may hold; 0: no limit
+    sends_mail: bool  # whether an address that somebody leaves is of use
     erased_days: int  # after which no copy of an erased account is left
 
     @property
@@ -87,6 +89,10 @@ class Gate(Protocol):
 
     def device_ahead(self, account: Account, path: str, device: str) -> None:
         """A device has seen what the server does not have: an incident that names it."""
+        ...
+
+    def recovery_report(self) -> AfterReport | None:
+        """What the last recovery brought back; None where there was none, or nothing is known of it."""
         ...
 
     def status(self) -> dict[str, Any]:

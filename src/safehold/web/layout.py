@@ -33,7 +33,8 @@ header,main,footer{max-width:60rem;margin:0 auto;padding:0 1.25rem}
 header{display:flex;align-items:center;gap:.75rem;padding-top:1.25rem;padding-bottom:1.25rem}
 header svg{width:2rem;height:2rem;flex:none}
 header .name{font-weight:650;font-size:1.2rem;letter-spacing:-.01em;color:inherit;text-decoration:none}
-nav{margin-left:auto;display:flex;gap:1.25rem;min-width:0}
+nav{margin-left:auto;display:flex;flex-wrap:wrap;justify-content:flex-end;gap:.25rem 1.25rem;min-width:0}
+nav a{white-space:nowrap}
 nav span{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 a{color:var(--mark);text-underline-offset:.2em}
 a:focus-visible{outline:2px solid var(--mark);outline-offset:3px;border-radius:2px}
@@ -87,8 +88,13 @@ button:focus-visible,input:focus-visible{outline:2px solid var(--mark);outline-o
 .note{border-left:3px solid var(--warn);padding:.1rem 0 .1rem 1rem;margin:1rem 0}
 footer{margin-top:3.5rem;padding-bottom:2rem;color:var(--soft);font-size:.9rem}
 footer p:first-child{border-top:1px solid var(--line);padding-top:1rem;max-width:none}
-progress{accent-color:var(--mark);width:8rem;height:.7rem;vertical-align:.02rem}
+progress{accent-color:var(--mark);display:block;width:min(8rem,100%);height:.7rem}
+button.quiet{background:none;color:var(--ink);border-color:var(--line);padding:.35rem .8rem;font-size:.95rem}
 .note form{margin:.5rem 1rem .5rem 0;display:inline-block}
+.log{list-style:none;margin:1.5rem 0;padding:0;background:var(--card);border:1px solid var(--line);border-radius:12px}
+.log li{padding:.6rem 1.15rem;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
+.log li:last-child{border-bottom:0}
+.log small{display:block;color:var(--soft);font-size:.9rem}
 .note ul{margin:.25rem 0;padding-left:1.25rem}
 """
 

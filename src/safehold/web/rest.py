@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -17,14 +18,18 @@ from safehold.model.paths import check_segment
 from safehold.ports.core import CoreReads, Stored
 from safehold.protocol import rest
 from safehold.protocol.openapi import BASE, document_bytes
+from safehold.web.account import state_of
 from safehold.web.answers import Handler, Resource, actor, in_place, json_answer, read_body, refuse_json, signed_in
 from safehold.web.gate import Gate
+from safehold.web.layout import words_of
 from safehold.web.rest_past import Past
+from safehold.web.state_pages import state_json
+from safehold.web.status import StatusSource, remembered
 
 
-def routes(gate: Gate) -> list[Route]:
+def routes(gate: Gate, source: StatusSource | None = None) -> list[Route]:
     """Every path of the API, and a last one that answers for paths that are none."""
-    api = Api(gate)
+    api = Api(gate, source or remembered(gate))
     found = [
         Route(BASE + path, Resource(gate, handlers, refuse_json), name=path) for path, handlers in api.table.items()
     ]
@@ -41,13 +46,15 @@ def _nothing() -> dict[str, Handler]:
 class Api:
     """The handlers. A game's name is the rest of the path, so that a slash in it is refused and not misread."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, source: StatusSource) -> None:
         self._gate = gate
+        self._source = source
         self.table: dict[str, dict[str, Handler]] = {
             "/scores": {"GET": self.list_games},
             "/scores/{game:path}": {"GET": self.get_scores, "POST": self.add_score},
             "/leaderboards/{game:path}": {"GET": self.get_leaderboard},
             "/account": {"GET": self.get_account, "PATCH": self.patch_account},
+            "/state": {"GET": self.get_state},
             **Past(gate).table,
             "/openapi.json": {"GET": self.get_description},
         }
@@ -102,6 +109,11 @@ class Api:
     def _account(self, account: Account) -> Response:
         waiting = self._gate.reads.intake(account.number).items
         return json_answer(rest.to_json(rest.AccountView(account.name, account.listed, waiting)))
+
+    async def get_state(self, request: Request) -> Response:
+        account = await signed_in(self._gate, request)
+        state = await state_of(self._gate, self._source, account)
+        return json_answer(msgspec.json.encode(state_json(state, words_of(request))))
 
     async def get_description(self, _: Request) -> Response:
         return json_answer(document_bytes(__version__))

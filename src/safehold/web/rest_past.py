@@ -10,13 +10,13 @@ from starlette.responses import Response, StreamingResponse
 
 from safehold.model.items import Account
 from safehold.model.kinds import DATA_KINDS
-from safehold.model.point import point_text
+from safehold.model.point import parse_point, point_text
 from safehold.ports.core import CoreReads, Version
 from safehold.protocol import rest, rest_past
 from safehold.service.past import find_version, history_page, read_version, removed_collections
-from safehold.web.answers import Handler, json_answer, read_body, signed_in
+from safehold.web.answers import Handler, in_place, json_answer, read_body, signed_in
 from safehold.web.gate import Gate
-from safehold.web.undoing import done, planned
+from safehold.web.undoing import done, kinds_meant, planned
 
 #: A body may be a page with scripts, which must not act as this site.
 _HARMLESS = {
@@ -56,8 +56,14 @@ class Past:
             limit=min(limit, rest_past.MAX_CHANGES),
             before=rest_past.parse_before(query.get("before")),
         )
+        await in_place(self._gate, account, *kinds_meant(kind, path))
         page = await self._gate.in_thread(look)
-        return json_answer(rest.to_json(rest_past.history_view(page.versions, page.next, page.held)))
+        view = rest_past.HistoryPage(
+            [_change(version) for version in page.versions],
+            None if page.next is None else point_text(page.next),
+            {str(held): reason for held, reason in page.held.items()},
+        )
+        return json_answer(rest.to_json(view))
 
     async def get_body(self, request: Request) -> Response:
         account = await signed_in(self._gate, request)
@@ -66,6 +72,7 @@ class Past:
 
     async def get_collections(self, request: Request) -> Response:
         account = await signed_in(self._gate, request)
+        await in_place(self._gate, account, *DATA_KINDS)
         return json_answer(await self._gate.in_thread(lambda reads: _collections(reads, account)))
 
     async def undo(self, request: Request) -> Response:
@@ -74,13 +81,14 @@ class Past:
         rest.check_origin(header("sec-fetch-site"), header("origin"), header("host"))
         command = rest_past.parse_undo(await read_body(request, rest.MAX_REQUEST_BYTES), account)
         dry_run = rest_past.parse_flag(request.query_params.get("dry_run"))
-        undone = await (planned if dry_run else done)(self._gate, command)
+        undone = await (planned if dry_run else done)(self._gate, account, command)
         view = rest_past.undo_view(undone.named(), undone.point, undone.point_before, dry_run=dry_run)
         return json_answer(rest.to_json(view))
 
 
 async def body_answer(gate: Gate, account: Account, change: str) -> Response:
     """The body that a change brought, to be kept as a file. Raises BadRequest, NotFound, Held."""
+    await in_place(gate, account, *(parse_point(change) or ()))
 
     def find(reads: CoreReads) -> tuple[Version, Iterator[bytes], bytes]:
         version = find_version(reads, account, change)
@@ -114,4 +122,19 @@ def _collections(reads: CoreReads, account: Account) -> bytes:
             ],
             {str(kind): reason for kind, reason in held.items()},
         )
+    )
+
+
+def _change(version: Version) -> rest_past.ChangeView:
+    return rest_past.ChangeView(
+        change=point_text({version.kind: version.rev}),
+        at=rest.format_time(version.at),
+        op=str(version.op),
+        kind=version.kind,
+        collection=version.path,
+        name="" if version.name == version.path else version.name,
+        media=version.media,
+        size=version.size,
+        digest=version.digest.hex(),
+        actor=version.actor,
     )

@@ -23,6 +23,7 @@ from safehold.web.gate import Gate
 from safehold.web.layout import page, refuse_page, words_of
 from safehold.web.pages import Site
 from safehold.web.status_pages import UNHEALTHY, status_atom, status_html
+from safehold.web.words import Words
 
 #: The state in which it answers, and is still bringing back a part of what it holds.
 RECOVERING = "recovering"
@@ -44,6 +45,11 @@ _INCIDENT_KEYS = ("what", "since", "until", "summary", "steps")
 _RECOVERY_KEYS = ("state", "stage", "stages", "since", "progress", "forecast_seconds", "seconds", "verified")
 _ANNOUNCEMENT_KEYS = ("text", "at", "until")
 _MAX_COUNTS = 32
+
+#: Where it is told, to everybody.
+STATUS_PATHS = ("/status", "/status.json", "/status.atom")
+#: A count, on pages that are in English only.
+number = Words().number
 
 StatusSource = Callable[[], dict[str, Any]]
 
@@ -120,38 +126,33 @@ def routes(gate: Gate, status: StatusSource | None = None) -> list[Route]:
     async def healthz(_: Request) -> Response:
         return health(source)
 
-    async def status_page(request: Request) -> Response:
+    async def told(request: Request) -> Response:
         shown = public(source())
-        if wants_json(request):
-            return json_answer(msgspec.json.encode(shown))
-        words = words_of(request)
-        title = f"Safehold: {words('status.title')}"
-        return page(title, status_html(shown, words), words=words, here="/status", feed="/status.atom")
-
-    async def status_json(_: Request) -> Response:
-        return json_answer(msgspec.json.encode(public(source())))
-
-    async def status_feed(request: Request) -> Response:
-        shown, words = public(source()), words_of(request)
-        site = Site.of(request, gate.public_url)
-        text = status_atom(
-            shown,
-            words,
-            since=standing.since(shown, gate.clock.now()),
-            page=f"{site.origin}/status",
-            here=f"{site.origin}/status.atom",
-        )
-        return Response(text, 200, {"cache-control": "no-store"}, media_type=MEDIA_TYPE)
+        return answer(request, shown, since=standing.since(shown, gate.clock.now()), public_url=gate.public_url)
 
     def refuse(request: Request, error: SafeholdError, dice: int) -> Response:
         return (refuse_json if wants_json(request) else refuse_page)(request, error, dice)
 
     return [
         Route("/healthz", Resource(gate, {"GET": healthz}, refuse_json), name="healthz"),
-        Route("/status", Resource(gate, {"GET": status_page}, refuse), name="status"),
-        Route("/status.json", Resource(gate, {"GET": status_json}, refuse_json), name="status.json"),
-        Route("/status.atom", Resource(gate, {"GET": status_feed}, refuse_json), name="status.atom"),
+        Route("/status", Resource(gate, {"GET": told}, refuse), name="status"),
+        Route("/status.json", Resource(gate, {"GET": told}, refuse_json), name="status.json"),
+        Route("/status.atom", Resource(gate, {"GET": told}, refuse_json), name="status.atom"),
     ]
+
+
+def answer(request: Request, shown: Mapping[str, Any], *, since: int, public_url: str) -> Response:
+    """What `/status`, `/status.json` or `/status.atom` says of a public status object; `since` (µs) as for the feed."""
+    path, words = request.url.path, words_of(request)
+    if path == "/status.atom":
+        origin = Site.of(request, public_url).origin
+        page_url, here = f"{origin}/status", f"{origin}/status.atom"
+        text = status_atom(shown, words, since=since, page=page_url, here=here)
+        return Response(text, 200, {"cache-control": "no-store"}, media_type=MEDIA_TYPE)
+    if path == "/status.json" or wants_json(request):
+        return json_answer(msgspec.json.encode(shown))
+    title = f"Safehold: {words('status.title')}"
+    return page(title, status_html(shown, words), words=words, here="/status", feed="/status.atom")
 
 
 def health(source: StatusSource) -> Response:

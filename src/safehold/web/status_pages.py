@@ -19,6 +19,14 @@ UNHEALTHY = frozenset(("starting", "stopping", "stopped", "failed"))
 #: States in which it answers, but takes no change.
 READ_ONLY = frozenset(("read-only",))
 _STATE_CLASSES = {"met": "good", "at risk": "warn", "violated": "bad"}
+#: States of a recovery in which it does not go on, and the words for each.
+_HALTS = {
+    "failed": "recovery.failed",
+    "waiting": "recovery.waiting",
+    "stopped": "recovery.waiting",
+    "ask": "recovery.asks",
+    "asks": "recovery.asks",
+}
 _MICROSECONDS = 1_000_000
 
 
@@ -120,8 +128,8 @@ def recovery_sentences(recovery: Mapping[str, Any], words: Words) -> list[str]:
     """The same in sentences; the last says that nothing was deleted."""
     found = []
     state = str(recovery.get("state") or "")
-    if state in ("failed", "ask", "asks", "waiting"):
-        found.append(words("recovery.failed" if state == "failed" else "recovery.asks"))
+    if state in _HALTS:
+        found.append(words(_HALTS[state]))
     if recovery.get("stage"):
         stage = str(recovery["stage"])
         found.append(words("recovery.stage", stage=words.either(f"stage.{stage}", words.kind(stage))))
@@ -241,7 +249,7 @@ def status_atom(shown: Mapping[str, Any], words: Words, *, since: int, page: str
             title = said.splitlines()[0] if said else ""
             entries.append(Entry(f"{base}#said-{one['at']}", title, one["at"], f"{said}\n{_times(one, words)}".strip()))
     for incident in shown.get("incidents") or ():
-        at = _moment(incident.get("since"), since)
+        at = moment_of(incident.get("since"), since)
         said, steps = incident_words(incident, words)
         entries.append(Entry(f"{base}#{incident.get('what')}-{at}", said, at, "\n".join([said, *steps])))
     newest = max(entry.at for entry in entries)
@@ -249,7 +257,7 @@ def status_atom(shown: Mapping[str, Any], words: Words, *, since: int, page: str
     return feed(base, title, newest, entries, lang=words.lang, page=page, here=here)
 
 
-def _moment(since: Any, otherwise: int) -> int:
+def moment_of(since: Any, otherwise: int) -> int:
     """An incident's `since`, which is text, as µs."""
     try:
         return int(datetime.fromisoformat(str(since)).timestamp() * _MICROSECONDS)

@@ -131,6 +131,10 @@ _WORDS: dict[str, tuple[str, str]] = {
         "It has come to a halt and needs whoever runs this service.",
         "Se ha detenido y necesita a quien lleva este servicio.",
     ),
+    "recovery.waiting": (
+        "It cannot go on at this moment, and tries again by itself.",
+        "Ahora mismo no puede seguir y lo volverá a intentar sola.",
+    ),
     "recovery.asks": (
         "It waits for the word of whoever runs this service.",
         "Espera la orden de quien lleva este servicio.",
@@ -155,6 +159,30 @@ _WORDS: dict[str, tuple[str, str]] = {
     "incident.core renewed": (
         "The database was damaged and has been brought back from the vaults.",
         "La base de datos estaba dañada y se ha recuperado de las copias.",
+    ),
+    "incident.core damaged": (
+        "A part of the server's data is being repaired. Nothing of it is lost.",
+        "Se está reparando una parte de los datos del servidor. No se ha perdido nada.",
+    ),
+    "incident.core not renewed": (
+        "The server's database is damaged and cannot be brought back at this moment.",
+        "La base de datos del servidor está dañada y ahora mismo no se puede recuperar.",
+    ),
+    "incident.large body damaged": (
+        "A large piece is damaged and is being looked for in the vaults.",
+        "Una pieza grande está dañada y se busca en las copias.",
+    ),
+    "incident.large body mended": (
+        "A damaged large piece was mended from a vault.",
+        "Una pieza grande dañada se ha reparado.",
+    ),
+    "incident.no snapshot": ("A snapshot could not be taken.", "No se ha podido hacer una instantánea."),
+    "incident.not attested": ("A snapshot could not be attested.", "No se ha podido certificar una instantánea."),
+    "incident.not kept": ("A vault could not be checked.", "No se ha podido revisar una copia."),
+    "incident.no keeping": ("The vaults could not be checked.", "No se han podido revisar las copias."),
+    "incident.not the same": (
+        "A vault and the server do not agree.",
+        "Una copia y el servidor no coinciden.",
     ),
     "incident.mail": ("Mail cannot be sent.", "No se puede enviar correo."),
     "incident.status file": ("The published status is not fresh.", "El estado publicado no está al día."),
@@ -239,21 +267,35 @@ _WORDS: dict[str, tuple[str, str]] = {
     ),
     "step.ahead-export": (
         "First export {collection} on that device to a file (a .vcf or .ics), and keep the file: no answer of a server "
-        "makes a device send once more what it believes to be safe. Then import the file here.",
+        "makes a device send once more what it believes to be safe. After that choose below; then open the file on the "
+        "device, or have whoever runs this service import it: what is in it comes here as new.",
         "Primero exporta {collection} en ese dispositivo a un archivo (.vcf o .ics) y guárdalo: ninguna respuesta del "
-        "servidor hace que un dispositivo vuelva a enviar lo que cree a salvo. Después importa el archivo aquí.",
+        "servidor hace que un dispositivo vuelva a enviar lo que cree a salvo. Después elige abajo; luego abre el "
+        "archivo en el dispositivo, o que lo importe quien lleva este servicio: lo que contiene llega aquí como nuevo.",
     ),
     "ahead.keep": ("Keep what the device has", "Conservar lo que tiene el dispositivo"),
     "ahead.keep-means": (
         "It gets what is here and is told to delete nothing. What it alone has stays on it, and comes here with the "
-        "file you import.",
+        "file.",
         "Recibe lo que hay aquí y no se le manda borrar nada. Lo que solo él tiene se queda en él, y llega aquí con el "
-        "archivo que importes.",
+        "archivo.",
     ),
     "ahead.accept": ("I accept that these are lost", "Acepto que esto se ha perdido"),
     "ahead.accept-means": (
         "It starts anew from what is here, and removes what it alone has.",
         "Empieza de nuevo con lo que hay aquí, y elimina lo que solo él tiene.",
+    ),
+    "ahead.closed": (
+        "Until you choose, {collection} is not listed to any device, so that none removes what is missing here. What "
+        "devices have stays on them, and their changes are taken.",
+        "Hasta que elijas, {collection} no se muestra a ningún dispositivo, para que ninguno elimine lo que falta "
+        "aquí. Lo que tienen se queda en ellos, y sus cambios se aceptan.",
+    ),
+    "ahead.gone-means": (
+        "{collection} itself was lost with what is in it. It goes from the devices that have it: export it there "
+        "first.",
+        "{collection} se perdió con todo lo que contiene. Desaparece de los dispositivos que la tienen: antes "
+        "expórtala en ellos.",
     ),
     "ahead.title": ("A device is ahead of the server", "Un dispositivo va por delante del servidor"),
     # -- notices, by `what`
@@ -316,6 +358,7 @@ _WORDS: dict[str, tuple[str, str]] = {
         "No se sabe qué se escribió en los últimos {time} antes de la pérdida.",
     ),
     "notice.undo": ("See what can be brought back", "Ver qué se puede recuperar"),
+    "notice.bring-back": ("Bring all of it back", "Recuperarlo todo"),
     "notice.history": ("See the history", "Ver el historial"),
     "notice.dismiss": ("I have read it", "Leído"),
     "somewhere": ("your data", "tus datos"),
@@ -360,6 +403,88 @@ _WORDS: dict[str, tuple[str, str]] = {
         "You get this because this address stands in your account; you can remove it on that page.",
         "Recibes esto porque esta dirección está en tu cuenta; puedes quitarla en esa página.",
     ),
+    # -- history and undo
+    "past.history": ("History", "Historial"),
+    "past.history-of": ("History of {what}", "Historial de {what}"),
+    "past.lead": (
+        "What happened to your data, the latest first. Nothing of it is changed by looking; everything can be {link}.",
+        "Lo que ha pasado con tus datos, lo último primero. Mirarlo no cambia nada; todo se puede {link}.",
+    ),
+    "past.lead.link": ("brought back as it was", "recuperar como estaba"),
+    "past.everything": ("Everything", "Todo"),
+    "past.held": (
+        "{kind}: cannot be looked at now, being restored.",
+        "{kind}: ahora no se puede mirar, se está restaurando.",
+    ),
+    "past.none": ("Nothing has happened here yet.", "Aquí todavía no ha pasado nada."),
+    "past.earlier": ("Earlier", "Anteriores"),
+    "past.removed-collections": ("Collections that were removed", "Colecciones eliminadas"),
+    "past.changes": ("Changes", "Cambios"),
+    "past.what-would-come-back": ("see what would come back", "ver qué se recuperaría"),
+    "past.by": ("by {who}", "por {who}"),
+    "past.body": ("what was in it", "qué contenía"),
+    "past.undo": ("undo", "deshacer"),
+    "past.op.mkcol": ("collection made", "colección creada"),
+    "past.op.setcol": ("collection changed", "colección cambiada"),
+    "past.op.rmcol": ("collection removed", "colección eliminada"),
+    "past.op.put": ("saved", "guardado"),
+    "past.op.props": ("properties changed", "propiedades cambiadas"),
+    "past.op.delete": ("deleted", "borrado"),
+    "past.op.refused": ("refused, and kept here", "rechazado, y conservado aquí"),
+    "past.op.gap": ("lost changes accepted", "cambios perdidos aceptados"),
+    "past.actor.undo": ("an undo", "una marcha atrás"),
+    "past.actor.operator": ("whoever runs this server", "quien lleva este servidor"),
+    "past.actor.recovery": ("a recovery", "una recuperación"),
+    "past.actor.import": ("an import", "una importación"),
+    "past.actor.service": ("the server", "el servidor"),
+    "past.as-it-was": ("As it was", "Como estaba"),
+    "past.as-it-was.lead": (
+        "See your data as it was at a time, and bring it back. First you are shown what would change; and whatever you "
+        "do here can be undone.",
+        "Mira tus datos como estaban en un momento, y recupéralos. Primero se te muestra qué cambiaría; y todo lo que "
+        "hagas aquí se puede deshacer.",
+    ),
+    "past.when": ("When (UTC)", "Cuándo (UTC)"),
+    "past.what": ("What", "Qué"),
+    "past.all-collections": ("all collections", "todas las colecciones"),
+    "past.only-deleted": (
+        "Only bring back what was deleted since; leave the rest as it is",
+        "Recuperar solo lo borrado desde entonces; dejar lo demás como está",
+    ),
+    "past.show": ("Show what would change", "Mostrar qué cambiaría"),
+    "past.look": ("You do not know when? Look at what happened.", "¿No sabes cuándo? Mira lo que ha pasado."),
+    "past.what-as-it-was": ("{what} as it was {when}", "{what} como estaba {when}"),
+    "past.deleted-since": ("Deleted from {what}: as it was {when}", "Borrado de {what}: como estaba {when}"),
+    "past.on": ("on {time} UTC", "el {time} UTC"),
+    "past.before-change": ("before change {number} of {kind}", "antes del cambio {number} de {kind}"),
+    "past.nothing-differs": ("Nothing differs from what was then.", "Nada es distinto de lo que había entonces."),
+    "past.not-yet": ("Nothing has been changed yet.", "Todavía no se ha cambiado nada."),
+    "past.goes-too": (
+        "What goes here goes from your devices too. It stays in the history, and this can be undone.",
+        "Lo que aquí se va, se va también de tus dispositivos. Queda en el historial, y esto se puede deshacer.",
+    ),
+    "past.do": ("Do this", "Hacerlo"),
+    "past.action.added": ("Comes back", "Vuelve"),
+    "past.action.changed": ("Becomes again what it was", "Vuelve a ser lo que era"),
+    "past.action.removed": ("Goes", "Se va"),
+    "past.action.left": (
+        "Cannot come back, since another item bears its UID now",
+        "No puede volver, porque otro elemento lleva ahora su UID",
+    ),
+    "past.collection": ("Collection", "Colección"),
+    "past.item": ("Item", "Elemento"),
+    "past.itself": ("the collection", "la colección"),
+    "past.more": ("… and {count} more.", "… y {count} más."),
+    "past.was-so": ("Nothing had to be changed", "No había nada que cambiar"),
+    "past.was-so.lead": ("It was so already.", "Ya estaba así."),
+    "past.done": ("Done", "Hecho"),
+    "past.done.lead": (
+        "{what}: as it was. Your devices follow when they sync next.",
+        "{what}: como estaba. Tus dispositivos lo seguirán en su próxima sincronización.",
+    ),
+    "past.not-wanted": ("Not what you wanted?", "¿No es lo que querías?"),
+    "past.undo-this": ("See what undoing this would do", "Mira qué haría deshacer esto"),
+    "past.other-time": ("As it was at another time", "Como estaba en otro momento"),
 }
 
 

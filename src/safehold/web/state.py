@@ -1,0 +1,180 @@
+"""How one account's data stands, for its owner: by kind, what happened, and what to do. From the core to one value.
+
+What is held is told as held, never as empty (I12). Steps are sentences in the reader's language; everything else is
+facts, which the page, the API and the feed put into words (web/state_pages.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from safehold.formats.intake import PREFIX as INTAKE_PREFIX
+from safehold.model.items import Account, Collection
+from safehold.model.kinds import DATA_KINDS, Kind
+from safehold.ports.core import INTAKE, NOT_YET, CoreReads
+from safehold.recovery.after import AccountPart, AfterReport
+from safehold.recovery.report import KindCount, Loss
+from safehold.service.addresses import Address, address_of
+from safehold.service.ahead import Proof
+from safehold.service.notices import Notice, notices_of
+from safehold.web.pages import title_of
+from safehold.web.status_pages import share_back
+from safehold.web.words import Words
+
+WHOLE, RESTORING, PARTIAL = "whole", "restoring", "partial"
+#: Losses of one kind that are told by name.
+MAX_NAMED = 200
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """Something that no source holds; collection and name None where nobody knows them."""
+
+    collection: str | None
+    name: str | None
+    revs: list[int]
+
+
+class KindState(msgspec.Struct, omit_defaults=False):
+    """One kind. `items` is None while they may not be counted; `back` is (entered, expected) of the whole service."""
+
+    kind: str
+    state: str
+    items: int | None = None
+    reason: str | None = None
+    missing: list[Missing] = []
+    missing_count: int = 0
+    back: tuple[int, int] | None = None
+
+
+class AheadState(msgspec.Struct):
+    """A device that has proved that the server lacks something of a collection (service/ahead.py)."""
+
+    device: str
+    collection: str
+    title: str
+    since: int
+    newer_changes: int | None  # at most; None where that cannot be told
+    there: bool  # whether the collection itself is
+
+
+class ReportState(msgspec.Struct):
+    """The last recovery, as far as it concerns this account; `kinds` and `lost` are empty where all was exact."""
+
+    at: int
+    exact: bool
+    kinds: dict[str, KindCount]
+    lost: list[Missing]
+    lost_count: int
+    unknown_seconds: float
+
+
+class AccountState(msgspec.Struct):
+    account: str
+    state: str  # the worst of its kinds; "ahead" where only a device is
+    kinds: list[KindState]
+    devices_ahead: list[AheadState]
+    notices: list[Notice]
+    intake_waiting: int
+    recovery: dict[str, Any] | None  # the public part
+    report: ReportState | None
+    mail: Address | None
+    titles: dict[str, str]  # of collections, by path
+
+
+def account_state(
+    reads: CoreReads,
+    account: Account,
+    *,
+    recovery: Mapping[str, Any] | None,
+    standing: Callable[[CoreReads], Sequence[Proof]],
+    report: AfterReport | None,
+) -> AccountState:
+    """`recovery` is the public part of what is under way, `standing` gives what devices have proved. Raises Held."""
+    part = None if report is None else report.part(account.name)
+    with reads.snapshot() as now:
+        collections = [c for c in now.collections(account.number) if c.kind in DATA_KINDS]
+        titles = {c.path: title_of(c) for c in collections}
+        kinds = [_kind(now, account, kind, collections, recovery, part) for kind in DATA_KINDS]
+        devices = [_ahead(now, account, proof, titles) for proof in standing(now)]
+        notices = notices_of(now, account)
+        intake = len(now.secret_items(account.number, INTAKE_PREFIX))
+        mail = address_of(now, account)
+    return AccountState(
+        account=account.name,
+        state=_worst(kinds, devices),
+        kinds=kinds,
+        devices_ahead=devices,
+        notices=notices,
+        intake_waiting=intake,
+        recovery=None if recovery is None else dict(recovery),
+        report=None if report is None else _report(report, part),
+        mail=mail,
+        titles=titles,
+    )
+
+
+def _kind(
+    now: CoreReads,
+    account: Account,
+    kind: Kind,
+    collections: Sequence[Collection],
+    recovery: Mapping[str, Any] | None,
+    part: AccountPart | None,
+) -> KindState:
+    held = now.held(account.number, kind)
+    lost = [] if part is None else [_missing(loss) for loss in part.lost if loss.kind is kind]
+    if held is None:
+        items = sum(len(now.items(c)) for c in collections if c.kind is kind)
+        return KindState(kind.value, WHOLE, items)
+    if held in (NOT_YET, INTAKE):
+        told = (recovery or {}).get("kinds") or {}
+        return KindState(kind.value, RESTORING, back=share_back(told.get(kind.value)))
+    return KindState(kind.value, PARTIAL, reason=held, missing=lost[:MAX_NAMED], missing_count=len(lost))
+
+
+def _missing(loss: Loss) -> Missing:
+    return Missing(loss.collection, loss.name, loss.revs)
+
+
+def _ahead(now: CoreReads, account: Account, proof: Proof, titles: Mapping[str, str]) -> AheadState:
+    """How far the point lies beyond the stream is what the device may have, at most; off it, nobody can tell."""
+    here = now.collection(account.number, proof.path)
+    beyond = 0 if here is None else proof.rev - now.head(account.number, here.kind).rev
+    title = titles.get(proof.path, proof.path.rpartition("/")[2])
+    return AheadState(proof.device, proof.path, title, proof.at, beyond if beyond > 0 else None, here is not None)
+
+
+def _worst(kinds: Sequence[KindState], devices: Sequence[AheadState]) -> str:
+    states = {kind.state for kind in kinds}
+    return next((state for state in (RESTORING, PARTIAL) if state in states), "ahead" if devices else WHOLE)
+
+
+def _report(report: AfterReport, part: AccountPart | None) -> ReportState:
+    kinds = {} if part is None else {kind.value: count for kind, count in part.kinds.items()}
+    lost = [] if part is None else [_missing(loss) for loss in part.lost]
+    unknown = report.unknown_seconds
+    return ReportState(report.at, part is None, kinds, lost[:MAX_NAMED], len(lost), unknown)
+
+
+def steps(state: AccountState, words: Words) -> list[str]:
+    """What the owner is to do, in order."""
+    found = []
+    if state.state != WHOLE:
+        found.append(words("step.keep-devices"))
+    if state.state == RESTORING:
+        found.append(words("step.wait"))
+    for kind in state.kinds:
+        if kind.state == PARTIAL:
+            found.append(words("step.partial", kind=words.kind(kind.kind)))
+    found += [ahead_step(one, words) for one in state.devices_ahead]
+    return found
+
+
+def ahead_step(one: AheadState, words: Words) -> str:
+    """What a device has that the server lacks, and not to reset it."""
+    if one.newer_changes is None:
+        return words("step.ahead-unknown", device=one.device, collection=one.title)
+    return words.count("step.ahead-some", one.newer_changes, device=one.device, collection=one.title)
