@@ -28,8 +28,8 @@ class Doubt(msgspec.Struct, array_like=True):
     lost: list[Loss]
     problems: list[str]
     nothing: bool
-    unsure: Unsure = Unsure()
-    items: KindCount = msgspec.field(default_factory=KindCount)  # its live items, as they entered
+    unsure: Unsure
+    count: StreamCount | None  # None where all that is expected of it is exact
 
 
 class Record(msgspec.Struct):
@@ -65,15 +65,26 @@ class Record(msgspec.Struct):
             mine.older += count.older
             mine.lost += count.lost
 
-    def lose_bodies(self, kind: Kind, losses: Sequence[BlobLoss], unsure: Unsure) -> None:
-        """Bodies of live items of one stream, which entered, are in no vault."""
-        weigh(self.items[kind], losses, unsure)
+    def lose_bodies(self, stream: StreamCount, losses: Sequence[BlobLoss], unsure: Unsure) -> StreamCount:
+        """Bodies of live items of one stream, which entered, are in no vault: how it is to be counted then."""
+        older = sum(loss.older for loss in losses)
+        maybe = unsure.older(len(losses)) - unsure.older(0)
+        count = self.items[stream.kind]
+        count.exact -= len(losses) + maybe
+        count.older += older + maybe
+        count.lost += len(losses) - older
+        return msgspec.structs.replace(
+            stream,
+            exact=stream.exact - len(losses) - maybe,
+            older=stream.older + older + maybe,
+            lost=stream.lost + len(losses) - older,
+        )
 
     def spend(self, kind: Kind, seconds: float) -> None:
         self.seconds[kind] = self.seconds.get(kind, 0.0) + seconds
 
     def report(self, lost: list[Loss], not_exact: list[StreamCount]) -> Report:
-        """As `recover run` tells it. `lost` and `not_exact` are every line, in any order."""
+        """As `recover run` tells it. `lost` is every line, in any order."""
         items = {kind: self.items.get(kind, KindCount()) for kind in RESTORE_ORDER}
         order = {kind: place for place, kind in enumerate(RESTORE_ORDER)}
         return Report(
@@ -92,17 +103,8 @@ class Record(msgspec.Struct):
             seconds=sum(self.seconds.values()),
             verified=self.complete and not self.refused,
             timeline=self.timeline,
-            not_exact=sorted(not_exact, key=lambda count: (order[count.kind], count.account, count.id)),
+            not_exact=not_exact,
         )
-
-
-def weigh(count: KindCount, losses: Sequence[BlobLoss], unsure: Unsure) -> None:
-    """Take into a count that these bodies of live items are in no vault."""
-    older = sum(loss.older for loss in losses)
-    maybe = unsure.older(len(losses)) - unsure.older(0)
-    count.exact -= len(losses) + maybe
-    count.older += older + maybe
-    count.lost += len(losses) - older
 
 
 encode = msgspec.msgpack.Encoder().encode

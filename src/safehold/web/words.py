@@ -327,6 +327,22 @@ _WORDS: dict[str, tuple[str, str]] = {
         "Un elemento de {collection} cambió en dos sitios durante la recuperación. Vale el último cambio; el otro está "
         "en el historial.",
     ),
+    "notice.intake-moved": (
+        "{count} items that came during the recovery could not be put where they were sent. They are in {collection}.",
+        "{count} elementos que llegaron durante la recuperación no cabían en su sitio. Están en {collection}.",
+    ),
+    "notice.intake-moved.one": (
+        "An item that came during the recovery could not be put where it was sent. It is in {collection}.",
+        "Un elemento que llegó durante la recuperación no cabía en su sitio. Está en {collection}.",
+    ),
+    "notice.intake-lost": (
+        "{count} changes that came during the recovery cannot be read any more. Make them again.",
+        "{count} cambios que llegaron durante la recuperación ya no se pueden leer. Vuelve a hacerlos.",
+    ),
+    "notice.intake-lost.one": (
+        "A change that came during the recovery cannot be read any more. Make it again.",
+        "Un cambio que llegó durante la recuperación ya no se puede leer. Vuelve a hacerlo.",
+    ),
     "notice.restored": (
         "Your data was recovered: {exact} items exactly, {older} in an older state, {lost} lost.",
         "Tus datos se han recuperado: {exact} elementos tal cual, {older} en un estado anterior, {lost} perdidos.",
