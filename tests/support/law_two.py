@@ -72,6 +72,7 @@ class LawTwo:
         self._paths_at_risk: set[str] = set()  # collections that were made in it
         self._made_at: dict[str, int] = {}
         self._proved: set[str] = set()  # collections, or paths, of which a loss is proved
+        self._keeping: set[str] = set()  # of which a person said that devices may keep what they have
         self._refused: set[Key] = set()
         self._uncertain: set[Key] = set()  # changed within an end that was lost, and not looked for yet
         self._paths_uncertain: set[str] = set()
@@ -325,6 +326,8 @@ class LawTwo:
             there = {name: f'"{digest.hex()}"' for (at, name), digest in truth.items() if at == path}
             # A delete that was refused, and that the client does not send again.
             mine = kept.items
+            if path in self._keeping:
+                here = {n: etag for n, etag in here.items() if n in there}
             there = {
                 n: e for n, e in there.items() if n in here or (n not in mine and not self._persons.wished(path, n))
             }
@@ -383,6 +386,8 @@ class LawTwo:
                 result = self.house.engine.execute_all([LetGo(account=account.id, path=path, word=word)])[0]
                 if isinstance(result, Outcome):
                     self._note(f"let go: {path}")
+                    if word == KEEP:
+                        self._keeping.add(f"{user}/{path}")
                     for at, name in self._at_risk:
                         if at == f"{user}/{path}":
                             self._persons.delete(at, name)
