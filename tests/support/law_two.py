@@ -36,7 +36,7 @@ from safehold.lab.oracle import Wrong
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.lab.wire import Answer, Request, href, make_collection
 from safehold.model.commands import LetGo, Outcome, Undo
-from safehold.model.errors import SafeholdError
+from safehold.model.errors import OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.service.ahead import ACCEPT, KEEP, proofs_of
 from safehold.vault.folder import FolderVault
@@ -246,6 +246,7 @@ class LawTwo:
         told = path in device.kept and device.kept[path].refused  # it showed a token, and was sent to list
         if at_risk and path not in self._proved and not told:
             self.exposed += 1
+            self.happened[f"exposed: {device.table.client}"] += 1
             return
         if key in self._refused and self._is_not_there(key) and not self._accepted(key):
             self.unsent += 1
@@ -324,10 +325,10 @@ class LawTwo:
             # What was lost with the end of history and is still here: nobody could ask for more.
             here = {n: etag for n, etag in here.items() if (path, n) not in self._of_the_end}
             there = {name: f'"{digest.hex()}"' for (at, name), digest in truth.items() if at == path}
-            # A delete that was refused, and that the client does not send again.
             mine = kept.items
             if path in self._keeping:
                 here = {n: etag for n, etag in here.items() if n in there}
+            # A delete that was refused, and that the client does not send again.
             there = {
                 n: e for n, e in there.items() if n in here or (n not in mine and not self._persons.wished(path, n))
             }
@@ -402,8 +403,12 @@ class LawTwo:
 
     def snapshot(self) -> None:
         """A generation, which a recovery begins with; not while one is under way."""
-        if not self.house.recovering and not self._held and self.house.engine.stopped is None:
+        if self.house.recovering or self._held or self.house.engine.stopped is not None:
+            return
+        try:
             take_snapshot(self.house)
+        except OperatorError:  # an old core was put back of which a part is held
+            self._note("snapshot refused")
 
     def pass_time(self) -> None:
         self.clock.advance(self.rng.choice(_MINUTES))
