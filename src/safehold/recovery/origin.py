@@ -65,7 +65,8 @@ class Origin:
         #: generation that is.
         self.stated: dict[StreamKey, Head] = {}
         self.older = older
-        self._log_is_gone = next(iter(reader.entries()), None) is None
+        #: Whether nothing is left of the log in any vault.
+        self.log_is_gone = next(iter(reader.entries()), None) is None
         if runs is None or number == 0:
             return
         self._rest = self._begin(runs, number)
@@ -84,7 +85,7 @@ class Origin:
             self._take(runs, (generation for generation in found if generation.number == number))
             return found
         verdicts = verdicts_of(runs.vaults, runs.opener)
-        if self._log_is_gone:
+        if self.log_is_gone:
             return self._begin_alone(runs, list(found), verdicts)
         passed: list[Generation] = []
         refused: list[Generation] = []
@@ -182,7 +183,7 @@ class Origin:
     def _on_the_log(self, generation: Generation) -> bool:
         assert self._runs is not None
         position = generation.position
-        if self._log_is_gone:
+        if self.log_is_gone:
             return True
         try:
             self._reader.check(position)
@@ -212,7 +213,7 @@ class Origin:
             yield entry
 
     def _after(self) -> Iterator[LogFrame | Hole]:
-        return iter(()) if self._log_is_gone else self._reader.entries(self.position)
+        return iter(()) if self.log_is_gone else self._reader.entries(self.position)
 
     def touched(self) -> frozenset[StreamKey]:
         """The streams that the log goes on with after the generation, whose end the generation does not tell."""
@@ -274,6 +275,10 @@ class Origin:
     def settling(self, make_rows: MakeRows) -> Settling:
         """For who has no other processes."""
         return InTurn(self._readers[0], make_rows)
+
+    def entry(self, key: StreamKey) -> StreamEntry | None:
+        """A stream of the generation."""
+        return self._readers[0].stream(*key) if self._readers else None
 
     def changes_of(self, entry: StreamEntry) -> Iterator[tuple[int, Change]]:
         """A stream as the generation has it, unverified: see GenerationReader."""
