@@ -75,6 +75,7 @@ class LawTwo:
         self._refused: set[Key] = set()
         self._uncertain: set[Key] = set()  # changed within an end that was lost, and not looked for yet
         self._paths_uncertain: set[str] = set()
+        self._of_the_end: set[Key] = set()  # all that were ever asked for within an end that was lost
         self._old_cores: list[dict[str, bytes]] = []
         self.house = House.new(f"law two {seed}", USERS)
         self.clock = self.house.sim_clock
@@ -295,7 +296,8 @@ class LawTwo:
         for key in [*self._uncertain]:
             if self._kind_is_whole(key[0]):
                 self._uncertain.discard(key)
-                if truth.get(key) not in self._states.get(key, {None}):
+                states = self._states.get(key, {None})
+                if len(states) > 1 or truth.get(key) not in states:  # what was in doubt may have been seen by a device
                     self._at_risk.add(key)
                     self._states[key] = {truth.get(key)}
 
@@ -319,7 +321,7 @@ class LawTwo:
                 continue
             here = {n: i.etag for n, i in kept.items.items() if i.etag and not i.dirty and not i.deleted}
             # What was lost with the end of history and is still here: nobody could ask for more.
-            here = {n: etag for n, etag in here.items() if (path, n) not in self._at_risk}
+            here = {n: etag for n, etag in here.items() if (path, n) not in self._of_the_end}
             there = {name: f'"{digest.hex()}"' for (at, name), digest in truth.items() if at == path}
             # A delete that was refused, and that the client does not send again.
             mine = kept.items
@@ -480,6 +482,7 @@ class LawTwo:
         """Nothing has what came after the async vault was last seen to be level."""
         self._proved.clear()
         self._uncertain |= {key for key, at in self._changed.items() if at > self._shipped}
+        self._of_the_end |= self._uncertain
         self._paths_uncertain |= {path for path, at in self._made_at.items() if at > self._shipped}
 
     def _come_back(self, loss: str) -> None:

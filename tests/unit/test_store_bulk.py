@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from safehold.formats.intake import PREFIX as INTAKE_PREFIX
 from safehold.lab.simdisk import SimDisk
 from safehold.model.change import GENESIS, Change, Op, rehash
 from safehold.model.errors import HistoryDropped
@@ -244,9 +245,12 @@ def test_what_was_before_the_base_is_said_to_be_dropped() -> None:
         lambda at: core.collections_at(1, Kind.CONTACTS, at),
         lambda at: core.items_at(1, collection.id, at),
     ):
-        with pytest.raises(HistoryDropped):
+        with pytest.raises(HistoryDropped, match="before 20"):
             ask(changes[2].at)
         assert ask(base.at)
+    with pytest.raises(HistoryDropped, match="before 20"):
+        core.collections_at(1, Kind.CONTACTS, rev=base.rev - 1)
+    assert core.items_at(1, collection.id, rev=base.rev) == core.items_at(1, collection.id, base.at)
     assert set(core.items_at(1, collection.id, base.at)) == {"0.vcf"}
     assert set(core.items_at(1, collection.id, changes[-1].at)) == {"0.vcf", "3.vcf"}
     core.close()
@@ -265,3 +269,53 @@ def test_the_rows_of_a_stream_go_with_it() -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+def beside_ben(changes: list[Change], *, moved: bool) -> SqliteCore:
+    """The stream in a core that has something of another account before, so that its numbers are not the first."""
+    core = new_core()
+    ben, streams = account_id(2), Streams()
+    core.begin()
+    core.apply(streams.mkcol(ben, Kind.CONTACTS, "contacts/default"), 3)
+    core.apply(streams.put_card(ben, "contacts/default", "b.vcf", "uid-b"), 3)
+    number = core.account_number(ANN)
+    if moved:
+        maker = core.stream_maker(number, changes[0].kind, None, 1)
+        for change in changes:
+            maker.add(change, 7)
+        core.enter_moved(maker.packed())
+    for change in () if moved else changes:
+        core.apply(change, 7)
+    core.apply(streams.put_card(ben, "contacts/default", "c.vcf", "uid-c"), 8)
+    core.commit()
+    return core
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from([Kind.CONTACTS, Kind.SCORES]), STEPS)
+def test_rows_that_are_moved_are_those_of_entering_change_by_change(
+    kind: Kind, steps: list[tuple[str, int, int]]
+) -> None:
+    """While something else is written before and after."""
+    changes = made(kind, steps)
+    one, other = beside_ben(changes, moved=False), beside_ben(changes, moved=True)
+    assert tables(other) == tables(one)
+    assert other.changes() == one.changes()
+    assert other.next_journal() == one.next_journal()
+    one.close()
+    other.close()
+
+
+def test_what_waits_in_an_intake_is_moved_too() -> None:
+    streams = Streams()
+    changes = [
+        streams.mkcol(ANN, Kind.IDENTITY, "identity", {"type": "identity"}),
+        streams.identity(ANN, f"{INTAKE_PREFIX}{1:016x}", b"a write"),
+        streams.identity(ANN, f"{INTAKE_PREFIX}{2:016x}", b"another"),
+    ]
+    one, other = beside_ben(changes, moved=False), beside_ben(changes, moved=True)
+    number = one.account_by_id(ANN)
+    assert number is not None
+    assert one.intake(number.number).items == 2
+    assert other.intake(number.number) == one.intake(number.number)
+    assert tables(other) == tables(one)

@@ -29,6 +29,7 @@ from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.model.paths import kinds_under
 from safehold.ports.core import CoreStore
 from safehold.ports.world import Clock
+from safehold.recovery.after import SERVING, AfterReport, Read, after_report
 from safehold.recovery.staged import Staged, StagedProgress, StreamState
 from safehold.service.items import stamp
 from safehold.web.pump import Pump
@@ -80,7 +81,7 @@ class ServingRecovery:
         core: Callable[[], CoreStore],
         released: Callable[[], None],
         clock: Clock,
-        ended: Callable[[dict[str, Any]], None],
+        ended: Callable[[dict[str, Any], AfterReport], None],
     ) -> None:
         """`core` is the writer's, asked in its thread; it raises what keeps it from writing. `released` applies, in the
         same thread, what waits for streams that have come. `ended` hears the end.
@@ -154,7 +155,7 @@ class ServingRecovery:
         await self._again_and_again(self._fetch)
         report = await self._again_and_again(self._close)
         self._thread.shutdown(wait=False)
-        self._ended(self._told(report))
+        self._ended(self._told(report), self._after(report))
 
     async def _again_and_again(self, work: Callable[[], Awaitable[T]]) -> T:
         """Until it has come to its end. What is in stays in: each try goes on where the last one stopped."""
@@ -289,6 +290,15 @@ class ServingRecovery:
             "unknown_seconds": report.unknown_seconds,
             "verified": report.verified,
         }
+
+    def _after(self, report: Report) -> AfterReport:
+        """The report that is kept, by account."""
+        now = self._clock.now()
+        seconds = (now - self._since) / 1_000_000
+        sources = [Read(name) for name in self._sources.names()]
+        made = after_report(report, at=now, how=SERVING, generation=self._staged.generation, sources=sources)
+        made.seconds, made.notes = seconds, self._staged.held()
+        return made
 
 
 def _kinds_of(command: AnyCommand) -> Iterable[Kind]:

@@ -20,6 +20,7 @@ from safehold.model.errors import SafeholdError
 from safehold.model.kinds import Kind
 from safehold.model.stream import Base
 from safehold.ports.core import CoreStore
+from safehold.ports.vault import VaultDown
 from safehold.recovery.chains import StreamKey
 from safehold.recovery.portions import LONGEST, MakeRows, Portion, Settled, Settling, Wanted, portions
 from safehold.recovery.streamwise import Make, Ready, Streamwise
@@ -34,11 +35,12 @@ ROWS = 500
 
 
 class Long:
-    """A stream that is read as it enters."""
+    """A stream that is read as it enters. Unless `mend`, only where it is whole."""
 
-    def __init__(self, key: StreamKey, changes: int) -> None:
+    def __init__(self, key: StreamKey, changes: int, *, mend: bool) -> None:
         self.key = key
         self.changes = changes
+        self.mend = mend
 
 
 class Ahead:
@@ -52,11 +54,19 @@ class Ahead:
         changes_of: Callable[[StreamKey], int],
         generation: int,
         helpers: Settling | None,
+        away: Callable[[], str],
+        freshen: Callable[[], None],
     ) -> None:
-        """`changes_of` says how many changes a stream has, `generation` where `entries` are from."""
+        """`changes_of` says how many changes a stream has, `generation` where `entries` are from.
+
+        `away` says which vault of those that were there cannot be read now, "" where all can; `freshen` forgets what
+        could not be read before. What one of them has is not lost, however often it could not be read.
+        """
         self.waiting: set[StreamKey] = set()
         #: Local numbers of accounts.
         self.numbers: dict[bytes, int] = {}
+        #: Why nothing more can be read for now; "" where nothing hinders.
+        self.trouble = ""
         self._streamwise = streamwise
         self._make_rows = make_rows
         self._entries = entries
@@ -65,10 +75,15 @@ class Ahead:
         self._helpers = helpers
         #: `Polled.ready` of helpers that have it.
         self._poll: Callable[[float], bool] | None = getattr(helpers, "ready", None)
+        self._away = away
+        self._freshen = freshen
+        self._stale = False  # whether something could not be read since all was forgotten
         self._queue: deque[StreamKey] = deque()
         self._knocked: deque[StreamKey] = deque()
         self._damaged: deque[StreamKey] = deque()
         self._ready: deque[Ready | Long] = deque()
+        self._taken: set[StreamKey] = set()  # ready, or entering
+        self._failed: set[StreamKey] = set()  # long ones that were not whole
         self._portions: dict[StreamKey, Portion] | None = None  # by the first stream of each
         self._answers: Iterator[list[Settled | None]] = iter(())
         self._free = deque([True])  # taken by who reads
@@ -89,14 +104,15 @@ class Ahead:
         if not self.take_turn():
             return True
         try:
-            while self._knocked or sum(one.changes for one in self._ready) < most_changes:
-                key, knocked = self._next()
+            self.trouble = ""
+            while self._knocked or sum(one.changes for one in tuple(self._ready)) < most_changes:
+                key, first = self._next()
                 if key is None:
                     return bool(self._ready)
-                if not knocked and key in (self._portions or ()) and not self._take_portion(key):
+                if not first and key in (self._portions or ()) and not self._take_portion(key):
                     self._queue.appendleft(key)  # somebody has knocked while helpers were waited for
-                elif self._is_wanted(key):
-                    self._read(key, knocked)
+                elif self._is_wanted(key) and not self._read(key, first=first):
+                    return True
             return True
         finally:
             self.end_turn()
@@ -112,47 +128,87 @@ class Ahead:
         self._free.append(True)
 
     def _next(self) -> tuple[StreamKey | None, bool]:
-        """The next stream to read, and whether somebody has knocked for it."""
+        """The next stream to read, and whether it has to be read whatever it takes: somebody has knocked for it, or
+        nothing else is left.
+        """
+        while self._knocked:
+            key = self._knocked.popleft()
+            if self._is_wanted(key):
+                return key, True
         if self._portions is None:
             self._begin_portions()
-        for queue in (self._knocked, self._queue, self._damaged):
-            while queue:
-                key = queue.popleft()
-                begins = queue is self._queue and key in (self._portions or ())  # answers are taken in their order
-                if begins or self._is_wanted(key):
-                    return key, queue is self._knocked
+        while self._queue:
+            key = self._queue.popleft()
+            if key in (self._portions or ()) or self._is_wanted(key):  # answers of helpers are taken in their order
+                return key, False
+        while self._damaged:
+            key = self._damaged.popleft()
+            if self._is_wanted(key):
+                return key, True
         return None, False
 
     def _is_wanted(self, key: StreamKey) -> bool:
-        return key in self.waiting and all(one.key != key for one in self._ready)
+        return key in self.waiting and key not in self._taken
 
-    def _read(self, key: StreamKey, knocked: bool) -> None:
+    def _read(self, key: StreamKey, *, first: bool) -> bool:
+        """Have one ready, the next to enter where it is `first`; False where it cannot be read now."""
         changes = self._changes_of(key)
-        long = Long(key, changes) if changes > LONGEST else None
-        ready = long or self._read_whole(key, mend=knocked or not self._queue)
+        ready: Ready | Long | None
+        if changes > LONGEST:
+            mend = key in self._failed
+            ready = None if mend and not self._is_fresh() else Long(key, changes, mend=mend)
+        else:
+            ready = self.settle_now(key, self._rows_of(key))
+            if ready is None:
+                self._stale = True
+                ready = self._read_again(key) if first else None
         if ready is None:
             self._damaged.append(key)
-        elif knocked:
+            return not self.trouble
+        self._taken.add(key)
+        if first:
             self._ready.appendleft(ready)
         else:
             self._ready.append(ready)
+        return True
 
-    def _read_whole(self, key: StreamKey, *, mend: bool) -> Ready | None:
-        """None where it would have to be mended, and is not to be now."""
-        make = self._rows_of(key)
-        ready = self.settle_now(key, make)
-        if ready is None and (mend or not self._streamwise.needs_mender(key, self._entries.get(key))):
-            ready = self.follow_now(key, make)
-        return ready
+    def _read_again(self, key: StreamKey) -> Ready | None:
+        """One that is not whole, from vaults that are all there before and after; None where they are not."""
+        if not self._is_fresh():
+            return None
+        ready = self.read_now(key)
+        self.trouble = "" if ready.is_whole else self._away()
+        return None if self.trouble else ready
+
+    def _is_fresh(self) -> bool:
+        """Have nothing that could not be read remembered; False where a vault is away."""
+        self.trouble = self._away()
+        if self._stale and not self.trouble:
+            self._freshen()
+            self._stale = False
+        return not self.trouble
+
+    def require_there(self) -> None:
+        """Raises VaultDown where a stream cannot be said to be damaged now."""
+        self.trouble = self._away()
+        if self.trouble:
+            raise VaultDown(self.trouble)
+
+    def failed(self, key: StreamKey) -> None:
+        """A long stream that is not whole, or cannot be read now: it comes again."""
+        self._stale = True
+        self._failed.add(key)
+        self._taken.discard(key)
+        self._damaged.append(key)
 
     def _rows_of(self, key: StreamKey) -> Make:
         return lambda base: self._make_rows(self.numbers[key[0]], key[1], base, 1)
 
-    def read_now(self, key: StreamKey) -> Ready:
-        """One stream, whatever it takes, with what only a witness has of its end."""
+    def read_now(self, key: StreamKey, *, late: bool = False) -> Ready:
+        """One stream, whatever it takes; `late` as in `Streamwise.followed`."""
         make = self._rows_of(key)
         ready = self.settle_now(key, make)
-        return self.follow_now(key, make, late=True) if ready is None else ready
+        return self.follow_now(key, make, late=late) if ready is None else ready
 
     def settle_now(self, key: StreamKey, make: Make) -> Ready | None:
         """None where it is not whole: what was made of it by then counts for nothing."""
@@ -199,6 +255,7 @@ class Ahead:
             return True
         for one, settled in zip(job.streams, answers, strict=True):
             if settled is not None and self._is_wanted(one.key):
+                self._taken.add(one.key)
                 self._ready.append(self._streamwise.ready(one.key, settled))
         return True
 
@@ -209,14 +266,20 @@ class Ahead:
         batch: list[Ready | Long] = []
         count = 0
         while self._ready:
-            one = self._ready[0]
+            one = self._ready.popleft()
             if batch and (isinstance(one, Long) or count + one.changes > most_changes):
+                self._ready.appendleft(one)
                 break
-            batch.append(self._ready.popleft())
+            batch.append(one)
             count += one.changes
             if isinstance(one, Long):
                 break
         return batch
+
+    def done(self, key: StreamKey) -> None:
+        """It has entered, or its account is gone."""
+        self.waiting.discard(key)
+        self._taken.discard(key)
 
     def put_back(self, batch: Sequence[Ready | Long]) -> None:
         """They did not enter."""

@@ -276,6 +276,10 @@ class Origin:
         """For who has no other processes."""
         return InTurn(self._readers[0], make_rows)
 
+    def entry(self, key: StreamKey) -> StreamEntry | None:
+        """A stream of the generation."""
+        return self._readers[0].stream(*key) if self._readers else None
+
     def changes_of(self, entry: StreamEntry) -> Iterator[tuple[int, Change]]:
         """A stream as the generation has it, unverified: see GenerationReader."""
         return self._readers[0].changes_of(entry)

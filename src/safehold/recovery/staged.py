@@ -24,14 +24,14 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Self
 
-from safehold.model.errors import Damaged, OperatorError
+from safehold.model.errors import Damaged, OperatorError, SafeholdError
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.model.stream import EMPTY_HEAD, Base
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import EMPTY_LOG, NOT_YET, CoreReads, CoreStore, LogPosition
 from safehold.ports.disk import Disk
 from safehold.ports.log import Hole, LogReader
-from safehold.ports.vault import Vault
+from safehold.ports.vault import Vault, VaultDown
 from safehold.ports.world import Clock
 from safehold.recovery import staged_record as records
 from safehold.recovery.ahead import Ahead, Direct, Long
@@ -41,8 +41,8 @@ from safehold.recovery.origin import Origin
 from safehold.recovery.place import Memo, Place
 from safehold.recovery.plan import check_sources
 from safehold.recovery.portions import MakeRows
-from safehold.recovery.replay import PROFILE, Witness, name_in
-from safehold.recovery.report import Loss, Progress, Report, silent
+from safehold.recovery.replay import PROFILE, name_in
+from safehold.recovery.report import Loss, Progress, Report, StreamCount, silent
 from safehold.recovery.selection import SYSTEM, Selection
 from safehold.recovery.shares import Helpers
 from safehold.recovery.sources import look
@@ -102,6 +102,8 @@ class _Count:
 
 #: Opens the core in a folder to read; None where that cannot be done.
 OpenOld = Callable[[str], CoreStore | None]
+#: Gives readers that have read nothing yet, of all vaults that are there.
+Again = Callable[[], tuple[LogReader, Runs | None]]
 #: What always travels inline is never a blob: see ports/blobs.py.
 KINDS_WITH_BLOBS = (Kind.NOTES, Kind.PHOTOS, Kind.SCORES)
 
@@ -124,17 +126,31 @@ class Staged:
         record: Record,
         clock: Clock,
         make_rows: MakeRows,
-        witness: Witness | None,
+        old: CoreStore | None,
         helpers: Helpers | None,
+        vaults: Sequence[Vault],
+        again: Again | None,
     ) -> None:
         """Internal: see `begin` and `resume`."""
         self._origin = origin
         self._tail = tail
         self._record = record
         self._clock = clock
-        self._streamwise = Streamwise(origin, tail, witness, self._name_of)
+        self._old = old
+        self._vaults = [vault for vault in vaults if _is_there(vault)]
+        self._again = again
+        self._streamwise = Streamwise(origin, tail, None if old is None else CoreWitness(old), self._name_of)
         self._entries = {entry.key: entry for entry in origin.streams()}
-        self._ahead = Ahead(self._streamwise, make_rows, self._entries, self._changes_of, origin.number, helpers)
+        self._ahead = Ahead(
+            self._streamwise,
+            make_rows,
+            self._entries,
+            self._changes_of,
+            origin.number,
+            helpers,
+            self._away,
+            self._freshen,
+        )
         self._names: dict[bytes, str] = {}
         self._began = clock.monotonic()
         self._doubts: dict[StreamKey, Doubt] = {}
@@ -143,6 +159,7 @@ class Staged:
         self._without: set[StreamKey] = set()  # in, and some of its blobs are not
         self._blobs_left: deque[BlobItem] = deque()  # of the stream that is looked through
         self._lost_blobs: list[BlobLoss] = []
+        self._items_in: dict[StreamKey, int] = {}  # of streams that lost one
         self._blobs = self._blob_bytes = 0
         self._paced = 0  # changes that this process has entered
         self._closed = False
@@ -166,6 +183,7 @@ class Staged:
         sync: Sequence[str] = (),
         lost_at: int | None = None,
         helpers: Helpers | None = None,
+        again: Again | None = None,
         progress: Progress = silent,
     ) -> Self:
         """Put a core into place, `data`/core, that holds every identity and knows of every other stream; it is closed.
@@ -176,6 +194,7 @@ class Staged:
         folder to read, or gives None where that cannot be: what it remembers may fill gaps, where the chain proves it.
         `vaults` are those behind `reader`, `sync` the names of those that acknowledgements waited for, `lost_at` (µs)
         the last moment at which something may have been acknowledged, now if None. `helpers` read in other processes.
+        `again` gives fresh readers: what one of the vaults could not give for a moment is then not taken for lost.
         Raises OperatorError where nothing can be recovered; TooLong where `recover run` has to do it.
         """
         place = Place(disk, data)
@@ -218,7 +237,7 @@ class Staged:
             accounts=0,
         )
         old = open_old(before or place.core) if aside else None
-        staged = cls(origin, tail, record, clock, make_rows, _witness(old), helpers)
+        staged = cls(origin, tail, record, clock, make_rows, old, helpers, vaults, again)
         try:
             core = make_core(place.building)
             try:
@@ -230,7 +249,7 @@ class Staged:
                 old.close()
         place.put(now)
         place.forget()
-        staged._streamwise.use_witness(_witness(open_old(aside) if aside else None))
+        staged._use_old(open_old(aside) if aside else None)
         return staged
 
     @classmethod
@@ -242,12 +261,15 @@ class Staged:
         *,
         make_rows: MakeRows,
         clock: Clock,
+        vaults: Sequence[Vault] = (),
         open_old: OpenOld = no_old_core,
         helpers: Helpers | None = None,
+        again: Again | None = None,
     ) -> Self | None:
         """Go on with what `core`, the one in place, says is under way; None where nothing is.
 
-        To be called before the writer opens, or while it does nothing. Raises OperatorError, TooLong.
+        To be called before the writer opens, or while it does nothing. Parameters are those of `begin`. Raises TooLong,
+        and OperatorError where the vaults that are there have less than it was begun with: held streams stay held.
         """
         data = core.recovery_record()
         if data is None:
@@ -259,7 +281,7 @@ class Staged:
         tail = Tail(origin.position)
         tail.read(reader.entries(origin.position), record.end[1])
         old = open_old(record.aside) if record.aside else None
-        staged = cls(origin, tail, record, clock, make_rows, _witness(old), helpers)
+        staged = cls(origin, tail, record, clock, make_rows, old, helpers, vaults, again)
         staged._take_up(core)
         return staged
 
@@ -323,7 +345,9 @@ class Staged:
 
     def _enter_now(self, core: CoreStore, key: StreamKey) -> None:
         """In the open transaction, whatever it takes."""
-        ready = self._ahead.read_now(key)
+        ready = self._ahead.read_now(key, late=True)
+        if not ready.is_whole:
+            self._ahead.require_there()
         self._enter(core, ready)
         self._record.add(ready.tally, ready.refused)
         self._ahead.waiting.discard(key)
@@ -336,6 +360,13 @@ class Staged:
             doubt = records.parse_doubt(note)
             self._doubts[doubt.account, doubt.kind] = doubt
         waiting = set(core.held_streams(NOT_YET))
+        surveyed, _ = self._streamwise.survey() if waiting else ((), True)
+        sourced = {*self._entries, *self._tail.keys(), *self._origin.unheard_of(), *surveyed}
+        if waiting and (self._tail.end.frame < self._record.end[1] or not waiting <= sourced):
+            raise OperatorError(
+                "the vaults that are there have less than the recovery that is under way was begun with",
+                hint="bring back those that are missing and start again; `safehold recover run` makes do without them",
+            )
         known = dict.fromkeys([*self._entries, *self._tail.keys(), *waiting])
         for key in known:
             account, kind = key
@@ -353,6 +384,27 @@ class Staged:
                     self._without.add(key)
                 self._tail.drop(key)
         self._ahead.line_up(waiting)
+
+    def _use_old(self, old: CoreStore | None) -> None:
+        self._old = old
+        self._streamwise.use_witness(None if old is None else CoreWitness(old))
+
+    def _away(self) -> str:
+        """Which of the vaults that were there when this process began cannot be read now."""
+        return ", ".join(f"{vault.name} cannot be read now" for vault in self._vaults if not _is_there(vault))
+
+    def _freshen(self) -> None:
+        """Readers anew, which remember nothing that they could not read."""
+        if self._again is None:
+            return
+        reader, runs = self._again()
+        origin = Origin(reader, runs if self._origin.number else None, number=self._origin.number)
+        if origin.number != self._origin.number:
+            return
+        origin.stated, origin.older = self._origin.stated, self._origin.older
+        self._origin = origin
+        self._streamwise.use_origin(origin)
+        self._entries.update((entry.key, entry) for entry in origin.streams())
 
     def _expect(self, key: StreamKey) -> None:
         count = self._counts[key[1]]
@@ -416,6 +468,11 @@ class Staged:
         """What no vault gives of the log. The writer opens only where those after `end` are set aside."""
         return self._tail.holes
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing more can be read for now, so that `step` enters nothing; "" where nothing hinders."""
+        return self._ahead.trouble
+
     def knock(self, account_id: bytes, kind: Kind) -> None:
         """Somebody asks for this stream: it comes next. Harmless where it is in, or nothing is known of it."""
         self._ahead.knock((account_id, kind))
@@ -454,9 +511,13 @@ class Staged:
         """Read and verify, outside of the writer's turn, so that `step` only has to enter. False if nothing is left to.
 
         Where somebody has knocked, until that stream is ready; else until about so many changes are. For who has a
-        thread for it: `step` reads by itself where nothing is ready and nobody else reads.
+        thread for it: `step` reads by itself where nothing is ready and nobody else reads. Raises VaultDown where what
+        is left can only be read once a vault is back.
         """
-        return self._ahead.read(most_changes)
+        more = self._ahead.read(most_changes)
+        if self._ahead.trouble:
+            raise VaultDown(self._ahead.trouble)
+        return more
 
     def step(self, core: CoreStore, most_changes: int = STEP_CHANGES) -> bool:
         """Enter streams of about so many changes, at least one, in a transaction of its own; False if none is left.
@@ -492,13 +553,17 @@ class Staged:
                 record.spend(ready.key[1], (self._clock.monotonic() - before) / len(entered))
             core.set_recovery_record(records.encode(record))
             core.commit()
+        except (_NotWhole, VaultDown):
+            self._ahead.failed(batch[0].key)
+            core.rollback()
+            return True
         except BaseException:
             self._ahead.put_back(batch)
             core.rollback()
             raise
         self._record = record
         for one, result in zip(batch, results, strict=True):
-            self._ahead.waiting.discard(one.key)
+            self._ahead.done(one.key)
             if result is None:
                 self._gone(one.key)
             else:
@@ -521,15 +586,20 @@ class Staged:
             self._require_entered(core, ready, first)
         core.hold(account, kind, ready.words or None)
         if ready.words or ready.tally.lost:
+            count = next(iter(ready.tally.not_exact), None)
+            problems = list(ready.problems)
             doubt = Doubt(
-                account, kind, ready.words, ready.tally.lost, list(ready.problems), not ready.changes, ready.unsure
+                account, kind, ready.words, ready.tally.lost, problems, not ready.changes, ready.unsure, count
             )
             core.add_recovery_note(records.encode(doubt))
             self._doubts[key] = doubt
         return ready
 
     def _read_into(self, core: CoreStore, one: Long) -> Ready:
-        """A long stream, its rows going in as they are read. The transaction is begun anew where it has to be."""
+        """A long stream, its rows going in as they are read. The transaction is begun anew where it has to be.
+
+        Raises _NotWhole, VaultDown.
+        """
         key = one.key
 
         def make(base: Base | None) -> Direct:
@@ -538,9 +608,14 @@ class Staged:
         ready = self._ahead.settle_now(key, make)
         if ready is not None:
             return ready
+        if not one.mend:
+            raise _NotWhole
         core.rollback()
         core.begin()
-        return self._ahead.follow_now(key, make)
+        ready = self._ahead.follow_now(key, make)
+        if not ready.is_whole:
+            self._ahead.require_there()
+        return ready
 
     def _require_entered(self, core: CoreStore, ready: Ready, first: int) -> None:
         """Whether the core has what was read. Raises Damaged."""
@@ -599,6 +674,7 @@ class Staged:
             if not restore(blobs, one.blob, one.item.size, one.item.digest):
                 row = core.account_by_id(one.account)
                 if row is not None:
+                    self._items_in[one.account, one.kind] = core.figures(row.number, one.kind).items
                     self._lost_blobs.append(loss_of(core, row.number, one, blobs))
             self._blobs_left.popleft()
             done += one.item.size
@@ -633,20 +709,25 @@ class Staged:
             core.rollback()
             raise
         self._closed = True
+        if self._old is not None:
+            self._old.close()
         return self.report()
 
     def report(self) -> Report:
         """What came of it, as far as it is."""
-        lost = [loss for doubt in self._doubts.values() for loss in doubt.lost]
+        lost = [loss for doubt in list(self._doubts.values()) for loss in doubt.lost]
         record = records.parse(records.encode(self._record))
         by_stream: dict[StreamKey, list[BlobLoss]] = {}
         for loss in self._lost_blobs:
             by_stream.setdefault((loss.account, loss.kind), []).append(loss)
             lost.append(Loss(self._name_of(loss.account), loss.kind, loss.path, loss.name, [loss.rev]))
+        counts = {key: doubt.count for key, doubt in list(self._doubts.items()) if doubt.count is not None}
         for key, losses in by_stream.items():
-            doubt = self._doubts.get(key)
-            record.lose_bodies(key[1], losses, doubt.unsure if doubt is not None else Unsure())
-        return record.report(lost)
+            account, kind = key
+            items, doubt = self._items_in[key], self._doubts.get(key)
+            count = counts.get(key) or StreamCount(self._name_of(account), account.hex(), kind, items, items, 0, 0)
+            counts[key] = record.lose_bodies(count, losses, doubt.unsure if doubt is not None else Unsure())
+        return record.report(lost, [counts[key] for key in sorted(counts, key=stream_order)])
 
     def held(self) -> list[str]:
         """A sentence for each stream that is held for what it lacks."""
@@ -657,5 +738,12 @@ class Staged:
         ]
 
 
-def _witness(old: CoreReads | None) -> Witness | None:
-    return None if old is None else CoreWitness(old)
+class _NotWhole(Exception):
+    """A long stream was read as one that is whole, and is not."""
+
+
+def _is_there(vault: Vault) -> bool:
+    try:
+        return vault.available()
+    except SafeholdError:
+        return False

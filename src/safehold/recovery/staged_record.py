@@ -13,7 +13,7 @@ import msgspec
 
 from safehold.model.errors import OperatorError
 from safehold.model.kinds import RESTORE_ORDER, Kind
-from safehold.recovery.report import KindCount, Loss, Report, Stage
+from safehold.recovery.report import KindCount, Loss, Report, Stage, StreamCount
 from safehold.recovery.tally import BlobLoss, Tally, Unsure
 
 VERSION = 1
@@ -28,7 +28,8 @@ class Doubt(msgspec.Struct, array_like=True):
     lost: list[Loss]
     problems: list[str]
     nothing: bool
-    unsure: Unsure = Unsure()
+    unsure: Unsure
+    count: StreamCount | None  # None where all that is expected of it is exact
 
 
 class Record(msgspec.Struct):
@@ -64,19 +65,25 @@ class Record(msgspec.Struct):
             mine.older += count.older
             mine.lost += count.lost
 
-    def lose_bodies(self, kind: Kind, losses: Sequence[BlobLoss], unsure: Unsure) -> None:
-        """Bodies of live items of one stream, which entered, are in no vault."""
-        count = self.items[kind]
+    def lose_bodies(self, stream: StreamCount, losses: Sequence[BlobLoss], unsure: Unsure) -> StreamCount:
+        """Bodies of live items of one stream, which entered, are in no vault: how it is to be counted then."""
         older = sum(loss.older for loss in losses)
         maybe = unsure.older(len(losses)) - unsure.older(0)
+        count = self.items[stream.kind]
         count.exact -= len(losses) + maybe
         count.older += older + maybe
         count.lost += len(losses) - older
+        return msgspec.structs.replace(
+            stream,
+            exact=stream.exact - len(losses) - maybe,
+            older=stream.older + older + maybe,
+            lost=stream.lost + len(losses) - older,
+        )
 
     def spend(self, kind: Kind, seconds: float) -> None:
         self.seconds[kind] = self.seconds.get(kind, 0.0) + seconds
 
-    def report(self, lost: list[Loss]) -> Report:
+    def report(self, lost: list[Loss], not_exact: list[StreamCount]) -> Report:
         """As `recover run` tells it. `lost` is every line, in any order."""
         items = {kind: self.items.get(kind, KindCount()) for kind in RESTORE_ORDER}
         order = {kind: place for place, kind in enumerate(RESTORE_ORDER)}
@@ -96,6 +103,7 @@ class Record(msgspec.Struct):
             seconds=sum(self.seconds.values()),
             verified=self.complete and not self.refused,
             timeline=self.timeline,
+            not_exact=not_exact,
         )
 
 

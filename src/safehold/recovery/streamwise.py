@@ -52,6 +52,10 @@ class Ready(NamedTuple):
     unsure: Unsure
     compare: Callable[[CoreReads, Callable[[BlobItem], None]], Sequence[str]]
 
+    @property
+    def is_whole(self) -> bool:
+        return not self.words and not self.refused
+
 
 class Streamwise:
     """Prepares streams out of one origin. For one thread at a time."""
@@ -83,7 +87,8 @@ class Streamwise:
         """
         if not self._doubtful:
             return (), True
-        self.prepare_mender(self._origin.unheard_of())
+        self._mended = set(self._origin.unheard_of())
+        self._make_mender()
         assert self._mender is not None
         return self._mender.keys, self._mender.knows_all(self._doubtful)
 
@@ -156,12 +161,25 @@ class Streamwise:
         finish(log, entry)
         return not log.chains.whole(key) or self._origin.behind(entry)
 
-    def prepare_mender(self, keys: Sequence[StreamKey]) -> None:
-        """For these streams at once: it reads older generations, and the log as far as that goes back."""
-        if self._mender is None or not set(keys) <= self._mended:
-            self._mended |= set(keys)
-            self._mender = self._origin.mender(sorted(self._mended, key=stream_order), self._witness)
-            self._mended.update(self._mender.keys)
+    def use_origin(self, origin: Origin) -> None:
+        """The same one, read anew."""
+        self._origin = origin
+        self._mender, self._mended = None, set()
+
+    def prepare_mender(self, keys: Iterable[StreamKey]) -> None:
+        """For the first of these streams, and at once for all others that need it.
+
+        It reads older generations, and the log as far as that goes back.
+        """
+        first, *others = keys
+        if self._mender is None or first not in self._mended:
+            self._mended.add(first)
+            self._mended.update(key for key in others if self.needs_mender(key, self._origin.entry(key)))
+            self._make_mender()
+
+    def _make_mender(self) -> None:
+        self._mender = self._origin.mender(sorted(self._mended, key=stream_order), self._witness)
+        self._mended.update(self._mender.keys)
 
     def _is_doubtful(self, key: StreamKey) -> bool:
         return bool(self._doubtful) and partition_of(key[0]) in self._doubtful

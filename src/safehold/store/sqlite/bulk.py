@@ -338,7 +338,7 @@ def _moved_end(end: StreamEnd, move: int) -> StreamEnd:
             )
         )
     collections = [(row[0] + move, *row[1:]) for row in end.collections]
-    return StreamEnd(end.stream, collections, items, end.best, end.profile)
+    return msgspec.structs.replace(end, collections=collections, items=items)
 
 
 class Entering:
