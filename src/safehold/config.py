@@ -2,6 +2,8 @@
 
 Everything has a default, so an empty file is a good one. A key that is not known is an error that names it and
 its line: a misspelt setting that is silently ignored is a setting that somebody believes in.
+
+Long, as each setting is described, checked and told in one place; nothing here can be used without the rest.
 """
 
 from __future__ import annotations

@@ -32,6 +32,8 @@ from tests.support.law_two import LawTwo, quietly, run_seed
 pytestmark = pytest.mark.xdist_group("law two")
 
 SEEDS, MANY = 40, 1000
+#: Seeds that have once found something: an intake that a second loss of the core left out.
+TELLING = (513,)
 #: Seeds within which a broken house must have been found out.
 ENOUGH = 60
 
@@ -42,7 +44,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "law_seed" in metafunc.fixturenames:
         first, count = metafunc.config.getoption("--law-seed"), metafunc.config.getoption("--laws")
         count = count or (SEEDS if first is None else 1)
-        seeds = range(first or 0, (first or 0) + count)
+        seeds = [*range(first or 0, (first or 0) + count), *(TELLING if first is None else ())]
         metafunc.parametrize("law_seed", seeds, ids=[f"seed-{seed}" for seed in seeds])
 
 
@@ -77,6 +79,7 @@ def test_no_device_deletes_what_the_server_lost(law_seed: int) -> None:
     course = run_seed(law_seed)
     _happened.update(course.happened)
     _happened.update({"exposed": course.exposed, "unsent": course.unsent, "proved": len(course._proved)})
+    assert course.unsent == 0, "what cannot be judged now goes into the intake"
 
 
 def test_enough_happened(request: pytest.FixtureRequest) -> None:

@@ -220,3 +220,69 @@ def test_several_at_once(rotting: Rotting) -> None:
     requests = [Request("GET", f"{BOOK}/{name}", b"", {}) for name in CARDS]
     assert [answer.body for answer in house.requests(requests)] == list(CARDS.values())
     house.abandon()
+
+
+def whole_pass(house: House) -> None:
+    for _ in range(2000):
+        house.care.step()
+        if house.care.status()["last_check"] is not None:
+            return
+    raise AssertionError("the check comes to no end")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "DELETE FROM item WHERE name = '3.vcf'",
+        "UPDATE item SET digest = zeroblob(32) WHERE name = '3.vcf'",
+        "UPDATE stream SET items = items + 1 WHERE kind = (SELECT kind FROM journal WHERE name = '3.vcf')",
+        "UPDATE journal SET name = '33.vcf' WHERE name = '3.vcf'",
+        "UPDATE journal SET hash = zeroblob(32) WHERE name = '3.vcf'",
+        "DELETE FROM journal WHERE name = '3.vcf'",
+    ],
+)
+def test_rows_that_are_wrong_on_sound_pages_are_found(rotting: Rotting, wrong: str) -> None:
+    house = rotting.boot()
+    house._care_core()._db.execute(wrong)
+    whole_pass(house)
+    assert house.renewals
+    assert house.care.status()["damaged"]
+    assert [i["what"] for i in house.incidents.incidents()] == ["core damaged"]
+    house.abandon()
+
+
+def test_a_body_that_is_wrong_on_sound_pages_is_mended_by_the_check(rotting: Rotting) -> None:
+    house = rotting.boot()
+    house._care_core()._db.execute("UPDATE journal SET body = zeroblob(size) WHERE name = '3.vcf'")
+    whole_pass(house)
+    house.step_care()
+    assert not house.renewals
+    assert house.care.status()["mended"] == 1
+    house.repair.forget_all()
+    assert house.request("GET", f"{BOOK}/3.vcf").body == CARDS["3.vcf"]
+    house.abandon()
+
+
+def test_a_sound_core_has_nothing_to_mend_and_a_check_goes_on_after_a_restart(rotting: Rotting) -> None:
+    house = rotting.boot()
+    house.care._pace = 200_000
+    for _ in range(5):
+        house.sim_clock.advance(20)
+        house.care.step()
+    stands = house.care._standing
+    assert (stands.stage, stands.next > 20) == (0, True)
+    again = house.kill()
+    again.boot()
+    assert again.care._standing.next == stands.next
+    whole_pass(again)
+    assert again.care.status() | {"last_check": 0, "bytes": 0, "check_seconds": 0} == {
+        "last_check": 0,
+        "bytes": 0,
+        "mended": 0,
+        "damaged": 0,
+        "checking": False,
+        "check_seconds": 0,
+    }
+    assert not again.renewals
+    assert again.care.step() > 0, "once a day"
+    again.abandon()

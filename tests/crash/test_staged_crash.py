@@ -194,7 +194,7 @@ class Town:
         self.unsure: set[tuple[str, str]] = set()
         self.staged: Staged | None = None
         self.report: Report | None = None
-        self.written = self.strikes = 0
+        self.written = self.strikes = self.waited = 0
         self.people = list(PEOPLE)
         self.maybe: set[str] = set()  # those of whom it is not known whether they were made, or erased
         for number in range(40):
@@ -231,6 +231,7 @@ class Town:
             return False
         self.done[key] = body
         self.written += 1
+        self.waited += body is not None and "etag" not in answer.headers  # for its stream, in the intake
         return True
 
     def come_or_go(self) -> None:
@@ -363,6 +364,7 @@ def test_people_write_while_it_recovers() -> None:
         before = town.written
         town.recover()
         assert town.written > before, f"seed {seed}: nobody could write"
+        assert town.waited, f"seed {seed}: every stream was there at once"
         town.check()
         assert town.report is not None and town.report.exit_code == 0
 

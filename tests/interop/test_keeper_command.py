@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from safehold.assembly.installation import Installation
 from safehold.assembly.snapshot import take_snapshot
 from safehold.config import DEFAULT_TEXT, FILE_NAME, load, write
 from safehold.vault.keyring import IDENTITY, KEEPER, RECIPIENTS
+from tests.support.waiting import until
 
 PATIENCE_SECONDS = 60.0
 
@@ -78,11 +78,12 @@ def test_a_keeper_serves_its_vault_pulls_and_ends_when_told(data: Path, tmp_path
     line = [sys.executable, "-m", "safehold", "keeper", "run", "--data", str(keeper)]
     process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        end = time.monotonic() + PATIENCE_SECONDS
-        while not (keeper / "run/keeper.json").exists() or not os.path.exists(socket):
+
+        def at_work() -> bool:
             assert process.poll() is None
-            assert time.monotonic() < end
-            time.sleep(0.05)
+            return (keeper / "run/keeper.json").exists() and os.path.exists(socket)
+
+        until(at_work, PATIENCE_SECONDS)
         assert any((keeper / "vault/runs").iterdir())
         busy = safehold("keeper", "run", "--once", "--data", str(keeper), exit=3)
         assert "another keeper" in busy["error"]

@@ -21,6 +21,7 @@ from safehold.vault.folder import FolderVault
 from safehold.vault.remote import RemoteVault
 from tests.support.keeper import CORE_USER, KEEPER_USER, KeeperProcess, ground, own_folder, run_as
 from tests.support.service import Client, Service, command_line, environment
+from tests.support.waiting import until
 from tests.support.writers import card
 
 ROOT = os.geteuid() == 0
@@ -91,10 +92,13 @@ def test_served_from_cut_off_and_recovered_from_alone(house: House) -> None:
     assert put(client, 3) == 503
     assert client.ask("GET", "/dav/ada/contacts/default/1.vcf").status == 200
     house.keeper.start()
-    end = time.monotonic() + 30
-    while (status := put(client, 3)) != 201:
-        assert status == 503 and time.monotonic() < end
-        time.sleep(0.2)
+
+    def written() -> bool:
+        status = put(client, 3)
+        assert status in (201, 503)
+        return status == 201
+
+    until(written)
     service.strike()
     service.kill()
     for folder in ("core", "blobs"):
@@ -146,10 +150,7 @@ def test_an_async_keeper_that_hangs_hinders_nothing(house: House) -> None:
     assert time.monotonic() - began < 30
     house.keeper.thaw()
     service.start()
-    end = time.monotonic() + 30
-    while service.vault_status("kept")["unarchived_changes"] != 0:
-        assert time.monotonic() < end
-        time.sleep(0.2)
+    until(lambda: service.vault_status("kept")["unarchived_changes"] == 0)
     assert service.stop() == 0
 
 
@@ -165,10 +166,12 @@ def test_the_keepers_own_command_serves_the_vault_that_answers_wait_for(tmp_path
         command_line(keeper, "keeper", "run"), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        end = time.monotonic() + 30
-        while not address.is_socket():
-            assert running.poll() is None and time.monotonic() < end
-            time.sleep(0.05)
+
+        def served() -> bool:
+            assert running.poll() is None
+            return address.is_socket()
+
+        until(served)
         service.run("vault", "add", "kept", f"keeper:{address}", "--mode", "sync")
         service.start()
         client = service.client("ada", "correct horse")

@@ -22,6 +22,7 @@ from safehold.config import DEFAULT_TEXT, FILE_NAME, load, write
 from safehold.vault import recoveries
 from safehold.vault.keyring import IDENTITY
 from tests.interop.test_kept_installation import Weeks, tree
+from tests.support import waiting
 
 PATIENCE_SECONDS = 60.0
 
@@ -39,11 +40,16 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
 
 
 def until(keeper: ScheduledKeeper, running: bool) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while keeper.status()["running"] is not running:
-        assert time.monotonic() < end
+    def is_so() -> bool:
         keeper.tick()
-        time.sleep(0.02)
+        return keeper.status()["running"] is running
+
+    waiting.until(is_so, PATIENCE_SECONDS)
+
+
+def objects(folder: Path) -> int:
+    """How many there are, while some go."""
+    return sum(len(files) for _, _, files in os.walk(folder))
 
 
 def test_once_a_day_a_child_keeps_the_vaults(site: Installation) -> None:
@@ -103,7 +109,11 @@ def test_retention_that_is_killed_as_a_process_goes_on(tmp_path: Path) -> None:
     weeks.site = Installation(weeks.data, load(weeks.data / FILE_NAME))
     for _ in range(6):
         child = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(0.3 + rng.random() * 0.4)
+        there, gone = objects(weeks.data / "vaults/near"), rng.randrange(1, 6)
+        waiting.until(
+            lambda: child.poll() is not None or objects(weeks.data / "vaults/near") <= there - gone,  # noqa: B023
+            PATIENCE_SECONDS,
+        )
         child.kill()
         child.wait()
     for kept in keep_vaults(weeks.site).vaults:

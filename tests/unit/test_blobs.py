@@ -131,6 +131,41 @@ def test_a_missing_or_short_live_file_is_restored() -> None:
         assert world.scratch() == []
 
 
+@pytest.mark.parametrize("times", [1, 6])
+def test_a_live_file_that_rots_is_fetched_back_before_it_is_given(times: int) -> None:
+    """Also of large ones, of which not all is kept in memory; and also for those who ask for a part elsewhere."""
+    world = World()
+    photo = PHOTO * times
+    digest = sha256(photo).digest()
+    name = blob_name(KEY, digest)
+    live = f"/blobs/{name.hex()[:2]}/{name.hex()}"
+    assert world.store(photo).blob == name
+    mended: list[bytes] = []
+    now = [0.0]
+    blobs = LiveBlobs(
+        world.disk, "/blobs", "/scratch", world.archive, monotonic=lambda: now[0], on_mended=mended.append
+    )
+
+    def read(offset: int = 0, count: int | None = None) -> bytes:
+        return b"".join(blobs.read(name, len(photo), offset, count, digest=digest))
+
+    for number, part in enumerate([(0, None), (10, 100)], 1):
+        world.disk.flip_bit(live, 500_000, 3)
+        now[0] += 1000
+        offset, count = part
+        assert read(*part) == photo[offset : None if count is None else offset + count]
+        assert mended == [name] * number
+        assert blobs.check(name, len(photo), digest)
+    world.disk.flip_bit(live, 500_000, 3)
+    assert not blobs.check(name, len(photo), digest)
+    blobs.doubt(name)
+    assert read() == photo
+    world.disk.remove(live)
+    assert blobs.check(name, len(photo), digest) is None
+    assert read() == photo
+    assert mended == [name] * 3, "one that is not here is not damaged"
+
+
 def test_a_damaged_copy_is_passed_over() -> None:
     world = World()
     world.store()

@@ -188,6 +188,59 @@ def test_undo_brings_back_what_was(with_ada: Run, tmp_path: Path) -> None:
     assert with_ada("undo", "ada", "--kind", "notes", "--path", "files/notes", "--to", "1h")[0] == 2
 
 
+def test_an_undo_names_what_undoes_it(with_ada: Run, tmp_path: Path) -> None:
+    import_cards(with_ada, tmp_path / "cards", "grace", "alan")
+    end = with_ada("history", "ada", "--kind", "contacts", "--limit", "1")[1]["history"][0]
+    import_cards(with_ada, tmp_path / "more", "mary")
+    code, told = with_ada("undo", "ada", "--path", "contacts/default", "--to", f"contacts:{end['rev']}")
+    (gone,) = told["removed"]
+    assert (code, told["added"], told["changed"]) == (0, [], [])
+    assert gone.startswith("contacts/default/")
+    back = with_ada("undo", "ada", "--to", told["before"], "--dry-run")[1]
+    assert back["added"] == [gone]
+    assert with_ada("undo", "ada", "--to", told["before"], "--deleted", "--path", "contacts/default")[0] == 0
+    assert with_ada("status")[1]["items"]["contacts"] == 3
+
+
+def test_an_undo_of_a_great_share_has_to_be_confirmed(with_ada: Run, tmp_path: Path) -> None:
+    import_cards(with_ada, tmp_path / "cards", *(f"card{n}" for n in range(25)))
+    undo = ("undo", "ada", "--path", "contacts/default", "--to", "contacts:1")
+    assert with_ada(*undo)[0] == 2
+    assert with_ada("status")[1]["items"]["contacts"] == 25
+    assert len(with_ada(*undo, "--dry-run")[1]["removed"]) == 25
+    assert with_ada(*undo, "--yes")[0] == 0
+    assert with_ada("status")[1]["items"]["contacts"] == 0
+
+
+def test_history_has_the_bodies_of_changes_and_what_was_removed(with_ada: Run, tmp_path: Path) -> None:
+    import_cards(with_ada, tmp_path / "cards", "grace")
+    output = tmp_path / "old.vcf"
+    code, told = with_ada("history", "ada", "--body", "contacts:2", "--output", str(output))
+    assert (code, told["op"]) == (0, "put")
+    assert b"grace" in output.read_bytes()
+    assert with_ada("history", "ada", "--body", "contacts:2", "--output", str(output))[0] == 2
+    assert with_ada("history", "ada", "--body", "contacts:1", "--output", str(tmp_path / "no"))[0] == 2
+    assert not (tmp_path / "no").exists()
+    assert with_ada("history", "ada", "--body", "contacts:2")[0] == 2
+    assert with_ada("history", "ada", "--before", "contacts:2", "--kind", "contacts")[1]["history"][0]["rev"] == 1
+    assert with_ada("history", "ada", "--before", "yesterday")[0] == 2
+    assert with_ada("history", "ada", "--removed")[1]["removed"] == []
+
+
+def test_beyond_a_few_accounts_an_hour_an_erasure_waits(with_ada: Run) -> None:
+    names = ("b1", "b2", "b3", "b4")
+    for name in names:
+        with_ada("account", "add", name, "--password-stdin", stdin="secret\n")
+    told = [with_ada("account", "erase", name, "--yes")[1] for name in names]
+    assert [t["erased"] for t in told] == [True, True, True, False]
+    assert told[3]["erases_at"] < told[3]["gone_by"]
+    accounts = {a["name"]: a["erases_at"] for a in with_ada("account", "list")[1]["accounts"]}
+    assert accounts == {"ada": None, "b4": told[3]["erases_at"]}
+    assert with_ada("account", "erase", "b4", "--yes", "--now")[0] == 2, "only at a terminal"
+    assert with_ada("account", "restore", "b4") == (0, {"account": "b4", "restored": True})
+    assert with_ada("account", "restore", "b4")[0] == 2
+
+
 def test_vaults_are_listed_and_added(with_ada: Run, tmp_path: Path) -> None:
     assert [(v["name"], v["mode"]) for v in with_ada("vault", "list")[1]["vaults"]] == [
         ("near", "sync"),

@@ -230,6 +230,8 @@ def test_blobs_are_fetched_and_lost_ones_told() -> None:
     report = serving.finish(staged, core)
     assert [(loss.collection, loss.name) for loss in report.lost] == [("files/photos", "two.jpg")]
     assert (report.items[Kind.PHOTOS].exact, report.items[Kind.PHOTOS].lost) == (1, 1)
+    [count] = report.not_exact
+    assert (count.kind, count.expected, count.exact, count.older, count.lost) == (Kind.PHOTOS, 2, 1, 0, 1)
     assert staged.state(an_id("ada"), Kind.PHOTOS) is StreamState.WHOLE
 
 
@@ -592,3 +594,13 @@ def test_a_start_with_less_than_was_begun_with_goes_on_with_nothing(world: World
     staged = serving.resume()
     assert staged is not None
     assert serving.finish(staged, serving.core()).exit_code == 0
+
+
+def test_a_log_of_which_nothing_is_left_is_no_matter_for_a_start(world: World) -> None:
+    """Nobody knows what came after the generation: somebody has to look at the plan first."""
+    world.at(60)
+    for vault in (world.near, world.far):
+        for name in [name for name in vault.objects if name.startswith("log/")]:
+            del vault.objects[name]
+    with pytest.raises(OperatorError, match="nothing is left of the log"):
+        Serving(world).begin()

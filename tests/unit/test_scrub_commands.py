@@ -274,3 +274,24 @@ def test_what_is_sealed_to_a_newer_key_is_not_called_damage(lived: Run, tmp_path
     held.write_bytes(data)
     code, told = lived("vault", "scrub", "--level", level, "--data", str(keeper))
     assert (code, len(told["vaults"][0]["damaged"])) == (1, 1)
+
+
+def test_evidence_that_was_taken_away_is_missed_by_what_follows_it(lived: Run, vaults: Path, tmp_path: Path) -> None:
+    """Whoever scrubs need not have seen it before; it is told once, and on record from then on."""
+    for _ in range(3):
+        assert lived("scrub")[1]["links"] == []
+    names = sorted(path.name for path in (vaults / "near" / "evidence").iterdir())
+    for vault in ("near", "far"):
+        (vaults / vault / "evidence" / names[-2]).unlink()
+    (vaults / "far").rename(tmp_path / "away")
+    shutil.rmtree(tmp_path / "data" / "run" / "scrub")
+    assert lived("scrub")[1]["links"] == [], "the vault that is away may have it"
+    (tmp_path / "away").rename(vaults / "far")
+    code, told = lived("scrub")
+    assert (code, told["links"]) == (1, [f"evidence/{names[-1]}"])
+    assert [v["damaged"] for v in told["vaults"]] == [[], []]
+    status = lived("status")[1]
+    assert "evidence missing" in [incident["what"] for incident in status["incidents"]]
+    code, told = lived("scrub")
+    assert (code, told["links"]) == (0, [])
+    assert "evidence missing" not in [incident["what"] for incident in lived("status")[1]["incidents"]]

@@ -25,6 +25,7 @@ from safehold.model.commands import (
 from safehold.model.errors import Conflict, Held, NotFound, PreconditionFailed, Unconfirmed
 from safehold.model.kinds import CollectionType, Kind
 from safehold.model.point import parse_point
+from safehold.ports.core import INTAKE, NOT_YET
 from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits
 from safehold.service.erasing import erasing_accounts
 from safehold.service.notices import MASS_DELETE, Notice, notices_of
@@ -473,3 +474,31 @@ def test_who_waits_to_be_erased_keeps_the_name(house: House) -> None:
     with pytest.raises(Conflict):
         house.engine.execute(house.new_account("eve"))
     house.engine.execute(house.new_account("bob"))
+
+
+# -- what came during a recovery -------------------------------------------------------------------------------
+
+
+def test_deletes_that_waited_in_the_intake_are_counted_when_they_are_carried_out(house: House) -> None:
+    fill(house, 40)
+    account = house.account()
+    core = house.engine.core
+    core.begin()
+    core.hold(account.id, Kind.CONTACTS, NOT_YET)
+    core.commit()
+    house.engine._ledger.forget()
+    for n in range(12):
+        house.engine.execute(DeleteItem(account=account.id, actor=PHONE, path=BOOK, name=f"{n}.vcf", intake=True))
+    assert told(house) == []
+    core.begin()
+    core.hold(account.id, Kind.CONTACTS, INTAKE)
+    core.commit()
+    house.engine._ledger.forget()
+    house.engine.drain_intake(account.id, Kind.CONTACTS)
+    house.sim_clock.advance(61)
+    house.engine.tend()
+    assert len(living(house)) == 28
+    (notice,) = told(house)
+    assert (notice.count, notice.facts["device"]) == (12, "phone")
+    bring_back(house, notice)
+    assert len(living(house)) == 40

@@ -21,7 +21,7 @@ from safehold.ports.core import EMPTY_INTAKE, INTAKE, IntakeFigures
 from safehold.service import engine, intake
 from safehold.service.identity import touches_credentials
 from safehold.service.intake import held_for_intake
-from safehold.service.notices import INTAKE_DROPPED, notices_of
+from safehold.service.notices import INTAKE_LOST, notices_of
 from safehold.service.transfer import export_from
 from safehold.store.sqlite.core import SqliteCore
 from tests.support.absent import bring_back, hold, take_away
@@ -390,7 +390,7 @@ def test_what_cannot_be_read_is_told_and_stops_nothing(house: House) -> None:
     bring_back(house, account, Kind.CONTACTS, away)
     assert names(house) == ["a.vcf", "b.vcf"]
     assert figures(house) == EMPTY_INTAKE
-    assert [(n.what, n.name) for n in notices_of(house.reads, account)] == [(INTAKE_DROPPED, name)]
+    assert [(n.what, n.name) for n in notices_of(house.reads, account)] == [(INTAKE_LOST, name)]
 
 
 # -- erasing, exporting ----------------------------------------------------------------------------------------

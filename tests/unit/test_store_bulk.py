@@ -245,9 +245,12 @@ def test_what_was_before_the_base_is_said_to_be_dropped() -> None:
         lambda at: core.collections_at(1, Kind.CONTACTS, at),
         lambda at: core.items_at(1, collection.id, at),
     ):
-        with pytest.raises(HistoryDropped):
+        with pytest.raises(HistoryDropped, match="before 20"):
             ask(changes[2].at)
         assert ask(base.at)
+    with pytest.raises(HistoryDropped, match="before 20"):
+        core.collections_at(1, Kind.CONTACTS, rev=base.rev - 1)
+    assert core.items_at(1, collection.id, rev=base.rev) == core.items_at(1, collection.id, base.at)
     assert set(core.items_at(1, collection.id, base.at)) == {"0.vcf"}
     assert set(core.items_at(1, collection.id, changes[-1].at)) == {"0.vcf", "3.vcf"}
     core.close()

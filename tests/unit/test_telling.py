@@ -21,11 +21,14 @@ from safehold.lab.world import SimClock
 from safehold.model.change import Change
 from safehold.model.commands import AddAccount, SetMail
 from safehold.model.errors import NotFound
+from safehold.model.kinds import Kind
 from safehold.ports.core import CoreReads
 from safehold.ports.mail import Letter
+from safehold.recovery.report import KindCount
 from safehold.service.notices import MASS_DELETE, Notices
 from safehold.service.postbox import Postbox
 from tests.support.house import House
+from tests.unit.test_recovery_after import ANN, LOST, made, report
 
 STATUS: dict[str, Any] = {
     "service": "serving",
@@ -169,23 +172,42 @@ def test_a_recovery_is_told_once_when_it_begins_and_once_when_it_ends(
     look(telling, house)
     assert to(carrier) == []
     everybody = ["ann@example.org", "eva@example.org", "root@example.org"]
-    look(telling, house, recovery={"state": "running", "stage": "contacts"})
+    look(telling, house, recovery={"state": "running", "stage": "contacts", "seconds": 3.0})
+    assert to(carrier) == ["root@example.org"], "most people have not noticed"
+    look(telling, house, recovery={"state": "running", "stage": "contacts", "seconds": 61.0})
     spanish = next(letter for letter in carrier.sent if letter.to == "eva@example.org")
     assert spanish.subject == "Estamos recuperando tus datos"
     assert "Hola, eva:" in spanish.text and "https://dav.example.org/account/state" in spanish.text
-    assert to(carrier) == everybody
+    assert to(carrier) == everybody[:2]
     for _ in range(3):
-        look(telling, house, recovery={"state": "running", "stage": "photos"})
+        look(telling, house, recovery={"state": "running", "stage": "photos", "seconds": 90.0})
     again = make(house, carrier, tmp_path)  # killed, and going on
-    look(again, house, recovery={"state": "running", "stage": "photos"})
+    look(again, house, recovery={"state": "running", "stage": "photos", "seconds": 90.0})
     assert to(carrier) == []
     look(again, house, recovery={"state": "done"})
     assert {letter.subject for letter in carrier.sent} >= {"Your data is back", "Tus datos están de vuelta"}
     assert to(carrier) == everybody
     look(again, house)
     assert to(carrier) == []
-    look(again, house, recovery={"state": "running"})
+    look(again, house, recovery={"state": "running", "seconds": 70.0})
     assert to(carrier) == everybody, "a second recovery is another one"
+
+
+def test_a_short_recovery_is_told_to_the_operator_alone(telling: Telling, carrier: Carrier, house: House) -> None:
+    telling.recovery({"state": "running", "seconds": 0.1})
+    telling.recovery(None)
+    look(telling, house)
+    assert [letter.subject for letter in carrier.sent] == ["Safehold: recovery began", "Safehold: recovery ended"]
+    assert to(carrier) == ["root@example.org"] * 2
+
+
+def test_a_loss_is_told_to_the_operator(telling: Telling, carrier: Carrier, house: House) -> None:
+    telling.recovered(made(report(changes_recovered=90)))
+    telling.recovered(made(report(not_exact=[ANN], lost=[LOST], items={Kind.CONTACTS: KindCount(10, 7, 1, 2)})))
+    look(telling, house)
+    [letter] = carrier.sent
+    assert letter.subject == "Safehold: loss"
+    assert "Of 3 accounts 1 did not come back exactly: 1 items are older, 2 are lost." in letter.text
 
 
 def test_the_operator_is_told_of_a_vault_that_stays_down(telling: Telling, house: House, carrier: Carrier) -> None:
@@ -231,8 +253,11 @@ def test_a_mass_delete_is_told_to_whom_it_is_about(telling: Telling, house: Hous
         engine._ledger.forget()
     telling.committed(told)
     look(telling, house)
-    [letter] = carrier.sent
-    assert (letter.to, letter.subject) == ("eva@example.org", "Se han borrado muchos datos de golpe")
+    by_address = {one.to: one for one in carrier.sent if "eva" in one.to or "eva" in one.text}
+    assert len(carrier.sent) == 3, "to eva, and of each to the operator"
+    letter = by_address["eva@example.org"]
+    assert letter.subject == "Se han borrado muchos datos de golpe"
+    assert by_address["root@example.org"].subject == "Safehold: brake"
     assert "DAVx5 ha borrado 40 elementos" in letter.text
     assert "secret" not in letter.text, "a letter names no item"
 

@@ -9,7 +9,7 @@ import pytest
 from safehold.formats.intake import BY_INTAKE
 from safehold.model.change import Op
 from safehold.model.kinds import Kind
-from safehold.service.notices import INTAKE_CONFLICT, INTAKE_DROPPED, MASS_DELETE, notices_of
+from safehold.service.notices import INTAKE_CONFLICT, INTAKE_DROPPED, INTAKE_MOVED, MASS_DELETE, notices_of
 from tests.support.absent import bring_back, hold, take_away
 from tests.support.house import House
 
@@ -236,7 +236,7 @@ def test_files_are_taken_in_folders_that_nobody_knows(house: House, content: byt
     assert body(house, f"{NOTES}/inner/a.bin") == content
     assert house.request("GET", f"{NOTES}/inner/a.bin").headers["content-type"].startswith("text/plain")
     assert body(house, f"{NOTES}/kept/b.bin") == content, "it is lost nowhere"
-    assert told(house) == [(INTAKE_CONFLICT, "files/notes/kept", "b.bin")]
+    assert told(house) == [(INTAKE_MOVED, "files/notes/kept", "b.bin")]
 
 
 def test_a_file_where_a_folder_lies_gets_another_name(house: House) -> None:
@@ -259,7 +259,8 @@ def test_a_uid_that_another_name_bears_is_changed_there(house: House) -> None:
     assert body(house, f"{BOOK}/b.vcf") is None
     assert body(house, f"{BOOK}/a-2.vcf") == card("other"), "a resource keeps its UID"
     (notice,) = notices_of(house.reads, house.account())
-    assert notice.what == INTAKE_CONFLICT
+    assert notice.what == INTAKE_MOVED
+    assert notice.facts == {"device": "phone", "came_as": "contacts/default/a.vcf"}
     assert notice.names == ("a.vcf", "a-2.vcf")
 
 
@@ -284,7 +285,7 @@ def test_what_has_no_collection_any_more_is_kept(house: House) -> None:
     assert body(house, "/dav/ann/calendars/kept/e.ics") == thing("e")
     assert house.reads.collection(house.account().number, "contacts/gone") is None
     assert waiting(house) == 0
-    assert {what for what, _, _ in told(house)} == {INTAKE_CONFLICT}
+    assert {what for what, _, _ in told(house)} == {INTAKE_MOVED}
 
 
 def test_what_a_calendar_does_not_hold_is_kept_once_all_are_here(house: House) -> None:

@@ -47,6 +47,7 @@ STATUS: dict[str, Any] = {
         "first_contact": {"target_seconds": None, "actual_seconds": None, "state": "not set"},
     },
     "incidents": [],
+    "core": {"last_check": 1_700_000_000_000_000, "bytes": 1 << 20, "mended": 3, "damaged": 0},
     "intake": {"accounts": 1, "items": 2, "bytes": 300},
     "recovery": None,
     "risks": ["keys lie beside the core"],

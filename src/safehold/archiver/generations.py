@@ -13,6 +13,8 @@ A generation says what the core held at one frame of the log: changes of later f
 number, so that the core may go on meanwhile. Where the log went back behind it meanwhile (a vault was lost, and changes
 are archived again in other frames) the generation is not written. Where changes of its stretch were given other frames
 or erased later, the count of changes tells, and the next generation is a full one.
+
+Long, as each step goes on from where a killed one stopped: plan, objects and manifest share what the ledger says.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from safehold.assembly.vault_urls import open_vault
 from safehold.config import VaultConfig
 from safehold.formats import evidence as evidence_format
 from safehold.formats.evidence import Evidence
-from safehold.formats.keys import Opener, Sealer
+from safehold.formats.keys import Opener, Role, Sealer
 from safehold.model.errors import Damaged, OperatorError, OutOfSpace, SafeholdError
 from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.vault import Vault
@@ -22,7 +22,7 @@ from safehold.recovery.notebook import FileNotebook, LastScrub
 from safehold.recovery.reconcile import reconcile
 from safehold.recovery.report import Progress, silent
 from safehold.recovery.scrub import Level, LookedAt, Pace, Scrubber, ScrubResult, scrub
-from safehold.vault.evidence import put_evidence
+from safehold.vault.evidence import LINKS, missing_links, put_evidence, read_evidence
 from safehold.vault.looking import ScrubbedVault
 
 #: Of one scrub, so many damaged objects are named in its evidence.
@@ -130,6 +130,16 @@ class Scrubbing:
             progress=self._progress,
         )
 
+    def missing_links(self) -> list[str]:
+        """Evidence whose one before it is gone; none where a vault is away, or the identity: there it may be."""
+        vaults = [self.vault(config) for config in self.site.config.vaults]
+        if self.opener is None or not all(vault.available() for vault in vaults):
+            return []
+        found = read_evidence(vaults, self.site.opener.installation, self.opener)
+        words = [each.evidence for each in found if each.role is Role.KEEPER]
+        removed = [EvidenceExcuses(vault.name, words).evidence_from for vault in vaults]
+        return missing_links(found, max(removed, default=0))
+
     def reconcile(self, config: VaultConfig, result: ScrubResult) -> ScrubResult:
         """Compare the core too. Raises OperatorError where it, or the key, is not here."""
         if self.opener is None:
@@ -167,6 +177,8 @@ def scrub_vaults(
         if with_core and not result.trouble:
             result = scrubbing.reconcile(config, result)
         done.append((config, result, site.clock.monotonic() - began))
+    links = scrubbing.missing_links()
+    done = [(config, result._replace(links=links), seconds) for config, result, seconds in done]
     for config, result, seconds in done:
         if not result.trouble:
             facts = scrub_facts(result, scrubbing.level, seconds, scrubbing.opener is not None)
@@ -185,6 +197,7 @@ def scrub_facts(result: ScrubResult, level: Level, seconds: float, opened: bool)
         "seconds": round(seconds, 3),
         "damaged": [damage_object(damage) for damage in result.damaged[:MAX_NAMED]],
         "damaged_count": len(result.damaged),
+        LINKS: list(result.links),
         "reconciled": None if result.reconciled is None else result.reconciled._asdict(),
     }
 
@@ -207,6 +220,7 @@ def record(
     sealer = evidence_sealer(site)
     name = ""
     placed: dict[str, Remembered] = {}
+    reached: set[str] = set()  # a vault that is away has not got it
     if sealer is not None:
         value = Evidence(evidence_format.VERSION, kind, now, config.name, upto, b"", facts)
         vaults = [v for v in map(scrubbing.vault, site.config.vaults) if v.available()]
@@ -216,11 +230,14 @@ def record(
             _log.warning("no evidence of this could be kept: %s", error.message)
         else:
             name = put.name
+            reached = {vault.name for vault in vaults}
             placed = {put.name: Remembered(put.size, put.digest)}
     for other in site.config.vaults:
         book = FileNotebook(site.disk, notebook_folder(site), other.name)
-        last = LastScrub(now, str(scrubbing.level), result.objects, result.bytes, len(result.damaged), name)
-        book.ended(last if other == config else book.last(), placed)
+        last = LastScrub(
+            now, str(scrubbing.level), result.objects, result.bytes, len(result.damaged), name, len(result.links)
+        )
+        book.ended(last if other == config else book.last(), placed if other.name in reached else {})
     return name
 
 

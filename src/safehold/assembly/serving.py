@@ -16,6 +16,7 @@ from safehold.adapters.channel import ChannelServer
 from safehold.adapters.passwords import Argon2Hasher
 from safehold.adapters.threads import ThreadScheduler, in_daemon
 from safehold.archiver.shipper import Shipper
+from safehold.assembly.after import in_batches, keep_report, notices
 from safehold.assembly.caring import Caring
 from safehold.assembly.finding import Lost, find_why_not
 from safehold.assembly.installation import Installation
@@ -42,6 +43,7 @@ from safehold.recovery.retention import erased_days
 from safehold.service.ahead import Proofs
 from safehold.service.auth import Authenticator, Limits
 from safehold.service.control import (
+    MAX_COMMANDS,
     NOTE_OBJECTS,
     RELOAD,
     SETTLE,
@@ -168,6 +170,7 @@ class Service:
         self._channel = ChannelServer(str(installation.socket_path), self._answer)
         self._recovery: ServingRecovery | None = None
         self._last_recovery: dict[str, Any] | None = None
+        self._after: asyncio.Task[None] | None = None  # keeps it alive
         self._snapshots = ScheduledSnapshots(installation)
         self._keeper = ScheduledKeeper(installation)
         self._ticking: asyncio.Task[None] | None = None
@@ -492,16 +495,36 @@ class Service:
         """Go on with what has been begun, while serving. To be called before `start`."""
         from safehold.assembly.serving_recovery import ServingRecovery
 
-        released = self.writer.engine.drain_intakes
+        engine = self.writer.engine
         self._recovery = ServingRecovery(
-            under_way, self.pump, self._core_to_fill, released, self.clock, self._recovered
+            under_way,
+            self.pump,
+            self._core_to_fill,
+            engine.pause,
+            engine.drain_intakes,
+            self.clock,
+            self._recovered,
         )
+        self._telling.recovery(self._recovery.status())
 
     def _core_to_fill(self) -> CoreStore:
         """In the disk thread. Raises what keeps the writer from writing."""
         self.writer.require_open()
         return self.writer.engine.core
 
-    def _recovered(self, last: dict[str, Any]) -> None:
+    def _recovered(self, last: dict[str, Any], report: AfterReport) -> None:
         self._recovery, self._last_recovery = None, last
         self._snapshots.look_again()
+        self._telling.recovery(None)
+        self._after = asyncio.create_task(self._tell_after(report))
+
+    async def _tell_after(self, report: AfterReport) -> None:
+        """Keep the report in the vaults, and tell those whom it concerns."""
+        try:
+            upto = self.reads.log_position()
+            kept = await self.run_blocking(lambda: keep_report(self.installation, report, upto))
+            self._telling.recovered(kept)
+            for batch in in_batches(notices(kept), MAX_COMMANDS):
+                await self.pump.execute_all(batch)
+        except Exception:
+            _log.exception("what came of the recovery could not be told to all whom it concerns")

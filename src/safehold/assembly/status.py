@@ -200,6 +200,7 @@ def last_scrub_object(site: Site, name: str) -> dict[str, Any] | None:
         "objects": last.objects,
         "bytes": last.bytes,
         "damaged": last.damaged,
+        "links": last.links,
         "evidence": last.evidence,
     }
 
@@ -271,6 +272,16 @@ def _incidents(
         scrubbed = vault["last_scrub"]
         if scrubbed is not None and not scrubbed["ok"]:
             found.append(_damaged(vault["name"], scrubbed["damaged"], kept_elsewhere=not config.is_folder))
+    links = max((vault["last_scrub"]["links"] for vault in vaults if vault["last_scrub"] is not None), default=0)
+    if links:
+        found.append(
+            {
+                "what": "evidence missing",
+                "message": f"{links} pieces of evidence are in no vault, which later ones name",
+                "summary": "Evidence is missing",
+                "hint": "see who may remove objects from the vaults; `safehold scrub` names those that follow",
+            }
+        )
     return found
 
 

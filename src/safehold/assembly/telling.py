@@ -2,8 +2,8 @@
 
 The operator is written to when a recovery begins or ends, when something was lost, when a brake was pulled, when
 writing stops, and when a vault is down for longer than `[mail] vault_down_minutes`. Whoever has left an address is
-written to when a recovery begins, when their data is back, when not all of it came back, and of a mass delete.
-Letters name no item; they lead to the page, where one has to sign in.
+written to when a recovery lasts longer than a minute, when their data is back then, when not all of it came back, and
+of a mass delete. Letters name no item; they lead to the page, where one has to sign in.
 
 Whether a recovery was told of is noted in `run/telling.json`: one that is killed and goes on is told of once.
 """
@@ -42,12 +42,36 @@ _log = logging.getLogger("safehold.telling")
 #: The whole state is looked at so often; less often where nobody would be told.
 LOOK_SECONDS = 5.0
 #: Incidents of which the operator is told at once. Vaults that are down are told of after a while.
-_AT_ONCE = frozenset(("writing stopped", "device ahead", "brake", "loss", "core renewed", "vault damaged"))
+_AT_ONCE = frozenset(
+    (
+        "writing stopped",
+        "device ahead",
+        "vault damaged",
+        "not the same",
+        "core damaged",
+        "core renewed",
+        "core not renewed",
+        "large body damaged",
+    )
+)
 _DOWN = frozenset(("vault missing", "vault not answering"))
 #: Of notices, those that a person is written to about.
 _MAILED = frozenset((MASS_DELETE, RESTORED))
 _OVER = frozenset(("done", "ended"))
 _MARK = "telling.json"
+
+#: A recovery that lasts longer is told to people, and so is its end.
+NOTICED_SECONDS = 60.0
+_BEGAN = "A recovery has begun: the core is being brought back from the vaults."
+_ENDED = "The recovery has ended. `safehold recover report` says what came back, and what did not."
+
+
+class _Told(msgspec.Struct):
+    """Who was told of the recovery that is under way; nobody where there is none."""
+
+    operator: bool = False
+    people: bool = False
+
 
 InThread = Callable[[Callable[[CoreReads], None]], object]
 
@@ -101,7 +125,7 @@ class Telling:
         if self._file is not None:
             self._file.offer(told)
         if self.postbox is not None:
-            self._recovery(told.get("recovery"))
+            self.recovery(told.get("recovery"))
             self._incidents(told.get("incidents") or (), now)
 
     @property
@@ -157,31 +181,56 @@ class Telling:
 
     # -- a recovery ------------------------------------------------------------------------------------------
 
-    def _recovery(self, recovery: Any) -> None:
-        active = isinstance(recovery, Mapping) and recovery.get("state") not in _OVER
-        if active == self._told_of_one():
+    def recovery(self, recovery: Mapping[str, Any] | None) -> None:
+        """How the one that is under way stands; None where there is none. Also called when one begins or ends.
+
+        The operator is told of each, people only of those that they may have noticed.
+        """
+        if self.postbox is None:
             return
-        what = "recovery-began" if active else "recovery-ended"
-        self._note(active)
+        active = isinstance(recovery, Mapping) and recovery.get("state") not in _OVER
+        told = self._told_of()
+        now = _Told(active, told.people)
+        if active != told.operator:
+            said = _BEGAN if active else _ENDED
+            what = "recovery began" if active else "recovery ended"
+            self._to_operator(f"Safehold: {what}", said, f"{what} {self._site.clock.now()}")
+        if active and recovery is not None and not told.people:
+            seconds = recovery.get("seconds")
+            now.people = isinstance(seconds, int | float) and seconds >= NOTICED_SECONDS
+        elif not active:
+            now.people = False
+        if now.people != told.people:
+            self._to_everybody("recovery-began" if now.people else "recovery-ended")
+        if now != told:
+            self._note(now)
+
+    def recovered(self, report: AfterReport) -> None:
+        """A recovery has left its report: the operator is told of a loss."""
+        if report.exact or self.postbox is None:
+            return
+        older, lost = (sum(getattr(count, what) for count in report.items.values()) for what in ("older", "lost"))
+        affected = report.accounts - report.exact_accounts
         said = (
-            "A recovery has begun: the core is being brought back from the vaults."
-            if active
-            else "The recovery has ended. `safehold recover report` says what came back, and what did not."
+            f"Of {report.accounts} accounts {affected} did not come back exactly: {older} items are older, {lost} are "
+            "lost. `safehold recover report` names them; those whom it concerns are told on their pages."
         )
+        self._to_operator("Safehold: loss", said, f"loss {report.timeline} {report.at}")
+
+    def _to_everybody(self, what: str) -> None:
         stamp = self._site.clock.now()
-        self._to_operator(f"Safehold: {what.replace('-', ' ')}", said, f"{what} {stamp}")
         self._in_thread(lambda reads: self._write_everybody(reads, what, stamp))
 
-    def _told_of_one(self) -> bool:
+    def _told_of(self) -> _Told:
         try:
-            return bool(msgspec.json.decode(self._mark.read_bytes()).get("recovery"))
-        except (OSError, msgspec.MsgspecError, AttributeError):
-            return False
+            return msgspec.json.decode(self._mark.read_bytes(), type=_Told)
+        except (OSError, msgspec.MsgspecError):
+            return _Told()
 
-    def _note(self, active: bool) -> None:
+    def _note(self, told: _Told) -> None:
         with suppress(OSError):
             self._mark.parent.mkdir(parents=True, exist_ok=True)
-            self._mark.write_bytes(msgspec.json.encode({"recovery": active}))
+            self._mark.write_bytes(msgspec.json.encode(told))
 
     # -- people ----------------------------------------------------------------------------------------------
 
@@ -195,6 +244,12 @@ class Telling:
     def _write_notices(self, reads: CoreReads, told: list[tuple[bytes, Notice]]) -> None:
         for id_, notice in told:
             account = reads.account_by_id(id_)
+            if account is not None and notice.what == MASS_DELETE:
+                device = notice.facts.get("device") or "a device"
+                said = (
+                    f"{notice.count} items of {account.name} were deleted from {notice.collection} at once by {device}."
+                )
+                self._to_operator("Safehold: brake", said, f"brake {account.name} {notice.key}")
             address = None if account is None else address_of(reads, account)
             if account is None or address is None:
                 continue

@@ -107,8 +107,12 @@ def answer(results: list[ScrubResult]) -> Answer:
             blocks.append(f"  {count_text(both.streams, 'stream')} compared with the core, {both.roots} by state root")
             blocks += [f"  {difference}" for difference in both.differences]
         vaults.append(vault)
-    found = any(result.damaged or result.differs for result in results)
+    links = sorted({name for result in results for name in result.links})
+    for name in links:
+        blocks.append(f"the evidence before {name}, by the same signer, is in no vault: somebody took it away")
+    found = bool(links) or any(result.damaged or result.differs for result in results)
     if any(result.damaged for result in results):
         blocks.append("`safehold vault repair` says what it would mend, and with --yes mends it")
     code = Exit.FOUND if found else Exit.UNFINISHED if any(r.trouble or r.unopened for r in results) else Exit.DONE
-    return Answer({"ok": all(result.ok for result in results), "vaults": vaults}, blocks, exit=code)
+    data = {"ok": all(result.ok for result in results), "vaults": vaults, "links": links}
+    return Answer(data, blocks, exit=code)

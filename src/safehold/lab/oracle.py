@@ -7,6 +7,8 @@ ever asked for what a device is about to delete.
 
 A world maps a collection's path below /dav/ ("ann/contacts/default", or "ann/scores/chess") to a shelf. In a game's
 shelf a score's name is the text that came with it, since the server chooses the resource's own.
+
+Long, as it holds every rule of the service once more, side by side, for who compares it with the standards.
 """
 
 from __future__ import annotations

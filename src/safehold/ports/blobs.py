@@ -48,6 +48,10 @@ class Blobs(Protocol):
         """
         ...
 
+    def doubt(self, name: bytes) -> None:
+        """Whoever read all of a blob found that it is not what its digest says."""
+        ...
+
 
 class BlobArchive(Protocol):
     """Where the live blobs keep their other copies: the vaults."""

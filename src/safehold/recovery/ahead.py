@@ -73,11 +73,11 @@ class Ahead:
         self._changes_of = changes_of
         self._generation = generation
         self._helpers = helpers
+        #: `Polled.ready` of helpers that have it.
+        self._poll: Callable[[float], bool] | None = getattr(helpers, "ready", None)
         self._away = away
         self._freshen = freshen
         self._stale = False  # whether something could not be read since all was forgotten
-        #: `Polled.ready` of helpers that have it.
-        self._poll: Callable[[float], bool] | None = getattr(helpers, "ready", None)
         self._queue: deque[StreamKey] = deque()
         self._knocked: deque[StreamKey] = deque()
         self._damaged: deque[StreamKey] = deque()
@@ -139,7 +139,7 @@ class Ahead:
             self._begin_portions()
         while self._queue:
             key = self._queue.popleft()
-            if key in (self._portions or ()) or self._is_wanted(key):  # answers are taken in their order
+            if key in (self._portions or ()) or self._is_wanted(key):  # answers of helpers are taken in their order
                 return key, False
         while self._damaged:
             key = self._damaged.popleft()

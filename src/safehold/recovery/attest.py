@@ -15,6 +15,8 @@ Everything is read from that vault alone. A generation is attested when
 
 A generation that is not is refused, with reasons in plain words; nothing is concluded from it, and what would have been
 removed on its word stays.
+
+Long, as the five rules are one judgement of one generation, in the order in which they are checked.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ class LastScrub(msgspec.Struct, frozen=True):
     bytes: int
     damaged: int
     evidence: str = ""
+    links: int = 0  # pieces of evidence whose one before it is gone
 
 
 class _Page(msgspec.Struct):

@@ -55,6 +55,7 @@ class Origin:
         self._reader = reader
         self._runs = runs
         self._readers: list[GenerationReader] = []
+        self._entries: list[StreamEntry] | None = None
         self._rest: Iterator[Generation] = iter(())
         #: The frame of the log that the generation covers last, where it can be read.
         self.last: LogFrame | None = None
@@ -65,7 +66,8 @@ class Origin:
         #: generation that is.
         self.stated: dict[StreamKey, Head] = {}
         self.older = older
-        self._log_is_gone = next(iter(reader.entries()), None) is None
+        #: Whether nothing is left of the log in any vault.
+        self.log_is_gone = next(iter(reader.entries()), None) is None
         if runs is None or number == 0:
             return
         self._rest = self._begin(runs, number)
@@ -84,7 +86,7 @@ class Origin:
             self._take(runs, (generation for generation in found if generation.number == number))
             return found
         verdicts = verdicts_of(runs.vaults, runs.opener)
-        if self._log_is_gone:
+        if self.log_is_gone:
             return self._begin_alone(runs, list(found), verdicts)
         passed: list[Generation] = []
         refused: list[Generation] = []
@@ -182,7 +184,7 @@ class Origin:
     def _on_the_log(self, generation: Generation) -> bool:
         assert self._runs is not None
         position = generation.position
-        if self._log_is_gone:
+        if self.log_is_gone:
             return True
         try:
             self._reader.check(position)
@@ -212,7 +214,7 @@ class Origin:
             yield entry
 
     def _after(self) -> Iterator[LogFrame | Hole]:
-        return iter(()) if self._log_is_gone else self._reader.entries(self.position)
+        return iter(()) if self.log_is_gone else self._reader.entries(self.position)
 
     def touched(self) -> frozenset[StreamKey]:
         """The streams that the log goes on with after the generation, whose end the generation does not tell."""
@@ -251,10 +253,11 @@ class Origin:
                     self._readers.append(self._runs.reader(generation))
         return self._readers
 
-    def streams(self) -> Iterator[StreamEntry]:
-        """Of the generation, in the order of kind and account."""
-        if self._readers:
-            yield from self._readers[0].streams()
+    def streams(self) -> Sequence[StreamEntry]:
+        """Of the generation, in the order of kind and account. Put together once."""
+        if self._entries is None:
+            self._entries = list(self._readers[0].streams()) if self._readers else []
+        return self._entries
 
     def has(self, key: StreamKey) -> bool:
         """Whether the generation names this stream."""

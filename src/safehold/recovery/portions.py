@@ -14,9 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
-import msgspec
-
-from safehold.model.change import CANONICAL_VERSION, GENESIS, Change, Op, props_digest
+from safehold.model.change import GENESIS, Change, Op, props_digest, rehash
 from safehold.model.kinds import Kind
 from safehold.model.root import RootCollection, state_root
 from safehold.model.stream import Base, Head
@@ -30,7 +28,6 @@ LONGEST = 20_000
 #: A portion holds streams of about so many changes.
 PORTION_CHANGES = 3_000
 
-_encode = msgspec.msgpack.Encoder().encode
 MakeRows = Callable[[int, Kind, Base | None, int], StreamMaker]
 
 
@@ -216,27 +213,7 @@ def settle_stream(
 def is_whole(change: Change) -> bool:
     """Whether a change is what its hash and digests say, with its body."""
     body, props = change.body, change.props
-    canonical = _encode(
-        (
-            CANONICAL_VERSION,
-            change.account,
-            change.kind,
-            change.timeline,
-            change.rev,
-            change.group,
-            change.at,
-            change.op,
-            change.collection,
-            change.name,
-            change.media,
-            change.digest,
-            change.size,
-            change.props_digest,
-            change.actor,
-            change.prev,
-        )
-    )
-    if sha256(canonical).digest() != change.hash:
+    if rehash(change) != change.hash:
         return False
     if body is not None:
         if len(body) != change.size or sha256(body).digest() != change.digest:

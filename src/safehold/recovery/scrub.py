@@ -7,6 +7,8 @@ replay   besides, all changes are opened and chained to the sealed heads; needs 
 `Scrubber.read` makes the inventory of one vault, at a pace, and resumes where it was broken off; `judging.Judge`
 says what is wrong with it, given the others and the core. A vault is read in this order: mark, log, evidence,
 manifests, run objects, blobs, and whatever else is there; within each by name.
+
+Long, as reading, looking at a peer and replaying share the reader and what it learns on the way.
 """
 
 from __future__ import annotations
@@ -118,6 +120,8 @@ class ScrubResult(NamedTuple):
     reconciled: Reconciled | None = None
     #: Objects whose bytes hold, of which what they say is sealed to a key that was not given: not checked any further.
     unopened: Sequence[str] = ()
+    #: Evidence, of any vault, that names one of its signer before it which is in none.
+    links: Sequence[str] = ()
 
     @property
     def differs(self) -> bool:
@@ -125,7 +129,7 @@ class ScrubResult(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        return not self.damaged and not self.trouble and not self.differs
+        return not self.damaged and not self.trouble and not self.differs and not self.links
 
 
 class Scrubber:

@@ -207,6 +207,11 @@ class Staged:
         check_sources(sources)
         timeline = claim()
         origin = Origin(reader, runs)
+        if origin.log_is_gone and origin.number:
+            raise OperatorError(
+                f"nothing is left of the log: what came after generation {origin.number} is not known",
+                hint="`safehold recover plan` says what that has, `safehold recover run` goes on from it",
+            )
         tail = Tail(origin.position, timeline)
         tail.read(reader.entries(origin.position))
         if tail.before == EMPTY_LOG:

@@ -71,6 +71,7 @@ def make_tally(replay: Replay, counted: Callable[[bytes, Kind], bool], blob_loss
     tally.accounts = len(accounts)
     order = {kind: place for place, kind in enumerate(RESTORE_ORDER)}
     tally.lost.sort(key=lambda loss: (order[loss.kind], loss.account, loss.revs))
+    tally.not_exact.sort(key=lambda count: (order[count.kind], count.account, count.id))
     return tally
 
 

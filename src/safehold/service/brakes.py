@@ -26,7 +26,7 @@ from typing import NamedTuple, Protocol
 
 from safehold.formats.intake import sender
 from safehold.model.change import Change, Op
-from safehold.model.commands import AnyCommand, RemoveCollection, Transfer
+from safehold.model.commands import AnyCommand, ApplyIntake, RemoveCollection, Transfer
 from safehold.model.errors import Held, NotFound
 from safehold.model.items import Account, Collection
 from safehold.model.kinds import DATA_KINDS, Kind
@@ -103,8 +103,12 @@ class Teller(Protocol):
 class _Entry(NamedTuple):
     at: int
     rev: int  # of the first change of its group
+    last: int  # the same of the last of several groups
     gone: int
     device: str
+
+    def with_more(self, later: _Entry) -> _Entry:
+        return self._replace(gone=self.gone + later.gone, last=later.rev)
 
 
 class _Window:
@@ -126,7 +130,7 @@ class _Window:
     def add(self, entry: _Entry) -> None:
         self.entries.append(entry)
         self.total += entry.gone
-        self.last = entry.rev
+        self.last = entry.last
 
     def prune(self, oldest: int) -> int:
         """Forget what is older; how many entries that were."""
@@ -211,61 +215,57 @@ class Brakes:
         return Before(found, sum(core.count_items(c, 1 << 62) for c in (found, *inner)))
 
     def count(self, command: AnyCommand, changes: Sequence[Change], removed: Sequence[Before]) -> None:
-        """After a command: `changes` are what it made, `removed` what was looked at before it."""
+        """After a command: `changes` are what it made, `removed` what was looked at before it.
+
+        What an intake held is counted as each of it is applied, and not once more with the command that applies it.
+        """
+        if isinstance(command, ApplyIntake):
+            return
         if not changes:
             return
-        account: Account | None = None
-        nets: dict[bytes, tuple[int, Change]] = {}
-        for change in changes:
-            if change.kind is Kind.IDENTITY or change.op not in (Op.DELETE, Op.PUT):
-                continue
-            if not nets and change.op is Op.PUT and len(changes) == 1:
-                return  # most commands
-            net, first = nets.get(change.collection, (0, change))
-            nets[change.collection] = net + (1 if change.op is Op.DELETE else -1), first
-        device = command.actor.startswith(DEVICE)
         gone = {change.collection: change for change in changes if change.op is Op.RMCOL}
         for before in removed:
-            first_gone = gone.get(before.collection.id)
-            if first_gone is not None and before.items:
-                account = account or self._ledger.account(command.account)
-                self._removed(account, before, first_gone)
-        for id_, (net, first) in nets.items():
-            if net <= 0 or id_ in gone:
+            change = gone.get(before.collection.id)
+            if change is not None and before.items:
+                self._removed(self._ledger.account(command.account), before, change)
+        by_devices: dict[bytes, _Entry] = {}
+        for entry, id_ in _losses(changes):
+            if id_ in gone:
                 continue
-            if device:
-                account = account or self._ledger.account(command.account)
-                self._deleted(account, first, net)
+            if entry.device.startswith(DEVICE):
+                before_it = by_devices.get(id_)
+                by_devices[id_] = entry if before_it is None else before_it.with_more(entry)
             elif (window := self._windows.get((command.account, id_))) is not None:
-                window.live -= net
+                window.live -= entry.gone
                 self._touched.add((command.account, id_))
+        for id_, entry in by_devices.items():
+            self._deleted(self._ledger.account(command.account), id_, entry)
 
-    def _deleted(self, account: Account, change: Change, gone: int) -> None:
+    def _deleted(self, account: Account, id_: bytes, entry: _Entry) -> None:
         """Items of a collection that lives on."""
-        key = (account.id, change.collection)
+        key = (account.id, id_)
         window = self._windows.get(key)
         if window is None:
-            collection = self._collection(account, change)
+            collection = self._collection(account, id_)
             if collection is None:
                 return
-            # What this transaction has made of it is in the journal already.
+            # What this command has made of it is in the journal already.
             window = self._derived(account, collection)
             self._windows[key] = window
         else:
-            before = len(window.entries)
-            window.add(_Entry(change.at, change.group, gone, sender(change.actor).removeprefix(DEVICE)))
-            window.live -= gone
-            window.untold += gone if window.incident is not None else 0
-            self._remembered += len(window.entries) - before
+            window.add(entry._replace(device=_device(entry.device)))
+            window.live -= entry.gone
+            window.untold += entry.gone if window.incident is not None else 0
+            self._remembered += 1
         self._touched.add(key)
         self._judge(window)
         if self._remembered > MOST_REMEMBERED:
             self._windows.clear()
             self._remembered = 0
 
-    def _collection(self, account: Account, change: Change) -> Collection | None:
+    def _collection(self, account: Account, id_: bytes) -> Collection | None:
         for collection in self._ledger.core.collections(account.number):
-            if collection.id == change.collection:
+            if collection.id == id_:
                 return collection
         return None
 
@@ -278,11 +278,11 @@ class Brakes:
             if change.at <= oldest or number >= MOST_READ:
                 break
             if change.weight:
-                group = groups.get(change.group) or _Entry(change.at, change.group, 0, sender(change.actor))
+                group = groups.get(change.group) or _Entry(change.at, change.group, change.group, 0, change.actor)
                 groups[change.group] = group._replace(gone=group.gone + change.weight)
         for entry in reversed(groups.values()):
             if entry.gone > 0 and entry.device.startswith(DEVICE):
-                window.add(entry._replace(device=entry.device.removeprefix(DEVICE)))
+                window.add(entry._replace(device=_device(entry.device)))
         window.incident = self._teller.open(account, collection.kind, collection.path)
         if window.incident is not None:
             window.since = window.incident.at
@@ -352,7 +352,7 @@ class Brakes:
         else:
             self._drop(key)  # nothing more can be deleted there
         window.prune(self._ledger.now - self.limits.window)
-        window.add(_Entry(change.at, change.group, before.items, sender(change.actor).removeprefix(DEVICE)))
+        window.add(_Entry(change.at, change.group, change.group, before.items, _device(change.actor)))
         if window.incident is not None:
             window.untold += before.items
         elif self.limits.is_mass(window.total, window.total):
@@ -374,3 +374,22 @@ class Brakes:
             if window.untold and window.incident is not None:
                 self._touched.add(key)
                 self._tell(window)
+
+
+def _losses(changes: Sequence[Change]) -> list[tuple[_Entry, bytes]]:
+    """What each group takes from each collection: its deletes less its puts, where that is more than none."""
+    nets: dict[tuple[bytes, int], _Entry] = {}
+    for change in changes:
+        if change.kind is Kind.IDENTITY or change.op not in (Op.DELETE, Op.PUT):
+            continue
+        key = (change.collection, change.group)
+        if key not in nets and change.op is Op.PUT and len(changes) == 1:
+            break  # most commands
+        net = nets.get(key) or _Entry(change.at, change.group, change.group, 0, change.actor)
+        nets[key] = net._replace(gone=net.gone + (1 if change.op is Op.DELETE else -1))
+    return [(entry, id_) for (id_, _), entry in nets.items() if entry.gone > 0]
+
+
+def _device(actor: str) -> str:
+    """What the device calls itself."""
+    return sender(actor).removeprefix(DEVICE)

@@ -47,7 +47,7 @@ from safehold.service.collections import CollectionRules
 from safehold.service.guards import Guards
 from safehold.service.items import MEDIA_JSON, ItemRules, check_tags
 from safehold.service.ledger import Ledger
-from safehold.service.notices import INTAKE_CONFLICT, INTAKE_DROPPED, Notices
+from safehold.service.notices import INTAKE_CONFLICT, INTAKE_DROPPED, INTAKE_LOST, INTAKE_MOVED, Notices
 from safehold.service.quota import QuotaRules
 
 #: What one account's intake holds, at most. Inline bodies lie in the identity, which a recovery enters before all else.
@@ -217,7 +217,7 @@ class IntakeRules:
             waiting = read_waiting(ledger.core.props(item))
         except Damaged:
             change = ledger.core.change(item.journal)
-            self._tell(account, INTAKE_DROPPED, item.name, None, change)
+            self._tell(account, INTAKE_LOST, item.name, None, change)
             return self._remove(account, identity, change)
         collection = ledger.collection(account, waiting.path)
         if not self._is_here(account, waiting, collection):
@@ -266,7 +266,7 @@ class IntakeRules:
         """False where its place is in a stream that is not here yet."""
         ledger = self._ledger
         if change.size and change.body is None and change.blob is None:  # lost, as a ghost is
-            self._tell(account, INTAKE_DROPPED, waiting.name, collection, change)
+            self._tell(account, INTAKE_LOST, waiting.name, collection, change)
             return True
         body = Body(change.digest, change.size, change.body, change.blob)
         with ledger.group():
@@ -274,9 +274,11 @@ class IntakeRules:
             if place is None:
                 return False
             there = ledger.core.item(place.collection, place.name)
-            if not place.sent_there or self._supersedes(waiting, change, there):
-                came_as = "" if place.sent_there else f"{waiting.path}/{waiting.name}"
-                self._tell(account, INTAKE_CONFLICT, place.name, place.collection, change, came_as)
+            if not place.sent_there:
+                came_as = f"{waiting.path}/{waiting.name}"
+                self._tell(account, INTAKE_MOVED, place.name, place.collection, change, came_as)
+            elif self._supersedes(waiting, change, there):
+                self._tell(account, INTAKE_CONFLICT, place.name, place.collection, change)
             if there is None or (there.digest, there.media) != (change.digest, change.media):
                 ledger.put(account, place.collection, place.name, change.media, body, _actor(change))
         return True

@@ -34,11 +34,15 @@ MASS_DELETE = "mass-delete"
 INTAKE_DROPPED = "intake-dropped"
 #: A write that came during a recovery superseded another one, which is in the history. Fact: `device`.
 INTAKE_CONFLICT = "intake-conflict"
+#: A write that came during a recovery lies elsewhere than where it was sent. Facts: `device`, `came_as` (a path).
+INTAKE_MOVED = "intake-moved"
+#: A write that came during a recovery cannot be read any more. Fact: `device`.
+INTAKE_LOST = "intake-lost"
 #: A recovery has ended. Facts: `exact`, `older`, `lost` (items), `unknown_seconds`, by kind in `kinds`.
 RESTORED = "restored"
 #: A device has seen what the server does not have. Facts: `device`, `ahead` (revs).
 DEVICE_AHEAD = "device-ahead"
-KNOWN = (MASS_DELETE, INTAKE_DROPPED, INTAKE_CONFLICT, RESTORED, DEVICE_AHEAD)
+KNOWN = (MASS_DELETE, INTAKE_DROPPED, INTAKE_CONFLICT, INTAKE_MOVED, INTAKE_LOST, RESTORED, DEVICE_AHEAD)
 
 MAX_NOTICES = 32
 #: Names of items that one notice lists; `count` counts them all.
@@ -46,7 +50,7 @@ MAX_NAMES = 16
 MAX_TEXT = 200
 MERGE_SECONDS = 3600
 #: What may happen once for every item is told in one notice for each collection, however long it goes on.
-_ALWAYS_MERGED = frozenset((INTAKE_DROPPED, INTAKE_CONFLICT, DEVICE_AHEAD))
+_ALWAYS_MERGED = frozenset((INTAKE_DROPPED, INTAKE_CONFLICT, INTAKE_MOVED, INTAKE_LOST, DEVICE_AHEAD))
 
 _WHAT = re.compile(r"[a-z][a-z-]{0,31}")
 _MEDIA = "application/json"

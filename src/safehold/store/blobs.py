@@ -26,7 +26,8 @@ from safehold.ports.vault import VaultDown
 CHUNK_BYTES = 256 * 1024
 #: Bodies up to this size are checked in memory, larger ones by reading their file once more than is asked for.
 SMALL_BYTES = 4 * 1024 * 1024
-#: A part of a large file is given without reading all of it where that was done so recently, of so many files.
+#: A large file is given without reading all of it first where that was done so recently, of so many files. Who reads
+#: all of it sees at the end whether it is still right.
 VERIFIED_SECONDS = 300.0
 VERIFIED_FILES = 1000
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
@@ -77,7 +78,7 @@ class LiveBlobs:
                 return iter([body[at : min(at + CHUNK_BYTES, end)] for at in range(offset, end, CHUNK_BYTES)])
             found = False
         elif found and digest is not None:
-            found = self._is_verified(name, path, size, digest, lately=end - offset < size)
+            found = self._is_verified(name, path, size, digest)
         if not found:
             self.restore(name, size, digest)
             if found is not None:
@@ -114,10 +115,14 @@ class LiveBlobs:
         except OSError:
             return None
 
-    def _is_verified(self, name: bytes, path: str, size: int, digest: bytes, *, lately: bool) -> bool:
-        """Whether a large file is right; with `lately` one will do that was found right some minutes ago."""
+    def doubt(self, name: bytes) -> None:
+        """What was read of it was not right: all of it is looked at before it is given again."""
+        self._verified.pop(name, None)
+
+    def _is_verified(self, name: bytes, path: str, size: int, digest: bytes) -> bool:
+        """Whether a large file is right, or was found so some minutes ago."""
         at = self._verified.get(name)
-        if lately and at is not None and self._monotonic() - at < VERIFIED_SECONDS:
+        if at is not None and self._monotonic() - at < VERIFIED_SECONDS:
             return True
         self._verified.pop(name, None)
         if not self._is_right(path, size, digest):

@@ -28,6 +28,8 @@ from safehold.ports.world import Clock
 VAULTS = "vaults"
 #: Objects that were, or are about to be, removed on purpose: scrub excuses them.
 REMOVES = "removes"
+#: Evidence that names one before it which is in no vault, as a scrub has found.
+LINKS = "links"
 #: Objects that are lost or damaged for good and made up for elsewhere: name to SHA-256 of what is left, in hex.
 MADE_UP = "made_up"
 
@@ -92,6 +94,31 @@ def read_evidence(
         except VaultDown:
             continue
     return [found[name] for name in sorted(found, reverse=True)]
+
+
+def missing_links(found: Iterable[Found], evidence_from: int = 0) -> list[str]:
+    """Names of evidence whose signer's one before it (`before`) is not among all that was found.
+
+    What is older than `evidence_from` (µs) may have been retained away, and with it what the first after that names;
+    what a keeper's scrub has told already (the fact `links`) is on record.
+    """
+    chains: dict[bytes, list[Found]] = {}
+    digests: set[bytes] = set()
+    told: set[str] = set()
+    for one in sorted(found, key=lambda each: each.name):
+        chains.setdefault(one.signer, []).append(one)
+        digests.add(one.digest)
+        if one.role is Role.KEEPER and isinstance(links := one.evidence.facts.get(LINKS), list):
+            told.update(name for name in links if isinstance(name, str))
+    missing: list[str] = []
+    for chain in chains.values():
+        earlier = 0  # µs, the one before in what was found
+        for one in chain:
+            at, before = one.evidence.at, one.evidence.before
+            if before and before not in digests and earlier >= evidence_from and one.name not in told:
+                missing.append(one.name)
+            earlier = at
+    return sorted(missing)
 
 
 def _verified(name: str, data: bytes, installation: bytes, unpacker: Unpacker) -> Found:

@@ -14,6 +14,8 @@ Which frames make up the log:
    a write that failed and was done again.
 
 A write cut short at the very end was never acknowledged: that is no hole, but it is told in `problems`.
+
+Long, as these rules are one: which frames count is asked of the same listings, copies and signatures throughout.
 """
 
 from __future__ import annotations

@@ -122,11 +122,11 @@ async def with_body(gate: Gate, item: Item, status: int, headers: Headers, offse
         raise Held(f"the body of {item.name} is not here now")
     pieces = gate.blobs.read(stored.blob, item.size, offset, count, digest=item.digest)
     first = await gate.run_blocking(partial(next, pieces, b""))
-    return Reply(status, headers, chunks=_stream(gate, item, first, pieces, whole=count == item.size))
+    return Reply(status, headers, chunks=_stream(gate, item, stored.blob, first, pieces, whole=count == item.size))
 
 
 async def _stream(
-    gate: Gate, item: Item, first: bytes, pieces: Iterator[bytes], *, whole: bool
+    gate: Gate, item: Item, name: bytes, first: bytes, pieces: Iterator[bytes], *, whole: bool
 ) -> AsyncGenerator[bytes, None]:
     """The pieces of a blob. The last is held back until the digest of all is right: better none than a wrong one."""
     hasher = sha256()
@@ -135,6 +135,7 @@ async def _stream(
         hasher.update(held)
         piece = await gate.run_blocking(partial(next, pieces, b""))
         if not piece and whole and hasher.digest() != item.digest:
+            gate.blobs.doubt(name)
             raise Held(f"the body of {item.name} is not what its digest says")
         yield held
         held = piece

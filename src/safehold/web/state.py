@@ -14,7 +14,7 @@ import msgspec
 from safehold.formats.intake import PREFIX as INTAKE_PREFIX
 from safehold.model.items import Account, Collection
 from safehold.model.kinds import DATA_KINDS, Kind
-from safehold.ports.core import NOT_YET, CoreReads
+from safehold.ports.core import INTAKE, NOT_YET, CoreReads
 from safehold.recovery.after import AccountPart, AfterReport
 from safehold.recovery.report import KindCount, Loss
 from safehold.service.addresses import Address, address_of
@@ -129,7 +129,7 @@ def _kind(
     if held is None:
         items = sum(len(now.items(c)) for c in collections if c.kind is kind)
         return KindState(kind.value, WHOLE, items)
-    if held == NOT_YET:
+    if held in (NOT_YET, INTAKE):
         told = (recovery or {}).get("kinds") or {}
         return KindState(kind.value, RESTORING, back=share_back(told.get(kind.value)))
     return KindState(kind.value, PARTIAL, reason=held, missing=lost[:MAX_NAMED], missing_count=len(lost))

@@ -160,6 +160,30 @@ _WORDS: dict[str, tuple[str, str]] = {
         "The database was damaged and has been brought back from the vaults.",
         "La base de datos estaba dañada y se ha recuperado de las copias.",
     ),
+    "incident.core damaged": (
+        "A part of the server's data is being repaired. Nothing of it is lost.",
+        "Se está reparando una parte de los datos del servidor. No se ha perdido nada.",
+    ),
+    "incident.core not renewed": (
+        "The server's database is damaged and cannot be brought back at this moment.",
+        "La base de datos del servidor está dañada y ahora mismo no se puede recuperar.",
+    ),
+    "incident.large body damaged": (
+        "A large piece is damaged and is being looked for in the vaults.",
+        "Una pieza grande está dañada y se busca en las copias.",
+    ),
+    "incident.large body mended": (
+        "A damaged large piece was mended from a vault.",
+        "Una pieza grande dañada se ha reparado.",
+    ),
+    "incident.no snapshot": ("A snapshot could not be taken.", "No se ha podido hacer una instantánea."),
+    "incident.not attested": ("A snapshot could not be attested.", "No se ha podido certificar una instantánea."),
+    "incident.not kept": ("A vault could not be checked.", "No se ha podido revisar una copia."),
+    "incident.no keeping": ("The vaults could not be checked.", "No se han podido revisar las copias."),
+    "incident.not the same": (
+        "A vault and the server do not agree.",
+        "Una copia y el servidor no coinciden.",
+    ),
     "incident.mail": ("Mail cannot be sent.", "No se puede enviar correo."),
     "incident.status file": ("The published status is not fresh.", "El estado publicado no está al día."),
     "incident.brake": ("Much was deleted at once.", "Se ha borrado mucho de golpe."),
@@ -302,6 +326,22 @@ _WORDS: dict[str, tuple[str, str]] = {
         "the other one is in the history.",
         "Un elemento de {collection} cambió en dos sitios durante la recuperación. Vale el último cambio; el otro está "
         "en el historial.",
+    ),
+    "notice.intake-moved": (
+        "{count} items that came during the recovery could not be put where they were sent. They are in {collection}.",
+        "{count} elementos que llegaron durante la recuperación no cabían en su sitio. Están en {collection}.",
+    ),
+    "notice.intake-moved.one": (
+        "An item that came during the recovery could not be put where it was sent. It is in {collection}.",
+        "Un elemento que llegó durante la recuperación no cabía en su sitio. Está en {collection}.",
+    ),
+    "notice.intake-lost": (
+        "{count} changes that came during the recovery cannot be read any more. Make them again.",
+        "{count} cambios que llegaron durante la recuperación ya no se pueden leer. Vuelve a hacerlos.",
+    ),
+    "notice.intake-lost.one": (
+        "A change that came during the recovery cannot be read any more. Make it again.",
+        "Un cambio que llegó durante la recuperación ya no se puede leer. Vuelve a hacerlo.",
     ),
     "notice.restored": (
         "Your data was recovered: {exact} items exactly, {older} in an older state, {lost} lost.",

@@ -45,6 +45,37 @@ JOURNAL = """
         props_digest, actor, prev, hash, blob, props, body)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+
+
+def journal_row(
+    seq: int, frame: int, account: int, kind: int, change: Change, collection: int | bytes | None, prev: bytes | None
+) -> tuple[Any, ...]:
+    """The values of JOURNAL. `prev` is None where it is the hash of the row before in the same stream."""
+    return (
+        seq,
+        frame,
+        account,
+        kind,
+        change.rev,
+        change.timeline,
+        change.group,
+        change.at,
+        OP_NUMBERS[change.op],
+        collection,
+        change.name,
+        change.media,
+        change.digest,
+        change.size,
+        change.props_digest,
+        change.actor,
+        prev,
+        change.hash,
+        change.blob,
+        change.props,
+        change.body,
+    )
+
+
 _PUT, _PROPS, _DELETE = OP_NUMBERS[Op.PUT], OP_NUMBERS[Op.PROPS], OP_NUMBERS[Op.DELETE]
 _LAST_OF_ITEM = f"""
     SELECT seq, op, props_digest FROM journal INDEXED BY journal_stream
@@ -151,32 +182,7 @@ class Applier:
             self._unmade = False
             missing = self._run("SELECT missing FROM stream WHERE account = ? AND kind = ?", (account, kind)).get
             assert missing, f"{change.kind} rev {change.rev}: its collection was never made"
-        self._run(
-            JOURNAL,
-            (
-                seq,
-                frame,
-                account,
-                kind,
-                change.rev,
-                change.timeline,
-                change.group,
-                change.at,
-                OP_NUMBERS[change.op],
-                collection,
-                change.name,
-                change.media,
-                change.digest,
-                change.size,
-                change.props_digest,
-                change.actor,
-                prev,
-                change.hash,
-                change.blob,
-                change.props,
-                change.body,
-            ),
-        )
+        self._run(JOURNAL, journal_row(seq, frame, account, kind, change, collection, prev))
         self._seq = seq
         if kind == _IDENTITY:
             self._derive_account(account, change)

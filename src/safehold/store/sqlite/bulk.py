@@ -21,9 +21,9 @@ from safehold.formats.intake import PREFIX as INTAKE_PREFIX
 from safehold.model.change import EMPTY_PROPS, GENESIS, Change, Op
 from safehold.model.kinds import HOME_SCORES, Kind
 from safehold.model.stream import Base
-from safehold.store.sqlite.apply import JOURNAL, UNMADE, WITH_UID, profile_of, score_of, when
+from safehold.store.sqlite.apply import JOURNAL, UNMADE, WITH_UID, journal_row, profile_of, score_of, when
 from safehold.store.sqlite.rows import INTAKE_ROWS, encode_intake, intake_item
-from safehold.store.sqlite.schema import KIND_NUMBERS, OP_NUMBERS
+from safehold.store.sqlite.schema import KIND_NUMBERS
 
 #: Fields of an item's row that are looked at: see the table `item` in schema.py. BODY is kept for scores only.
 _NAME, _REV, _SIZE, _AT, _JOURNAL, _PROPS, _SCORE, _BODY = 1, 2, 4, 6, 8, 10, 11, 12
@@ -144,31 +144,9 @@ class StreamRows:
             _STEPS[op](self, collection, change)
         if self._identity:
             self._profile = profile_of(change) or self._profile
-        self.journal.append(
-            (
-                self._seq,
-                frame,
-                self._account,
-                self._kind,
-                change.rev,
-                change.timeline,
-                change.group,
-                change.at,
-                OP_NUMBERS[op],
-                change.collection if collection is None else collection.number,
-                change.name,
-                change.media,
-                change.digest,
-                change.size,
-                change.props_digest,
-                change.actor,
-                change.prev if change.rev != self._rev + 1 else None,
-                change.hash,
-                change.blob,
-                change.props,
-                change.body,
-            )
-        )
+        where = change.collection if collection is None else collection.number
+        prev = change.prev if change.rev != self._rev + 1 else None
+        self.journal.append(journal_row(self._seq, frame, self._account, self._kind, change, where, prev))
         self._seq += 1
         self._kept += 1
         self._rev = change.rev

@@ -4,6 +4,8 @@
 used where there is one row at most.
 
 A collection that is handed in counts by its numbers and kind: what else it says may be older than the core.
+
+Long, as the port is wide: one class, each of whose methods is a query and the rows that come of it.
 """
 
 from __future__ import annotations
