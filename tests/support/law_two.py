@@ -36,7 +36,7 @@ from safehold.lab.oracle import Wrong
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.lab.wire import Answer, Request, href, make_collection
 from safehold.model.commands import LetGo, Outcome, Undo
-from safehold.model.errors import SafeholdError
+from safehold.model.errors import OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.service.ahead import ACCEPT, KEEP, proofs_of
 from safehold.vault.folder import FolderVault
@@ -72,6 +72,7 @@ class LawTwo:
         self._paths_at_risk: set[str] = set()  # collections that were made in it
         self._made_at: dict[str, int] = {}
         self._proved: set[str] = set()  # collections, or paths, of which a loss is proved
+        self._keeping: set[str] = set()  # of which a person said that devices may keep what they have
         self._refused: set[Key] = set()
         self._uncertain: set[Key] = set()  # changed within an end that was lost, and not looked for yet
         self._paths_uncertain: set[str] = set()
@@ -245,6 +246,7 @@ class LawTwo:
         told = path in device.kept and device.kept[path].refused  # it showed a token, and was sent to list
         if at_risk and path not in self._proved and not told:
             self.exposed += 1
+            self.happened[f"exposed: {device.table.client}"] += 1
             return
         if key in self._refused and self._is_not_there(key) and not self._accepted(key):
             self.unsent += 1
@@ -323,8 +325,10 @@ class LawTwo:
             # What was lost with the end of history and is still here: nobody could ask for more.
             here = {n: etag for n, etag in here.items() if (path, n) not in self._of_the_end}
             there = {name: f'"{digest.hex()}"' for (at, name), digest in truth.items() if at == path}
-            # A delete that was refused, and that the client does not send again.
             mine = kept.items
+            if path in self._keeping:
+                here = {n: etag for n, etag in here.items() if n in there}
+            # A delete that was refused, and that the client does not send again.
             there = {
                 n: e for n, e in there.items() if n in here or (n not in mine and not self._persons.wished(path, n))
             }
@@ -383,6 +387,8 @@ class LawTwo:
                 result = self.house.engine.execute_all([LetGo(account=account.id, path=path, word=word)])[0]
                 if isinstance(result, Outcome):
                     self._note(f"let go: {path}")
+                    if word == KEEP:
+                        self._keeping.add(f"{user}/{path}")
                     for at, name in self._at_risk:
                         if at == f"{user}/{path}":
                             self._persons.delete(at, name)
@@ -397,8 +403,12 @@ class LawTwo:
 
     def snapshot(self) -> None:
         """A generation, which a recovery begins with; not while one is under way."""
-        if not self.house.recovering and not self._held and self.house.engine.stopped is None:
+        if self.house.recovering or self._held or self.house.engine.stopped is not None:
+            return
+        try:
             take_snapshot(self.house)
+        except OperatorError:  # an old core was put back of which a part is held
+            self._note("snapshot refused")
 
     def pass_time(self) -> None:
         self.clock.advance(self.rng.choice(_MINUTES))

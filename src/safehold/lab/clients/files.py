@@ -2,7 +2,7 @@
 
 Clients of ownCloud's and Nextcloud's sort ask for `oc:data-fingerprint` first. Where it is another one than last time
 the server was recovered: nothing that is missing is deleted, and what is only here is sent again
-(`discovery.cpp`, `dataFingerprintChanged`; owncloud/client `src/libsync/syncengine.cpp`).
+(`discoveryphase.cpp`, `syncengine.cpp`). It is remembered once a sync has come to its end.
 """
 
 from __future__ import annotations
@@ -22,30 +22,26 @@ _ASK = (
 class FileClient(Client):
     """Follows a table whose kind is `folder`. Folders within the two roots are left to other devices."""
 
-    fingerprint: str | None = None
-
     def _pull(self, path: str, kept: Kept, send: Send) -> None:
-        if self.table.client == "Nextcloud files" and self._was_recovered(path, kept, send):
-            self._keep_all(path, kept, send)
-            return
+        fingerprint = self._fingerprint(path, kept, send) if self.table.client == "Nextcloud files" else ""
         listed = self._listed(path, kept, send)
-        self._remove_missing(path, kept, listed)
+        if kept.token not in ("", fingerprint):
+            self._keep_all(kept, listed)
+        else:
+            self._remove_missing(path, kept, listed)
         self._get(path, kept, listed, send)
+        kept.token = fingerprint
 
-    def _was_recovered(self, path: str, kept: Kept, send: Send) -> bool:
+    def _fingerprint(self, path: str, kept: Kept, send: Send) -> str:
+        """One that is empty stands for a server that has set none yet (`discoveryphase.cpp`)."""
         request = Request("PROPFIND", href(path, folder=True), _ASK, {"Depth": "0"}, self.user)
         answer = self._need(self.ask(request, send), kept)
-        now = etree.fromstring(answer.body).findtext(f".//{_FINGERPRINT}") or ""
-        before = kept.token or now
-        kept.token = now
-        return before != now
+        return etree.fromstring(answer.body).findtext(f".//{_FINGERPRINT}") or "[empty]"
 
-    def _keep_all(self, path: str, kept: Kept, send: Send) -> None:
-        listed = self._listed(path, kept, send)
+    def _keep_all(self, kept: Kept, listed: dict[str, str]) -> None:
         for name, item in kept.items.items():
             if name not in listed and not item.deleted:
                 item.dirty, item.etag = True, ""
-        self._get(path, kept, listed, send)
 
     def _listed(self, path: str, kept: Kept, send: Send) -> dict[str, str]:
         found = read_multistatus(self._need(self.ask(propfind(self.user, path, 1), send), kept))
