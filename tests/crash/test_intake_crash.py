@@ -118,8 +118,8 @@ def disaster(house: House) -> House:
 
 
 def _step(end: Callable[[House], House]) -> int:
-    """A recovery takes as long as ten starts."""
-    return 3 if end is disaster else 1
+    """Every write point for power that goes, where most can go wrong; a recovery takes as long as ten starts."""
+    return {kill: 2, disaster: 4}.get(end, 1)
 
 
 ENDS = pytest.mark.parametrize(

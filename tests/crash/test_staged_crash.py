@@ -398,6 +398,8 @@ def struck(town: Town, rng: random.Random) -> None:
             break
         town.strikes += 1
         town.house = town.house.kill() if how is Kill else town.house.crash(rng.randrange(1000))
+        if rng.random() < 0.25:  # and once more, with what has been written since
+            town.house.disk.lose("/core")
     town.recover()
 
 

@@ -200,3 +200,20 @@ def test_what_cannot_be_mended_is_made_anew_while_serving(filled: Service, table
     filled.stop()
     assert bad_pages(core) == []
     filled.close()
+
+
+def test_a_start_that_cannot_renew_a_marked_core_serves_it(filled: Service) -> None:
+    mark = filled.data / "core" / "renew.json"
+    mark.write_text('{"at": 1, "reason": "a page is damaged"}')
+    near = filled.data / "vaults" / "near"
+    near.rename(filled.data / "elsewhere")
+    filled.start()
+    answer = filled.client(USER, PASSWORD).ask("GET", f"{BOOK}/1.vcf")
+    assert (answer.status, answer.body) == (200, CARDS["1.vcf"])
+    assert filled.status()["core"]["renewal"] == "a page is damaged"
+    filled.stop()
+    (filled.data / "elsewhere").rename(near)
+    filled.start()
+    wait_for(lambda: filled.client(USER, PASSWORD).ask("GET", f"{BOOK}/1.vcf").body == CARDS["1.vcf"])
+    assert not mark.exists()
+    filled.close()

@@ -11,7 +11,7 @@ from hashlib import sha256
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from safehold.model.commands import AcceptLoss
 from safehold.model.kinds import Kind
@@ -37,6 +37,10 @@ def made(kind: Kind, name: str, text: int) -> bytes:
     return f"BEGIN:VCARD\r\nVERSION:3.0\r\nUID:{name}\r\nFN:{name}\r\nNOTE:{text}\r\nEND:VCARD\r\n".encode()
 
 
+def pick(found: list[Kind], which: int) -> Kind:
+    return found[which % len(found)]
+
+
 class IntakeMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -55,6 +59,10 @@ class IntakeMachine(RuleBasedStateMachine):
     def reason(self, kind: Kind) -> str | None:
         return self.house.reads.held(self.house.account().number, kind)
 
+    def of(self, reason: str | None) -> list[Kind]:
+        """The kinds that are held for this."""
+        return [kind for kind in sorted(FOLDERS) if self.reason(kind) == reason]
+
     def path(self, kind: Kind, name: str) -> str:
         return f"{FOLDERS[kind]}/{name}.{'vcf' if kind is Kind.CONTACTS else 'txt'}"
 
@@ -71,6 +79,12 @@ class IntakeMachine(RuleBasedStateMachine):
 
     # -- devices
 
+    @initialize()
+    def all_is_there(self) -> None:
+        for kind in sorted(FOLDERS):
+            for name in ("a", "b"):
+                self.put(kind, name, "")
+
     @rule(kind=kinds, name=names, condition=conditions)
     def put(self, kind: Kind, name: str, condition: str) -> None:
         self.text += 1
@@ -85,6 +99,10 @@ class IntakeMachine(RuleBasedStateMachine):
             self.model[kind, name] = body
         else:
             assert answer.status == 412, answer
+
+    @rule(kind=kinds, name=names, condition=conditions)
+    def put_again(self, kind: Kind, name: str, condition: str) -> None:
+        self.put(kind, name, condition)  # what devices do most
 
     @rule(kind=kinds, name=names, condition=conditions)
     def delete(self, kind: Kind, name: str, condition: str) -> None:
@@ -104,26 +122,30 @@ class IntakeMachine(RuleBasedStateMachine):
 
     # -- what becomes of streams
 
-    @rule(kind=kinds)
-    def goes(self, kind: Kind) -> None:
-        if self.reason(kind) is None:
-            self.away[kind] = take_away(self.house, kind)
+    @precondition(lambda self: self.of(None))
+    @rule(which=st.integers(0, 1))
+    def goes(self, which: int) -> None:
+        kind = pick(self.of(None), which)
+        self.away[kind] = take_away(self.house, kind)
 
-    @rule(kind=kinds, drain=st.booleans())
-    def comes(self, kind: Kind, drain: bool) -> None:
-        if kind in self.away:
-            bring_back(self.house, self.house.account(), kind, self.away.pop(kind), drain=drain)
+    @precondition(lambda self: self.away)
+    @rule(which=st.integers(0, 1), drain=st.booleans())
+    def comes(self, which: int, drain: bool) -> None:
+        kind = pick(sorted(self.away), which)
+        bring_back(self.house, self.house.account(), kind, self.away.pop(kind), drain=drain)
 
-    @rule(kind=kinds)
-    def is_partial(self, kind: Kind) -> None:
-        if self.reason(kind) is None:
-            hold(self.house, kind, MISSING)
+    @precondition(lambda self: self.of(None))
+    @rule(which=st.integers(0, 1))
+    def is_partial(self, which: int) -> None:
+        hold(self.house, pick(self.of(None), which), MISSING)
 
-    @rule(kind=kinds)
-    def is_accepted(self, kind: Kind) -> None:
-        if self.reason(kind) == MISSING:
-            self.house.engine.execute(AcceptLoss(account=self.house.account().id, kind=kind))
+    @precondition(lambda self: self.of(MISSING))
+    @rule(which=st.integers(0, 1))
+    def is_accepted(self, which: int) -> None:
+        kind = pick(self.of(MISSING), which)
+        self.house.engine.execute(AcceptLoss(account=self.house.account().id, kind=kind))
 
+    @precondition(lambda self: self.of(INTAKE))
     @rule()
     def tick(self) -> None:
         self.house.sim_clock.advance(1)
@@ -136,7 +158,7 @@ class IntakeMachine(RuleBasedStateMachine):
         self.house.boot()
         assert all(self.reason(kind) != INTAKE for kind in FOLDERS)
 
-    @precondition(lambda self: self.text > 3)
+    @precondition(lambda self: self.house.reads.intakes())
     @rule()
     def core_is_lost(self) -> None:
         self.house.close()

@@ -67,6 +67,9 @@ class MemoryBlobs:
         self.stages.append(MemoryStage(self, key))
         return self.stages[-1]
 
+    def doubt(self, name: bytes) -> None:
+        """Nothing is remembered of what was right."""
+
     def read(
         self, name: bytes, size: int, offset: int = 0, count: int | None = None, *, digest: bytes | None = None
     ) -> Iterator[bytes]:

@@ -271,6 +271,9 @@ class FakeBlobs:
     def stage(self, key: bytes) -> BodyStage:
         raise NotImplementedError
 
+    def doubt(self, name: bytes) -> None:
+        """Nothing is remembered of what was right."""
+
     def read(
         self, name: bytes, size: int, offset: int = 0, count: int | None = None, *, digest: bytes | None = None
     ) -> Iterator[bytes]:

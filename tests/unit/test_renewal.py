@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from safehold.formats.keys import Opener
 from safehold.model.commands import AddAccount
 from safehold.ports.core import UNARCHIVED, LogPosition
 from safehold.store.sqlite.core import SqliteCore
+from safehold.vault.keyring import IDENTITY
 from safehold.vault.log import VaultLogReader
 
 
@@ -83,6 +85,18 @@ def test_not_without_the_key(installation: Installation, monkeypatch: pytest.Mon
     away = Opener((), installation.opener.installation)
     monkeypatch.setattr(type(installation), "opener", property(lambda _: away))
     assert "recovery key" in why_not(installation)
+
+
+def test_not_where_a_start_would_have_to_ask(installation: Installation) -> None:
+    installation.config = replace(installation.config, recovery_start="ask")
+    assert "a person to be asked" in why_not(installation)
+
+
+def test_not_where_the_key_was_given_by_hand(installation: Installation) -> None:
+    opener = installation.opener
+    (installation.keys_folder / IDENTITY).rename(installation.data / "elsewhere")
+    installation.use_identity(opener)
+    assert "given by hand" in why_not(installation)
 
 
 def test_the_mark_makes_a_start_recover_and_goes_with_the_old_core(installation: Installation) -> None:

@@ -10,14 +10,11 @@ Who may speak: the socket file has mode 0600, and the kernel must name the same 
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import socket
-import stat
-import threading
 
-from safehold.adapters.unix_socket import peer_uid, receive, remove_stale, send, short_address
+from safehold.adapters.unix_socket import SocketServer, peer_uid, receive, send, short_address
 from safehold.ports.world import Handler
 
 _log = logging.getLogger("safehold.channel")
@@ -29,7 +26,6 @@ ANSWER_SECONDS = 60.0
 #: How long a client may take to bring its request.
 REQUEST_SECONDS = 10.0
 MAX_CONNECTIONS = 16
-RETRY_ACCEPT_SECONDS = 0.2
 
 
 class UnixChannel:
@@ -73,77 +69,15 @@ class ChannelServer:
         self._handler = handler
         self._limit = max_message_bytes
         self._request_seconds = request_seconds
-        self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
-        self._threads: set[threading.Thread] = set()
-        self._lock = threading.Lock()
-        self._stopping = threading.Event()
-        self._listener: socket.socket | None = None
-        self._accepting: threading.Thread | None = None
-        self._inode = 0
+        self._server = SocketServer(address, self._answer, name="channel", log=_log, most=MAX_CONNECTIONS)
 
     def start(self) -> None:
         """Listen. A socket that nobody serves is replaced; raises FileExistsError where somebody does."""
-        remove_stale(self.address)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            with short_address(self.address) as short:
-                listener.bind(short)
-            # Until `listen` nobody can connect, so nobody gets in between bind and chmod.
-            os.chmod(self.address, stat.S_IRUSR | stat.S_IWUSR)
-            self._inode = os.stat(self.address).st_ino
-            listener.listen(MAX_CONNECTIONS)
-        except BaseException:
-            listener.close()
-            raise
-        self._listener = listener
-        self._accepting = threading.Thread(target=self._accept, args=(listener,), name="channel", daemon=True)
-        self._accepting.start()
+        self._server.start()
 
     def stop(self) -> None:
         """Take no more requests, let the running ones end, remove the socket."""
-        listener, self._listener = self._listener, None
-        if listener is None:
-            return
-        self._stopping.set()
-        with contextlib.suppress(FileNotFoundError):
-            if os.stat(self.address).st_ino == self._inode:
-                os.unlink(self.address)
-        with contextlib.suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)  # ends the accept that is waiting
-        assert self._accepting is not None
-        self._accepting.join()
-        listener.close()
-        with self._lock:
-            running = list(self._threads)
-        for thread in running:
-            thread.join()
-
-    def _accept(self, listener: socket.socket) -> None:
-        while not self._stopping.is_set():
-            try:
-                connection, _ = listener.accept()
-            except OSError as error:
-                if not self._stopping.wait(RETRY_ACCEPT_SECONDS):  # no descriptors left, say
-                    _log.warning("the channel could not take a connection: %s", error)
-                continue
-            self._slots.acquire()
-            thread = threading.Thread(target=self._serve, args=(connection,), name="channel-request", daemon=True)
-            with self._lock:
-                self._threads.add(thread)
-            thread.start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        try:
-            with connection:
-                self._answer(connection)
-        except OSError as error:
-            _log.info("a request over the channel was broken off: %s", error)
-        except Exception:
-            _log.exception("a request over the channel failed")
-        finally:
-            self._slots.release()
-            with self._lock:
-                self._threads.discard(threading.current_thread())
+        self._server.stop()
 
     def _answer(self, connection: socket.socket) -> None:
         uid = peer_uid(connection)

@@ -9,15 +9,13 @@ connection may be idle for ever: a peer that died is noticed by the kernel.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Collection
 
-from safehold.adapters.unix_socket import peer_uid, receive, remove_stale, send, short_address
+from safehold.adapters.unix_socket import SocketServer, peer_uid, receive, send, short_address
 from safehold.formats.vaultwire import MAX_ANSWER_BYTES, MAX_REQUEST_BYTES
 from safehold.ports.link import NoAnswer, NotSent, Session
 
@@ -32,8 +30,6 @@ HURRY_SECONDS = 3.0
 MESSAGE_SECONDS = 30.0
 MAX_CONNECTIONS = 128
 STOP_SECONDS = 10.0
-_RETRY_ACCEPT_SECONDS = 0.2
-_BACKLOG = 128
 _QUEUE_SECONDS = 0.01
 _PEEK = socket.MSG_PEEK
 
@@ -102,90 +98,31 @@ class LinkServer:
         """`mode` and `group` of the socket's file; `users`: ids that may connect, None for whoever the file lets in."""
         self.address = address
         self._make_session = make_session
-        self._mode = mode
-        self._group = group
         self._users = None if users is None else frozenset((*users, os.geteuid(), 0))
         self._message_seconds = message_seconds
-        self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
-        self._lock = threading.Lock()
-        self._connections: dict[socket.socket, threading.Thread] = {}
-        self._stopping = threading.Event()
-        self._listener: socket.socket | None = None
-        self._accepting: threading.Thread | None = None
-        self._inode = 0
+        self._server = SocketServer(
+            address,
+            self._serve,
+            name="vault-server",
+            log=_log,
+            most=MAX_CONNECTIONS,
+            mode=mode,
+            group=group,
+            refuse=True,
+            stop_seconds=STOP_SECONDS,
+        )
 
     def start(self) -> None:
         """Listen. A socket that nobody serves is replaced; raises FileExistsError where somebody does, OSError."""
-        remove_stale(self.address)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            with short_address(self.address) as short:
-                listener.bind(short)
-            # Until `listen` nobody can connect, so nobody gets in between bind and chmod.
-            if self._group is not None:
-                os.chown(self.address, -1, self._group)
-            os.chmod(self.address, self._mode)
-            self._inode = os.stat(self.address).st_ino
-            listener.listen(_BACKLOG)
-        except BaseException:
-            listener.close()
-            raise
-        self._listener = listener
-        self._accepting = threading.Thread(target=self._accept, args=(listener,), name="vault-server", daemon=True)
-        self._accepting.start()
+        self._server.start()
 
     def stop(self) -> None:
         """Take no more requests, let the running ones end (those that hang are left), remove the socket."""
-        listener, self._listener = self._listener, None
-        if listener is None:
-            return
-        self._stopping.set()
-        with contextlib.suppress(FileNotFoundError):
-            if os.stat(self.address).st_ino == self._inode:
-                os.unlink(self.address)
-        with contextlib.suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)  # ends the accept that is waiting
-        assert self._accepting is not None
-        self._accepting.join(STOP_SECONDS)
-        listener.close()
-        with self._lock:
-            running = dict(self._connections)
-        for connection in running:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RD)  # no more requests; the answer under way still goes out
-        for thread in running.values():
-            thread.join(STOP_SECONDS / max(1, len(running)))
-
-    def _accept(self, listener: socket.socket) -> None:
-        while not self._stopping.is_set():
-            try:
-                connection, _ = listener.accept()
-            except OSError as error:
-                if not self._stopping.wait(_RETRY_ACCEPT_SECONDS):  # no descriptors left, say
-                    _log.warning("the vault's server could not take a connection: %s", error)
-                continue
-            if not self._slots.acquire(blocking=False):
-                _log.warning("a connection was refused: there are %d already", MAX_CONNECTIONS)
-                connection.close()
-                continue
-            thread = threading.Thread(target=self._serve, args=(connection,), name="vault-session", daemon=True)
-            with self._lock:
-                self._connections[connection] = thread
-            thread.start()
+        self._server.stop()
 
     def _serve(self, connection: socket.socket) -> None:
-        try:
-            with connection:
-                if self._lets_in(connection):
-                    self._converse(connection, self._make_session())
-        except OSError as error:
-            _log.debug("a connection ended: %s", error)
-        except Exception:
-            _log.exception("a request to the vault's server failed")
-        finally:
-            self._slots.release()
-            with self._lock:
-                self._connections.pop(connection, None)
+        if self._lets_in(connection):
+            self._converse(connection, self._make_session())
 
     def _lets_in(self, connection: socket.socket) -> bool:
         uid = peer_uid(connection)

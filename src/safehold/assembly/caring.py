@@ -37,6 +37,8 @@ LOOK_SECONDS = 1.0
 TURN_SECONDS = 60.0
 #: Whether the core can be renewed is looked at so often, where it could not.
 RENEW_AGAIN_SECONDS = 60.0
+#: A core that the start could not make anew is served so long before the next start tries.
+SERVED_ON_SECONDS = 3600.0
 #: Pieces that evidence names.
 MAX_NAMED = 1000
 
@@ -61,6 +63,7 @@ class Caring:
         self._thread: threading.Thread | None = None
         self._checking: SqliteCore | None = None
         self._blobs: LiveBlobs | None = None
+        self._began = site.clock.monotonic()
         self._why_renew = ""
         self._renew_looked = -RENEW_AGAIN_SECONDS
         #: Nothing is checked and nothing renewed while a recovery fills the core.
@@ -215,8 +218,8 @@ class Caring:
         if not self._why_renew or now - self._renew_looked < RENEW_AGAIN_SECONDS:
             return
         self._renew_looked = now
-        if renewal.wanted(self._site) is not None:  # a start that could not renew it goes on with it
-            return
+        if renewal.wanted(self._site) is not None and now - self._began < SERVED_ON_SECONDS:
+            return  # this start could not make it anew
 
         def mark_in_turn(core: CareStore) -> str:
             assert isinstance(core, SqliteCore)

@@ -108,8 +108,10 @@ class Front:
                 sources.runs(),
                 make_rows=StreamRows,
                 clock=site.clock,
+                vaults=sources.vaults(),
                 open_old=open_old_core,
                 helpers=helpers,
+                again=sources.again,
             )
         assert staged is not None, "the core said that a recovery is under way"
         return staged
@@ -131,6 +133,7 @@ class Front:
             open_old=open_old_core,
             sync=sources.sync_names(),
             helpers=helpers,
+            again=sources.again,
             progress=self._tell,
         )
         site.mark_used()

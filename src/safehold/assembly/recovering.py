@@ -89,6 +89,10 @@ class Sources:
         """The generations in those vaults."""
         return Runs([v for v in self.vaults() if v.available()], self.opener)
 
+    def again(self) -> tuple[VaultLogReader, Runs]:
+        """Readers that remember nothing of what could not be read before."""
+        return self.reader(), self.runs()
+
     def given(self) -> AnyVault | None:
         """The vault that was given by its URL, where one was."""
         return self.vaults()[0] if self._given else None

@@ -4,9 +4,10 @@ The running service marks it, ends as at SIGTERM and begins again; the mark tell
 damaged. It lies in the folder of the core, which is moved aside whole: so it is gone, in the same step, once a new core
 is in its place, and a kill at any moment leaves either.
 
-No core is renewed that holds anything alone (law 1 says that it does not, and it is looked at all the same): the writer
-writes, every sync vault can be read and ends where the core ends, none of its changes waits to be archived, the
-identity is at hand, and no vault is known to be damaged.
+No core is renewed that holds anything alone (law 1 says that it does not, and it is looked at all the same): the
+writer writes, every sync vault can be read and ends where the core ends, none of its changes waits to be archived, and
+no vault is known to be damaged. Nor where the start could not go on by itself: the identity lies beside the core, and
+the configuration leaves recovering to the service. A start that cannot all the same serves the core as it is.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import msgspec
 from safehold.archiver.log import Mode
 from safehold.assembly.site import Site
 from safehold.assembly.status import last_scrub_object
+from safehold.config import ASK
 from safehold.model.errors import SafeholdError
 from safehold.ports.core import UNARCHIVED, CoreReads, LogPosition
 from safehold.vault.log import VaultLogReader
@@ -73,6 +75,10 @@ def why_not(site: Site, core: CoreReads, end: LogPosition) -> str:
     """
     if not site.opener.can_open:
         return "the recovery key is not at hand: give it to `safehold serve --identity FILE`"
+    if not site.identity_beside:
+        return "the recovery key was given by hand, and would have to be given again"
+    if site.config.recovery_start == ASK:
+        return "the configuration wants a person to be asked before anything is recovered"
     if core.unarchived(UNARCHIVED - 1)[0] or core.log_position().frame > end.frame:
         return "it holds changes that the vaults do not have yet"
     for config in site.config.vaults:

@@ -495,9 +495,15 @@ class Service:
         """Go on with what has been begun, while serving. To be called before `start`."""
         from safehold.assembly.serving_recovery import ServingRecovery
 
-        released = self.writer.engine.drain_intakes
+        engine = self.writer.engine
         self._recovery = ServingRecovery(
-            under_way, self.pump, self._core_to_fill, released, self.clock, self._recovered
+            under_way,
+            self.pump,
+            self._core_to_fill,
+            engine.pause,
+            engine.drain_intakes,
+            self.clock,
+            self._recovered,
         )
         self._telling.recovery(self._recovery.status())
 

@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import msgspec
 
 from safehold.model.commands import AddScore, AnyCommand, Transfer, Undo
-from safehold.model.errors import SafeholdError
+from safehold.model.errors import OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.model.paths import kinds_under
 from safehold.ports.core import CoreStore
+from safehold.ports.vault import VaultDown
 from safehold.ports.world import Clock
 from safehold.recovery.after import SERVING, AfterReport, Read, after_report
 from safehold.recovery.staged import Staged, StagedProgress, StreamState
@@ -51,7 +52,7 @@ FEWEST_CHANGES, MOST_CHANGES = 50, 5_000
 #: Of large bodies so many bytes are fetched at a time, and one whole body at least.
 FETCH_BYTES = 4 << 20
 #: A recovery that cannot go on (no vault in reach, the writer stopped) tries again after so long, then more rarely.
-RETRY_SECONDS = (1.0, 30.0)
+RETRY_SECONDS = (1.0, 5.0)
 #: Streams that are held for good are named in the status object, up to so many.
 NAMED = 100
 
@@ -79,16 +80,18 @@ class ServingRecovery:
         under_way: UnderWay,
         pump: Pump,
         core: Callable[[], CoreStore],
+        pause: Callable[[SafeholdError], None],
         released: Callable[[], None],
         clock: Clock,
         ended: Callable[[dict[str, Any], AfterReport], None],
     ) -> None:
-        """`core` is the writer's, asked in its thread; it raises what keeps it from writing. `released` applies, in the
-        same thread, what waits for streams that have come. `ended` hears the end.
+        """`core` is the writer's, and raises what keeps it from writing; `pause` has it opened anew; `released` applies
+        what waits for streams that have come. They are called in the writer's thread. `ended` hears what came of it.
         """
         self._staged, self._sources, self._claim, self._reads = under_way
         self._pump = pump
         self._core = core
+        self._pause = pause
         self._released = released
         self._clock = clock
         self._ended = ended
@@ -165,11 +168,8 @@ class ServingRecovery:
                 return await work()
             except Exception as error:
                 said = error.message if isinstance(error, SafeholdError) else f"{type(error).__name__}: {error}"
-                if said != self._trouble:
-                    known = isinstance(error, SafeholdError)
-                    _log.error("the recovery cannot go on now: %s", said, exc_info=not known)
+                if self._tell_trouble(said, traceback=not isinstance(error, SafeholdError)):
                     pause = RETRY_SECONDS[0]
-                self._trouble = said
             await asyncio.sleep(pause)
             pause = min(pause * 2, RETRY_SECONDS[1])
 
@@ -181,9 +181,11 @@ class ServingRecovery:
                 await reading
                 reading = self._read()
                 more = await self._pump.exclusive(self._turn)
-                self._trouble = ""
                 self._tell_arrived()
                 self._tell_stage()
+                self._tell_trouble(self._staged.trouble)
+                if self._trouble and more:  # a vault is away: nothing more can be read until it is back
+                    await asyncio.sleep(RETRY_SECONDS[0])
         finally:
             await asyncio.wait((reading,))
 
@@ -197,8 +199,11 @@ class ServingRecovery:
         began = self._clock.monotonic()
         try:
             more = self._staged.step(core, self._changes)
-        except BaseException:
+        except VaultDown:
             core.rollback()
+            raise
+        except Exception as error:  # whether it is on disk shows when the core is opened anew
+            self._pause(OperatorError(f"a step of the recovery failed: {error}"))
             raise
         self._pace(self._clock.monotonic() - began)
         self._released()
@@ -225,6 +230,15 @@ class ServingRecovery:
 
     async def _elsewhere(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _tell_trouble(self, said: str, *, traceback: bool = False) -> bool:
+        """Whether it is another than before. Told once."""
+        if said == self._trouble:
+            return False
+        self._trouble = said
+        if said:
+            _log.error("the recovery cannot go on now: %s", said, exc_info=traceback)
+        return True
 
     # -- what is said ----------------------------------------------------------------------------------------
 

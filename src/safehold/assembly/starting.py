@@ -19,11 +19,14 @@ from safehold.assembly import renewal
 from safehold.assembly.finding import Lost, find_core
 from safehold.assembly.installation import Installation
 from safehold.assembly.serving import SWITCH_SECONDS, CoreLost, Service
+from safehold.model.errors import OperatorError
 from safehold.web.app import make_app
 from safehold.web.server import require_free, serve_until_told
 
 if TYPE_CHECKING:
     from safehold.assembly.front import Coming
+
+_log = logging.getLogger("safehold.serve")
 
 #: Told once, when people can sign in: the URL, and the names of the accounts.
 Announce = Callable[[str, Sequence[str]], None]
@@ -43,7 +46,7 @@ def serve(installation: Installation, listen: tuple[str, int], announce: Announc
         installation.make()
     with installation.lock() as lock, ExitStack() as stack:
         require_free(*listen)
-        coming = _prepared(installation, lost, stack, lock) if lost is not None else None
+        coming = _prepared_if_it_must(installation, lost, stack, lock) if lost is not None else None
         installation.sweep()
         sys.setswitchinterval(SWITCH_SECONDS)
         begins_again = uvloop.run(_serve(installation, listen, announce, coming))
@@ -54,6 +57,17 @@ def serve(installation: Installation, listen: tuple[str, int], announce: Announc
 
 def _in_silence(_url: str, _accounts: Sequence[str]) -> None:
     """The program has been announced before it began again."""
+
+
+def _prepared_if_it_must(installation: Installation, lost: Lost, stack: ExitStack, lock: FolderLock) -> Coming | None:
+    """None where a core that was only to be made anew cannot be recovered now: it is served as it is."""
+    try:
+        return _prepared(installation, lost, stack, lock)
+    except OperatorError as error:
+        if renewal.wanted(installation) is None:
+            raise
+        _log.error("the core %s, which cannot be done now: %s. It is served as it is.", lost.why, error.message)
+        return None
 
 
 def _prepared(

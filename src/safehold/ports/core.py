@@ -547,6 +547,10 @@ class CoreStore(CoreReads, Protocol):
         """As `hold` with None, and no write that waits in the intake is this stream's."""
         ...
 
+    def hold_back(self, streams: Sequence[tuple[bytes, Kind]], reason: str) -> None:
+        """Mark many streams of which the core has nothing as not to be read."""
+        ...
+
     def drop_account(self, id_: bytes) -> None:
         """Erase every trace of an account from the core: journal, state, name."""
         ...

@@ -55,6 +55,7 @@ class Origin:
         self._reader = reader
         self._runs = runs
         self._readers: list[GenerationReader] = []
+        self._entries: list[StreamEntry] | None = None
         self._rest: Iterator[Generation] = iter(())
         #: The frame of the log that the generation covers last, where it can be read.
         self.last: LogFrame | None = None
@@ -252,10 +253,11 @@ class Origin:
                     self._readers.append(self._runs.reader(generation))
         return self._readers
 
-    def streams(self) -> Iterator[StreamEntry]:
-        """Of the generation, in the order of kind and account."""
-        if self._readers:
-            yield from self._readers[0].streams()
+    def streams(self) -> Sequence[StreamEntry]:
+        """Of the generation, in the order of kind and account. Put together once."""
+        if self._entries is None:
+            self._entries = list(self._readers[0].streams()) if self._readers else []
+        return self._entries
 
     def has(self, key: StreamKey) -> bool:
         """Whether the generation names this stream."""

@@ -63,7 +63,7 @@ class Stage(msgspec.Struct):
 
 
 class Report(msgspec.Struct):
-    """Field for field the object of the contract, and by account what is not exact.
+    """Field for field the object of the contract; and by account, for the after-report, what is not exact.
 
     Seconds are measured by a run and forecast by a plan.
     """

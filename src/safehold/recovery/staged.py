@@ -20,7 +20,7 @@ a stream that is not in, or misses revs, is held (I12, I14); a kill between any 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Self
 
@@ -28,7 +28,7 @@ from safehold.model.errors import Damaged, OperatorError, SafeholdError
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.model.stream import EMPTY_HEAD, Base
 from safehold.ports.blobs import Blobs
-from safehold.ports.core import EMPTY_LOG, NOT_YET, CoreReads, CoreStore, LogPosition
+from safehold.ports.core import EMPTY_LOG, NOT_YET, CoreReads, CoreStore, JournalSum, LogPosition
 from safehold.ports.disk import Disk
 from safehold.ports.log import Hole, LogReader
 from safehold.ports.vault import Vault, VaultDown
@@ -162,6 +162,7 @@ class Staged:
         self._items_in: dict[StreamKey, int] = {}  # of streams that lost one
         self._blobs = self._blob_bytes = 0
         self._paced = 0  # changes that this process has entered
+        self._identities: list[Ready] = []  # that entered a new core, whose journal is to be compared
         self._closed = False
 
     # -- beginning ---------------------------------------------------------------------------------------------
@@ -300,8 +301,8 @@ class Staged:
             progress(Kind.IDENTITY, done + 1, len(identities), "accounts")
         erased = self._streamwise.erased
         rest = [key for key in known if key[1] is not Kind.IDENTITY and key[0] not in erased]
-        for key in rest:
-            core.hold(*key, NOT_YET)
+        self._require_journal(core)
+        core.hold_back(sorted(rest, key=lambda key: (key[0], stream_order(key))), NOT_YET)
         self._take_names(core)
         accounts = {account for account, _ in known} - erased - {SYSTEM}
         self._ahead.numbers.update((account, core.account_number(account)) for account in accounts)
@@ -348,7 +349,11 @@ class Staged:
         ready = self._ahead.read_now(key, late=True)
         if not ready.is_whole:
             self._ahead.require_there()
-        self._enter(core, ready)
+        if key[1] is Kind.IDENTITY:
+            self._put_in(core, ready, core.next_journal(), sums=False)
+            self._identities.append(ready)
+        else:
+            self._enter(core, ready)
         self._record.add(ready.tally, ready.refused)
         self._ahead.waiting.discard(key)
         self._entered(ready)
@@ -515,7 +520,7 @@ class Staged:
         is left can only be read once a vault is back.
         """
         more = self._ahead.read(most_changes)
-        if self._ahead.trouble:
+        if self._ahead.trouble and not self._ahead.has_ready:
             raise VaultDown(self._ahead.trouble)
         return more
 
@@ -580,11 +585,22 @@ class Staged:
         assert core.head(row.number, kind) == EMPTY_HEAD, "a stream enters whole, and once"
         first = core.next_journal()
         ready = self._read_into(core, one) if isinstance(one, Long) else one
+        self._put_in(core, ready, first)
+        core.hold(account, kind, ready.words or None)
+        return ready
+
+    def _put_in(self, core: CoreStore, ready: Ready, first: int, *, sums: bool = True) -> None:
+        """Its rows, which begin at this number in the journal, and a note where it is not whole. Raises Damaged.
+
+        Without `sums` over the journal somebody else compares these.
+        """
+        key = account, kind = ready.key
         if ready.rows:
             core.enter_moved(ready.rows)
         if ready.head.rev:
-            self._require_entered(core, ready, first)
-        core.hold(account, kind, ready.words or None)
+            if sums:
+                _require_sums(core.journal_sums(first, core.next_journal() - 1), [ready], self._who)
+            self._require_state(core, ready)
         if ready.words or ready.tally.lost:
             count = next(iter(ready.tally.not_exact), None)
             problems = list(ready.problems)
@@ -593,7 +609,8 @@ class Staged:
             )
             core.add_recovery_note(records.encode(doubt))
             self._doubts[key] = doubt
-        return ready
+            if kind is Kind.IDENTITY and ready.words:
+                core.hold(account, kind, ready.words)
 
     def _read_into(self, core: CoreStore, one: Long) -> Ready:
         """A long stream, its rows going in as they are read. The transaction is begun anew where it has to be.
@@ -617,14 +634,19 @@ class Staged:
             self._ahead.require_there()
         return ready
 
-    def _require_entered(self, core: CoreStore, ready: Ready, first: int) -> None:
-        """Whether the core has what was read. Raises Damaged."""
-        who = f"{self._name_of(ready.key[0]) or 'the installation'}, {ready.key[1]}"
-        sums = core.journal_sums(first, core.next_journal() - 1).get(ready.key)
-        has = (0, 0, 0) if sums is None else (sums.changes, sums.stated_bytes, sums.inline_bytes)
-        meant = (ready.changes, ready.body_bytes, ready.inline_bytes)
-        if has != meant:
-            raise Damaged(f"{who}: (changes, bytes, bytes inline) are {has} in the core; read were {meant}")
+    def _who(self, key: StreamKey) -> str:
+        return f"{self._name_of(key[0]) or 'the installation'}, {key[1]}"
+
+    def _require_journal(self, core: CoreReads) -> None:
+        """Whether the journal of a new core holds the identities that were read, and nothing else. Raises Damaged."""
+        identities, self._identities = self._identities, []
+        sums = core.journal_sums()
+        _require_sums(sums, identities, self._who)
+        if len(sums) > sum(ready.changes > 0 for ready in identities):
+            raise Damaged("the new core holds more than was read")
+
+    def _require_state(self, core: CoreReads, ready: Ready) -> None:
+        """Whether what lives in the core is what was read. Raises Damaged."""
         blobs: list[BlobItem] = []
         for problem in ready.compare(core, blobs.append):
             raise Damaged(f"the core does not agree with what was read: {problem}")
@@ -732,10 +754,23 @@ class Staged:
     def held(self) -> list[str]:
         """A sentence for each stream that is held for what it lacks."""
         return [
-            f"{self._name_of(doubt.account) or 'the installation'}, {doubt.kind} is held: {doubt.words}"
+            f"{self._who((doubt.account, doubt.kind))} is held: {doubt.words}"
             for doubt in list(self._doubts.values())
             if doubt.words
         ]
+
+
+def _require_sums(
+    sums: Mapping[StreamKey, JournalSum], meant: Iterable[Ready], who: Callable[[StreamKey], str]
+) -> None:
+    """Whether the journal has of each stream what was read. Raises Damaged."""
+    for ready in meant:
+        found = sums.get(ready.key)
+        has = (0, 0, 0) if found is None else (found.changes, found.stated_bytes, found.inline_bytes)
+        wanted = (ready.changes, ready.body_bytes, ready.inline_bytes)
+        if has != wanted:
+            where = who(ready.key)
+            raise Damaged(f"{where}: (changes, bytes, bytes inline) are {has} in the core; read were {wanted}")
 
 
 class _NotWhole(Exception):

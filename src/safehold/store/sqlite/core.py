@@ -134,6 +134,14 @@ class SqliteCore(SqliteReads):
         self._hold(number, kind, reason)
 
     @guarded
+    def hold_back(self, streams: Sequence[tuple[bytes, Kind]], reason: str) -> None:
+        assert self._db.in_transaction, "hold_back without begin"
+        self._db.executemany(
+            "INSERT INTO stream (account, kind, rev, head, held) VALUES (?, ?, 0, zeroblob(32), ?)",
+            [(self._applier.account(account), KIND_NUMBERS[kind], reason) for account, kind in streams],
+        )
+
+    @guarded
     def release(self, account: bytes, kind: Kind) -> None:
         assert self._db.in_transaction, "release without begin"
         number = self._applier.account(account)
