@@ -389,14 +389,13 @@ class LawTwo:
                 continue
             for path in {proof.path for proof in proofs_of(self.house.reads, account) if not proof.let_go}:
                 word = self.rng.choice((ACCEPT, KEEP))
-                result = self.house.engine.execute_all([LetGo(account=account.id, path=path, word=word)])[0]
-                if isinstance(result, Outcome):
-                    self._note(f"let go: {path}")
-                    if word == KEEP:
-                        self._keeping.add(f"{user}/{path}")
-                    for at, name in self._at_risk:
-                        if at == f"{user}/{path}":
-                            self._persons.delete(at, name)
+                self._note(f"let go: {path}")
+                for at, name in self._at_risk:  # before the server hears of it, as with every wish
+                    if at == f"{user}/{path}":
+                        self._persons.delete(at, name)
+                if word == KEEP:
+                    self._keeping.add(f"{user}/{path}")
+                self.house.engine.execute_all([LetGo(account=account.id, path=path, word=word)])
 
     # -- disasters ---------------------------------------------------------------------------------------------------
 
