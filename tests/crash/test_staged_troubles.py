@@ -1,0 +1,67 @@
+"""What goes wrong for a moment while a core that serves is being recovered: nothing is left out, nothing lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from safehold.model.errors import SafeholdError
+from safehold.model.kinds import Kind
+from safehold.ports.vault import VaultDown
+from tests.crash.test_generation_crash import snapshot
+from tests.support.house import House
+
+BOOK = "/dav/{}/contacts/default"
+PHOTOS = "/dav/{}/files/photos"
+VCARD = {"Content-Type": "text/vcard"}
+LARGE = bytes(range(256)) * 300
+
+
+def card(uid: str) -> bytes:
+    return f"BEGIN:VCARD\r\nVERSION:3.0\r\nUID:{uid}\r\nFN:{uid}\r\nEND:VCARD\r\n".encode()
+
+
+def lost_house(*, generation: bool = True, blobs: bool = False) -> House:
+    """A house of two people whose core is gone."""
+    house = House.new("troubles", accounts=("ann", "bob"))
+    for user in ("ann", "bob"):
+        assert house.request("PUT", f"{BOOK.format(user)}/a.vcf", card("a"), VCARD, user=user).status == 201
+        assert house.request("PUT", f"{PHOTOS.format(user)}/a.jpg", LARGE, user=user).status == 201
+    house.scheduler.run_ready()
+    if generation:
+        snapshot(house)
+    house.close()
+    house = house.kill()
+    house.disk.lose("/core")
+    if blobs:
+        house.disk.lose("/blobs")
+        house.disk.make_folders("/blobs")
+    return house
+
+
+@pytest.mark.parametrize("generation", [False, True])
+def test_a_stream_that_could_not_be_read_for_a_moment_comes_all_the_same(
+    generation: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = lost_house(generation=generation)
+    house.serve_recovering(anew=True)
+    assert house.staged is not None
+    streamwise = house.staged._streamwise
+    settled, failed = streamwise.settled, list[object]()
+
+    def fails_once(key: tuple[bytes, Kind], *rest: object) -> object:
+        if key not in failed:
+            failed.append(key)
+            raise VaultDown("near cannot be read now")
+        return settled(key, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(streamwise, "settled", fails_once)
+    for _ in range(100):
+        try:
+            if not house.recovery_turn():
+                break
+        except SafeholdError:
+            house.engine.core.rollback()
+    assert failed
+    assert not house.recovering, "it never comes to an end"
+    assert house.request("GET", f"{BOOK.format('bob')}/a.vcf", user="bob").body == card("a")
+    house.close()
