@@ -7,6 +7,8 @@ import pytest
 from safehold.model.errors import SafeholdError
 from safehold.model.kinds import Kind
 from safehold.ports.vault import VaultDown
+from safehold.recovery.report import Report
+from safehold.store.blobs import LiveBlobs
 from tests.crash.test_generation_crash import snapshot
 from tests.support.house import House
 
@@ -65,3 +67,28 @@ def test_a_stream_that_could_not_be_read_for_a_moment_comes_all_the_same(
     assert not house.recovering, "it never comes to an end"
     assert house.request("GET", f"{BOOK.format('bob')}/a.vcf", user="bob").body == card("a")
     house.close()
+
+
+def test_a_body_is_not_lost_for_a_vault_that_is_away() -> None:
+    house = lost_house(blobs=True)
+    house.serve_recovering(anew=True)
+    staged = house.staged
+    assert staged is not None
+    core = house.engine.core
+    while staged.step(core, 20):
+        pass
+    blobs = LiveBlobs(house.disk, "/blobs", "/scratch", house.writer.archive)
+    for place in ("/near", "/far"):
+        house.disk.rename(place, place + "-away")
+    for _ in range(3):
+        with pytest.raises(VaultDown):
+            while staged.fetch(core, blobs, 1):
+                pass
+    for place in ("/near", "/far"):
+        house.disk.rename(place + "-away", place)
+    while staged.fetch(core, blobs, 1):
+        pass
+    report: Report = staged.close(core)
+    assert report.lost == []
+    assert report.items[Kind.PHOTOS].exact == 2
+    house.abandon()

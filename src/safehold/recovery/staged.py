@@ -683,7 +683,8 @@ class Staged:
     def fetch(self, core: CoreReads, blobs: Blobs, most_bytes: int) -> bool:
         """Bring about so many bytes of large bodies to where the service reads them; False where none is left.
 
-        For a thread with a reader of its own. One that no vault has whole is told in the report. Raises OutOfSpace.
+        For a thread with a reader of its own. One that no vault has whole is told in the report. Raises OutOfSpace, and
+        VaultDown where that cannot be said now: a vault that was there is away.
         """
         done = 0
         while done < most_bytes:
@@ -694,6 +695,9 @@ class Staged:
                 continue
             one = self._blobs_left[0]
             if not restore(blobs, one.blob, one.item.size, one.item.digest):
+                away = self._away()
+                if away:
+                    raise VaultDown(away)
                 row = core.account_by_id(one.account)
                 if row is not None:
                     self._items_in[one.account, one.kind] = core.figures(row.number, one.kind).items
