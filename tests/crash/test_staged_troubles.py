@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from safehold.lab.wire import Request
 from safehold.model.errors import SafeholdError
 from safehold.model.kinds import Kind
+from safehold.ports.core import INTAKE
 from safehold.ports.vault import VaultDown
 from safehold.recovery.report import Report
 from safehold.store.blobs import LiveBlobs
 from tests.crash.test_generation_crash import snapshot
+from tests.support.absent import hold, take_away
 from tests.support.house import House
 
 BOOK = "/dav/{}/contacts/default"
@@ -92,3 +95,21 @@ def test_a_body_is_not_lost_for_a_vault_that_is_away() -> None:
     assert report.lost == []
     assert report.items[Kind.PHOTOS].exact == 2
     house.abandon()
+
+
+def test_one_intake_that_cannot_be_applied_keeps_nobody_else_waiting() -> None:
+    for first, second in (("ann", "bob"), ("bob", "ann")):
+        house = House.new("poison", accounts=("ann", "bob"))
+        for user in ("ann", "bob"):
+            take_away(house, Kind.CONTACTS, user)
+            sent = Request("PUT", f"{BOOK.format(user)}/a.vcf", card("a"), VCARD, user)
+            assert [answer.status for answer in house.requests([sent])] == [204]
+        for user in ("ann", "bob"):
+            hold(house, Kind.CONTACTS, INTAKE, user)
+        hold(house, Kind.IDENTITY, "revs 7 to 9 are missing", first)
+        for _ in range(3):
+            house.engine.drain_intakes()
+        account = house.account(second)
+        assert house.reads.held(account.number, Kind.CONTACTS) is None, second
+        assert house.reads.held(house.account(first).number, Kind.CONTACTS) == INTAKE
+        house.abandon()
