@@ -14,6 +14,7 @@ from safehold.store.blobs import LiveBlobs
 from tests.crash.test_generation_crash import snapshot
 from tests.support.absent import hold, take_away
 from tests.support.house import House
+from tests.support.rebuilding import recover
 
 BOOK = "/dav/{}/contacts/default"
 PHOTOS = "/dav/{}/files/photos"
@@ -113,3 +114,22 @@ def test_one_intake_that_cannot_be_applied_keeps_nobody_else_waiting() -> None:
         assert house.reads.held(account.number, Kind.CONTACTS) is None, second
         assert house.reads.held(house.account(first).number, Kind.CONTACTS) == INTAKE
         house.abandon()
+
+
+def test_what_a_run_has_made_is_held_for_its_intake_before_any_writer_opens() -> None:
+    house = House.new("run", accounts=("ann",))
+    take_away(house, Kind.CONTACTS)
+    assert house.request("PUT", f"{BOOK.format('ann')}/a.vcf", card("a"), VCARD).status == 204
+    house.close()
+    house = house.kill()
+    house.disk.lose("/core")
+    house.load_keys()
+    recover(house)
+    core = house.open_core()
+    account = core.account_named("ann")
+    assert account is not None
+    assert core.held(account.number, Kind.CONTACTS) == INTAKE
+    house = house.kill()
+    house.boot()
+    assert house.request("GET", f"{BOOK.format('ann')}/a.vcf").body == card("a")
+    house.close()
