@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import pytest
 
 from safehold.lab.wire import Request
-from safehold.model.errors import SafeholdError
+from safehold.model.errors import OperatorError, SafeholdError
 from safehold.model.kinds import Kind
 from safehold.ports.core import INTAKE
+from safehold.ports.log import Hole, LogFrame
 from safehold.ports.vault import VaultDown
 from safehold.recovery.report import Report
+from safehold.recovery.staged import Staged
 from safehold.store.blobs import LiveBlobs
+from safehold.store.sqlite.bulk import StreamRows
+from safehold.store.sqlite.core import SqliteCore
+from safehold.vault.log import VaultLogReader
 from tests.crash.test_generation_crash import snapshot
 from tests.support.absent import hold, take_away
-from tests.support.house import House
+from tests.support.house import CORE_PATH, VAULTS, House
 from tests.support.rebuilding import recover
 
 BOOK = "/dav/{}/contacts/default"
@@ -42,6 +49,42 @@ def lost_house(*, generation: bool = True, blobs: bool = False) -> House:
         house.disk.lose("/blobs")
         house.disk.make_folders("/blobs")
     return house
+
+
+def test_a_log_whose_end_cannot_be_read_moves_no_core_aside() -> None:
+    house = lost_house(generation=False).kill()
+    house.disk.make_folders("/core")
+    SqliteCore.open(CORE_PATH, disk=house.disk, create=True).close()
+    house.load_keys()
+    near, opener = house.vault(VAULTS[0]), house.keyring.opener
+    reader = VaultLogReader([near], opener)
+    last = reader.end().frame
+
+    def entries(*wanted: object) -> Iterator[LogFrame | Hole]:
+        yield from VaultLogReader([near], opener).entries(*wanted)  # type: ignore[arg-type]
+        yield Hole(last + 1, last + 2, 1, ("near: damaged",))
+
+    def judge(beyond: Sequence[Hole]) -> None:
+        assert [(hole.first, hole.last) for hole in beyond] == [(last + 1, last + 2)]
+        raise OperatorError("the end of the log cannot be read")
+
+    reader.entries = entries  # type: ignore[method-assign, assignment]
+    with pytest.raises(OperatorError, match="the end of the log"):
+        Staged.begin(
+            reader,
+            None,
+            [near],
+            make_core=house._make_core,
+            make_rows=StreamRows,
+            disk=house.disk,
+            data="",
+            clock=house.clock,
+            claim=house.claim,
+            judge=judge,
+        )
+    assert house.disk.exists("/core/core.db")
+    assert not [entry.name for entry in house.disk.list("/scratch") if entry.name.startswith("core-")]
+    house.abandon()
 
 
 @pytest.mark.parametrize("generation", [False, True])
