@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from safehold.formats.doubt import Doubt
 from safehold.lab.clients.tables import CLIENTS, NONE_FOUND, Do, Row, Table
 from safehold.lab.oracle import Wrong
-from safehold.formats.doubt import Doubt
 from safehold.model.errors import Held, NotFound
 from safehold.model.items import Account, Collection
 from safehold.model.kinds import Kind
@@ -144,6 +144,7 @@ def test_another_status_for_what_is_held_is_found_out(monkeypatch: pytest.Monkey
 
 def test_a_refused_token_of_a_lost_state_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(problems._STATUS, DeviceAhead, 403)
+    monkeypatch.setattr(LawTwo, "gives_up", 6)  # until then no list is given anyway
     monkeypatch.setattr(Proofs, "standing", nothing_stands)
     original = dav_sync._report_loss
 
@@ -160,6 +161,7 @@ def nothing_stands(self: Proofs, reads: CoreReads, account: Account) -> list[Pro
 
 
 def test_a_list_after_a_proof_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LawTwo, "gives_up", 6)
     monkeypatch.setattr(Proofs, "standing", nothing_stands)
     assert found_out(DELETED)
 

@@ -14,8 +14,9 @@ What holds, always (`Wrong` names what did not, and the seed prints the end of i
 - a device whose sync went to its end has what the server has.
 
 Where core and sync vault are lost together, history may lose its end. Items of that end are not asked for afterwards,
-but no device may delete one before a person has said for their account, or the operator for all, that it may be gone:
-what goes then is their wish, and `given_up` counts it. `unsent` counts items that the
+but no device may delete one before a person has said for their account, or the operator for all, that it may be gone;
+after that none may where a device has proved its collection to lack something. What goes then for a list is their
+wish, and `given_up` counts it. `unsent` counts items that the
 server refused to take with 503 and that Thunderbird's contacts then neither sent again nor kept.
 """
 
@@ -54,6 +55,9 @@ State = bytes | None
 
 class LawTwo:
     """One course of events."""
+
+    #: How likely it is at a step that a lost end is given up.
+    gives_up = 0.4
 
     def __init__(self, seed: int | str, *, steps: int = 60) -> None:
         self.seed = seed
@@ -126,7 +130,7 @@ class LawTwo:
             (self.light_fuse, 4),
             (self.disaster, 2.5),
             (self.let_go, 0.5),
-            (self.give_up_the_end, 0.4),
+            (self.give_up_the_end, self.gives_up),
             (self.recover_on, 6),
             (self.snapshot, 1.5),
         ]
@@ -252,7 +256,9 @@ class LawTwo:
         key = (path, name)
         item = f"{device.table.client} ({device.name}) dropped {path}/{name} for its {why}"
         at_risk = key in self._at_risk or path in self._paths_at_risk
-        if at_risk and path.partition("/")[0] in self._end_given_up:
+        told = path in device.kept and device.kept[path].refused  # it showed a token, and was sent to list
+        given_up = path.partition("/")[0] in self._end_given_up
+        if at_risk and given_up and path not in self._proved and not told:
             self.given_up += 1
             self.happened[f"given up: {device.table.client}"] += 1
             return
