@@ -4,9 +4,9 @@ vdirsyncer carries 300 contacts, 300 events and 50 tasks in; this filled data fo
 from a copy of it: four devices of two people write over all kinds while an oracle notes every intent and answer; at a
 seeded count of acknowledgements the service is killed; `core/` and `blobs/` are deleted, and with even seeds the
 sync vault `near` too, so that only the asynchronous copy `far` is left; `recover run`; `serve`. There how the log had
-ended is not known: vdirsyncer is refused and deletes nothing, until the operator accepts what may be lost. In some seeds `far`
-cannot be reached for the last stretch, so that history surely ends early; in some `recover run` is itself killed and
-run again; in some the core is lost a second time.
+ended is not known: vdirsyncer is refused and deletes nothing, until the operator accepts what may be lost. In some
+seeds `far` cannot be reached for the last stretch, so that history surely ends early; in some `recover run` is itself
+killed and run again; in some the core is lost a second time.
 
 Then everything acknowledged is there bit for bit under its ETag (with `far` alone: everything up to the moment at
 which status said that far had it all, and after that a prefix); every sync token is answered exactly; and

@@ -437,7 +437,7 @@ class CoreReads(Protocol):
         ...
 
     def end_in_doubt(self) -> bytes:
-        """What a recovery left that could not know the log's end (formats/doubt.py), until it is in the log; else b""."""
+        """What a recovery that could not know the log's end has left (formats/doubt.py), until it is logged; else b""."""
         ...
 
     def recovery_record(self) -> bytes | None:
