@@ -437,7 +437,7 @@ class CoreReads(Protocol):
         ...
 
     def end_in_doubt(self) -> bytes:
-        """What a recovery that could not know the log's end has left (formats/doubt.py), until it is logged; else b""."""
+        """What a recovery that could not know the log's end left (formats/doubt.py), until it is logged; or b""."""
         ...
 
     def recovery_record(self) -> bytes | None:
