@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from safehold.lab.wire import Request
+from safehold.model.commands import AcceptLoss
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.model.kinds import Kind
 from safehold.ports.core import INTAKE
@@ -174,5 +175,20 @@ def test_what_a_run_has_made_is_held_for_its_intake_before_any_writer_opens() ->
     assert core.held(account.number, Kind.CONTACTS) == INTAKE
     house = house.kill()
     house.boot()
+    assert house.request("GET", f"{BOOK.format('ann')}/a.vcf").body == card("a")
+    house.close()
+
+
+def test_a_loss_can_be_accepted_by_who_is_over_quota_with_what_was_sent_meanwhile() -> None:
+    house = House.new("quota", accounts=("ann",), quota_bytes=100_000)
+    assert house.request("PUT", f"{PHOTOS.format('ann')}/a.jpg", LARGE).status == 201
+    hold(house, Kind.CONTACTS, "revs 2 to 3 are missing")
+    assert house.request("PUT", f"{BOOK.format('ann')}/a.vcf", card("a"), VCARD).status == 204
+    house.close()
+    house = house.kill()
+    house.quota_bytes = 50_000  # or what came back meanwhile is more than was known then
+    house.boot()
+    outcome = house.engine.execute(AcceptLoss(account=house.account().id, actor="person", kind=Kind.CONTACTS))
+    assert outcome.changed
     assert house.request("GET", f"{BOOK.format('ann')}/a.vcf").body == card("a")
     house.close()
