@@ -31,7 +31,7 @@ class Streams:
     """Stands for recovery.staged.Staged: streams that enter one a step, those that are knocked for first."""
 
     began_at = 1_000_000
-    without_bodies = 0
+    without_bodies = generation = 0
 
     def __init__(self, keys: list[tuple[bytes, Kind]], step_seconds: float = 0.0) -> None:
         self.queue = list(keys)
