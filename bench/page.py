@@ -79,7 +79,7 @@ after the other, while the recovery goes on; "all back" is when it had ended, fr
 load is that of the table of backup tools; MB are what all processes held together at their fullest.
 
 {goals}
-| items | accounts | core whole s | core lost s | later s | most s | others ms | with whole ms | all back s | bare s | MB |
+| items | accounts | whole s | lost s | later s | most s | others ms | with whole ms | all back s | bare s | MB |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 {rows}
 
