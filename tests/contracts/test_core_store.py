@@ -737,3 +737,66 @@ def test_a_stream_that_is_released_waits_for_what_is_in_the_intake(open_core: Op
     core.drop_account(ANN)
     core.commit()
     assert core.intakes() == {}
+
+
+def test_a_recovery_that_is_under_way_is_on_record(open_core: Open, streams: Streams) -> None:
+    core = open_core()
+    number = founded(core, streams)
+    assert (core.recovery_record(), core.recovery_notes()) == (None, [])
+    core.begin()
+    core.set_recovery_record(b"one")
+    core.add_recovery_note(b"first")
+    core.hold_back([(ANN, Kind.TASKS), (BEN, Kind.NOTES)], "not yet")
+    core.commit()
+    core.begin()
+    core.set_recovery_record(b"two")
+    core.add_recovery_note(b"second")
+    core.rollback()
+    core.begin()
+    core.add_recovery_note(b"third")
+    core.commit()
+    core = open_core()
+    assert (core.recovery_record(), core.recovery_notes()) == (b"one", [b"first", b"third"])
+    assert sorted(core.held_streams("not yet")) == sorted([(ANN, Kind.TASKS), (BEN, Kind.NOTES)])
+    assert core.held_streams("something else") == []
+    assert core.head(number, Kind.TASKS) == EMPTY_HEAD
+    core.begin()
+    core.set_recovery_record(None)
+    core.commit()
+    core = open_core()
+    assert (core.recovery_record(), core.recovery_notes()) == (None, [])
+
+
+def test_a_stream_that_was_made_elsewhere_goes_behind_what_is_there(open_core: Open, streams: Streams) -> None:
+    """Held until it is in, and released in the same transaction; what is written next comes after it."""
+    core = open_core()
+    number = founded(core, streams)
+    core.begin()
+    core.hold_back([(ANN, Kind.PHOTOS)], "not yet")
+    core.commit()
+    album, place = "files/photos", collection_id("files/photos")
+    made = [
+        streams.mkcol(ANN, Kind.PHOTOS, album, {"type": "folder"}),
+        streams.make(ANN, Kind.PHOTOS, Op.PUT, place, "b.jpg", body=b"large", blob=b"named", media="image/jpeg"),
+        streams.make(ANN, Kind.PHOTOS, Op.PUT, place, "a.txt", body=b"small", media="text/plain"),
+    ]
+    maker = core.stream_maker(number, Kind.PHOTOS, None, 1)
+    for change in made:
+        maker.add(change, 4)
+    last = core.next_journal() - 1
+    core.begin()
+    core.enter_moved(maker.packed())
+    core.hold(ANN, Kind.PHOTOS, None)
+    core.commit()
+    later = streams.make(ANN, Kind.PHOTOS, Op.PUT, place, "c.txt", body=b"later", media="text/plain")
+    enter(core, later, frame=5)
+    core = open_core()
+    assert [change for _, _, change in core.changes(after_journal=last)] == [*made, later]
+    assert core.held(number, Kind.PHOTOS) is None
+    collection = core.collection(number, album)
+    assert collection is not None
+    assert [item.name for item in core.items(collection)] == ["a.txt", "b.jpg", "c.txt"]
+    assert [(path, item.name, blob) for path, item, blob in core.items_with_blobs(number, Kind.PHOTOS)] == [
+        (album, "b.jpg", b"named")
+    ]
+    assert core.figures(number, Kind.PHOTOS).items == 3

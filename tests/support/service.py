@@ -77,7 +77,7 @@ class Service:
         return Ran(ended.returncode, out, text, err)
 
     def interrupt(self, mark: str, *args: str) -> bool:
-        """Run a command and SIGKILL it when its standard error says `mark`; False where it ended before that."""
+        """Run a command and SIGKILL it when it tells that stage `mark` has begun; False where it ended before that."""
         process = subprocess.Popen(
             command_line(self.data, "--json", *args),
             stdin=subprocess.DEVNULL,
@@ -86,7 +86,7 @@ class Service:
             env=environment(),
         )
         assert process.stderr is not None
-        said = any(mark in line.decode() for line in process.stderr)
+        said = any(line.decode().startswith(f"{mark} …") for line in process.stderr)
         process.kill()
         process.wait(30)
         process.stderr.close()

@@ -13,6 +13,7 @@ from safehold.lab.simdisk import SimDisk
 from safehold.model.errors import OperatorError, OutOfSpace
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.ports.core import NOT_YET
+from safehold.ports.vault import VaultDown
 from safehold.recovery import ahead, tail
 from safehold.recovery.portions import Portion, Settled, settle
 from safehold.recovery.report import Report
@@ -569,6 +570,8 @@ def test_what_a_vault_cannot_give_for_a_while_is_not_lost(
     for _ in range(30):
         assert staged.step(core, 1)
     assert staged.trouble == "near cannot be read now"
+    with pytest.raises(VaultDown):
+        staged.prepare()
     assert staged.state(an_id("eve"), Kind.NOTES) is StreamState.QUEUED
     assert staged.held() == []
     world.near.down = False

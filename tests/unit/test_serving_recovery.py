@@ -20,7 +20,7 @@ from safehold.model.commands import AddScore, Outcome, Undo
 from safehold.model.errors import Held, OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.vault import VaultDown
-from safehold.recovery.after import SERVING, after_report
+from safehold.recovery.after import SERVING, AfterReport, after_report
 from safehold.recovery.report import KindCount, Report, StreamCount
 from safehold.recovery.staged import StreamState
 from safehold.web.pump import Pump
@@ -32,7 +32,8 @@ class Streams:
     """Stands for recovery.staged.Staged: streams that enter one a step, those that are knocked for first."""
 
     began_at = 1_000_000
-    without_bodies = generation = 0
+    without_bodies = 0
+    generation = 7
 
     def __init__(self, keys: list[tuple[bytes, Kind]], step_seconds: float = 0.0) -> None:
         self.queue = list(keys)
@@ -104,8 +105,12 @@ class World:
             self.paused.append,
             self._count_release,
             SimClock(),
-            lambda told, _report: self.told.append(told),
+            self._hear,
         )
+
+    def _hear(self, last: dict[str, Any], report: AfterReport) -> None:
+        assert (report.how, report.generation, [read.vault for read in report.sources]) == (SERVING, 7, ["near"])
+        self.told.append(last)
 
     def __call__(self) -> Any:
         return SimpleNamespace(close=lambda: None)

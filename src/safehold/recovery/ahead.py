@@ -279,6 +279,11 @@ class Ahead:
                 break
         return batch
 
+    @property
+    def has_ready(self) -> bool:
+        """Whether there is something to enter."""
+        return bool(self._ready)
+
     def done(self, key: StreamKey) -> None:
         """It has entered, or its account is gone."""
         self.waiting.discard(key)

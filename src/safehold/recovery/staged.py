@@ -523,7 +523,7 @@ class Staged:
         is left can only be read once a vault is back.
         """
         more = self._ahead.read(most_changes)
-        if self._ahead.trouble:
+        if self._ahead.trouble and not self._ahead.has_ready:
             raise VaultDown(self._ahead.trouble)
         return more
 
