@@ -220,3 +220,29 @@ def test_what_comes_between_two_looks_is_not_called_absent(place: str, monkeypat
     assert not house.recovering
     assert answer.status in (207, 503), answer
     house.close()
+
+
+def test_a_commit_that_was_one_though_it_failed_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = lost_house()
+    house.serve_recovering(anew=True)
+    staged, core = house.staged, house.engine.core
+    assert staged is not None
+    commit = core.commit
+
+    def fails_afterwards() -> None:
+        commit()
+        raise OperatorError("nobody knows")
+
+    monkeypatch.setattr(core, "commit", fails_afterwards)
+    with pytest.raises(OperatorError):
+        house.recovery_turn(1)
+    monkeypatch.setattr(core, "commit", commit)
+    house.engine.pause(OperatorError("a step of the recovery failed"))
+    assert house.tick()
+    while house.recovery_turn(1):
+        pass
+    report = staged.report()
+    assert report.changes_recovered == report.changes_expected
+    assert (report.items[Kind.CONTACTS].exact, report.items[Kind.PHOTOS].exact) == (2, 2)
+    assert all(count.streams == count.streams_entered for count in staged.progress().kinds.values())
+    house.close()
