@@ -62,7 +62,7 @@ class LawTwo:
         self.exposed = self.unsent = self.held_back = 0
         self._steps = steps
         self._fuse: int | None = None
-        self._made = 0
+        self._made = self._written = 0
         self._persons = Persons()
         self._states: dict[Key, set[State]] = {}  # of what was answered: what may be there now
         self._changed: dict[Key, int] = {}  # the last step at which it was asked for
@@ -150,9 +150,12 @@ class LawTwo:
         for device in self.devices:
             self._sync_all([device])
         self.let_go()
-        for _ in range(3):
+        for _ in range(10):  # one's conflict copies are news to the others
+            written = self._written
             self.clock.advance(7201)
             self._sync_all(self.devices)
+            if self._written == written:
+                break
         for device in self.devices:
             self._compare(device)
 
@@ -217,9 +220,11 @@ class LawTwo:
         if answer.status >= 500:
             self._refused.add(key)
             self._doubt(request, key)
-        elif answer.status >= 300:
             return
-        elif request.method == "PUT":  # taken into the intake it wins all the same
+        if answer.status >= 300:
+            return
+        self._written += 1
+        if request.method == "PUT":  # taken into the intake it wins all the same
             self._uncertain.discard(key)
             self._states[key] = {sha256(request.body).digest()}
         elif not self._kind_is_whole(key[0]):  # taken into the intake, and dropped where its condition does not hold
@@ -384,14 +389,13 @@ class LawTwo:
                 continue
             for path in {proof.path for proof in proofs_of(self.house.reads, account) if not proof.let_go}:
                 word = self.rng.choice((ACCEPT, KEEP))
-                result = self.house.engine.execute_all([LetGo(account=account.id, path=path, word=word)])[0]
-                if isinstance(result, Outcome):
-                    self._note(f"let go: {path}")
-                    if word == KEEP:
-                        self._keeping.add(f"{user}/{path}")
-                    for at, name in self._at_risk:
-                        if at == f"{user}/{path}":
-                            self._persons.delete(at, name)
+                self._note(f"let go: {path}")
+                for at, name in self._at_risk:  # before the server hears of it, as with every wish
+                    if at == f"{user}/{path}":
+                        self._persons.delete(at, name)
+                if word == KEEP:
+                    self._keeping.add(f"{user}/{path}")
+                self.house.engine.execute_all([LetGo(account=account.id, path=path, word=word)])
 
     # -- disasters ---------------------------------------------------------------------------------------------------
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import apsw
 import pytest
 
 from safehold import config as configuration
-from safehold.assembly.finding import Lost, NotByItself, find_core, require_recoverable
+from safehold.adapters.channel import ChannelServer
+from safehold.assembly.finding import Lost, NotByItself, find_core, find_why_not, require_recoverable
 from safehold.assembly.installation import Installation, open_installation
 from safehold.assembly.site import CoreMissing, NoVaultInReach
+from safehold.cli.main import main
 from safehold.config import ASK
 from safehold.formats.keys import KeyAway
 from safehold.model.commands import AddAccount
 from safehold.model.errors import NewerCore, OperatorError
+from safehold.service.control import encode_json
 from safehold.store.sqlite.vfs import checksum_vfs
 from safehold.vault.keyring import KEEPER
 
@@ -189,3 +193,65 @@ def test_the_folder_of_a_keeper_has_no_core_to_recover(tmp_path: Path) -> None:
         find_core(site)
     assert not isinstance(raised.value, CoreMissing)
     assert raised.value.exit_code == 2
+
+
+def opened_in_vain(site: Installation) -> OperatorError:
+    writer = site.make_writer()
+    with site.lock(), pytest.raises(OperatorError) as raised:
+        try:
+            writer.open()
+        finally:
+            writer.close()
+    return raised.value
+
+
+def add(site: Installation, name: str) -> None:
+    with site.session() as session:
+        session.execute(AddAccount(account=sha256(name.encode()).digest()[:16], name=name))
+
+
+def test_a_core_from_before_all_that_the_log_has_left_is_recovered(site: Installation) -> None:
+    old = site.core_path.read_bytes()
+    for name in ("bob", "eve"):
+        add(site, name)
+        assert main(["--data", str(site.data), "snapshot"]) == 0
+    for vault in ("near", "far"):  # as retention leaves it
+        for folder in sorted((site.data / "vaults" / vault / "log").iterdir())[:-1]:
+            shutil.rmtree(folder)
+    shutil.rmtree(site.core_path.parent)
+    site.core_path.parent.mkdir()
+    site.core_path.write_bytes(old)
+    assert find_core(site) is None, "it can be read"
+    found = find_why_not(site, opened_in_vain(site))
+    assert found is not None
+    assert found.why == "is older than all that the log has left"
+    require_recoverable(site, found)
+
+
+def test_a_core_that_is_ahead_of_its_vaults_is_left_where_it_is(site: Installation) -> None:
+    """It may be the only one that has what it has."""
+    kept = site.data.parent / "kept"
+    shutil.copytree(site.data / "vaults", kept)
+    add(site, "bob")
+    shutil.rmtree(site.data / "vaults")
+    shutil.copytree(kept, site.data / "vaults")
+    assert find_core(site) is None
+    error = opened_in_vain(site)
+    assert find_why_not(site, error) is None
+    assert "lost" in error.message
+
+
+def test_a_recovery_by_hand_is_refused_beside_one_that_serves(
+    site: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = {"recovery": {"state": "running"}, "last_recovery": None}
+    channel = ChannelServer(str(site.socket_path), lambda _: encode_json(status))
+    with site.lock():
+        channel.start()
+        try:
+            assert main(["--data", str(site.data), "recover", "run", "--yes"]) == 3
+        finally:
+            channel.stop()
+    said = capsys.readouterr().err
+    assert "a running service is recovering this core" in said
+    assert "recover status" in said

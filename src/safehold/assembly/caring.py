@@ -141,9 +141,9 @@ class Caring:
             self._wake.clear()
             seconds = LOOK_SECONDS
             try:
+                self._bring_what_stops_the_writer()  # a recovery waits for the writer too
                 if not self.resting():
                     self._look_at_the_file()
-                    self._bring_what_stops_the_writer()
                     seconds = self.care.step()
                     self._renew_if_wanted()
             except Exception:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from safehold.assembly.recovering import Claim, Sources, helpers_of, make_core, 
 from safehold.assembly.serving_recovery import UnderWay
 from safehold.assembly.status import RECOVERING
 from safehold.model.errors import Held
+from safehold.ports.log import Hole
 from safehold.recovery.shares import Helpers
 from safehold.recovery.staged import Staged
 from safehold.service.control import STATUS, encode_json, encode_results
@@ -90,14 +92,17 @@ class Front:
             claim = Claim(site, sources, staged.timeline)
         else:
             staged = self._begun(claim)
-        beyond = [hole for hole in staged.holes if hole.first > staged.end.frame]
+        self._judge_end([hole for hole in staged.holes if hole.first > staged.end.frame])
+        return UnderWay(staged, sources, claim, site.open_reads)
+
+    def _judge_end(self, beyond: Sequence[Hole]) -> None:
+        """Raises NotByItself where the log cannot be read to its end (I58)."""
         if beyond:
             raise NotByItself(
-                f"the core {lost.why}, and frames {beyond[0].first} to {beyond[-1].last} at the end of the log cannot "
-                "be read from any vault",
+                f"the core {self._coming.lost.why}, and frames {beyond[0].first} to {beyond[-1].last} at the end of "
+                "the log cannot be read from any vault",
                 hint="`safehold recover plan` says what that affects, and `safehold recover run` goes on without them",
             )
-        return UnderWay(staged, sources, claim, site.open_reads)
 
     def _resumed(self) -> Staged:
         site, (_, sources, helpers) = self._installation, self._coming
@@ -134,6 +139,7 @@ class Front:
             sync=sources.sync_names(),
             helpers=helpers,
             again=sources.again,
+            judge=self._judge_end,
             progress=self._tell,
         )
         site.mark_used()

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from safehold.model.change import Change
-from safehold.model.errors import SafeholdError
 from safehold.model.kinds import Kind
 from safehold.model.stream import Base
 from safehold.ports.core import CoreStore
@@ -109,10 +108,14 @@ class Ahead:
                 key, first = self._next()
                 if key is None:
                     return bool(self._ready)
-                if not first and key in (self._portions or ()) and not self._take_portion(key):
-                    self._queue.appendleft(key)  # somebody has knocked while helpers were waited for
-                elif self._is_wanted(key) and not self._read(key, first=first):
-                    return True
+                try:
+                    if not first and key in (self._portions or ()) and not self._take_portion(key):
+                        self._queue.appendleft(key)  # somebody has knocked while helpers were waited for
+                    elif self._is_wanted(key) and not self._read(key, first=first):
+                        return True
+                except BaseException:  # whoever tries again finds it where it was
+                    self._queue.appendleft(key)
+                    raise
             return True
         finally:
             self.end_turn()
@@ -250,7 +253,7 @@ class Ahead:
         job = self._portions.pop(first)
         try:
             answers = next(self._answers)
-        except SafeholdError:  # a helper died: all is read here
+        except Exception:  # a helper died: all is read here
             self._portions = {}
             return True
         for one, settled in zip(job.streams, answers, strict=True):

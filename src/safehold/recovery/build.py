@@ -500,8 +500,9 @@ class Build:
 
     @staticmethod
     def _release(core: CoreStore, key: StreamKey) -> None:
+        """Where writes wait in the account's intake, held for these: it may be read before a writer opens (I60)."""
         row = core.account_by_id(key[0])
-        if row is not None and core.held(row.number, key[1]) is not None:
+        if row is not None and (core.held(row.number, key[1]) is not None or core.intake(row.number).items):
             core.hold(*key, None)
 
 

@@ -185,6 +185,7 @@ class Staged:
         lost_at: int | None = None,
         helpers: Helpers | None = None,
         again: Again | None = None,
+        judge: Callable[[Sequence[Hole]], None] = lambda _: None,
         progress: Progress = silent,
     ) -> Self:
         """Put a core into place, `data`/core, that holds every identity and knows of every other stream; it is closed.
@@ -196,6 +197,7 @@ class Staged:
         `vaults` are those behind `reader`, `sync` the names of those that acknowledgements waited for, `lost_at` (µs)
         the last moment at which something may have been acknowledged, now if None. `helpers` read in other processes.
         `again` gives fresh readers: what one of the vaults could not give for a moment is then not taken for lost.
+        `judge` is shown what is known of the log beyond what can be read, before anything is moved, and may raise.
         Raises OperatorError where nothing can be recovered; TooLong where `recover run` has to do it.
         """
         place = Place(disk, data)
@@ -219,6 +221,7 @@ class Staged:
                 "nothing can be recovered from these vaults: no frame of the log can be read with this key",
                 hint="see `safehold recover plan`",
             )
+        judge(tail.beyond)
         last_at, last_from = tail.last_at, tail.last_from
         if last_at is None and origin.generation is not None:
             last_at = origin.generation.manifest.at
@@ -683,7 +686,8 @@ class Staged:
     def fetch(self, core: CoreReads, blobs: Blobs, most_bytes: int) -> bool:
         """Bring about so many bytes of large bodies to where the service reads them; False where none is left.
 
-        For a thread with a reader of its own. One that no vault has whole is told in the report. Raises OutOfSpace.
+        For a thread with a reader of its own. One that no vault has whole is told in the report. Raises OutOfSpace, and
+        VaultDown where that cannot be said now: a vault that was there is away.
         """
         done = 0
         while done < most_bytes:
@@ -694,6 +698,9 @@ class Staged:
                 continue
             one = self._blobs_left[0]
             if not restore(blobs, one.blob, one.item.size, one.item.digest):
+                away = self._away()
+                if away:
+                    raise VaultDown(away)
                 row = core.account_by_id(one.account)
                 if row is not None:
                     self._items_in[one.account, one.kind] = core.figures(row.number, one.kind).items

@@ -89,6 +89,11 @@ class Tail:
         """Whether frames after the last good one are known: what they held no stream misses."""
         return any(hole.first > self.before.frame for hole in self.holes)
 
+    @property
+    def beyond(self) -> Sequence[Hole]:
+        """What is known to come after `end`, and cannot be read."""
+        return [hole for hole in self.holes if hole.first > self.end.frame]
+
     def keys(self) -> Sequence[StreamKey]:
         return list(self._events)
 

@@ -92,7 +92,7 @@ class Engine:
         self._reopen = reopen
         self._on_committed = on_committed
         self._quota_bytes = quota_bytes
-        self._drain_not_before = 0.0
+        self._drain_later: dict[bytes, float] = {}  # accounts whose intakes could not be applied, and until when
         self._brakes = brakes
         self._doubtful: list[Change] = []  # of batches at which the writer stopped
         #: Outlives core and log: a device whose lock was forgotten would be surprised by another's write.
@@ -258,11 +258,15 @@ class Engine:
 
     def drain_intakes(self) -> None:
         """The same for streams of some accounts that only wait for their intake; at each start, and each second."""
-        if self.stopped is not None or self._clock.monotonic() < self._drain_not_before:
+        if self.stopped is not None:
             return
-        for account in self.core.entering(DRAIN_ACCOUNTS):
+        now = self._clock.monotonic()
+        later = self._drain_later = {id_: at for id_, at in self._drain_later.items() if at > now}
+        found = self.core.entering(DRAIN_ACCOUNTS + len(later))
+        for account in [id_ for id_ in found if id_ not in later]:
             if not self._apply_intake(self._ledger.account(account)):
-                self._drain_not_before = self._clock.monotonic() + DRAIN_RETRY_SECONDS
+                # Where it is for a reason of its own, the others come with the next call; it may be the vault's.
+                later[account] = now + DRAIN_RETRY_SECONDS
                 return
 
     def _apply_intake(self, account: Account) -> bool:
@@ -351,7 +355,7 @@ class Engine:
             self.stopped = error
             return False
         self._attach(core, log)
-        self._drain_not_before = 0.0
+        self._drain_later.clear()
         self._hold_for_intake()
         self.drain_intakes()
         doubtful, self._doubtful = self._doubtful, []

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from safehold.model.commands import AnyCommand, ApplyIntake, EraseAccount, LetGo, NoteAhead, Undo
+from safehold.model.commands import AcceptLoss, AnyCommand, ApplyIntake, EraseAccount, LetGo, NoteAhead, Undo
 from safehold.model.errors import OverQuota
 from safehold.model.items import Account
 from safehold.service.ledger import Ledger
 
 #: What is never refused: bringing back what the account once held, what was taken already, and dropping all of it.
-_ALWAYS = (Undo, ApplyIntake, EraseAccount, NoteAhead, LetGo)
+_ALWAYS = (Undo, AcceptLoss, ApplyIntake, EraseAccount, NoteAhead, LetGo)
 
 
 class QuotaRules:
