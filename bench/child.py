@@ -13,7 +13,8 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -94,6 +95,17 @@ def _end_of(file: IO[bytes]) -> str:
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _TOLD_BYTES))
     return file.read().decode(errors="replace").strip()
+
+
+@contextmanager
+def watched(pid: int) -> Iterator[_Peaks]:
+    """What a process and all that descend from it hold meanwhile; read its `bytes` at any time."""
+    peaks = _Peaks(pid)
+    peaks.start()
+    try:
+        yield peaks
+    finally:
+        peaks.end()
 
 
 class _Peaks(threading.Thread):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 
 from safehold.lab.wire import Request
+from safehold.model.commands import AcceptLoss
 from safehold.model.errors import OperatorError, SafeholdError
+from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.ports.core import INTAKE
 from safehold.ports.log import Hole, LogFrame
@@ -175,4 +177,72 @@ def test_what_a_run_has_made_is_held_for_its_intake_before_any_writer_opens() ->
     house = house.kill()
     house.boot()
     assert house.request("GET", f"{BOOK.format('ann')}/a.vcf").body == card("a")
+    house.close()
+
+
+def test_a_loss_can_be_accepted_by_who_is_over_quota_with_what_was_sent_meanwhile() -> None:
+    house = House.new("quota", accounts=("ann",), quota_bytes=100_000)
+    assert house.request("PUT", f"{PHOTOS.format('ann')}/a.jpg", LARGE).status == 201
+    hold(house, Kind.CONTACTS, "revs 2 to 3 are missing")
+    assert house.request("PUT", f"{BOOK.format('ann')}/a.vcf", card("a"), VCARD).status == 204
+    house.close()
+    house = house.kill()
+    house.quota_bytes = 50_000  # or what came back meanwhile is more than was known then
+    house.boot()
+    outcome = house.engine.execute(AcceptLoss(account=house.account().id, actor="person", kind=Kind.CONTACTS))
+    assert outcome.changed
+    assert house.request("GET", f"{BOOK.format('ann')}/a.vcf").body == card("a")
+    house.close()
+
+
+@pytest.mark.parametrize("place", ["contacts/default/a.vcf", "contacts/default/", "files/photos/a.jpg"])
+def test_what_comes_between_two_looks_is_not_called_absent(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = lost_house()
+    house.serve_recovering(anew=True)
+    house.patience = lambda: False
+    core = house.engine.core
+    held = core.held
+
+    def comes_first(account: int, kind: Kind) -> str | None:
+        monkeypatch.setattr(core, "held", held)
+        while house.recovery_turn():  # a turn of the writer's thread, between two statements of a reader's
+            pass
+        return held(account, kind)
+
+    ready = house.ready
+
+    async def knock(account: Account, kinds: Iterable[Kind]) -> None:
+        await ready(account, kinds)
+        monkeypatch.setattr(core, "held", comes_first)
+
+    monkeypatch.setattr(house, "ready", knock)
+    answer = house.request("PROPFIND", f"/dav/ann/{place}", headers={"depth": "0"})
+    assert not house.recovering
+    assert answer.status in (207, 503), answer
+    house.close()
+
+
+def test_a_commit_that_was_one_though_it_failed_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = lost_house()
+    house.serve_recovering(anew=True)
+    staged, core = house.staged, house.engine.core
+    assert staged is not None
+    commit = core.commit
+
+    def fails_afterwards() -> None:
+        commit()
+        raise OperatorError("nobody knows")
+
+    monkeypatch.setattr(core, "commit", fails_afterwards)
+    with pytest.raises(OperatorError):
+        house.recovery_turn(1)
+    monkeypatch.setattr(core, "commit", commit)
+    house.engine.pause(OperatorError("a step of the recovery failed"))
+    assert house.tick()
+    while house.recovery_turn(1):
+        pass
+    report = staged.report()
+    assert report.changes_recovered == report.changes_expected
+    assert (report.items[Kind.CONTACTS].exact, report.items[Kind.PHOTOS].exact) == (2, 2)
+    assert all(count.streams == count.streams_entered for count in staged.progress().kinds.values())
     house.close()

@@ -1,6 +1,6 @@
 """Five hundred devices at one moment against a service that has just been started again after a kill.
 
-The same with simulated time, many more accounts and no patience for luck: tests/web/test_reconnect_storm.py.
+The same with simulated time, many more accounts and no patience for luck: tests/web/test_password_storm.py.
 """
 
 from __future__ import annotations

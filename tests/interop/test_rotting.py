@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -216,4 +217,31 @@ def test_a_start_that_cannot_renew_a_marked_core_serves_it(filled: Service) -> N
     filled.start()
     wait_for(lambda: filled.client(USER, PASSWORD).ask("GET", f"{BOOK}/1.vcf").body == CARDS["1.vcf"])
     assert not mark.exists()
+    filled.close()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_core_that_is_removed_below_the_service_is_made_anew(filled: Service, replaced: bool) -> None:
+    core = filled.data / "core"
+    filled.start()
+    client = filled.client(USER, PASSWORD)
+    etags, _ = client.listing(f"{BOOK}/")
+    time.sleep(6)  # it looks from the fifth second on
+    shutil.move(core, filled.data / "elsewhere")
+    if replaced:
+        shutil.copytree(filled.data / "elsewhere", core)
+
+    def is_new() -> bool:
+        try:
+            answer = filled.client(USER, PASSWORD).ask("PROPFIND", f"{BOOK}/", headers={"Depth": "1"})
+        except OSError:  # it begins again
+            return False
+        assert answer.status in (207, 503)
+        told = filled.run("status", codes=None).out or {}
+        return answer.status == 207 and told.get("last_recovery") is not None
+
+    wait_for(is_new, 60)
+    assert (core / "core.db").stat().st_ino != (filled.data / "elsewhere" / "core.db").stat().st_ino
+    assert filled.client(USER, PASSWORD).listing(f"{BOOK}/")[0] == etags
+    assert filled.status()["last_recovery"]["lost"] == 0
     filled.close()

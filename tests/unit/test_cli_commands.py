@@ -237,6 +237,9 @@ def test_beyond_a_few_accounts_an_hour_an_erasure_waits(with_ada: Run) -> None:
     accounts = {a["name"]: a["erases_at"] for a in with_ada("account", "list")[1]["accounts"]}
     assert accounts == {"ada": None, "b4": told[3]["erases_at"]}
     assert with_ada("account", "erase", "b4", "--yes", "--now")[0] == 2, "only at a terminal"
+    code, told = with_ada("status", "--check")
+    (incident,) = (one for one in told["incidents"] if one["what"] == "erasures put off")
+    assert code == 1 and "account restore" in incident["hint"] and "b4" not in incident["summary"]
     assert with_ada("account", "restore", "b4") == (0, {"account": "b4", "restored": True})
     assert with_ada("account", "restore", "b4")[0] == 2
 

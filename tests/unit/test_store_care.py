@@ -281,3 +281,28 @@ def test_pages_are_looked_at_through_a_seam_too() -> None:
     assert core.mend_page(overflow) is PageState.SOUND
     assert core.change(2) == made[1]
     core.close()
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_what_only_the_writers_memory_has_whole_is_written_into_the_file(
+    world: World, tmp_path: Path, large: bool
+) -> None:
+    """The file rots below a writer that has the pages of a row in its cache: "mended" means the file."""
+    path = world.copy(tmp_path / "core.db")
+    sizes = {n: len(change.body or b"") for n, change in world.changes.items()}
+    journal = next(n for n, size in sizes.items() if (size > 4 * PAGE_BYTES) == large and size)
+    body = world.changes[journal].body
+    assert body is not None
+    core = SqliteCore.open(str(path))
+    assert [row[2] for row in core.changes(after_journal=journal - 1, limit=1)] == [world.changes[journal]]
+    data = bytearray(path.read_bytes())
+    at = data.index(body[-400:]) // PAGE_BYTES * PAGE_BYTES + 600
+    data[at : at + 64] = bytes(byte ^ 0x55 for byte in data[at : at + 64])
+    with path.open("r+b") as file:
+        file.write(data)
+    with pytest.raises(Damaged):
+        world.is_right(path)
+    assert core.mend_change(journal, world.changes[journal])
+    assert world.is_right(path)
+    core.close()
+    assert world.is_right(path)

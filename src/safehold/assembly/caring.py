@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -41,6 +42,9 @@ RENEW_AGAIN_SECONDS = 60.0
 SERVED_ON_SECONDS = 3600.0
 #: Pieces that evidence names.
 MAX_NAMED = 1000
+#: Why a core is made anew whose file is not the one that was opened.
+REMOVED = "its file was removed or replaced while the service ran"
+NOT_RENEWED = "core not renewed"
 
 T = TypeVar("T")
 Exclusive = Callable[[Callable[[], Any]], Awaitable[Any]]
@@ -65,6 +69,7 @@ class Caring:
         self._blobs: LiveBlobs | None = None
         self._began = site.clock.monotonic()
         self._why_renew = ""
+        self._file: tuple[int, int] | None = None
         self._renew_looked = -RENEW_AGAIN_SECONDS
         #: Nothing is checked and nothing renewed while a recovery fills the core.
         self.resting: Callable[[], bool] = lambda: False
@@ -136,8 +141,9 @@ class Caring:
             self._wake.clear()
             seconds = LOOK_SECONDS
             try:
+                self._bring_what_stops_the_writer()  # a recovery waits for the writer too
                 if not self.resting():
-                    self._bring_what_stops_the_writer()
+                    self._look_at_the_file()
                     seconds = self.care.step()
                     self._renew_if_wanted()
             except Exception:
@@ -210,6 +216,22 @@ class Caring:
 
     # -- renewing
 
+    def _look_at_the_file(self) -> None:
+        """Whoever removes the core below a service leaves it one without a name: it serves on, and ends with it."""
+        try:
+            found = os.stat(self._site.core_path)
+        except FileNotFoundError:
+            here = None
+        else:
+            here = found.st_dev, found.st_ino
+        if self._file is None:
+            self._file = here
+        if here is None or here != self._file:
+            self._why_renew = self._why_renew or REMOVED
+        elif self._why_renew == REMOVED:  # it was put back
+            self._why_renew = ""
+            self.incidents.end(NOT_RENEWED)
+
     def _ask_for_renewal(self, reason: str) -> None:
         self._why_renew = reason
 
@@ -224,7 +246,7 @@ class Caring:
         def mark_in_turn(core: CareStore) -> str:
             assert isinstance(core, SqliteCore)
             why = renewal.why_not(self._site, core, self._writer.engine.log.position)
-            if not why:
+            if not why and self._site.has_core():  # one that is missing needs no mark
                 renewal.mark(self._site, self._why_renew)
             return why
 
@@ -236,7 +258,7 @@ class Caring:
             why = "nothing is written now"
         if why:
             self.incidents.note(
-                "core not renewed",
+                NOT_RENEWED,
                 message=f"the core is damaged ({self._why_renew}) and cannot be made anew from the vaults now: {why}",
                 hint="what is whole is served; see what `safehold recover plan` says before the core is given up",
             )

@@ -166,8 +166,10 @@ def _in_short(site: Site, sources: Sources) -> str:
     if plan is None:
         return "what would come back takes a plan to say"
     report = plan.report
+    # What came after the newest generation is counted by its changes, which may be of things that were there or went.
     kinds = ", ".join(f"{report.items[kind].expected} {kind}" for kind in DATA_KINDS if report.items[kind].expected)
+    held = f"up to {kinds}" if kinds else "no items"
     return (
-        f"the vaults hold {report.accounts} accounts with {kinds or 'no items'} in {report.changes_expected} changes; "
+        f"the vaults hold {report.accounts} accounts with {held} in {report.changes_expected} changes; "
         f"all of that would come back in about {report.seconds:.1f} s"
     )

@@ -29,8 +29,8 @@ from safehold.config import Config
 from safehold.formats.keys import KeyAway
 from safehold.formats.seal import SealedObject
 from safehold.model.change import Change
-from safehold.model.commands import AnyCommand, Outcome
-from safehold.model.errors import BadRequest, BodiesDamaged, OperatorError, SafeholdError
+from safehold.model.commands import AnyCommand, Outcome, TellNotice
+from safehold.model.errors import BadRequest, BodiesDamaged, Held, OperatorError, SafeholdError
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.model.locks import HeldLocks
@@ -86,6 +86,8 @@ STOP_SECONDS = 4.0
 
 #: Async vaults are given so long to catch up before somebody looks at them.
 SETTLE_SECONDS = 5.0
+#: What a recovery has to tell people, and could not since nothing was written, is tried again after so long.
+TELL_AGAIN_SECONDS = 30.0
 #: Whoever asks for a fresh look at the vaults waits so long for each.
 LOOK_SECONDS = 2.0
 #: A thread that computes gives way after this long; the default of 5 ms would stall the event loop behind it.
@@ -518,13 +520,22 @@ class Service:
         self._telling.recovery(None)
         self._after = asyncio.create_task(self._tell_after(report))
 
+    async def _told(self, notices: list[TellNotice]) -> list[TellNotice]:
+        """Those that could not be entered now."""
+        untold: list[TellNotice] = []
+        for batch in in_batches(notices, MAX_COMMANDS):
+            results = await self.pump.execute_all(batch)
+            untold += [one for one, result in zip(batch, results, strict=True) if isinstance(result, Held)]
+        return untold
+
     async def _tell_after(self, report: AfterReport) -> None:
         """Keep the report in the vaults, and tell those whom it concerns."""
         try:
             upto = self.reads.log_position()
             kept = await self.run_blocking(lambda: keep_report(self.installation, report, upto))
             self._telling.recovered(kept)
-            for batch in in_batches(notices(kept), MAX_COMMANDS):
-                await self.pump.execute_all(batch)
+            untold = notices(kept)
+            while untold := await self._told(untold):  # nothing can be written for now
+                await asyncio.sleep(TELL_AGAIN_SECONDS)
         except Exception:
             _log.exception("what came of the recovery could not be told to all whom it concerns")

@@ -210,7 +210,7 @@ class Site:
         if held:
             raise CoreMissing(
                 f"the core is missing, but the vaults hold its history ({', '.join(held)})",
-                hint="run `safehold recover run` to bring it back; nothing was changed",
+                hint="`safehold serve` brings it back, while serving, or `safehold recover run`; nothing was changed",
             )
         if self.disk.exists(str(self._used_mark)):
             raise NoVaultInReach(

@@ -22,6 +22,8 @@ from safehold.model.errors import OperatorError
 from safehold.model.kinds import DATA_KINDS
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.recovery.notebook import FileNotebook
+from safehold.service.erasing import erasing_accounts
+from safehold.service.items import stamp
 from safehold.vault.log import VaultLogReader
 
 #: States of the service: it takes changes; it does, and has not all of what was there yet; it takes none; none runs.
@@ -46,7 +48,7 @@ def status_object(
     counts = reads.counts()
     looks = looks_now(site) if looks is None else looks
     vaults = describe_vaults(site, writer, looks, reads)
-    incidents = [*_incidents(site.config.vaults, vaults, writer), *devices_ahead]
+    incidents = [*_incidents(site.config.vaults, vaults, writer), *_put_off(reads), *devices_ahead]
     return {
         "service": _service_state(writer),
         "timeline": _timeline(reads, writer),
@@ -63,6 +65,26 @@ def status_object(
         "risks": [*_risks(site, vaults, looks), *key_risks(site, reads)],
         "keys": key_state(site, reads),
     }
+
+
+def _put_off(reads: CoreReads) -> list[dict[str, Any]]:
+    """Accounts that were to be erased and are locked: whoever did not mean it learns of it while they are there."""
+    waiting = [erasing for erasing in erasing_accounts(reads) if reads.account_by_id(erasing.id) is not None]
+    if not waiting:
+        return []
+    count = "1 account is" if len(waiting) == 1 else f"{len(waiting)} accounts are"
+    return [
+        {
+            "what": "erasures put off",
+            "since": stamp(min(erasing.asked for erasing in waiting)),
+            "until": None,
+            "message": f"{count} locked, and erased from {stamp(waiting[0].due)} on: more were to be erased within an "
+            "hour than brakes.erasures says",
+            "hint": "`safehold account list` names them, `safehold account restore NAME` takes one back",
+            "summary": "The operator has been asked to look at something.",
+            "steps": [],
+        }
+    ]
 
 
 def _intake(reads: CoreReads) -> dict[str, int]:

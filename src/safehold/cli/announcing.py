@@ -38,9 +38,10 @@ def _announce(args: Namespace, context: Context) -> Answer:
     installation.publish_status()
     one = told.announcement
     where = "the sync vaults hold it" if told.vaulted else "kept beside the core until the identity is back"
+    name = one.name if told.vaulted else f"{one.name}, until then; after that `safehold status announcements` names it"
     return Answer(
         {"name": one.name, "text": one.text, "at": one.at, "until": one.until, "vaulted": told.vaulted},
-        [f"announced; {where}", f"to take it back: safehold status withdraw {one.name}"],
+        [f"announced; {where}", f"to take it back: safehold status withdraw {name}"],
     )
 
 

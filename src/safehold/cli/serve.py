@@ -1,5 +1,5 @@
 """Serves phones, computers and browsers until it is told to stop (SIGTERM or Ctrl-C): then it finishes what is under
-way, ships and seals."""
+way, ships and seals. Where the core is missing or damaged it is recovered from the vaults, while serving."""
 
 from __future__ import annotations
 

@@ -108,10 +108,10 @@ def _answer(args: Namespace, command: Undo, undone: Undone) -> Answer:
     }
     if not undone.lines:
         return Answer(data, ["nothing differs from what was then"])
-    done = "would bring" if args.dry_run else "brought"
+    done = "would be" if args.dry_run else "now"
     blocks: list[str | Table] = [
         Table(("does", "item"), [(line.action, path_of(line)) for line in undone.lines]),
-        f"{done} back {count_text(len(undone.lines), 'thing')} to what it was at {at}",
+        f"{count_text(len(undone.lines), 'thing')} {done} as at {at}",
     ]
     if undone.point_before:
         blocks.append(f"to undo this: safehold undo {args.account} --to {undone.point_before}")

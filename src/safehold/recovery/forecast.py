@@ -70,5 +70,5 @@ def basis(pace: Pace) -> str:
     blobs = sum(pace.blobs.values())
     if blobs:
         total = sum(pace.blob_bytes.values())
-        text += f", {blobs} blobs of {total} bytes at {BLOB_BYTES_PER_SECOND / 1e6:.0f} MB/s"
+        text += f", {blobs} large bodies, {total / 1e6:.1f} MB in all, at {BLOB_BYTES_PER_SECOND / 1e6:.0f} MB/s"
     return text

@@ -559,7 +559,8 @@ class Staged:
             self._ahead.end_turn()
 
     def _enter_all(self, core: CoreStore, batch: Sequence[Ready | Long], before: float) -> bool:
-        record = records.parse(records.encode(self._record))
+        # As the core has it: a commit that failed may have been one all the same.
+        record = records.parse(core.recovery_record() or records.encode(self._record))
         core.begin()
         try:
             results = [self._enter(core, one) for one in batch]
@@ -580,6 +581,8 @@ class Staged:
         self._record = record
         for one, result in zip(batch, results, strict=True):
             self._ahead.done(one.key)
+            if result is None and isinstance(one, Ready) and core.account_by_id(one.key[0]) is not None:
+                result = one  # it entered by such a commit
             if result is None:
                 self._gone(one.key)
             else:
@@ -587,7 +590,7 @@ class Staged:
         return bool(self._ahead.waiting)
 
     def _enter(self, core: CoreStore, one: Ready | Long) -> Ready | None:
-        """In the open transaction; None where the stream is not awaited any more: its account was erased meanwhile."""
+        """In the open transaction; None where the stream is awaited no more: its account was erased, or it is in."""
         key = one.key
         account, kind = key
         row = core.account_by_id(account)

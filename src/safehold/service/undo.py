@@ -65,7 +65,7 @@ class UndoRules:
             if self._limits.is_mass(plan.removes, plan.items):
                 raise Unconfirmed(
                     f"this would remove {plan.removes} of {plan.items} items of {plan.path}",
-                    hint="look at what it does with a dry run, then confirm it; it can itself be undone",
+                    hint="look at what it does with a dry run, then confirm it (`--yes`); it can itself be undone",
                 )
 
     # -- applying --------------------------------------------------------------------------------------------

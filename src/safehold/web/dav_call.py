@@ -181,11 +181,22 @@ def collection_at(reads: CoreReads, account: Account, path: str) -> Collection:
         return found
     for kind in kinds_under(path):
         require_whole(reads, account, kind)
-    raise NotFound(f"there is no collection at {path}")
+    found = reads.collection(account.number, path)
+    if found is None:  # nor has it come since it was looked for
+        raise NotFound(f"there is no collection at {path}")
+    return found
 
 
 def find(call: Call, reads: CoreReads) -> Found:
     """What the target names. Raises NotFound, Held."""
+    try:
+        return _find(call, reads)
+    except NotFound:  # its stream may have come between one look and the next: absent is what is so at one moment
+        with reads.snapshot() as moment:
+            return _find(call, moment)
+
+
+def _find(call: Call, reads: CoreReads) -> Found:
     account, target = call.account, call.target
     if target.place is Place.COLLECTION:
         return Found(collection_at(reads, account, target.path), None)

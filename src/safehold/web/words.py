@@ -184,6 +184,10 @@ _WORDS: dict[str, tuple[str, str]] = {
         "A vault and the server do not agree.",
         "Una copia y el servidor no coinciden.",
     ),
+    "incident.erasures put off": (
+        "The operator has been asked to look at something.",
+        "Quien lleva este servicio tiene algo que mirar.",
+    ),
     "incident.mail": ("Mail cannot be sent.", "No se puede enviar correo."),
     "incident.status file": ("The published status is not fresh.", "El estado publicado no está al día."),
     "incident.brake": ("Much was deleted at once.", "Se ha borrado mucho de golpe."),

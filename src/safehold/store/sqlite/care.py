@@ -132,7 +132,10 @@ def mend_change(opened: Opened, journal: int, change: Change, page_bytes: int) -
     else:  # its pages say that they are whole
         if seen is None or seen.hash != change.hash:
             return False
-        return seen == change or _in_transaction(db, lambda: _write_row(db, journal, change))
+        if seen == change:
+            # Perhaps in this connection's memory only, while the file has rotted: so the pages are written from there.
+            return _in_transaction(db, lambda: _write_twice(db, journal, change))
+        return _in_transaction(db, lambda: _write_row(db, journal, change))
     if not _front_is_whole(db, journal):
         return False
     # Looked for outside of a transaction, which a read that fails may end.
@@ -174,8 +177,13 @@ def _write_anew(db: apsw.Connection, journal: int, change: Change, bad: int, pag
     # The next page of the chain is the right one where what it holds is right; the last one leads nowhere.
     if seen.body[:bad] != right[:bad] or seen.body[end:] != right[end:]:
         return False
-    # First without: so its pages are given back, whose pointers but the last are proved, and taken anew.
-    for body in (b"", right):
+    # So its pages are given back, whose pointers but the last are proved, and taken anew.
+    return _write_twice(db, journal, change)
+
+
+def _write_twice(db: apsw.Connection, journal: int, change: Change) -> bool:
+    """First without the body: what is written over by the same bytes SQLite does not write at all."""
+    for body in (b"", change.body):
         db.execute("UPDATE journal SET body = ? WHERE seq = ?", (body, journal))
     return _row(db, journal) == change
 

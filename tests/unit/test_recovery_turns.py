@@ -13,15 +13,15 @@ from typing import Any, cast
 
 import pytest
 
-from safehold.assembly import serving_recovery
+from safehold.assembly import serving, serving_recovery
 from safehold.assembly.serving_recovery import ServingRecovery, UnderWay
 from safehold.lab.world import SimClock
-from safehold.model.commands import AddScore, Undo
-from safehold.model.errors import OperatorError, SafeholdError
+from safehold.model.commands import AddScore, Outcome, Undo
+from safehold.model.errors import Held, OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.vault import VaultDown
-from safehold.recovery.after import SERVING, AfterReport
-from safehold.recovery.report import KindCount, Report
+from safehold.recovery.after import SERVING, AfterReport, after_report
+from safehold.recovery.report import KindCount, Report, StreamCount
 from safehold.recovery.staged import StreamState
 from safehold.web.pump import Pump
 
@@ -317,3 +317,31 @@ def test_a_command_of_the_local_socket_knocks_for_what_it_needs() -> None:
         await world.ended()
 
     run(work)
+
+
+def test_what_a_recovery_has_to_tell_is_told_once_something_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = StreamCount("ann", "aa" * 16, Kind.CONTACTS, 10, 7, 1, 2)
+    lost = Report(1, 1, 1, 1, {Kind.CONTACTS: KindCount(10, 7)}, [], 0.0, [], 0.0, 0.0, True, 1, [count])
+    answers: list[Any] = [Held("the vault is away"), Outcome()]
+    told: list[bytes] = []
+
+    async def execute_all(batch: list[Any]) -> list[Any]:
+        told.extend(command.account for command in batch)
+        return [answers.pop(0) for _ in batch]
+
+    async def run_blocking(work: Any) -> Any:
+        return work()
+
+    monkeypatch.setattr(serving, "keep_report", lambda _site, report, _upto: report)
+    monkeypatch.setattr(serving, "TELL_AGAIN_SECONDS", 0.0)
+    service = SimpleNamespace(
+        reads=SimpleNamespace(log_position=lambda: None),
+        run_blocking=run_blocking,
+        installation=None,
+        _telling=SimpleNamespace(recovered=lambda _report: None),
+        pump=SimpleNamespace(execute_all=execute_all),
+    )
+    service._told = lambda notices: serving.Service._told(cast(Any, service), notices)
+    asyncio.run(serving.Service._tell_after(cast(Any, service), after_report(lost, at=1, how=SERVING)))
+    assert told == [b"\xaa" * 16] * 2
+    assert not answers
