@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from safehold.formats.doubt import Doubt
 from safehold.lab.clients.tables import CLIENTS, NONE_FOUND, Do, Row, Table
 from safehold.lab.oracle import Wrong
 from safehold.model.errors import Held, NotFound
@@ -21,6 +22,7 @@ from safehold.ports.core import CoreReads
 from safehold.protocol import problems
 from safehold.protocol.sync import DeviceAhead
 from safehold.recovery import build as build_module
+from safehold.service import ahead
 from safehold.service.ahead import Proof, Proofs
 from safehold.service.collections import CollectionRules
 from safehold.store.sqlite import connection
@@ -78,7 +80,7 @@ def test_what_is_not_known_of_a_client_is_taken_for_the_worse() -> None:
 def test_no_device_deletes_what_the_server_lost(law_seed: int) -> None:
     course = run_seed(law_seed)
     _happened.update(course.happened)
-    _happened.update({"exposed": course.exposed, "unsent": course.unsent, "proved": len(course._proved)})
+    _happened.update({"given up": course.given_up, "unsent": course.unsent, "proved": len(course._proved)})
     assert course.unsent == 0, "what cannot be judged now goes into the intake"
 
 
@@ -86,10 +88,11 @@ def test_enough_happened(request: pytest.FixtureRequest) -> None:
     """A simulation in which nothing happens proves nothing."""
     if request.config.getoption("--law-seed") is not None or not _happened:
         pytest.skip("only after all the seeds")
-    print(f"exposed {_happened['exposed']}, unsent {_happened['unsent']}")
+    print(f"given up {_happened['given up']}, ends lost {_happened['the end was lost']}, unsent {_happened['unsent']}")
     losses = ("core", "near", "far", "core and near", "blobs", "rot", "an old core", "nothing")
     rare = [f"lost: {loss}" for loss in losses]
     rare += ["recover: part", "recover: whole", "struck again", "to an earlier time", "proved", "undo", "let_go"]
+    rare += ["the end was lost", "end given up: operator", "end given up: person"]
     rare += ["recover: serving", "recovered while serving", "turn", "snapshot"]
     rare += [f"removed: {why}" for why in ("list", "sync")]
     assert [what for what in rare if not _happened[what]] == []
@@ -141,6 +144,7 @@ def test_another_status_for_what_is_held_is_found_out(monkeypatch: pytest.Monkey
 
 def test_a_refused_token_of_a_lost_state_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(problems._STATUS, DeviceAhead, 403)
+    monkeypatch.setattr(LawTwo, "gives_up", 6)  # until then no list is given anyway
     monkeypatch.setattr(Proofs, "standing", nothing_stands)
     original = dav_sync._report_loss
 
@@ -157,7 +161,17 @@ def nothing_stands(self: Proofs, reads: CoreReads, account: Account) -> list[Pro
 
 
 def test_a_list_after_a_proof_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LawTwo, "gives_up", 6)
     monkeypatch.setattr(Proofs, "standing", nothing_stands)
+    assert found_out(DELETED)
+
+
+def nothing_is_in_doubt(reads: CoreReads, account: Account) -> list[Doubt]:
+    return []
+
+
+def test_a_list_after_a_lost_end_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "standing_doubts", nothing_is_in_doubt)
     assert found_out(DELETED)
 
 

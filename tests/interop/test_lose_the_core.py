@@ -3,9 +3,10 @@
 vdirsyncer carries 300 contacts, 300 events and 50 tasks in; this filled data folder is made once. Each seed starts
 from a copy of it: four devices of two people write over all kinds while an oracle notes every intent and answer; at a
 seeded count of acknowledgements the service is killed; `core/` and `blobs/` are deleted, and with even seeds the
-sync vault `near` too, so that only the asynchronous copy `far` is left; `recover run`; `serve`. In some seeds `far`
-cannot be reached for the last stretch, so that history surely ends early; in some `recover run` is itself killed and
-run again; in some the core is lost a second time.
+sync vault `near` too, so that only the asynchronous copy `far` is left; `recover run`; `serve`. There how the log had
+ended is not known: vdirsyncer is refused and deletes nothing, until the operator accepts what may be lost. In some
+seeds `far` cannot be reached for the last stretch, so that history surely ends early; in some `recover run` is itself
+killed and run again; in some the core is lost a second time.
 
 Then everything acknowledged is there bit for bit under its ETag (with `far` alone: everything up to the moment at
 which status said that far had it all, and after that a prefix); every sync token is answered exactly; and
@@ -217,6 +218,8 @@ def test_lose_the_core_and_miss_nothing(scene: Scene) -> None:
     recover(scene)
     if scene.far_only:
         service.run("vault", "add", "near")
+        check_that_no_list_is_given(scene)
+        service.run("recover", "run", "--yes", "--accept-loss")
     service.start()
     seen = scene.observe()
     assert seen.problems == []
@@ -236,6 +239,20 @@ def test_lose_the_core_and_miss_nothing(scene: Scene) -> None:
         service.start()
         assert scene.observe().states == before
         check_tokens(scene, watermark)
+    assert service.stop() == 0
+
+
+def check_that_no_list_is_given(scene: Scene) -> None:
+    """With `far` alone nobody knows how the log had ended: vdirsyncer, which only lists, is refused."""
+    service = scene.service
+    service.start()
+    here = scene.vdir.files()
+    code, output = scene.vdir.run("sync")
+    assert code != 0, output
+    assert counted(output)["deleted_here"] == counted(output)["deleted_there"] == 0, output
+    assert scene.vdir.files() == here
+    told = [incident["what"] for incident in service.status()["incidents"]]
+    assert "the end of the log is in doubt" in told
     assert service.stop() == 0
 
 

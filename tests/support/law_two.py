@@ -14,8 +14,9 @@ What holds, always (`Wrong` names what did not, and the seed prints the end of i
 - a device whose sync went to its end has what the server has.
 
 Where core and sync vault are lost together, history may lose its end. Items of that end are not asked for afterwards,
-but no device may delete one once a device has proved its collection to lack something. `exposed` counts those that a
-device which only lists deleted before any proof: nothing on the server knows of them. `unsent` counts items that the
+but no device may delete one before a person has said for their account, or the operator for all, that it may be gone;
+after that none may where a device has proved its collection to lack something. What goes then for a list is their
+wish, and `given_up` counts it. `unsent` counts items that the
 server refused to take with 503 and that Thunderbird's contacts then neither sent again nor kept.
 """
 
@@ -35,10 +36,11 @@ from safehold.lab.clients.verdict import Key, Persons
 from safehold.lab.oracle import Wrong
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.lab.wire import Answer, Request, href, make_collection
-from safehold.model.commands import LetGo, Outcome, Undo
+from safehold.model.commands import AcceptEnd, LetGo, Outcome, Undo
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
-from safehold.service.ahead import ACCEPT, KEEP, proofs_of
+from safehold.service.ahead import ACCEPT, END, KEEP, doubts_of, proofs_of
+from safehold.service.identity import SYSTEM_ACCOUNT
 from safehold.vault.folder import FolderVault
 from tests.crash.test_generation_crash import snapshot as take_snapshot
 from tests.support.faults import rot
@@ -54,12 +56,15 @@ State = bytes | None
 class LawTwo:
     """One course of events."""
 
+    #: How likely it is at a step that a lost end is given up.
+    gives_up = 0.4
+
     def __init__(self, seed: int | str, *, steps: int = 60) -> None:
         self.seed = seed
         self.rng = random.Random(f"law two {seed}")
         self.log: list[str] = []
         self.happened: Counter[str] = Counter()
-        self.exposed = self.unsent = self.held_back = 0
+        self.given_up = self.unsent = self.held_back = 0
         self._steps = steps
         self._fuse: int | None = None
         self._made = self._written = 0
@@ -72,6 +77,7 @@ class LawTwo:
         self._paths_at_risk: set[str] = set()  # collections that were made in it
         self._made_at: dict[str, int] = {}
         self._proved: set[str] = set()  # collections, or paths, of which a loss is proved
+        self._end_given_up: set[str] = set()  # users of whom what a lost end had may go
         self._keeping: set[str] = set()  # of which a person said that devices may keep what they have
         self._refused: set[Key] = set()
         self._uncertain: set[Key] = set()  # changed within an end that was lost, and not looked for yet
@@ -124,6 +130,7 @@ class LawTwo:
             (self.light_fuse, 4),
             (self.disaster, 2.5),
             (self.let_go, 0.5),
+            (self.give_up_the_end, self.gives_up),
             (self.recover_on, 6),
             (self.snapshot, 1.5),
         ]
@@ -150,6 +157,7 @@ class LawTwo:
         for device in self.devices:
             self._sync_all([device])
         self.let_go()
+        self.give_up_the_end(all_of_it=True)
         for _ in range(10):  # one's conflict copies are news to the others
             written = self._written
             self.clock.advance(7201)
@@ -249,9 +257,10 @@ class LawTwo:
         item = f"{device.table.client} ({device.name}) dropped {path}/{name} for its {why}"
         at_risk = key in self._at_risk or path in self._paths_at_risk
         told = path in device.kept and device.kept[path].refused  # it showed a token, and was sent to list
-        if at_risk and path not in self._proved and not told:
-            self.exposed += 1
-            self.happened[f"exposed: {device.table.client}"] += 1
+        given_up = path.partition("/")[0] in self._end_given_up
+        if at_risk and given_up and path not in self._proved and not told:
+            self.given_up += 1
+            self.happened[f"given up: {device.table.client}"] += 1
             return
         if key in self._refused and self._is_not_there(key) and not self._accepted(key):
             self.unsent += 1
@@ -397,6 +406,24 @@ class LawTwo:
                     self._keeping.add(f"{user}/{path}")
                 self.house.engine.execute_all([LetGo(account=account.id, path=path, word=word)])
 
+    def give_up_the_end(self, *, all_of_it: bool = False) -> None:
+        """Somebody says that what a lost end had may be gone: a person for their account, or the operator for all."""
+        if self.house.engine.stopped is not None or self.house.recovering:
+            return
+        doubts = doubts_of(self.house.reads)
+        if not doubts:
+            return
+        by_the_operator = all_of_it or self.rng.random() < 0.5
+        users = USERS if by_the_operator else (self.rng.choice(USERS),)
+        self._note("end given up: operator" if by_the_operator else "end given up: person")
+        self._end_given_up |= {*users}  # before the server hears of it, as with every wish
+        if by_the_operator:
+            self.house.engine.execute_all([AcceptEnd(account=SYSTEM_ACCOUNT, actor="operator")])
+            return
+        account = self.house.reads.account_named(users[0])
+        assert account is not None
+        self.house.engine.execute_all([LetGo(account=account.id, path=END)])
+
     # -- disasters ---------------------------------------------------------------------------------------------------
 
     def ship(self) -> None:
@@ -495,6 +522,8 @@ class LawTwo:
     def _lose_the_end(self) -> None:
         """Nothing has what came after the async vault was last seen to be level."""
         self._proved.clear()
+        self._end_given_up.clear()
+        self._note("the end was lost")
         self._uncertain |= {key for key, at in self._changed.items() if at > self._shipped}
         self._of_the_end |= self._uncertain
         self._paths_uncertain |= {path for path, at in self._made_at.items() if at > self._shipped}

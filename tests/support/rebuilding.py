@@ -39,7 +39,9 @@ def make_near(house: House) -> None:
             raise Wrong(f"far could not be copied to near: {shipper.trouble}")
 
 
-def recover(house: House, accounts: Sequence[str] = (), kinds: Sequence[Kind] = ()) -> tuple[Plan, Result]:
+def recover(
+    house: House, accounts: Sequence[str] = (), kinds: Sequence[Kind] = (), *, accept_loss: bool = False
+) -> tuple[Plan, Result]:
     """As `recover plan` and `recover run` do. Raises what they raise."""
     disk, keyring = house.disk, house.keyring
     for folder in ("/scratch", "/blobs"):
@@ -80,6 +82,7 @@ def recover(house: House, accounts: Sequence[str] = (), kinds: Sequence[Kind] = 
         clock=house.clock,
         claim=house.claim,
         look=lambda: look(vaults_of(house)),
+        accept_loss=accept_loss,
     )
     return plan, result
 

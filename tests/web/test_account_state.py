@@ -11,6 +11,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from safehold.formats.doubt import Doubt
+from safehold.formats.doubt import encode as encode_doubt
 from safehold.model.commands import AddAppPassword, TellNotice
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
@@ -427,3 +429,22 @@ def test_what_waits_to_be_entered_is_counted(edge: Edge, gate: DavGate, phone: D
         assert phone.put(f"{BOOK}{name}.vcf", vcard(name)).status in (201, 202, 204)
     assert api(edge)["intake_waiting"] == 2
     assert "2 changes of your devices wait to be entered; they are kept safe until then." in show(edge)
+
+
+def test_that_the_end_is_in_doubt_is_told_with_what_to_do(edge: Edge, gate: DavGate, anna: Account) -> None:
+    assert api(edge)["end_in_doubt"] is None
+    gate.core.begin()
+    gate.core.set_end_in_doubt(encode_doubt(Doubt(1_795_000_000_000_000, 12.0, "7-abc")))
+    gate.core.commit()
+    told = api(edge)
+    assert (told["state"], told["end_in_doubt"]["unknown_seconds"]) == ("doubt", 12.0)
+    assert told["end_in_doubt"]["since"].startswith("2026-11-18T")
+    assert any("Export on your devices" in step for step in told["steps"])
+    assert "The last changes may be missing" in show(edge)
+    assert "Pueden faltar" in show(edge, "es")
+    fields = forms(edge, "/account/ahead")[0]
+    assert post(edge, "/account/ahead", {**fields, "word": "keep"}).status == 409
+    assert api(edge)["end_in_doubt"] is not None
+    for _ in range(2):
+        assert post(edge, "/account/ahead", fields).status == 303
+    assert (api(edge)["state"], api(edge)["end_in_doubt"]) == ("whole", None)

@@ -15,9 +15,12 @@ from uuid import UUID
 import pytest
 import segno
 
+from safehold.formats.doubt import Doubt
+from safehold.formats.doubt import encode as encode_doubt
 from safehold.model.commands import NoteAhead
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
+from safehold.service.ahead import standing_doubts
 from safehold.service.uses import app_passwords
 from safehold.web.app import make_app
 from safehold.web.connecting import davx5_url, qr_svg
@@ -610,3 +613,21 @@ def test_what_a_device_has_seen_beyond_the_server_is_shown_and_let_go_of_once(ed
         assert send(edge, "/devices/let-go", fields).status == 303
         assert gate.proofs.standing(gate.reads, anna(edge)) == []
     assert "more than the server" not in show(edge).text
+
+
+def test_that_the_end_is_in_doubt_is_shown_and_accepted_once(edge: Edge) -> None:
+    gate = edge.gate
+    assert "last changes may be missing" not in show(edge).text
+    gate.core.begin()
+    gate.core.set_end_in_doubt(encode_doubt(Doubt(5, 12.0, "7-abc")))
+    gate.core.commit()
+    page = show(edge)
+    assert "The last changes may be missing" in page.text
+    fields = page.fields("/devices/let-go")
+    assert standing_doubts(gate.reads, anna(edge))
+    assert send(edge, "/devices/let-go", {**fields, "token": "forged"}).status == 403
+    assert standing_doubts(gate.reads, anna(edge))
+    for _ in range(2):
+        assert send(edge, "/devices/let-go", fields).status == 303
+        assert standing_doubts(gate.reads, anna(edge)) == []
+    assert "last changes may be missing" not in show(edge).text

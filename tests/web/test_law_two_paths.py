@@ -7,16 +7,21 @@ the stream closes, for whom, and how that ends (I64). A refusal is always the wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from hashlib import sha256
 
 import pytest
 
-from safehold.model.commands import LetGo
-from safehold.model.errors import BadRequest, Held
+from safehold.formats.doubt import Doubt
+from safehold.formats.doubt import encode as encode_doubt
+from safehold.model.commands import AcceptEnd, LetGo, NoteDoubt
+from safehold.model.errors import BadRequest, Held, NotFound
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.model.token import TOKEN_KEY, account_key, make_token, parse_token
-from safehold.service.ahead import MAX_PROOFS, PREFIX, proofs_of
+from safehold.service.ahead import END, MAX_PROOFS, PREFIX, proofs_of, require_end
+from safehold.service.identity import SYSTEM_ACCOUNT
+from safehold.service.incidents import end_in_doubt
 from tests.support.asgi import DECLARED, ICAL, Answer, Device, event, vcard
 
 BOOK, CALENDAR, TASKS, JOURNAL = (
@@ -35,6 +40,8 @@ PLACES = {
     Kind.NOTES: (NOTES, "one.txt", FILES),
     Kind.PHOTOS: (PHOTOS, "one.jpg", FILES),
 }
+SYNCED = (BOOK, CALENDAR, TASKS)
+ANY_PLACE = (*SYNCED, NOTES, PHOTOS)
 COMPONENTS = {CALENDAR: "VEVENT", TASKS: "VTODO"}
 
 
@@ -413,3 +420,124 @@ def test_retries_are_spread(filled: Device) -> None:
     waits = {int(filled.sync(BOOK).headers["retry-after"]) for _ in range(60)}
     assert len(waits) > 10
     assert all(45 <= seconds <= 75 for seconds in waits)
+
+
+# -- the end of the log is in doubt ------------------------------------------------------------------------------------
+
+
+def doubt_the_end(device: Device, mark: str = "7-abc") -> None:
+    """As a recovery leaves it that could not know how the log had ended, in the core alone."""
+    core = device.gate.core
+    core.begin()
+    core.set_end_in_doubt(encode_doubt(Doubt(5, 12.0, mark)))
+    core.commit()
+
+
+def put_on_record(device: Device) -> None:
+    device.gate.engine.execute(NoteDoubt(account=SYSTEM_ACCOUNT))
+    assert device.gate.reads.end_in_doubt() == b""
+
+
+def accept(device: Device) -> bool:
+    return device.gate.engine.execute(AcceptEnd(account=SYSTEM_ACCOUNT)).changed
+
+
+def give_the_word(device: Device) -> bool:
+    return device.gate.engine.execute(LetGo(account=anna(device).id, path=END)).changed
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize("end", [accept, give_the_word])
+def test_while_the_end_is_in_doubt_nothing_is_listed_and_nothing_is_absent(
+    filled: Device, recorded: bool, end: Callable[[Device], bool]
+) -> None:
+    asks = {
+        **{f"list {path}": partial(filled.propfind, path, "D:getetag", depth="1") for path in ANY_PLACE},
+        **{f"sync {path}": partial(filled.sync, path) for path in SYNCED},
+        "home of contacts": lambda: filled.propfind(CONTACTS_HOME, depth="1"),
+        "home of calendars": lambda: filled.propfind(CALENDARS_HOME, depth="1"),
+        "a bad token": lambda: filled.sync(BOOK, "urn:x:nothing"),
+        "an item": lambda: filled.ask("GET", BOOK + "gone.vcf"),
+        "an item, by HEAD": lambda: filled.ask("HEAD", BOOK + "gone.vcf"),
+        "a file": lambda: filled.ask("GET", NOTES + "gone.txt"),
+        "a file deep down": lambda: filled.ask("GET", NOTES + "lost/gone.txt"),
+        "a collection": lambda: filled.propfind(CONTACTS_HOME + "lost/"),
+        "an item of a lost collection": lambda: filled.ask("GET", CONTACTS_HOME + "lost/one.vcf"),
+        "a write below a lost collection": lambda: put(filled, CONTACTS_HOME + "lost/one.vcf"),
+        "multiget": lambda: filled.multiget(BOOK, [BOOK + "gone.vcf"]),
+    }
+    before = {what: ask().status for what, ask in asks.items()}
+    assert 503 not in before.values()
+    tokens = {path: filled.sync(path).token for path in SYNCED}
+    doubt_the_end(filled)
+    if recorded:
+        put_on_record(filled)
+    for what, ask in asks.items():
+        answer = ask()
+        assert answer.status == 503, what
+        if "HEAD" not in what:
+            require_later(answer)
+    for path, token in tokens.items():
+        assert filled.sync(path, token).status == 207, "who shows a token that is on the stream is answered"
+    assert filled.ask("GET", BOOK + "one.vcf").status == 200
+    assert filled.propfind(BOOK).status == 207
+    assert filled.multiget(BOOK, [BOOK + "one.vcf"]).status == 207
+    assert put(filled, BOOK + "new.vcf").status == 201
+    assert filled.ask("DELETE", BOOK + "new.vcf").status == 204
+    assert filled.ask("MKCOL", NOTES + "made/").status == 201
+    assert filled.ask("MOVE", NOTES + "two.txt", headers={"Destination": NOTES + "moved.txt"}).status == 201
+    assert filled.ask("MOVE", NOTES + "moved.txt", headers={"Destination": NOTES + "two.txt"}).status == 201
+    assert end(filled)
+    after = {what: ask().status for what, ask in asks.items()}
+    assert after == before
+
+
+def test_the_word_is_one_persons_and_about_one_loss(filled: Device) -> None:
+    doubt_the_end(filled)
+    put_on_record(filled)
+    other = filled.gate.add_account("other")
+    assert give_the_word(filled)
+    with pytest.raises(Held):
+        require_end(filled.gate.reads, other)
+    with pytest.raises(NotFound):
+        give_the_word(filled)
+    doubt_the_end(filled, "9-fff")
+    require_later(filled.sync(BOOK))
+    with pytest.raises(BadRequest):
+        filled.gate.engine.execute(LetGo(account=anna(filled).id, path=END, word="keep"))
+    assert accept(filled)
+    assert filled.sync(BOOK).status == 207
+    assert not accept(filled), "nothing is in doubt any more"
+    require_end(filled.gate.reads, other)
+
+
+def test_what_a_device_proves_closes_its_collection_after_the_word_too(filled: Device) -> None:
+    doubt_the_end(filled)
+    require_later(filled.sync(BOOK, token_beyond(filled)))
+    assert give_the_word(filled)
+    require_later(filled.propfind(BOOK, "D:getetag", depth="1"))
+    assert filled.propfind(CALENDAR, "D:getetag", depth="1").status == 207
+
+
+def test_the_operator_is_told_until_it_ends(filled: Device) -> None:
+    assert end_in_doubt(filled.gate.reads) == []
+    doubt_the_end(filled)
+    (told,) = end_in_doubt(filled.gate.reads)
+    assert (told["what"], told["unknown_seconds"], told["until"]) == ("the end of the log is in doubt", 12.0, None)
+    assert "--accept-loss" in told["hint"]
+    put_on_record(filled)
+    assert end_in_doubt(filled.gate.reads) == [told]
+    give_the_word(filled)
+    assert end_in_doubt(filled.gate.reads) == [told], "it is one person's word"
+    accept(filled)
+    assert end_in_doubt(filled.gate.reads) == []
+
+
+def test_a_doubt_that_cannot_be_read_is_a_doubt(filled: Device) -> None:
+    core = filled.gate.core
+    core.begin()
+    core.set_end_in_doubt(b"{")
+    core.commit()
+    require_later(filled.sync(BOOK))
+    assert accept(filled)
+    assert filled.sync(BOOK).status == 207

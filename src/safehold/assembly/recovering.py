@@ -19,7 +19,7 @@ from safehold.assembly.vault_urls import AnyVault, open_vault, with_scheme
 from safehold.config import VaultConfig, check_vault
 from safehold.formats.evidence import VERSION, Evidence
 from safehold.formats.keys import SEALED_TO_OTHERS, Opener
-from safehold.model.commands import AcceptLoss, Undo
+from safehold.model.commands import AcceptEnd, AcceptLoss, Undo
 from safehold.model.errors import Damaged, NewerCore, NotFound, OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
@@ -35,7 +35,9 @@ from safehold.recovery.report import Progress, silent
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.shares import Found, Share, work
 from safehold.recovery.sources import look
+from safehold.service.ahead import doubts_of
 from safehold.service.control import MAX_COMMANDS
+from safehold.service.identity import SYSTEM_ACCOUNT
 from safehold.service.undone import Undone
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.bulk import StreamRows
@@ -49,6 +51,12 @@ from safehold.vault.runs import GenerationReader, Runs
 
 #: More processes than this would wait for the one that enters what they read.
 MOST_WORKERS = 4
+END_IN_DOUBT = (
+    "how the log had ended is not known: devices are given no list, and told of nothing that it is gone, so that none "
+    "deletes what only it still has; they go on by their sync tokens, and every write is taken. Recover further if any "
+    "vault may hold more; else end it with `safehold recover run --yes --accept-loss`, or let each person do so on "
+    "/devices"
+)
 
 
 class Sources:
@@ -304,6 +312,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
         claim.done()
     if result.taken:
         result.notes += _record_losses(site, result.taken)
+    result.notes += _settle_end(site, accept_loss)
     if plan.to is not None:
         _undo_to(site, plan, plan.to)
     if plan.core is not State.WHOLE:
@@ -475,6 +484,25 @@ def _record_losses(site: Site, taken: Sequence[Accepted]) -> list[str]:
                     session.execute(AcceptLoss(account=one.account, actor="recovery", kind=one.kind, missing=one.why))
     except SafeholdError as error:
         return [f"that the loss was accepted could not be put on record: {error.message}"]
+    return []
+
+
+def _settle_end(site: Site, accept_loss: bool) -> list[str]:
+    """Where the end of the log is in doubt, by this recovery or an earlier one: accept it, or say what that means."""
+    try:
+        with Session(site) as session:
+            if not doubts_of(session.reads):
+                return []
+            if not accept_loss:
+                return [END_IN_DOUBT]
+            session.execute(AcceptEnd(account=SYSTEM_ACCOUNT, actor="recovery"))
+    except SafeholdError as error:
+        if not accept_loss:
+            return []
+        return [
+            f"that the end of the log may be gone could not be put on record: {error.message}; once a vault can be "
+            "written to, say so again: safehold recover run --yes --accept-loss"
+        ]
     return []
 
 

@@ -20,7 +20,7 @@ from safehold.formats.modes import MODES, encode_modes
 from safehold.formats.seal import SealedObject
 from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
 from safehold.model.change import Change
-from safehold.model.commands import FoundInstallation, NoteInstallation
+from safehold.model.commands import FoundInstallation, NoteDoubt, NoteInstallation
 from safehold.model.errors import Damaged, Held, OperatorError, OutOfSpace, SafeholdError
 from safehold.model.kinds import Kind
 from safehold.model.stream import Head
@@ -312,6 +312,12 @@ class Writer:
         items: dict[str, bytes | None] = {CONFIG: config_text.encode(), **sealed, **modes}
         if any(self._core.secret(0, name) != data for name, data in items.items()):
             self.engine.execute(NoteInstallation(account=SYSTEM_ACCOUNT, items=items))
+        self._note_doubt()
+
+    def _note_doubt(self) -> None:
+        """What a recovery has left in the core alone goes into the log with the first frame that can be written."""
+        if self._core is not None and self._core.end_in_doubt():
+            self.engine.execute(NoteDoubt(account=SYSTEM_ACCOUNT, actor="recovery"))
 
     def _to_travel(self) -> dict[str, bytes]:
         """Keys that are here and do not travel yet, or travel sealed to others than today's recipients."""
@@ -448,7 +454,8 @@ class Writer:
         if self._tries < QUICK_TRIES or now - self._tried_at >= SLOW_TRY_SECONDS:
             self._tried_at = now
             self._tries += 1
-            self.engine.try_resume()
+            if self.engine.try_resume():
+                self._note_doubt()
 
     # -- closing ---------------------------------------------------------------------------------------------
 

@@ -210,11 +210,21 @@ class NoteAhead(Command, frozen=True):
 class LetGo(Command, frozen=True):
     """The person's word about what devices have proved to be lost from the collection at a path (service/ahead.py).
 
+    With `service.ahead.END` for a path: about what may have been lost with the end of the log; only "accept" then.
+
     "keep": such a device keeps what it alone has; "accept": it begins anew, and what it alone has goes from it.
     """
 
     path: str
     word: str = "accept"
+
+
+class NoteDoubt(Command, frozen=True):
+    """Put into the log what the core says of a recovery that could not know the log's end."""
+
+
+class AcceptEnd(Command, frozen=True):
+    """The operator's word: what may have been lost with the log's end is gone, for everybody."""
 
 
 class SetListed(Command, frozen=True):
@@ -361,6 +371,8 @@ AnyCommand = (
     | NoteUse
     | NoteAhead
     | LetGo
+    | NoteDoubt
+    | AcceptEnd
     | SetListed
     | TellNotice
     | DismissNotice

@@ -436,6 +436,10 @@ class CoreReads(Protocol):
         """What names the recovery that put this core into place; "" where none did."""
         ...
 
+    def end_in_doubt(self) -> bytes:
+        """What a recovery that could not know the log's end left (formats/doubt.py), until it is logged; or b""."""
+        ...
+
     def recovery_record(self) -> bytes | None:
         """What is on record of a recovery that is under way in this core; None where none is."""
         ...
@@ -559,6 +563,10 @@ class CoreStore(CoreReads, Protocol):
 
     def set_recovery_mark(self, mark: str) -> None:
         """This core is put into place by a recovery of this name, which no other recovery bears."""
+        ...
+
+    def set_end_in_doubt(self, doubt: bytes) -> None:
+        """b"": it is in the log now, or nothing is in doubt."""
         ...
 
     def set_recovery_record(self, record: bytes | None) -> None:

@@ -49,6 +49,11 @@ _AHEAD = _object(
         "there": {"type": "boolean", "description": "whether the collection itself is"},
     }
 )
+_END = _object(
+    {"since": _TIME, "unknown_seconds": {"type": "number"}},
+    "what was written so long before a loss may be missing: no list is given until that is accepted",
+    nullable=True,
+)
 _NOTICE = _object(
     {
         "key": _TEXT,
@@ -81,9 +86,10 @@ SCHEMAS: _Json = {
     "State": _object(
         {
             "account": _TEXT,
-            "state": {"type": "string", "enum": ["whole", "restoring", "partial", "ahead"]},
+            "state": {"type": "string", "enum": ["whole", "restoring", "partial", "doubt", "ahead"]},
             "kinds": _list(_KIND),
             "devices_ahead": _list(_AHEAD, "devices that have seen what the server does not have: do not reset them"),
+            "end_in_doubt": _END,
             "notices": _list(_NOTICE, "newest first"),
             "intake_waiting": {"type": "integer", "description": "changes that wait to be entered"},
             "recovery": {"type": ["object", "null"], "description": "as in /status"},

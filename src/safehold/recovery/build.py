@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from safehold.formats.doubt import Doubt
+from safehold.formats.doubt import encode as encode_doubt
 from safehold.model.errors import Damaged, OperatorError
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.model.stream import EMPTY_HEAD, Base, Head
@@ -102,6 +104,7 @@ class Build:
         self._shares: Shares | None = None  # of the last comparison, as far as others make it
         self._done = self._pending = 0
         self._watch = 0.0
+        self.carried = b""  # what an earlier recovery has said of the log's end, and still holds
 
     def whole(self, folder: str, accept_loss: bool, *, new: bool) -> Built:
         """Enter, verify, fetch blobs and hold; the core is closed and on disk afterwards."""
@@ -480,6 +483,7 @@ class Build:
         core.begin()
         if self._mark is not None:
             core.set_recovery_mark(self._mark)
+        core.set_end_in_doubt(b"" if accept_loss else self._doubt())
         for stream in self._plan.streams:
             key = (stream.account, stream.kind)
             if not self._plan.selection.entered(*key) and stream.account not in replay.erased:
@@ -497,6 +501,14 @@ class Build:
                 notes.append(f"{_who(replay.name_of(account), kind)} is held: {why}")
         core.commit()
         return notes, accepted
+
+    def _doubt(self) -> bytes:
+        """What is to be said of the log's end: that it could not be read, or what stays of an earlier doubt."""
+        unknown = self._plan.report.unknown_seconds
+        if not unknown:
+            return self.carried
+        now = self._clock.now()
+        return encode_doubt(Doubt(now, unknown, self._mark or f"{now:x}"))
 
     @staticmethod
     def _release(core: CoreStore, key: StreamKey) -> None:

@@ -37,6 +37,7 @@ from safehold.recovery.plan import Plan
 from safehold.recovery.report import Progress, Report, Stage, silent
 from safehold.recovery.shares import Helpers
 from safehold.recovery.sources import Source, check_unchanged
+from safehold.recovery.unknown import in_doubt
 from safehold.recovery.witness import CoreWitness
 from safehold.vault.log import NotOnTheLog
 from safehold.vault.runs import Runs
@@ -124,9 +125,12 @@ def run_plan(
     witness = None if in_place or old is None else CoreWitness(old)
     folder = run.place.core if in_place else run.place.building
 
+    carried = _still_in_doubt(run, make_core) if in_place else in_doubt(old, plan.end)
+
     def build() -> Built:
         seconds = run.restart_stages()
         made = Build(plan, reader, runs, make_core, blobs, witness, mark, helpers, run.clock, run.progress, seconds)
+        made.carried = carried
         return made.whole(folder, accept_loss, new=not in_place)
 
     try:
@@ -144,6 +148,14 @@ def run_plan(
     return _finish(run, make_core, after, result)
 
 
+def _still_in_doubt(run: _Run, make_core: Callable[[str], CoreStore]) -> bytes:
+    core = make_core(run.place.core)
+    try:
+        return in_doubt(core, run.plan.end)
+    finally:
+        core.close()
+
+
 def _same_filter(one: Memo, other: Memo) -> bool:
     return one.erased == other.erased and (one.selection.accounts, one.selection.kinds) == (
         other.selection.accounts,
@@ -156,6 +168,13 @@ def _leave_alone(
 ) -> Result:
     """The core that is there is whole: nothing is written, but for a loss that is accepted now."""
     accepted: list[Accepted] = []
+    if accept_loss:
+        core = make_core(run.place.core)
+        if core.end_in_doubt():
+            core.begin()
+            core.set_end_in_doubt(b"")
+            core.commit()
+        core.close()
     if accept_loss and run.plan.report.changes_expected > run.plan.report.changes_recovered:
         core = make_core(run.place.core)
         core.begin()

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Self
 
+from safehold.formats import doubt
 from safehold.model.errors import Damaged, OperatorError, SafeholdError
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.model.stream import EMPTY_HEAD, Base
@@ -50,7 +51,7 @@ from safehold.recovery.staged_record import Doubt, Record
 from safehold.recovery.streamwise import Ready, Streamwise
 from safehold.recovery.tail import Tail
 from safehold.recovery.tally import BlobLoss, Unsure
-from safehold.recovery.unknown import unknown_seconds, whole_at_end
+from safehold.recovery.unknown import in_doubt, unknown_seconds, whole_at_end
 from safehold.recovery.verify import BlobItem
 from safehold.recovery.witness import CoreWitness
 from safehold.vault.runs import Runs, stream_order
@@ -316,11 +317,18 @@ class Staged:
             self._enter_now(core, key)
         core.set_log_position(self.end)
         core.set_recovery_mark(mark)
+        core.set_end_in_doubt(self._end_in_doubt(mark))
         self._record.spend(Kind.IDENTITY, self._clock.monotonic() - self._began)
         core.set_recovery_record(records.encode(self._record))
         core.commit()
         core.bulk(False)
         self._ahead.line_up(key for key in rest if key in self._ahead.waiting)
+
+    def _end_in_doubt(self, mark: str) -> bytes:
+        """What is to be said of the log's end: that it could not be read, or what the old core said of an earlier."""
+        if self._record.unknown_seconds:
+            return doubt.encode(doubt.Doubt(self._record.began_at, self._record.unknown_seconds, mark))
+        return in_doubt(self._old, self._tail.end)
 
     def _take_names(self, core: CoreReads) -> None:
         """Raises Damaged where the core calls an account something else than its profile does."""

@@ -1,12 +1,16 @@
-"""How long before the loss acknowledged writes may lie that no source has."""
+"""How long before the loss acknowledged writes may lie that no source has, and what is left on record of that."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from safehold.model.errors import Damaged
+from safehold.ports.core import CoreReads, LogPosition
 from safehold.recovery.sources import Source
 
 _SECOND = 1_000_000
+#: Where the end is not known that is told, whatever the clocks say: 0 means that it is known.
+LEAST_SECONDS = 1.0
 
 
 def whole_at_end(sources: Sequence[Source], sync: Collection[str], last_from: str, problems: Sequence[str]) -> bool:
@@ -27,10 +31,24 @@ def unknown_seconds(whole: bool, last_at: int | None, lost_at: int) -> float:
 
     `last_at` is the time of the last frame that could be read (µs; None where none could); `lost_at` the last moment at
     which something may have been acknowledged, or now where nobody knows better. A writer's clock that ran ahead of
-    this one's gives 0: then the bound rests on the clocks.
+    this one's tells less than has passed, down to a second: then the bound rests on the clocks, and is never 0.
     """
     if whole:
         return 0.0
     if last_at is None:
-        return lost_at / _SECOND
-    return max(0.0, (lost_at - last_at) / _SECOND)
+        return max(LEAST_SECONDS, lost_at / _SECOND)
+    return max(LEAST_SECONDS, (lost_at - last_at) / _SECOND)
+
+
+def in_doubt(old: CoreReads | None, end: LogPosition) -> bytes:
+    """What stays of the doubt that an earlier recovery has left in a core, once the log was read up to `end`.
+
+    It stands there only until a writer opens that core. Where the log leads further than the core all the same, that
+    recovery's end was no end, and what it lacked has been read.
+    """
+    try:
+        if old is None or end.frame > old.log_position().frame:
+            return b""
+        return old.end_in_doubt()
+    except Damaged:
+        return b""

@@ -17,6 +17,10 @@ A proof ends
 No answer of a server makes a device send anew what it believes to be synced: what it alone has comes back as a file
 that the person exports on it and imports.
 
+Where a recovery could not know how the log had ended, nobody has to prove anything (`formats/doubt.py`): until the
+operator accepts what may be lost (`AcceptEnd`), or a person for their account (`LetGo` of END, kept as a proof that was
+let go), no list is given that is not the answer to a good token, and nothing is called absent.
+
 What could not be written, since a vault was away, is remembered here until it is; the device shows its token again.
 
 The body is JSON: `{"collection", "path", "rev", "hash", "device", "at", "let_go", "word"}`; ids and hashes in hex,
@@ -30,7 +34,10 @@ from hashlib import sha256
 
 import msgspec
 
-from safehold.model.commands import Body, LetGo, NoteAhead, Outcome
+from safehold.formats import doubt as doubts
+from safehold.formats.doubt import Doubt
+from safehold.model.change import Op
+from safehold.model.commands import AcceptEnd, Body, LetGo, NoteAhead, NoteDoubt, Outcome
 from safehold.model.errors import BadRequest, Conflict, Held, NotFound
 from safehold.model.items import Account, Collection
 from safehold.model.kinds import DATA_KINDS, PATH_IDENTITY, Kind
@@ -46,6 +53,10 @@ MAX_PROOFS = 64
 #: Proofs that are remembered while they cannot be written.
 MAX_REMEMBERED = 1000
 RETRY_SECONDS = 3600
+
+#: Stands for a path in the person's word about the end of the log. No collection can lie there.
+END = "the end"
+_END = "end"  # for the id of a collection, in the record of that word
 
 KEEP = "keep"
 ACCEPT = "accept"
@@ -89,12 +100,14 @@ def let_go(reads: CoreReads, account: Account, point: SyncPoint) -> str:
 
 def _stands(reads: CoreReads, account: Account, proof: Proof) -> bool:
     """Whether the point is on no stream of the account, and could be: not where history has been dropped."""
+    if proof.let_go:
+        return False
     wanted = bytes.fromhex(proof.hash)
     for kind in DATA_KINDS:
         there = reads.hash_at(account.number, kind, proof.rev)
         if there is not None and there[: len(wanted)] == wanted:
             return False
-    return not proof.let_go and not _before_the_base(reads, account, proof)
+    return not _before_the_base(reads, account, proof)
 
 
 def _before_the_base(reads: CoreReads, account: Account, proof: Proof) -> bool:
@@ -104,6 +117,32 @@ def _before_the_base(reads: CoreReads, account: Account, proof: Proof) -> bool:
         kinds = (collection.kind,)
     bases = [reads.base(account.number, kind) for kind in kinds]
     return all(base is not None and proof.rev < base.rev for base in bases)
+
+
+def doubts_of(reads: CoreReads) -> list[Doubt]:
+    """Recoveries that could not know how the log had ended, and for which the operator has not accepted it."""
+    noted = reads.end_in_doubt()
+    found = [doubts.parse(body, name.removeprefix(doubts.PREFIX)) for name, body in reads.secrets(0, doubts.PREFIX)]
+    return [doubts.parse(noted), *found] if noted else found
+
+
+def standing_doubts(reads: CoreReads, account: Account) -> list[Doubt]:
+    """Those of which this person has said nothing either. Raises Held."""
+    found = doubts_of(reads)
+    if not found:
+        return []
+    said = {proof.hash for proof in proofs_of(reads, account) if proof.collection == _END}
+    return [doubt for doubt in found if doubt.mark not in said]
+
+
+def require_end(reads: CoreReads, account: Account) -> None:
+    """Raises Held where what is not here may have been lost with the end of the log."""
+    if standing_doubts(reads, account):
+        raise Held(
+            "this cannot be listed now: the end of what was written before the last loss is not known",
+            hint="keep your devices as they are; the page of your devices says how to go on",
+            retry_after_seconds=RETRY_SECONDS,
+        )
 
 
 class Proofs:
@@ -131,20 +170,27 @@ class Proofs:
         return [proof for proof in found if _stands(reads, account, proof)]
 
     def require_listable(self, reads: CoreReads, account: Account, collection: Collection) -> None:
-        """Raises Held where it is proved that this collection lacks something."""
+        """Raises Held where this collection may lack something: that is proved, or the log's end is in doubt."""
+        require_end(reads, account)
         id_ = collection.id.hex()
         for proof in self.standing(reads, account):
             if proof.collection == id_ or proof.path == collection.path:
                 raise refusal(proof)
 
-    def require_absence(self, reads: CoreReads, account: Account, path: str) -> None:
-        """Raises Held where it is proved that a collection lay at this path, and was lost."""
+    def require_absence(self, reads: CoreReads, account: Account, path: str, *, to_make: bool = False) -> None:
+        """Raises Held where a collection may have lain at this path: that is proved, or the log's end is in doubt.
+
+        A doubt hinders nobody who wants `to_make` something there.
+        """
+        if not to_make:
+            require_end(reads, account)
         for proof in self.standing(reads, account):
             if proof.path == path:
                 raise refusal(proof)
 
     def require_home(self, reads: CoreReads, account: Account, home: str) -> None:
-        """Raises Held where a collection is proved to have been lost with its making from below this home."""
+        """Raises Held where a collection may have been lost with its making from below this home."""
+        require_end(reads, account)
         lost = [proof for proof in self.standing(reads, account) if parent(proof.path) == home]
         if not lost:
             return
@@ -198,6 +244,8 @@ class AheadRules:
         if command.word not in (KEEP, ACCEPT):
             raise BadRequest(f"{command.word!r} is no word about a device", hint=f"{KEEP} or {ACCEPT}")
         account = self._ledger.account(command.account)
+        if command.path == END:
+            return self._let_go_of_the_end(account, command)
         there = [p for p in proofs_of(self._ledger.core, account) if p.path == command.path and not p.let_go]
         if not there:
             raise NotFound(f"no device has proved a loss in {command.path}")
@@ -207,11 +255,49 @@ class AheadRules:
         )
         return Outcome(path=command.path)
 
-    def _write(self, account: Account, proofs: list[Proof], actor: str) -> None:
-        ledger = self._ledger
-        identity = ledger.collection(account, PATH_IDENTITY)
+    def _let_go_of_the_end(self, account: Account, command: LetGo) -> Outcome:
+        if command.word != ACCEPT:
+            raise BadRequest("a device that only lists cannot be told to keep what is not listed", hint=ACCEPT)
+        standing = standing_doubts(self._ledger.core, account)
+        if not standing:
+            raise NotFound("nothing is in doubt")
+        now = self._ledger.now
+        said = [Proof(_END, END, 0, doubt.mark, "", doubt.at, now, command.word) for doubt in standing]
+        self._write(account, said, command.actor)
+        return Outcome(path=END)
+
+    def note_doubt(self, command: NoteDoubt) -> Outcome:
+        """What the core says of it goes into the installation's identity, in the transaction that ends it there."""
+        noted = self._ledger.core.end_in_doubt()
+        if not noted:
+            return Outcome(changed=False)
+        account, identity = self._identity(command.account)
+        body = Body(sha256(noted).digest(), len(noted), inline=noted)
+        self._ledger.put(account, identity, doubts.parse(noted).name, _MEDIA, body, command.actor)
+        self._ledger.core.set_end_in_doubt(b"")
+        return Outcome()
+
+    def accept_end(self, command: AcceptEnd) -> Outcome:
+        """For all accounts. Nothing changes where nothing is in doubt."""
+        account, identity = self._identity(command.account)
+        with self._ledger.group():
+            self.note_doubt(NoteDoubt(account=command.account, actor=command.actor))
+            names = [name for name, _ in self._ledger.core.secrets(account.number, doubts.PREFIX)]
+            for name in names:
+                self._ledger.append(account, Kind.IDENTITY, Op.DELETE, identity.id, command.actor, name=name)
+        return Outcome(changed=bool(names))
+
+    def _identity(self, id_: bytes) -> tuple[Account, Collection]:
+        """Raises Held."""
+        account = self._ledger.account(id_)
+        identity = self._ledger.collection(account, PATH_IDENTITY)
         if identity is None:
             raise Held("the identity of this account is not here now")
+        return account, identity
+
+    def _write(self, account: Account, proofs: list[Proof], actor: str) -> None:
+        ledger = self._ledger
+        _, identity = self._identity(account.id)
         with ledger.group():
             for proof in proofs:
                 data = msgspec.json.encode(proof)

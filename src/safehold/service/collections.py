@@ -44,16 +44,17 @@ class CollectionRules:
 
     # -- looking up ------------------------------------------------------------------------------------------
 
-    def sure_of_absence(self, account: Account, path: str) -> None:
+    def sure_of_absence(self, account: Account, path: str, *, to_make: bool = False) -> None:
         """Raises Held where a stream that might have had this path is not whole: nothing may look absent then.
 
-        Nor where a device has proved that something lay there.
+        Nor where a device has proved that something lay there, or where the log's end is in doubt; the latter hinders
+        nobody who wants `to_make` it.
         """
         for kind in kinds_under(path):
             reason = self._ledger.core.held(account.number, kind)
             if reason is not None:
                 raise Held(f"whether {path} exists is not known now: {reason}")
-        self._proofs.require_absence(self._ledger.core, account, path)
+        self._proofs.require_absence(self._ledger.core, account, path, to_make=to_make)
 
     def existing(self, account: Account, path: str) -> Collection:
         """The collection at a path. Raises NotFound, or Held where its absence is not certain."""
@@ -86,7 +87,7 @@ class CollectionRules:
             )
         if self._ledger.collection(account, path) is not None:
             raise NotAllowed(f"there is a collection at {path} already", element="{DAV:}resource-must-be-null")
-        self.sure_of_absence(account, path)
+        self.sure_of_absence(account, path, to_make=True)
         if type_ is CollectionType.FOLDER and path not in ROOTED:
             above = self._ledger.collection(account, parent(path))
             if above is None:

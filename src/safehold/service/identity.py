@@ -7,6 +7,7 @@ from hashlib import sha256
 
 import msgspec
 
+from safehold.formats.doubt import PREFIX as DOUBT_PREFIX
 from safehold.formats.intake import PREFIX as INTAKE_PREFIX
 from safehold.formats.modes import MODES
 from safehold.formats.travelling import CONFIG, TRAVELLING
@@ -64,7 +65,7 @@ _DEFAULTS: tuple[tuple[Kind, str, CollectionType, frozenset[str], str], ...] = (
 )
 
 #: Items of an identity by which nobody signs in.
-_NO_CREDENTIALS = (HOME_PREFIX, USED_PREFIX, NOTICE_PREFIX, INTAKE_PREFIX, AHEAD_PREFIX, ANNOUNCE_PREFIX)
+_NO_CREDENTIALS = (HOME_PREFIX, USED_PREFIX, NOTICE_PREFIX, INTAKE_PREFIX, AHEAD_PREFIX, ANNOUNCE_PREFIX, DOUBT_PREFIX)
 
 
 def erased_id(item_name: str) -> bytes | None:

@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 
+from safehold.ports.core import CoreReads
 from safehold.ports.world import Clock
+from safehold.service.ahead import doubts_of
 from safehold.service.items import stamp
 
 #: Devices remembered; the one heard of longest ago makes room.
@@ -60,6 +62,29 @@ class DevicesAhead:
             }
             for (account, path, device), seen in self._seen.items()
         ]
+
+
+def end_in_doubt(reads: CoreReads) -> list[dict[str, Any]]:
+    """For the status object: recoveries that could not know how the log had ended (formats/doubt.py)."""
+    return [
+        {
+            "what": "the end of the log is in doubt",
+            "since": stamp(doubt.at),
+            "until": None,
+            "unknown_seconds": round(doubt.unknown_seconds, 1),
+            "message": (
+                f"what was written in the last {doubt.unknown_seconds:.0f} s before the loss is not known: devices are "
+                "given no list, so that none deletes what only it still has"
+            ),
+            "hint": (
+                "recover further if a vault may hold more; else stop the service and say "
+                "`safehold recover run --yes --accept-loss`, or let each person decide on /devices"
+            ),
+            "summary": "It is not known whether the last changes before a loss are all here.",
+            "steps": ["Do not reset your devices: they keep what they have."],
+        }
+        for doubt in doubts_of(reads)
+    ]
 
 
 class _Noted(msgspec.Struct):

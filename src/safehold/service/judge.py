@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from safehold.model.commands import (
+    AcceptEnd,
     AcceptLoss,
     AddAccount,
     AddAppPassword,
@@ -17,6 +18,7 @@ from safehold.model.commands import (
     LetGo,
     MakeCollection,
     NoteAhead,
+    NoteDoubt,
     NoteInstallation,
     NoteUse,
     Outcome,
@@ -144,6 +146,10 @@ class Judge:
                 return self._ahead.note(command)
             case LetGo():
                 return self._ahead.let_go(command)
+            case NoteDoubt():
+                return self._ahead.note_doubt(command)
+            case AcceptEnd():
+                return self._ahead.accept_end(command)
             case SetListed():
                 return self._identity.set_listed(command)
             case TellNotice():

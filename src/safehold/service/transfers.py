@@ -136,7 +136,7 @@ class TransferRules:
             raise Conflict(f"there is no collection at {above}", hint="make it first")
         check_segment(there.name)
         if there.empty:
-            self._collections.sure_of_absence(account, command.destination)
+            self._collections.sure_of_absence(account, command.destination, to_make=True)
         elif not command.overwrite:
             raise PreconditionFailed(f"there is a resource at {command.destination} already, and Overwrite is F")
         _judge_kinds(source, into, move=command.move)

@@ -121,7 +121,8 @@ class AccountPages:
         """What an entry about the present state is dated by (µs): the last of what made it so, as far as is known."""
         report = 0 if state.report is None else state.report.at
         devices = [one.since for one in state.devices_ahead]
-        return max((report, *devices, *(notice.at for notice in state.notices))) or self._began
+        end = 0 if state.end_in_doubt is None else state.end_in_doubt.since
+        return max((report, end, *devices, *(notice.at for notice in state.notices))) or self._began
 
     def _of_link(self, id_: str, link: str) -> Account:
         try:

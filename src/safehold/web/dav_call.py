@@ -20,6 +20,7 @@ from safehold.protocol.problems import Headers
 from safehold.protocol.properties import NO_FACTS, Facts, View, needs_facts
 from safehold.protocol.target import Place, Target, collection_href, href_of
 from safehold.protocol.webdav import PropFind
+from safehold.service.ahead import require_end
 from safehold.service.guards import Seen, judge_conditions
 from safehold.service.homes import home_props
 from safehold.service.uses import program_of
@@ -137,9 +138,11 @@ class Call(NamedTuple):
 
     def require_sure_absence(self) -> None:
         """What the target names was not found. Raises Held where a device has proved that something was lost there."""
+        reads, path = self.gate.reads, self.target.path
+        if self.target.place is Place.FILE:
+            require_end(reads, self.account)
         if self.target.place not in (Place.COLLECTION, Place.ITEM):
             return
-        reads, path = self.gate.reads, self.target.path
         collection = reads.collection(self.account.number, path)
         if collection is not None:
             self.require_listable(reads, collection)

@@ -24,7 +24,7 @@ from safehold.model.token import account_key
 from safehold.ports.core import CoreReads
 from safehold.protocol.forms import MAX_FORM_BYTES, check_form_token, check_from_here, form_token, read_form
 from safehold.protocol.target import user_href
-from safehold.service.ahead import Proof, Proofs
+from safehold.service.ahead import END, Proof, Proofs, standing_doubts
 from safehold.service.auth import app_password_digest, label_of, make_app_password
 from safehold.service.uses import DAY_MICROSECONDS, AppPassword, app_passwords, day_of, free_label
 from safehold.web.answers import Resource, actor, owner_signed_in, read_body
@@ -162,15 +162,29 @@ class Devices:
 
 def _overview(visit: Visit, today: str, proofs: Proofs, reads: CoreReads) -> str:
     with reads.snapshot() as now:
-        ahead = proofs.standing(now, visit.account)
+        ahead, doubt = proofs.standing(now, visit.account), standing_doubts(now, visit.account)
         known, label = app_passwords(now, visit.account), free_label(now, visit.account)
     return (
         "<h1>Your devices</h1>"
         '<p class="lead">Each has a password of its own, so that a lost one can be locked out and the others stay.</p>'
+        + (_end(visit) if doubt else "")
         + _ahead(visit, ahead)
         + _cards(visit, known, today)
         + _new_device(visit, label)
         + _elsewhere(visit)
+    )
+
+
+def _end(visit: Visit) -> str:
+    """That the end of the log is in doubt, and how to go on."""
+    return (
+        "<h2>The last changes may be missing</h2><p>Do not reset your devices. The service has lost how its history "
+        "ended. Until it is known or accepted that nothing more comes back, no device that asks for all there is gets "
+        "a list, so that none deletes what only it still has; new entries are taken. Export from your devices what "
+        "you cannot do without, and ask the operator whether more can be recovered. Then go on: devices take the "
+        "server’s list for the whole, and remove what they alone have.</p>"
+        f'<div class="cards"><div class="card"><form method="post" action="{PATH}/let-go">{_hidden(visit, path=END)}'
+        '<button class="plain">Go on without them</button></form></div></div>'
     )
 
 

@@ -18,13 +18,13 @@ from safehold.ports.core import INTAKE, NOT_YET, CoreReads
 from safehold.recovery.after import AccountPart, AfterReport
 from safehold.recovery.report import KindCount, Loss
 from safehold.service.addresses import Address, address_of
-from safehold.service.ahead import Proof
+from safehold.service.ahead import Proof, standing_doubts
 from safehold.service.notices import Notice, notices_of
 from safehold.web.pages import title_of
 from safehold.web.status_pages import share_back
 from safehold.web.words import Words
 
-WHOLE, RESTORING, PARTIAL = "whole", "restoring", "partial"
+WHOLE, RESTORING, PARTIAL, DOUBT = "whole", "restoring", "partial", "doubt"
 #: Losses of one kind that are told by name.
 MAX_NAMED = 200
 
@@ -60,6 +60,13 @@ class AheadState(msgspec.Struct):
     there: bool  # whether the collection itself is
 
 
+class EndState(msgspec.Struct):
+    """A recovery that could not know how the log had ended, and that this person has not accepted."""
+
+    since: int
+    unknown_seconds: float
+
+
 class ReportState(msgspec.Struct):
     """The last recovery, as far as it concerns this account; `kinds` and `lost` are empty where all was exact."""
 
@@ -73,9 +80,10 @@ class ReportState(msgspec.Struct):
 
 class AccountState(msgspec.Struct):
     account: str
-    state: str  # the worst of its kinds; "ahead" where only a device is
+    state: str  # the worst of its kinds; "doubt" where only the end is, "ahead" where only a device is
     kinds: list[KindState]
     devices_ahead: list[AheadState]
+    end_in_doubt: EndState | None
     notices: list[Notice]
     intake_waiting: int
     recovery: dict[str, Any] | None  # the public part
@@ -99,14 +107,16 @@ def account_state(
         titles = {c.path: title_of(c) for c in collections}
         kinds = [_kind(now, account, kind, collections, recovery, part) for kind in DATA_KINDS]
         devices = [_ahead(now, account, proof, titles) for proof in standing(now)]
+        end = _end(now, account)
         notices = notices_of(now, account)
         intake = len(now.secret_items(account.number, INTAKE_PREFIX))
         mail = address_of(now, account)
     return AccountState(
         account=account.name,
-        state=_worst(kinds, devices),
+        state=_worst(kinds, devices, end),
         kinds=kinds,
         devices_ahead=devices,
+        end_in_doubt=end,
         notices=notices,
         intake_waiting=intake,
         recovery=None if recovery is None else dict(recovery),
@@ -147,9 +157,15 @@ def _ahead(now: CoreReads, account: Account, proof: Proof, titles: Mapping[str, 
     return AheadState(proof.device, proof.path, title, proof.at, beyond if beyond > 0 else None, here is not None)
 
 
-def _worst(kinds: Sequence[KindState], devices: Sequence[AheadState]) -> str:
+def _end(now: CoreReads, account: Account) -> EndState | None:
+    last = max(standing_doubts(now, account), key=lambda doubt: doubt.at, default=None)
+    return None if last is None else EndState(last.at, last.unknown_seconds)
+
+
+def _worst(kinds: Sequence[KindState], devices: Sequence[AheadState], end: EndState | None) -> str:
     states = {kind.state for kind in kinds}
-    return next((state for state in (RESTORING, PARTIAL) if state in states), "ahead" if devices else WHOLE)
+    well = DOUBT if end is not None else "ahead" if devices else WHOLE
+    return next((state for state in (RESTORING, PARTIAL) if state in states), well)
 
 
 def _report(report: AfterReport, part: AccountPart | None) -> ReportState:
@@ -169,6 +185,8 @@ def steps(state: AccountState, words: Words) -> list[str]:
     for kind in state.kinds:
         if kind.state == PARTIAL:
             found.append(words("step.partial", kind=words.kind(kind.kind)))
+    if state.end_in_doubt is not None:
+        found.append(words("step.end"))
     found += [ahead_step(one, words) for one in state.devices_ahead]
     return found
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from safehold.service.ahead import ACCEPT, KEEP
+from safehold.service.ahead import ACCEPT, END, KEEP
 from safehold.service.notices import Notice
 from safehold.web.atom import Entry, feed, timestamp
 from safehold.web.layout import escape, table
@@ -19,6 +19,7 @@ from safehold.web.state import (
     WHOLE,
     AccountState,
     AheadState,
+    EndState,
     KindState,
     Missing,
     ReportState,
@@ -65,6 +66,8 @@ def state_html(state: AccountState, words: Words, *, hidden: Hidden, feed_url: s
     if todo:
         listed = "".join(f"<li>{escape(step)}</li>" for step in todo)
         parts.append(f"<h2>{words('own.what-to-do')}</h2><ol>{listed}</ol>")
+    if state.end_in_doubt is not None:
+        parts.append(_end(state.end_in_doubt, words, hidden))
     for path in dict.fromkeys(one.collection for one in state.devices_ahead):
         parts.append(_ahead([one for one in state.devices_ahead if one.collection == path], words, hidden))
     if state.notices:
@@ -88,7 +91,7 @@ def headline(state: AccountState, words: Words) -> tuple[str, str]:
         return words("own.restoring"), "warn"
     if state.state == PARTIAL:
         return words("own.something"), "bad"
-    if state.devices_ahead or state.notices:
+    if state.end_in_doubt is not None or state.devices_ahead or state.notices:
         return words("own.something"), "warn"
     return words("own.all-well"), "good"
 
@@ -100,7 +103,7 @@ def _headline(state: AccountState, words: Words) -> str:
 
 def _told_below(state: AccountState, words: Words) -> set[str]:
     """Steps that stand beside what they are about."""
-    return {ahead_step(one, words) for one in state.devices_ahead}
+    return {words("step.end"), *(ahead_step(one, words) for one in state.devices_ahead)}
 
 
 def _kinds(kinds: Sequence[KindState], words: Words) -> str:
@@ -151,6 +154,18 @@ def _ahead(those: Sequence[AheadState], words: Words, hidden: Hidden) -> str:
             f"<button{class_}>{escape(words(f'ahead.{word}'))}</button></form>"
         )
     return told + "</div>"
+
+
+def _end(end: EndState, words: Words, hidden: Hidden) -> str:
+    """What a person can say of the end of the log, and what it means."""
+    how_long = words("notice.unknown-seconds", time=words.duration(end.unknown_seconds))
+    told = "".join(f"<p>{escape(text)}</p>" for text in (how_long, words("end.closed"), words("step.end")))
+    fields = hidden({"path": END, "word": ACCEPT})
+    return (
+        f'<div class="note"><h3>{words("end.title")}</h3>{told}<form method="post" action="{AHEAD}">{fields}'
+        f'<p>{escape(words("end.accept-means"))}</p><button class="plain">{escape(words("end.accept"))}</button>'
+        "</form></div>"
+    )
 
 
 def _notice(notice: Notice, state: AccountState, words: Words, hidden: Hidden) -> str:
@@ -225,6 +240,8 @@ def state_json(state: AccountState, words: Words) -> dict[str, Any]:
         told["at"], told["since"] = timestamp(notice.at), timestamp(notice.since)
     for told, one in zip(facts["devices_ahead"], state.devices_ahead, strict=True):
         told["since"] = timestamp(one.since)
+    if state.end_in_doubt is not None:
+        facts["end_in_doubt"]["since"] = timestamp(state.end_in_doubt.since)
     if state.report is not None:
         facts["report"]["at"] = timestamp(state.report.at)
     return facts
@@ -235,6 +252,8 @@ def state_atom(state: AccountState, words: Words, *, id_: str, since: int, page:
     text, _ = headline(state, words)
     told = [text, *(recovery_sentences(state.recovery, words) if state.recovery is not None else ())]
     told += [f"{words.kind(kind.kind)}: {words(f'kind-state.{kind.state}')}" for kind in state.kinds]
+    if state.end_in_doubt is not None:
+        told.append(words("end.title"))
     if state.devices_ahead:
         told.append(words("kind-state.ahead"))
     entries = [Entry(f"{id_}#{state.state}-{since}", text, since, "\n".join(told))]

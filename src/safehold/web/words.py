@@ -235,6 +235,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "kind-state.lost": ("not found in any vault", "no está en ninguna copia"),
     "kind-state.held": ("cannot be read at this moment", "ahora mismo no se puede leer"),
     "kind-state.unknown": ("not known yet", "aún no se sabe"),
+    "kind-state.doubt": ("the last changes may be missing", "pueden faltar los últimos cambios"),
     "kind-state.ahead": ("a device has newer data", "un dispositivo tiene datos más nuevos"),
     "own.intake": (
         "{count} changes of your devices wait to be entered; they are kept safe until then.",
@@ -302,6 +303,25 @@ _WORDS: dict[str, tuple[str, str]] = {
         "expórtala en ellos.",
     ),
     "ahead.title": ("A device is ahead of the server", "Un dispositivo va por delante del servidor"),
+    "end.title": ("The last changes may be missing", "Pueden faltar los últimos cambios"),
+    "end.closed": (
+        "Until you choose, no list is given to a device that asks for all there is, and nothing is told to be gone, so "
+        "that none removes what is missing here. What devices have stays on them, and their changes are taken.",
+        "Hasta que elijas, no se da la lista completa a ningún dispositivo ni se dice que algo no está, para que "
+        "ninguno elimine lo que falta aquí. Lo que tienen se queda en ellos, y sus cambios se aceptan.",
+    ),
+    "step.end": (
+        "The last changes before a loss may be missing here. Export on your devices what you cannot do without, ask "
+        "whoever runs this service whether more can be recovered, and then choose on this page.",
+        "Pueden faltar aquí los últimos cambios anteriores a una pérdida. Exporta en tus dispositivos lo "
+        "imprescindible, pregunta a quien lleva este servicio si se puede recuperar más, y después elige en esta "
+        "página.",
+    ),
+    "end.accept": ("Go on without them", "Seguir sin ellos"),
+    "end.accept-means": (
+        "Devices take what is here for the whole, and remove what they alone have.",
+        "Los dispositivos toman lo que hay aquí por todo lo que existe, y eliminan lo que solo ellos tienen.",
+    ),
     # -- notices, by `what`
     "notice.mass-delete": (
         "{count} items were deleted from {collection} at once by {device}. They are kept, and can be brought back.",

@@ -187,6 +187,13 @@ class SqliteCore(SqliteReads):
         self._db.execute("INSERT OR REPLACE INTO meta VALUES ('recovery_mark', ?)", (mark,))
 
     @guarded
+    def set_end_in_doubt(self, doubt: bytes) -> None:
+        assert self._db.in_transaction, "set_end_in_doubt without begin"
+        self._db.execute("DELETE FROM meta WHERE name = 'end_in_doubt'")
+        if doubt:
+            self._db.execute("INSERT INTO meta VALUES ('end_in_doubt', ?)", (doubt,))
+
+    @guarded
     def set_recovery_record(self, record: bytes | None) -> None:
         assert self._db.in_transaction, "set_recovery_record without begin"
         if record is None:

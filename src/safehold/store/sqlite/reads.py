@@ -595,6 +595,11 @@ class SqliteReads:
         return "" if mark is None else str(mark)
 
     @guarded
+    def end_in_doubt(self) -> bytes:
+        doubt: Any = self._db.execute("SELECT value FROM meta WHERE name = 'end_in_doubt'").get
+        return b"" if doubt is None else bytes(doubt)
+
+    @guarded
     def recovery_record(self) -> bytes | None:
         record: Any = self._db.execute("SELECT value FROM meta WHERE name = 'recovery'").get
         return None if record is None else bytes(record)
