@@ -12,14 +12,18 @@ from typing import Any
 import pytest
 
 from safehold import config as configuration
-from safehold.assembly.finding import find_core
+from safehold.assembly.finding import NotByItself, find_core
 from safehold.assembly.front import Coming, Front
 from safehold.assembly.installation import Installation, open_installation
 from safehold.assembly.recovering import Sources
 from safehold.cli.main import main
-from safehold.model.commands import AddAccount, Body, PutItem
+from safehold.formats.frame import RawFrame, scan_frames
+from safehold.formats.segment import HEADER_BYTES
+from safehold.model.commands import AddAccount, Body, EraseAccount, PutItem
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.core import NOT_YET
+from safehold.ports.log import LogFrame
+from safehold.recovery.selection import SYSTEM
 from safehold.recovery.staged import Staged
 from safehold.store.sqlite.bulk import StreamRows
 from safehold.vault.recoveries import open_recoveries
@@ -59,6 +63,35 @@ def site(pristine: Path, tmp_path: Path) -> Iterator[Installation]:
     assert found is not None
     Front(site, Coming(found, Sources(site), None))._begin()
     yield site
+
+
+def test_a_start_whose_register_of_the_erased_is_damaged_asks(pristine: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(pristine, data, ignore=shutil.ignore_patterns("*.sock"))
+    for vault in ("near", "far"):
+        shutil.rmtree(data / "vaults" / vault / "runs")
+    site = open_installation(data, configuration.Config(), make=False)
+    with site.session() as session:
+        session.execute(EraseAccount(account=ADA, actor="an operator"))
+    with site.session() as session:
+        session.execute(AddAccount(account=b"b" * 16, name="bob"))
+    frames = Sources(site).reader().entries()
+    spoilt = [f for f in frames if isinstance(f, LogFrame) and any(c.account == SYSTEM for c in f.changes)]
+    for path in (data / "vaults").glob("*/log/*/*"):
+        for frame in scan_frames(path.read_bytes(), HEADER_BYTES):
+            if isinstance(frame, RawFrame) and frame.header.number == spoilt[-1].position.frame:
+                body = bytearray(path.read_bytes())
+                body[frame.offset + 100] ^= 0x40
+                path.write_bytes(body)
+    site.core_path.write_bytes(b"")
+    found = find_core(site)
+    assert found is not None
+    with pytest.raises(NotByItself, match="erased may come back") as raised:
+        Front(site, Coming(found, Sources(site), None))._begin()
+    assert raised.value.exit_code == 3
+    assert "recover plan" in raised.value.hint
+    assert site.core_path.read_bytes() == b""
+    assert not list(data.glob("scratch/core-*"))
 
 
 def held(site: Installation) -> dict[Kind, str | None]:

@@ -214,6 +214,62 @@ def test_an_account_that_is_erased_in_the_tail() -> None:
     assert report.accounts == 1
 
 
+@pytest.mark.parametrize("place", ["log", "log alone"])
+def test_a_register_of_the_erased_that_misses_a_revision_is_judged_before_anything_is_moved(place: str) -> None:
+    """Else the account whose erasure it held would come back, with nobody asked."""
+    history = History()
+    history.family("ada", "bob")
+    gone = history.erase("ada")
+    history.put("", Kind.IDENTITY, f"erased/{an_id('eve').hex()}", b"{}")
+    history.put("bob", Kind.NOTES, "late.txt", b"late")
+    history.seal()
+    world = World(history)
+    if place == "log":
+        world.at(world.vaults.holds(gone)[1].header.number - 5)
+    world.vaults.spoil(gone, world.near, world.far)
+    serving = Serving(world)
+    serving.disk.make_folders(f"{DATA}/core")
+    serving.core().close()
+
+    def judge(lacks: str) -> None:
+        raise OperatorError(lacks)
+
+    for _ in range(2):
+        with pytest.raises(OperatorError, match="of identity"):
+            serving.begin(judge_register=judge)
+        assert serving.disk.exists(f"{DATA}/core/core.db")
+        assert not [entry.name for entry in serving.disk.list(f"{DATA}/scratch") if entry.name.startswith("core-")]
+    staged = serving.begin()
+    assert staged.register_lacks
+    again = serving.resume()
+    assert again is not None
+    assert again.register_lacks == staged.register_lacks
+    problems = world.recovery().plan().problems
+    assert problems[0].startswith("ERASED ACCOUNTS MAY COME BACK")
+
+
+def test_a_register_that_a_generation_alone_had_is_judged() -> None:
+    history = History()
+    history.family("ada", "bob")
+    history.erase("ada")
+    history.seal()
+    world = World(history)
+    world.at(world.last)
+    world.cut_log(world.last)
+    whole = world.copy()
+    judged: list[str] = []
+    for name, offset, size, _, _ in frames_of(whole[0], "runs/"):
+        for vault in (world.near, world.far):
+            spoil(vault, name, offset + size // 2)
+        try:
+            Serving(world).begin(judge_register=judged.append)
+        except OperatorError:  # nothing is left
+            continue
+        finally:
+            world.near.objects, world.far.objects = map(dict, whole)
+    assert judged
+
+
 def test_blobs_are_fetched_and_lost_ones_told() -> None:
     history = History()
     history.family("ada")

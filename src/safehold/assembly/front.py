@@ -93,6 +93,8 @@ class Front:
         else:
             staged = self._begun(claim)
         self._judge_end([hole for hole in staged.holes if hole.first > staged.end.frame])
+        if lacks := staged.register_lacks:  # begun by a release that did not ask
+            self._judge_register(lacks)
         return UnderWay(staged, sources, claim, site.open_reads)
 
     def _judge_end(self, beyond: Sequence[Hole]) -> None:
@@ -103,6 +105,15 @@ class Front:
                 "the log cannot be read from any vault",
                 hint="`safehold recover plan` says what that affects, and `safehold recover run` goes on without them",
             )
+
+    def _judge_register(self, lacks: str) -> None:
+        """Raises NotByItself: who was erased may be named by what is missing, and would come back (I28)."""
+        raise NotByItself(
+            f"the core {self._coming.lost.why}, and of the installation's own identity, which says what accounts were "
+            f"erased, revisions are in no vault ({lacks}): an account that was erased may come back",
+            hint="`safehold recover plan` says what is missing and who would come back, and `safehold recover run` "
+            "goes on without it: erase again who was erased before",
+        )
 
     def _resumed(self) -> Staged:
         site, (_, sources, helpers) = self._installation, self._coming
@@ -140,6 +151,7 @@ class Front:
             helpers=helpers,
             again=sources.again,
             judge=self._judge_end,
+            judge_register=self._judge_register,
             progress=self._tell,
         )
         site.mark_used()

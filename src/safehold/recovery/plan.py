@@ -181,10 +181,10 @@ def make_plan(
     losses = _blob_losses(origin, replay, counted, vaults, blobs, reading.pace)
     tally = make_tally(replay, selection.counted, losses)
     problems = [
+        *_doubts(replay),  # first: of many problems a few are shown
         *reader.problems(),
         *(runs.problems() if runs is not None else ()),
         *log.chains.problems,
-        *_doubts(replay),
         *vouched_by_nobody(origin, log),
     ]
     whole = found.state is State.WHOLE or whole_at_end(sources, sync, reading.last_from, problems)
@@ -411,7 +411,10 @@ def vouched_by_nobody(origin: Origin, log: Replay) -> list[str]:
 def _doubts(replay: Replay) -> list[str]:
     if not replay.chains.missing((SYSTEM, Kind.IDENTITY)):
         return []
-    return ["revisions of the installation's own identity are missing: an account that was erased there may come back"]
+    return [
+        "ERASED ACCOUNTS MAY COME BACK: revisions of the installation's own identity, which says who was erased, are "
+        "missing; look through the accounts afterwards, and erase again who was erased before"
+    ]
 
 
 def _nothing(sources: Sequence[Source], why: str) -> OperatorError:

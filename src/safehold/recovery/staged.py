@@ -187,6 +187,7 @@ class Staged:
         helpers: Helpers | None = None,
         again: Again | None = None,
         judge: Callable[[Sequence[Hole]], None] = lambda _: None,
+        judge_register: Callable[[str], None] = lambda _: None,
         progress: Progress = silent,
     ) -> Self:
         """Put a core into place, `data`/core, that holds every identity and knows of every other stream; it is closed.
@@ -198,7 +199,8 @@ class Staged:
         `vaults` are those behind `reader`, `sync` the names of those that acknowledgements waited for, `lost_at` (µs)
         the last moment at which something may have been acknowledged, now if None. `helpers` read in other processes.
         `again` gives fresh readers: what one of the vaults could not give for a moment is then not taken for lost.
-        `judge` is shown what is known of the log beyond what can be read, before anything is moved, and may raise.
+        `judge` is shown what is known of the log beyond what can be read, before anything is moved, and may raise; so
+        is `judge_register` what the installation's own identity lacks, if anything: it names the accounts erased.
         Raises OperatorError where nothing can be recovered; TooLong where `recover run` has to do it.
         """
         place = Place(disk, data)
@@ -246,7 +248,7 @@ class Staged:
         try:
             core = make_core(place.building)
             try:
-                staged._found(core, f"{timeline}-{now:x}", progress)
+                staged._found(core, f"{timeline}-{now:x}", progress, judge_register)
             finally:
                 core.close()
         finally:
@@ -290,7 +292,7 @@ class Staged:
         staged._take_up(core)
         return staged
 
-    def _found(self, core: CoreStore, mark: str, progress: Progress) -> None:
+    def _found(self, core: CoreStore, mark: str, progress: Progress, judge_register: Callable[[str], None]) -> None:
         """Fill a new core: identities, and what is known of the rest."""
         core.bulk(True)
         core.begin()
@@ -302,6 +304,8 @@ class Staged:
             if key[0] not in self._streamwise.erased:  # the installation's comes first, and says who was
                 self._ahead.numbers[key[0]] = core.account_number(key[0])
                 self._enter_now(core, key)
+            if key[0] == SYSTEM and (lacks := self.register_lacks):
+                judge_register(lacks)
             progress(Kind.IDENTITY, done + 1, len(identities), "accounts")
         erased = self._streamwise.erased
         rest = [key for key in known if key[1] is not Kind.IDENTITY and key[0] not in erased]
@@ -483,6 +487,12 @@ class Staged:
     def holes(self) -> Sequence[Hole]:
         """What no vault gives of the log. The writer opens only where those after `end` are set aside."""
         return self._tail.holes
+
+    @property
+    def register_lacks(self) -> str:
+        """What the installation's own identity lacks, which names the accounts erased; "" where it is whole."""
+        doubt = self._doubts.get((SYSTEM, Kind.IDENTITY))
+        return doubt.words if doubt is not None else ""
 
     @property
     def trouble(self) -> str:
