@@ -613,6 +613,20 @@ def test_used_bytes_are_the_sum_of_what_lives(open_core: Open, streams: Streams)
     assert core.used_bytes(number) == 0
 
 
+def test_a_doubt_of_the_logs_end_stands_until_it_is_taken_away(core: CoreStore) -> None:
+    assert core.end_in_doubt() == b""
+    for doubt in (b"one", b"another", b""):
+        core.begin()
+        core.set_end_in_doubt(doubt)
+        core.commit()
+        with core.snapshot() as moment:
+            assert moment.end_in_doubt() == doubt
+    core.begin()
+    core.set_end_in_doubt(b"never")
+    core.rollback()
+    assert core.end_in_doubt() == b""
+
+
 def test_a_recovery_leaves_its_mark(open_core: Open) -> None:
     core = open_core()
     assert core.recovery_mark() == ""
