@@ -737,12 +737,20 @@ class Staged:
         if not self._blobs_left:
             self._without.discard(key)
 
-    def close(self, core: CoreStore) -> Report:
-        """In the writer's turn, once `step` and `fetch` gave False and the marks in the vaults say that it is done."""
+    def outcome(self, core: CoreReads) -> Report:
+        """In the writer's turn, once `step` and `fetch` gave False: what is to be told before `close`."""
         assert not self._ahead.waiting, "streams are still to come"
         there = {account.id for account in core.accounts()} | {SYSTEM}
         self._doubts = {key: doubt for key, doubt in self._doubts.items() if key[0] in there}
         self._lost_blobs = [loss for loss in self._lost_blobs if loss.account in there]
+        return self.report()
+
+    def close(self, core: CoreStore) -> Report:
+        """In the writer's turn, once `step` and `fetch` gave False and the marks in the vaults say that it is done.
+
+        With the record goes what is known of losses: before that, `outcome` says it, to be kept.
+        """
+        report = self.outcome(core)
         core.begin()
         try:
             core.set_recovery_record(None)
@@ -753,7 +761,7 @@ class Staged:
         self._closed = True
         if self._old is not None:
             self._old.close()
-        return self.report()
+        return report
 
     def report(self) -> Report:
         """What came of it, as far as it is."""
