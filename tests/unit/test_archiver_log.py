@@ -6,6 +6,7 @@ Long, as writing and reading are told by the same few helpers, and each case is 
 from __future__ import annotations
 
 import errno
+import random
 from collections.abc import Sequence
 
 import pytest
@@ -214,6 +215,53 @@ def test_a_torn_end_is_no_hole_but_a_problem() -> None:
         assert holes == []
         assert any("cut short" in problem for problem in reader.problems())
         assert reader.end().frame == last.header.number - 1
+
+
+@pytest.mark.parametrize("what", ["garbage", "zeros", "flips"])
+def test_what_remains_beyond_one_frame_is_damage_and_no_torn_end(what: str) -> None:
+    """However much of the end: from within a frame on, or from where one begins."""
+    vault = MemoryVault("near")
+    writing = Writing([vault])
+    writing.write(6)
+    (name,) = vault.objects
+    whole = vault.objects[name]
+    frames = frames_of(vault)
+    for good in range(1, len(frames) - 1):
+        ends = frames[good - 1].offset + len(frames[good - 1].data)
+        for begins in (ends, ends + 40, ends + 100, ends + len(frames[good].data) - 5):
+            if what == "zeros" and begins < ends + 88:
+                continue  # zeros alone, of any length, may be one write that never came
+            rest = len(whole) - begins
+            rubbish = bytes(rest) if what == "zeros" else random.Random(begins).randbytes(rest)
+            if what == "flips":
+                rubbish = bytes(byte ^ 0x40 if at % 64 == 0 else byte for at, byte in enumerate(whole[begins:]))
+            vault.objects[name] = whole[:begins] + rubbish
+            _, holes, reader = read(vault)
+            assert holes, (good, begins - ends)
+            assert holes[0].first == frames[good].header.number
+            assert reader.end() == LogPosition(1, frames[good - 1].header.number, frames[good - 1].digest)
+
+
+def test_sectors_of_one_write_that_did_not_come_are_a_torn_end() -> None:
+    vault = MemoryVault("near")
+    writing = Writing([vault])
+    writing.write(3)
+    (name,) = vault.objects
+    whole = vault.objects[name]
+    last = frames_of(vault)[-1]
+    rng = random.Random(8)
+    for _ in range(200):
+        torn = bytearray(whole)
+        for first in range(last.offset // 128 * 128, len(whole), 128):  # smaller sectors than any: more ways to be torn
+            if rng.random() < 0.5:
+                torn[max(first, last.offset) : first + 128] = bytes(
+                    min(first + 128, len(whole)) - max(first, last.offset)
+                )
+        if rng.random() < 0.5:
+            del torn[rng.randrange(last.offset, len(torn)) :]
+        vault.objects[name] = bytes(torn)
+        _, holes, _ = read(vault)
+        assert holes == []
 
 
 def test_damage_before_the_last_frame_is_a_hole_even_at_the_end() -> None:

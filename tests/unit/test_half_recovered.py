@@ -94,6 +94,39 @@ def test_a_start_whose_register_of_the_erased_is_damaged_asks(pristine: Path, tm
     assert not list(data.glob("scratch/core-*"))
 
 
+def test_a_start_whose_log_is_damaged_at_its_end_asks(
+    pristine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In every vault, and so that nothing after it can be read: yet it is too much for one write that was cut short."""
+    data = tmp_path / "data"
+    shutil.copytree(pristine, data, ignore=shutil.ignore_patterns("*.sock"))
+    site = open_installation(data, configuration.Config(), make=False)
+    with site.session() as session:
+        for n in range(5):
+            session.execute(AddAccount(account=bytes([n + 1]) * 16, name=f"person-{n}"))
+    name = max(path.relative_to(data / "vaults/near") for path in (data / "vaults/near/log").glob("*/*"))
+    for vault in ("near", "far"):
+        path = data / "vaults" / vault / name
+        body = path.read_bytes()
+        path.write_bytes(body[: len(body) // 3] + bytes(byte ^ 0x5A for byte in body[len(body) // 3 :]))
+    site.core_path.write_bytes(b"")
+    found = find_core(site)
+    assert found is not None
+    for _ in range(2):  # also once it has claimed a timeline
+        with pytest.raises(NotByItself, match="at the end of the log cannot be read") as raised:
+            Front(site, Coming(found, Sources(site), None))._begin()
+        assert raised.value.exit_code == 3
+        assert site.core_path.read_bytes() == b""
+    _, plan = run(site, capsys, "recover", "plan")
+    assert plan["unknown_seconds"] > 0
+    assert not plan["verified"]
+    code, _ = run(site, capsys, "recover", "run", "--yes")
+    assert code == 1
+    with site.session() as session:
+        session.execute(AddAccount(account=b"z" * 16, name="later"))
+    assert find_core(site) is None
+
+
 def held(site: Installation) -> dict[Kind, str | None]:
     core = site.open_reads()
     try:
@@ -226,3 +259,37 @@ def test_large_bodies_that_are_still_there_stay(site: Installation) -> None:
 def test_all_kinds_come_back(site: Installation) -> None:
     finish(site)
     assert all(held(site)[kind] is None for kind in DATA_KINDS)
+
+
+def test_an_old_copy_of_it_that_is_put_back_is_recovered_anew(site: Installation) -> None:
+    """The log has gone on since with streams that have not come into the copy: what follows them cannot be taken in."""
+    core, copy = site.core_path.parent, site.data / "copy"
+    shutil.copytree(core, copy)
+    add(site, "bob")
+    shutil.rmtree(core)
+    shutil.copytree(copy, core)
+    found = find_core(site)
+    assert found is not None
+    assert found.begun, "of identity alone all that follows is taken in"
+    finish(site)
+    other = CARD.replace(b"One", b"Two")
+    body = Body(sha256(other).digest(), len(other), inline=other)
+    with site.session() as session:
+        session.execute(
+            PutItem(account=ADA, path="contacts/default", name="2.vcf", body=body, media="text/vcard", uid="2")
+        )
+    shutil.rmtree(core)
+    shutil.copytree(copy, core)
+    found = find_core(site)
+    assert found is not None
+    assert not found.begun
+    assert "old copy" in found.why
+    Front(site, Coming(found, Sources(site), None))._begin()
+    assert list(site.data.glob("scratch/core-*/core.db"))
+    add(site, "eve")
+    finish(site)
+    with site.session() as session:
+        account = session.reads.account_named("ada")
+        assert account is not None
+        assert session.reads.figures(account.number, Kind.CONTACTS).items == 2
+    assert find_core(site) is None

@@ -10,14 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from safehold.assembly.after import all_reports, last_report
+from safehold.assembly.after import all_reports, keep_report, last_report, not_yet_told, notices
 from safehold.assembly.installation import Installation, open_installation
 from safehold.cli.main import main
 from safehold.config import Config
 from safehold.model.commands import AddAccount
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.recovery import after
-from safehold.recovery.after import RUN, AccountPart, AfterReport, after_report, from_facts, to_facts
+from safehold.recovery.after import RUN, SERVING, AccountPart, AfterReport, after_report, from_facts, to_facts
 from safehold.recovery.report import KindCount, Loss, Report, Stage, StreamCount
 from safehold.service.notices import RESTORED, notices_of
 from safehold.vault.evidence import read_evidence
@@ -206,3 +206,24 @@ def test_a_recovery_is_done_though_no_vault_takes_its_report(data: Path, monkeyp
     result = installation.recover(installation.recovery_plan())
     assert result.report.exit_code == 0
     assert "the report could not be kept in any vault; it lies beside the core" in result.notes
+
+
+def test_after_a_kill_what_was_kept_and_told_is_not_kept_and_told_again(data: Path) -> None:
+    site = open_installation(data, Config(), make=False)
+    before = len(all_reports(site))
+    for at in (7, 8):  # the second process counts anew, and later
+        with site.session() as session:
+            account = session.reads.account_named("ann")
+            assert account is not None
+            one = after_report(
+                report(not_exact=[msgspec.structs.replace(ANN, id=account.id.hex())], timeline=99), at=at, how=SERVING
+            )
+            kept = keep_report(site, one, session.reads.log_position(), again=True)
+            assert kept.at == 7
+            wanted = not_yet_told(session.reads, notices(kept))
+            assert len(wanted) == (at == 7)
+            for command in wanted:
+                session.execute(command)
+            assert len([n for n in notices_of(session.reads, account) if n.facts["timeline"] == 99]) == 1
+    assert len(all_reports(site)) == before + 1
+    assert (last_report(site) or kept).evidence == kept.evidence

@@ -73,8 +73,11 @@ class Streams:
         return False
 
     def close(self, core: Any) -> Report:
-        assert self.fetched
         self.closed = True
+        return self.outcome(core)
+
+    def outcome(self, core: Any) -> Report:
+        assert self.fetched
         return Report(1, 1, 1, 1, {Kind.CONTACTS: KindCount(1, 1)}, [], 0.0, [], 0.0, 0.0, True, 1)
 
     def progress(self) -> Any:
@@ -92,7 +95,8 @@ class World:
         self.rolled_back = 0
         self.paused: list[SafeholdError] = []
         self.stopped: Exception | None = None
-        self.marks_done = self.releases = 0
+        self.marks_done = self.releases = self.kept = 0
+        self.cannot_keep: list[Exception] = []
         self.told: list[dict[str, Any]] = []
         self._disk = ThreadPoolExecutor(1, "commit")
         self.pump = Pump(cast(Any, None), self._disk)
@@ -105,11 +109,19 @@ class World:
             self.paused.append,
             self._count_release,
             SimClock(),
+            self._keep,
             self._hear,
         )
 
-    def _hear(self, last: dict[str, Any], report: AfterReport) -> None:
+    async def _keep(self, report: AfterReport) -> None:
+        assert not self.streams.closed, "with the record goes what the report is made of"
+        self.kept += 1
+        if self.cannot_keep:
+            raise self.cannot_keep.pop()
         assert (report.how, report.generation, [read.vault for read in report.sources]) == (SERVING, 7, ["near"])
+
+    def _hear(self, last: dict[str, Any]) -> None:
+        assert self.kept
         self.told.append(last)
 
     def __call__(self) -> Any:
@@ -332,16 +344,37 @@ def test_what_a_recovery_has_to_tell_is_told_once_something_can_be_written(monke
     async def run_blocking(work: Any) -> Any:
         return work()
 
-    monkeypatch.setattr(serving, "keep_report", lambda _site, report, _upto: report)
+    async def in_thread(work: Any) -> Any:
+        return work(reads)
+
+    monkeypatch.setattr(serving, "keep_report", lambda _site, report, _upto, again: report)
     monkeypatch.setattr(serving, "TELL_AGAIN_SECONDS", 0.0)
+    reads = SimpleNamespace(log_position=lambda: None, account_by_id=lambda _id: None)
     service = SimpleNamespace(
-        reads=SimpleNamespace(log_position=lambda: None),
+        reads=reads,
         run_blocking=run_blocking,
+        in_thread=in_thread,
         installation=None,
         _telling=SimpleNamespace(recovered=lambda _report: None),
         pump=SimpleNamespace(execute_all=execute_all),
     )
+
+    async def work() -> None:
+        await serving.Service._keep_report(cast(Any, service), after_report(lost, at=1, how=SERVING))
+        await serving.Service._tell_rest(cast(Any, service))
+
     service._told = lambda notices: serving.Service._told(cast(Any, service), notices)
-    asyncio.run(serving.Service._tell_after(cast(Any, service), after_report(lost, at=1, how=SERVING)))
+    asyncio.run(work())
     assert told == [b"\xaa" * 16] * 2
     assert not answers
+
+
+def test_what_came_of_it_is_kept_before_the_record_goes() -> None:
+    async def work() -> None:
+        world = World(Streams(many(1)))
+        world.cannot_keep = [OperatorError("the vault is away")]
+        world.recovery.start()
+        await world.ended()
+        assert world.kept == 2
+
+    run(work)

@@ -25,7 +25,7 @@ from safehold.ports.log import Superseded
 from safehold.ports.vault import Vault, VaultDown
 from safehold.vault.log import VaultLogReader
 from safehold.vault.runs import manifest_position, open_manifest
-from safehold.vault.segments import Copy, Holder, beginning, load_copy, segments, timelines
+from safehold.vault.segments import Copy, Holder, beginning, load_copy, lost_at_end, segments, timelines
 
 
 class Mode(StrEnum):
@@ -266,7 +266,7 @@ def _anchor(
     found = segments(sync, end.timeline)
     name, holders = list(found.items())[-1]
     copies = [load_copy(holder.vault, name) for holder in holders]
-    if all(copy.closed for copy in copies):
+    if all(copy.closed for copy in copies) or lost_at_end(copies):  # what was lost there must stay in sight
         return []
     frames: list[RawFrame] = []
     number = end.frame

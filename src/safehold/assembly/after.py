@@ -13,19 +13,23 @@ from safehold.assembly.site import Site
 from safehold.formats.evidence import Evidence
 from safehold.model.commands import TellNotice
 from safehold.model.errors import SafeholdError
-from safehold.ports.core import LogPosition
+from safehold.ports.core import CoreReads, LogPosition
 from safehold.recovery.after import EVIDENCE_KIND, FILE_NAME, AccountPart, AfterReport, from_facts, to_facts
-from safehold.service.notices import MAX_NAMES, RESTORED
+from safehold.service.notices import MAX_NAMES, RESTORED, notices_of
 from safehold.vault.evidence import put_evidence, read_evidence
 
 _log = logging.getLogger("safehold.recovery")
 
 
-def keep_report(site: Site, report: AfterReport, upto: LogPosition) -> AfterReport:
+def keep_report(site: Site, report: AfterReport, upto: LogPosition, *, again: bool = False) -> AfterReport:
     """Put it into every vault that can be reached, and beside the core. What cannot be put is logged, and raises not.
 
-    The returned report names its evidence.
+    The returned report names its evidence. With `again` it may have been put before, by a process that was killed then:
+    that one is returned.
     """
+    if again and (before := _kept_before(site, report)) is not None:
+        _keep_beside(site, before)
+        return before
     vaults = [site.vault(config) for config in site.config.vaults]
     try:
         value = Evidence(0, EVIDENCE_KIND, 0, "", (upto.timeline, upto.frame, upto.digest), b"", to_facts(report))
@@ -35,13 +39,27 @@ def keep_report(site: Site, report: AfterReport, upto: LogPosition) -> AfterRepo
     finally:
         for vault in vaults:
             vault.close()
+    _keep_beside(site, report)
+    return report
+
+
+def _kept_before(site: Site, report: AfterReport) -> AfterReport | None:
+    """The report of the same recovery: each claims a timeline of its own."""
+    try:
+        found = all_reports(site)
+    except (SafeholdError, OSError) as error:
+        _log.warning("whether the recovery's report is kept already could not be seen: %s", error)
+        return None
+    return next((one for one in found if (one.how, one.timeline) == (report.how, report.timeline)), None)
+
+
+def _keep_beside(site: Site, report: AfterReport) -> None:
     path = site.data / "run" / FILE_NAME
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".new")
         temporary.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
         os.replace(temporary, path)
-    return report
 
 
 def last_report(site: Site) -> AfterReport | None:
@@ -76,6 +94,19 @@ def all_reports(site: Site) -> list[AfterReport]:
 def notices(report: AfterReport) -> list[TellNotice]:
     """One for each account that is named and has an id: what of it is older or lost."""
     return [_notice(report, part) for part in report.affected if part.account and part.id]
+
+
+def not_yet_told(reads: CoreReads, told: Iterable[TellNotice]) -> list[TellNotice]:
+    """Those of these that no notice of the same recovery has told."""
+    wanted = []
+    for one in told:
+        account = reads.account_by_id(one.account)
+        if account is None or not any(
+            notice.what == one.what and notice.facts.get("timeline") == one.facts["timeline"]
+            for notice in notices_of(reads, account)
+        ):
+            wanted.append(one)
+    return wanted
 
 
 def _notice(report: AfterReport, part: AccountPart) -> TellNotice:

@@ -20,7 +20,7 @@ from safehold.assembly.site import CoreMissing, NoVaultInReach, Site
 from safehold.config import ASK
 from safehold.model.errors import Damaged, NewerCore, OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS
-from safehold.ports.core import LogPosition
+from safehold.ports.core import NOT_YET, CoreReads, LogPosition
 from safehold.ports.log import LogFrame
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.keyring import is_complete
@@ -70,8 +70,11 @@ def find_core(site: Site) -> Lost | None:
             core.log_position()
             core.accounts()
             begun = core.recovery_record() is not None
+            old = begun and _is_old_copy(site, core)
         except Damaged as error:
             return Lost(f"cannot be read ({error.message})")
+    if old:
+        return Lost("is an old copy of one that was still being recovered: the log goes on with what it lacks")
     if begun:
         return Lost("is still being recovered", begun=True)
     renewal = wanted(site)
@@ -90,6 +93,31 @@ def find_why_not(site: Site, error: SafeholdError) -> Lost | None:
         return Lost("is older than all that the log has left") if _is_too_old(site, position) else None
     except SafeholdError:
         return None
+
+
+def _is_old_copy(site: Site, core: CoreReads) -> bool:
+    """Whether streams that have not come into a half recovered core were written to since: then they had come.
+
+    What comes after a held stream's end cannot be taken in, so that the writer would never open.
+    """
+    from safehold.assembly.recovering import Sources
+
+    waiting = set(core.held_streams(NOT_YET))
+    if not waiting or not site.opener.can_open:
+        return False
+    position = core.log_position()
+    reader = Sources(site).reader()
+    try:
+        if reader.branch().left(position):
+            return False
+        return any(
+            (change.account, change.kind) in waiting
+            for entry in reader.entries(position)
+            if isinstance(entry, LogFrame)
+            for change in entry.changes
+        )
+    except SafeholdError:  # no vault is in reach, or none has what follows: who goes on with it says so
+        return False
 
 
 def _is_too_old(site: Site, position: LogPosition) -> bool:

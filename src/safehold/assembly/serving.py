@@ -16,7 +16,7 @@ from safehold.adapters.channel import ChannelServer
 from safehold.adapters.passwords import Argon2Hasher
 from safehold.adapters.threads import ThreadScheduler, in_daemon
 from safehold.archiver.shipper import Shipper
-from safehold.assembly.after import in_batches, keep_report, notices
+from safehold.assembly.after import in_batches, keep_report, not_yet_told, notices
 from safehold.assembly.caring import Caring
 from safehold.assembly.finding import Lost, find_why_not
 from safehold.assembly.installation import Installation
@@ -173,6 +173,7 @@ class Service:
         self._recovery: ServingRecovery | None = None
         self._last_recovery: dict[str, Any] | None = None
         self._after: asyncio.Task[None] | None = None  # keeps it alive
+        self._untold: list[TellNotice] = []
         self._snapshots = ScheduledSnapshots(installation)
         self._keeper = ScheduledKeeper(installation)
         self._ticking: asyncio.Task[None] | None = None
@@ -505,6 +506,7 @@ class Service:
             engine.pause,
             engine.drain_intakes,
             self.clock,
+            self._keep_report,
             self._recovered,
         )
         self._telling.recovery(self._recovery.status())
@@ -514,11 +516,19 @@ class Service:
         self.writer.require_open()
         return self.writer.engine.core
 
-    def _recovered(self, last: dict[str, Any], report: AfterReport) -> None:
+    async def _keep_report(self, report: AfterReport) -> None:
+        """Keep it in the vaults, and tell those whom it concerns; after a kill nothing is told twice."""
+        upto = self.reads.log_position()
+        kept = await self.run_blocking(lambda: keep_report(self.installation, report, upto, again=True))
+        self._telling.recovered(kept)
+        wanted = await self.in_thread(lambda reads: not_yet_told(reads, notices(kept)))
+        self._untold = await self._told(wanted)
+
+    def _recovered(self, last: dict[str, Any]) -> None:
         self._recovery, self._last_recovery = None, last
         self._snapshots.look_again()
         self._telling.recovery(None)
-        self._after = asyncio.create_task(self._tell_after(report))
+        self._after = asyncio.create_task(self._tell_rest())
 
     async def _told(self, notices: list[TellNotice]) -> list[TellNotice]:
         """Those that could not be entered now."""
@@ -528,14 +538,11 @@ class Service:
             untold += [one for one, result in zip(batch, results, strict=True) if isinstance(result, Held)]
         return untold
 
-    async def _tell_after(self, report: AfterReport) -> None:
-        """Keep the report in the vaults, and tell those whom it concerns."""
+    async def _tell_rest(self) -> None:
+        """Those whose identity could not be written while the record stood."""
         try:
-            upto = self.reads.log_position()
-            kept = await self.run_blocking(lambda: keep_report(self.installation, report, upto))
-            self._telling.recovered(kept)
-            untold = notices(kept)
-            while untold := await self._told(untold):  # nothing can be written for now
+            while self._untold:
+                self._untold = await self._told(self._untold)
                 await asyncio.sleep(TELL_AGAIN_SECONDS)
         except Exception:
             _log.exception("what came of the recovery could not be told to all whom it concerns")

@@ -83,10 +83,12 @@ class ServingRecovery:
         pause: Callable[[SafeholdError], None],
         released: Callable[[], None],
         clock: Clock,
-        ended: Callable[[dict[str, Any], AfterReport], None],
+        keep: Callable[[AfterReport], Awaitable[None]],
+        ended: Callable[[dict[str, Any]], None],
     ) -> None:
         """`core` is the writer's, and raises what keeps it from writing; `pause` has it opened anew; `released` applies
-        what waits for streams that have come. They are called in the writer's thread. `ended` hears what came of it.
+        what waits for streams that have come. They are called in the writer's thread. `keep` keeps the report
+        and tells whom it concerns, before the record goes, and so again after a kill; `ended` hears what came of it.
         """
         self._staged, self._sources, self._claim, self._reads = under_way
         self._pump = pump
@@ -94,6 +96,8 @@ class ServingRecovery:
         self._pause = pause
         self._released = released
         self._clock = clock
+        self._keep = keep
+        self._kept = False
         self._ended = ended
         self._thread = ThreadPoolExecutor(1, "recovery")
         self._arrivals: dict[_Key, asyncio.Future[None]] = {}
@@ -158,7 +162,7 @@ class ServingRecovery:
         await self._again_and_again(self._fetch)
         report = await self._again_and_again(self._close)
         self._thread.shutdown(wait=False)
-        self._ended(self._told(report), self._after(report))
+        self._ended(self._told(report))
 
     async def _again_and_again(self, work: Callable[[], Awaitable[T]]) -> T:
         """Until it has come to its end. What is in stays in: each try goes on where the last one stopped."""
@@ -224,8 +228,14 @@ class ServingRecovery:
             await self._elsewhere(core.close)
 
     async def _close(self) -> Report:
-        """The marks in the vaults first: while they stand nothing is retained, and nobody would end them later."""
+        """The marks in the vaults first: while they stand nothing is retained, and nobody would end them later.
+
+        Then what came of it is kept and told; the record, without which nobody would know, goes last.
+        """
         await self._elsewhere(self._claim.done)
+        if not self._kept:
+            await self._keep(self._after(await self._pump.exclusive(lambda: self._staged.outcome(self._core()))))
+            self._kept = True
         return await self._pump.exclusive(lambda: self._staged.close(self._core()))
 
     async def _elsewhere(self, work: Callable[[], T]) -> T:

@@ -187,7 +187,8 @@ def make_plan(
         *log.chains.problems,
         *vouched_by_nobody(origin, log),
     ]
-    whole = found.state is State.WHOLE or whole_at_end(sources, sync, reading.last_from, problems)
+    ended = whole_at_end(sources, sync, reading.last_from, problems) and not _lost_at_end(reading)
+    whole = found.state is State.WHOLE or ended
     seconds = forecast(reading.pace)
     if found.state is State.WHOLE:
         seconds = dict.fromkeys(RESTORE_ORDER, 0.0)

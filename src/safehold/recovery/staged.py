@@ -231,7 +231,7 @@ class Staged:
             if origin.last is not None:
                 last_at, last_from = origin.last.at, origin.last.source
         problems = [*reader.problems(), *(runs.problems() if runs is not None else ())]
-        whole = whole_at_end(sources, sync, last_from, problems)
+        whole = whole_at_end(sources, sync, last_from, problems) and not tail.lost_at_end
         record = Record(
             timeline=timeline,
             generation=origin.number,
@@ -745,12 +745,20 @@ class Staged:
         if not self._blobs_left:
             self._without.discard(key)
 
-    def close(self, core: CoreStore) -> Report:
-        """In the writer's turn, once `step` and `fetch` gave False and the marks in the vaults say that it is done."""
+    def outcome(self, core: CoreReads) -> Report:
+        """In the writer's turn, once `step` and `fetch` gave False: what is to be told before `close`."""
         assert not self._ahead.waiting, "streams are still to come"
         there = {account.id for account in core.accounts()} | {SYSTEM}
         self._doubts = {key: doubt for key, doubt in self._doubts.items() if key[0] in there}
         self._lost_blobs = [loss for loss in self._lost_blobs if loss.account in there]
+        return self.report()
+
+    def close(self, core: CoreStore) -> Report:
+        """In the writer's turn, once `step` and `fetch` gave False and the marks in the vaults say that it is done.
+
+        With the record goes what is known of losses: before that, `outcome` says it, to be kept.
+        """
+        report = self.outcome(core)
         core.begin()
         try:
             core.set_recovery_record(None)
@@ -761,7 +769,7 @@ class Staged:
         self._closed = True
         if self._old is not None:
             self._old.close()
-        return self.report()
+        return report
 
     def report(self) -> Report:
         """What came of it, as far as it is."""

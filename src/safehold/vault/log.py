@@ -13,7 +13,8 @@ Which frames make up the log:
 3. within a timeline a segment counts up to the number before the first of the segments after it: what is beyond was
    a write that failed and was done again.
 
-A write cut short at the very end was never acknowledged: that is no hole, but it is told in `problems`.
+A write cut short at the very end was never acknowledged: that is no hole, but it is told in `problems`. It leaves no
+more than one frame can account for (segments.py): where more remains, frames were lost there, one at least.
 
 Long, as these rules are one: which frames count is asked of the same listings, copies and signatures throughout.
 """
@@ -35,7 +36,7 @@ from safehold.model.stream import BadChange, Head, check_self
 from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.log import Hole, LogFrame, LogReader
 from safehold.ports.vault import Vault, VaultDown
-from safehold.vault.segments import Copy, Holder, limits, load_copy, segments, timelines
+from safehold.vault.segments import Copy, Holder, limits, load_copy, lost_at_end, segments, timelines
 
 _GLANCE_BYTES = 64 * 1024
 _MAX_PROBLEMS = 1000
@@ -308,7 +309,7 @@ class VaultLogReader:
             certain = max((name.first - 1 for name in names), default=0)
             for name in names:
                 copies = _Copies(self, name, found[name])
-                certain = max(certain, run.next if copies.blind() else 0)
+                certain = max(certain, run.next if copies.blind() or copies.lost_at_end() else 0)
                 for copy in copies.all():
                     doubtful = copy.doubtful() if name == names[-1] else None
                     certain = max([certain, *(n for n in copy.numbers() if n != doubtful)])
@@ -553,7 +554,13 @@ class _Copies:
             numbers, doubtful = copy.numbers(), copy.doubtful()
             possible = max([possible, *numbers])
             certain = max([certain, *(n for n in numbers if n != doubtful)])
-        return possible, certain
+            certain = max(certain, (doubtful or 1) - 1)  # was on disk before that one was begun
+        if self.lost_at_end():
+            certain = max([certain, *(max(copy.frames, default=self.name.first - 1) + 1 for copy in self._loaded)])
+        return max(possible, certain), certain
+
+    def lost_at_end(self) -> bool:
+        return lost_at_end(self._loaded)
 
     def next_number(self, number: int, upto: int) -> int:
         """The next number after this one that any copy may have; past `upto` where there is none."""

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from safehold.formats import segment
-from safehold.formats.frame import LOG_TYPES, BadRange, RawFrame, scan_frames
+from safehold.formats.frame import (
+    END_MARK,
+    LOG_TYPES,
+    MAGIC,
+    MAX_PAYLOAD_BYTES,
+    OVERHEAD_BYTES,
+    BadRange,
+    RawFrame,
+    scan_frames,
+)
+from safehold.formats.frame import HEADER_BYTES as FRAME_HEADER
 from safehold.formats.segment import SegmentHeader, SegmentName
 from safehold.ports.vault import Vault
 
@@ -33,6 +43,7 @@ class Copy:
         self.bad: list[BadRange] = []
         self.last: RawFrame | BadRange | None = None
         self.faults = _faults(name, data)
+        self.frames_end = start  # where the last frame ends that is one
         self.good_end = start  # where the frames end that follow each other without damage from the start
         for item in scan_frames(data, start, stop):
             if isinstance(item, RawFrame) and item.header.type not in LOG_TYPES:
@@ -42,8 +53,32 @@ class Copy:
                 self.bad.append(item)
                 continue
             self.frames.setdefault(item.header.number, item)
+            self.frames_end = item.offset + len(item.data)
             if not self.bad:
                 self.good_end = item.offset + len(item.data)
+        #: Up to here at least all was written whole: where it is beyond `frames_end`, what is between is damage.
+        self.settled = self.frames_end if self.closed else self._settled(data, stop)
+
+    def _settled(self, data: bytes, stop: int) -> int:
+        """What remains after the last frame is one write that was cut short, or as much of it as cannot be that.
+
+        A write begins once the one before is on disk, and brings one frame, or a footer. Sectors of it that did not
+        come to the disk are zeros, or missing at the end.
+        """
+        start = self.frames_end
+        remains = [bad for bad in self.bad if bad.offset >= start]
+        if not remains:
+            return start
+        found = [start, *(bad.offset for bad in remains[1:])]
+        ends = [bad.offset + bad.header.total_bytes for bad in remains if bad.header is not None]
+        mark = data.rfind(END_MARK, start, stop)
+        ends += [mark + len(END_MARK)] if mark != -1 else []
+        found += [end for end in ends if end < stop]
+        no_frame = remains[0].header is None and not _may_be_torn(data[start : min(start + FRAME_HEADER, stop)])
+        too_long = stop - start > OVERHEAD_BYTES + MAX_PAYLOAD_BYTES
+        if too_long or (no_frame and stop - start > segment.HEADER_BYTES):
+            found.append(start + 1)
+        return max(found)
 
     def numbers(self) -> set[int]:
         """Of frames that are there, and of damaged ones whose header can still be read.
@@ -73,6 +108,12 @@ class Copy:
         for bad in (*named, *nameless[:1]):
             return f"{self.vault}: {self.name}: {bad.reason} at byte {bad.offset}"
         return f"{self.vault}: {self.name}: frame {number} is missing"
+
+
+def lost_at_end(copies: Sequence[Copy]) -> bool:
+    """Whether more is left after the last frame of any of a segment's copies than a write that was cut short leaves."""
+    end = max((copy.frames_end for copy in copies), default=0)
+    return any(copy.settled > end for copy in copies)
 
 
 def load_copy(vault: Vault, name: SegmentName) -> Copy:
@@ -118,6 +159,12 @@ def limits(names: Sequence[SegmentName]) -> list[int | None]:
         result.append(lowest)
         lowest = name.first - 1 if lowest is None else min(lowest, name.first - 1)
     return result[::-1]
+
+
+def _may_be_torn(head: bytes) -> bool:
+    """Whether a header that is none may be one of which a sector did not come: it is shorter than a sector."""
+    begins = all(byte in (0, meant) for byte, meant in zip(head, MAGIC, strict=False))
+    return begins and (len(head) < FRAME_HEADER or not head[0] or not head[-1])
 
 
 def _faults(name: SegmentName, data: bytes) -> list[str]:
