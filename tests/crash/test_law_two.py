@@ -1,7 +1,8 @@
 """Law 2, "Loss is never a delete", over seeded disasters and devices that decide as real clients do.
 
 See tests/support/law_two.py for a course and what must hold. `--laws N` runs N seeds, `--law-seed S` begins with that
-one (and runs it alone); `--long` runs two hundred more, `--laws 1000` a thousand. Then broken houses: each must be found out.
+one (and runs it alone); `--long` runs two hundred more, `--laws 1000` a thousand. Then broken houses: each must be
+found out.
 """
 
 from __future__ import annotations
