@@ -406,6 +406,9 @@ class LawTwo:
                     self._keeping.add(f"{user}/{path}")
                 self.house.engine.execute_all([LetGo(account=account.id, path=path, word=word)])
 
+    def _accept_end(self) -> None:
+        """Not at once: what nobody has given up is what these courses are about."""
+
     def give_up_the_end(self, *, all_of_it: bool = False) -> None:
         """Somebody says that what a lost end had may be gone: a person for their account, or the operator for all."""
         if self.house.engine.stopped is not None or self.house.recovering:
