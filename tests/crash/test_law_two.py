@@ -34,7 +34,7 @@ from tests.support.law_two import LawTwo, quietly, run_seed
 #: All in one process: the last test looks at what has happened in all of them.
 pytestmark = pytest.mark.xdist_group("law two")
 
-SEEDS, MANY = 40, 200
+SEEDS, MANY = 46, 200
 PARTS = 4
 #: Seeds that have once found something: an intake that a second loss of the core left out.
 TELLING = (513,)
