@@ -82,11 +82,14 @@ def calls(trace: Path) -> Iterator[Call]:
 
 
 def part_of(data: Path, arguments: str) -> str:
-    """Which part of the data folder a call's file lies in; "" where it lies outside."""
+    """Which part of the data folder a call's file lies in; "" where it lies outside, or no PUT has to do with it."""
     for path in _PATH.findall(arguments) + re.findall(r'"([^"]*)"', arguments):
         if path.startswith(f"{data}/"):
-            inner = path[len(str(data)) + 1 :]
-            return inner.split("/")[1] if inner.startswith("vaults/") else inner.split("/")[0]
+            inner = path[len(str(data)) + 1 :].split("/")
+            if inner[0] != "vaults":
+                return inner[0] if inner[0] != "run" else ""
+            # What a start probes of its vaults, and the evidence of it, may fall into the span: no PUT waits for that.
+            return inner[1] if not {"evidence", "tmp"} & {*inner[2:3]} else ""
     return ""
 
 
