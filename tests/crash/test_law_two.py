@@ -29,7 +29,8 @@ from safehold.service.collections import CollectionRules
 from safehold.store.sqlite import connection
 from safehold.store.sqlite.vfs import PAGE_BYTES
 from safehold.web import dav_call, dav_propfind, dav_sync
-from tests.support.law_two import LawTwo, quietly, run_seed
+from tests.support.law_two import LawTwo, run_seed
+from tests.support.simulation import quietly
 
 #: All in one process: the last test looks at what has happened in all of them.
 pytestmark = pytest.mark.xdist_group("law two")

@@ -15,8 +15,8 @@ from safehold.lab.wire import Answer, Request, multiget, propfind, read_multista
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.vault.folder import FolderVault
 from tests.support.house import CORE_FOLDER, House
-from tests.support.law_two import quietly
 from tests.support.rebuilding import recover
+from tests.support.simulation import quietly
 
 BOOK = "ann/contacts/default"
 LARGE = b"large" * 20_000

@@ -226,7 +226,6 @@ def test_a_core_that_is_removed_below_the_service_is_made_anew(filled: Service, 
     filled.start()
     client = filled.client(USER, PASSWORD)
     etags, _ = client.listing(f"{BOOK}/")
-    time.sleep(6)  # it looks from the fifth second on
     shutil.move(core, filled.data / "elsewhere")
     if replaced:
         shutil.copytree(filled.data / "elsewhere", core)

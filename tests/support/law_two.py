@@ -18,15 +18,15 @@ but no device may delete one before a person has said for their account, or the 
 after that none may where a device has proved its collection to lack something. What goes then for a list is their
 wish, and `given_up` counts it. `unsent` counts items that the
 server refused to take with 503 and that Thunderbird's contacts then neither sent again nor kept.
+
+Long, as a course, its disasters and the judge over them share one state.
 """
 
 from __future__ import annotations
 
-import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 from safehold.lab.clients.client import Client
@@ -46,6 +46,7 @@ from tests.crash.test_generation_crash import snapshot as take_snapshot
 from tests.support.faults import rot
 from tests.support.house import CORE_FOLDER, House
 from tests.support.rebuilding import make_near, recover
+from tests.support.simulation import run_course
 
 USERS = ("ann", "bob")
 _MINUTES = (10.0, 60.0, 900.0, 7200.0)
@@ -406,9 +407,6 @@ class LawTwo:
                     self._keeping.add(f"{user}/{path}")
                 self.house.engine.execute_all([LetGo(account=account.id, path=path, word=word)])
 
-    def _accept_end(self) -> None:
-        """Not at once: what nobody has given up is what these courses are about."""
-
     def give_up_the_end(self, *, all_of_it: bool = False) -> None:
         """Somebody says that what a lost end had may be gone: a person for their account, or the operator for all."""
         if self.house.engine.stopped is not None or self.house.recovering:
@@ -656,28 +654,4 @@ def _write(disk: SimDisk, path: str, data: bytes) -> None:
 
 def run_seed(seed: int) -> LawTwo:
     """One course. What fails says how it came about, and how to run it alone."""
-    with quietly():
-        course = LawTwo(seed)
-        try:
-            course.run()
-        except Exception as error:
-            told = "\n    ".join(course.log[-30:])
-            raise AssertionError(
-                f"{error!r}\n  run it alone: pytest tests/crash/test_law_two.py --law-seed {seed}\n"
-                f"  the end of its course:\n    {told}"
-            ) from error
-        finally:
-            course.house.abandon()
-        return course
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """The house speaks to its operator of every fault; here they are on purpose."""
-    logger = logging.getLogger("safehold")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
+    return run_course(LawTwo, seed, f"tests/crash/test_law_two.py --law-seed {seed}")

@@ -19,6 +19,8 @@ After a disaster that took core and sync vault together, history may have lost i
 reported as shipped; then devices that only list what is there may drop items of the lost end (`exposed` counts them).
 
 Long, as one course of events shares one state: what is written, struck and judged has to be seen together.
+
+Long, as a course, its disasters and what is compared after them share one state.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -54,6 +57,18 @@ from tests.support.tokens import TROUBLE, TokenBook
 from tests.support.truth import Truth
 
 USERS = ("ann", "bob")
+
+
+class Course(Protocol):
+    """What `run_course` runs."""
+
+    log: list[str]
+    house: House
+
+    def run(self) -> None: ...
+
+
+C = TypeVar("C", bound=Course)
 
 
 class Simulation:
@@ -625,12 +640,27 @@ class Simulation:
 
 def run_seed(seed: int) -> Simulation:
     """One course. What fails says how it came about, and how to run it alone."""
-    with _without_complaints():
-        return _run(seed)
+    return run_course(Simulation, seed, f"tests/crash/test_simulation.py --simulation-seed {seed}")
+
+
+def run_course(make: Callable[[int], C], seed: int, alone: str) -> C:
+    """A course of any sort; `alone` are pytest's arguments for this one."""
+    with quietly():
+        course = make(seed)
+        try:
+            course.run()
+        except Exception as error:
+            told = "\n    ".join(course.log[-40:])
+            raise AssertionError(
+                f"{error!r}\n  run it alone: pytest {alone}\n  the end of its course:\n    {told}"
+            ) from error
+        finally:
+            course.house.abandon()
+        return course
 
 
 @contextmanager
-def _without_complaints() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """The house speaks to its operator of every fault; here they are on purpose."""
     logger = logging.getLogger("safehold")
     before = logger.level
@@ -639,18 +669,3 @@ def _without_complaints() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(before)
-
-
-def _run(seed: int) -> Simulation:
-    simulation = Simulation(seed)
-    try:
-        simulation.run()
-    except Exception as error:
-        course = "\n    ".join(simulation.log[-40:])
-        raise AssertionError(
-            f"{error!r}\n  run it alone: pytest tests/crash/test_simulation.py --simulation-seed {seed}\n"
-            f"  the end of its course:\n    {course}"
-        ) from error
-    finally:
-        simulation.house.abandon()
-    return simulation

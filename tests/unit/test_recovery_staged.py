@@ -1,4 +1,7 @@
-"""Recovery into a core that serves: stream by stream, the same core and the same report as `recover run` gives."""
+"""Recovery into a core that serves: stream by stream, the same core and the same report as `recover run` gives.
+
+Long, as every way in is held against the same world and the same `recover run`.
+"""
 
 from __future__ import annotations
 

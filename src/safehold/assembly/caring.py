@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from safehold.adapters.threads import in_daemon
@@ -69,7 +70,7 @@ class Caring:
         self._blobs: LiveBlobs | None = None
         self._began = site.clock.monotonic()
         self._why_renew = ""
-        self._file: tuple[int, int] | None = None
+        self._file = _file_at(site.core_path)  # the one that the service has open
         self._renew_looked = -RENEW_AGAIN_SECONDS
         #: Nothing is checked and nothing renewed while a recovery fills the core.
         self.resting: Callable[[], bool] = lambda: False
@@ -218,15 +219,7 @@ class Caring:
 
     def _look_at_the_file(self) -> None:
         """Whoever removes the core below a service leaves it one without a name: it serves on, and ends with it."""
-        try:
-            found = os.stat(self._site.core_path)
-        except FileNotFoundError:
-            here = None
-        else:
-            here = found.st_dev, found.st_ino
-        if self._file is None:
-            self._file = here
-        if here is None or here != self._file:
+        if _file_at(self._site.core_path) != self._file:
             self._why_renew = self._why_renew or REMOVED
         elif self._why_renew == REMOVED:  # it was put back
             self._why_renew = ""
@@ -265,3 +258,12 @@ class Caring:
             return
         _log.error("the core is made anew from the vaults: %s. The service begins again.", self._why_renew)
         self._loop.call_soon_threadsafe(self._end_to_renew)
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """Which file lies at a path; None where there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
