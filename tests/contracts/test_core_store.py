@@ -1,8 +1,6 @@
 """One suite for every core store: on this machine's files with and without page checksums, and on a simulated disk.
 
 Long, as a contract is one list: every store passes all of it.
-
-Long: one suite for all that a core promises, whichever stores it.
 """
 
 from __future__ import annotations

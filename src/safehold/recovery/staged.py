@@ -16,8 +16,8 @@ Invariants (docs/invariants.md): nothing enters unverified (I24, I48), all verba
 a stream that is not in, or misses revs, is held (I12, I14); a kill between any two writes leaves no core, or one that
 `resume` goes on with (I56); a step neither loses nor doubles what was written beside it (I57).
 
-Longer than most: what one recovery is, from its first moment to its report, told where its invariants are; reading ahead,
-single streams, the tail and the record have modules of their own.
+Longer than most: what one recovery is, from its first moment to its report, is told where its invariants are; reading
+ahead, single streams, the tail and the record have modules of their own.
 """
 
 from __future__ import annotations
