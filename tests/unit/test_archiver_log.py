@@ -1,8 +1,6 @@
 """The log written and read back: what is refused, what is healed, what a crash leaves.
 
 Long, as writing and reading are told by the same few helpers, and each case is short.
-
-Long: claim, append, seal and what stops them are one protocol, and share a log.
 """
 
 from __future__ import annotations

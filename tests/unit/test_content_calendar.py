@@ -1,8 +1,6 @@
 """Which components take up a range of time: the tables of RFC 4791 section 9.9, recurrence, alarms, hostile objects.
 
 Long, as the tables of the standard are.
-
-Long: a table of cases of RFC 5545, which is no shorter in two.
 """
 
 from __future__ import annotations
