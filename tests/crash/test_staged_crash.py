@@ -19,8 +19,6 @@ from safehold.ports.core import NOT_YET
 from safehold.recovery.examine import State
 from safehold.recovery.plan import make_plan
 from safehold.recovery.report import Report
-from safehold.recovery.run import run_plan
-from safehold.recovery.sources import look
 from safehold.recovery.staged import Staged
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.bulk import StreamRows
@@ -30,7 +28,7 @@ from safehold.vault.log import VaultLogReader
 from safehold.vault.memory import MemoryVault
 from safehold.vault.runs import Runs
 from tests.crash.test_generation_crash import generations_in, journal, snapshot
-from tests.crash.test_recovery_generation_crash import DATA, Kill, copied, core_at, new_disk, outcome, vaults
+from tests.crash.test_recovery_generation_crash import DATA, Kill, copied, core_at, new_disk, outcome, recover, vaults
 from tests.support.house import CORE_PATH, House
 from tests.support.rebuilding import vaults_of
 from tests.support.recovery_fakes import FakeBlobs, FakeClock
@@ -97,24 +95,6 @@ def told(report: Report) -> object:
     return report.items, report.lost, report.changes_recovered, report.changes_expected, report.accounts, report.streams
 
 
-def run_beside(vaults: Vaults, near: MemoryVault, disk: SimDisk) -> Report:
-    """What `recover run` makes of it."""
-    opener = vaults.keyring.opener
-    plan = make_plan(VaultLogReader([near], opener), [near], FakeClock(), runs=Runs([near], opener), sync=("near",))
-    return run_plan(
-        plan,
-        VaultLogReader([near], opener),
-        make_core=core_at(disk),
-        blobs=FakeBlobs(),
-        disk=disk,
-        data=DATA,
-        clock=FakeClock(),
-        claim=lambda: vaults.claim(near),
-        look=lambda: look([near]),
-        runs=Runs([near], opener),
-    ).report
-
-
 def points(vaults: Vaults) -> int:
     disk, count = new_disk(), [0]
 
@@ -147,7 +127,7 @@ def test_killed_or_without_power_anywhere_it_ends_as_a_run(vaults: Vaults, how: 
     undisturbed, beside = new_disk(), new_disk()
     first = serve(vaults, copied(vaults), undisturbed)
     expected = outcome(undisturbed)
-    meant = run_beside(vaults, copied(vaults), beside)
+    meant = recover(vaults, copied(vaults), beside).report
     assert expected == outcome(beside)
     assert told(first) == told(meant)
     assert first.lost

@@ -7,14 +7,30 @@ from pathlib import Path
 
 import pytest
 
+from safehold.web.app import make_app
 from tests.support.asgi import DavGate, Device
+from tests.support.edge import Edge
 
 
 @pytest.fixture
-def device(tmp_path: Path) -> Iterator[Device]:
+def gate(tmp_path: Path) -> DavGate:
+    """With two accounts."""
     gate = DavGate(tmp_path)
     gate.add_account("anna")
     gate.add_account("bob")
+    return gate
+
+
+@pytest.fixture
+def edge(gate: DavGate) -> Iterator[Edge]:
+    """Every page and path, as a browser asks."""
+    edge = Edge(gate, make_app(gate))
+    yield edge
+    edge.close()
+
+
+@pytest.fixture
+def device(gate: DavGate) -> Iterator[Device]:
     found = Device(gate)
     yield found
     found.close()

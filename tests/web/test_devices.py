@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import plistlib
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
 from uuid import UUID
@@ -22,7 +20,6 @@ from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.service.ahead import standing_doubts
 from safehold.service.uses import app_passwords
-from safehold.web.app import make_app
 from safehold.web.connecting import davx5_url, qr_svg
 from safehold.web.layout import HEADERS
 from tests.support.asgi import DavGate
@@ -34,21 +31,6 @@ ORIGIN = f"http://{HOST}"
 POSTS = ("/devices", "/devices/revoke", "/devices/let-go", "/devices/profile")
 DAY_SECONDS = 86_400
 _PASSWORD = re.compile(r"[a-z2-7]{5}(?:-[a-z2-7]{5}){3}")
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> DavGate:
-    gate = DavGate(tmp_path)
-    gate.add_account("anna")
-    gate.add_account("bob")
-    return gate
-
-
-@pytest.fixture
-def edge(gate: DavGate) -> Iterator[Edge]:
-    edge = Edge(gate, make_app(gate))
-    yield edge
-    edge.close()
 
 
 def anna(edge: Edge) -> Account:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from hashlib import sha256
 from html import unescape
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -16,7 +14,6 @@ from safehold.model.commands import Body, PutItem
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.service.notices import notices_of
-from safehold.web.app import make_app
 from safehold.web.layout import HEADERS
 from tests.support.asgi import DavGate
 from tests.support.edge import Answer, Edge
@@ -26,21 +23,6 @@ HOST = "pim.example:8460"
 ORIGIN = f"http://{HOST}"
 BOOK = "contacts/default"
 HOUR = 3600
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> DavGate:
-    gate = DavGate(tmp_path)
-    gate.add_account("anna")
-    gate.add_account("bob")
-    return gate
-
-
-@pytest.fixture
-def edge(gate: DavGate) -> Iterator[Edge]:
-    edge = Edge(gate, make_app(gate))
-    yield edge
-    edge.close()
 
 
 def account(edge: Edge, name: str = "anna") -> Account:
