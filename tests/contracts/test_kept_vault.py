@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from safehold.disaster.faults import power_loss_after
 from safehold.formats.mark import NAME as MARK
 from safehold.formats.mark import READER
 from safehold.lab.simdisk import Crash, SimDisk
@@ -18,7 +19,6 @@ from safehold.ports.vault import KeptVault, Vault, VaultDown, VaultFull, VaultSu
 from safehold.store.realdisk import RealDisk
 from safehold.vault.folder import FolderVault
 from safehold.vault.keeping import KeptFolderVault
-from tests.support.faults import power_loss_after
 from tests.support.logs import INSTALLATION, make_kept_vault
 
 A = "log/00000001/00000000-000000000000.seg"

@@ -11,6 +11,7 @@ import pytest
 
 from safehold.adapters.vault_link import UnixLink
 from safehold.assembly.vault_serving import VaultServer
+from safehold.disaster.faults import power_loss_after
 from safehold.formats.mark import NAME as MARK
 from safehold.formats.mark import READER, reader
 from safehold.lab.simdisk import Crash, SimDisk
@@ -21,7 +22,6 @@ from safehold.vault.folder import FolderVault, place_reader
 from safehold.vault.memory import MemoryVault
 from safehold.vault.remote import RemoteVault
 from safehold.vault.served import ServedVault
-from tests.support.faults import power_loss_after
 from tests.support.links import direct
 from tests.support.logs import INSTALLATION, make_kept_vault, make_vault
 

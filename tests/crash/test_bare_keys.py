@@ -10,13 +10,13 @@ import pytest
 from safehold.assembly.bare import bring_keys
 from safehold.assembly.installation import Installation
 from safehold.config import Config
+from safehold.disaster.faults import power_loss_after
 from safehold.formats import travelling
 from safehold.formats.keys import Opener
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.lab.world import SeededEntropy
 from safehold.model.errors import OperatorError
 from safehold.vault.keyring import Keyring, ensure_keyring, is_complete, load_identity, load_keyring
-from tests.support.faults import power_loss_after
 
 DATA = "/data"
 KEYS = f"{DATA}/keys"

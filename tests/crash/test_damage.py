@@ -18,6 +18,7 @@ from functools import cache
 
 import pytest
 
+from safehold.disaster.house import House
 from safehold.formats import segment
 from safehold.formats.frame import FrameType, RawFrame, scan_frames
 from safehold.formats.segment import SegmentName
@@ -40,7 +41,6 @@ from safehold.vault.looking import RepairedVault, ScrubbedVault
 from safehold.vault.runs import Runs
 from tests.crash.test_takein import BOOK, put
 from tests.support.damages import DamagedWorld, Harm, KeptMemoryVault, Notes, Objects, harm, objects
-from tests.support.house import House
 
 WORLDS = 8
 DAMAGES = 500

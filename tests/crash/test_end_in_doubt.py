@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from safehold.disaster.house import CORE_FOLDER, House
+from safehold.disaster.rebuilding import make_near, recover
 from safehold.lab.wire import Request
 from safehold.model.commands import AcceptEnd
 from safehold.service.ahead import doubts_of
 from safehold.service.identity import SYSTEM_ACCOUNT
-from tests.support.house import CORE_FOLDER, House
-from tests.support.rebuilding import make_near, recover
 
 BOOK = "/dav/ann/contacts/default/"
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from safehold.disaster.house import House
 from safehold.model.change import Change
 from safehold.model.commands import (
     Body,
@@ -28,7 +29,6 @@ from safehold.model.errors import Conflict, Held, NotFound, OutOfSpace, Precondi
 from safehold.model.kinds import CollectionType, Kind
 from safehold.ports.log import PreparedFrame
 from safehold.web.pump import Pump
-from tests.support.house import House
 
 T = TypeVar("T")
 BOOK = "contacts/default"

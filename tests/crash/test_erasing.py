@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from safehold.disaster.faults import count_write_points, power_loss_after
+from safehold.disaster.house import House
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.model.commands import EraseAccount
-from tests.support.faults import count_write_points, power_loss_after
-from tests.support.house import House
 
 PHOTO = b"\xff\xd8 only eve has this picture " * 8000
 OTHER = b"\xff\xd8 everybody has this one " * 8000

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from safehold.disaster.house import VAULTS, House
 from safehold.formats.frame import FrameType, RawFrame, scan_frames
 from safehold.formats.payload import Unpacker
 from safehold.formats.run import INDEX_DECODER
 from safehold.lab.simdisk import SimDisk
 from safehold.recovery.retention import Policy, erased_by
 from safehold.vault.receipts import DAY
-from tests.support.house import VAULTS, House
 from tests.support.months import NAMES, Months
 
 PLANTED = ("xanthippe", "planted-item-name", "planted-body-text", "planted-photo-text", "planted-photo-name")

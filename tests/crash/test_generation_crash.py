@@ -15,27 +15,24 @@ from contextlib import suppress
 import pytest
 
 from safehold.archiver import generations as generations_module
-from safehold.archiver.generations import GenerationWriter, InTurn, Written
 from safehold.config import VaultConfig
+from safehold.disaster import house as house_module
+from safehold.disaster.faults import power_loss_after
+from safehold.disaster.generations import generation_writer, snapshot
+from safehold.disaster.house import House
 from safehold.formats import seal
 from safehold.formats.frame import FrameType
 from safehold.formats.payload import Unpacker
 from safehold.model.change import Change
 from safehold.model.errors import OutOfSpace, SafeholdError
-from safehold.ports.core import LogPosition
 from safehold.vault.folder import FolderVault
-from safehold.vault.log import NotOnTheLog, VaultLogReader
 from safehold.vault.runs import Generation, Runs, StreamKey
 from safehold.vault.segments import Copy, segments, timelines
 from tests.crash.test_takein import BOOK, NOTES, put
-from tests.support import house as house_module
-from tests.support.faults import power_loss_after
-from tests.support.house import House
 
 NEAR, FAR = house_module.VAULTS
 SECOND = VaultConfig("second", "folder:/second", "sync")
 VAULTS = (NEAR, SECOND, FAR)
-LEDGER = "/generations"
 
 
 @pytest.fixture(autouse=True)
@@ -52,30 +49,6 @@ def new_house() -> House:
             put(house, (BOOK, NOTES)[number % 2], f"{number}.txt", "text", name)
     house.scheduler.run_ready()
     return house
-
-
-def generation_writer(house: House) -> GenerationWriter:
-    vaults = [house.vault(v) for v in VAULTS]
-    sync = vaults[:2]
-
-    def on_log(position: LogPosition) -> bool:
-        try:
-            VaultLogReader([v for v in vaults if v.available()], house.keyring.opener).check(position)
-        except NotOnTheLog:
-            return False
-        return True
-
-    workers = InTurn(lambda: house.engine.core, house.disk, house.keyring.sealer)
-    return GenerationWriter(sync, house.keyring.sealer, house.clock, house.disk, "/scratch", LEDGER, workers, on_log)
-
-
-def snapshot(house: House, *, full: bool = False) -> Written:
-    """As the command does it beside a service."""
-    writer = generation_writer(house)
-    written = writer.write(house.engine.core, full=full)
-    house.writer.note_objects(written.objects)
-    writer.sealed()
-    return written
 
 
 def generations_in(vault: FolderVault, house: House) -> list[tuple[Generation, dict[StreamKey, list[Change]]]]:

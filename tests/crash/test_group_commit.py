@@ -10,9 +10,9 @@ import errno
 
 import pytest
 
+from safehold.disaster.faults import count_write_points
+from safehold.disaster.house import House, Request
 from safehold.lab.simdisk import WRITE_POINTS, Crash
-from tests.support.faults import count_write_points
-from tests.support.house import House, Request
 
 BOOK = "/dav/ann/contacts/default"
 NOTES = "/dav/ann/files/notes"

@@ -10,6 +10,9 @@ from collections.abc import Callable
 
 import pytest
 
+from safehold.disaster.faults import count_write_points, power_loss_after
+from safehold.disaster.house import House, Request
+from safehold.disaster.rebuilding import recover
 from safehold.formats.intake import BY_INTAKE
 from safehold.lab.simdisk import Crash
 from safehold.model.change import Op
@@ -17,9 +20,6 @@ from safehold.model.kinds import Kind
 from safehold.ports.core import NOT_YET
 from safehold.service import intake
 from tests.support.absent import Stream, bring_back, take_away
-from tests.support.faults import count_write_points, power_loss_after
-from tests.support.house import House, Request
-from tests.support.rebuilding import recover
 
 BOOK = "/dav/ann/contacts/default"
 NOTES = "/dav/ann/files/notes"

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from safehold.assembly.bare import with_older_identities
+from safehold.disaster.faults import power_loss_after
+from safehold.disaster.house import VAULTS, House
 from safehold.formats.keys import Opener, Role, recipient_of
 from safehold.lab.simdisk import Crash
 from safehold.model.errors import OperatorError
@@ -15,8 +17,6 @@ from safehold.vault import keychange
 from safehold.vault.keyring import ensure_keyring, load_identity, write_signer
 from safehold.vault.log import VaultLogReader
 from safehold.vault.runs import Runs
-from tests.support.faults import power_loss_after
-from tests.support.house import VAULTS, House
 
 CARD = b"BEGIN:VCARD\r\nVERSION:3.0\r\nUID:%s\r\nFN:Grace\r\nN:Hopper;Grace;;;\r\nEND:VCARD\r\n"
 POINTS = 400

@@ -1,8 +1,8 @@
 """Law 2, "Loss is never a delete", over seeded disasters and devices that decide as real clients do.
 
-See tests/support/law_two.py for a course and what must hold. `--laws N` runs N seeds, `--law-seed S` begins with that
-one (and runs it alone); `--long` runs two hundred more, `--laws 1000` a thousand. Then broken houses: each must be
-found out.
+See src/safehold/disaster/law_two.py for a course and what must hold. `--laws N` runs N seeds, `--law-seed S` begins
+with that one (and runs it alone); `--long` runs two hundred more, `--laws 1000` a thousand. Then broken houses: each
+must be found out.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from safehold.disaster.law_two import LawTwo, run_seed
+from safehold.disaster.simulation import quietly
 from safehold.formats.doubt import Doubt
 from safehold.lab.clients.tables import CLIENTS, NONE_FOUND, Do, Row, Table
 from safehold.lab.oracle import Wrong
@@ -29,8 +31,6 @@ from safehold.service.collections import CollectionRules
 from safehold.store.sqlite import connection
 from safehold.store.sqlite.vfs import PAGE_BYTES
 from safehold.web import dav_call, dav_propfind, dav_sync
-from tests.support.law_two import LawTwo, run_seed
-from tests.support.simulation import quietly
 
 #: All in one process: the last test looks at what has happened in all of them.
 pytestmark = pytest.mark.xdist_group("law two")

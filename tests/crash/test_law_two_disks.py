@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from safehold.disaster.house import CORE_FOLDER, House
+from safehold.disaster.rebuilding import recover
+from safehold.disaster.simulation import quietly
 from safehold.lab.simdisk import SimDisk
 from safehold.lab.wire import Answer, Request, multiget, propfind, read_multistatus, sync_collection
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.vault.folder import FolderVault
-from tests.support.house import CORE_FOLDER, House
-from tests.support.rebuilding import recover
-from tests.support.simulation import quietly
 
 BOOK = "ann/contacts/default"
 LARGE = b"large" * 20_000

@@ -9,6 +9,7 @@ import pytest
 
 from safehold.archiver.log import LogLimits
 from safehold.archiver.shipper import Shipper
+from safehold.disaster.faults import power_loss_after
 from safehold.lab.simdisk import WRITE_POINTS, Crash, SimDisk
 from safehold.lab.world import SimClock
 from safehold.model.change import Change
@@ -17,7 +18,6 @@ from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.log import LogFrame
 from safehold.ports.vault import Vault
 from tests.support.changes import Streams
-from tests.support.faults import power_loss_after
 from tests.support.logs import Writing, folder_vault, make_vault, objects, read
 
 #: Small, so that a few frames rotate.

@@ -11,9 +11,9 @@ from collections import Counter
 
 import pytest
 
+from safehold.disaster.house import CORE_FOLDER, CORE_PATH, House, Request
 from safehold.formats.keys import Opener
 from safehold.store.sqlite.vfs import PAGE_BYTES
-from tests.support.house import CORE_FOLDER, CORE_PATH, House, Request
 
 BOOK = "/dav/ann/contacts/default"
 NOTES = "/dav/ann/files/notes"

@@ -6,12 +6,12 @@ from contextlib import suppress
 
 import pytest
 
+from safehold.disaster.faults import count_write_points, power_loss_after
 from safehold.formats.blob import BLOB_PREFIX
 from safehold.formats.run import RUNS_PREFIX
 from safehold.formats.segment import HEADER_BYTES, LOG_PREFIX
 from safehold.lab.simdisk import Crash
 from safehold.recovery.retention import Policy
-from tests.support.faults import count_write_points, power_loss_after
 from tests.support.months import DAY_SECONDS, NAMES, Months
 
 

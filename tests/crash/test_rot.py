@@ -10,11 +10,11 @@ from collections import Counter
 
 import pytest
 
+from safehold.disaster.house import CORE_FOLDER, CORE_PATH, House, Request
+from safehold.disaster.readout import read_world
+from safehold.disaster.rebuilding import recover
 from safehold.recovery.examine import State
 from safehold.store.sqlite.vfs import PAGE_BYTES
-from tests.support.house import CORE_FOLDER, CORE_PATH, House, Request
-from tests.support.readout import read_world
-from tests.support.rebuilding import recover
 
 BOOK = "/dav/ann/contacts/default"
 HEADERS = {"Content-Type": "text/vcard"}

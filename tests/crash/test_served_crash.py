@@ -7,6 +7,7 @@ import random
 import pytest
 
 from safehold.archiver.shipper import Shipper
+from safehold.disaster.faults import power_loss_after
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.lab.world import SimClock
 from safehold.model.change import Change
@@ -16,7 +17,6 @@ from safehold.ports.core import EMPTY_LOG
 from safehold.vault.remote import RemoteVault
 from safehold.vault.served import ServedVault
 from tests.support.changes import Streams
-from tests.support.faults import power_loss_after
 from tests.support.links import Line, direct
 from tests.support.logs import INSTALLATION, SMALL, Writing, folder_vault, make_vault, objects, read
 

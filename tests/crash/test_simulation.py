@@ -1,6 +1,6 @@
 """Whole systems under seeded faults and disasters, and proof that the oracle over them sees a broken word.
 
-Every seed is one course of events; see tests/support/simulation.py for what happens in one and what must hold.
+Every seed is one course of events; see src/safehold/disaster/simulation.py for what happens in one and what must hold.
 `--simulations N` runs N of them, `--simulation-seed S` begins with that seed (and runs it alone).
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from safehold.archiver.shipper import Shipper
+from safehold.disaster.simulation import Simulation, run_seed
 from safehold.lab.oracle import Wrong
 from safehold.model.commands import AnyCommand, PutItem
 from safehold.model.errors import NotFound, SafeholdError
@@ -25,7 +26,6 @@ from safehold.store.sqlite.vfs import PAGE_BYTES
 from safehold.vault.folder import FolderVault
 from safehold.web import dav_sync
 from safehold.web.dav_propfind import ItemLines
-from tests.support.simulation import Simulation, run_seed
 
 #: All in one process: the last test looks at what has happened in all of them.
 pytestmark = pytest.mark.xdist_group("simulation")

@@ -12,6 +12,9 @@ from contextlib import suppress
 
 import pytest
 
+from safehold.disaster.generations import snapshot
+from safehold.disaster.house import CORE_PATH, House
+from safehold.disaster.rebuilding import vaults_of
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.model.commands import EraseAccount
 from safehold.model.kinds import Kind
@@ -27,10 +30,8 @@ from safehold.vault.blobs import VaultBlobs
 from safehold.vault.log import VaultLogReader
 from safehold.vault.memory import MemoryVault
 from safehold.vault.runs import Runs
-from tests.crash.test_generation_crash import generations_in, journal, snapshot
+from tests.crash.test_generation_crash import generations_in, journal
 from tests.crash.test_recovery_generation_crash import DATA, Kill, copied, core_at, new_disk, outcome, recover, vaults
-from tests.support.house import CORE_PATH, House
-from tests.support.rebuilding import vaults_of
 from tests.support.recovery_fakes import FakeBlobs, FakeClock
 from tests.support.recovery_vaults import Vaults
 

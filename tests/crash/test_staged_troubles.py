@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 
+from safehold.disaster.generations import snapshot
+from safehold.disaster.house import CORE_PATH, VAULTS, House
+from safehold.disaster.rebuilding import recover
 from safehold.lab.wire import Request
 from safehold.model.commands import AcceptLoss
 from safehold.model.errors import OperatorError, SafeholdError
@@ -20,10 +23,7 @@ from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.bulk import StreamRows
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.log import VaultLogReader
-from tests.crash.test_generation_crash import snapshot
 from tests.support.absent import hold, take_away
-from tests.support.house import CORE_PATH, VAULTS, House
-from tests.support.rebuilding import recover
 
 BOOK = "/dav/{}/contacts/default"
 PHOTOS = "/dav/{}/files/photos"

@@ -7,6 +7,8 @@ from hashlib import sha256
 import pytest
 
 from safehold.archiver.shipper import Shipper
+from safehold.disaster.faults import power_loss_after
+from safehold.disaster.house import CORE_FOLDER, VAULTS, House
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.model.change import Change
 from safehold.model.commands import AddAccount, Body, Outcome, PutItem
@@ -17,8 +19,6 @@ from safehold.service.takein import UNARCHIVED
 from safehold.vault.folder import FolderVault
 from safehold.vault.keyring import ensure_keyring
 from safehold.vault.log import VaultLogReader
-from tests.support.faults import power_loss_after
-from tests.support.house import CORE_FOLDER, VAULTS, House
 
 NEAR, FAR = VAULTS
 BOOK, NOTES = "contacts/default", "files/notes"

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import pytest
 
+from safehold.disaster.faults import count_write_points, power_loss_after
+from safehold.disaster.house import CORE_FOLDER, House
+from safehold.disaster.readout import read_world
+from safehold.disaster.rebuilding import recover
 from safehold.lab.simdisk import Crash
 from safehold.lab.wire import Request
 from safehold.model.change import Op
-from tests.support.faults import count_write_points, power_loss_after
-from tests.support.house import CORE_FOLDER, House
-from tests.support.readout import read_world
-from tests.support.rebuilding import recover
 
 NOTES = "/dav/ann/files/notes/"
 BOOK = "/dav/ann/contacts/default/"

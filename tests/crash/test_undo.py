@@ -7,14 +7,14 @@ from contextlib import suppress
 
 import pytest
 
+from safehold.disaster.faults import count_write_points, power_loss_after
+from safehold.disaster.house import House
 from safehold.lab.simdisk import Crash
 from safehold.model.commands import EraseAccount, Undo
 from safehold.model.kinds import Kind
 from safehold.service.brakes import BrakeLimits
 from safehold.service.erasing import erasing_accounts
 from safehold.service.notices import notices_of
-from tests.support.faults import count_write_points, power_loss_after
-from tests.support.house import House
 
 BOOK = "/dav/ann/contacts/default/"
 CARDS = 12

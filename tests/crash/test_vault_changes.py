@@ -7,6 +7,7 @@ from hashlib import sha256
 import pytest
 
 from safehold.config import VaultConfig
+from safehold.disaster.house import House
 from safehold.formats.blob import blob_object
 from safehold.model.change import Change
 from safehold.model.commands import Outcome, PutItem, SetPassword
@@ -15,7 +16,6 @@ from safehold.service.identity import BLOB_KEY
 from safehold.vault.folder import FolderVault
 from safehold.vault.log import VaultLogReader
 from tests.crash.test_takein import FAR, NEAR, VAULTS, near_anew
-from tests.support.house import House
 
 THIRD = VaultConfig("third", "folder:/third", "sync")
 PHOTOS = "files/photos"

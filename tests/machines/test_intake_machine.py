@@ -13,13 +13,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from safehold.disaster.house import House
+from safehold.disaster.rebuilding import recover
 from safehold.model.commands import AcceptLoss
 from safehold.model.kinds import Kind
 from safehold.ports.core import INTAKE
 from safehold.service import intake
 from tests.support.absent import Stream, bring_back, hold, take_away
-from tests.support.house import House
-from tests.support.rebuilding import recover
 
 FOLDERS = {Kind.CONTACTS: "/dav/ann/contacts/default", Kind.NOTES: "/dav/ann/files/notes"}
 MISSING = "revision 2 is in no vault"

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from safehold.disaster.house import House
 from safehold.model.commands import (
     AnyCommand,
     Body,
@@ -26,7 +27,6 @@ from safehold.model.errors import Conflict, NotFound
 from safehold.model.kinds import CollectionType, Kind
 from safehold.service.undo_plan import plan_undo
 from safehold.service.undone import Undone
-from tests.support.house import House
 
 BOOKS = ("contacts/default", "contacts/x")
 FOLDERS = ("files/notes/a", "files/notes/a/b")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from safehold.disaster.house import House
 from safehold.model.change import Change
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.ports.core import NOT_YET
 from safehold.store.sqlite.core import SqliteCore
 from safehold.store.sqlite.schema import KIND_NUMBERS
-from tests.support.house import House
 
 #: Changes of a stream with their frames.
 Stream = list[tuple[int, Change]]

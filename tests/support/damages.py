@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from safehold.archiver.generations import GenerationWriter, InTurn
+from safehold.disaster.house import VAULTS, House
 from safehold.formats import segment
 from safehold.formats.evidence import Evidence
 from safehold.formats.segment import SegmentName
@@ -29,7 +30,6 @@ from safehold.recovery.repair import Repairer
 from safehold.recovery.scrub import Level, LookedAt, Pace, Scrubber, Unfinished, scrub
 from safehold.vault.evidence import put_evidence
 from safehold.vault.memory import MemoryVault
-from tests.support.house import VAULTS, House
 
 Objects = dict[str, bytes]
 WAYS = ("flip", "flip", "flip", "flip", "cut", "cut", "grow", "swap", "ranges", "delete", "delete", "stray")

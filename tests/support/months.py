@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 
+from safehold.disaster.house import VAULTS, House
 from safehold.formats.generation import Manifest
 from safehold.lab.sealing import LabSealer
 from safehold.lab.simdisk import SimDisk
@@ -26,7 +27,6 @@ from safehold.vault.keeping import KeptFolderVault
 from safehold.vault.log import VaultLogReader
 from safehold.vault.receipts import allowed_drop
 from safehold.vault.runs import Runs
-from tests.support.house import VAULTS, House
 from tests.support.runs import Framed, Generations
 
 DAY_SECONDS = 86_400

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from safehold.disaster.faults import power_loss_after
 from safehold.formats import blob
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.model.commands import Body
@@ -19,7 +20,6 @@ from safehold.ports.vault import Vault, VaultDown
 from safehold.store.blobs import LiveBlobs, blob_name
 from safehold.vault.blobs import VaultBlobs
 from safehold.vault.memory import MemoryVault
-from tests.support.faults import power_loss_after
 from tests.support.logs import OPENER, SEALER, folder_vault, make_vault
 
 KEY = b"k" * 32

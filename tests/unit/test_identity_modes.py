@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from safehold.disaster.faults import power_loss_after
+from safehold.disaster.house import VAULTS, House
 from safehold.formats import travelling
 from safehold.formats.keys import KeyAway, Opener
 from safehold.formats.travelling import OLDER_IDENTITIES, ROOT_KEY
@@ -16,8 +18,6 @@ from safehold.ports.log import Hole
 from safehold.vault import keyring
 from safehold.vault.keyring import IDENTITY, RECOVERY, ROOT
 from safehold.vault.log import VaultLogReader
-from tests.support.faults import power_loss_after
-from tests.support.house import VAULTS, House
 
 CARD = b"BEGIN:VCARD\r\nVERSION:3.0\r\nUID:%s\r\nFN:Grace\r\nN:Hopper;Grace;;;\r\nEND:VCARD\r\n"
 BOOK = "/dav/ann/contacts/default/"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from safehold.disaster.faults import power_loss_after
 from safehold.formats import keys
 from safehold.formats.keys import KeyAway, Role, SigningKey, certificate_holds
 from safehold.formats.keytext import spell
@@ -28,7 +29,6 @@ from safehold.vault.keyring import (
     load_keeper,
     load_keyring,
 )
-from tests.support.faults import power_loss_after
 
 FOLDER = "/keys"
 NEW_FILES = (RECIPIENTS, KEEPER)

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import pytest
 
+from safehold.disaster.house import VAULTS, House
 from safehold.formats.keys import KeyAway, Opener
 from safehold.model.change import NO_DIGEST, Change
 from safehold.model.kinds import Kind
 from safehold.ports.care import ChangePlace
 from safehold.ports.vault import Vault
 from safehold.recovery.one_body import Fetched, fetch
-from tests.support.house import VAULTS, House
 
 BOOK = "/dav/ann/contacts/default"
 CARD = {"Content-Type": "text/vcard"}

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from safehold.disaster.house import PASSWORD, House
 from safehold.lab.world import MICROSECONDS
 from safehold.model.commands import (
     AnyCommand,
@@ -29,7 +30,6 @@ from safehold.ports.core import INTAKE, NOT_YET
 from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits
 from safehold.service.erasing import erasing_accounts
 from safehold.service.notices import MASS_DELETE, Notice, notices_of
-from tests.support.house import PASSWORD, House
 
 BOOK = "contacts/default"
 PHONE, LAPTOP = "device:phone", "device:laptop"

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safehold.disaster.house import House
+from safehold.disaster.rebuilding import recover
 from safehold.formats.intake import DELETE, PREFIX, PUT, Waiting, item_name, read_waiting, waiting_props
 from safehold.lab.simdisk import SimDisk
 from safehold.model.change import Op, canonical_props, parse_props
@@ -26,8 +28,6 @@ from safehold.service.transfer import export_from
 from safehold.store.sqlite.core import SqliteCore
 from tests.support.absent import bring_back, hold, take_away
 from tests.support.changes import Streams, account_id, collection_id
-from tests.support.house import House
-from tests.support.rebuilding import recover
 
 BOOK = "contacts/default"
 MISSING = "revisions 2 to 3 of contacts are in no vault"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from safehold.disaster.house import House
 from safehold.model.change import Change, Op
 from safehold.model.commands import AddAppPassword, DismissNotice, Outcome, SetListed
 from safehold.model.errors import Held
@@ -29,7 +30,6 @@ from safehold.service.notices import (
     parse_notice,
 )
 from safehold.service.uses import app_passwords
-from tests.support.house import House
 
 CONTACTS = "contacts/default"
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from safehold.disaster.house import House
 from safehold.model.change import Op
 from safehold.model.commands import (
     AddScore,
@@ -23,7 +24,6 @@ from safehold.model.commands import (
 )
 from safehold.model.errors import NotFound, OverQuota, SafeholdError
 from safehold.model.kinds import CollectionType
-from tests.support.house import House
 
 QUOTA = 1000
 NOTES = "files/notes"

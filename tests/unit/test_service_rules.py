@@ -6,6 +6,7 @@ from hashlib import sha256
 
 import pytest
 
+from safehold.disaster.house import House
 from safehold.model.change import Op
 from safehold.model.commands import (
     AcceptLoss,
@@ -38,7 +39,6 @@ from safehold.model.errors import (
 )
 from safehold.model.kinds import CollectionType, Kind
 from safehold.ports.core import NOT_YET
-from tests.support.house import House
 
 FOLDER = CollectionType.FOLDER
 CALENDAR = CollectionType.CALENDAR

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from safehold.disaster.house import House
 from safehold.model.commands import Announce, SetMail, Withdraw
 from safehold.model.errors import BadRequest, Conflict, NotFound
 from safehold.model.mail import check_address
 from safehold.service.addresses import Address, address_of
 from safehold.service.announcements import MAX_ANNOUNCEMENTS, MAX_TEXT, announcements_of
 from safehold.service.identity import SYSTEM_ACCOUNT
-from tests.support.house import House
 
 
 @pytest.fixture

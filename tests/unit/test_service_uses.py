@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safehold.disaster.house import House
 from safehold.lab.world import SimClock
 from safehold.model.commands import AddAppPassword, NoteUse, RevokeAppPassword
 from safehold.model.errors import NotFound
@@ -23,7 +24,6 @@ from safehold.service.uses import (
     programs_in,
     with_use,
 )
-from tests.support.house import House
 
 DAY_SECONDS = 86_400
 WHO = SignedIn(Account(1, bytes(16), "ann", False), "phone")

@@ -10,6 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from safehold.disaster.faults import count_write_points, power_loss_after
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.model.change import Change
 from safehold.model.errors import Damaged, OutOfSpace, SafeholdError
@@ -19,7 +20,6 @@ from safehold.store.sqlite.core import SqliteCore
 from safehold.store.sqlite.vfs import OLD_PAGE_BYTES, PAGE_BYTES
 from tests.support import schema_dump
 from tests.support.changes import Streams, account_id
-from tests.support.faults import count_write_points, power_loss_after
 
 ANN = account_id(1)
 BOOK = "contacts/default"

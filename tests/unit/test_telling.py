@@ -17,6 +17,7 @@ from safehold.assembly.session import Session
 from safehold.assembly.status_file import FRESH_SECONDS, LEAST_SECONDS, StatusFile
 from safehold.assembly.telling import LOOK_SECONDS, Telling
 from safehold.config import Config, MailConfig
+from safehold.disaster.house import House
 from safehold.lab.world import SimClock
 from safehold.model.change import Change
 from safehold.model.commands import AddAccount, SetMail
@@ -27,7 +28,6 @@ from safehold.ports.mail import Letter
 from safehold.recovery.report import KindCount
 from safehold.service.notices import MASS_DELETE, Notices
 from safehold.service.postbox import Postbox
-from tests.support.house import House
 from tests.unit.test_recovery_after import ANN, LOST, made, report
 
 STATUS: dict[str, Any] = {

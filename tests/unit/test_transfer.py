@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safehold.disaster.house import House
 from safehold.model.commands import AddScore, AnyCommand, Body, DeleteItem, MakeCollection, Outcome, PatchProps, PutItem
 from safehold.model.errors import OperatorError, OutOfSpace
 from safehold.model.items import Collection
@@ -19,7 +20,6 @@ from safehold.ports.disk import Disk
 from safehold.service.transfer import ExportReport, ImportReport, export_from, import_into
 from safehold.service.transfer.layout import read_file
 from safehold.service.transfer.names import MAX_FILE_NAME_BYTES, file_name, media_for, original_name, uid_name
-from tests.support.house import House
 
 BIG = 100 * 1024
 DISPLAY = "{DAV:}displayname"

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
+from safehold.disaster.house import House
 from safehold.formats.intake import BY_INTAKE
 from safehold.model.change import Op
 from safehold.model.kinds import Kind
 from safehold.service.notices import INTAKE_CONFLICT, INTAKE_DROPPED, INTAKE_MOVED, MASS_DELETE, notices_of
 from tests.support.absent import bring_back, hold, take_away
-from tests.support.house import House
 
 BOOK = "/dav/ann/contacts/default"
 CALENDAR = "/dav/ann/calendars/default"

@@ -16,13 +16,13 @@ from typing import Any, cast
 
 import pytest
 
+from safehold.disaster.house import House
 from safehold.lab.wire import Request, propfind
 from safehold.lab.world import CheapHasher, SeededEntropy, SimClock
 from safehold.model.errors import Held
 from safehold.protocol.problems import jittered
 from safehold.service.auth import BUSY_SECONDS, Authenticator, Limits, PasswordCheck, SignedIn, make_app_password
 from safehold.web.signin import HASHING_THREADS
-from tests.support.house import House
 from tests.support.identities import Identities
 
 ACCOUNTS, DEVICES = 250, 500

@@ -34,6 +34,12 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from safehold.disaster.faults import break_disk, rot
+from safehold.disaster.house import CORE_FOLDER, House
+from safehold.disaster.readout import read_world
+from safehold.disaster.rebuilding import NEAR, make_near, recover
+from safehold.disaster.tokens import TROUBLE, TokenBook
+from safehold.disaster.truth import Truth
 from safehold.formats.doubt import PREFIX as DOUBT_PREFIX
 from safehold.lab.devices import TRANSFERS, Device, conflicts, request_of
 from safehold.lab.oracle import KINDS, Doubt, Moment, Oracle, Verdict, Wish, Wrong, etag_of
@@ -49,12 +55,6 @@ from safehold.recovery.run import Result
 from safehold.service.ahead import doubts_of
 from safehold.service.identity import SYSTEM_ACCOUNT
 from safehold.vault.folder import FolderVault
-from tests.support.faults import break_disk, rot
-from tests.support.house import CORE_FOLDER, House
-from tests.support.readout import read_world
-from tests.support.rebuilding import NEAR, make_near, recover
-from tests.support.tokens import TROUBLE, TokenBook
-from tests.support.truth import Truth
 
 USERS = ("ann", "bob")
 

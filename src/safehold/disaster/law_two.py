@@ -29,6 +29,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 
+from safehold.disaster.faults import rot
+from safehold.disaster.generations import snapshot as take_snapshot
+from safehold.disaster.house import CORE_FOLDER, House
+from safehold.disaster.rebuilding import make_near, recover
+from safehold.disaster.simulation import run_course
 from safehold.lab.clients.client import Client
 from safehold.lab.clients.files import FileClient
 from safehold.lab.clients.tables import CLIENTS
@@ -42,11 +47,6 @@ from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.service.ahead import ACCEPT, END, KEEP, doubts_of, proofs_of
 from safehold.service.identity import SYSTEM_ACCOUNT
 from safehold.vault.folder import FolderVault
-from tests.crash.test_generation_crash import snapshot as take_snapshot
-from tests.support.faults import rot
-from tests.support.house import CORE_FOLDER, House
-from tests.support.rebuilding import make_near, recover
-from tests.support.simulation import run_course
 
 USERS = ("ann", "bob")
 _MINUTES = (10.0, 60.0, 900.0, 7200.0)
@@ -602,15 +602,16 @@ class LawTwo:
             self._turn()
 
     def _turn(self) -> None:
-        if self.house.recovering and self.house.engine.stopped is None:
-            self.happened["turn"] += 1
-            self.house.recovery_turn(self.rng.choice((1, 5, 20)))
-            self._recovering = self.house.recovering
-            if not self._recovering:
-                self._note("recovered while serving")
-                self._look_for_losses()
-        elif self.house.recovering:
+        if not self.house.recovering:
+            return
+        if self.house.engine.stopped is not None:
             self.house.tick()
+            return
+        self.happened["turn"] += 1
+        self._recovering = self.house.recovery_turn(self.rng.choice((1, 5, 20)))
+        if not self._recovering:
+            self._note("recovered while serving")
+            self._look_for_losses()
 
 
 def _key(request: Request) -> Key | None:

@@ -36,6 +36,7 @@ from safehold.model.errors import BodiesDamaged
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.model.locks import HeldLocks
+from safehold.model.token import TOKEN_KEY
 from safehold.ports.blobs import Blobs
 from safehold.ports.care import CareStore
 from safehold.ports.core import EMPTY_LOG, CoreReads
@@ -48,7 +49,7 @@ from safehold.service.ahead import Proofs
 from safehold.service.auth import Authenticator, SignedIn
 from safehold.service.brakes import DEFAULT_BRAKES
 from safehold.service.engine import Result
-from safehold.service.identity import SYSTEM_ACCOUNT, TOKEN_KEY
+from safehold.service.identity import SYSTEM_ACCOUNT
 from safehold.service.incidents import Incidents
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.bulk import StreamRows
@@ -201,6 +202,7 @@ class House:
 
     @property
     def recovering(self) -> bool:
+        """Asked of a house whose recovery goes on and ends between two calls."""
         return self.staged is not None
 
     def serve_recovering(self, *, anew: bool) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from safehold.disaster.house import House
 from safehold.lab.oracle import Shelf, Thing, World, Wrong, etag_of
 from safehold.lab.wire import Answer, Line, Request, href, propfind, read_multistatus
 from safehold.model.items import Account
 from safehold.ports.core import CoreReads
 from safehold.service.ahead import Proof, Proofs
-from tests.support.house import House
 
 
 def read_world(house: House, users: Sequence[str]) -> World:

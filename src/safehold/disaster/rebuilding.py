@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from safehold.archiver.shipper import Shipper
+from safehold.disaster.house import CORE_FOLDER, VAULTS, House
 from safehold.lab.oracle import Wrong
 from safehold.model.errors import OutOfSpace, SafeholdError
 from safehold.model.kinds import Kind
@@ -17,7 +18,6 @@ from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
 from safehold.vault.folder import FolderVault
 from safehold.vault.log import VaultLogReader
-from tests.support.house import CORE_FOLDER, VAULTS, House
 
 NEAR, FAR = VAULTS
 

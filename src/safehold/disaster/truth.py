@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from safehold.disaster.house import House
 from safehold.lab.oracle import Oracle, Wrong
 from safehold.ports.log import LogFrame
 from safehold.vault.folder import FolderVault
 from safehold.vault.log import VaultLogReader
-from tests.support.house import House
 
 
 class Truth:
