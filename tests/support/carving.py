@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import random
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import apsw
 
 from safehold.model.change import Change, Op
 from safehold.model.kinds import Kind
@@ -87,30 +89,55 @@ def needs_body(change: Change) -> bool:
     return bool(change.digest) and change.blob is None
 
 
-def fill(core: SqliteCore, seed: int, changes: int, accounts: int, frame: int = 1) -> list[Change]:
-    """Changes of all kinds, a few to a transaction: cards, notes of up to 20 KB, photos, deletes, properties, blobs."""
-    rng = random.Random(seed)
-    streams = Streams()
-    begun: list[Change] = [streams.mkcol(SYSTEM_ACCOUNT, Kind.IDENTITY, "identity", {"type": "identity"})]
-    for number in range(1, accounts + 1):
-        account = account_id(number)
-        begun.append(streams.mkcol(account, Kind.IDENTITY, "identity", {"type": "identity"}))
-        begun.append(streams.profile(account, f"person{number}"))
-        begun += [_mkcol(streams, account, kind, path) for kind, path in PATHS.items()]
-    _apply(core, begun, frame)
-    live: dict[tuple[bytes, Kind], list[str]] = {}
-    while len(streams.made) < changes:
-        some = [_one(rng, streams, live, account_id(rng.randint(1, accounts))) for _ in range(rng.choice((1, 3, 60)))]
-        frame += 1
-        _apply(core, some, frame)
-    return streams.made
+class Filler:
+    """Changes of all kinds, a few to a transaction: cards, notes, photos, deletes, properties, blobs.
+
+    Bodies are up to 30 KB, so that many rows go on in overflow pages.
+    """
+
+    def __init__(self, seed: int, accounts: int) -> None:
+        self.rng = random.Random(seed)
+        self.streams = Streams()
+        self.accounts = accounts
+        self.frame = 0
+        self.live: dict[tuple[bytes, Kind], list[str]] = {}
+
+    @property
+    def made(self) -> list[Change]:
+        return self.streams.made
+
+    def begin(self, core: SqliteCore) -> None:
+        streams = self.streams
+        begun = [streams.mkcol(SYSTEM_ACCOUNT, Kind.IDENTITY, "identity", {"type": "identity"})]
+        for number in range(1, self.accounts + 1):
+            account = account_id(number)
+            identity = cid(account, "identity")
+            props = {"type": "identity"}
+            begun.append(streams.make(account, Kind.IDENTITY, Op.MKCOL, identity, "identity", props=props))
+            profile = json.dumps({"name": f"person{number}"}).encode()
+            begun.append(streams.make(account, Kind.IDENTITY, Op.PUT, identity, "profile", body=profile))
+            begun += [_mkcol(streams, account, kind, path) for kind, path in PATHS.items()]
+        self.apply(core, begun)
+
+    def more(self, core: SqliteCore, changes: int) -> None:
+        """So many, at the least."""
+        upto = len(self.made) + changes
+        while len(self.made) < upto:
+            self.apply(core, [self.one() for _ in range(self.rng.choice((1, 3, 60)))])
+
+    def one(self) -> Change:
+        return _one(self.rng, self.streams, self.live, account_id(self.rng.randint(1, self.accounts)))
+
+    def apply(self, core: SqliteCore, changes: list[Change]) -> None:
+        self.frame += 1
+        core.begin()
+        for change in changes:
+            core.apply(change, self.frame)
+        core.commit()
 
 
-def _apply(core: SqliteCore, changes: list[Change], frame: int) -> None:
-    core.begin()
-    for change in changes:
-        core.apply(change, frame)
-    core.commit()
+def keyed(changes: Iterable[Change]) -> dict[tuple[bytes, Kind, int], Change]:
+    return {(change.account, change.kind, change.rev): change for change in changes}
 
 
 def _mkcol(streams: Streams, account: bytes, kind: Kind, path: str) -> Change:
@@ -145,26 +172,24 @@ def _one(rng: random.Random, streams: Streams, live: dict[tuple[bytes, Kind], li
 
 def _body(rng: random.Random, kind: Kind, name: str) -> tuple[bytes, str]:
     if kind is Kind.PHOTOS:
-        return rng.randbytes(rng.choice((900, 5_000, 30_000))), "image/jpeg"
+        return rng.randbytes(rng.choice((900, 900, 900, 5_000, 30_000))), "image/jpeg"
     if kind is Kind.SCORES:
         return json.dumps({"score": rng.randint(1, 10**6)}).encode(), "application/json"
-    text = rng.randbytes(rng.choice((60, 200, 500, 900, 5_000))).hex()
+    text = rng.randbytes(rng.choice((60, 200, 200, 500, 900, 2_000))).hex()
     return f"BEGIN:X\r\nUID:{name}\r\nNOTE:{text}\r\nEND:X\r\n".encode(), "text/vcard"
 
 
-def pages_of_rows(path: str | Path) -> dict[tuple[int, int, int], set[int]]:
+def pages_of_rows(path: Path) -> dict[tuple[int, int, int], set[int]]:
     """For (account number, kind, rev) of each row of the journal, the pages of the file that it lies on.
 
     An independent way: down the tree from the root that the schema names, in a file without a log, with nothing of the
     product's reader.
     """
-    import apsw
-
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     root = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'journal'").get
     keys = {seq: key for seq, *key in db.execute("SELECT seq, account, kind, rev FROM journal")}
     db.close()
-    data = Path(path).read_bytes()
+    data = path.read_bytes()
     size = struct.unpack(">H", data[16:18])[0]
     usable = size - data[20]
     return {tuple(keys[rowid]): pages for rowid, pages in _walk(data, size, usable, root)}  # type: ignore[misc]

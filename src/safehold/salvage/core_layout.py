@@ -206,7 +206,6 @@ class _Looking:
         if not bases:
             bases = [0]
         header = next((header for offset, header in headers if offset == bases[0]), None)
+        # Cores have checksums; only a header may say otherwise, and that not against a page that has one.
         reserved = CHECKSUM_BYTES if self._good[size] or header is None else header.reserved
-        if not self._good[size] and header is None:
-            reserved = 0
         return Layout(size, reserved, tuple(bases), whole, header)

@@ -32,6 +32,10 @@ from safehold.store.sqlite.apply import profile_of
 from safehold.store.sqlite.schema import OPS
 
 _SUPERSEDED_AT_ONCE = 2_000
+#: Stray rows that wait for one that counts, and what their bodies may weigh.
+_PENDING, _PENDING_BYTES = 256, 16 << 20
+#: Rows that wait until it is known which ids their numbers stand for.
+_DEFERRED = 1 << 20
 #: Hashes that are taken to find lost ids, in all: some minutes.
 _TRIES = 20_000_000
 
@@ -57,6 +61,7 @@ class Proving:
         self._known = known
         self._tries = _TRIES
         self._superseded: list[tuple[int, str, int]] = []
+        self._deferred: list[tuple[int, int]] = []  # kind and rev, of the account at hand
         self.erased: set[bytes] = set()
         self.chain = self.page = self.aside = 0
         self.lost_accounts: set[int] = set()
@@ -67,10 +72,25 @@ class Proving:
         number, ids = -1, _Ids([], {})
         for account, kind in self._carved.streams():
             if account != number:
+                self._look_again(number, ids)
                 number, ids = account, self._ids(account)
             _Stream(self, account, kind, ids).run()
+        self._look_again(number, ids)
         self._flush_superseded()
         self._items()
+
+    def _look_again(self, account: int, ids: _Ids) -> None:
+        """At rows of an account whose numbers meant nothing when they came: a later row may have told."""
+        deferred, self._deferred = self._deferred, []
+        for kind, rev in deferred:
+            stream = _Stream(self, account, kind, ids)
+            stream.last_word(rev)
+
+    def defer(self, kind: int, rev: int) -> bool:
+        if len(self._deferred) >= _DEFERRED:
+            return False
+        self._deferred.append((kind, rev))
+        return True
 
     # -- ids
 
@@ -212,6 +232,7 @@ class _Stream:
         self._before: set[bytes] = set()  # hashes of all rows of the rev before
         self._counting: set[bytes] = set()  # those of them that count
         self._name = ""
+        self._pending: list[tuple[CarvedRow, Change]] = []  # strays, each of which continues the one before
 
     def run(self) -> None:
         group: list[CarvedRow] = []
@@ -222,6 +243,7 @@ class _Stream:
             group.append(row)
         if group:
             self._group(group)
+        self._drop_pending()
         account = self._ids.sure_account()
         if account is not None and account not in self._all.erased:
             if self._name:
@@ -232,34 +254,72 @@ class _Stream:
         """All rows of one rev, the best found first."""
         rev = rows[0].rev
         if rev != self._rev + 1:
+            self._drop_pending()
             self._before, self._counting = set(), set()
         proved: dict[bytes, bool] = {}  # by hash: whether with all it should have
-        best = Rank.STRAY
+        strays: list[tuple[CarvedRow, Change]] = []
         unproved: list[CarvedRow] = []
+        committed = False
         for row in rows:
             if proved.get(row.hash):
                 continue
             change = self._proved(row)
             if change is None:
                 unproved.append(row)
-                continue
-            if row.rank is Rank.STRAY and row.hash not in proved and not self._continues(change):
-                self._all.put_aside(row, "no pointer leads to it, and what it continues is lost", change.account)
-                continue
-            if row.rank is Rank.UNCOMMITTED and proved and row.hash not in proved and best is Rank.FOUND:
-                self._all.put_aside(
-                    row, "it was written and never committed: another change has its rev", change.account
-                )
-                continue
-            best = max(best, row.rank)
-            proved[row.hash] = row.whole is not Whole.LOST and not row.fields.parts_lost
-            self._count(row, change)
+            elif row.hash in proved:
+                proved[row.hash] = self._count(row, change)
+            elif row.rank is Rank.STRAY and not self._continues(change):
+                strays.append((row, change))
+            elif row.rank is Rank.UNCOMMITTED and committed:
+                why = "it was written and never committed: another change has its rev"
+                self._all.put_aside(row, why, change.account)
+            else:
+                committed = committed or row.rank is Rank.FOUND
+                proved[row.hash] = self._count(row, change)
         self._weak(unproved, proved)
+        self._wait(strays)
         self._rev = rev
         self._before = {row.hash for row in rows}
         self._counting = set(proved)
 
-    def _count(self, row: CarvedRow, change: Change) -> None:
+    # -- stray rows
+
+    def _wait(self, strays: list[tuple[CarvedRow, Change]]) -> None:
+        """Those that continue nothing that counts may yet be continued by what does; some at a time are kept."""
+        before, self._pending = self._pending, []
+        for row, change in strays:
+            fits = not before or change.prev == before[-1][1].hash
+            if (
+                fits
+                and not self._pending
+                and len(before) < _PENDING
+                and sum(len(r.body or b"") for r, _ in before) < _PENDING_BYTES
+            ):
+                self._pending = [*before, (row, change)]
+            else:
+                self._put_stray_aside(row, change)
+        if not self._pending:
+            for row, change in before:
+                self._put_stray_aside(row, change)
+
+    def _drop_pending(self) -> None:
+        pending, self._pending = self._pending, []
+        for row, change in pending:
+            self._put_stray_aside(row, change)
+
+    def _put_stray_aside(self, row: CarvedRow, change: Change) -> None:
+        self._all.put_aside(row, "no pointer leads to it, and nothing that counts continues it", change.account)
+
+    def _release(self, change: Change) -> None:
+        """A change that counts continues those that wait: so they count."""
+        if self._pending and self._pending[-1][1].hash == change.prev:
+            pending, self._pending = self._pending, []
+            for row, earlier in pending:
+                self._count(row, earlier)
+
+    def _count(self, row: CarvedRow, change: Change) -> bool:
+        """Give it; whether with all that it should have."""
+        self._release(change)
         self._all.give(change, Proof.CHAIN, row)
         if row.rev in self._heads:
             self._seen.setdefault(row.rev, set()).add(row.hash)
@@ -271,6 +331,7 @@ class _Stream:
                 self._name = profile[0]
         if isinstance(row.fields.collection, int):
             self._all.superseded(row.fields.collection, change)
+        return row.whole is not Whole.LOST and not row.fields.parts_lost
 
     def _continues(self, change: Change) -> bool:
         heads = self._heads
@@ -377,24 +438,31 @@ class _Stream:
 
     # -- by its pages alone
 
-    def _weak(self, rows: list[CarvedRow], proved: Mapping[bytes, bool]) -> None:
+    def _weak(self, rows: list[CarvedRow], proved: Mapping[bytes, bool], *, last: bool = False) -> None:
         """Rows that the chain does not prove."""
         account = self._ids.sure_account()
         given: set[bytes] = set()
         for row in rows:
             if row.hash in proved or row.hash in given:
                 continue  # a damaged copy of one that is there
+            id_ = self._ids.sure_collection(row.fields.collection)
+            nameless = account is None or id_ is None
+            if nameless and not proved and not last and self._all.defer(self._number, row.rev):
+                return
             why = self._why_not(row, account, bool(proved))
             if why:
                 self._all.put_aside(row, why, account)
                 continue
-            id_ = self._ids.sure_collection(row.fields.collection)
             assert account is not None and id_ is not None, "asked for in _why_not"
             given.add(row.hash)
             change = self._change(row, account, id_, row.fields.prev or b"")
             if account == SYSTEM_ACCOUNT and self._kind is Kind.IDENTITY and change.op is Op.PUT:
                 self._all.note_erased(change.name)
             self._all.give(change, Proof.PAGE, row)
+
+    def last_word(self, rev: int) -> None:
+        """On rows of a rev that were deferred."""
+        self._weak(list(self._carved.rows_at(self._account, self._number, rev)), {}, last=True)
 
     def _why_not(self, row: CarvedRow, account: bytes | None, contradicted: bool) -> str:
         """Why a row is not even worth Proof.PAGE; "" where it is."""

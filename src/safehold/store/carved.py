@@ -229,7 +229,15 @@ class Carved:
     def rows(self, account: int, kind: int) -> Iterator[CarvedRow]:
         """Of a stream, by rev, the best found first."""
         sql = "SELECT * FROM row WHERE account = ? AND kind = ? ORDER BY rev, rank DESC, whole"
-        for number, of, rev, hash_, rank, good, source, place, data, whole, body in self._select(sql, (account, kind)):
+        yield from self._rows(sql, (account, kind))
+
+    def rows_at(self, account: int, kind: int, rev: int) -> Iterator[CarvedRow]:
+        """Of one rev, the best found first."""
+        sql = "SELECT * FROM row WHERE account = ? AND kind = ? AND rev = ? ORDER BY rank DESC, whole"
+        yield from self._rows(sql, (account, kind, rev))
+
+    def _rows(self, sql: str, values: tuple[int, ...]) -> Iterator[CarvedRow]:
+        for number, of, rev, hash_, rank, good, source, place, data, whole, body in self._select(sql, values):
             fields = _decode(data)
             yield CarvedRow(number, of, rev, hash_, Rank(rank), bool(good), source, place, fields, Whole(whole), body)
 
