@@ -26,6 +26,8 @@ from safehold.store.sqlite.pages import with_one_byte_right
 _OVERFLOW_FACTOR = 16
 _OVERFLOW_FLOOR = 64 << 20
 _MAX_FREE_TRUNKS = 1 << 20
+#: Damaged pages of which it is tried whether one byte explains them: each takes milliseconds.
+_MENDS = 50_000
 
 
 class Page(NamedTuple):
@@ -61,6 +63,7 @@ class CoreFiles:
         self.bad_pages = self.mended_pages = 0
         size = 0 if main is None else main.size
         self._budget = _OVERFLOW_FLOOR + _OVERFLOW_FACTOR * (size + sum(log.end for log in self._logs))
+        self._mends = _MENDS
         self._free = self._free_pages()
 
     @property
@@ -159,7 +162,7 @@ class CoreFiles:
             return None
         proved = self.layout.checked and checks(data)
         if not proved and self.layout.checked and any(data):
-            right = with_one_byte_right(data)
+            right = self.mended(data)
             if right is not None:
                 data, proved, btree = right, True, self._btree(right)
                 self.mended_pages += 1
@@ -171,6 +174,11 @@ class CoreFiles:
         newest = number not in self._free and all(log.newest(number) is None for log in self._logs)
         good = proved or not self.layout.checked
         return Page(data, number, offset, -1, -1, good, proved, newest, True, base, btree, strays)
+
+    def mended(self, data: bytes) -> bytes | None:
+        """The page that was written, where one byte of it has changed since."""
+        self._mends -= 1
+        return with_one_byte_right(data) if self._mends >= 0 else None
 
     def _btree(self, data: bytes) -> BtreePage | None:
         try:
@@ -211,13 +219,13 @@ class CoreFiles:
         if not cell.overflow:
             yield cell.local, lambda: True
             return
-        seen: set[tuple[int, bytes]] = set()
+        seen: set[int] = set()
         for read in self._readers(page):
             if self._budget <= 0:
                 return
             self._budget -= overflow_pages(cell.size, len(cell.local), self.layout.usable) * self.layout.page_bytes
             payload, pages = follow(cell, self.layout.usable, read)
-            key = (len(payload), payload[-64:])
+            key = hash(payload)
             if key not in seen:
                 seen.add(key)
                 yield payload, partial(self._are_proved, read, pages)
@@ -281,7 +289,7 @@ class _Reader:
         data = self._files.main_page(self._base, number)
         if data is None or not self._mend or checks(data):
             return data
-        return with_one_byte_right(data) or data
+        return self._files.mended(data) or data
 
     def is_proved(self, number: int) -> bool:
         """Whether the page that a call gave has a checksum that holds."""

@@ -321,6 +321,10 @@ class _Stream:
         """Give it; whether with all that it should have."""
         self._release(change)
         self._all.give(change, Proof.CHAIN, row)
+        if row.fields.parts_lost and row.whole is not Whole.LOST:
+            self._all.put_aside(
+                row, "it is proved, but its properties or the name of its blob are lost", change.account
+            )
         if row.rev in self._heads:
             self._seen.setdefault(row.rev, set()).add(row.hash)
         if self._kind is Kind.IDENTITY:
