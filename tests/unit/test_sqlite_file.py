@@ -177,6 +177,7 @@ def test_values_whose_bytes_are_not_there_are_cut() -> None:
         b"\x03\x0b\x00",
         b"\x09\x01",  # a header beyond the end
         b"\x00",  # a header shorter than itself
+        b"\x03\x80\x05",  # a serial type in more bytes than it needs
         b"\x03\x01\x81",  # a column cut by the header's end
         bytes([MAX_COLUMNS + 2, *[8] * (MAX_COLUMNS + 1)]),
     ],

@@ -16,10 +16,10 @@ from functools import partial
 from typing import NamedTuple
 
 from safehold.formats.sqlite_file import BtreePage, Cell, Malformed, btree_page, follow, free_trunk, overflow_pages
-from safehold.salvage.core_layout import CHUNK_BYTES, SECTOR_BYTES, Layout, Medium, candidates, checks
+from safehold.salvage.core_layout import CHUNK_BYTES, SECTOR_BYTES, Layout, Medium, candidates
 from safehold.salvage.core_log import CoreLog
 from safehold.salvage.core_rows import JOURNAL_HEADER
-from safehold.store.sqlite.pages import with_one_byte_right
+from safehold.store.sqlite.pages import is_good, with_one_byte_right
 
 #: All overflow pages read together, as a multiple of the bytes of the files: a page belongs to one row, which may lie
 #: in many versions of its leaf.
@@ -144,7 +144,7 @@ class CoreFiles:
         except Malformed:
             return False
         # What lies within a good page is what somebody wrote into a body, whatever it looks like.
-        return checks(page) and not any(checks(around) for around in self._around(offset + at))
+        return is_good(page) and not any(is_good(around) for around in self._around(offset + at))
 
     def _around(self, offset: int) -> Iterator[bytes]:
         """Pages of the grids that overlap one at this offset."""
@@ -160,7 +160,7 @@ class CoreFiles:
         btree = self._btree(data)
         if btree is None and not strays:
             return None
-        proved = self.layout.checked and checks(data)
+        proved = self.layout.checked and is_good(data)
         if not proved and self.layout.checked and any(data):
             right = self.mended(data)
             if right is not None:
@@ -287,7 +287,7 @@ class _Reader:
         if version is not None:
             return version[0].data(version[1])
         data = self._files.main_page(self._base, number)
-        if data is None or not self._mend or checks(data):
+        if data is None or not self._mend or is_good(data):
             return data
         return self._files.mended(data) or data
 
@@ -297,4 +297,4 @@ class _Reader:
         if version is not None:
             return version[0].frame(version[1]).good
         data = self(number)
-        return data is not None and self._files.layout.checked and checks(data)
+        return data is not None and self._files.layout.checked and is_good(data)
