@@ -198,6 +198,8 @@ def recover(world: World, *, devices: bool = True) -> None:
 def serve_on(world: World, *, devices: bool = True) -> None:
     """Until the recovery that goes on beside the service has come to its end; people ask and write meanwhile."""
     house = world.house
+    assert house.staged is not None
+    began_at = house.staged.began_at
     for turn in range(MOST_TURNS):
         if house.engine.stopped is not None:
             world.pass_time(1.0)
@@ -211,7 +213,7 @@ def serve_on(world: World, *, devices: bool = True) -> None:
         world.wrong.append("the recovery beside the service came to no end")
     house.engine.drain_intakes()
     if house.recovered is not None:
-        _take_report(world, house.recovered)
+        _take_report(world, house.recovered, began_at)
 
 
 def bring_back(world: World) -> None:
@@ -331,10 +333,11 @@ def _mark(house: House, name: str) -> None:
             vault.put(name, (b"",))
 
 
-def _take_report(world: World, report: Report, at: int | None = None) -> None:
+def _take_report(world: World, report: Report, at: int) -> None:
+    """`at` (µs) is the moment that its unknown seconds end with."""
     world.reports.append(report)
     if report.unknown_seconds:
-        told = (world.clock.now() if at is None else at) - round(report.unknown_seconds * _MICROSECONDS)
+        told = at - round(report.unknown_seconds * _MICROSECONDS)
         world.unknown_from = told if world.unknown_from is None else min(world.unknown_from, told)
     if world.serving:
         world.knock()
