@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -61,10 +61,12 @@ def name_losses(
     contents: Contents,
     vaults: Sequence[Vault],
     blobs: Blobs | None,
+    found_elsewhere: Callable[[bytes, bytes], bool] | None = None,
 ) -> list[BlobLoss]:
     """Names for items whose blob no vault has, from another reading of all changes, and whether they are merely older.
 
-    What lies in the live blobs all the same is not lost.
+    What lies in the live blobs all the same is not lost, nor what is `found_elsewhere` by its blob's name and digest.
+    `changes` may come twice, and out of order.
     """
     names: dict[ItemKey, str] = {}
     versions: dict[ItemKey, list[_Version]] = {key: [] for key in hurt}
@@ -73,11 +75,17 @@ def name_losses(
             item = ((change.account, change.kind), change.collection, name_key(change.name))
             if item in versions:
                 names[item] = change.name
-                versions[item].append(_Version(change.rev, change.blob, change.size, change.digest))
+                version = _Version(change.rev, change.blob, change.size, change.digest)
+                if version not in versions[item]:
+                    versions[item].append(version)
+    for each in versions.values():
+        each.sort(key=lambda version: version.rev)
     gone = absent(vaults, {v.blob: v.size for found in versions.values() for v in found if v.blob is not None})
 
     def there(version: _Version) -> bool:
         if version.blob is None or version.blob not in gone:
+            return True
+        if found_elsewhere is not None and found_elsewhere(version.blob, version.digest):
             return True
         return blobs is not None and restore(blobs, version.blob, version.size, version.digest)
 
