@@ -13,21 +13,23 @@ from safehold.adapters.processes import ForkedWorkers
 from safehold.archiver.claiming import LogVault, Mode, claim_timeline
 from safehold.assembly.after import in_batches, keep_report, notices
 from safehold.assembly.bare import bring_what_travels, with_older_identities
+from safehold.assembly.salvaged import make_ready, open_find
 from safehold.assembly.session import Session
 from safehold.assembly.site import Site
 from safehold.assembly.vault_urls import AnyVault, open_vault, with_scheme
 from safehold.config import VaultConfig, check_vault
 from safehold.formats.evidence import VERSION, Evidence
-from safehold.formats.keys import SEALED_TO_OTHERS, Opener
+from safehold.formats.keys import FINGERPRINT_BYTES, SEALED_TO_OTHERS, Opener
 from safehold.model.commands import AcceptEnd, AcceptLoss, Undo
 from safehold.model.errors import Damaged, NewerCore, NotFound, OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
 from safehold.ports.vault import VaultDown
-from safehold.recovery.after import RUN, after_report, read_sources
+from safehold.recovery.after import RUN, Read, after_report, read_sources
 from safehold.recovery.build import Accepted
 from safehold.recovery.examine import State
 from safehold.recovery.excuses import LOG_FROM, REPAIR
+from safehold.recovery.find import salvage_words
 from safehold.recovery.glance import NotAsGlanced, glance
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.portions import Portion, Settled, settle
@@ -69,17 +71,29 @@ class Sources:
         only: str | None = None,
         url: str | None = None,
         identity: Path | None = None,
+        salvages: Sequence[str] = (),
     ) -> None:
+        """`salvages` are folders of what was salvaged: with them neither a vault nor a key need be there."""
         self._site = site
         self._configs = _chosen(site, only, url)
         self._given = url is not None
+        self.salvages = list(salvages)
         if identity is not None:
             site.use_identity(load_identity(site.disk, str(identity)))
-        self.opener: Opener = site.opener
+        if self.salvages and identity is None and not is_complete(site.disk, str(site.keys_folder)):
+            self._configs = []
+            self.opener = Opener((), bytes(FINGERPRINT_BYTES))
+            return
+        self.opener = site.opener
         self.opener.require()
         if identity is not None:
             self.opener = with_older_identities(self.reader(), self.runs(), self.opener)
             site.use_identity(self.opener)
+
+    def take_keys(self) -> None:
+        """Those that have been made since, where there were none."""
+        if not self.opener.can_open and is_complete(self._site.disk, str(self._site.keys_folder)):
+            self.opener = self._site.opener
 
     def vaults(self) -> list[AnyVault]:
         """Fresh instances, sync ones first: their copies are preferred."""
@@ -204,7 +218,7 @@ def plan_recovery(
 
     A run that follows `at_once`, with nobody looking at the plan, needs a glance only, where that suffices.
     """
-    if at_once and not site.core_path.exists():
+    if at_once and not site.core_path.exists() and not sources.salvages:
         glanced = glance(
             sources.reader(),
             sources.vaults(),
@@ -219,6 +233,7 @@ def plan_recovery(
             return glanced
     with ExitStack() as stack:
         helpers = helpers_of(sources, stack)
+        find = open_find(sources.salvages, stack)
         core, problem, newer = _core_there(site, stack)
         return make_plan(
             sources.reader(),
@@ -234,6 +249,7 @@ def plan_recovery(
             blobs=sources.blobs() if is_complete(site.disk, str(site.keys_folder)) else None,
             runs=sources.runs(),
             settling=helpers,
+            find=find,
             progress=progress,
         )
 
@@ -276,12 +292,16 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
             "--accept-loss goes on without what came since",
         )
     with site.lock() as lock, ExitStack() as stack:
+        made = make_ready(site, plan, given=sources.given() is not None)
+        sources.take_keys()
         helpers = helpers_of(sources, stack, lock)
         old, _, _ = _core_there(site, stack)
-        brought = bring_what_travels(site, plan, sources.given())
+        find = open_find(sources.salvages, stack)
+        brought = [*made, *bring_what_travels(site, plan, sources.given())]
+        sources.take_keys()
         site.disk.make_folders(str(site.scratch_folder))
         site.disk.make_folders(str(site.blobs_folder))
-        claim = Claim(site, sources, above=plan.end.timeline)
+        claim = Claim(site, sources, above=max(plan.end.timeline, plan.highest))
 
         def run(plan: Plan) -> Result:
             return run_plan(
@@ -298,6 +318,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
                 helpers=helpers,
                 old=old,
                 accept_loss=accept_loss,
+                find=find,
                 progress=progress,
             )
 
@@ -329,7 +350,7 @@ def _tell_after(site: Site, plan: Plan, result: Result) -> list[str]:
             at=site.clock.now(),
             how=RUN,
             generation=plan.generation,
-            sources=read_sources(plan.sources),
+            sources=[*read_sources(plan.sources), *(Read(salvage_words(mark.path)) for mark in plan.salvages)],
             accepted=result.accepted,
             notes=result.notes,
         ),

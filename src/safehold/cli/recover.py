@@ -69,6 +69,13 @@ def _filters(parser: Parser) -> None:
     parser.add_argument("--from", dest="source", metavar="VAULT", help="read this vault only")
     parser.add_argument("--vault", metavar="URL", help="read the vault at this place, folder:PATH")
     parser.add_argument("--identity", metavar="FILE", help="the recovery key text, where the data folder has no keys")
+    parser.add_argument(
+        "--salvage",
+        metavar="PATH",
+        action="append",
+        help="take what was salvaged too: a folder that `safehold salvage` made, or what is to be salvaged first; "
+        "may be given several times",
+    )
 
 
 def _plan(args: Namespace, context: Context) -> Answer:
@@ -92,7 +99,7 @@ def _plan(args: Namespace, context: Context) -> Answer:
 def _run(args: Namespace, context: Context) -> Answer:
     context.installation(make=False).refuse_beside_recovery()
     if args.plan:
-        given = [o for o in ("account", "kind", "to", "source", "vault") if getattr(args, o) is not None]
+        given = [o for o in ("account", "kind", "to", "source", "vault", "salvage") if getattr(args, o) is not None]
         if given:
             raise UsageError("a plan file already says what to recover", hint="give the file alone, or make a new plan")
         plan = _read_plan(Path(args.plan))
@@ -134,6 +141,7 @@ def _make_plan(args: Namespace, context: Context, *, at_once: bool = False) -> P
             source=args.source,
             vault=args.vault,
             identity=Path(args.identity) if args.identity else None,
+            salvages=args.salvage or (),
             at_once=at_once,
             progress=progress,
         )
@@ -159,6 +167,7 @@ def _plan_data(plan: Plan) -> dict[str, Any]:
         "core": str(plan.core),
         "core_reason": plan.core_reason,
         "sources": [{"vault": s.vault, "url": s.url, "problem": s.problem or None} for s in plan.sources],
+        "salvages": [mark.path for mark in plan.salvages],
         "read_from": [{"sources": words, "streams": count} for words, count in plan.come_from()],
         "basis": plan.basis,
         "stage_bytes": {str(kind): size for kind, size in plan.stage_bytes.items()},

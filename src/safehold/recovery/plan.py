@@ -138,6 +138,7 @@ class _Reading(msgspec.Struct):
     from_log: set[StreamKey] = set()
     mended: dict[StreamKey, tuple[str, ...]] = {}  # what these were put together from
     all_known: bool = True  # whether there can be no stream that no source names
+    heard: bool = False  # whether any vault told of any change
 
 
 def make_plan(
@@ -308,6 +309,7 @@ def _read(
             reading.all_known &= not uncovered or entry.since < uncovered
             uncovered = 0
         reading.end, reading.last_at, reading.last_from = entry.position, entry.at, entry.source
+        reading.heard |= bool(entry.changes or entry.heads)
         reading.position_seen |= entry.position == position
         after = clock.monotonic()
         share_seconds(entry, after - before, reading.pace.seconds)
@@ -349,6 +351,7 @@ def _read_generation(
     if origin.generation is None:
         return
     reading.end, reading.last_at = origin.position, origin.generation.manifest.at
+    reading.heard = True
     if origin.last is not None:
         reading.last_at, reading.last_from = origin.last.at, origin.last.source
     watch = _Watch(clock, reading.pace, progress)
@@ -402,9 +405,9 @@ def _count(reading: _Reading, gaining: Gaining, find: Find, log: Replay) -> None
     reading.from_log -= gaining.joined.keys()
     for kind, count in log.changes.items():
         reading.pace.changes[kind] = count
-    if reading.end == EMPTY_LOG:  # then nobody tells of streams that were not found
+    if not reading.heard:  # then nobody tells of streams that were not found
         reading.all_known = False
-        reading.last_at = find.last_at
+        reading.last_at, reading.last_from = find.last_at, ""
 
 
 def _all_verified(log: Replay, reading: _Reading) -> bool:

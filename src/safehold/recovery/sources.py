@@ -80,6 +80,8 @@ def differences(planned: Sequence[Source], now: Sequence[Source]) -> list[str]:
     found += [f"vault {name} is new" for name in after.keys() - before.keys()]
     for name in sorted(before.keys() & after.keys()):
         old, new = before[name], after[name]
+        if old.problem and not new.problem and not new.folders:
+            continue  # it was made for this run, and has nothing to say
         if old.problem != new.problem:
             found.append(f"vault {name}: {new.problem or 'can be read now'}")
             continue
