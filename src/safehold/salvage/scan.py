@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from safehold.formats.keys import KeyAway, Opener
+from safehold.formats.keys import KeyAway, Opener, Role
 from safehold.model.errors import Damaged, OperatorError
 from safehold.ports.disk import Disk
 from safehold.recovery.report import Progress
@@ -70,7 +70,9 @@ class Scanner:
         scan_core: CoreScanner,
         progress: Progress,
         account: str = "",
+        writers: Sequence[bytes] = (),
     ) -> None:
+        """`writers` are public keys that are known to be certified, though no object at hand may say so."""
         self._ear = ear
         self._disk = disk
         self._looks = looks
@@ -79,6 +81,7 @@ class Scanner:
         self._scan_core = scan_core
         self._progress = progress
         self._account = account
+        self._writers = writers
 
     def run(self, sources: Iterable[str]) -> Salvaged:
         """Raises NothingKnown, KeyAway, and OSError where a source cannot be read at all."""
@@ -116,6 +119,8 @@ class Scanner:
                 raise KeyAway(f"what lies in {sealed[0].path}")
             return
         parts = VaultParts(self._ear, self._disk, self._opener, self._keep)
+        for public in self._writers:
+            parts.certified.know(public, Role.WRITER)
         step = _Counted(self._progress, "vaults", sum(unit.size for unit in searched))
         for unit in searched:
             parts.glance(unit.files)

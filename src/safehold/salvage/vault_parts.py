@@ -165,7 +165,7 @@ class VaultParts:
         if type_ is FrameType.CHANGES:
             return self._unpacker.unpack_changes(frame.payload)
         if type_ is FrameType.INDEX:
-            return unpack(frame.payload, run.INDEX_DECODER).changes
+            return _chained(unpack(frame.payload, run.INDEX_DECODER).changes)
         if type_ is FrameType.BODIES:
             for body in unpack(frame.payload, run.BODIES_DECODER):
                 self.ear.body(sha256(body).digest(), body, source)
@@ -345,6 +345,16 @@ class _Scan:
         for chunk in self._file.chunks(start.offset, end - blob.TRAILER_BYTES):
             actual.update(chunk)
         return "" if actual.digest() == trailer.digest else "its digest does not match"
+
+
+def _chained(changes: Sequence[Change]) -> Sequence[Change]:
+    """The changes of an INDEX frame, with the `prev` that is left out where it is the hash of the change before it."""
+    before: Change | None = None
+    for change in changes:
+        if not change.prev and before is not None and (before.account, before.kind) == (change.account, change.kind):
+            msgspec.structs.force_setattr(change, "prev", before.hash)
+        before = change
+    return changes
 
 
 def _where(found: FoundFile, frame: RawFrame) -> str:
