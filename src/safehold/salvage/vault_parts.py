@@ -242,6 +242,7 @@ class _Scan:
         self._image = image
         self._end: End | None = None  # of the object that is being read
         self._broken: BrokenFrame | None = None  # a frame whose bytes follow as a gap
+        self._cut_blob = False  # the gap that follows is what is left of a blob, told already
         self._closing = self._last_end()
 
     def run(self, step: Step) -> int:
@@ -251,7 +252,9 @@ class _Scan:
             reached = piece.offset
             if isinstance(piece, Gap):
                 self._gap(piece)
+                self._cut_blob = False
                 continue
+            self._cut_blob = isinstance(piece, BlobStart) and piece.end is None
             count += 1
             self._tell_broken()
             if isinstance(piece, RawFrame):
@@ -308,7 +311,7 @@ class _Scan:
             self._aside_broken(self._broken, self._file.at(gap.offset, size))
             self._broken = None
             return
-        if self._image:
+        if self._image or self._cut_blob:
             return
         size = gap.end - gap.offset
         if is_zeros(self._file, gap):
