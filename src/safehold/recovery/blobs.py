@@ -53,6 +53,7 @@ class _Version(NamedTuple):
     blob: bytes | None
     size: int
     digest: bytes
+    whole: bool  # whether its body is inline, and there
 
 
 def name_losses(
@@ -73,13 +74,20 @@ def name_losses(
             item = ((change.account, change.kind), change.collection, name_key(change.name))
             if item in versions:
                 names[item] = change.name
-                versions[item].append(_Version(change.rev, change.blob, change.size, change.digest))
+                whole = change.body is not None or not change.digest
+                versions[item].append(_Version(change.rev, change.blob, change.size, change.digest, whole))
+        elif change.op is Op.DELETE:  # what was before it is no older version of what came after
+            item = ((change.account, change.kind), change.collection, name_key(change.name))
+            if item in versions:
+                versions[item].clear()
     gone = absent(vaults, {v.blob: v.size for found in versions.values() for v in found if v.blob is not None})
 
     def there(version: _Version) -> bool:
-        if version.blob is None or version.blob not in gone:
-            return True
-        return blobs is not None and restore(blobs, version.blob, version.size, version.digest)
+        if version.blob is None:
+            return version.whole
+        return version.blob not in gone or (
+            blobs is not None and restore(blobs, version.blob, version.size, version.digest)
+        )
 
     losses = []
     for item, found in versions.items():
@@ -114,6 +122,8 @@ def loss_of(core: CoreReads, number: int, lost: BlobItem, blobs: Blobs) -> BlobL
     older = False
     rev = lost.item.rev
     for version in core.history(number, kind=lost.kind, path=lost.path, name=lost.item.name):
+        if version.op is Op.DELETE and version.journal < lost.item.journal:
+            break
         if version.op is not Op.PUT:
             continue
         if version.journal == lost.item.journal:

@@ -27,7 +27,7 @@ from safehold.recovery.blobs import ItemKey, absent, live_blobs, name_losses
 from safehold.recovery.chains import Gap, StreamKey
 from safehold.recovery.examine import Finding, State, compare, inspect
 from safehold.recovery.forecast import Pace, basis, forecast, new_pace
-from safehold.recovery.mending import CORE, LOG, generation_words
+from safehold.recovery.mending import CORE, LOG, Mender, generation_words
 from safehold.recovery.origin import Origin, divide, feed, finish, ignore
 from safehold.recovery.portions import Settling, Wanted, no_rows, portions
 from safehold.recovery.replay import Replay, Witness
@@ -127,6 +127,7 @@ class _Reading(msgspec.Struct):
     damaged: list[StreamKey] = []
     from_log: set[StreamKey] = set()
     mended: dict[StreamKey, tuple[str, ...]] = {}  # what these were put together from
+    mender: Mender | None = None
     all_known: bool = True  # whether there can be no stream that no source names
 
 
@@ -178,7 +179,7 @@ def make_plan(
     replay = found.replay if found.state is State.WHOLE and found.replay is not None else log
     selection = select(log, accounts, kinds, found)
     counted = [key for key in replay.chains.streams() if selection.counted(*key)]
-    losses = _blob_losses(origin, replay, counted, vaults, blobs, reading.pace)
+    losses = _blob_losses(origin, replay, counted, vaults, blobs, reading)
     tally = make_tally(replay, selection.counted, losses)
     problems = [
         *_doubts(replay),  # first: of many problems a few are shown
@@ -352,7 +353,7 @@ def _read_generation(
     reading.damaged += [key for key in origin.unheard_of() if key[0] not in log.erased]
     doubtful = origin.doubtful()
     if reading.damaged or doubtful:
-        mender = origin.mender(reading.damaged, witness)
+        mender = reading.mender = origin.mender(reading.damaged, witness)
         reading.all_known = not doubtful or mender.knows_all(doubtful)
         for mended in mender.streams():
             log.forget_stream(mended.key)
@@ -450,9 +451,10 @@ def _blob_losses(
     counted: Sequence[StreamKey],
     vaults: Sequence[Vault],
     blobs: Blobs | None,
-    pace: Pace,
+    reading: _Reading,
 ) -> list[BlobLoss]:
     wanted: dict[bytes, int] = {}
+    pace = reading.pace
     for (stream, _, _), ref in live_blobs(replay.contents, counted):
         wanted[ref.name] = ref.size
         pace.blobs[stream[1]] += 1
@@ -461,12 +463,18 @@ def _blob_losses(
         return []
     gone = absent(vaults, wanted)
     hurt: set[ItemKey] = {key for key, ref in live_blobs(replay.contents, counted) if ref.name in gone}
-    return name_losses(_changes(origin), hurt, replay.contents, vaults, blobs) if hurt else []
+    return name_losses(_changes(origin, reading.mender), hurt, replay.contents, vaults, blobs) if hurt else []
 
 
-def _changes(origin: Origin) -> Iterator[Change]:
+def _changes(origin: Origin, mender: Mender | None) -> Iterator[Change]:
+    """All that was read, once more: streams that were mended as they were put together."""
+    mended = frozenset(mender.keys) if mender is not None else frozenset()
     for stream in origin.streams():
-        for piece in origin.pieces(stream):
+        if stream.key not in mended:
+            for piece in origin.pieces(stream):
+                yield piece.change
+    for one in mender.streams() if mender is not None else ():
+        for piece in one.pieces:
             yield piece.change
     for entry in origin.tail():
         if not isinstance(entry, Hole):
