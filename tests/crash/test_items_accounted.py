@@ -21,7 +21,8 @@ from safehold.lab.simdisk import SimDisk
 from safehold.model.kinds import Kind
 from safehold.ports.vault import Vault
 from safehold.recovery.items_ledger import Counts, ItemState, Line, What
-from safehold.recovery.items_report import ItemSources, write_items
+from safehold.recovery.items_reading import ItemSources
+from safehold.recovery.items_report import write_items
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.report import StreamCount
 from safehold.vault.log import VaultLogReader

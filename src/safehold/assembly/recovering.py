@@ -219,7 +219,7 @@ def plan_recovery(
             return glanced
     with ExitStack() as stack:
         helpers = helpers_of(sources, stack)
-        core, problem, newer = _core_there(site, stack)
+        core, problem, newer = core_there(site, stack)
         return make_plan(
             sources.reader(),
             sources.vaults(),
@@ -238,7 +238,7 @@ def plan_recovery(
         )
 
 
-def _core_there(site: Site, stack: ExitStack) -> tuple[CoreReads | None, str, str]:
+def core_there(site: Site, stack: ExitStack) -> tuple[CoreReads | None, str, str]:
     """The core that is there, opened for reading, or why it cannot be, or that a newer release has written it.
 
     One of an older version is no damage.
@@ -277,7 +277,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
         )
     with site.lock() as lock, ExitStack() as stack:
         helpers = helpers_of(sources, stack, lock)
-        old, _, _ = _core_there(site, stack)
+        old, _, _ = core_there(site, stack)
         brought = bring_what_travels(site, plan, sources.given())
         site.disk.make_folders(str(site.scratch_folder))
         site.disk.make_folders(str(site.blobs_folder))

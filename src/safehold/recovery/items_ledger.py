@@ -232,6 +232,7 @@ class _Accounting:
         self._known = known
         self._named = log.chains.named.get(key, {})
         self._counts = Counts()
+        self._in_doubt = False  # whether there are revs of which nobody knows what they did
         self._told_revs: set[int] = set()  # of changes without a body that some line of an item has named
         self._said: set[tuple[bytes, str]] = set()  # items that a witness's put has a line for
 
@@ -242,6 +243,7 @@ class _Accounting:
         missing = self._missing()
         props_only = self._known_by_name(states)
         self._known_puts(missing)
+        self._in_doubt = any(missing) or key in log.chains.short
         for id_, items in self._ledger.items.items():
             for name, held in items.items():
                 if (id_, name) not in self._said:
@@ -321,7 +323,7 @@ class _Accounting:
         elif held.blob is not None and not self._there(held.blob, held.size, held.digest):
             newest = Newest(held.rev, held.at, held.size, held.digest, held.source)
             self._body_is_gone(id_, name, held.before, newest)
-        elif state is not None and key in state.unsure:
+        elif state is not None and key in state.unsure and self._in_doubt:
             self._say(ItemState.OLDER, id_, name, held, sure=False, why="a missing rev may have changed it")
         else:
             self._say(ItemState.EXACT, id_, name, held)
