@@ -14,10 +14,12 @@ from safehold.recovery.report import Progress, silent
 
 if TYPE_CHECKING:  # a method brings in what it needs, so that each command waits for its own part of the house only
     from safehold.assembly.announced import Announced
+    from safehold.assembly.recovering import Sources
     from safehold.assembly.session import Session
     from safehold.model.kinds import Kind
     from safehold.ports.core import CoreReads
     from safehold.recovery.after import AfterReport
+    from safehold.recovery.items_report import ItemsWritten
     from safehold.recovery.plan import Plan
     from safehold.recovery.run import Result
 
@@ -91,14 +93,27 @@ class Installation(Site):
         self, plan: Plan, *, accept_loss: bool = False, identity: Path | None = None, progress: Progress = silent
     ) -> Result:
         """Carry a plan out; the service must be stopped. `identity` opens the vaults where this folder has no keys."""
-        from safehold.assembly.recovering import Sources, run_recovery
+        from safehold.assembly.recovering import run_recovery
+
+        sources = self._sources_of(plan, identity)
+        return run_recovery(self, plan, sources, accept_loss=accept_loss, progress=progress)
+
+    def _sources_of(self, plan: Plan, identity: Path | None) -> Sources:
+        from safehold.assembly.recovering import Sources
 
         planned = {s.vault for s in plan.sources}
         only = next(iter(planned)) if len(planned) == 1 else None
         url = plan.sources[0].url if only == "given" else None
         salvages = [mark.path for mark in plan.salvages]
-        sources = Sources(self, only=only, url=url, identity=identity, salvages=salvages)
-        return run_recovery(self, plan, sources, accept_loss=accept_loss, progress=progress)
+        return Sources(self, only=only, url=url, identity=identity, salvages=salvages)
+
+    def account_for(
+        self, plan: Plan, folder: Path, *, identity: Path | None = None, progress: Progress = silent
+    ) -> ItemsWritten:
+        """Write what becomes of each item, by a plan that was read in full, into a folder of its owner's alone."""
+        from safehold.assembly.accounting import account_for
+
+        return account_for(self, plan, self._sources_of(plan, identity), folder, progress)
 
     def recovery_reports(self) -> list[AfterReport]:
         """Those of all recoveries that the vaults remember, the newest first. Raises OperatorError."""

@@ -234,7 +234,7 @@ def plan_recovery(
     with ExitStack() as stack:
         helpers = helpers_of(sources, stack)
         find = open_find(sources.salvages, stack)
-        core, problem, newer = _core_there(site, stack)
+        core, problem, newer = core_there(site, stack)
         return make_plan(
             sources.reader(),
             sources.vaults(),
@@ -254,7 +254,7 @@ def plan_recovery(
         )
 
 
-def _core_there(site: Site, stack: ExitStack) -> tuple[CoreReads | None, str, str]:
+def core_there(site: Site, stack: ExitStack) -> tuple[CoreReads | None, str, str]:
     """The core that is there, opened for reading, or why it cannot be, or that a newer release has written it.
 
     One of an older version is no damage.
@@ -295,7 +295,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
         made = make_ready(site, plan, given=sources.given() is not None)
         sources.take_keys()
         helpers = helpers_of(sources, stack, lock)
-        old, _, _ = _core_there(site, stack)
+        old, _, _ = core_there(site, stack)
         find = open_find(sources.salvages, stack)
         brought = [*made, *bring_what_travels(site, plan, sources.given())]
         sources.take_keys()

@@ -76,6 +76,9 @@ def _filters(parser: Parser) -> None:
         help="take what was salvaged too: a folder that `safehold salvage` made, or what is to be salvaged first; "
         "may be given several times",
     )
+    parser.add_argument(
+        "--items", metavar="DIR", help="write what becomes of each item into this folder, and a text for each person"
+    )
 
 
 def _plan(args: Namespace, context: Context) -> Answer:
@@ -92,7 +95,8 @@ def _plan(args: Namespace, context: Context) -> Answer:
             raise
         data["plan"] = None
         written = f"the plan could not be written to {path} ({error.strerror}): give --output FILE"
-    blocks = [*describe_plan(plan), "nothing to do" if plan.nothing_to_do else written]
+    told = _account_for(plan, args, context, data)
+    blocks = [*describe_plan(plan), *told, "nothing to do" if plan.nothing_to_do else written]
     return Answer(data, blocks, Exit(plan.report.exit_code))
 
 
@@ -104,16 +108,18 @@ def _run(args: Namespace, context: Context) -> Answer:
             raise UsageError("a plan file already says what to recover", hint="give the file alone, or make a new plan")
         plan = _read_plan(Path(args.plan))
     else:
-        plan = _make_plan(args, context, at_once=args.yes)
+        plan = _make_plan(args, context, at_once=args.yes and not args.items)
         if not args.yes:
-            return Answer(
-                _plan_data(plan) | {"executed": False},
-                [*describe_plan(plan), "nothing was written: add --yes to carry this out"],
-                Exit(plan.report.exit_code),
-            )
+            data = _plan_data(plan) | {"executed": False}
+            told = _account_for(plan, args, context, data)
+            why = "nothing was written: add --yes to carry this out"
+            return Answer(data, [*describe_plan(plan), *told, why], Exit(plan.report.exit_code))
         for block in describe_plan(plan):
             if isinstance(block, str):
                 say(block)
+    accounted: dict[str, Any] = {}
+    # Before the run: what it moves aside is a witness too. The run verifies that what it enters is what was planned.
+    told = _account_for(plan, args, context, accounted)
     with Reporter() as progress:
         result = context.installation(make=False).recover(
             plan,
@@ -122,13 +128,33 @@ def _run(args: Namespace, context: Context) -> Answer:
             progress=progress,
         )
     report = result.report
-    blocks = [*describe_report(report, planned=False), *result.notes]
+    blocks = [*describe_report(report, planned=False), *told, *result.notes]
     if result.moved_aside:
         blocks.append(f"the core that was there lies in {result.moved_aside}")
     more = {"executed": True, "moved_aside": result.moved_aside, "accepted": result.accepted, "notes": result.notes}
     return Answer(
-        _report_data(report) | more, [*blocks, "the service can be started: safehold serve"], Exit(report.exit_code)
+        _report_data(report) | more | accounted,
+        [*blocks, "the service can be started: safehold serve"],
+        Exit(report.exit_code),
     )
+
+
+def _account_for(plan: Plan, args: Namespace, context: Context, data: dict[str, Any]) -> list[str | Table]:
+    """With --items: written, entered in `data`, and told."""
+    if args.items is None:
+        return []
+    import msgspec
+
+    with Reporter() as progress:
+        written = context.installation(make=False).account_for(
+            plan,
+            Path(args.items).absolute(),
+            identity=Path(args.identity) if args.identity else None,
+            progress=progress,
+        )
+    data["accounting"] = msgspec.to_builtins(written)
+    people = count_text(written.accounts, "person", "people")
+    return [f"what becomes of each item is in {written.folder}, with a text for {people}"]
 
 
 def _make_plan(args: Namespace, context: Context, *, at_once: bool = False) -> Plan:

@@ -15,7 +15,7 @@ from safehold.model.stream import Head
 from safehold.recovery.chains import StreamKey
 from safehold.recovery.examine import Finding, State
 from safehold.recovery.find import Find
-from safehold.recovery.joining import Other
+from safehold.recovery.joining import Joiner, Other
 from safehold.recovery.origin import Origin, feed, ignore
 from safehold.recovery.replay import Replay, Witness
 
@@ -29,6 +29,7 @@ class Gaining:
         self._log = log
         self._witness = witness
         self._others: list[Other] = []
+        self._joiners: list[Joiner] = []
         self.probe = find.probe()
         #: The streams that gain, and what each is put together from.
         self.joined: dict[StreamKey, tuple[str, ...]] = {}
@@ -64,6 +65,7 @@ class Gaining:
             log.end(key, mended.head, mended.short)
             self.joined[key] = mended.sources
         self._others += joiner.others
+        self._joiners.append(joiner)
 
     def beside(self, found: Finding) -> Finding:
         """What that means for a core that is sound: where it lacks something of these streams, one is built anew.
@@ -82,9 +84,10 @@ class Gaining:
         return found
 
     def changes(self) -> Iterator[Change]:
-        """What the find has of the streams that gain."""
+        """Those of the streams that gain, as they were put together."""
+        last = {key: joiner for joiner in self._joiners for key in joiner.keys}
         for key in self.joined:
-            for piece in self._find.pieces(key):
+            for piece in last[key].stream(key).pieces:
                 yield piece.change
 
     def has_body(self, blob: bytes, digest: bytes) -> bool:

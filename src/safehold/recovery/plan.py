@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from itertools import chain
 
 import msgspec
 
@@ -30,7 +29,7 @@ from safehold.recovery.examine import Finding, State, compare, inspect
 from safehold.recovery.find import Find, Probe
 from safehold.recovery.forecast import Pace, basis, forecast, new_pace
 from safehold.recovery.gaining import Gaining
-from safehold.recovery.mending import CORE, LOG, generation_words
+from safehold.recovery.mending import CORE, LOG, Mender, generation_words
 from safehold.recovery.origin import Origin, divide, feed, finish, ignore
 from safehold.recovery.portions import Settling, Wanted, no_rows, portions
 from safehold.recovery.replay import Replay, Witness
@@ -137,6 +136,7 @@ class _Reading(msgspec.Struct):
     damaged: list[StreamKey] = []
     from_log: set[StreamKey] = set()
     mended: dict[StreamKey, tuple[str, ...]] = {}  # what these were put together from
+    mender: Mender | None = None
     all_known: bool = True  # whether there can be no stream that no source names
     heard: bool = False  # whether any vault told of any change
 
@@ -200,7 +200,7 @@ def make_plan(
     replay = found.replay if found.state is State.WHOLE and found.replay is not None else log
     selection = select(log, accounts, kinds, found)
     counted = [key for key in replay.chains.streams() if selection.counted(*key)]
-    losses = _blob_losses(origin, replay, counted, vaults, blobs, reading.pace, gaining)
+    losses = _blob_losses(origin, replay, counted, vaults, blobs, reading, gaining)
     tally = make_tally(replay, selection.counted, losses)
     problems = [
         *_doubts(replay),  # first: of many problems a few are shown
@@ -386,7 +386,7 @@ def _read_generation(
     reading.damaged += [key for key in origin.unheard_of() if key[0] not in log.erased]
     doubtful = origin.doubtful()
     if reading.damaged or doubtful:
-        mender = origin.mender(reading.damaged, witness)
+        mender = reading.mender = origin.mender(reading.damaged, witness)
         reading.all_known = not doubtful or mender.knows_all(doubtful)
         for mended in mender.streams():
             log.forget_stream(mended.key)
@@ -497,10 +497,11 @@ def _blob_losses(
     counted: Sequence[StreamKey],
     vaults: Sequence[Vault],
     blobs: Blobs | None,
-    pace: Pace,
+    reading: _Reading,
     gaining: Gaining | None,
 ) -> list[BlobLoss]:
     wanted: dict[bytes, int] = {}
+    pace = reading.pace
     for (stream, _, _), ref in live_blobs(replay.contents, counted):
         wanted[ref.name] = ref.size
         pace.blobs[stream[1]] += 1
@@ -511,19 +512,27 @@ def _blob_losses(
     hurt: set[ItemKey] = {key for key, ref in live_blobs(replay.contents, counted) if ref.name in gone}
     if not hurt:
         return []
-    if gaining is None:
-        return name_losses(_changes(origin), hurt, replay.contents, vaults, blobs)
-    changes = chain(_changes(origin), gaining.changes())
-    return name_losses(changes, hurt, replay.contents, vaults, blobs, gaining.has_body)
+    changes = _changes(origin, reading.mender, gaining)
+    elsewhere = gaining.has_body if gaining is not None else None
+    return name_losses(changes, hurt, replay.contents, vaults, blobs, elsewhere)
 
 
-def _changes(origin: Origin) -> Iterator[Change]:
+def _changes(origin: Origin, mender: Mender | None, gaining: Gaining | None) -> Iterator[Change]:
+    """All that was read, once more: streams that were mended, or gained by a find, as they were put together."""
+    joined = gaining.joined.keys() if gaining is not None else frozenset[StreamKey]()
+    apart = joined | frozenset(mender.keys if mender is not None else ())
     for stream in origin.streams():
-        for piece in origin.pieces(stream):
+        if stream.key not in apart:
+            for piece in origin.pieces(stream):
+                yield piece.change
+    for one in mender.streams() if mender is not None else ():
+        for piece in one.pieces if one.key not in joined else ():
             yield piece.change
     for entry in origin.tail():
         if not isinstance(entry, Hole):
-            yield from entry.changes
+            yield from (change for change in entry.changes if (change.account, change.kind) not in joined)
+    if gaining is not None:
+        yield from gaining.changes()
 
 
 def read_from(key: StreamKey, origin: Origin, from_log: Collection[StreamKey]) -> tuple[str, ...]:
