@@ -331,6 +331,8 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
         _record_lost_log(site, plan, result.report.timeline)
         result.notes = [*brought, *result.notes, *_go_on(site, plan)]
         claim.done()
+    if plan.joined:
+        result.notes += _archive(site)
     if result.taken:
         result.notes += _record_losses(site, result.taken)
     result.notes += _settle_end(site, accept_loss)
@@ -492,6 +494,19 @@ def _claim(site: Site, sources: Sources, above: int) -> int:
     finally:
         for entry in vaults:
             entry.vault.close()
+
+
+def _archive(site: Site) -> list[str]:
+    """What came out of a salvage, in the core alone so far, goes into the vaults. What hinders that, in plain words."""
+    try:
+        with Session(site) as session:
+            session.execute_all([])  # opens a writer, which archives what is marked
+    except SafeholdError as error:
+        return [
+            f"what was salvaged is in the core, and could not be written to the vaults yet: {error.message}; the next "
+            "start of the service does that"
+        ]
+    return []
 
 
 def _record_losses(site: Site, taken: Sequence[Accepted]) -> list[str]:
