@@ -22,9 +22,7 @@ SHOWN = 10
 
 
 def configure(parser: Parser) -> None:
-    parser.add_argument(
-        "sources", metavar="SOURCE", nargs="+", help="a file or folder; it is only read"
-    )
+    parser.add_argument("sources", metavar="SOURCE", nargs="+", help="a file or folder; it is only read")
     parser.add_argument("--out", metavar="DIR", required=True, help="a new folder, or that of an earlier salvage")
     parser.add_argument("--identity", metavar="FILE", help="the recovery key text, where the data folder has no keys")
     parser.add_argument("--account", metavar="NAME", default="", help="whose the exports and photos are")
