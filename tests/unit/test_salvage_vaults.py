@@ -1,4 +1,4 @@
-"""Vaults with holes, objects without their listing, frames in an image: every intact frame is found, and nothing else."""
+"""Vaults with holes, objects without their listing, frames in an image: every intact frame is found, nothing else."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_names_and_places_of_objects_do_not_matter(tmp_path: Path, vaults: Vault
 
 def test_a_damaged_frame_costs_itself_alone(tmp_path: Path, vaults: Vaults) -> None:
     change = vaults.history.changes[20]
-    name, frame = vaults.holds(change)
+    _, frame = vaults.holds(change)
     vaults.spoil(change, vaults.near)
     found = salvage(tmp_path, vaults).run(lay_out(tmp_path / "near", vaults.near.objects))
     assert set(found.changes()) == without(vaults, frame.header.number) == hashes(vaults.history) - {change.hash}

@@ -188,7 +188,7 @@ def _key_in(disk: Disk, folder: str) -> tuple[Opener, Sequence[bytes]] | None:
     return None
 
 
-def _scan_core(files: Sequence[FoundFile], ear: Ear, disk: Disk, progress: Progress) -> int:
+def _scan_core(files: Sequence[FoundFile], ear: Ear, _disk: Disk, _progress: Progress) -> int:
     number = ear.source(files[0].path, "core", sum(found.size for found in files))
     ear.problem(number, "its pages were not searched")
     return 0

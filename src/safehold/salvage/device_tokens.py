@@ -34,6 +34,7 @@ class _Proof(msgspec.Struct):
     hash: str
     device: str = ""
     at: int = 0
+    let_go: int = 0  # when the person said that this loss is accepted; 0 where it stands
 
 
 _decode_proof = msgspec.json.Decoder(_Proof).decode
@@ -54,6 +55,8 @@ def take_proofs(ear: Ear, source: int) -> int:
             proof = _decode_proof(body)
             point = SyncPoint(bytes.fromhex(proof.collection), proof.rev, bytes.fromhex(proof.hash))
         except (msgspec.MsgspecError, ValueError):
+            continue
+        if proof.let_go:
             continue
         kind = _kind_of(ear, account, point.collection, proof.path)
         if kind is None or len(point.hash) < _HASH_BYTES or point.rev < 1:

@@ -316,6 +316,12 @@ def below_home(path: str) -> str:
     return path.partition("/")[2]
 
 
+def is_named(name: str) -> bool:
+    """Whether a file's name says that it is one of those."""
+    lower = name.lower()
+    return _is_photo(lower) or lower.endswith(tuple(extensions()))
+
+
 def extensions() -> Iterable[str]:
     """Of files that are taken here by their names, pictures and films apart."""
     return (*VCF, *ICS, *NOTES, *PAGES, ".json")

@@ -21,7 +21,7 @@ from safehold.recovery.report import Progress
 from safehold.salvage.blob_folder import BLOB_FILE, take_blob
 from safehold.salvage.device_tokens import take_proofs, take_tokens
 from safehold.salvage.ear import Ear
-from safehold.salvage.files import parse_index, take_export, take_tree
+from safehold.salvage.files import is_named, parse_index, take_export, take_tree
 from safehold.salvage.keep import Keep
 from safehold.salvage.loosely import Loosely, text_of
 from safehold.salvage.reading import FoundFile, Reading
@@ -45,7 +45,7 @@ class NothingKnown(OperatorError):
 class CoreScanner(Protocol):
     """Reads what is left of a core: its file, its log, an image that holds it."""
 
-    def __call__(self, files: Sequence[FoundFile], ear: Ear, disk: Disk, progress: Progress) -> int:
+    def __call__(self, files: Sequence[FoundFile], ear: Ear, disk: Disk, progress: Progress, /) -> int:
         """How much was found."""
         ...
 
@@ -82,6 +82,7 @@ class Scanner:
         self._progress = progress
         self._account = account
         self._writers = writers
+        self._fruitful: set[str] = set()  # files in which something of a vault or a core was found
 
     def run(self, sources: Iterable[str]) -> Salvaged:
         """Raises NothingKnown, KeyAway, and OSError where a source cannot be read at all."""
@@ -95,6 +96,7 @@ class Scanner:
         self._blobs(_of(units, Sort.BLOBS), numbers)
         for unit in _of(units, Sort.EXPORT, Sort.ARCHIVE, Sort.FILES):
             self._files(unit, numbers[unit])
+        self._misnamed(_of(units, Sort.IMAGE), numbers)
         self._devices(_of(units, Sort.TOKENS), numbers)
         return Salvaged(len(units), sum(len(unit.files) for unit in units))
 
@@ -127,7 +129,8 @@ class Scanner:
         for unit in searched:
             for found in unit.files:
                 try:
-                    parts.scan(found, numbers[unit], step, image=unit.sort is Sort.IMAGE)
+                    if parts.scan(found, numbers[unit], step, image=unit.sort is Sort.IMAGE):
+                        self._fruitful.add(found.path)
                 except OSError as error:
                     self._ear.problem(numbers[unit], f"{found.name} cannot be read: {error.strerror or error}")
         parts.finish()
@@ -135,7 +138,8 @@ class Scanner:
     def _core(self, unit: Unit) -> None:
         groups = [unit.files] if unit.sort is Sort.CORE else [(found,) for found in unit.files]
         for files in groups:
-            self._scan_core(files, self._ear, self._disk, self._progress)
+            if self._scan_core(files, self._ear, self._disk, self._progress):
+                self._fruitful.update(found.path for found in files)
 
     def _blobs(self, units: Sequence[Unit], numbers: dict[Unit, int]) -> None:
         step = _Counted(self._progress, "blobs", sum(unit.size for unit in units))
@@ -163,6 +167,14 @@ class Scanner:
                 self._tree(FolderTree(self._disk, self._relative(unit)), to, tell)
         except OSError as error:
             self._ear.problem(number, f"{unit.path} cannot be read: {error.strerror or error}")
+
+    def _misnamed(self, units: Sequence[Unit], numbers: dict[Unit, int]) -> None:
+        """What bears a photo's name or a card's, begins like none, and holds nothing else either: it goes aside."""
+        for unit in units:
+            files = [found for found in unit.files if found.path not in self._fruitful and is_named(found.name)]
+            if files:
+                to = Loosely(self._ear, self._keep, numbers[unit], self._account)
+                take_tree(FolderTree(self._disk, files), to)
 
     def _tree(self, tree: Tree, to: Loosely, tell: Tell) -> None:
         index = _index_of(tree)
