@@ -15,7 +15,7 @@ that there is, and what came after it nobody can tell.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from safehold.model.change import Change
 from safehold.model.kinds import Kind
@@ -23,6 +23,8 @@ from safehold.model.stream import EMPTY_HEAD, Base, Head
 from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.log import Hole, LogFrame, LogReader
 from safehold.recovery.chains import StreamKey
+from safehold.recovery.find import Find
+from safehold.recovery.joining import Joiner
 from safehold.recovery.mending import Mender, Piece
 from safehold.recovery.portions import InTurn, MakeRows, Settling, base_of
 from safehold.recovery.replay import Entered, Replay, Witness
@@ -299,6 +301,14 @@ class Origin:
             if not change.prev:  # what came before it is lost, and with it the means to check its hash
                 continue
             yield Piece(frame, change, change.body is not None or change.blob is not None or not change.digest)
+
+    def joiner(
+        self, keys: Sequence[StreamKey], find: Find, witness: Witness | None, core_heads: Mapping[StreamKey, Head]
+    ) -> Joiner:
+        """For streams that a find has a part in. Reads the whole log."""
+        distrusted = frozenset(key for key in keys if self.contradicted(key)) if self._readers else frozenset()
+        log = None if self.log_is_gone else self._reader
+        return Joiner(keys, self.readers(), log, find, witness, core_heads, distrusted)
 
     def mender(self, damaged: Sequence[StreamKey], witness: Witness | None) -> Mender:
         """For these streams. Reads the log as far as it goes back."""
