@@ -307,6 +307,10 @@ class CoreReads(Protocol):
         """The live items of a stream whose body a recovery has found nowhere, each with the path of its collection."""
         ...
 
+    def has_body(self, item: Item) -> bool:
+        """False for a ghost. Raises Damaged where the row cannot be read."""
+        ...
+
     def bodiless(self, account: int) -> dict[Kind, Bodiless]:
         """Streams of an account that have changes without their body, or GAP changes. Reads all of the account's."""
         ...

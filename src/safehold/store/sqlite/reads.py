@@ -431,6 +431,12 @@ class SqliteReads:
         return [(row[0], Item(*row[1:])) for row in rows]
 
     @guarded
+    def has_body(self, item: Item) -> bool:
+        sql = "SELECT body IS NOT NULL OR blob IS NOT NULL OR LENGTH(digest) = 0 FROM journal WHERE seq = ?"
+        found: Any = self._db.execute(sql, (item.journal,)).get
+        return bool(found)
+
+    @guarded
     def bodiless(self, account: int) -> dict[Kind, Bodiless]:
         rows: Any = self._db.execute(_BODILESS, (account,))
         found: dict[Kind, Bodiless] = {}
