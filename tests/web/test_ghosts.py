@@ -21,7 +21,12 @@ from safehold.model.errors import Held, OperatorError
 from safehold.model.gaps import ghosts_in
 from safehold.model.kinds import Kind
 from safehold.ports.core import CoreReads, CoreStore
+from safehold.recovery.after import AccountPart, AfterReport
+from safehold.recovery.report import KindCount, Loss
+from safehold.web.app import make_app
 from tests.support.asgi import Device, event, tag_of, vcard
+from tests.support.edge import Edge
+from tests.web.test_account_state import forms, post
 
 BOOK = "/dav/anna/contacts/default/"
 CALENDAR = "/dav/anna/calendars/default/"
@@ -204,6 +209,34 @@ def test_a_page_of_its_history_tells_that_it_was_there(book: Device) -> None:
     versions = list(reads(book).history(account.number, path="contacts/default", name="g.vcf"))
     assert [version.op for version in versions] == [Op.PUT]
     assert reads(book).version_body(versions[0].journal).inline is None
+
+
+# -- the person's own page
+
+
+def report_of(device: Device) -> AfterReport:
+    lost = [Loss("anna", Kind.CONTACTS, "contacts/default", "g.vcf", [3])]
+    part = AccountPart("anna", account_id(device).hex(), {Kind.CONTACTS: KindCount(3, 2, 0, 1)}, lost)
+    return AfterReport(
+        1, 0, "run", 2, True, 2, 1, 14, 9, 8, {}, [part], False, 0.0, 1.0, 1.0, [], 3, [], [], []
+    )  # fmt: skip
+
+
+def test_its_owner_sees_it_by_name_and_can_say_that_it_is_gone(book: Device) -> None:
+    book.gate.after_report = report_of(book)
+    edge = Edge(book.gate, make_app(book.gate))
+    told = edge.ask("GET", "/api/v1/state", user=("anna", "secret")).json
+    assert [(one["collection"], one["name"]) for one in told["ghosts"]] == [("contacts/default", "g.vcf")]
+    assert told["ghost_count"] == 1
+    assert edge.ask("GET", "/api/v1/state", user=("bob", "secret")).json["ghosts"] == []
+    page = edge.ask("GET", "/account/state?lang=es", user=("anna", "secret")).text
+    assert "Solo queda el nombre" in page and "contacts/default/g.vcf" in page
+    (fields,) = forms(edge, "/account/ghosts")
+    assert post(edge, "/account/ghosts", {}).status in (400, 403)
+    assert book.ask("GET", BOOK + "g.vcf").status == 503
+    assert post(edge, "/account/ghosts", fields).status == 303
+    assert book.ask("GET", BOOK + "g.vcf").status == 404
+    assert edge.ask("GET", "/api/v1/state", user=("anna", "secret")).json["ghosts"] == []
 
 
 # -- real clients' tables
