@@ -16,7 +16,7 @@ from safehold.lab.clients.tables import CLIENTS, Table
 from safehold.lab.wire import Answer as WireAnswer
 from safehold.lab.wire import Request
 from safehold.model.change import NO_DIGEST, Change, Op, hashed
-from safehold.model.commands import AcceptLoss, DropGhosts, NoteGhosts
+from safehold.model.commands import AcceptLoss, DropGhosts, NoteGhosts, Undo
 from safehold.model.errors import Held, OperatorError
 from safehold.model.gaps import ghosts_in
 from safehold.model.kinds import Kind
@@ -209,6 +209,19 @@ def test_a_page_of_its_history_tells_that_it_was_there(book: Device) -> None:
     versions = list(reads(book).history(account.number, path="contacts/default", name="g.vcf"))
     assert [version.op for version in versions] == [Op.PUT]
     assert reads(book).version_body(versions[0].journal).inline is None
+
+
+def test_what_is_gone_does_not_hinder_an_undo_of_the_rest(book: Device) -> None:
+    before = {Kind.CONTACTS: 4}
+    for name in ("a.vcf", "g.vcf"):
+        assert book.ask("DELETE", BOOK + name).status == 204
+    undo = Undo(account=account_id(book), actor="undo", revs=before, path="contacts/default", deleted_only=True)
+    lines = {line.name: line.action for line in book.gate.engine.execute(undo).undone}
+    assert lines == {"a.vcf": "added", "g.vcf": "left"}
+    assert book.ask("GET", BOOK + "a.vcf").status == 200 and book.ask("GET", BOOK + "g.vcf").status == 404
+    assert book.put(BOOK + "a.vcf", vcard("a", "new")).status == 204
+    undo = Undo(account=account_id(book), actor="undo", revs=before, kind=Kind.CONTACTS, confirmed=True)
+    assert {line.name: line.action for line in book.gate.engine.execute(undo).undone}["g.vcf"] == "left"
 
 
 # -- the person's own page

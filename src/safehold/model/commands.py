@@ -358,7 +358,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class UndoneItem(msgspec.Struct, frozen=True):
     """One line of an undo: `action` is "added", "changed" or "removed", as the undo makes it.
 
-    "left": it cannot come back, since another resource bears its UID now.
+    "left": it cannot come back, since another resource bears its UID now, or its body is in no source.
     """
 
     path: str

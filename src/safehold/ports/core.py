@@ -307,8 +307,8 @@ class CoreReads(Protocol):
         """The live items of a stream whose body a recovery has found nowhere, each with the path of its collection."""
         ...
 
-    def has_body(self, item: Item) -> bool:
-        """False for a ghost. Raises Damaged where the row cannot be read."""
+    def has_body(self, journal: int) -> bool:
+        """False for the change of a ghost. Raises Damaged where the row cannot be read."""
         ...
 
     def bodiless(self, account: int) -> dict[Kind, Bodiless]:

@@ -182,7 +182,7 @@ class ItemRules:
     def _has_body(self, item: Item) -> bool:
         """Whether the same bytes again are nothing new: to a ghost they give its body back. What rots is mended."""
         try:
-            return self._ledger.core.has_body(item)
+            return self._ledger.core.has_body(item.journal)
         except Damaged:
             return True
 

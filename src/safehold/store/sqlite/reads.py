@@ -431,9 +431,9 @@ class SqliteReads:
         return [(row[0], Item(*row[1:])) for row in rows]
 
     @guarded
-    def has_body(self, item: Item) -> bool:
+    def has_body(self, journal: int) -> bool:
         sql = "SELECT body IS NOT NULL OR blob IS NOT NULL OR LENGTH(digest) = 0 FROM journal WHERE seq = ?"
-        found: Any = self._db.execute(sql, (item.journal,)).get
+        found: Any = self._db.execute(sql, (journal,)).get
         return bool(found)
 
     @guarded
