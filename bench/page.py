@@ -77,11 +77,11 @@ each round, asks for its address books and all contacts in them with their bodie
 "Later" is what that takes more than with a whole core, median and most; then ten other accounts ask for theirs, one
 after the other, while the recovery goes on; "all back" is when it had ended, from the moment on at which a start with a
 whole core had answered. The bare load is that of the table of backup tools, which has no interpreter's start in it
-either; "CPU times" is how many times its CPU time all processes of the service took more than with a whole core. MB are
+either; "CPU" is how many times its CPU time all processes of the service took more than with a whole core. MB are
 what they held together at their fullest.
 
 {goals}
-| items | accounts | whole s | lost s | later s | most s | others ms | with whole ms | all back s | bare s | CPU times | MB |
+| items | accounts | whole s | lost s | later s | most s | others ms | with whole ms | all back s | bare s | CPU | MB |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 {rows}
 
