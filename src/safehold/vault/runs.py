@@ -305,6 +305,14 @@ class GenerationReader:
                 yield upto, change
 
 
+def items_of(entry: StreamEntry) -> int:
+    """About so many items live in a stream, as far as its directory tells."""
+    if len(entry.parts) == 1:
+        stream = entry.parts[0].stream
+        return stream.items or stream.changes
+    return sum(part.stream.items or part.stream.changes for part in entry.parts)
+
+
 def _entry(key: StreamKey, parts: list[StreamPart]) -> StreamEntry:
     first, last = parts[0].stream, parts[-1].stream
     return StreamEntry(
