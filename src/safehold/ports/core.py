@@ -172,6 +172,13 @@ class IntakeFigures(NamedTuple):
 EMPTY_INTAKE = IntakeFigures(0, 0, 0)
 
 
+class Bodiless(NamedTuple):
+    """Of a stream: revs of changes whose body a recovery has found nowhere, and the properties of its GAP changes."""
+
+    revs: list[int]
+    records: list[bytes]
+
+
 class Removed(NamedTuple):
     """A collection that was removed, as it last was, and the rev that removed it; `changed_at` says when."""
 
@@ -343,6 +350,18 @@ class CoreReads(Protocol):
 
     def items_with_blobs(self, account: int, kind: Kind) -> list[tuple[str, Item, bytes]]:
         """The live items of a stream whose body is a blob, each with the path of its collection and the blob's name."""
+        ...
+
+    def ghost_items(self, account: int, kind: Kind) -> list[tuple[str, Item]]:
+        """The live items of a stream whose body a recovery has found nowhere, each with the path of its collection."""
+        ...
+
+    def has_body(self, journal: int) -> bool:
+        """False for the change of a ghost. Raises Damaged where the row cannot be read."""
+        ...
+
+    def bodiless(self, account: int) -> dict[Kind, Bodiless]:
+        """Streams of an account that have changes without their body, or GAP changes. Reads all of the account's."""
         ...
 
     def props(self, item: Item) -> dict[str, str]:

@@ -96,8 +96,13 @@ class Streamwise:
         return self._mender.keys, self._mender.knows_all(self._doubtful)
 
     def stands_alone(self, key: StreamKey) -> bool:
-        """Whether the generation has all of this stream that there is, as far as it tells."""
-        return not self._tail.events(key) and not self._is_doubtful(key)
+        """Whether the generation has all of this stream that there is, as far as it tells.
+
+        A seal that states the very head that the generation ends it with changes nothing.
+        """
+        entry = self._origin.entry(key)
+        head = None if entry is None else entry.head
+        return all(event == head for event in self._tail.events(key)) and not self._is_doubtful(key)
 
     def stated(self, key: StreamKey) -> Head | None:
         """The head that an older generation states, which must be on the stream."""

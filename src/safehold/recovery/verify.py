@@ -306,7 +306,8 @@ def _compare_collection(compared: _Compared, collection: Collection, meant: Coll
             yield f"/{item.name}: the properties are not those of the journal"
     if len({item.name for item in items}) != len(meant.items):
         yield f" lists {len(items)} items; the journal has {len(meant.items)}"
-    yield from _compare_bodies(compared, collection, items if compared.bodies else _with_blobs(items, meant))
+    read = [item for item in items if name_key(item.name) not in meant.bare] if meant.bare else items
+    yield from _compare_bodies(compared, collection, read if compared.bodies else _with_blobs(read, meant))
 
 
 def _with_blobs(items: list[Item], meant: CollectionState) -> list[Item]:

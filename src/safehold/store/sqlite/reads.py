@@ -28,6 +28,7 @@ from safehold.ports.core import (
     EMPTY_INTAKE,
     EMPTY_LOG,
     INTAKE,
+    Bodiless,
     CoreReads,
     EnteredCollection,
     IntakeFigures,
@@ -111,6 +112,17 @@ _ITEMS_WITH_BLOBS = f"""
     SELECT c.path, j.blob, {ITEM_COLUMNS_I} FROM collection c JOIN item i ON i.collection = c.number
     JOIN journal j ON j.seq = i.journal
     WHERE c.account = ? AND c.kind = ? AND c.deleted_rev IS NULL AND j.blob IS NOT NULL ORDER BY c.path, i.name
+"""
+_GHOST_ITEMS = f"""
+    SELECT c.path, {ITEM_COLUMNS_I} FROM collection c JOIN item i ON i.collection = c.number
+    JOIN journal j ON j.seq = i.journal
+    WHERE c.account = ? AND c.kind = ? AND c.deleted_rev IS NULL AND j.blob IS NULL AND j.body IS NULL
+        AND LENGTH(j.digest) > 0 ORDER BY c.path, i.name
+"""
+_BODILESS = f"""
+    SELECT kind, rev, op, props FROM journal WHERE account = ? AND (
+        (body IS NULL AND blob IS NULL AND LENGTH(digest) > 0) OR op = {OP_NUMBERS[Op.GAP]}
+    ) ORDER BY kind, rev
 """
 _ITEM_OPS = ", ".join(str(OP_NUMBERS[op]) for op in (Op.PUT, Op.PROPS, Op.DELETE, Op.REFUSED))
 #: Per name its last rev, or the rev of its last DELETE where it does not live: a refused write that came after the
@@ -464,6 +476,29 @@ class SqliteReads:
     def items_with_blobs(self, account: int, kind: Kind) -> list[tuple[str, Item, bytes]]:
         rows: Any = self._db.execute(_ITEMS_WITH_BLOBS, (account, KIND_NUMBERS[kind]))
         return [(row[0], Item(*row[2:]), row[1]) for row in rows]
+
+    @guarded
+    def ghost_items(self, account: int, kind: Kind) -> list[tuple[str, Item]]:
+        rows: Any = self._db.execute(_GHOST_ITEMS, (account, KIND_NUMBERS[kind]))
+        return [(row[0], Item(*row[1:])) for row in rows]
+
+    @guarded
+    def has_body(self, journal: int) -> bool:
+        sql = "SELECT body IS NOT NULL OR blob IS NOT NULL OR LENGTH(digest) = 0 FROM journal WHERE seq = ?"
+        found: Any = self._db.execute(sql, (journal,)).get
+        return bool(found)
+
+    @guarded
+    def bodiless(self, account: int) -> dict[Kind, Bodiless]:
+        rows: Any = self._db.execute(_BODILESS, (account,))
+        found: dict[Kind, Bodiless] = {}
+        for kind, rev, op, props in rows:
+            one = found.setdefault(RESTORE_ORDER[kind], Bodiless([], []))
+            if op != OP_NUMBERS[Op.GAP]:
+                one.revs.append(rev)
+            elif props is not None:
+                one.records.append(props)
+        return found
 
     def props(self, item: Item) -> dict[str, str]:
         return {} if item.props_journal is None else self.props_at(item.props_journal)
