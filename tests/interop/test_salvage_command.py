@@ -219,9 +219,7 @@ def test_what_cannot_be_done_is_said_in_words(data: Path, tmp_path: Path) -> Non
         assert ended.out is not None
         return f"{ended.out['error']} {ended.out['hint']}"
 
-    assert "no key" in refusal(near, "--out", tmp_path / "a", code=2) or "--identity" in refusal(
-        near, "--out", tmp_path / "a", code=2
-    )
+    assert "give the recovery key: --identity" in refusal(near, "--out", tmp_path / "a", code=3)
     assert "within each other" in refusal(near, "--out", f"{near}/out")
     assert "within each other" in refusal(near, "--out", data)
     assert "there is no" in refusal(tmp_path / "missing", "--out", tmp_path / "b")
