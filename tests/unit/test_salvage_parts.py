@@ -173,7 +173,7 @@ def test_a_data_folder_is_taken_apart(tmp_path: Path, vaults: Vaults) -> None:
 def test_what_other_programs_keep_is_not_searched(tmp_path: Path) -> None:
     files = {"a.pdf": b"%PDF-1.7" + bytes(9000), "b.docx": b"PK\x03\x04" + bytes(9000), "c.mp3": b"ID3" + bytes(9000)}
     found = Salvage(tmp_path, None).run(lay_out(tmp_path / "src", files | {"n.txt": b"note"}))
-    assert found.cores == [] and len(found.loose()) == 1
+    assert found.sorts() == ["export"] and len(found.loose()) == 1
     assert found.problems() == ["3 files that are nothing known (.docx, .mp3, .pdf)"]
 
 
