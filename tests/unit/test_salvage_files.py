@@ -95,6 +95,15 @@ def test_what_is_no_card_goes_aside_with_its_bytes(tmp_path: Path) -> None:
     assert {bad, latin} <= {a.data for a in asides}
 
 
+def test_one_person_in_several_groups_is_one_item(tmp_path: Path) -> None:
+    found = take(
+        tmp_path, {"all.vcf": card("a") + card("b"), "friends.vcf": card("a"), "old.vcf": card("b", "Old Name")}
+    )
+    assert sorted(by_name(found)) == ["a.vcf", "b.vcf"]
+    (aside,) = found.asides()
+    assert aside.data == card("b", "Old Name") and "with other content" in aside.why
+
+
 # -- Safehold's own export
 
 
@@ -254,7 +263,6 @@ def check_takeout(found: Salvage) -> None:
     assert set(items) == {
         (Kind.CONTACTS, "default", "a.vcf"),
         (Kind.CONTACTS, "default", "b.vcf"),
-        (Kind.CONTACTS, "default", "My Contacts.vcf"),
         (Kind.CALENDAR, "default", "e1.ics"),
         (Kind.CALENDAR, "default", "e2.ics"),
         (Kind.NOTES, "Keep", "List.md"),

@@ -27,9 +27,7 @@ from safehold.ports.disk import Disk
 from safehold.ports.survivors import Proof, SalvageSource
 from safehold.recovery.report import Progress, silent
 from safehold.salvage.ear import Ear
-from safehold.salvage.keep import Keep
 from safehold.salvage.quarantine import FOLDER, write_file, write_quarantine
-from safehold.salvage.reading import FoundFile
 from safehold.salvage.scan import Scanner
 from safehold.salvage.survey import Look
 from safehold.store.survivors import STORE_NAME, SurvivorStore
@@ -99,7 +97,7 @@ def salvage_into(
         ear = Ear(store, store.body_of)
         if store.state():
             ear.learn(store)
-        scanner = Scanner(ear, disk, look, opener, Keep(disk, out), _scan_core, progress, account, writers)
+        scanner = Scanner(ear, disk, look, opener, out, store, progress, account, writers)
         try:
             scanner.run(places)
         except KeyAway as error:
@@ -186,12 +184,6 @@ def _key_in(disk: Disk, folder: str) -> tuple[Opener, Sequence[bytes]] | None:
     if disk.exists(f"{folder}/{RECOVERY}"):
         return load_identity(disk, f"{folder}/{RECOVERY}"), ()
     return None
-
-
-def _scan_core(files: Sequence[FoundFile], ear: Ear, _disk: Disk, _progress: Progress) -> int:
-    number = ear.source(files[0].path, "core", sum(found.size for found in files))
-    ear.problem(number, "its pages were not searched")
-    return 0
 
 
 # -- what is said of it

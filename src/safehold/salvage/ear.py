@@ -7,7 +7,8 @@ with the number of accounts and collections, and with that of large bodies up to
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from safehold.formats.travelling import OLDER_IDENTITIES
@@ -49,6 +50,7 @@ class Ear:
     def __init__(self, finds: Finds, bodies: Callable[[bytes], bytes | None]) -> None:
         self._finds = finds
         self._bodies = bodies
+        self._within: tuple[int, list[str]] | None = None
         self._waiting: dict[bytes, list[Change]] = {}  # by digest, until the body is found
         self.accounts: dict[bytes, str] = {}
         self.erased_ids: set[bytes] = set()
@@ -71,11 +73,24 @@ class Ear:
 
     # -- ports.survivors.Finds
 
+    @contextmanager
+    def within(self, source: int) -> Iterator[list[str]]:
+        """Meanwhile what is found counts as this source's, and what is wrong is collected in place of being told."""
+        problems: list[str] = []
+        self._within = source, problems
+        try:
+            yield problems
+        finally:
+            self._within = None
+
     def source(self, path: str, sort: str, size: int) -> int:
-        return self._finds.source(path, sort, size)
+        return self._finds.source(path, sort, size) if self._within is None else self._within[0]
 
     def problem(self, source: int, words: str) -> None:
-        self._finds.problem(source, words)
+        if self._within is None:
+            self._finds.problem(source, words)
+        else:
+            self._within[1].append(words)
 
     def survivor(self, survivor: Survivor) -> None:
         self._finds.survivor(survivor)

@@ -65,6 +65,7 @@ class Loosely:
         self.account = account
         self.items = 0
         self.aside = 0
+        self._uids: dict[tuple[Kind, str, str], bytes] = {}  # kind, collection, UID -> digest of what came first
 
     # -- texts
 
@@ -80,12 +81,12 @@ class Loosely:
 
     def card(self, body: bytes, where: str, collection: str, name: str | None, at: int | None) -> None:
         try:
-            name = name or uid_name(check_vcard(body).uid, ".vcf")
-            check_vcard(body)
+            uid = check_vcard(body).uid
         except RequestError as error:
             self.set_aside(where, error.message, body, Kind.CONTACTS, name or "")
             return
-        self.put(Kind.CONTACTS, collection, name, VCARD, body, where, at)
+        if self._is_new(Kind.CONTACTS, collection, uid, body, where, name):
+            self.put(Kind.CONTACTS, collection, name or uid_name(uid, ".vcf"), VCARD, body, where, at)
 
     def calendar(self, data: bytes, where: str, collection: str, name: str | None, at: int | None) -> None:
         """All objects of an .ics file, one for each UID. An empty `collection` is the usual one of the component."""
@@ -109,7 +110,8 @@ class Loosely:
         assert facts.component in COMPONENTS
         collection = collection or DEFAULT_CALENDAR[facts.component]
         kind = kind or calendar_kind(frozenset((facts.component,)))
-        self.put(kind, collection, name or uid_name(facts.uid, ".ics"), ICALENDAR, body, where, at)
+        if self._is_new(kind, collection, facts.uid, body, where, name):
+            self.put(kind, collection, name or uid_name(facts.uid, ".ics"), ICALENDAR, body, where, at)
 
     def score(self, game: str, entry: ScoreEntry, where: str) -> None:
         """A score, in the words in which the service keeps it."""
@@ -200,6 +202,17 @@ class Loosely:
         return True
 
     # -- putting
+
+    def _is_new(self, kind: Kind, collection: str, uid: str, body: bytes, where: str, name: str | None) -> bool:
+        """Whether nothing of this UID came before: exports have a person in each of their groups."""
+        digest = sha256(body).digest()
+        before = self._uids.setdefault((kind, collection, uid), digest)
+        if before is digest:
+            return True
+        if before != digest:
+            why = f"the UID {uid[:80]} came before in this source, with other content"
+            self.set_aside(where, why, body, kind, name or "")
+        return False
 
     def put(self, kind: Kind, collection: str, name: str, media: str, body: bytes, where: str, at: int | None) -> None:
         digest = sha256(body).digest()
