@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 import msgspec
@@ -108,6 +108,17 @@ _NOT_ERASED = "account NOT IN (SELECT account FROM erased)"
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Change).decode
+
+
+class FindCounts(NamedTuple):
+    """`loose` items, `bodies` that lie here, files that bear names of `blobs`, pieces set `aside`."""
+
+    chain: int
+    page: int
+    loose: int
+    bodies: int
+    blobs: int
+    aside: int
 
 
 class SurvivorStore:
@@ -413,6 +424,16 @@ class SurvivorStore:
             "SELECT path FROM blob WHERE name = ? ORDER BY size DESC, number LIMIT 1", (name,)
         ).fetchone()
         return None if row is None else row[0]
+
+    @guarded
+    def counts(self) -> FindCounts:
+        """How much there is of each sort, but for what was erased."""
+        changes = f"SELECT count(*) FROM survivor WHERE proof = ? AND {_NOT_ERASED}"
+        others = ("loose", "body", "blob", "aside")
+        return FindCounts(
+            *(int(self._row(changes, (proof,))[0]) for proof in (_CHAIN, _PAGE)),
+            *(int(self._row(f"SELECT count(*) FROM {table}", ())[0]) for table in others),
+        )
 
     # -- writing
 
