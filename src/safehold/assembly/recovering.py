@@ -13,6 +13,7 @@ from safehold.adapters.processes import ForkedWorkers
 from safehold.archiver.claiming import LogVault, Mode, claim_timeline
 from safehold.assembly.after import in_batches, keep_report, notices
 from safehold.assembly.bare import bring_what_travels, with_older_identities
+from safehold.assembly.returning import return_found
 from safehold.assembly.salvaged import make_ready, open_find
 from safehold.assembly.session import Session
 from safehold.assembly.site import Site
@@ -23,17 +24,20 @@ from safehold.formats.keys import FINGERPRINT_BYTES, SEALED_TO_OTHERS, Opener
 from safehold.model.commands import AcceptEnd, AcceptLoss, Undo
 from safehold.model.errors import Damaged, NewerCore, NotFound, OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
+from safehold.ports.blobs import BlobArchive
 from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
 from safehold.ports.vault import VaultDown
 from safehold.recovery.after import RUN, Read, after_report, read_sources
 from safehold.recovery.build import Accepted
 from safehold.recovery.examine import State
 from safehold.recovery.excuses import LOG_FROM, REPAIR
-from safehold.recovery.find import salvage_words
+from safehold.recovery.find import Find, salvage_words
+from safehold.recovery.find_bodies import FindArchive
 from safehold.recovery.glance import NotAsGlanced, glance
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.portions import Portion, Settled, settle
 from safehold.recovery.report import Progress, silent
+from safehold.recovery.returns import Returned
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.shares import Found, Share, work
 from safehold.recovery.sources import look
@@ -126,10 +130,15 @@ class Sources:
         """Those that acknowledgements waited for. Of a vault that is given by its URL nobody knows that."""
         return [] if self._given else [c.name for c in self._configs if c.mode == Mode.SYNC]
 
-    def blobs(self) -> LiveBlobs:
+    def blobs(self, find: Find | None = None) -> LiveBlobs:
+        """Live blobs, which are fetched from the vaults, and from a find where these do not have them."""
         site = self._site
         keyring = site.keyring
-        archive = VaultBlobs([], self.vaults(), keyring.sealer, self.opener, site.disk, str(site.scratch_folder))
+        archive: BlobArchive = VaultBlobs(
+            [], self.vaults(), keyring.sealer, self.opener, site.disk, str(site.scratch_folder)
+        )
+        if find is not None:
+            archive = FindArchive(archive, find)
         return LiveBlobs(site.disk, str(site.blobs_folder), str(site.scratch_folder), archive)
 
 
@@ -233,7 +242,7 @@ def plan_recovery(
             return glanced
     with ExitStack() as stack:
         helpers = helpers_of(sources, stack)
-        find = open_find(sources.salvages, stack)
+        find = open_find(site, sources.salvages, stack)
         core, problem, newer = core_there(site, stack)
         return make_plan(
             sources.reader(),
@@ -296,7 +305,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
         sources.take_keys()
         helpers = helpers_of(sources, stack, lock)
         old, _, _ = core_there(site, stack)
-        find = open_find(sources.salvages, stack)
+        find = open_find(site, sources.salvages, stack)
         brought = [*made, *bring_what_travels(site, plan, sources.given())]
         sources.take_keys()
         site.disk.make_folders(str(site.scratch_folder))
@@ -308,7 +317,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
                 plan,
                 sources.reader(),
                 make_core=make_core,
-                blobs=sources.blobs(),
+                blobs=sources.blobs(find),
                 disk=site.disk,
                 data=str(site.data),
                 clock=site.clock,
@@ -338,6 +347,9 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
     result.notes += _settle_end(site, accept_loss)
     if plan.to is not None:
         _undo_to(site, plan, plan.to)
+    if plan.salvages:
+        result.returned, problems = _return(site, sources.salvages)
+        result.notes += problems
     if plan.core is not State.WHOLE:
         result.notes += _tell_after(site, plan, result)
     return result
@@ -507,6 +519,25 @@ def _archive(site: Site) -> list[str]:
             "start of the service does that"
         ]
     return []
+
+
+def _return(site: Site, folders: Sequence[str]) -> tuple[Returned | None, list[str]]:
+    """Put back what was found without its place in the chain. What hinders that, in plain words: it can be repeated."""
+    try:
+        with Session(site) as session, ExitStack() as stack:
+            find = open_find(site, folders, stack)
+            assert find is not None
+            returned = return_found(
+                find,
+                reads=session.reads,
+                blobs=session.blobs,
+                blob_key=session.blob_key,
+                execute=session.execute,
+                in_doubt=bool(doubts_of(session.reads)),
+            )
+    except SafeholdError as error:
+        return None, [f"what was found is not put back yet: {error.message}; run this again once that is mended"]
+    return returned, []
 
 
 def _record_losses(site: Site, taken: Sequence[Accepted]) -> list[str]:

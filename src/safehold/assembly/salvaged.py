@@ -48,7 +48,7 @@ def salvage_folders(
     return list(dict.fromkeys(found))
 
 
-def open_find(folders: Sequence[str], stack: ExitStack) -> Find | None:
+def open_find(site: Site, folders: Sequence[str], stack: ExitStack) -> Find | None:
     """What lies in these salvage folders, to read. Raises OperatorError, Damaged."""
     if not folders:
         return None
@@ -56,7 +56,7 @@ def open_find(folders: Sequence[str], stack: ExitStack) -> Find | None:
     for folder in folders:
         store = stack.enter_context(SurvivorStore.open(folder, read_only=True))
         salvages.append(Salvage(folder, store.state(), store))
-    return Find(salvages)
+    return Find(salvages, site.disk)
 
 
 def make_ready(site: Site, plan: Plan, *, given: bool) -> list[str]:

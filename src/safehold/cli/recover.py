@@ -20,6 +20,7 @@ from safehold.model.kinds import DATA_KINDS, Kind
 if TYPE_CHECKING:
     from safehold.recovery.plan import Plan
     from safehold.recovery.report import Report
+    from safehold.recovery.returns import Returned
 
 EXAMPLE = "safehold recover plan && safehold recover run --yes"
 PLAN_NAME = "recovery-plan.json"
@@ -131,7 +132,15 @@ def _run(args: Namespace, context: Context) -> Answer:
     blocks = [*describe_report(report, planned=False), *told, *result.notes]
     if result.moved_aside:
         blocks.append(f"the core that was there lies in {result.moved_aside}")
-    more = {"executed": True, "moved_aside": result.moved_aside, "accepted": result.accepted, "notes": result.notes}
+    blocks += describe_returned(result.returned)
+    more: dict[str, Any] = {
+        "executed": True,
+        "moved_aside": result.moved_aside,
+        "accepted": result.accepted,
+        "notes": result.notes,
+    }
+    if result.returned is not None:
+        more["returned"] = _plain(result.returned)
     return Answer(
         _report_data(report) | more | accounted,
         [*blocks, "the service can be started: safehold serve"],
@@ -219,6 +228,29 @@ def describe_plan(plan: Plan) -> list[str | Table]:
     blocks += [f"from {words}: {count_text(count, 'stream')}" for words, count in known[:SHOWN]]
     told = describe_report(plan.report, planned=True)
     return [*blocks, *told, _stages(plan), f"how the time is reckoned: {plan.basis}"]
+
+
+def describe_returned(returned: Returned | None) -> list[str | Table]:
+    """What a salvage put back as new changes, and what somebody has to look at."""
+    if returned is None:
+        return []
+    put, skipped = count_text(returned.put, "thing"), returned.skipped
+    blocks: list[str | Table] = [f"put back anew of what was salvaged: {put}; of {skipped} the streams know better"]
+    blocks += [f"{who}: waits until its loss is accepted (--accept-loss)" for who in returned.held[:SHOWN]]
+    for each in returned.aside[:SHOWN]:
+        where = "/".join(filter(None, (each.account, str(each.kind), each.collection, each.name)))
+        blocks.append(f"not put back: {where}: {each.why}")
+    if returned.aside_count > SHOWN:
+        blocks.append(f"and {returned.aside_count - SHOWN} more that were not: --json names them")
+    return blocks
+
+
+def _plain(returned: Returned) -> dict[str, Any]:
+    import msgspec
+
+    data = msgspec.to_builtins(returned)
+    assert isinstance(data, dict)
+    return data
 
 
 def _stages(plan: Plan) -> Table:

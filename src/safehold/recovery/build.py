@@ -21,7 +21,7 @@ from safehold.model.errors import Damaged, OperatorError
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.model.stream import EMPTY_HEAD, Base, Head
 from safehold.ports.blobs import Blobs
-from safehold.ports.core import EMPTY_LOG, NOT_YET, UNARCHIVED, CoreReads, CoreStore
+from safehold.ports.core import EMPTY_LOG, NOT_YET, UNARCHIVED, CoreReads, CoreStore, StreamMaker
 from safehold.ports.log import Hole, LogReader
 from safehold.ports.world import Clock
 from safehold.recovery.blobs import loss_of, restore
@@ -273,19 +273,28 @@ class Build:
         self, core: CoreStore, log: Replay, key: StreamKey, base: Base | None, pieces: Iterable[Piece]
     ) -> int:
         """One stream, whole, within the open transaction; how many changes were entered."""
-        number = core.account_number(key[0])
-        if core.head(number, key[1]) != EMPTY_HEAD:
+        row = core.account_by_id(key[0])
+        if row is not None and core.head(row.number, key[1]) != EMPTY_HEAD:
             feed(log, key, base, pieces, ignore)
             return 0
-        maker = core.stream_maker(number, key[1], base, core.next_journal())
-        first = maker.next_journal
+        # An account of which nothing is entered is none: it is not made before there is something.
+        maker: StreamMaker | None = None
+        first = core.next_journal()
+
+        def make() -> StreamMaker:
+            return core.stream_maker(core.account_number(key[0]), key[1], base, first)
 
         def enter(frame: int, one: Entered) -> None:
+            nonlocal maker
+            maker = maker or make()
             maker.add(one.change, frame, one.after_gap)
             if maker.waiting >= ROWS:
                 core.enter_journal(maker.take())
 
         feed(log, key, base, pieces, enter)
+        if maker is None and base is None:
+            return 0
+        maker = maker or make()
         core.enter_journal(maker.take())
         core.enter_stream(maker.finish())
         return maker.next_journal - first

@@ -11,19 +11,22 @@ streams are read once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import NamedTuple
 
 from safehold.model.change import Change, Op
 from safehold.model.kinds import Kind
 from safehold.model.stream import BadChange, Head, check_self
 from safehold.ports.core import UNARCHIVED
-from safehold.ports.survivors import Proof, StreamKey, Survivor, Survivors
+from safehold.ports.disk import Disk
+from safehold.ports.survivors import KnownItem, Loose, Proof, StreamKey, Survivor, Survivors
 from safehold.recovery.mending import Piece
 from safehold.recovery.replay import erased_id
 from safehold.recovery.selection import SYSTEM
 from safehold.recovery.sources import SalvageMark
 from safehold.vault.runs import stream_order
 
+CHUNK_BYTES = 256 * 1024
 #: Operations that set properties, which must be there for the change to be whole.
 _SETS_PROPS = frozenset((Op.MKCOL, Op.SETCOL, Op.PROPS))
 
@@ -46,15 +49,20 @@ def marks_of(salvages: Sequence[Salvage]) -> list[SalvageMark]:
 
 
 class Find:
-    """All salvages that were given, as one. Reading it once over, at the making, is what it costs."""
+    """All salvages that were given, as one. Reading it once over, at the making, is what it costs.
 
-    def __init__(self, salvages: Sequence[Salvage]) -> None:
+    `disk` is where the files lie that it names; without one they are not read.
+    """
+
+    def __init__(self, salvages: Sequence[Salvage], disk: Disk | None = None) -> None:
+        self._disk = disk
         self.salvages = list(salvages)
         #: Accounts that must not come back, by any salvage's word, or by the register where a change of it was found.
         self.erased = self._erased()
         #: The highest timeline of any change, and the last moment of which anything is known (µs).
         self.timeline = 0
         self.last_at: int | None = None
+        self._files: dict[bytes, str] | None = None  # by digest, of things that lie in files of their own
         self._tips: dict[StreamKey, dict[int, set[bytes]]] = {}
         keys = {key for salvage in self.salvages for key in iter(salvage.survivors.keys())}
         self.keys = sorted((key for key in keys if key[0] not in self.erased), key=stream_order)
@@ -158,11 +166,72 @@ class Find:
         return None
 
     def has_body(self, blob: bytes, digest: bytes) -> bool:
-        """Whether a large body lies somewhere in it; what lies there is checked when it is fetched."""
-        return any(
-            salvage.survivors.blob_path(blob) is not None or salvage.survivors.body_of(digest) is not None
-            for salvage in self.salvages
-        )
+        """Whether a body lies somewhere in it, whole; arguments as for `chunks`."""
+        return self.chunks(blob, digest) is not None
+
+    def chunks(self, blob: bytes, digest: bytes) -> Iterator[bytes] | None:
+        """A body by the name of its blob (b"" where it has none) and its digest; None where no good copy is there.
+
+        A file is read through before a byte of it is given.
+        """
+        body = self.body_of(digest)
+        if body is not None:
+            return iter((body,))
+        for path in self._files_of(blob, digest):
+            if self._is_good(path, digest):
+                return self._read(path)
+        return None
+
+    def _is_good(self, path: str, digest: bytes) -> bool:
+        whole = sha256()
+        try:
+            for chunk in self._read(path):
+                whole.update(chunk)
+        except OSError:
+            return False
+        return whole.digest() == digest
+
+    def _read(self, path: str) -> Iterator[bytes]:
+        if self._disk is None:
+            return
+        file = self._disk.open(path)
+        try:
+            offset = 0
+            while chunk := file.read_at(offset, CHUNK_BYTES):
+                yield chunk
+                offset += len(chunk)
+        finally:
+            file.close()
+
+    def _files_of(self, blob: bytes, digest: bytes) -> Iterator[str]:
+        """Where files lie that may be this body: by its blob's name, or as things out of exports."""
+        for salvage in self.salvages:
+            path = salvage.survivors.blob_path(blob) if blob else None
+            if path is not None:
+                yield path
+        if self._files is None:
+            loose = (item for salvage in self.salvages for item in salvage.survivors.loose_items())
+            self._files = {item.digest: item.path for item in loose if item.path}
+        if digest in self._files:
+            yield self._files[digest]
+
+    def page_changes(self, key: StreamKey) -> Iterator[Survivor]:
+        """Changes that lie on good pages, and whose place in the chain is lost."""
+        return self._changes(key, Proof.PAGE) if key[0] not in self.erased else iter(())
+
+    def chain_changes(self, key: StreamKey) -> Iterator[Survivor]:
+        """Changes whose hash holds, whether they are on a stream or not."""
+        return self._changes(key, Proof.CHAIN) if key[0] not in self.erased else iter(())
+
+    def known_items(self, key: StreamKey) -> Iterator[KnownItem]:
+        """Items that a core's remains list as living."""
+        for salvage in self.salvages if key[0] not in self.erased else ():
+            yield from salvage.survivors.known_items(key)
+
+    def loose_items(self) -> Iterator[Loose]:
+        """Things without a change record."""
+        for salvage in self.salvages:
+            yield from salvage.survivors.loose_items()
 
     def names(self) -> dict[bytes, str]:
         """Names of accounts, where a salvage knows one."""

@@ -36,6 +36,7 @@ from safehold.recovery.find import Find
 from safehold.recovery.place import Memo, Place
 from safehold.recovery.plan import Plan
 from safehold.recovery.report import Progress, Report, Stage, silent
+from safehold.recovery.returns import Returned
 from safehold.recovery.shares import Helpers
 from safehold.recovery.sources import Source, check_salvages, check_unchanged
 from safehold.recovery.unknown import in_doubt
@@ -53,6 +54,8 @@ class Result(msgspec.Struct):
     notes: list[str]
     #: What was accepted, to be put on record by whoever can write.
     taken: list[Accepted] = []
+    #: What a find has put back as new changes, where one was given.
+    returned: Returned | None = None
 
 
 class _Run:
