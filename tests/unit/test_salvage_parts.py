@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from safehold.assembly.salvaging import look
-from safehold.formats import blob
-from safehold.formats.streams import ByteSink, ByteSource
 from safehold.model.change import Op
 from safehold.model.kinds import Kind
 from safehold.model.token import PREFIX, account_key, make_token
 from safehold.ports.disk import File
 from safehold.ports.survivors import Aside, SalvageSource
-from safehold.salvage.found_blobs import FoundBlobs
 from safehold.salvage.quarantine import write_quarantine
 from safehold.salvage.reading import FoundFile, reading
 from safehold.salvage.survey import Sort, survey
 from safehold.store.blobs import blob_name
 from safehold.store.realdisk import RealDisk
-from tests.support.logs import OPENER, SEALER
 from tests.support.recovery_fakes import History, an_id
 from tests.support.recovery_vaults import Vaults
 from tests.support.salvage import Salvage, lay_out
@@ -236,63 +231,3 @@ def test_the_quarantine_can_be_looked_through_and_harms_nobody(tmp_path: Path) -
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file() and "index" not in p.name}
     write_quarantine(disk, str(tmp_path), asides, sources, {})
     assert before == {p: p.stat().st_mtime_ns for p in before}
-
-
-# -- large bodies for a recovery
-
-
-class _NoArchive:
-    """Vaults that hold nothing."""
-
-    def store(self, name: bytes, source: ByteSource) -> None:
-        raise AssertionError
-
-    def fetch(self, name: bytes, begin: Callable[[], ByteSink], digest: bytes | None = None) -> None:
-        raise KeyError(name)
-
-
-class _Sink:
-    def __init__(self) -> None:
-        self.data = b""
-
-    def write(self, data: bytes, /) -> int:
-        self.data += data
-        return len(data)
-
-    def flush(self) -> None:
-        pass
-
-
-def fetched(found: Salvage, name: bytes, digest: bytes | None) -> bytes | None:
-    sinks: list[_Sink] = []
-
-    def begin() -> _Sink:
-        sinks.append(_Sink())
-        return sinks[-1]
-
-    assert found.opener is not None
-    with found.open() as store:
-        try:
-            FoundBlobs(_NoArchive(), [store], found.opener, RealDisk()).fetch(name, begin, digest)
-        except KeyError:
-            return None
-    return sinks[-1].data
-
-
-def test_a_large_body_is_given_out_of_a_salvage_sealed_or_not(tmp_path: Path) -> None:
-    digest = sha256(PHOTO).digest()
-    name = blob_name(KEY, digest)
-    sealed = SEALER.encrypt(PHOTO)
-    head = blob.encode_header(name)
-    whole = head + sealed
-    whole += blob.encode_trailer(blob.BlobTrailer(len(sealed), sha256(whole).digest(), name))
-    found = Salvage(tmp_path / "sealed", OPENER).run(lay_out(tmp_path / "a", {"x": whole}))
-    assert fetched(found, name, digest) == fetched(found, name, None) == PHOTO
-    assert fetched(found, name, bytes(32)) is None
-    (tmp_path / "a" / "x").unlink()
-    assert fetched(found, name, digest) is None
-    live = Salvage(tmp_path / "live", OPENER).run(lay_out(tmp_path / "b", {blob_file(PHOTO): PHOTO}))
-    assert fetched(live, name, digest) == PHOTO
-    assert fetched(live, name, None) is None  # nothing says what it should be
-    (tmp_path / "b" / blob_file(PHOTO)).write_bytes(PHOTO[:-1] + b"x")
-    assert fetched(live, name, digest) is None

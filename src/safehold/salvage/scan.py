@@ -119,7 +119,7 @@ class Scanner:
             if sealed:
                 raise KeyAway(f"what lies in {sealed[0].path}")
             return
-        parts = VaultParts(self._ear, self._disk, self._opener, self._keep)
+        parts = VaultParts(self._ear, self._disk, self._opener, self._keep, self._survivors.blob_path)
         for public in self._writers:
             parts.certified.know(public, Role.WRITER)
         step = _Counted(self._progress, "vaults", sum(unit.size for unit in searched))

@@ -14,7 +14,7 @@ No evidence names heads of streams; it is verified, counted, and tells nothing m
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -30,12 +30,13 @@ from safehold.model.change import Change
 from safehold.model.errors import Damaged
 from safehold.model.stream import BadChange, Head, check_self
 from safehold.ports.disk import Disk
+from safehold.ports.streams import HashedSink, PulledSource
 from safehold.ports.survivors import Aside, Proof, Survivor, Witnessed
 from safehold.salvage.certified import Certified
 from safehold.salvage.ear import Ear
 from safehold.salvage.keep import Keep
 from safehold.salvage.marks import BlobStart, BrokenFrame, Gap, RunEnd, SegmentEnd, is_zeros, pieces
-from safehold.salvage.reading import FoundFile, Held, Reading, Step, no_step, reading
+from safehold.salvage.reading import CHUNK_BYTES, FoundFile, Held, Reading, Step, no_step, reading
 
 #: Of what goes aside, so many bytes are kept; the source has the rest.
 ASIDE_BYTES = 1024 * 1024
@@ -53,20 +54,24 @@ class _Waiting(NamedTuple):
     found: FoundFile
     source: int
     offset: int
-    size: int
 
 
 class VaultParts:
     """Scans files one by one. `glance` at all of them first tells whose signatures count."""
 
-    def __init__(self, ear: Ear, disk: Disk, opener: Opener, keep: Keep) -> None:
+    def __init__(
+        self, ear: Ear, disk: Disk, opener: Opener, keep: Keep, blob_path: Callable[[bytes], str | None]
+    ) -> None:
+        """`blob_path` says where a blob was found before."""
         self.ear = ear
         self._disk = disk
         self.keep = keep
+        self._blob_path = blob_path
         self._opener = opener
         self._unpacker = Unpacker(opener)
         self.certified = Certified(opener.installation)
         self._waiting: list[_Waiting] = []
+        self._waiting_blobs: list[_Waiting] = []
         self._found: Counter[tuple[int, str]] = Counter()  # (source, word)
         self.frames = 0  # good ones
 
@@ -92,9 +97,10 @@ class VaultParts:
 
     def finish(self) -> None:
         """Try once more what could not be verified or opened, and say of each source what was wrong with it."""
-        while self._waiting and self._learn_identities():
+        while (self._waiting or self._waiting_blobs) and self._learn_identities():
             self._try_again(last=False)
         self._try_again(last=True)
+        self._try_blobs_again()
         for (source, word), count in sorted(self._found.items()):
             self.ear.problem(source, word.format(count))
         self._found.clear()
@@ -122,6 +128,18 @@ class VaultParts:
                 continue
             if isinstance(frame, RawFrame) and frame.offset == each.offset:
                 self.take(frame, each.found, each.source, None, last=last)
+
+    def _try_blobs_again(self) -> None:
+        waiting, self._waiting_blobs = self._waiting_blobs, []
+        for each in waiting:
+            with reading(self._disk, each.found) as file:
+                start = next(pieces(file, each.offset), None)
+                if isinstance(start, BlobStart) and start.end is not None:
+                    why = self.take_blob(file, start, start.end, each.found, each.source, last=True)
+                    if why:
+                        self.count(each.source, "{} blobs sealed to a key that was not given")
+                        where = f"{each.found.name}: blob {start.name.hex()[:16]}… at byte {start.offset}"
+                        self.ear.aside(Aside(each.source, where, why, "body", b""))
 
     # -- one frame
 
@@ -194,13 +212,53 @@ class VaultParts:
             change = bare if body is not None else change
         self.ear.survivor(Survivor(change, Proof.CHAIN, source, where, frame))
 
+    # -- blobs
+
+    def take_blob(
+        self, file: Reading, start: BlobStart, end: int, found: FoundFile, source: int, *, last: bool = False
+    ) -> str:
+        """Open a blob and write what it holds below the salvage folder, once; why it cannot be, "" where it is.
+
+        So whoever reads the find needs no key. What the body must be says the change that names it.
+        """
+        if self.keep.has(self._blob_path(start.name) or ""):
+            return ""
+        trailer = blob.parse_trailer(file.at(end - blob.TRAILER_BYTES, blob.TRAILER_BYTES), start.name)
+        actual = sha256()
+        for chunk in file.chunks(start.offset, end - blob.TRAILER_BYTES):
+            actual.update(chunk)
+        if actual.digest() != trailer.digest:
+            return "its digest does not match"
+        pulled = PulledSource(file.at, start.offset + blob.HEADER_BYTES, trailer.sealed_bytes, CHUNK_BYTES)
+        half = self.keep.begin()
+        sink = HashedSink(half)
+        try:
+            self._opener.decrypt_stream(pulled, sink)
+        except SealedToOthers as error:
+            half.abort()
+            if last or len(self._waiting_blobs) >= MAX_WAITING:
+                return error.message
+            self._waiting_blobs.append(_Waiting(found, source, start.offset))
+            return ""
+        except Damaged as error:
+            half.abort()
+            if sink.error is not None:
+                raise sink.error from None
+            return error.message
+        if self.ear.blob_digests.get(start.name, sink.digest.digest()) != sink.digest.digest():
+            half.abort()
+            return "it holds another body than the change says that names it"
+        kept = half.finish()
+        self.ear.blob(start.name, kept.path, kept.size, source)
+        return ""
+
     # -- aside
 
     def _wait(self, frame: RawFrame, found: FoundFile, source: int, last: bool) -> bool:
         """Whether it is tried again later."""
         if last or len(self._waiting) >= MAX_WAITING:
             return False
-        self._waiting.append(_Waiting(found, source, frame.offset, len(frame.data)))
+        self._waiting.append(_Waiting(found, source, frame.offset))
         return True
 
     def _set_aside(self, frame: RawFrame, source: int, where: str, why: str) -> None:
@@ -322,32 +380,16 @@ class _Scan:
         data = self._file.at(gap.offset, min(size, ASIDE_BYTES))
         self._parts.ear.aside(Aside(self._source, where, "no frame begins there", "frame", data))
 
-    # -- blobs
-
     def _blob(self, start: BlobStart) -> None:
-        """A blob object: put under its name where its digest holds; from within a larger file it is written out."""
         where = f"{self._found.name}: blob {start.name.hex()[:16]}… at byte {start.offset}"
-        why = "its end is missing" if start.end is None else self._blob_fault(start, start.end)
+        why = "its end is missing" if start.end is None else ""
+        if start.end is not None:
+            why = self._parts.take_blob(self._file, start, start.end, self._found, self._source)
         if why:
             self._parts.count(self._source, "{} blobs that are damaged")
-            data = self._file.at(
-                start.offset, min(ASIDE_BYTES, (start.end or start.offset + ASIDE_BYTES) - start.offset)
-            )
+            size = ASIDE_BYTES if start.end is None else start.end - start.offset
+            data = self._file.at(start.offset, min(ASIDE_BYTES, size))
             self._parts.ear.aside(Aside(self._source, where, why, "body", data))
-            return
-        assert start.end is not None
-        size = start.end - start.offset
-        path = self._found.path
-        if start.offset or start.end != self._file.size:
-            path = self._parts.keep.put(self._file.chunks(start.offset, start.end)).path
-        self._parts.ear.blob(start.name, path, size, self._source)
-
-    def _blob_fault(self, start: BlobStart, end: int) -> str:
-        trailer = blob.parse_trailer(self._file.at(end - blob.TRAILER_BYTES, blob.TRAILER_BYTES), start.name)
-        actual = sha256()
-        for chunk in self._file.chunks(start.offset, end - blob.TRAILER_BYTES):
-            actual.update(chunk)
-        return "" if actual.digest() == trailer.digest else "its digest does not match"
 
 
 def _chained(changes: Sequence[Change]) -> Sequence[Change]:
