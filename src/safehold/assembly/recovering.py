@@ -11,7 +11,7 @@ from typing import Any, cast
 from safehold.adapters.lock import FolderLock
 from safehold.adapters.processes import ForkedWorkers
 from safehold.archiver.claiming import LogVault, Mode, claim_timeline
-from safehold.assembly.after import in_batches, keep_report, notices
+from safehold.assembly.after import ghost_notes, in_batches, keep_report, notices
 from safehold.assembly.bare import bring_what_travels, with_older_identities
 from safehold.assembly.returning import return_found
 from safehold.assembly.salvaged import make_ready, open_find
@@ -347,6 +347,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
     result.notes += _settle_end(site, accept_loss)
     if plan.to is not None:
         _undo_to(site, plan, plan.to)
+    result.notes += _record_ghosts(site, result)
     if plan.salvages:
         result.returned, problems = _return(site, sources.salvages)
         result.notes += problems
@@ -551,6 +552,22 @@ def _record_losses(site: Site, taken: Sequence[Accepted]) -> list[str]:
                     session.execute(AcceptLoss(account=one.account, actor="recovery", kind=one.kind, missing=one.why))
     except SafeholdError as error:
         return [f"that the loss was accepted could not be put on record: {error.message}"]
+    return []
+
+
+def _record_ghosts(site: Site, result: Result) -> list[str]:
+    """Where bodies are in no source: a GAP change that names them; else no generation could be written of the stream.
+
+    What was recorded before is not recorded again: so a run that was killed before this is simply run again.
+    """
+    wanted = ghost_notes(site, after_report(result.report, at=site.clock.now(), how=RUN))
+    try:
+        if wanted:
+            with Session(site) as session:
+                for batch in in_batches(wanted, MAX_COMMANDS):
+                    session.execute_all(batch)
+    except SafeholdError as error:
+        return [f"that bodies are in no source could not be put on record: {error.message}; run this again"]
     return []
 
 

@@ -8,7 +8,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safehold.cli import recover_report, recover_status
+from safehold.cli import recover_ghosts, recover_report, recover_status
 from safehold.cli.context import Context
 from safehold.cli.exits import Exit, UsageError
 from safehold.cli.output import Answer, Table, as_lines, count_text, say, size_text
@@ -59,6 +59,7 @@ def configure(parser: Parser) -> None:
     )
     recover_status.configure(parser)
     recover_report.configure(parser)
+    recover_ghosts.configure(parser)
 
 
 def _filters(parser: Parser) -> None:

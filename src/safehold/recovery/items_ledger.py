@@ -23,6 +23,7 @@ from typing import NamedTuple
 import msgspec
 
 from safehold.model.change import Change, Op
+from safehold.model.gaps import lacks_body
 from safehold.model.kinds import Kind
 from safehold.recovery.chains import StreamKey
 from safehold.recovery.contents import CollectionState, name_key
@@ -111,7 +112,7 @@ class Counts(msgspec.Struct):
 
 
 class Held(msgspec.Struct):
-    """A version of an item. `before` are those that it replaced, kept where its own body is a blob."""
+    """A version of an item. `before` are those that it replaced, kept where its own body is a blob, or gone."""
 
     rev: int
     at: int
@@ -121,6 +122,7 @@ class Held(msgspec.Struct):
     source: str
     touched: int = 0  # rev and time of the last change that was not of its body
     touched_at: int = 0
+    bare: bool = False  # its change is on the stream without its body
     before: Held | None = None
 
 
@@ -187,9 +189,10 @@ class StreamLedger:
 
     def _put(self, change: Change, source: str) -> None:
         items = self.items.setdefault(change.collection, {})
-        before = items.get(change.name) if change.blob is not None else None
+        bare = lacks_body(change)
+        before = items.get(change.name) if bare or change.blob is not None else None
         items[change.name] = Held(
-            change.rev, change.at, change.digest, change.size, change.blob, source, change.rev, change.at, before
+            change.rev, change.at, change.digest, change.size, change.blob, source, change.rev, change.at, bare, before
         )
         told = change.name == MAIL or change.name.startswith(AHEAD_PREFIX)
         if self._kind is Kind.IDENTITY and told and change.body is not None:
@@ -231,6 +234,7 @@ class _Accounting:
         self._emit = emit
         self._known = known
         self._named = log.chains.named.get(key, {})
+        self._ghosts = log.chains.ghosts.get(key, {})
         self._counts = Counts()
         self._in_doubt = False  # whether there are revs of which nobody knows what they did
         self._told_revs: set[int] = set()  # of changes without a body that some line of an item has named
@@ -266,7 +270,9 @@ class _Accounting:
         """Items of which nothing is here; how many of them only a change of their properties tells of."""
         only = 0
         for id_, state in states.items():
-            for name, rev in state.gone.values():
+            for key, (name, rev) in state.gone.items():
+                if key in state.bare:
+                    continue  # it lives
                 self._say(ItemState.GHOST, id_, name, newest=self._newest(rev), why="its body is in no source")
             for name, rev in state.ghosts.values():
                 only += 1
@@ -318,6 +324,10 @@ class _Accounting:
         key = name_key(name)
         if state is not None and state.path is None:
             self._say(ItemState.LOST, id_, name, held, why="what made its collection is missing: it has no path")
+        elif held.bare:
+            self._told_revs.add(held.rev)
+            newest = Newest(held.rev, held.at, held.size, held.digest, held.source)
+            self._body_is_gone(id_, name, held.before, newest)
         elif state is not None and key in state.stale:
             self._body_is_gone(id_, name, held, self._newest(state.stale[key][1]))
         elif held.blob is not None and not self._there(held.blob, held.size, held.digest):
@@ -341,7 +351,7 @@ class _Accounting:
         return held
 
     def _is_there(self, held: Held) -> bool:
-        return held.blob is None or self._there(held.blob, held.size, held.digest)
+        return not held.bare and (held.blob is None or self._there(held.blob, held.size, held.digest))
 
     def _known_puts(self, missing: list[list[int]]) -> None:
         """What witnesses tell of nameless revs: each takes the place of its rev, and of what is here of its item."""
@@ -371,7 +381,7 @@ class _Accounting:
 
     def _versions(self) -> None:
         """Changes without a body of which no item's line has told: something later took their place."""
-        for rev, change in sorted(self._named.items()):
+        for rev, change in sorted((self._named | self._ghosts).items()):
             if rev not in self._told_revs:
                 self._gone_version(change.collection, change.name, rev, change.at, change.size, "")
 

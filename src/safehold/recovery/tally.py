@@ -65,7 +65,7 @@ def make_tally(replay: Replay, counted: Callable[[bytes, Kind], bool], blob_loss
             continue
         tally.streams += 1
         tally.changes_expected += replay.chains.expected(key)
-        tally.changes_recovered += replay.chains.reached(key)
+        tally.changes_recovered += replay.chains.reached(key) - len(replay.chains.ghosts.get(key, ()))
         if account != SYSTEM:
             accounts.add(account)
         _count_stream(tally, replay, key, by_stream.get(key, ()))
@@ -93,8 +93,8 @@ def unsure_of(replay: Replay, key: StreamKey) -> Unsure:
     if state is None:
         return Unsure()
     collections = state.collections.values()
-    apart = sum(len(c.items) if c.path is None else len(c.stale) for c in collections)
-    unsure = sum(len(c.unsure - c.stale.keys()) for c in collections if c.path is not None)
+    apart = sum(len(c.items) if c.path is None else len(c.stale.keys() | c.bare) for c in collections)
+    unsure = sum(len(c.unsure - c.stale.keys() - c.bare) for c in collections if c.path is not None)
     named = replay.chains.named.get(key, {})
     missing = sum(gap.revs for gap in replay.chains.missing(key))
     missing -= sum(gap.first <= rev <= gap.last for gap in replay.chains.missing(key) for rev in named)
@@ -111,7 +111,7 @@ def _count_stream(tally: Tally, replay: Replay, key: StreamKey, blob_losses: Seq
     blobs_lost: dict[str | None, set[int]] = {}
     for loss in blob_losses:
         blobs_lost.setdefault(loss.path, set()).add(name_key(loss.name))
-    ghosts = astray = stale = gone = unsure = 0
+    ghosts = astray = stale = gone = bare = unsure = 0
     for collection in state.collections.values() if state is not None else ():
         if collection.path is None and collection.items:
             astray += len(collection.items)
@@ -119,11 +119,15 @@ def _count_stream(tally: Tally, replay: Replay, key: StreamKey, blob_losses: Seq
         else:
             told = blobs_lost.get(collection.path, set())
             stale += len(collection.stale.keys() - told)
-            unsure += len(collection.unsure - collection.stale.keys() - told)
-        gone += len(collection.gone)
+            unsure += len(collection.unsure - collection.stale.keys() - collection.bare - told)
+            gone += len(collection.gone)
+            bare += len(collection.gone.keys() & collection.bare)
         for name, rev in collection.ghosts.values():
             ghosts += 1
             tally.lost.append(Loss(who, kind, collection.path, name, [rev]))
+    for change in replay.chains.ghosts.get(key, {}).values():
+        path = state.path_of(change.collection) if state is not None else None
+        tally.lost.append(Loss(who, kind, path, change.name, [change.rev]))
     named = replay.chains.named.get(key, {})
     short = replay.chains.short.get(key, 0)
     tally.lost += [Loss(who, kind, None, None, [])] * (short > 0)
@@ -137,7 +141,7 @@ def _count_stream(tally: Tally, replay: Replay, key: StreamKey, blob_losses: Seq
         missing += len(nameless)
         tally.lost += [Loss(who, kind, None, None, nameless)] * bool(nameless)
     blob_older = sum(loss.older for loss in blob_losses)
-    whole = live - len(blob_losses) - astray - stale
+    whole = live - len(blob_losses) - astray - stale - bare
     maybe_older = min(missing + short, unsure, whole)
     count = tally.items[kind]
     older = blob_older + maybe_older + stale

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from safehold.model.change import Change, Op
 from safehold.model.errors import OperatorError
+from safehold.model.gaps import accepts_loss
 from safehold.model.kinds import Kind
 from safehold.model.stream import EMPTY_HEAD, ChainError, Head, check_next
 from safehold.ports.core import UNARCHIVED, CoreReads, CoreStore, LogPosition
@@ -102,7 +103,7 @@ def _enter(core: CoreStore, change: Change, frame: int, heads: dict[tuple[bytes,
             hint="run `safehold recover plan` to compare them",
         ) from error
     core.apply(change, frame)
-    if change.op is Op.GAP:  # somebody took the loss on them
+    if accepts_loss(change):  # somebody took the loss on them
         core.hold(change.account, change.kind, None)
     if change.account == SYSTEM_ACCOUNT and change.op is Op.PUT:
         gone = erased_id(change.name)
