@@ -31,8 +31,11 @@ class Salvage:
             ear = Ear(store, store.body_of)
             if store.state():
                 ear.learn(store)
-            scanner = Scanner(ear, self.disk, look, self.opener, str(self.out), store, silent, account, writers)
+            out = str(self.out)
+            scanner = Scanner(ear, self.disk, look, self.opener, out, store, silent, account, writers, store.settle)
             scanner.run(list(map(str, sources)))
+            for path in store.forget_erased(ear.erased_blobs):
+                Path(path).unlink(missing_ok=True)
         return self
 
     def open(self) -> SurvivorStore:

@@ -75,7 +75,7 @@ def salvage_into(
         ear = Ear(store, store.body_of)
         if store.state():
             ear.learn(store)
-        scanner = Scanner(ear, disk, look, key.opener, out, store, progress, account, key.writers)
+        scanner = Scanner(ear, disk, look, key.opener, out, store, progress, account, key.writers, store.settle)
         try:
             scanner.run(places)
         except KeyAway as error:
@@ -83,7 +83,10 @@ def salvage_into(
                 f"{error.message}",
                 hint="give the recovery key: --identity FILE (keys/recovery.txt of the data folder, or a printed copy)",
             ) from None
-        store.commit()
+        for path in store.forget_erased(ear.erased_blobs):
+            if path.startswith(f"{out}/"):
+                with suppress(FileNotFoundError):
+                    disk.remove(path)
         counts = store.counts()
         names = {id_: name for id_, name in store.accounts().items() if name}
         write_quarantine(disk, out, store.asides(), store.sources(), names)

@@ -1,4 +1,4 @@
-"""Bodies that lie in no file of their own (in an archive, in the middle of an image), written out once each.
+"""Large bodies, written out once each: a salvage stands by itself once it is made, whatever becomes of its sources.
 
 They lie in the salvage folder as `bodies/XX/X…`, by the SHA-256 of what they hold; half of one never bears that name.
 """
@@ -46,9 +46,12 @@ class Half:
         self._file.close()
         text = self._digest.hexdigest()
         folder = f"{self._folder}/{text[:2]}"
-        self._disk.make_folders(folder)
-        self._disk.rename(self._path, f"{folder}/{text}")
-        self._disk.sync_folder(folder)
+        if self._disk.exists(f"{folder}/{text}") and self._disk.size(f"{folder}/{text}") == self._size:
+            self._disk.remove(self._path)
+        else:
+            self._disk.make_folders(folder)
+            self._disk.rename(self._path, f"{folder}/{text}")
+            self._disk.sync_folder(folder)
         return Kept(self._digest.digest(), self._size, f"{folder}/{text}")
 
     def abort(self) -> None:

@@ -141,37 +141,33 @@ class Loosely:
         chunks: Callable[[], Iterable[bytes]],
         where: str,
         at: int | None,
-        path: str = "",
     ) -> bool:
-        """A note or photo in constant memory; False where it went aside. `path` is where it lies as a file already.
+        """A note or photo in constant memory; False where it went aside. What is large is copied: sources go away.
 
         Raises Damaged, OSError where its bytes cannot be had to their end.
         """
         digest, size, head = sha256(), 0, b""
-        held: list[bytes] | None = []
+        held: list[bytes] = []
         iterator = iter(chunks())
         for chunk in iterator:
             digest.update(chunk)
             size += len(chunk)
             head = head if len(head) >= _HEAD_BYTES else (head + chunk)[:_HEAD_BYTES]
-            if held is not None:
-                held.append(chunk)
-            if size > INLINE_LIMIT_BYTES and held is not None:
-                if not path:
-                    before, held = held, None
-                    return self._large(kind, collection, name, media, before, iterator, where, at)
-                held = None
+            held.append(chunk)
+            if size > INLINE_LIMIT_BYTES:
+                return self._large(kind, collection, name, media, held, iterator, where, at)
         why = what_is_wrong(media, head)
         if why:
             self.set_aside(where, why, head, kind, name)
             return False
         at = taken_at(head) or at if kind is Kind.PHOTOS else at
-        body = b"".join(held) if held is not None else None
-        loose = Loose(
-            *(self.account, kind, collection, segment(name), media, digest.digest(), size, at, body),
-            *("" if body is not None else path, self._source, where),
+        body = b"".join(held)
+        self._emit(
+            Loose(
+                *(self.account, kind, collection, segment(name), media, digest.digest(), size, at, body, ""),
+                *(self._source, where),
+            )
         )
-        self._emit(loose)
         return True
 
     def _large(
@@ -185,7 +181,7 @@ class Loosely:
         where: str,
         at: int | None,
     ) -> bool:
-        """A body out of an archive that is too large to be kept beside what is said of it."""
+        """A body that is too large to be kept beside what is said of it."""
         head = b"".join(before)[:_HEAD_BYTES]
         why = what_is_wrong(media, head)
         if why:

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from safehold.formats.keys import KeyAway, Opener, Role
@@ -65,10 +65,12 @@ class Scanner:
         progress: Progress,
         account: str = "",
         writers: Sequence[bytes] = (),
+        settled: Callable[[int, str], None] = lambda _source, _where: None,
     ) -> None:
         """`out` is the salvage folder, and `survivors` what has been put so far.
 
         `writers` are public keys that are known to be certified, though no object at hand may say so.
+        `settled` takes back what had gone aside from a place, of which something has proved itself since.
         """
         self._ear = ear
         self._disk = disk
@@ -80,6 +82,7 @@ class Scanner:
         self._progress = progress
         self._account = account
         self._writers = writers
+        self._settled = settled
         self._fruitful: set[str] = set()  # files in which something of a vault or a core was found
 
     def run(self, sources: Iterable[str]) -> Salvaged:
@@ -119,7 +122,7 @@ class Scanner:
             if sealed:
                 raise KeyAway(f"what lies in {sealed[0].path}")
             return
-        parts = VaultParts(self._ear, self._disk, self._opener, self._keep, self._survivors.blob_path)
+        parts = VaultParts(self._ear, self._disk, self._opener, self._keep, self._survivors.blob_path, self._settled)
         for public in self._writers:
             parts.certified.know(public, Role.WRITER)
         step = _Counted(self._progress, "vaults", sum(unit.size for unit in searched))
@@ -132,7 +135,7 @@ class Scanner:
                         self._fruitful.add(found.path)
                 except OSError as error:
                     self._ear.problem(numbers[unit], f"{found.name} cannot be read: {error.strerror or error}")
-        parts.finish()
+        parts.finish(_Counted(self._progress, "blobs", 0))
 
     def _cores(self, units: Sequence[Unit], numbers: dict[Unit, int]) -> None:
         told = self._ear, self._survivors, self._disk, self._progress, self._out
@@ -154,7 +157,7 @@ class Scanner:
             for found in unit.files:
                 assert BLOB_FILE.match(found.path.rpartition("/")[2])
                 try:
-                    take_blob(found, numbers[unit], self._ear, self._disk, step)
+                    take_blob(found, numbers[unit], self._ear, self._disk, self._keep, step)
                 except OSError as error:
                     self._ear.problem(numbers[unit], f"{found.name} cannot be read: {error.strerror or error}")
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from safehold.formats import blob, run, seal, travelling
+from safehold.formats import run, seal, travelling
 from safehold.formats.frame import FrameType, RawFrame
 from safehold.formats.keys import Opener, SealedToOthers
 from safehold.formats.payload import Unpacker
@@ -30,13 +30,13 @@ from safehold.model.change import Change
 from safehold.model.errors import Damaged
 from safehold.model.stream import BadChange, Head, check_self
 from safehold.ports.disk import Disk
-from safehold.ports.streams import HashedSink, PulledSource
 from safehold.ports.survivors import Aside, Proof, Survivor, Witnessed
 from safehold.salvage.certified import Certified
 from safehold.salvage.ear import Ear
 from safehold.salvage.keep import Keep
 from safehold.salvage.marks import BlobStart, BrokenFrame, Gap, RunEnd, SegmentEnd, is_zeros, pieces
-from safehold.salvage.reading import CHUNK_BYTES, FoundFile, Held, Reading, Step, no_step, reading
+from safehold.salvage.reading import FoundFile, Held, Reading, Step, no_step, reading
+from safehold.salvage.sealed_blobs import SealedBlobs
 
 #: Of what goes aside, so many bytes are kept; the source has the rest.
 ASIDE_BYTES = 1024 * 1024
@@ -60,18 +60,23 @@ class VaultParts:
     """Scans files one by one. `glance` at all of them first tells whose signatures count."""
 
     def __init__(
-        self, ear: Ear, disk: Disk, opener: Opener, keep: Keep, blob_path: Callable[[bytes], str | None]
+        self,
+        ear: Ear,
+        disk: Disk,
+        opener: Opener,
+        keep: Keep,
+        blob_path: Callable[[bytes], str | None],
+        settled: Callable[[int, str], None],
     ) -> None:
-        """`blob_path` says where a blob was found before."""
+        """`blob_path` says where a blob was found before; `settled` takes back what had gone aside from a place."""
         self.ear = ear
         self._disk = disk
-        self.keep = keep
-        self._blob_path = blob_path
+        self.blobs = SealedBlobs(ear, disk, keep, blob_path, self.count)
+        self._settled = settled
         self._opener = opener
         self._unpacker = Unpacker(opener)
         self.certified = Certified(opener.installation)
         self._waiting: list[_Waiting] = []
-        self._waiting_blobs: list[_Waiting] = []
         self._found: Counter[tuple[int, str]] = Counter()  # (source, word)
         self.frames = 0  # good ones
 
@@ -95,12 +100,12 @@ class VaultParts:
                 self.ear.problem(source, f"{found.name}: the disk did not give {file.unread} bytes")
         return count
 
-    def finish(self) -> None:
-        """Try once more what could not be verified or opened, and say of each source what was wrong with it."""
-        while (self._waiting or self._waiting_blobs) and self._learn_identities():
+    def finish(self, step: Step = no_step) -> None:
+        """Try once more what could not be verified or opened, open blobs, and say what was wrong with each source."""
+        while self._learn_identities() and self._waiting:
             self._try_again(last=False)
         self._try_again(last=True)
-        self._try_blobs_again()
+        self.blobs.finish(self._opener, step)
         for (source, word), count in sorted(self._found.items()):
             self.ear.problem(source, word.format(count))
         self._found.clear()
@@ -128,18 +133,6 @@ class VaultParts:
                 continue
             if isinstance(frame, RawFrame) and frame.offset == each.offset:
                 self.take(frame, each.found, each.source, None, last=last)
-
-    def _try_blobs_again(self) -> None:
-        waiting, self._waiting_blobs = self._waiting_blobs, []
-        for each in waiting:
-            with reading(self._disk, each.found) as file:
-                start = next(pieces(file, each.offset), None)
-                if isinstance(start, BlobStart) and start.end is not None:
-                    why = self.take_blob(file, start, start.end, each.found, each.source, last=True)
-                    if why:
-                        self.count(each.source, "{} blobs sealed to a key that was not given")
-                        where = f"{each.found.name}: blob {start.name.hex()[:16]}… at byte {start.offset}"
-                        self.ear.aside(Aside(each.source, where, why, "body", b""))
 
     # -- one frame
 
@@ -174,6 +167,8 @@ class VaultParts:
         if isinstance(end, SegmentHeader) and self.certified.given_up(frame, end):
             self._aside_changes(changes, source, where, _GIVEN_UP)
             return
+        if self.ear.is_settled(source, where):
+            self._settled(source, where)
         for change in changes:
             self._put(change, source, where, frame.header.number if frame.header.type is FrameType.CHANGES else 0)
 
@@ -211,46 +206,6 @@ class VaultParts:
                 return
             change = bare if body is not None else change
         self.ear.survivor(Survivor(change, Proof.CHAIN, source, where, frame))
-
-    # -- blobs
-
-    def take_blob(
-        self, file: Reading, start: BlobStart, end: int, found: FoundFile, source: int, *, last: bool = False
-    ) -> str:
-        """Open a blob and write what it holds below the salvage folder, once; why it cannot be, "" where it is.
-
-        So whoever reads the find needs no key. What the body must be says the change that names it.
-        """
-        if self.keep.has(self._blob_path(start.name) or ""):
-            return ""
-        trailer = blob.parse_trailer(file.at(end - blob.TRAILER_BYTES, blob.TRAILER_BYTES), start.name)
-        actual = sha256()
-        for chunk in file.chunks(start.offset, end - blob.TRAILER_BYTES):
-            actual.update(chunk)
-        if actual.digest() != trailer.digest:
-            return "its digest does not match"
-        pulled = PulledSource(file.at, start.offset + blob.HEADER_BYTES, trailer.sealed_bytes, CHUNK_BYTES)
-        half = self.keep.begin()
-        sink = HashedSink(half)
-        try:
-            self._opener.decrypt_stream(pulled, sink)
-        except SealedToOthers as error:
-            half.abort()
-            if last or len(self._waiting_blobs) >= MAX_WAITING:
-                return error.message
-            self._waiting_blobs.append(_Waiting(found, source, start.offset))
-            return ""
-        except Damaged as error:
-            half.abort()
-            if sink.error is not None:
-                raise sink.error from None
-            return error.message
-        if self.ear.blob_digests.get(start.name, sink.digest.digest()) != sink.digest.digest():
-            half.abort()
-            return "it holds another body than the change says that names it"
-        kept = half.finish()
-        self.ear.blob(start.name, kept.path, kept.size, source)
-        return ""
 
     # -- aside
 
@@ -320,7 +275,7 @@ class _Scan:
             elif isinstance(piece, (SegmentEnd, RunEnd)):
                 self._take_end(piece)
             elif isinstance(piece, BlobStart):
-                self._blob(piece)
+                self._parts.blobs.note(self._found, self._source, piece)
             else:
                 self._broken = piece
         self._tell_broken()
@@ -379,17 +334,6 @@ class _Scan:
         where = f"{self._found.name}: {size} bytes at byte {gap.offset}"
         data = self._file.at(gap.offset, min(size, ASIDE_BYTES))
         self._parts.ear.aside(Aside(self._source, where, "no frame begins there", "frame", data))
-
-    def _blob(self, start: BlobStart) -> None:
-        where = f"{self._found.name}: blob {start.name.hex()[:16]}… at byte {start.offset}"
-        why = "its end is missing" if start.end is None else ""
-        if start.end is not None:
-            why = self._parts.take_blob(self._file, start, start.end, self._found, self._source)
-        if why:
-            self._parts.count(self._source, "{} blobs that are damaged")
-            size = ASIDE_BYTES if start.end is None else start.end - start.offset
-            data = self._file.at(start.offset, min(ASIDE_BYTES, size))
-            self._parts.ear.aside(Aside(self._source, where, why, "body", data))
 
 
 def _chained(changes: Sequence[Change]) -> Sequence[Change]:
