@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,16 +72,21 @@ class Installation(Site):
         source: str | None = None,
         vault: str | None = None,
         identity: Path | None = None,
+        salvages: Sequence[str] = (),
         at_once: bool = False,
         progress: Progress = silent,
     ) -> Plan:
         """What would come back, from `source` (a configured vault) or `vault` (a URL) alone if given.
 
+        `salvages` are folders that a salvage made, or what is to be salvaged first.
+
         With `at_once` it is carried out at once, and verified then: a glance may do.
         """
         from safehold.assembly.recovering import Sources, plan_recovery
+        from safehold.assembly.salvaged import salvage_folders
 
-        sources = Sources(self, only=source, url=vault, identity=identity)
+        folders = salvage_folders(self, salvages, identity=identity, progress=progress)
+        sources = Sources(self, only=source, url=vault, identity=identity, salvages=folders)
         return plan_recovery(self, sources, account=account, kind=kind, to=to, at_once=at_once, progress=progress)
 
     def recover(
@@ -99,7 +104,8 @@ class Installation(Site):
         planned = {s.vault for s in plan.sources}
         only = next(iter(planned)) if len(planned) == 1 else None
         url = plan.sources[0].url if only == "given" else None
-        return Sources(self, only=only, url=url, identity=identity)
+        salvages = [mark.path for mark in plan.salvages]
+        return Sources(self, only=only, url=url, identity=identity, salvages=salvages)
 
     def account_for(
         self, plan: Plan, folder: Path, *, identity: Path | None = None, progress: Progress = silent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -62,10 +62,11 @@ def name_losses(
     contents: Contents,
     vaults: Sequence[Vault],
     blobs: Blobs | None,
+    found_elsewhere: Callable[[bytes, bytes], bool] | None = None,
 ) -> list[BlobLoss]:
     """Names for items whose blob no vault has, from another reading of all changes, and whether they are merely older.
 
-    What lies in the live blobs all the same is not lost.
+    What lies in the live blobs all the same is not lost, nor what is `found_elsewhere` by its blob's name and digest.
     """
     names: dict[ItemKey, str] = {}
     versions: dict[ItemKey, list[_Version]] = {key: [] for key in hurt}
@@ -85,6 +86,8 @@ def name_losses(
     def there(version: _Version) -> bool:
         if version.blob is None:
             return version.whole
+        if found_elsewhere is not None and found_elsewhere(version.blob, version.digest):
+            return True
         return version.blob not in gone or (
             blobs is not None and restore(blobs, version.blob, version.size, version.digest)
         )

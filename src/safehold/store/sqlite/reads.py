@@ -30,6 +30,7 @@ from safehold.ports.core import (
     INTAKE,
     Bodiless,
     CoreReads,
+    EnteredCollection,
     IntakeFigures,
     JournalSum,
     LogPosition,
@@ -39,6 +40,7 @@ from safehold.ports.core import (
     Removed,
     RunRow,
     RunSpan,
+    Standing,
     Stored,
     StreamFigures,
     Touched,
@@ -136,6 +138,22 @@ _TOUCHED = f"""
 """
 
 
+_STANDING = """
+    SELECT a.number, s.held, s.rev, s.head, s.rev - s.missing, s.items, s.bytes
+    FROM account a LEFT JOIN stream s ON s.account = a.number AND s.kind = ?2 WHERE a.id = ?1
+"""
+_ITEMS_MADE = """
+    SELECT collection, name, digest, size, rev, CASE WHEN props_journal IS NULL THEN NULL ELSE (
+        SELECT props FROM journal WHERE seq = props_journal
+    ) END FROM item WHERE collection BETWEEN ? AND ? ORDER BY collection, name
+"""
+_NAMES_TOLD = f"""
+    SELECT {", ".join(f"a.{column}" for column in ACCOUNT_COLUMNS.split(", "))}, (
+        SELECT j.body FROM collection c JOIN item i ON i.collection = c.number JOIN journal j ON j.seq = i.journal
+        WHERE c.account = a.number AND c.path = ? AND c.deleted_rev IS NULL AND i.name = 'profile'
+        ORDER BY c.number DESC LIMIT 1
+    ) FROM account a WHERE a.number <> 0 ORDER BY a.number
+"""
 _BASE = "base_timeline, base_rev, base_head, base_root, base_at"
 
 
@@ -348,6 +366,40 @@ class SqliteReads:
             (first, _LAST_JOURNAL if last is None else last),
         )
         return {(id_, RESTORE_ORDER[kind]): JournalSum(*sums) for id_, kind, *sums in rows}
+
+    @guarded
+    def standings(self, streams: Sequence[tuple[bytes, Kind]]) -> list[Standing | None]:
+        found: list[Standing | None] = []
+        for account, kind in streams:
+            row: Any = self._db.execute(_STANDING, (account, KIND_NUMBERS[kind])).get
+            if row is None:
+                found.append(None)
+            elif row[2] is None:
+                found.append(Standing(row[0], None, EMPTY_HEAD, StreamFigures(0, 0, 0)))
+            else:
+                number, held, rev, head, changes, items, size = row
+                found.append(Standing(number, held, Head(rev, head), StreamFigures(changes, items, size)))
+        return found
+
+    @guarded_iterator
+    def collections_made(self, first: int, last: int) -> Iterator[EnteredCollection]:
+        made: list[Any] = self._db.execute(
+            "SELECT number, account, kind, id, path, props FROM collection "
+            "WHERE number BETWEEN ? AND ? AND deleted_rev IS NULL ORDER BY number",
+            (first, last),
+        ).fetchall()
+        items: dict[int, list[Any]] = {row[0]: [] for row in made}
+        for row in self._db.execute(_ITEMS_MADE, (first, last)):
+            there: Any = items.get(row[0])
+            if there is not None:
+                there.append(row[1:])
+        for number, account, kind, id_, path, props in made:
+            yield EnteredCollection(account, RESTORE_ORDER[kind], id_, path, props, items[number])
+
+    @guarded
+    def names_told(self) -> list[tuple[Account, bytes | None]]:
+        rows: Any = self._db.execute(_NAMES_TOLD, (PATH_IDENTITY,))
+        return [(account_of(row), row[4]) for row in rows]
 
     @guarded
     def base(self, account: int, kind: Kind) -> Base | None:
