@@ -1,4 +1,4 @@
-"""Vaults with holes, objects without their listing, frames in an image: every intact frame is found, nothing else."""
+"""Vaults with holes, objects without their listing, frames in an image: every intact frame is found, nothing else (I72)."""
 
 from __future__ import annotations
 
@@ -163,6 +163,25 @@ def test_a_forged_frame_is_never_taken(tmp_path: Path, vaults: Vaults) -> None:
     assert {aside.what for aside in found.asides()} == {"change"}
     assert all("certified has signed" in aside.why for aside in found.asides())
     assert any("never certified" in problem for problem in found.problems())
+
+
+def test_a_signed_change_that_is_not_true_to_itself_goes_aside(tmp_path: Path, vaults: Vaults) -> None:
+    """A writer that erred, or whose key was taken: its signature makes no change true."""
+    ours = vaults.keyring.sealer
+    name = vaults.segments()[1]
+    data = vaults.near.objects[name]
+    like = frames(data)[0]
+    first, second = [c for c in vaults.history.changes if c.body and c.kind is Kind.CONTACTS][:2]
+    false = msgspec.structs.replace(first, name="other.vcf")
+    wrong = hashed(msgspec.structs.replace(second, rev=900, body=b"another body"))
+    lying = encode_frame(like.header, Packer(ours).pack_changes([false, wrong]), ours.writer.sign)
+    vaults.near.objects = {name: data[: segment.HEADER_BYTES] + lying}
+    found = salvage(tmp_path, vaults).run(lay_out(tmp_path / "near", vaults.near.objects))
+    (kept,) = found.changes().values()  # its body is not what its digest says: it can be named, and no more
+    assert (kept.rev, kept.body, kept.digest) == (900, None, second.digest)
+    assert sorted((a.name, a.data) for a in found.asides()) == sorted(
+        [("other.vcf", first.body), (second.name, b"another body")]
+    )
 
 
 def test_another_installations_vault_is_told_and_not_taken(tmp_path: Path, vaults: Vaults) -> None:
