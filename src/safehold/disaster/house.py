@@ -92,7 +92,8 @@ class House:
         self.disk = disk
         self.clock: Clock = clock
         self.sim_clock = clock
-        self.entropy: Entropy = SeededEntropy(seed)
+        self._chance = SeededEntropy(seed)
+        self.entropy: Entropy = self._chance
         self.seed = seed
         self.public_url = ""
         self.proxies = NOBODY
@@ -197,6 +198,12 @@ class House:
             self.disk, "/blobs", "/scratch", self.writer.archive, on_mended=self.care.blob_mended
         )
         self.app = make_app(self)
+
+    def reseed(self, seed: str) -> None:
+        """What it draws from now on hangs on this seed alone, also after it went down. Never the same one twice."""
+        self.seed = seed
+        self._chance.reseed(seed)
+        self.scheduler.reseed(f"{seed} shippers")
 
     # -- recovering while it serves ----------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ def make_near(house: House) -> None:
         if shipper.trouble and house.disk.capacity_bytes is not None:
             raise OutOfSpace(shipper.trouble)
         if shipper.trouble:
-            raise Wrong(f"far could not be copied to near: {shipper.trouble}")
+            raise Wrong(f"far could not be copied to near: {shipper.trouble}", "I19")
 
 
 def recover(

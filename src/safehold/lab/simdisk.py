@@ -234,6 +234,23 @@ class SimDisk:
                 fault.times -= 1
                 raise OSError(fault.error, os.strerror(fault.error), path)
 
+    def files(self, path: str) -> dict[str, bytes]:
+        """All that lies below a folder, by names within it, as it can be read now. Nothing where there is none."""
+        found: dict[str, bytes] = {}
+
+        def walk(folder: _Folder, above: str) -> None:
+            for name, node in folder.now.items():
+                if isinstance(node, _Folder):
+                    walk(node, f"{above}{name}/")
+                else:
+                    found[above + name] = bytes(node.now)
+
+        try:
+            walk(self._folder(path), "")
+        except OSError:
+            return {}
+        return found
+
     def used_bytes(self) -> int:
         """Bytes of all files that have a name."""
         seen: dict[int, int] = {}
