@@ -18,8 +18,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz-seed", type=int, default=1, help="the seed of the fuzz over the wire")
     parser.addoption("--damages", type=int, help="so many damages to vaults (500 unless told)")
     parser.addoption("--damage-seed", type=int, help="begin with this seed; without --damages it is done alone")
-    parser.addoption("--simulations", type=int, help="so many seeds of the simulation (200 unless told)")
-    parser.addoption("--laws", type=int, help="so many seeds of the proof of law 2 (40 unless told)")
+    parser.addoption("--simulations", type=int, help="so many seeds of the simulation (110 unless told)")
+    parser.addoption("--laws", type=int, help="so many seeds of the proof of law 2 (30 unless told)")
     parser.addoption("--law-seed", type=int, help="begin with this seed; without --laws it runs alone")
     parser.addoption("--simulation-seed", type=int, help="begin with this seed; without --simulations it runs alone")
 

@@ -78,6 +78,9 @@ class Course:
         """Take an action, and bear what it leads to."""
         raise NotImplementedError
 
+    def prepare(self) -> None:
+        """What comes before the first step. Raises Wrong."""
+
     def finish(self) -> None:
         """What comes at the end of each course. Raises Wrong."""
         raise NotImplementedError
@@ -89,6 +92,7 @@ class Course:
 
     def run(self) -> None:
         """Raises Wrong."""
+        self.prepare()
         for number, name in self.script:
             self.begin(number)
             self.note(name)

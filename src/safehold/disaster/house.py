@@ -47,7 +47,7 @@ from safehold.recovery.one_body import fetch
 from safehold.recovery.staged import Staged, StreamState
 from safehold.service.ahead import Proofs
 from safehold.service.auth import Authenticator, SignedIn
-from safehold.service.brakes import DEFAULT_BRAKES
+from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits
 from safehold.service.engine import Result
 from safehold.service.identity import SYSTEM_ACCOUNT
 from safehold.service.incidents import Incidents
@@ -122,10 +122,17 @@ class House:
     # -- starting --------------------------------------------------------------------------------------------
 
     @classmethod
-    def new(cls, seed: int | str = 1, accounts: tuple[str, ...] = ("ann",), quota_bytes: int = 0) -> House:
+    def new(
+        cls,
+        seed: int | str = 1,
+        accounts: tuple[str, ...] = ("ann",),
+        quota_bytes: int = 0,
+        brakes: BrakeLimits = DEFAULT_BRAKES,
+    ) -> House:
         """An installation made from nothing, with these accounts, whose password is PASSWORD."""
         house = cls(SimDisk(), SimClock(), seed)
         house.quota_bytes = quota_bytes
+        house.brakes = brakes
         house.load_keys()
         for vault in VAULTS:
             FolderVault.create(vault.name, house.folder(vault), house.disk, house.keyring.installation).close()
@@ -310,7 +317,9 @@ class House:
 
     def _on(self, disk: SimDisk) -> Self:
         self.abandon()
-        return type(self)(disk, self.sim_clock, f"{self.seed}+")
+        after = type(self)(disk, self.sim_clock, f"{self.seed}+")
+        after.brakes = self.brakes
+        return after
 
     # -- the gate --------------------------------------------------------------------------------------------
 

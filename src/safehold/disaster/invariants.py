@@ -6,8 +6,8 @@ the vaults, and of what would be left of them if the power went now, costs all t
 
     after each action   I7 the journal chains, and what lives is what it says; I9 groups are of one frame; I15 the
                         point that a token would name is on its stream; I18 nothing in a vault was overwritten,
-                        shortened or removed; I28 who was erased is not there; I60 no write waits for a stream that
-                        is open
+                        shortened or removed; I14 a stream that lacks revs is held; I28 who was erased is not there;
+                        I60 no write waits for a stream that is open; I62 who lost much of a collection is told
     now and then        I1 what is committed is durable in the sync vault; I2, I3 core and log say the same, and the log
                         has nothing that the core has not taken in; I19 what the async vault has is of the same log;
                         I20 seals state what the log holds; I31 status reports no less than the async vault lacks
@@ -27,11 +27,13 @@ from safehold.model.change import Change, Op
 from safehold.model.items import Account
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.model.paths import kinds_under
-from safehold.model.stream import EMPTY_HEAD, ChainError, Head, check_next
+from safehold.model.stream import EMPTY_HEAD, BrokenChain, ChainError, Head, check_next
 from safehold.ports.core import LogPosition
 from safehold.ports.log import LogFrame
 from safehold.recovery.reconcile import reconcile
 from safehold.recovery.replay import erased_id
+from safehold.service.brakes import DEVICE, BrakeLimits
+from safehold.service.notices import MASS_DELETE, notices_of
 from safehold.vault.folder import FolderVault
 from safehold.vault.log import NotOnTheLog, VaultLogReader
 
@@ -89,32 +91,49 @@ class Journal:
         self._items: dict[Stream, dict[bytes, dict[str, _Living]]] = {}
         self._frames: dict[tuple[bytes, Kind, int], int] = {}
         self._erased: set[bytes] = set()
-        self._unsure: set[Stream] = set()  # of which something is missing, on record
+        self._unsure: set[Stream] = set()  # of which something is missing, and somebody took the loss
+        self._broken: dict[Stream, str] = {}  # of which something is missing
+        self._deletes: dict[tuple[bytes, bytes], list[int]] = {}  # by devices, of one collection: when (µs)
+        self._gone_much: dict[tuple[bytes, bytes], int] = {}  # collections of which a great share went, and how many
 
     def read(self, house: House) -> None:
         """I7, I9: what came since."""
         while found := house.reads.changes(after_journal=self._after, limit=500):
             for number, frame, change in found:
                 self._after = number
-                self._take(frame, change)
+                self._take(frame, change, house.brakes)
 
-    def _take(self, frame: int, change: Change) -> None:
+    def _take(self, frame: int, change: Change, brakes: BrakeLimits) -> None:
         stream = (change.account, change.kind)
         if change.op is Op.GAP:
             self._unsure.add(stream)
-        if stream in self._unsure:
+        if stream in self._unsure or stream in self._broken:
             return
         try:
             self._heads[stream] = check_next(self._heads.get(stream, EMPTY_HEAD), change)
+        except BrokenChain as error:
+            self._broken[stream] = str(error)
+            return
         except ChainError as error:
-            raise Wrong(f"the journal does not chain: {error}", "I7") from error
+            raise Wrong(f"the journal holds a change that is not what it says: {error}", "I7") from error
         if self._frames.setdefault((*stream, change.group), frame) != frame:
             raise Wrong(f"{change.kind}: rev {change.rev} is not of the frame of its group", "I9")
         gone = erased_id(change)
         if gone is not None:
             self._erased.add(gone)
         if change.kind in DATA_KINDS:
-            self._live(self._items.setdefault(stream, {}), change)
+            there = self._items.setdefault(stream, {})
+            self._live(there, change)
+            if change.op is Op.DELETE and change.group == change.rev and change.actor.startswith(DEVICE):
+                self._count(change, len(there[change.collection]), brakes)
+
+    def _count(self, change: Change, live: int, brakes: BrakeLimits) -> None:
+        key = (change.account, change.collection)
+        lately = self._deletes.setdefault(key, [])
+        lately.append(change.at)
+        gone = sum(at > change.at - brakes.window for at in lately)
+        if brakes.is_mass(gone, gone + live):
+            self._gone_much[key] = gone
 
     def _live(self, there: dict[bytes, dict[str, _Living]], change: Change) -> None:
         match change.op:
@@ -134,9 +153,23 @@ class Journal:
             if reads.account_by_id(id_) is not None:
                 raise Wrong(f"account {id_.hex()} was erased, and is there", "I28")
         for account in reads.accounts():
+            self._check_told(house, account)
             for kind in DATA_KINDS:
+                if (account.id, kind) in self._broken and reads.held(account.number, kind) is None:
+                    raise Wrong(f"{account.name}, {kind} is served: {self._broken[account.id, kind]}", "I14")
                 if reads.held(account.number, kind) is None and (account.id, kind) not in self._unsure:
                     self._check_stream(house, account, kind)
+
+    def _check_told(self, house: House, account: Account) -> None:
+        """I62."""
+        much = {id_: gone for (owner, id_), gone in self._gone_much.items() if owner == account.id}
+        if not much:
+            return
+        told = {notice.collection for notice in notices_of(house.reads, account) if notice.what == MASS_DELETE}
+        for collection in house.reads.collections(account.number):
+            if collection.id in much and collection.path not in told:
+                where = f"{account.name}/{collection.path}"
+                raise Wrong(f"{much[collection.id]} items were deleted from {where}, and nobody is told", "I62")
 
     def _check_stream(self, house: House, account: Account, kind: Kind) -> None:
         reads, stream = house.reads, (account.id, kind)

@@ -31,7 +31,7 @@ from safehold.disaster.course import Course, run_course
 from safehold.disaster.faults import rot
 from safehold.disaster.generations import snapshot as take_snapshot
 from safehold.disaster.house import CORE_FOLDER, House
-from safehold.disaster.rebuilding import make_near, recover
+from safehold.disaster.rebuilding import lose_segment, make_near, recover
 from safehold.lab.clients.client import Client
 from safehold.lab.clients.files import FileClient
 from safehold.lab.clients.tables import CLIENTS
@@ -39,14 +39,19 @@ from safehold.lab.clients.verdict import Key, Persons
 from safehold.lab.oracle import Wrong
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.lab.wire import Answer, Request, href, make_collection
-from safehold.model.commands import AcceptEnd, LetGo, Outcome, Undo
+from safehold.model.commands import AcceptEnd, EraseAccount, LetGo, Outcome, Undo
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.service.ahead import ACCEPT, END, KEEP, doubts_of, proofs_of
+from safehold.service.brakes import BrakeLimits
 from safehold.service.identity import SYSTEM_ACCOUNT
 from safehold.vault.folder import FolderVault
 
 USERS = ("ann", "bob")
+#: Whose account is made and erased.
+VISITOR = "eve"
+#: Small enough that a few deletes are many.
+BRAKES = BrakeLimits(least_items=4)
 _MINUTES = (10.0, 60.0, 900.0, 7200.0)
 #: What an item may be: its digest, or None where it is not there.
 State = bytes | None
@@ -61,7 +66,7 @@ class LawTwo(Course):
     gives_up = 0.4
 
     def __init__(self, seed: int | str, *, steps: int = 0, keep: Collection[int] | None = None) -> None:
-        super().__init__(seed, House.new(f"law two {seed}", USERS), steps=steps, keep=keep)
+        super().__init__(seed, House.new(f"law two {seed}", USERS, brakes=BRAKES), steps=steps, keep=keep)
         self.given_up = self.unsent = self.held_back = 0
         self._fuse: int | None = None
         self._made = self._written = 0
@@ -79,6 +84,8 @@ class LawTwo(Course):
         self._uncertain: set[Key] = set()  # changed within an end that was lost, and not looked for yet
         self._paths_uncertain: set[str] = set()
         self._of_the_end: set[Key] = set()  # all that were ever asked for within an end that was lost
+        self._erased: dict[bytes, int] = {}  # accounts that were erased for good, and at which step
+        self._holed = False  # whether a part of the log is gone from every vault
         self._old_cores: list[dict[str, bytes]] = []
         self.clock = self.house.sim_clock
         self._watch()
@@ -128,6 +135,7 @@ class LawTwo(Course):
             "give_up_the_end": self.gives_up,
             "recover_on": 6,
             "snapshot": 1.5,
+            "come_and_go": 2,
         }
 
     def take(self, act: Callable[[], None]) -> None:
@@ -231,6 +239,22 @@ class LawTwo(Course):
             state = sha256(request.body).digest() if request.method == "PUT" else None
             self._states.setdefault(key, {None}).add(state)
 
+    def come_and_go(self) -> None:
+        """A third account: made, with something in it, and at another time erased for good."""
+        if self.house.engine.stopped is not None or self.house.recovering:
+            return
+        account = self.house.reads.account_named(VISITOR)
+        if account is None:
+            self.house.engine.execute_all([self.house.new_account(VISITOR)])
+            for name in ("one", "two"):
+                path = href(f"{VISITOR}/files/notes/{name}")
+                self._answer(Request("PUT", path, name.encode(), {"Content-Type": "text/plain"}, VISITOR))
+            return
+        result = self.house.engine.execute_all([EraseAccount(account=account.id, actor="operator")])[0]
+        if isinstance(result, Outcome):
+            self.note("erased")
+            self._erased[account.id] = self.step
+
     # -- judging -----------------------------------------------------------------------------------------------------
 
     def _removed(self, device: Client, path: str, name: str, why: str) -> None:
@@ -305,6 +329,9 @@ class LawTwo(Course):
     def _check_truth(self) -> None:
         """What was promised is there, but for the end that is lost; after a start, when nothing is in doubt."""
         self._look_for_losses()
+        for id_ in self._erased:
+            if self.house.reads.account_by_id(id_) is not None:
+                raise Wrong(f"account {id_.hex()} was erased, and is back", "I28")
         truth = self._truth()
         for key, states in [*self._states.items()]:
             path, name = key
@@ -455,6 +482,8 @@ class LawTwo(Course):
         losses = ["nothing", "core", "core", "core", "blobs", "rot", "far"]
         if self._shipped:  # else nothing would be left
             losses += ["near", "core and near", "core and near"]
+        if not self._holed:
+            losses += ["core and a segment"]
         if self._old_cores:
             losses += ["an old core", "an old core"]
         return self.rng.choice(losses)
@@ -492,6 +521,8 @@ class LawTwo(Course):
             case "far":
                 disk.lose("/far")
                 self._shipped = 0
+            case "core and a segment":
+                self._lose_a_segment()
             case "rot":
                 rot(disk, f"{CORE_FOLDER}/core.db", self.rng)
             case "an old core":
@@ -504,11 +535,20 @@ class LawTwo(Course):
             if self._held or not disk.exists(f"{CORE_FOLDER}/core.db"):
                 self._lose_the_end()
 
+    def _lose_a_segment(self) -> None:
+        self.house.load_keys()
+        name = lose_segment(self.house, self.rng)
+        if name:
+            self._holed = True
+            self.note("a part of the log was lost")
+            self.log.append(f"{self.step}: {name}")
+
     def _lose_the_end(self) -> None:
         """Nothing has what came after the async vault was last seen to be level."""
         self._proved.clear()
         self._end_given_up.clear()
         self.note("the end was lost")
+        self._erased = {id_: at for id_, at in self._erased.items() if at <= self._shipped}
         self._uncertain |= {key for key, at in self._changed.items() if at > self._shipped}
         self._of_the_end |= self._uncertain
         self._paths_uncertain |= {path for path, at in self._made_at.items() if at > self._shipped}

@@ -33,6 +33,9 @@ LAW_TWO_EVERY = 5
 DONE, WRONG, USAGE, UNFINISHED = 0, 1, 2, 3
 PROGRESS_SECONDS = 5.0
 
+#: Nothing has to be imported anew.
+_processes = multiprocessing.get_context("fork")
+
 
 class Task(NamedTuple):
     """A seed to be run. `steps`: 0 for as many as the course has; `keep`: None for all."""
@@ -102,8 +105,8 @@ class Workers:
         self._processes = []
         self.broken = 0
         for _ in range(count):
-            mine, theirs = multiprocessing.Pipe()
-            process = multiprocessing.Process(target=_work, args=(theirs, tries), daemon=True)
+            mine, theirs = _processes.Pipe()
+            process = _processes.Process(target=_work, args=(theirs, tries), daemon=True)
             process.start()
             theirs.close()
             self._idle.append(mine)

@@ -29,10 +29,10 @@ from contextlib import contextmanager
 import msgspec
 
 from safehold.disaster.course import Course, run_course
-from safehold.disaster.faults import break_disk, rot
+from safehold.disaster.faults import break_disk, hurt_vault, rot, same_objects
 from safehold.disaster.house import CORE_FOLDER, House
 from safehold.disaster.readout import read_world
-from safehold.disaster.rebuilding import NEAR, make_near, recover
+from safehold.disaster.rebuilding import NEAR, make_near, recover, take_over
 from safehold.disaster.tokens import TROUBLE, TokenBook
 from safehold.disaster.truth import Truth
 from safehold.formats.doubt import PREFIX as DOUBT_PREFIX
@@ -83,9 +83,6 @@ class Simulation(Course):
         self.users = [*USERS]  # all that were ever asked for
         self.devices = [self._device(self.rng.choice(USERS)) for _ in range(self.rng.randint(2, 4))]
         self.house.disk.on_write_point = self._on_write_point
-        if self.rng.random() < 0.5:
-            self.house.scheduler.run_for(10)
-            self.read_status()
 
     def _device(self, user: str) -> Device:
         self._device_count += 1
@@ -118,7 +115,13 @@ class Simulation(Course):
             "stop": 1,
             "add_account": 1,
             "set_clock": 0.3,
+            "another_writer": 0.7,
         }
+
+    def prepare(self) -> None:
+        if self.rng.random() < 0.5:
+            self.house.scheduler.run_for(10)
+            self.read_status()
 
     def take(self, act: Callable[[], None]) -> None:
         with self._power():
@@ -138,7 +141,10 @@ class Simulation(Course):
         if self.rng.random() < 0.5:
             self.house.close()
         self.house = self.house.crash(self._torn())
-        self._come_back("restart")
+        try:
+            self._come_back("restart")
+        except SafeholdError as error:
+            raise Wrong(f"the house does not come back: {error!r}", "I27") from error
         self.house.scheduler.run_for(130)
         self._check_shippers()
         self.read_status()
@@ -255,13 +261,17 @@ class Simulation(Course):
                 raise Wrong(f"{wish.shelf}/{wish.name} was answered with the tag {answer.headers.get('etag')}", "I17")
 
     def _judge(self, wishes: Sequence[Wish], results: Sequence[Outcome | SafeholdError] | None) -> list[Verdict]:
-        """Tell the oracle what became of a group."""
-        verdicts, group = self.oracle.judge_group(wishes)
-        if results is None or any(isinstance(result, Held) for result in results):
-            self.oracle.doubt(group, self.clock.now())
-            return verdicts
-        self.oracle.acknowledge(group, self.clock.now(), self._changes())
-        return verdicts
+        """Tell the oracle what became of a group: of what was held back in it nobody knows, the rest has happened."""
+        held = [results is None or isinstance(results[n], Held) for n in range(len(wishes))]
+        done = [wish for wish, is_held in zip(wishes, held, strict=True) if not is_held]
+        verdicts, group = self.oracle.judge_group(done)
+        if done:
+            self.oracle.acknowledge(group, self.clock.now(), self._changes())
+        if any(held):
+            _, doubt = self.oracle.judge_group([wish for wish, is_held in zip(wishes, held, strict=True) if is_held])
+            self.oracle.doubt(doubt, self.clock.now())
+        told = iter(verdicts)
+        return [Verdict(TROUBLE, self.oracle.world) if is_held else next(told) for is_held in held]
 
     def _changes(self) -> int:
         """All but those by which a doubt of the end comes on record and goes, which nobody asked for."""
@@ -432,6 +442,19 @@ class Simulation(Course):
         self._clock_was_set = True
         self.clock.jump(self.rng.choice((-3600, -5, 5, 3600)))
 
+    def another_writer(self) -> None:
+        """Another process takes the log over: this one may acknowledge nothing more, and is ended."""
+        if self.house.engine.stopped is not None:
+            return
+        with self.calm():
+            take_over(self.house)
+        before = self.house.engine.log.position
+        self.work()
+        if self.house.engine.log.position != before:
+            raise Wrong("it writes on although another writer has taken over", "I6")
+        self._stopped = self._struck = True
+        raise Crash
+
     def stop(self) -> None:
         """The process ends as it is told to, as far as its disks let it."""
         try:
@@ -472,6 +495,8 @@ class Simulation(Course):
         kinds = ["restart"] * 6 + ["core"] * 2 + ["rot"] * 2 + ["blobs", "far"]
         if self._shipped is not None:
             kinds += ["core and near"] * 7 + ["near"] * 3
+        if self._shipped is not None and same_objects(self.house.disk, "/near", "/far"):
+            kinds += ["core, near hurt"] * 6
         disaster = "far" if differs else self.rng.choice(kinds)
         self.note(f"disaster: {disaster}")
         self._unknown_since = float(self.clock.now())
@@ -481,6 +506,8 @@ class Simulation(Course):
             disk.lose("/blobs")
         if disaster.endswith("near"):
             disk.lose("/near")
+        if disaster.endswith("hurt"):
+            self.note(f"hurt: {hurt_vault(disk, '/near', self.rng)}")
         if disaster == "rot":
             rot(disk, f"{CORE_FOLDER}/core.db", self.rng)
         if disaster == "blobs":
@@ -529,8 +556,10 @@ class Simulation(Course):
             plan, result = recover(self.house)
             # A torn end of the sync vault looks like damage to what was acknowledged last.
             torn = any(problem.startswith(NEAR.name) for problem in plan.problems)
-            self._check_report(result, lossy=torn or disaster == "core and near")
-        if disaster.endswith("near"):
+            self._check_report(result, lossy=torn or "near" in disaster)
+        if disaster.endswith("hurt"):  # thrown away, once all that it may have had is in the core
+            house.disk.lose("/near")
+        if disaster.endswith(("near", "hurt")):
             make_near(self.house)
         self._start(mend=disaster == "near", lossy=disaster == "core and near")
 

@@ -166,6 +166,12 @@ class SimDisk:
             if offset < len(data):
                 data[offset] ^= 1 << bit
 
+    def damage(self, path: str, data: bytes) -> None:
+        """From now on this is what a file holds, whatever was written: on the platter and in the cache alike."""
+        node = self._file(path)
+        node.now[:] = node.durable[:] = data
+        node.steps.clear()
+
     def crash(self, seed: int | None = None) -> SimDisk:
         """The disk after a power loss; this one raises Crash from now on. See the module's text."""
         self._crashed = True
