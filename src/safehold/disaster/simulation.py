@@ -468,6 +468,8 @@ class Simulation(Course):
     def strike(self) -> None:
         if self.rng.random() < 0.5:
             self.take_tokens()
+        if self.rng.random() < 0.4:  # now and then all is in both vaults
+            self.house.scheduler.run_for(60)
         self._struck = True
         raise Crash
 
