@@ -266,7 +266,10 @@ class Simulation(Course):
         done = [wish for wish, is_held in zip(wishes, held, strict=True) if not is_held]
         verdicts, group = self.oracle.judge_group(done)
         if done:
-            self.oracle.acknowledge(group, self.clock.now(), self._changes())
+            # Where the writer has stopped these are refusals that have left nothing, and the rest may still be open.
+            stopped = self.house.engine.stopped is not None
+            changes = self.oracle.moments[-1].changes if stopped else self._changes()
+            self.oracle.acknowledge(group, self.clock.now(), changes)
         if any(held):
             _, doubt = self.oracle.judge_group([wish for wish, is_held in zip(wishes, held, strict=True) if is_held])
             self.oracle.doubt(doubt, self.clock.now())
