@@ -40,6 +40,7 @@ from safehold.model.token import TOKEN_KEY
 from safehold.ports.blobs import Blobs
 from safehold.ports.care import CareStore
 from safehold.ports.core import EMPTY_LOG, CoreReads
+from safehold.ports.log import Hole
 from safehold.ports.world import Clock, Entropy
 from safehold.protocol.forwarded import NOBODY
 from safehold.recovery.after import AfterReport
@@ -184,8 +185,11 @@ class House:
             brakes=self.brakes,
         )
 
-    def boot(self, *, mend: bool = False) -> None:
-        """Raises what hinders the writer from opening. `mend`: as after `vault add`, to level all vaults."""
+    def boot(self, *, mend: bool = False, set_aside: Sequence[Hole] = ()) -> None:
+        """Raises what hinders the writer from opening. `mend`: as after `vault add`, to level all vaults.
+
+        `set_aside`: what the plan of a recovery just carried out named as lost of the log.
+        """
         self.load_keys()
         self.scheduler = SimScheduler(self.sim_clock, f"{self.seed} shippers")
         self.writer = self.make_writer()
@@ -193,7 +197,7 @@ class House:
         self._mind()
         if mend:
             self.writer.change_vaults(VAULTS)
-        self.writer.open()
+        self.writer.open(set_aside)
         self.writer.found("")
         for shipper in self.writer.take_new_shippers():
             self.scheduler.add(shipper)

@@ -42,6 +42,7 @@ from safehold.lab.wire import Answer, Request, href, make_collection
 from safehold.model.commands import AcceptEnd, EraseAccount, LetGo, Outcome, Undo
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
+from safehold.ports.log import Hole
 from safehold.service.ahead import ACCEPT, END, KEEP, doubts_of, proofs_of
 from safehold.service.brakes import BrakeLimits
 from safehold.service.identity import SYSTEM_ACCOUNT
@@ -595,20 +596,21 @@ class LawTwo(Course):
             self._go_down(kill=True)
             self.house.load_keys()
             self._recovering = False
-            self._recover(whole=True)
-            self.house.boot()
+            self.house.boot(set_aside=self._recover(whole=True))
         self._recovering = self.house.recovering
 
     def _recover_and_boot(self, loss: str) -> None:
         house, disk = self.house, self.house.disk
+        holes: Sequence[Hole] = ()
         if loss.startswith("core") or loss in ("rot", "whole") or self._held:
-            self._recover(whole=loss == "whole" or self._near_gone)
+            holes = self._recover(whole=loss == "whole" or self._near_gone)
         if self._near_gone:
             disk.lose("/near")  # also what an attempt that was struck has left there
             make_near(house)
-        house.boot(mend=self._near_gone)
+        house.boot(mend=self._near_gone, set_aside=holes)
 
-    def _recover(self, *, whole: bool) -> None:
+    def _recover(self, *, whole: bool) -> Sequence[Hole]:
+        """What is missing of the log, as the plan tells."""
         accounts: tuple[str, ...] = ()
         kinds: tuple[Kind, ...] = ()
         if not whole and self.rng.random() < 0.5:
@@ -618,7 +620,7 @@ class LawTwo(Course):
                 kinds = tuple(self.rng.sample(DATA_KINDS, self.rng.randint(1, 3)))
         self._held = bool(accounts or kinds)
         self.note("recover: part" if self._held else "recover: whole")
-        recover(self.house, accounts, kinds)
+        return recover(self.house, accounts, kinds)[0].holes
 
     def recover_on(self) -> None:
         """Some turns of a recovery that goes on while the house serves."""

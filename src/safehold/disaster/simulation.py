@@ -46,6 +46,7 @@ from safehold.lab.wire import (
 from safehold.model.commands import AcceptEnd, AnyCommand, Outcome, Undo
 from safehold.model.errors import Conflict, Held, NotFound, RequestError, SafeholdError
 from safehold.model.kinds import Kind
+from safehold.ports.log import Hole
 from safehold.recovery.run import Result
 from safehold.service.ahead import doubts_of
 from safehold.service.identity import SYSTEM_ACCOUNT
@@ -557,8 +558,10 @@ class Simulation(Course):
         house.load_keys()
         if disaster == "far":
             FolderVault.create("far", "/far", house.disk, house.keyring.installation).close()
+        holes: Sequence[Hole] = ()
         if disaster.startswith("core") or disaster == "rot":
             plan, result = recover(self.house)
+            holes = plan.holes
             # A torn end of the sync vault looks like damage to what was acknowledged last.
             torn = any(problem.startswith(NEAR.name) for problem in plan.problems)
             self._check_report(result, lossy=torn or "near" in disaster)
@@ -566,7 +569,7 @@ class Simulation(Course):
             house.disk.lose("/near")
         if disaster.endswith(("near", "hurt")):
             make_near(self.house)
-        self._start(mend=disaster == "near", lossy=disaster == "core and near")
+        self._start(mend=disaster == "near", lossy=disaster == "core and near", set_aside=holes)
 
     def _check_report(self, result: Result, *, lossy: bool) -> None:
         self.note(f"report: {result.report.unknown_seconds} {result.notes}")
@@ -579,8 +582,8 @@ class Simulation(Course):
 
     # -- after a start -----------------------------------------------------------------------------------------------
 
-    def _start(self, *, mend: bool = False, lossy: bool = False) -> None:
-        self.house.boot(mend=mend)
+    def _start(self, *, mend: bool = False, lossy: bool = False, set_aside: Sequence[Hole] = ()) -> None:
+        self.house.boot(mend=mend, set_aside=set_aside)
         self._accept_end()
         self._settle(lossy=lossy)
 
