@@ -68,7 +68,7 @@ class Inspector:
     def _check_objects(self, disk: SimDisk) -> None:
         """I18."""
         for vault in _VAULTS:
-            now = {name: data for name, data in disk.files(f"/{vault}").items() if not name.startswith("tmp/")}
+            now = {name: data for name, data in disk.contents(f"/{vault}").items() if not name.startswith("tmp/")}
             for name, before in self._objects.get(vault, {}).items():
                 if name not in now:
                     raise Wrong(f"{vault}: {name} was removed", "I18")

@@ -132,7 +132,7 @@ def lose_segment(house: House, rng: random.Random) -> str:
 
 def vaults_of(house: House) -> list[FolderVault]:
     """Those that are there, the sync one first."""
-    return [vault for vault in map(house.vault, VAULTS) if vault.available()]
+    return [vault for vault in map(house.vault, house.vaults) if vault.available()]
 
 
 def _reader(house: House) -> VaultLogReader:
