@@ -90,7 +90,7 @@ def test_what_is_younger_than_a_told_moment_is_unknown(world: World) -> None:
 
 
 def test_what_lies_in_lost_frames_that_are_named_is_unknown() -> None:
-    told = Told([], None, [(7, 9)])
+    told = Told([], None, [(7, 9)], {})
     ledger = Ledger(lambda: 5)
     ledger.say(("ann/contacts/default", "x"), b"1")
     word = ledger.last(("ann/contacts/default", "x"))
