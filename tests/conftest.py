@@ -21,6 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--simulations", type=int, help="so many seeds of the simulation (200 unless told)")
     parser.addoption("--laws", type=int, help="so many seeds of the proof of law 2 (40 unless told)")
     parser.addoption("--law-seed", type=int, help="begin with this seed; without --laws it runs alone")
+    parser.addoption("--disasters", type=int, help="so many seeds of each disaster (2 unless told)")
     parser.addoption("--simulation-seed", type=int, help="begin with this seed; without --simulations it runs alone")
 
 

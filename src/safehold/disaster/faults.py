@@ -56,3 +56,60 @@ def count_write_points(disk: SimDisk, act: Callable[[], object]) -> int:
     act()
     disk.on_write_point = None
     return count
+
+
+# -- what tears whole folders ------------------------------------------------------------------------------------------
+
+PAGE_BYTES = 4096
+#: How a storage system leaves what it was moving when it failed.
+TEARS = ("lost", "cut", "zeroed", "garbled")
+
+
+def tear(disk: SimDisk, folder: str, rng: random.Random, *, how: str = "") -> str:
+    """A folder after a storage system has failed in the midst of moving it; what was done, in words.
+
+    lost: nothing of it is there. cut: from some file on, in the order of their names, nothing is there, and that one
+    ends early. zeroed, garbled: some of its pages are, those of one stretch or here and there.
+    """
+    files = disk.files(folder)
+    how = how or rng.choice(TEARS)
+    if how == "lost" or not files:
+        disk.lose(folder)
+        return f"{folder} is gone"
+    if how == "cut":
+        first = rng.randrange(len(files))
+        disk.cut(files[first], rng.randrange(disk.length(files[first]) + 1))
+        for path in files[first + 1 :]:
+            disk.lose(path)
+        return f"{folder} ends within {files[first]}"
+    share = rng.choice((0.01, 0.1, 0.5))
+    hit = sum(strike_pages(disk, path, rng, share, garbled=how == "garbled") for path in files)
+    return f"{hit} pages of {folder} are {how}"
+
+
+def strike_pages(disk: SimDisk, path: str, rng: random.Random, share: float, *, garbled: bool = False) -> int:
+    """Zero, or fill with noise, about this share of a file's pages, one at least; how many."""
+    pages = -(-disk.length(path) // PAGE_BYTES)
+    chosen = [page for page in range(pages) if rng.random() < share] or ([rng.randrange(pages)] if pages else [])
+    for page in chosen:
+        disk.overwrite(path, page * PAGE_BYTES, rng.randbytes(PAGE_BYTES) if garbled else bytes(PAGE_BYTES))
+    return len(chosen)
+
+
+def damage_objects(disk: SimDisk, folder: str, rng: random.Random, count: int) -> list[str]:
+    """So many of a vault's objects are each cut, lost, or hit in a page; what was done, in words."""
+    files = [path for path in disk.files(folder) if disk.length(path)]
+    told = []
+    for path in rng.sample(files, min(count, len(files))):
+        how = rng.choice(("cut", "lost", "page", "bit"))
+        if how == "cut":
+            disk.cut(path, rng.randrange(disk.length(path)))
+        elif how == "lost":
+            disk.lose(path)
+        elif how == "page":
+            start = rng.randrange(disk.length(path))
+            disk.overwrite(path, start, rng.randbytes(min(PAGE_BYTES, disk.length(path) - start)))
+        else:
+            disk.flip_bit(path, rng.randrange(disk.length(path)), rng.randrange(8))
+        told.append(f"{path}: {how}")
+    return told

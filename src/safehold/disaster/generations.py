@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from safehold.archiver.generations import GenerationWriter, InTurn, Written
-from safehold.disaster import house as house_module
 from safehold.disaster.house import House
 from safehold.ports.core import LogPosition
 from safehold.vault.log import NotOnTheLog, VaultLogReader
@@ -12,8 +11,8 @@ LEDGER = "/generations"
 
 
 def generation_writer(house: House) -> GenerationWriter:
-    vaults = [house.vault(v) for v in house_module.VAULTS]
-    sync = [v for v, config in zip(vaults, house_module.VAULTS, strict=True) if config.mode == "sync"]
+    vaults = [house.vault(v) for v in house.vaults]
+    sync = [v for v, config in zip(vaults, house.vaults, strict=True) if config.mode == "sync"]
 
     def on_log(position: LogPosition) -> bool:
         try:

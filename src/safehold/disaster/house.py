@@ -44,6 +44,7 @@ from safehold.ports.world import Clock, Entropy
 from safehold.protocol.forwarded import NOBODY
 from safehold.recovery.after import AfterReport
 from safehold.recovery.one_body import fetch
+from safehold.recovery.report import Report
 from safehold.recovery.staged import Staged, StreamState
 from safehold.service.ahead import Proofs
 from safehold.service.auth import Authenticator, SignedIn
@@ -88,8 +89,11 @@ class Group:
 class House:
     """Implements web.gate.Gate. `seed` decides ids and keys; the clock is the caller's."""
 
-    def __init__(self, disk: SimDisk, clock: SimClock, seed: int | str) -> None:
+    def __init__(
+        self, disk: SimDisk, clock: SimClock, seed: int | str, vaults: Sequence[VaultConfig] | None = None
+    ) -> None:
         self.disk = disk
+        self.vaults = tuple(VAULTS if vaults is None else vaults)
         self.clock: Clock = clock
         self.sim_clock = clock
         self.entropy: Entropy = SeededEntropy(seed)
@@ -103,6 +107,7 @@ class House:
         self.sends_mail = False
         self.quota_bytes = 0
         self.staged: Staged | None = None  # a recovery that goes on while the house serves
+        self.recovered: Report | None = None  # of the last one that came to its end
         #: Whether whoever knocks waits until its streams are in, asked for each step.
         self.patience: Callable[[], bool] = lambda: True
         self.brakes = DEFAULT_BRAKES
@@ -121,12 +126,18 @@ class House:
     # -- starting --------------------------------------------------------------------------------------------
 
     @classmethod
-    def new(cls, seed: int | str = 1, accounts: tuple[str, ...] = ("ann",), quota_bytes: int = 0) -> House:
+    def new(
+        cls,
+        seed: int | str = 1,
+        accounts: tuple[str, ...] = ("ann",),
+        quota_bytes: int = 0,
+        vaults: Sequence[VaultConfig] | None = None,
+    ) -> House:
         """An installation made from nothing, with these accounts, whose password is PASSWORD."""
-        house = cls(SimDisk(), SimClock(), seed)
+        house = cls(SimDisk(), SimClock(), seed, vaults)
         house.quota_bytes = quota_bytes
         house.load_keys()
-        for vault in VAULTS:
+        for vault in house.vaults:
             FolderVault.create(vault.name, house.folder(vault), house.disk, house.keyring.installation).close()
         for folder in (CORE_FOLDER, "/blobs", "/scratch"):
             house.disk.make_folders(folder)
@@ -151,6 +162,10 @@ class House:
     def vault(self, config: VaultConfig) -> FolderVault:
         return FolderVault(config.name, self.folder(config), self.disk, self.keyring.installation)
 
+    def sync_names(self) -> tuple[str, ...]:
+        """The vaults that acknowledgements wait for."""
+        return tuple(vault.name for vault in self.vaults if vault.mode == Mode.SYNC)
+
     def opened(self, core: SqliteCore) -> SqliteCore:
         """Let go of it with the house."""
         self._cores.append(core)
@@ -162,7 +177,7 @@ class House:
     def make_writer(self) -> Writer:
         return Writer(
             open_core=self.open_core,
-            vaults=VAULTS,
+            vaults=self.vaults,
             make_vault=self.vault,
             keyring=self.keyring,
             disk=self.disk,
@@ -184,7 +199,7 @@ class House:
         self.engine = self.writer.engine
         self._mind()
         if mend:
-            self.writer.change_vaults(VAULTS)
+            self.writer.change_vaults(self.vaults)
         self.writer.open()
         self.writer.found("")
         for shipper in self.writer.take_new_shippers():
@@ -211,7 +226,7 @@ class House:
         Raises what hinders it.
         """
         self.load_keys()
-        there = [vault for vault in map(self.vault, VAULTS) if vault.available()]
+        there = [vault for vault in map(self.vault, self.vaults) if vault.available()]
         reader, runs = VaultLogReader(there, self.keyring.opener), Runs(there, self.keyring.opener)
         if anew:
             self.staged = Staged.begin(
@@ -224,7 +239,7 @@ class House:
                 data="",
                 clock=self.clock,
                 claim=self.claim,
-                sync=(VAULTS[0].name,),
+                sync=self.sync_names(),
             )
         else:
             core = self.open_core()
@@ -235,7 +250,7 @@ class House:
     def claim(self) -> int:
         """The next timeline in every vault that is there; the one that leads furthest stands for all."""
         keyring = self.keyring
-        there = [vault for vault in map(self.vault, VAULTS) if vault.available()]
+        there = [vault for vault in map(self.vault, self.vaults) if vault.available()]
         ends = [(VaultLogReader([vault], keyring.opener).end(), vault) for vault in there]
         ends.sort(key=lambda each: (each[0].timeline, each[0].frame), reverse=True)
         vaults = [LogVault(vault, Mode.ASYNC if n else Mode.SYNC) for n, (_, vault) in enumerate(ends)]
@@ -252,7 +267,7 @@ class House:
         core = self.engine.core
         blobs = LiveBlobs(self.disk, "/blobs", "/scratch", self.writer.archive)
         if not staged.step(core, most_changes) and not staged.fetch(core, blobs, 200_000):
-            staged.close(core)
+            self.recovered = staged.close(core)
             self.staged = None
         self.engine.drain_intakes()
         return self.staged is not None
@@ -303,7 +318,7 @@ class House:
 
     def _on(self, disk: SimDisk) -> Self:
         self.abandon()
-        return type(self)(disk, self.sim_clock, f"{self.seed}+")
+        return type(self)(disk, self.sim_clock, f"{self.seed}+", self.vaults)
 
     # -- the gate --------------------------------------------------------------------------------------------
 
@@ -384,7 +399,7 @@ class House:
         self.incidents = Incidents(self.clock)
         self.renewals: list[str] = []
         self.repair = ReadRepair(
-            lambda wanted: fetch(lambda: [self.vault(v) for v in VAULTS], self.keyring.opener, wanted),
+            lambda wanted: fetch(lambda: [self.vault(v) for v in self.vaults], self.keyring.opener, wanted),
             self._care_core,
             self.clock,
             self.incidents,

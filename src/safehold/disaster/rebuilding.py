@@ -92,7 +92,7 @@ def recover(
 
 def vaults_of(house: House) -> list[FolderVault]:
     """Those that are there, the sync one first."""
-    return [vault for vault in map(house.vault, VAULTS) if vault.available()]
+    return [vault for vault in map(house.vault, house.vaults) if vault.available()]
 
 
 def _reader(house: House) -> VaultLogReader:

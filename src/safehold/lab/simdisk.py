@@ -28,10 +28,16 @@ goes on once there is room.
 A disk that lies, `lies_about_sync`: syncs return and do nothing. What was acknowledged may be lost: it MUST be
 noticed after a crash and named, and MUST NOT be served as if it were whole.
 
-Bit rot, `flip_bit()`: MUST be detected when it is read.
+Bit rot, `flip_bit()`, and bytes that are written over from outside, `overwrite()`: MUST be detected when they are read.
 
-Not simulated: reordering between a file's bytes and its name beyond the above, a damaged file system, wrong
-answers to `list` or `size`, sharing between threads.
+A damaged directory, `hidden`: what it says True of is not listed, though it can be opened by its name. MUST be noticed
+by the next check; what is not listed MUST NOT be taken for deleted.
+
+What time the disk takes, `meter`: it is told of every operation and of every byte, and may let a clock go on. Faults
+but errors and crash hooks stay with the disk over a crash, as its meter does.
+
+Not simulated: reordering between a file's bytes and its name beyond the above, wrong answers to `size`, sharing
+between threads.
 """
 
 from __future__ import annotations
@@ -42,6 +48,7 @@ import posixpath
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import lru_cache
 
 import msgspec
@@ -129,6 +136,10 @@ class SimDisk:
         self.capacity_bytes = capacity_bytes
         self.on_write_point: Callable[[str, str], None] | None = None
         self.lies_about_sync = False
+        #: Paths that their folders do not list any more.
+        self.hidden: Callable[[str], bool] | None = None
+        #: Told of each operation by (path, its name, 0), and of what it moved by (path, "bytes", count).
+        self.meter: Callable[[str, str, int], None] | None = None
         self.operations: Counter[str] = Counter()
         self._root = _Folder()
         self._faults: list[_Fault] = []
@@ -166,6 +177,53 @@ class SimDisk:
             if offset < len(data):
                 data[offset] ^= 1 << bit
 
+    def overwrite(self, path: str, offset: int, data: bytes) -> None:
+        """Something else writes over a file, past all that knows of it; what lies past its end is left out."""
+        node = self._file(path)
+        for there in (node.now, node.durable):
+            piece = data[: max(0, len(there) - offset)]
+            there[offset : offset + len(piece)] = piece
+
+    def cut(self, path: str, size: int) -> None:
+        """A file ends here from now on, as after a torn copy."""
+        node = self._file(path)
+        for there in (node.now, node.durable):
+            del there[size:]
+
+    def copy(self, folder: str) -> SimDisk:
+        """A disk of its own with the files of one folder, under the same paths, as they read now."""
+        other = SimDisk()
+        other.meter = self.meter
+        for path in self.files(folder):
+            other.make_folders(posixpath.dirname(path))
+            within, name = other._parent(path)
+            within.now[name] = within.durable[name] = _Node(self.bytes_of(path))
+        return other
+
+    def files(self, folder: str = "/") -> list[str]:
+        """The paths of all files below a folder, sorted; neither hidden ones nor faults hinder it."""
+        found: list[str] = []
+
+        def walk(path: str, here: _Folder) -> None:
+            for name in sorted(here.now):
+                node = here.now[name]
+                if isinstance(node, _Folder):
+                    walk(f"{path}/{name}", node)
+                else:
+                    found.append(f"{path}/{name}")
+
+        with suppress(FileNotFoundError):
+            walk(folder.rstrip("/"), self._folder(folder))
+        return found
+
+    def length(self, path: str) -> int:
+        """Bytes of a file, asked by nobody of the house."""
+        return len(self._file(path).now)
+
+    def bytes_of(self, path: str) -> bytes:
+        """A file's bytes as they read now, asked by nobody of the house."""
+        return bytes(self._file(path).now)
+
     def crash(self, seed: int | None = None) -> SimDisk:
         """The disk after a power loss; this one raises Crash from now on. See the module's text."""
         self._crashed = True
@@ -195,6 +253,7 @@ class SimDisk:
             return result
 
         after._root = survive(self._root)
+        after.hidden, after.meter = self.hidden, self.meter
         return after
 
     def kill(self) -> SimDisk:
@@ -202,6 +261,7 @@ class SimDisk:
         self._crashed = True
         after = SimDisk(capacity_bytes=self.capacity_bytes)
         after._root = self._root
+        after.hidden, after.meter = self.hidden, self.meter
         return after
 
     def lose(self, path: str) -> None:
@@ -233,6 +293,8 @@ class SimDisk:
             if fault.nth <= 0:
                 fault.times -= 1
                 raise OSError(fault.error, os.strerror(fault.error), path)
+        if self.meter is not None:
+            self.meter(path, operation, 0)
 
     def used_bytes(self) -> int:
         """Bytes of all files that have a name."""
@@ -289,6 +351,8 @@ class SimDisk:
     def list(self, folder: str) -> Iterator[Entry]:
         self.point("list", folder)
         for name, node in list(self._folder(folder).now.items()):
+            if self.hidden is not None and self.hidden(f"{folder.rstrip('/')}/{name}"):
+                continue
             is_folder = isinstance(node, _Folder)
             yield Entry(name, is_folder, 0 if isinstance(node, _Folder) else len(node.now))
 
@@ -396,7 +460,10 @@ class SimFile:
 
     def read_at(self, offset: int, count: int) -> bytes:
         self._check("read", writing=False)
-        return bytes(self._node.now[offset : offset + count])
+        data = bytes(self._node.now[offset : offset + count])
+        if self._disk.meter is not None:
+            self._disk.meter(self._path, "bytes", len(data))
+        return data
 
     def write_at(self, offset: int, data: bytes) -> None:
         try:
@@ -405,6 +472,8 @@ class SimFile:
             if not self._closed and self._writable:
                 self._node.step((offset, bytes(data[: len(data) // 2])))
             raise
+        if self._disk.meter is not None:
+            self._disk.meter(self._path, "bytes", len(data))
         room = self._disk.room_for(self._node, offset, len(data))
         self._node.step((offset, bytes(data[:room])))
         if room < len(data):
