@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from safehold.disaster.forging import FORKS, Forger, unsigned
+from safehold.disaster.forging import ADMITTED, FORKS, Forger, unsigned
 from safehold.formats.keys import Sealer
 from safehold.model.change import Change
 from safehold.ports.core import LogPosition
@@ -10,7 +10,7 @@ from safehold.ports.vault import Vault
 from tests.support.changes import Streams, account_id
 from tests.support.logs import SEALER
 
-__all__ = ["FORKS", "Thief", "unsigned"]
+__all__ = ["ADMITTED", "FORKS", "Thief", "unsigned"]
 
 
 class Thief(Forger):

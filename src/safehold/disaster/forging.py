@@ -81,6 +81,13 @@ class Forger:
         return self
 
 
+#: What a keeper admits, since it makes nothing void that is there; a reader has to see what it is.
+ADMITTED: dict[str, Callable[[Forger], object]] = {
+    "a frame that continues another than the last": lambda t: t.append(
+        SegmentName(t.timeline, 60, t.at.frame + 1), t.frame(t.timeline, t.before, t.opened, t.at.frame + 1)
+    ),
+}
+#: What a keeper refuses.
 FORKS: dict[str, Callable[[Forger], object]] = {
     "a claim that continues an earlier frame": lambda t: [
         t.put(SegmentName(t.next, 0, 0)),
@@ -97,6 +104,12 @@ FORKS: dict[str, Callable[[Forger], object]] = {
     "a claim that continues itself or a later one": lambda t: [
         t.put(SegmentName(t.next, 0, 0)),
         t.append(SegmentName(t.next, 0, 0), t.frame(t.next, t.next, t.at.frame + 1, t.at.frame + 1, FrameType.CLAIM)),
+    ],
+    "a claim that continues another frame than the last": lambda t: [
+        t.put(SegmentName(t.next, 0, 0)),
+        t.append(
+            SegmentName(t.next, 0, 0), t.frame(t.next, t.timeline, t.at.frame + 1, t.at.frame + 1, FrameType.CLAIM)
+        ),
     ],
     "a fork put whole": lambda t: t.put(
         SegmentName(t.next, 0, 0), t.frame(t.next, 0, 1, 1, FrameType.CLAIM), t.frame(t.next, 0, 1, 2)
