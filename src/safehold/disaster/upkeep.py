@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from safehold.config import VaultConfig
-from safehold.disaster import house as house_module
 from safehold.disaster.house import House
 from safehold.formats import blob, segment
 from safehold.lab.sealing import LabSealer
@@ -92,7 +91,7 @@ def keeper_of(
     keyring = house.keyring
     assert keyring.keeper is not None, "the keeper's key lies with the house"
     vault = kept(house, config, clock)
-    others = [kept(house, other, clock) for other in house_module.VAULTS if other != config]
+    others = [kept(house, other, clock) for other in house.vaults if other != config]
     return VaultKeeper(
         vault,
         [other for other in others if other.available()],
@@ -125,7 +124,7 @@ def frozen_by(vault: KeptFolderVault) -> str:
 def mark_recovery(house: House, timeline: int, *, done: bool = False) -> None:
     """What a recovery leaves in every vault that is there when it begins, and when it has ended."""
     name: Callable[[int], str] = recoveries.done if done else recoveries.opened
-    for vault in map(house.vault, house_module.VAULTS):
+    for vault in map(house.vault, house.vaults):
         if vault.available():
             vault.put(name(timeline), (b"",))
 
@@ -139,7 +138,7 @@ def _peers(house: House, config: VaultConfig) -> list[LookedAt]:
     installation = house.keyring.installation
     others = [
         ScrubbedVault(other.name, House.folder(other), house.disk, installation)
-        for other in house_module.VAULTS
+        for other in house.vaults
         if other != config
     ]
     return [LookedAt(_scrubber(house, vault)) for vault in others if vault.available()]
@@ -156,7 +155,7 @@ def _standing(house: House, config: VaultConfig) -> Standing:
 
 
 def _excuses(house: House, config: VaultConfig) -> EvidenceExcuses:
-    there = [vault for vault in map(house.vault, house_module.VAULTS) if vault.available()]
+    there = [vault for vault in map(house.vault, house.vaults) if vault.available()]
     return EvidenceExcuses.read(config.name, there, house.keyring.installation, house.keyring.opener)
 
 
@@ -195,7 +194,7 @@ def _written_again(house: House, config: VaultConfig, remaining: Sequence[Damage
     frames: list[tuple[int, int]] = []
     if any(segment.parse_name(damage.object) for damage in remaining):
         core = house.reads.log_position().frame
-        entries = VaultLogReader([house.vault(v) for v in house_module.VAULTS], house.keyring.opener).entries()
+        entries = VaultLogReader([house.vault(v) for v in house.vaults], house.keyring.opener).entries()
         frames = [(e.first, min(e.last, core)) for e in entries if isinstance(e, Hole) and e.first <= core]
     if not blobs and not frames:
         return False
