@@ -9,9 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from safehold.disaster.generations import snapshot
 from safehold.disaster.house import House as Installation
-from safehold.disaster.rebuilding import make_near, recover
 from safehold.formats.frame import FrameType, RawFrame, parse_header, scan_frames
 from safehold.formats.run import HEADER_BYTES
 from safehold.formats.segment import parse_name
@@ -624,41 +622,6 @@ def test_a_generation_that_tells_another_history_is_not_believed(world: World, m
     assert plan.damaged == [(an_id("bob"), Kind.CONTACTS)]
     assert recovery.run(plan).report.exit_code == 0
     assert recovery.state() == meant
-
-
-def test_an_old_core_takes_in_what_it_lacks_where_streams_end_with_a_generation() -> None:
-    """An image of the core is put back, and of the vaults the lagging one alone is left (I27)."""
-    house = Installation.new(1)
-    for n in range(3):
-        body = card(f"c{n}")
-        house.request("PUT", f"/dav/ann/contacts/default/{n}.vcf", body, {"content-type": "text/vcard"})
-    house.request("PUT", "/dav/ann/files/notes/early.txt", b"early")
-    house.sim_clock.advance(20)
-    house.tick()
-    snapshot(house)
-    image = SimDisk.survivor(house.disk)
-    house.request("PUT", "/dav/ann/files/notes/late.txt", b"late")
-    house.sim_clock.advance(20)
-    house.tick()
-    house.scheduler.run_for(30)
-    house = house.kill()
-    house.load_keys()
-    house.disk.lose("/core")
-    house.disk.lose("/near")
-    house.disk.make_folders("/core")
-    for entry in image.list("/core"):
-        source, target = image.open(f"/core/{entry.name}"), house.disk.open(f"/core/{entry.name}", create=True)
-        target.write_at(0, source.read_at(0, source.size()))
-        target.sync()
-    house.disk.sync_folder("/core")
-    plan, result = recover(house)
-    assert (plan.core, plan.generation > 0) == (State.BEHIND, True)
-    assert result.report.exit_code == 0 or result.report.unknown_seconds
-    make_near(house)
-    house.boot(mend=True)
-    assert house.request("GET", "/dav/ann/files/notes/late.txt").body == b"late"
-    assert house.request("GET", "/dav/ann/contacts/default/2.vcf").status == 200
-    house.abandon()
 
 
 def test_a_start_tells_how_much_an_old_core_has_taken_in(caplog: pytest.LogCaptureFixture) -> None:

@@ -24,6 +24,7 @@ COMMANDS = {
     "recover": ("recover", "bring the core back from vaults"),
     "history": ("history", "show what was changed, when and by whom"),
     "undo": ("undo", "bring an item, a collection or a kind back to what it was"),
+    "disaster": ("disaster", "strike simulated worlds as real services were struck, and count what is lost"),
     "import": ("import_", "take vCards, iCalendar files, notes and photos into an account"),
     "export": ("export", "write an account's data as files that other programs read"),
 }

@@ -14,14 +14,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from safehold.archiver.claiming import Mode
-from safehold.archiver.shipper import Shipper
 from safehold.config import VaultConfig
 from safehold.disaster.costs import OPERATOR_SECONDS
 from safehold.disaster.house import CORE_FOLDER, CORE_PATH, House
+from safehold.disaster.vault_work import make_anew, reader_of, repair_vaults, runs_of, vaults_of
 from safehold.model.errors import Damaged, NewerCore, OperatorError, SafeholdError
 from safehold.ports.core import CoreReads
 from safehold.ports.log import Hole
 from safehold.recovery.plan import Plan, make_plan
+from safehold.recovery.report import Report
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.sources import look
 from safehold.recovery.staged import Staged
@@ -30,7 +31,6 @@ from safehold.store.sqlite.bulk import StreamRows
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault import recoveries
 from safehold.vault.blobs import VaultBlobs
-from safehold.vault.folder import FolderVault
 from safehold.vault.log import VaultLogReader
 from safehold.vault.runs import Runs
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 #: Turns that a recovery beside the service may take; between two of them a device may ask.
 MOST_TURNS = 10_000
+#: How often a person tries before giving up.
+MOST_ATTEMPTS = 4
 #: Changes that one turn enters.
 TURN_CHANGES = 40
 _MICROSECONDS = 1_000_000
@@ -94,7 +96,7 @@ def _lost(house: House) -> str:
 
 def _require_sync_vault(house: House, lost: str) -> None:
     """A start recovers by itself only where nothing is left to decide (I58). Raises OperatorError."""
-    found = look(_vaults(house, everything=True))
+    found = look(vaults_of(house, everything=True))
     sync = house.sync_names()
     if not any(source.vault in sync and source.folders for source in found):
         raise OperatorError(
@@ -108,10 +110,10 @@ def begin_serving(house: House) -> None:
     disk = house.disk
     for folder in ("/scratch", "/blobs"):
         disk.make_folders(folder)
-    vaults = _vaults(house)
+    vaults = vaults_of(house)
 
     def fresh() -> tuple[VaultLogReader, Runs]:
-        return _reader(house), _runs(house)
+        return reader_of(house), runs_of(house)
 
     reader, runs = fresh()
     if disk.exists(CORE_PATH) and (core := _old_core(house, CORE_FOLDER)) is not None:
@@ -196,6 +198,8 @@ def recover(world: World, *, devices: bool = True) -> None:
 def serve_on(world: World, *, devices: bool = True) -> None:
     """Until the recovery that goes on beside the service has come to its end; people ask and write meanwhile."""
     house = world.house
+    assert house.staged is not None
+    began_at = house.staged.began_at
     for turn in range(MOST_TURNS):
         if house.engine.stopped is not None:
             world.pass_time(1.0)
@@ -209,39 +213,59 @@ def serve_on(world: World, *, devices: bool = True) -> None:
         world.wrong.append("the recovery beside the service came to no end")
     house.engine.drain_intakes()
     if house.recovered is not None:
-        _take_report(world, house.recovered)
+        _take_report(world, house.recovered, began_at)
 
 
 def bring_back(world: World) -> None:
-    """A person comes, reads the plan, and runs it; a vault that cannot be written to any more is made anew."""
-    world.clock.advance(OPERATOR_SECONDS)
-    house = world.house
-    house.load_keys()
-    for folder in ("/scratch", "/blobs"):
-        house.disk.make_folders(folder)
-    try:
-        plan, result = recover_run(house)
-    except SafeholdError as error:
-        world.wrong.append(f"nothing could be recovered: {error.message}")
-        return
-    world.note(f"recovered: {result.report.changes_recovered} of {result.report.changes_expected} changes")
-    _take_report(world, result.report, plan.made_at)
-    _make_lost_vaults(world)
-    for attempt in ("", "anew"):
+    """A person comes, and does what the commands hint at, until the service starts.
+
+    `recover run`; where nothing can be read `vault repair` before it; lost vaults are made anew; where the start is
+    refused all the same, once more, and at last with the first sync vault moved aside.
+    """
+    for attempt in range(MOST_ATTEMPTS):
+        world.clock.advance(OPERATOR_SECONDS)
+        house = world.house
+        house.load_keys()
+        for folder in ("/scratch", "/blobs"):
+            house.disk.make_folders(folder)
         try:
-            if attempt:
-                _make_anew(world, _sync(house), aside=True)
-            house.boot(mend=True)
+            if attempt == MOST_ATTEMPTS - 1:
+                _anew(world, next(config for config in house.vaults if config.mode == Mode.SYNC), aside=True)
+            plan, result = recover_run(house)
         except SafeholdError as error:
-            world.note(f"the start after it is refused: {error.message}")
+            world.note(f"nothing can be recovered yet: {error.message}")
+            repair_vaults(house, serving=False)
             house.abandon()
             world.go_down(kill=True)
-            house = world.house
-            house.load_keys()
             continue
-        world.attach()
-        return
+        report = result.report
+        world.note(f"recovered: {report.changes_recovered} of {report.changes_expected} changes")
+        _take_report(world, report, plan.made_at)
+        if _opens(world):
+            return
     world.wrong.append("the service did not start after its recovery")
+
+
+def _opens(world: World) -> bool:
+    """Lost vaults are made anew, and the service started."""
+    house = world.house
+    try:
+        for config in house.vaults:
+            if not house.vault(config).available():
+                _anew(world, config, aside=False)
+        house.boot(mend=True)
+    except SafeholdError as error:
+        world.note(f"the start after it is refused: {error.message}")
+        house.abandon()
+        world.go_down(kill=True)
+        return False
+    world.attach()
+    return True
+
+
+def _anew(world: World, config: VaultConfig, *, aside: bool) -> None:
+    world.note(f"the vault {config.name} is {'moved aside and ' * aside}made anew")
+    make_anew(world.house, config, aside=aside)
 
 
 def recover_run(house: House, *, accept_loss: bool = False) -> tuple[Plan, Result]:
@@ -255,14 +279,14 @@ def recover_run(house: House, *, accept_loss: bool = False) -> tuple[Plan, Resul
             problem = error.message
     core: CoreReads | None = old
     plan = make_plan(
-        _reader(house),
-        _vaults(house, everything=True),
+        reader_of(house),
+        vaults_of(house, everything=True),
         house.clock,
         sync=house.sync_names(),
         core=core,
         core_problem=problem,
         blobs=blobs,
-        runs=_runs(house),
+        runs=runs_of(house),
     )
     timeline: list[int] = []
 
@@ -273,15 +297,15 @@ def recover_run(house: House, *, accept_loss: bool = False) -> tuple[Plan, Resul
 
     result = run_plan(
         plan,
-        _reader(house),
+        reader_of(house),
         make_core=lambda folder: _make_core(house, folder),
         blobs=blobs,
         disk=house.disk,
         data="",
         clock=house.clock,
         claim=claim,
-        look=lambda: look(_vaults(house, everything=True)),
-        runs=_runs(house),
+        look=lambda: look(vaults_of(house, everything=True)),
+        runs=runs_of(house),
         old=old,
         accept_loss=accept_loss,
     )
@@ -304,74 +328,24 @@ def _go_on(house: House, plan: Plan) -> None:
 
 
 def _mark(house: House, name: str) -> None:
-    for vault in _vaults(house):
+    for vault in vaults_of(house):
         with suppress(SafeholdError):
             vault.put(name, (b"",))
 
 
-def _take_report(world: World, report: object, at: int | None = None) -> None:
-    from safehold.recovery.report import Report
-
-    assert isinstance(report, Report)
+def _take_report(world: World, report: Report, at: int) -> None:
+    """`at` (µs) is the moment that its unknown seconds end with."""
     world.reports.append(report)
     if report.unknown_seconds:
-        told = (world.clock.now() if at is None else at) - round(report.unknown_seconds * _MICROSECONDS)
+        told = at - round(report.unknown_seconds * _MICROSECONDS)
         world.unknown_from = told if world.unknown_from is None else min(world.unknown_from, told)
     if world.serving:
         world.knock()
 
 
-# -- vaults --------------------------------------------------------------------------------------------------------
-
-
-def _sync(house: House) -> VaultConfig:
-    return next(vault for vault in house.vaults if vault.mode == Mode.SYNC)
-
-
-def _make_lost_vaults(world: World) -> None:
-    """Those that are not there: `vault add`."""
-    for config in world.house.vaults:
-        if not world.house.vault(config).available():
-            _make_anew(world, config, aside=False)
-
-
-def _make_anew(world: World, config: VaultConfig, *, aside: bool) -> None:
-    """A vault that is lost, or moved aside for what is wrong with it, is made and filled from another that is there."""
-    house = world.house
-    folder = house.folder(config)
-    world.note(f"the vault {config.name} is made anew")
-    if aside and house.disk.exists(f"{folder}/FORMAT"):
-        house.disk.rename(folder, f"/aside-{config.name}")
-    else:
-        house.disk.lose(folder)
-    FolderVault.create(config.name, folder, house.disk, house.keyring.installation).close()
-    others = [vault for vault in house.vaults if vault != config and house.vault(vault).available()]
-    if config.mode != Mode.SYNC or not others:
-        return  # a shipper fills it
-    shipper = Shipper(house.vault(others[0]), house.vault(config), house.clock)
-    for _ in range(MOST_TURNS):
-        if shipper.level or shipper.trouble:
-            break
-        shipper.step()
-
-
-def _vaults(house: House, *, everything: bool = False) -> list[FolderVault]:
-    """Those that are there (`everything`: those that are not too), the sync ones first."""
-    configs = sorted(house.vaults, key=lambda config: config.mode != Mode.SYNC)
-    return [vault for vault in map(house.vault, configs) if everything or vault.available()]
-
-
-def _reader(house: House) -> VaultLogReader:
-    return VaultLogReader(_vaults(house), house.keyring.opener)
-
-
-def _runs(house: House) -> Runs:
-    return Runs(_vaults(house), house.keyring.opener)
-
-
 def _blobs(house: House) -> LiveBlobs:
     keyring = house.keyring
-    archive = VaultBlobs([], _vaults(house), keyring.sealer, keyring.opener, house.disk, "/scratch")
+    archive = VaultBlobs([], vaults_of(house), keyring.sealer, keyring.opener, house.disk, "/scratch")
     return LiveBlobs(house.disk, "/blobs", "/scratch", archive)
 
 

@@ -12,17 +12,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from safehold.archiver.claiming import Mode
 from safehold.assembly.core_check import IDLE_SECONDS, PASS_SECONDS
-from safehold.disaster.house import House
+from safehold.disaster.vault_work import scrub_vault
 from safehold.model.errors import SafeholdError
-from safehold.ports.core import EMPTY_LOG
-from safehold.recovery.excuses import EvidenceExcuses
-from safehold.recovery.judging import Standing
-from safehold.recovery.notebook import FileNotebook
-from safehold.recovery.scrub import LookedAt, Pace, Scrubber, ScrubResult, scrub
+from safehold.recovery.scrub import ScrubResult
 from safehold.service.ahead import doubts_of
-from safehold.vault.looking import ScrubbedVault
 
 if TYPE_CHECKING:
     from safehold.disaster.lab import World
@@ -33,7 +27,6 @@ SOON_SECONDS = 300.0
 #: A check that is due is begun within so long, and comes to its end within as long again.
 _LATE_SECONDS = 900.0
 _MOST_PIECES = 100_000
-_NOTEBOOKS = "/run"
 
 
 class Watch:
@@ -79,45 +72,10 @@ class Watch:
 
     def scrub_all(self) -> list[ScrubResult]:
         """As the keeper does it each day, and as `safehold scrub`."""
-        house = self._world.house
-        house.disk.make_folders(_NOTEBOOKS)
-        found = [self._scrub(house, config.name) for config in house.vaults]
+        world = self._world
+        found = [scrub_vault(world.house, config, serving=world.serving) for config in world.house.vaults]
         self.scrubs = {result.vault: result for result in found}
         return found
-
-    def _scrub(self, house: House, name: str) -> ScrubResult:
-        keyring = house.keyring
-        vaults = {
-            config.name: ScrubbedVault(config.name, house.folder(config), house.disk, keyring.installation)
-            for config in house.vaults
-        }
-        vault = vaults.pop(name)
-        if not vault.available():
-            return ScrubResult(name, 0, 0, [], trouble=f"the vault {name} is not there")
-        pace = Pace(house.clock, lambda _: None)
-        peers = [
-            LookedAt(Scrubber(other, keyring.installation, keyring.opener, pace))
-            for other in vaults.values()
-            if other.available()
-        ]
-        config = next(config for config in house.vaults if config.name == name)
-        level = {s.target for s in house.writer.shippers if s.level}
-        settled, core = None, EMPTY_LOG
-        if self._world.serving and house.engine.stopped is None:
-            house.engine.seal()
-            core = house.engine.core.log_position()
-            settled = core.frame
-        return scrub(
-            Scrubber(vault, keyring.installation, keyring.opener, pace),
-            peers,
-            Standing(config.mode == Mode.SYNC or name in level, settled, core),
-            opener=keyring.opener,
-            notebook=FileNotebook(house.disk, _NOTEBOOKS, name),
-            excuses=lambda: EvidenceExcuses.read(
-                name, [vault, *(peer.vault for peer in peers)], keyring.installation, keyring.opener
-            ),
-            now=house.clock.now(),
-        )
 
     # -- what is said ------------------------------------------------------------------------------------------
 

@@ -422,8 +422,7 @@ class Build:
     def _unlike_plan(self, core: CoreReads, replay: Replay) -> list[str]:
         """Streams that are not where the plan said, or hold something else there.
 
-        A plan has a stream that ends with a generation by its state root, and a core that takes in what it lacks walks
-        its own journal: then the root is that of the core's tables.
+        A stream that the plan has settled is known by its state root; a journal that is walked tells no names.
         """
         found = []
         for stream in self._plan.streams:
@@ -442,7 +441,7 @@ class Build:
                     missing == stream.missing
                     and not self._plan.glanced
                     and replay.contents.end(key).fingerprint() != stream.state
-                    and _root_of(core, *key) != stream.state
+                    and _root_of(core, key) != stream.state
                 ):
                     found.append(f"{who}: the items are not those of the plan")
         return found
@@ -540,13 +539,13 @@ def _has(core: CoreReads, one: Entered) -> bool:
     return row is not None and core.head(row.number, one.change.kind).rev >= one.change.rev
 
 
-def _root_of(core: CoreReads, account: bytes, kind: Kind) -> bytes:
-    row = core.account_by_id(account)
-    return b"" if row is None else core_root(core, row.number, kind)
-
-
 def _within(gaps: Sequence[Gap], planned: Sequence[Gap]) -> bool:
     return all(any(p.first <= gap.first and gap.last <= p.last for p in planned) for gap in gaps)
+
+
+def _root_of(core: CoreReads, key: StreamKey) -> bytes:
+    account = core.account_by_id(key[0])
+    return b"" if account is None else core_root(core, account.number, key[1])
 
 
 def _who(name: str, kind: Kind) -> str:

@@ -46,7 +46,7 @@ def strike(world: World) -> None:
     for _ in range(2):
         world.snapshot()
         world.pass_time(30)
-        keep(world.house, world.house.vaults[1])
+        keep(world.house, world.house.vaults[1], serving=world.serving)
         world.edit(4)
         world.sync()
     world.pass_time(rng.choice((30.0, 3600.0)))
@@ -100,7 +100,7 @@ def notice(world: World) -> None:
     wait_for_notice(world)
     world.house.load_keys()
     before = _objects(world)
-    keep(world.house, world.house.vaults[1])
+    keep(world.house, world.house.vaults[1], serving=world.serving)
     _check(world, {name: data for name, data in before.items() if not name.startswith("evidence/")})
 
 

@@ -53,7 +53,7 @@ def strike(world: World) -> None:
         world.snapshot()
         world.pass_time(0.5 * DAY_SECONDS)
         for config in world.house.vaults:
-            keep(world.house, config, POLICY)
+            keep(world.house, config, POLICY, serving=True)
     for _ in range(rng.randrange(3)):  # what the far vault has not been given yet
         world.edit(3)
         world.sync([rng.choice(world.devices)])
@@ -85,7 +85,7 @@ def recover(world: World) -> None:
 def _works(world: World, clock: SimClock) -> Plan | None:
     """A keeper's day; what it came to, None where it gave up."""
     try:
-        verdicts, plan = keep(world.house, world.house.vaults[1], POLICY, clock)
+        verdicts, plan = keep(world.house, world.house.vaults[1], POLICY, clock, serving=False)
     except SafeholdError as error:
         world.note(f"its keeper gives up: {error.message}")
         return None
