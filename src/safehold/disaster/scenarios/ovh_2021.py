@@ -37,7 +37,7 @@ from safehold.lab.world import SimClock
 from safehold.model.errors import SafeholdError
 from safehold.recovery.retention import Plan, Policy
 
-POLICY = Policy(history_days=3, daily=2, weekly=1, monthly=1)
+POLICY = Policy(history_days=2, daily=2, weekly=1, monthly=1)
 _YEARS = 10 * 365.0
 #: What the clock of a machine that was dark is off, in days; None: it stood.
 _SKEWS = (0.0, 0.0, None, _YEARS, -_YEARS)
@@ -45,7 +45,7 @@ _SKEWS = (0.0, 0.0, None, _YEARS, -_YEARS)
 
 def strike(world: World) -> None:
     rng = world.rng
-    for _ in range(rng.randint(5, 7)):
+    for _ in range(rng.randint(4, 5)):
         world.edit(4)
         world.sync(rng.sample(world.devices, 2))
         world.by_hand(rng.choice(world.users), 2)
