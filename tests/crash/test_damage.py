@@ -20,7 +20,7 @@ import pytest
 
 from safehold.disaster.house import House
 from safehold.formats import segment
-from safehold.formats.frame import FrameType, RawFrame, scan_frames
+from safehold.formats.frame import MAGIC, FrameType, RawFrame, scan_frames
 from safehold.formats.segment import SegmentName
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.model.change import Change, Op
@@ -142,7 +142,22 @@ def test_many_damages_at_once_are_mended(request: pytest.FixtureRequest) -> None
             left = here.repairer(near, other.objects).carry_out()
         assert left == [], (seed, told, left)
         assert near.objects == here.near, (seed, told)
-        assert other.objects == here.far, (seed, told)
+        assert _but_for_torn_ends(other.objects, here.far) == here.far, (seed, told)
+
+
+def _but_for_torn_ends(objects: Objects, truth: Objects) -> Objects:
+    """Without what a segment has after its end that a power loss leaves as well: zeros, or how a frame begins.
+
+    Who knows nothing from before cannot tell the one from the other.
+    """
+    found = dict(objects)
+    for name, data in objects.items():
+        was = truth.get(name)
+        if was is not None and name.startswith("log/") and data.startswith(was):
+            rest = data[len(was) :]
+            if not any(rest) or MAGIC.startswith(rest) or segment.FOOTER_MAGIC.startswith(rest):
+                found[name] = was
+    return found
 
 
 def _repairer(here: DamagedWorld, vault: KeptMemoryVault, other: KeptMemoryVault) -> Repairer:

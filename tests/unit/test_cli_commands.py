@@ -270,11 +270,28 @@ def test_check_fails_where_a_vault_is_missing(with_ada: Run, tmp_path: Path) -> 
 def test_with_vaults_and_no_core_commands_name_recover_run(with_ada: Run, tmp_path: Path) -> None:
     core = tmp_path / "data" / "core"
     core.rename(tmp_path / "lost")
-    for args in (("account", "list"), ("account", "add", "bob", "--password-stdin"), ("status",), ("history", "ada")):
+    for args in (("account", "list"), ("account", "add", "bob", "--password-stdin"), ("history", "ada")):
         code, told = with_ada(*args, stdin="secret\n")
         assert code == 3
         assert "recover run" in told["hint"]
     assert not core.exists()
+
+
+@pytest.mark.parametrize("left", [None, b"", b"no database at all" * 1000])
+def test_status_reports_without_a_core_it_can_read(with_ada: Run, tmp_path: Path, left: bytes | None) -> None:
+    core = tmp_path / "data" / "core"
+    core.rename(tmp_path / "lost")
+    if left is not None:
+        core.mkdir()
+        (core / "core.db").write_bytes(left)
+    code, told = with_ada("status")
+    assert (code, told["service"], told["accounts"], told["items"]["contacts"]) == (0, "stopped", None, None)
+    assert [vault["state"] for vault in told["vaults"]] == ["reachable", "reachable"]
+    incident = told["incidents"][0]
+    assert incident["what"] == ("core unreadable" if left else "core missing")
+    assert "recover" in incident["hint"]
+    assert with_ada("status", "--check")[0] == 1
+    assert [vault["name"] for vault in with_ada("vault", "list")[1]["vaults"]] == ["near", "far"]
 
 
 def test_with_neither_core_nor_vaults_nothing_empty_is_made(with_ada: Run, tmp_path: Path) -> None:

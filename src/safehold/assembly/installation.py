@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safehold.assembly.site import Site
 from safehold.config import Config, VaultConfig
-from safehold.model.errors import OperatorError
+from safehold.model.errors import Damaged, OperatorError
 from safehold.recovery.report import Progress, silent
 
 if TYPE_CHECKING:  # a method brings in what it needs, so that each command waits for its own part of the house only
     from safehold.assembly.announced import Announced
     from safehold.assembly.session import Session
     from safehold.model.kinds import Kind
+    from safehold.ports.core import CoreReads
     from safehold.recovery.after import AfterReport
     from safehold.recovery.plan import Plan
     from safehold.recovery.run import Result
@@ -142,29 +144,36 @@ class Installation(Site):
         running = self.ask_service(STATUS)
         if running is not None:
             return decode_json(running)
-        from safehold.assembly.announced import as_facts
-        from safehold.assembly.core_check import check_remembered
+        from safehold.assembly.status import status_without_core
+
+        try:
+            core = self.open_reads()
+        except (OperatorError, Damaged) as error:
+            return {**status_without_core(self, error), **self._status_besides(None)}
+        with closing(core):
+            return self._status_of(core)
+
+    def _status_of(self, core: CoreReads) -> dict[str, Any]:
         from safehold.assembly.scheduled import described, look_at_tail
-        from safehold.assembly.scheduled_keeper import ScheduledKeeper
         from safehold.assembly.status import status_object
         from safehold.assembly.stopped_recovery import stopped_recovery
 
-        core = self.open_reads()
-        try:
-            status = status_object(self, core, None)
-            snapshots = {**described(look_at_tail(self)), "running": False}
-            announced = as_facts(self.announced().all(core))
-            more = {
-                "snapshots": snapshots,
-                "keeper": ScheduledKeeper(self).status(),
-                "announcements": announced,
-                "core": check_remembered(self.disk, str(self.core_check_path)),
-                "recovery": stopped_recovery(self),
-                "last_recovery": None,
-            }
-            return {**status, **more}
-        finally:
-            core.close()
+        snapshots = {**described(look_at_tail(self)), "running": False}
+        own = {"snapshots": snapshots, "recovery": stopped_recovery(self)}
+        return {**status_object(self, core, None), **self._status_besides(core), **own}
+
+    def _status_besides(self, core: CoreReads | None) -> dict[str, Any]:
+        """What of the status object is known without a core as well."""
+        from safehold.assembly.announced import as_facts
+        from safehold.assembly.core_check import check_remembered
+        from safehold.assembly.scheduled_keeper import ScheduledKeeper
+
+        return {
+            "keeper": ScheduledKeeper(self).status(),
+            "announcements": as_facts(self.announced().all(core)),
+            "core": check_remembered(self.disk, str(self.core_check_path)),
+            "last_recovery": None,
+        }
 
     def recovery_status(self) -> dict[str, Any]:
         """`{recovery, last}`: the one under way, and the one that the running service has ended; None: none."""
@@ -187,13 +196,12 @@ class Installation(Site):
             return list(decode_json(running)["vaults"])
         from safehold.assembly.status import describe_vaults, looks_now
 
-        if not self.core_path.exists():
-            return describe_vaults(self, None, looks_now(self))
-        core = self.open_reads()
         try:
+            core = self.open_reads()
+        except (OperatorError, Damaged):
+            return describe_vaults(self, None, looks_now(self))
+        with closing(core):
             return describe_vaults(self, None, looks_now(self), core)
-        finally:
-            core.close()
 
     def vault_add(self, name: str, url: str, mode: str) -> dict[str, Any]:
         """Make a vault, or make one anew whose folder is missing, and bring it level. Raises OperatorError."""

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safehold.adapters.lock import FolderLock, Locked
+from safehold.adapters.lock import PATIENCE_SECONDS, FolderLock, Locked
 from safehold.adapters.system import SystemClock, SystemEntropy
 from safehold.archiver.claiming import Mode
 from safehold.assembly.vault_urls import AnyVault, has_history, open_vault
@@ -91,8 +91,13 @@ class Site:
         return self.data / "run" / "safehold.sock"
 
     def lock(self) -> FolderLock:
-        """Not yet acquired: use it as a context manager."""
-        return FolderLock(str(self.data / "run" / "lock"))
+        """Not yet acquired: use it as a context manager. A command's short work is waited for, a service is not."""
+        patience = 0.0 if self.socket_path.exists() else PATIENCE_SECONDS
+        return FolderLock(str(self._lock_path), patience)
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.data / "run" / "lock"
 
     @property
     def core_check_path(self) -> Path:
@@ -110,7 +115,7 @@ class Site:
     def is_locked(self) -> bool:
         """Whether another process is writing to this data folder."""
         try:
-            with self.lock():
+            with FolderLock(str(self._lock_path)):
                 return False
         except Locked:
             return True

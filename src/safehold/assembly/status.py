@@ -14,11 +14,11 @@ from safehold.assembly.domains import Part, domain_risks, own_parts, vault_place
 from safehold.assembly.keystate import key_risks, key_state
 from safehold.assembly.mode_record import recorded_modes
 from safehold.assembly.probing import BY_CONVENTION, remembered
-from safehold.assembly.site import Site
+from safehold.assembly.site import CoreMissing, Site
 from safehold.assembly.vault_urls import AnyVault, full_url
 from safehold.assembly.writer import Writer
 from safehold.config import VaultConfig
-from safehold.model.errors import OperatorError
+from safehold.model.errors import OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.recovery.notebook import FileNotebook
@@ -56,15 +56,43 @@ def status_object(
         "changes": counts["changes"],
         "items": {kind.value: counts.get(kind.value, 0) for kind in DATA_KINDS},
         "vaults": vaults,
-        "objectives": {
-            name: {"target_seconds": None, "actual_seconds": None, "state": "not set"} for name in _OBJECTIVES
-        },
+        "objectives": _objectives(),
         "incidents": incidents,
         "intake": _intake(reads),
         "recovery": None,
         "risks": [*_risks(site, vaults, looks), *key_risks(site, reads)],
         "keys": key_state(site, reads),
     }
+
+
+def status_without_core(site: Site, error: SafeholdError) -> dict[str, Any]:
+    """The same where the core is not there or cannot be read, for the reason of `error`: what it would tell is None."""
+    looks = looks_now(site)
+    vaults = describe_vaults(site, None, looks)
+    lost = {
+        "what": "core missing" if isinstance(error, CoreMissing) else "core unreadable",
+        "message": error.message,
+        "summary": "The service's database is missing or damaged",
+        "hint": error.hint,
+    }
+    return {
+        "service": STOPPED,
+        "timeline": None,
+        "accounts": None,
+        "changes": None,
+        "items": dict.fromkeys(kind.value for kind in DATA_KINDS),
+        "vaults": vaults,
+        "objectives": _objectives(),
+        "incidents": [lost, *_incidents(site.config.vaults, vaults, None)],
+        "intake": None,
+        "recovery": None,
+        "risks": _risks(site, vaults, looks),
+        "keys": None,
+    }
+
+
+def _objectives() -> dict[str, dict[str, Any]]:
+    return {name: {"target_seconds": None, "actual_seconds": None, "state": "not set"} for name in _OBJECTIVES}
 
 
 def _put_off(reads: CoreReads) -> list[dict[str, Any]]:

@@ -46,6 +46,15 @@ class Context:
         config = self.config if make else configuration.load(self.config_path)
         return open_installation(self.data, config, make=make, config_path=self.config_path)
 
+    def as_it_stands(self) -> Installation:
+        """For who reports: made where there is nothing at all, and not where a core is gone."""
+        from safehold.assembly.site import CoreMissing
+
+        try:
+            return self.installation()
+        except CoreMissing:
+            return self.installation(make=False)
+
 
 def account_named(reads: CoreReads, name: str) -> Account:
     """Raises NotFound with a hint."""

@@ -27,7 +27,7 @@ def configure(parser: Parser) -> None:
 
 
 def _run(args: Namespace, context: Context) -> Answer:
-    status = context.installation().status()
+    status = context.as_it_stands().status()
     unmet = find_unmet(status)
     told = Exit.FOUND if args.check and unmet else Exit.DONE
     return Answer(status, describe(status, unmet), told)
@@ -35,13 +35,18 @@ def _run(args: Namespace, context: Context) -> Answer:
 
 def find_unmet(status: dict[str, Any]) -> list[str]:
     """What needs somebody, in plain words: incidents that go on, an open recovery, objectives at risk or violated."""
-    found = [f"incident: {_sentence(i)}" for i in status.get("incidents") or () if not _is_over(i)]
+    found = [f"incident: {_with_hint(i)}" for i in status.get("incidents") or () if not _is_over(i)]
     if status.get("recovery"):
         found.append("a recovery is open")
     for name, objective in (status.get("objectives") or {}).items():
         if isinstance(objective, dict) and objective.get("state") in UNMET:
             found.append(f"objective {name}: {objective['state']}")
     return found
+
+
+def _with_hint(incident: Any) -> str:
+    hint = incident.get("hint") if isinstance(incident, dict) else ""
+    return _sentence(incident) + (f"\n    {hint}" if hint else "")
 
 
 def _is_over(incident: Any) -> bool:
@@ -56,9 +61,13 @@ def _sentence(incident: Any) -> str:
 
 def describe(status: dict[str, Any], unmet: Sequence[str]) -> list[str | Table]:
     """The status for people."""
-    head = f"service {status.get('service')}, timeline {status.get('timeline')}"
-    accounts, changes = (count_text(int(status.get(f"{what}s") or 0), what) for what in ("account", "change"))
-    kinds = ", ".join(f"{count} {kind}" for kind, count in (status.get("items") or {}).items())
+    timeline = status.get("timeline")
+    head = f"service {status.get('service')}" + (f", timeline {timeline}" if timeline is not None else "")
+    counts = "what it holds is not known without its core"
+    if status.get("accounts") is not None:
+        accounts, changes = (count_text(int(status.get(f"{what}s") or 0), what) for what in ("account", "change"))
+        kinds = ", ".join(f"{count} {kind}" for kind, count in (status.get("items") or {}).items())
+        counts = f"{accounts}, {changes}; items: {kinds or 'none'}"
     vaults = Table(
         ("vault", "mode", "state", "append-only", "unarchived", "lag s", "last scrub", "last drill", "url"),
         [_vault_row(vault) for vault in status.get("vaults") or ()],
@@ -71,7 +80,7 @@ def describe(status: dict[str, Any], unmet: Sequence[str]) -> list[str | Table]:
             if isinstance(o, dict) and o.get("target_seconds") is not None
         ],
     )
-    blocks: list[str | Table] = [head, f"{accounts}, {changes}; items: {kinds or 'none'}", vaults]
+    blocks: list[str | Table] = [head, counts, vaults]
     if objectives.rows:
         blocks.append(objectives)
     if status.get("snapshots"):

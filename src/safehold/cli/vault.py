@@ -91,7 +91,7 @@ def configure(parser: Parser) -> None:
 
 
 def _list(_args: Namespace, context: Context) -> Answer:
-    vaults = context.installation().vaults()
+    vaults = context.as_it_stands().vaults()
     rows = [tuple(str(vault.get(key, "-")) for key in ("name", "mode", "url", "state")) for vault in vaults]
     return Answer({"vaults": vaults}, [Table(("name", "mode", "url", "state"), rows)])
 

@@ -10,12 +10,14 @@ from safehold.model.errors import (
     BadRequest,
     BadToken,
     Conflict,
+    Damaged,
     Forbidden,
     Held,
     InvalidContent,
     Locked,
     NotAllowed,
     NotFound,
+    OperatorError,
     OtherServer,
     OutOfSpace,
     OverQuota,
@@ -87,6 +89,15 @@ def jittered(seconds: int, dice: int) -> int:
     return max(1, round(seconds * (0.75 + 0.5 * (dice & 0xFF) / 255)))
 
 
+def told(error: SafeholdError) -> tuple[str, str]:
+    """Message and hint of an error for whoever sent the request: what concerns the operator names places of theirs."""
+    if isinstance(error, OutOfSpace):
+        return "there is no room for this on the server now", "nothing is lost; try again later"
+    if isinstance(error, OperatorError | Damaged):
+        return "the server cannot do this now", "nothing is lost; try again later: the operator's log says why"
+    return error.message, error.hint
+
+
 def error_body(error: SafeholdError, account: str = "") -> bytes:
     """The DAV:error document. `account` completes an href that is a path under the account."""
     inner = ""
@@ -99,7 +110,7 @@ def error_body(error: SafeholdError, account: str = "") -> bytes:
         inner = empty(VALID_SYNC_TOKEN)
     elif isinstance(error, OutOfSpace):
         inner = empty(DAV + "sufficient-disk-space")  # RFC 4331 section 6
-    return document(inner, error.message, error.hint)
+    return document(inner, *told(error))
 
 
 def document(inner: str, message: str, hint: str = "") -> bytes:

@@ -18,7 +18,7 @@ from safehold.model.commands import AddScore, SetListed
 from safehold.model.errors import BadRequest, Damaged, Forbidden, SafeholdError, TooLarge
 from safehold.model.items import Account
 from safehold.model.paths import check_segment
-from safehold.protocol.problems import status_of
+from safehold.protocol.problems import status_of, told
 
 #: No request of this API is longer: a score's detail, and room for its name and time.
 MAX_REQUEST_BYTES = 64 * 1024
@@ -234,7 +234,7 @@ def to_json(value: msgspec.Struct) -> bytes:
 def problem(error: SafeholdError) -> tuple[int, bytes]:
     """Status and problem document of an error. Beyond RFC 9457 it has `hint`: what to do next."""
     status = status_of(error)
-    return status, _encode(_Problem("about:blank", HTTPStatus(status).phrase, status, error.message, error.hint))
+    return status, _encode(_Problem("about:blank", HTTPStatus(status).phrase, status, *told(error)))
 
 
 def score_of(body: bytes) -> tuple[int, Score]:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from safehold.model.errors import SafeholdError
-from safehold.protocol.problems import headers_of, status_of
+from safehold.protocol.problems import headers_of, status_of, told
 from safehold.web.words import Words, chosen
 
 __all__ = ["escape", "page", "page_text", "refuse_page", "table", "words_of"]
@@ -205,9 +205,10 @@ def refuse_page(request: Request, error: SafeholdError, dice: int) -> HTMLRespon
     status = status_of(error)
     words = words_of(request)
     title = words.either(f"error.{status}", HTTPStatus(status).phrase)
-    said = f'<h1>{title}</h1><p class="lead">{escape(_sentence(error.message))}</p>'
-    if error.hint:
-        said += f"<p>{escape(_sentence(error.hint))}</p>"
+    message, hint = told(error)
+    said = f'<h1>{title}</h1><p class="lead">{escape(_sentence(message))}</p>'
+    if hint:
+        said += f"<p>{escape(_sentence(hint))}</p>"
     if status in (503, 507):
         said += f"<p>{words('nothing-deleted')}</p>"
     response = page(title, said, status=status, words=words)

@@ -56,7 +56,7 @@ def open_writer(file: CoreFile, *, create: bool) -> Opened:
     if not existed and not create:
         raise OperatorError(f"there is no core at {file.path}", hint="`safehold recover run` makes one from the vaults")
     _make_certain(disk, f"{file.path}-wal")
-    opened = _connect(file, apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0))
+    opened = connect(file, apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0))
     try:
         db = opened.db
         if not existed:
@@ -65,7 +65,7 @@ def open_writer(file: CoreFile, *, create: bool) -> Opened:
             db.reserve_bytes(reserve=CHECKSUM_BYTES)
         if opened.seam is not None:
             db.pragma("locking_mode", "exclusive")  # before anything is read: a WAL needs shared memory else
-        _configure(db, WRITER_CACHE_KIB)
+        configure(db, WRITER_CACHE_KIB)
         if db.pragma("journal_mode", "wal") != "wal":
             raise OperatorError(f"{file.path} cannot be used with a write-ahead log", hint="use a local disk")
         db.pragma("synchronous", "full")
@@ -119,9 +119,9 @@ def open_reader(file: CoreFile, *, older: bool = False) -> Opened:
     assert file.disk is None, "a seam has one connection"
     if not os.path.exists(file.path):
         raise OperatorError(f"there is no core at {file.path}", hint="`safehold recover run` makes one from the vaults")
-    opened = _connect(file, apsw.SQLITE_OPEN_READONLY)
+    opened = connect(file, apsw.SQLITE_OPEN_READONLY)
     try:
-        _configure(opened.db, READER_CACHE_KIB)
+        configure(opened.db, READER_CACHE_KIB)
         (require_core if older else require_current)(opened.db, file.path)
         _require_checksums(file, opened.db)
     except BaseException as error:
@@ -139,7 +139,8 @@ def close(opened: Opened) -> None:
             opened.seam.unregister()
 
 
-def _connect(file: CoreFile, flags: int) -> Opened:
+def connect(file: CoreFile, flags: int) -> Opened:
+    """Open a file through its VFS, with nothing set or looked at yet. Raises the errors of errors.in_words."""
     seam = None
     if file.disk is not None:
         seam = SeamVfs(file.disk, checksum=file.checksum)
@@ -155,7 +156,8 @@ def _connect(file: CoreFile, flags: int) -> Opened:
     return Opened(db, seam)
 
 
-def _configure(db: apsw.Connection, cache_kib: int) -> None:
+def configure(db: apsw.Connection, cache_kib: int) -> None:
+    """What every connection of ours sets."""
     db.set_busy_timeout(BUSY_TIMEOUT_MS)
     db.pragma("temp_store", "memory")
     db.pragma("cache_size", -cache_kib)
