@@ -219,6 +219,7 @@ def plan_recovery(
             return glanced
     with ExitStack() as stack:
         helpers = helpers_of(sources, stack)
+        closed = not _has_wal(site)
         core, problem, newer = _core_there(site, stack)
         return make_plan(
             sources.reader(),
@@ -231,6 +232,7 @@ def plan_recovery(
             core=core,
             core_problem=problem,
             core_newer=newer,
+            core_closed=closed,
             blobs=sources.blobs() if is_complete(site.disk, str(site.keys_folder)) else None,
             runs=sources.runs(),
             settling=helpers,
@@ -253,6 +255,12 @@ def _core_there(site: Site, stack: ExitStack) -> tuple[CoreReads | None, str, st
         return None, error.message, ""
     stack.callback(core.close)
     return core, "", ""
+
+
+def _has_wal(site: Site) -> bool:
+    """Whether the last process that had the core open did not close it: it was killed, or the power went."""
+    wal = f"{site.core_path}-wal"
+    return site.disk.exists(wal) and site.disk.size(wal) > 0
 
 
 def sealed_to_others(plan: Plan) -> int:

@@ -37,6 +37,7 @@ from safehold.model.errors import BodiesDamaged, OperatorError, SafeholdError
 from safehold.model.items import Item
 from safehold.model.kinds import DATA_KINDS
 from safehold.recovery.report import Report
+from safehold.service.ahead import doubts_of
 
 DAY_SECONDS = 86_400.0
 #: Accounts whose people have devices; further ones are written to by hand.
@@ -69,6 +70,8 @@ class World:
         #: Reports of recoveries, the last one counts; since when they do not know what was written (µs).
         self.reports: list[Report] = []
         self.unknown_from: int | None = None
+        #: Frames of the log that recoveries could not read, and of which they said that what they held is not known.
+        self.lost_frames: list[tuple[int, int]] = []
         self.struck_at: int | None = None  # µs
         self.noticed_at: int | None = None
         self.contact_at: int | None = None
@@ -352,6 +355,14 @@ class World:
             else:
                 return sha256(body).digest() == item.digest
         return False
+
+    def told_unknown(self) -> int | None:
+        """Since when (µs) the service says that it does not know what was written; None where it says no such thing."""
+        told = [] if self.unknown_from is None else [self.unknown_from]
+        if self.serving:
+            with self.unmetered():
+                told += [doubt.at - round(doubt.unknown_seconds * 1e6) for doubt in doubts_of(self.house.reads)]
+        return min(told, default=None)
 
     def say_of(self, change: Callable[[], object]) -> None:
         """A command of a person or an operator that changes items: both sides of it are looked at."""

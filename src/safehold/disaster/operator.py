@@ -199,7 +199,7 @@ def serve_on(world: World, *, devices: bool = True) -> None:
     """Until the recovery that goes on beside the service has come to its end; people ask and write meanwhile."""
     house = world.house
     assert house.staged is not None
-    began_at = house.staged.began_at
+    began_at, holes = house.staged.began_at, list(house.staged.holes)
     for turn in range(MOST_TURNS):
         if house.engine.stopped is not None:
             world.pass_time(1.0)
@@ -213,7 +213,7 @@ def serve_on(world: World, *, devices: bool = True) -> None:
         world.wrong.append("the recovery beside the service came to no end")
     house.engine.drain_intakes()
     if house.recovered is not None:
-        _take_report(world, house.recovered, began_at)
+        _take_report(world, house.recovered, began_at, holes)
 
 
 def bring_back(world: World) -> None:
@@ -240,7 +240,7 @@ def bring_back(world: World) -> None:
             continue
         report = result.report
         world.note(f"recovered: {report.changes_recovered} of {report.changes_expected} changes")
-        _take_report(world, report, plan.made_at)
+        _take_report(world, report, plan.made_at, plan.holes)
         if _opens(world):
             return
     world.wrong.append("the service did not start after its recovery")
@@ -256,6 +256,7 @@ def _opens(world: World) -> bool:
         house.boot(mend=True)
     except SafeholdError as error:
         world.note(f"the start after it is refused: {error.message}")
+        repair_vaults(house, serving=False)  # as the refusal hints at
         house.abandon()
         world.go_down(kill=True)
         return False
@@ -271,9 +272,10 @@ def _anew(world: World, config: VaultConfig, *, aside: bool) -> None:
 def recover_run(house: House, *, accept_loss: bool = False) -> tuple[Plan, Result]:
     """`recover plan` and `recover run`, the service stopped. Raises what they raise."""
     blobs = _blobs(house)
-    old, problem = None, ""
+    old, problem, closed = None, "", True
     if house.disk.exists(CORE_PATH):
         try:
+            closed = not house.disk.exists(f"{CORE_PATH}-wal") or not house.disk.size(f"{CORE_PATH}-wal")
             old = _open_copy(house, CORE_FOLDER)
         except (Damaged, OperatorError) as error:
             problem = error.message
@@ -285,6 +287,7 @@ def recover_run(house: House, *, accept_loss: bool = False) -> tuple[Plan, Resul
         sync=house.sync_names(),
         core=core,
         core_problem=problem,
+        core_closed=closed,
         blobs=blobs,
         runs=runs_of(house),
     )
@@ -333,10 +336,11 @@ def _mark(house: House, name: str) -> None:
             vault.put(name, (b"",))
 
 
-def _take_report(world: World, report: Report, at: int) -> None:
+def _take_report(world: World, report: Report, at: int, holes: Sequence[Hole]) -> None:
     """`at` (µs) is the moment that its unknown seconds end with."""
     world.reports.append(report)
     if report.unknown_seconds:
+        world.lost_frames += [(hole.first, hole.last) for hole in holes]
         told = at - round(report.unknown_seconds * _MICROSECONDS)
         world.unknown_from = told if world.unknown_from is None else min(world.unknown_from, told)
     if world.serving:

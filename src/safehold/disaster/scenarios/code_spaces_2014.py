@@ -1,10 +1,10 @@
 """An attacker holds the production credentials.
 
 Then. In June 2014 a company that hosted source code and projects on one account of a cloud was attacked. First came a
-flood of traffic, then a message left in the control panel of the account itself, asking for money: whoever wrote it had
-the panel's credentials. When the company changed its passwords, the intruder used logins that had been made beforehand,
-and began to delete: machine images, volumes, buckets, and all snapshots. Within twelve hours of the first message there
-was almost nothing left to log in to.
+flood of traffic, then a message left in the control panel of the account itself, asking for money: whoever wrote it
+had the panel's credentials. When the company changed its passwords, the intruder used logins that had been made
+beforehand, and began to delete: machine images, volumes, buckets, and all snapshots. Within twelve hours of the first
+message there was almost nothing left to log in to.
 
 Most of the data was gone, with its backups, the machines' configuration and the copies that were called offsite. They
 had been elsewhere by place and in the same hands: one set of credentials could remove the service and every copy of
@@ -22,11 +22,11 @@ folder and the recovery key.
 
 The port through which a core reaches a keeper has no verb that overwrites, shortens or removes, and the keeper admits
 nothing to its log that would make void what it took, whoever signed it (I54). Retention goes by what the keeper has
-attested itself, in the order of its own receipts (I52): no forged word, no clock and no flood ages anything. A vault in
-a folder of the core's own user is lost; its status said `by convention`, and named the risk, from the first day.
+attested itself, in the order of its own receipts (I52): no forged word, no clock and no flood ages anything. A vault
+in a folder of the core's own user is lost; its status said `by convention`, and named the risk, from the first day.
 
-Scored: every object that the keeper had is there byte for byte; nothing is lost but what had not been shipped when the
-attack began, which is counted as unknown seconds and closes every list until somebody accepts it.
+Scored: every object that the keeper had is there byte for byte; nothing is lost but what had not been shipped when
+the attack began, which is counted as unknown seconds and closes every list until somebody accepts it.
 """
 
 from __future__ import annotations

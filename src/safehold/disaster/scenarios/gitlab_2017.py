@@ -15,15 +15,15 @@ Lost were six hours of the database: some 5,000 projects, 5,000 comments and 700
 estimate; nobody could name them. That the dumps did not exist was noticed when they were needed.
 
 Here. At a moment drawn from the seed every write to the async vault begins to fail, with one error of those that a
-disk and its rights have; in some seeds the vault has just been made anew, and so holds nothing. Nobody looks, for some
-hours of life. Then somebody removes the wrong folder: the core with its large bodies, or, where the async vault has at
-least its beginning, everything on that host, the sync vault too.
+disk and its rights have; in some seeds the vault has just been made anew, and so holds nothing. Nobody looks, for
+some hours of life. Then somebody removes the wrong folder: the core with its large bodies, or, where the async vault
+has at least its beginning, everything on that host, the sync vault too.
 
 An answer waits for the sync vault, so a wiped core costs nothing: the next start finds vaults and no core, makes no
 empty one, and recovers to the last acknowledged change. The async vault is not silent: its shipper says why it cannot
-get on, and what it lacks is counted, at each look at the status. Where core and sync vault go together, what the async
-one lacks is counted as unknown seconds, the end of the log is in doubt, and no device is given a list until somebody
-has accepted that.
+get on, and what it lacks is counted, at each look at the status. Where core and sync vault go together, what the
+async one lacks is counted as unknown seconds, the end of the log is in doubt, and no device is given a list until
+somebody has accepted that.
 
 Scored are loss, wiped devices, and what the status says of the starving vault within five minutes of the first change
 that it does not take. Whether a person is woken by it is an alarm's part, and not scored.

@@ -14,12 +14,13 @@ few days only. Then its core and its sync vault burn together. The machine of th
 building: it survives without power, for a time drawn from the seed that is often longer than all the history that is
 kept. When it is switched on again it does, before anybody looks, what it does every day: it scrubs, attests, and
 retains. Its clock is right, or stands where the power went, or, with an empty battery, is years away in either
-direction; this is drawn from the seed, as is whether that happens before the recovery opens, while it is open, or both.
+direction; this is drawn from the seed, as is whether that happens before the recovery opens, while it is open, or
+both.
 
 What fails together is looked at beforehand, and status names it in plain words. Retention removes only what two
-generations cover that a keeper has attested by replay, and reads both whole before it does; a date alone makes nothing
-go (I52). While a recovery is open nothing goes at all. What had not been shipped when the fire began is counted as
-unknown seconds, and no device is given a list until somebody has accepted that.
+generations cover that a keeper has attested by replay, and reads both whole before it does; a date alone makes
+nothing go (I52). While a recovery is open nothing goes at all. What had not been shipped when the fire began is
+counted as unknown seconds, and no device is given a list until somebody has accepted that.
 
 Scored: all that the surviving vault had taken is exact; what is younger is unknown, by the second; retention has
 removed nothing that the recovery needs.

@@ -10,15 +10,15 @@ lacks is deleted on the device. So whatever had been added or changed since the 
 phone, was deleted by every phone, one after the other. The owners noticed when they looked for a new appointment.
 
 Here. Devices of every sort live with an installation for days. On the way an image of its core is taken, drawn from
-the seed, sometimes with the large bodies; later the core dies, and the image is put in its place. In half of the seeds
-the vaults are as they were, and the operator simply starts the service. In the others the sync vault is lost with the
-core, and the operator makes it anew and starts. Every device syncs, edits and syncs again.
+the seed, sometimes with the large bodies; later the core dies, and the image is put in its place. In half of the
+seeds the vaults are as they were, and the operator simply starts the service. In the others the sync vault is lost
+with the core, and the operator makes it anew and starts. Every device syncs, edits and syncs again.
 
 A core remembers how far in the log it has come, and no start accepts a write before the tails of the sync vaults have
 been taken in (I5): an old core reads what it has missed, and is a new one. Where it cannot be brought forward it is
-refused. Where the end is lost for good, a token that lies beyond it proves that the device saw what the server has not:
-it is answered 503, never 403, nothing is listed, and an incident names the device (I64), until the person has said
-whether it may keep what it has.
+refused. Where the end is lost for good, a token that lies beyond it proves that the device saw what the server has
+not: it is answered 503, never 403, nothing is listed, and an incident names the device (I64), until the person has
+said whether it may keep what it has.
 
 Scored: with the vaults everything is exact; without the sync vault what the async one had is exact, and the rest is
 not known, by the second. No device drops an item that no person deleted.
