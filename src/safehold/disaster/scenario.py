@@ -31,6 +31,7 @@ MODULES = {
     "kyoto-2021": "kyoto_2021",
     "atlassian-2022": "atlassian_2022",
     "radicale-rollback": "radicale_rollback",
+    "chaos": "chaos",
 }
 #: Rounds in which every device syncs after a recovery.
 ROUNDS = 2
