@@ -46,12 +46,12 @@ _CARDS = 24
 _MOST_FAULTS = 4
 #: Seconds by which clocks are set.
 _JUMPS = (-7200.0, -60.0, 60.0, 7200.0)
-#: After these the end of the log may be lost.
+_CLOCK = "the clock is set"
+#: After this the end of the log may be lost.
 _LOSSY = "the core and the sync vault are lost"
 #: These have to be noticed, each of them.
 _NOTICED = frozenset(
     (
-        "the core rots",
         "objects of the sync vault are damaged",
         "objects of the async vault are damaged",
         "the sync vault is lost",
@@ -89,7 +89,7 @@ class Chaos:
             "the core is lost": (lambda: self._lose(CORE_FOLDER, "/blobs"), 1.5),
             "the core and the sync vault are lost": (lambda: self._lose(CORE_FOLDER, "/blobs", "/near"), 1.5),
             "an old core is put back": (self._old_core, 1.5),
-            "the clock is set": (self._clock, 1),
+            _CLOCK: (self._clock, 1),
             "a phone deletes an address book": (self._delete, 1),
             "an account is erased": (self._erase, 1),
         }
@@ -102,17 +102,21 @@ class Chaos:
         for number in range(count):
             self._between()
             self._struck_something = True
-            name = self.rng.choices(names, weights)[0]
+            # The clock comes later: times of the score begin with the first fault.
+            name = self.rng.choices(
+                names, weights if number else [w * (n != _CLOCK) for n, w in zip(names, weights, strict=True)]
+            )[0]
             if number:
                 self.world.note(name)
             else:
                 self.world.struck(name)
-            before = set(self.world.watch.says())
+            before, refusals = set(self.world.watch.says()), len(self.world.watch.refusals)
             self._said.clear()
             self.faults[name][0]()
             self._answer()
             self._look()
-            if name in _NOTICED and self._struck_something and not self._said - before:
+            told = len(self.world.watch.refusals) > refusals or self._said - before
+            if name in _NOTICED and self._struck_something and not told:
                 self.world.wrong.append(f"nobody has said that {name}")
             self.world.noticed("it did no harm")
 
@@ -275,8 +279,7 @@ class Chaos:
         """As the runbooks say: start, or recover; make anew what is gone; have damage found, and repair it."""
         world = self.world
         if not world.serving:
-            operator.start(world)
-            if world.serving and world.house.writer.taken_in > 1:
+            if operator.start(world) and world.house.writer.taken_in > 1:
                 world.watch.refused(f"the core lacked the last {world.house.writer.taken_in} changes of the log")
             operator.recover(world)
         else:
@@ -290,7 +293,8 @@ class Chaos:
         world.watch.scrub_all()
         self._look()
         world.clock.advance(OPERATOR_SECONDS)
-        repair_vaults(world.house, serving=True)
+        if any(found.damaged or found.trouble for found in world.watch.scrubs.values()):
+            repair_vaults(world.house, serving=True)
         self._renew()
         world.house.scheduler.run_for(130)
 

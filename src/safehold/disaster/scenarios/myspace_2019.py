@@ -37,7 +37,7 @@ from safehold.disaster.scenario import Scenario
 from safehold.disaster.scoring import Score
 from safehold.disaster.told import items_gone
 from safehold.disaster.vault_work import repair_vaults
-from safehold.formats.blob import blob_object, parse_object
+from safehold.formats.blob import parse_object
 from safehold.lab.simdisk import SimDisk
 from safehold.lab.wire import Request
 from safehold.model.kinds import Kind
@@ -114,14 +114,12 @@ def notice(world: World) -> None:
 
 
 def recover(world: World) -> None:
-    """A person repairs the vaults; then the core fetches what it lacks, and what nothing has is named."""
+    """A person repairs the vaults, and the core fetches what it lacks; what nothing has whole is named by its body."""
     world.clock.advance(OPERATOR_SECONDS)
     left = repair_vaults(world.house, serving=world.serving)
-    for _ in range(2):
-        world.pass_time(DAY_SECONDS / 2)
+    world.pass_time(60)
     operator.recover(world)
     named = {parse_object(damage.object) for damages in left.values() for damage in damages}
-    named |= {name for name in _lost_in_core(world) if blob_object(name)}
     gone = []
     reads = world.house.reads
     for account in reads.accounts():
@@ -132,12 +130,6 @@ def recover(world: World) -> None:
     items_gone(world, gone)
     for _, _, path, name in gone:
         world.note(f"lost, and named: {path}/{name}")
-
-
-def _lost_in_core(world: World) -> list[bytes]:
-    """Bodies that the core's own check names as damaged, by incident."""
-    said = world.house.incidents.incidents()
-    return [bytes.fromhex(each["subject"]) for each in said if "subject" in each and "large body" in each["what"]]
 
 
 def expects(world: World, found: Score) -> str:
