@@ -24,8 +24,8 @@ from safehold.model.errors import OperatorError
 #: Module of scenarios/ by the name of its scenario.
 MODULES = {
     "sidekick-2009": "sidekick_2009",
-    "gitlab-2017": "gitlab_2017",
     "code-spaces-2014": "code_spaces_2014",
+    "gitlab-2017": "gitlab_2017",
     "myspace-2019": "myspace_2019",
     "ovh-2021": "ovh_2021",
     "kyoto-2021": "kyoto_2021",
