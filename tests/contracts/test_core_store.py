@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from safehold.lab.simdisk import SimDisk
-from safehold.model.change import GENESIS, Change, Op, canonical_props
+from safehold.model.change import GENESIS, Change, Op, canonical_props, props_digest
 from safehold.model.commands import Body
 from safehold.model.errors import Held
 from safehold.model.kinds import Kind
@@ -26,6 +27,7 @@ from safehold.ports.core import (
     LogPosition,
     PastCollection,
     Stored,
+    WholeStream,
 )
 from safehold.store.sqlite.core import SqliteCore
 from tests.support.changes import SECOND, Streams, account_id, card, collection_id
@@ -799,8 +801,7 @@ def test_a_stream_that_was_made_elsewhere_goes_behind_what_is_there(open_core: O
         maker.add(change, 4)
     last = core.next_journal() - 1
     core.begin()
-    core.enter_moved(maker.packed())
-    core.hold(ANN, Kind.PHOTOS, None)
+    core.enter_together([WholeStream(ANN, Kind.PHOTOS, maker.packed(), 1, len(made), None)])
     core.commit()
     later = streams.make(ANN, Kind.PHOTOS, Op.PUT, place, "c.txt", body=b"later", media="text/plain")
     enter(core, later, frame=5)
@@ -814,3 +815,75 @@ def test_a_stream_that_was_made_elsewhere_goes_behind_what_is_there(open_core: O
         (album, "b.jpg", b"named")
     ]
     assert core.figures(number, Kind.PHOTOS).items == 3
+
+
+@pytest.mark.parametrize("firsts", [(1, 4, 6), (1, 4, 100), (40, 1, 3)], ids=["in turn", "a gap", "anyhow"])
+def test_streams_that_were_made_elsewhere_enter_together(
+    open_core: Open, streams: Streams, firsts: tuple[int, ...]
+) -> None:
+    """However they were numbered; each released, or held with its reason, or for what waits in its account's intake."""
+    core = open_core()
+    founded(core, streams)
+    core.begin()
+    numbers = core.account_numbers([ANN, BEN])
+    intake = collection_id("identity")
+    core.apply(streams.mkcol(BEN, Kind.IDENTITY, "identity", {"type": "identity"}), 2)
+    core.apply(streams.make(BEN, Kind.IDENTITY, Op.PUT, intake, "intake/1", body=b"waits"), 2)
+    keys = [(ANN, Kind.PHOTOS), (ANN, Kind.NOTES), (BEN, Kind.NOTES)]
+    core.hold_back([*keys, (BEN, Kind.TASKS)], "not yet")
+    core.commit()
+    place, made = collection_id("files/photos"), []
+    photos = [
+        streams.mkcol(ANN, Kind.PHOTOS, "files/photos", {"type": "folder"}),
+        streams.make(ANN, Kind.PHOTOS, Op.PUT, place, "a.txt", body=b"small", media="text/plain"),
+        streams.make(ANN, Kind.PHOTOS, Op.PROPS, place, "a.txt", props={"{DAV:}displayname": "a"}),
+    ]
+    notes = [
+        streams.mkcol(ANN, Kind.NOTES, "files/notes", {"type": "folder"}),
+        streams.make(ANN, Kind.NOTES, Op.PUT, collection_id("files/notes"), "b.txt", body=b"n", media="text/plain"),
+    ]
+    of_ben = [streams.make(BEN, Kind.NOTES, Op.MKCOL, collection_id("files/ben"), "files/notes")]
+    for key, first, changes, held in zip(keys, firsts, (photos, notes, of_ben), (None, "gone", None), strict=True):
+        maker = core.stream_maker(numbers[key[0]], key[1], None, first)
+        for change in changes:
+            maker.add(change, 4)
+        made.append(WholeStream(*key, maker.packed(), first, len(changes), held))
+    made.append(WholeStream(BEN, Kind.TASKS, b"", 1, 0, "nothing of it"))
+    before = core.next_journal()
+    core.begin()
+    core.enter_together(made)
+    assert core.next_journal() == before + 6
+    core.commit()
+    core = open_core()
+    assert [change for _, _, change in core.changes(after_journal=before - 1)] == [*photos, *notes, *of_ben]
+    found = core.standings([*keys, (BEN, Kind.TASKS), (BEN, Kind.SCORES), (account_id(9), Kind.NOTES)])
+    assert found[-1] is None
+    there = [one for one in found if one is not None]
+    assert [one.held for one in there] == [None, "gone", INTAKE, "nothing of it", None]
+    assert [one.figures.changes for one in there] == [3, 2, 1, 0, 0]
+    assert [one.head.rev for one in there] == [3, 2, 1, 0, 0]
+    assert there[-1].head == EMPTY_HEAD
+    entered = list(core.collections_made(before, core.next_journal() - 1))
+    assert [(one.account, one.kind, one.path) for one in entered] == [
+        (numbers[ANN], Kind.PHOTOS, "files/photos"),
+        (numbers[ANN], Kind.NOTES, "files/notes"),
+        (numbers[BEN], Kind.NOTES, "files/notes"),
+    ]
+    name, digest, size, rev, props = entered[0].items[0]
+    assert (name, digest, size, rev) == ("a.txt", sha256(b"small").digest(), 5, 3)
+    assert props_digest(props) == photos[2].props_digest
+    assert [len(one.items) for one in entered] == [1, 1, 0]
+    collection = core.collection(numbers[ANN], "files/photos")
+    assert collection is not None
+    item = core.item(collection, "a.txt")
+    assert item is not None
+    assert core.body(item).inline == b"small"
+    assert core.props(item) == {"{DAV:}displayname": "a"}
+
+
+def test_names_are_told_beside_what_profiles_say(open_core: Open, streams: Streams) -> None:
+    core = open_core()
+    founded(core, streams)
+    told = {account.id: (account.name, body) for account, body in core.names_told()}
+    assert told == {account.id: (account.name, core.secret(account.number, "profile")) for account in core.accounts()}
+    assert any(body for _, body in told.values())

@@ -331,6 +331,29 @@ def test_a_plan_is_written_and_carried_out(with_ada: Run, tmp_path: Path) -> Non
     assert with_ada("recover", "run", str(tmp_path / "cards" / "grace.vcf"))[0] == 2
 
 
+def test_a_plan_and_a_run_account_for_every_item(with_ada: Run, tmp_path: Path) -> None:
+    import_cards(with_ada, tmp_path / "cards", "grace", "alan")
+    (tmp_path / "data" / "core").rename(tmp_path / "lost")
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir(mode=0o755)
+    code, told = with_ada("recover", "plan", "--items", str(open_to_all))
+    assert code == 2 and "chmod 700" in told["hint"]
+    for words in (("plan",), ("run",), ("run", "--yes")):
+        folder = tmp_path / "-".join(words)
+        code, told = with_ada("recover", *words, "--items", str(folder))
+        assert (code, told["accounting"]["items"]["contacts"]["exact"]) == (0, 2), words
+        assert folder.stat().st_mode & 0o777 == 0o700
+        lines = [json.loads(line) for line in (folder / "items.jsonl").read_text().splitlines()]
+        cards = {line["name"]: line for line in lines if line["what"] == "item" and line["kind"] == "contacts"}
+        assert {(line["state"], line["source"]) for line in cards.values()} == {("exact", "log")}
+        assert len(cards) == 2
+        assert "2 are here exactly as you left them." in (folder / "accounts" / "ada.txt").read_text()
+    assert told["executed"] is True
+    assert with_ada("recover", "plan", "--items", str(tmp_path / "whole"))[0] == 0
+    lines = [json.loads(line) for line in (tmp_path / "whole" / "items.jsonl").read_text().splitlines()]
+    assert {line["source"] for line in lines if line["what"] == "item"} == {"core"}
+
+
 def test_a_plan_says_what_there_is_to_approve_and_is_carried_out_once(with_ada: Run, tmp_path: Path) -> None:
     import_cards(with_ada, tmp_path / "cards", "grace", "alan")
     data = tmp_path / "data"

@@ -342,7 +342,7 @@ def test_a_lost_bodies_frame_names_its_items_and_nothing_else(world: World) -> N
     world.cut_log(60)
     whole = world.copy()
     logged = {c.hash for e in world.vaults.reader(world.near).entries() for c in getattr(e, "changes", ())}
-    seen = 0
+    seen = ghosts = 0
     for name, offset, size, type_, _ in frames_of(whole[0], "runs/000000000060/0"):
         if type_ is not FrameType.BODIES:
             continue
@@ -364,11 +364,19 @@ def test_a_lost_bodies_frame_names_its_items_and_nothing_else(world: World) -> N
         for change in hit:
             row = core.account_by_id(change.account)
             assert row is not None
-            assert "revisions" in (core.held(row.number, change.kind) or "")
+            if change.kind is Kind.IDENTITY:
+                assert "revisions" in (core.held(row.number, change.kind) or "")
+                continue
+            assert core.held(row.number, change.kind) is None
+            entered = core.version_at(row.number, change.kind, change.rev)
+            assert entered is not None
+            assert core.change(entered.journal) == change, "verbatim, without its body"
+            assert change.rev in core.bodiless(row.number)[change.kind].revs
+            ghosts += 1
         core.close()
         seen += 1
         world.near.objects, world.far.objects = map(dict, whole)
-    assert seen > 3
+    assert seen > 3 and ghosts > 3
 
 
 def bodies_in(world: World, vault: MemoryVault) -> list[Change]:

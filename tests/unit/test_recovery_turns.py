@@ -98,6 +98,7 @@ class World:
         self.marks_done = self.releases = self.kept = 0
         self.cannot_keep: list[Exception] = []
         self.told: list[dict[str, Any]] = []
+        self.clock = SimClock()
         self._disk = ThreadPoolExecutor(1, "commit")
         self.pump = Pump(cast(Any, None), self._disk)
         sources = SimpleNamespace(blobs=lambda: None, names=lambda: ["near"])
@@ -108,7 +109,7 @@ class World:
             cast(Any, self._core),
             self.paused.append,
             self._count_release,
-            SimClock(),
+            self.clock,
             self._keep,
             self._hear,
         )
@@ -260,6 +261,30 @@ def test_turns_are_made_shorter_until_they_take_their_time(monkeypatch: pytest.M
         for _ in range(50):
             recovery._pace(0.0)
         assert recovery._changes == serving_recovery.MOST_CHANGES
+
+    run(work)
+
+
+def test_turns_are_longer_while_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And short again from the turn on in which somebody has knocked or written."""
+    monkeypatch.setattr(serving_recovery, "QUIET_SECONDS", 10.0)
+
+    async def work() -> None:
+        world = World(Streams(many()))
+        recovery = world.recovery
+        turns: list[float] = []
+        monkeypatch.setattr(recovery, "_pace", lambda _, turn: turns.append(turn))
+        recovery._turn()
+        world.clock.advance(11.0)
+        recovery._turn()
+        account, kind = many()[-1]
+        await recovery.ready(account, [kind])
+        recovery._turn()
+        assert turns == [
+            serving_recovery.TURN_SECONDS,
+            serving_recovery.QUIET_TURN_SECONDS,
+            serving_recovery.TURN_SECONDS,
+        ]
 
     run(work)
 

@@ -17,6 +17,7 @@ from safehold.model.change import GENESIS, Change, Op, rehash
 from safehold.model.errors import HistoryDropped
 from safehold.model.kinds import Kind
 from safehold.model.stream import Base
+from safehold.ports.core import WholeStream
 from safehold.store.sqlite.bulk import StreamRows
 from safehold.store.sqlite.core import SqliteCore
 from tests.support.changes import Streams, account_id, card, collection_id
@@ -283,7 +284,7 @@ def beside_ben(changes: list[Change], *, moved: bool) -> SqliteCore:
         maker = core.stream_maker(number, changes[0].kind, None, 1)
         for change in changes:
             maker.add(change, 7)
-        core.enter_moved(maker.packed())
+        core.enter_together([WholeStream(ANN, changes[0].kind, maker.packed(), 1, len(changes), None)])
     for change in () if moved else changes:
         core.apply(change, 7)
     core.apply(streams.put_card(ben, "contacts/default", "c.vcf", "uid-c"), 8)

@@ -47,7 +47,7 @@ from safehold.formats.keys import Sealer
 from safehold.formats.payload import Packer
 from safehold.formats.run import RunName
 from safehold.formats.seal import SealedObject
-from safehold.model.errors import OperatorError, SafeholdError
+from safehold.model.errors import Damaged, OperatorError, SafeholdError
 from safehold.ports.core import EMPTY_LOG, NOT_YET, CoreReads, LogPosition
 from safehold.ports.disk import Disk
 from safehold.ports.vault import Vault
@@ -177,7 +177,15 @@ class GenerationWriter:
         ledger = self._ledger()
         finished = ledger.plan is not None
         if ledger.plan is not None:
-            ledger = self._carry_out(ledger, ledger.plan)
+            try:
+                ledger = self._carry_out(ledger, ledger.plan)
+            except Damaged:
+                # The core was damaged, or what it lacks has been put on record since: another plan may go through.
+                # One of which an object may be in a vault already is gone on with.
+                noted = self._ledger().plan
+                if noted is None or noted.done:
+                    raise
+                ledger, finished = Ledger(ledger.newest, None, ledger.unsealed), False
         copied = self._level(ledger)
         plan = self._plan(core, ledger, full=full, may_drop=may_drop)
         new = plan is not None

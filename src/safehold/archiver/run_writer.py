@@ -22,6 +22,7 @@ from safehold.archiver.run_frames import RunFrames
 from safehold.formats.run import RunBase, RunStream
 from safehold.model.change import CANONICAL_VERSION, GENESIS, props_digest
 from safehold.model.errors import Damaged
+from safehold.model.gaps import ghosts_in
 from safehold.model.kinds import Kind
 from safehold.ports.core import CoreReads, RunRow, RunSpan
 
@@ -105,6 +106,7 @@ class _Stream:
         own = self._given.base
         proved = not own.root
         timeline, last, head = 0, 0, GENESIS
+        records: list[tuple[int, frozenset[int]]] = []  # what says which bodies are gone
         for row in self._given.rows():
             if not proved and row[1] > own.rev:
                 self._prove(own, state)
@@ -112,10 +114,14 @@ class _Stream:
             if row[1] > self._given.drop_upto_rev:
                 break
             _apply(state, row)
+            if row[4] == "gap":
+                records.append((row[1], ghosts_in(row[16])))
             timeline, last, head = row[0], row[1], row[13]
         if not last:
             return own, None
-        return RunBase(timeline, last, head, state.root()), state.revs()
+        keep = state.revs()
+        keep |= {rev for rev, ghosts in records if ghosts & keep}
+        return RunBase(timeline, last, head, state.root()), keep
 
     def _rows(self, base: RunBase, keep: set[int] | None, state: LiveState | None) -> tuple[int, int, bytes]:
         """Verify the rows and hand them on. (how many were handed on, last rev and its hash.)"""
@@ -128,6 +134,8 @@ class _Stream:
         dropped_upto = base.rev if base.root else 0
         last_rev, last_hash = (0, GENESIS) if dropped_upto else (base.rev, base.head)
         told_rev = -1  # of the change before in the same INDEX frame
+        bare: set[int] = set()  # revs without the body that their digest names, and those that are on record as such
+        recorded: set[int] = set()
         count = 0
         proved = not dropped_upto
         for row in given.rows():
@@ -153,6 +161,10 @@ class _Stream:
             last_rev, last_hash = rev, hash_
             if keep is not None and rev <= dropped_upto and rev not in keep:
                 continue
+            if body is None and blob is None and digest:
+                bare.add(rev)
+            elif op == "gap":
+                recorded |= ghosts_in(props)
             if state is not None:
                 if op == "put":
                     state_put(rev, row[5], row[6], digest, row[10], props is not None)
@@ -176,6 +188,8 @@ class _Stream:
             count += 1
         if not proved:
             self._prove(base, state)
+        if not bare <= recorded:
+            raise self._damaged(min(bare - recorded), "lacks its body, and no recovery has put that on record")
         if not count:
             frames.empty_stream()
         return count, last_rev, last_hash

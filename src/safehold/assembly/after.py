@@ -6,17 +6,21 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 import msgspec
 
 from safehold.assembly.site import Site
 from safehold.formats.evidence import Evidence
-from safehold.model.commands import TellNotice
+from safehold.model.commands import NoteGhosts, TellNotice
 from safehold.model.errors import SafeholdError
+from safehold.model.kinds import Kind
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.recovery.after import EVIDENCE_KIND, FILE_NAME, AccountPart, AfterReport, from_facts, to_facts
 from safehold.service.notices import MAX_NAMES, RESTORED, notices_of
 from safehold.vault.evidence import put_evidence, read_evidence
+
+T = TypeVar("T")
 
 _log = logging.getLogger("safehold.recovery")
 
@@ -96,6 +100,31 @@ def notices(report: AfterReport) -> list[TellNotice]:
     return [_notice(report, part) for part in report.affected if part.account and part.id]
 
 
+def ghost_notes(site: Site, report: AfterReport) -> list[NoteGhosts]:
+    """For each account of which something is lost: to put on record whose bodies are gone.
+
+    Of large bodies only where every configured vault is there to be asked: one that is away may have it.
+    """
+    vaults = [site.vault(config) for config in site.config.vaults]
+    try:
+        all_there = all(vault.available() for vault in vaults)
+    except SafeholdError:
+        all_there = False
+    finally:
+        for vault in vaults:
+            vault.close()
+    return [_ghosts_in(part, large=all_there) for part in report.affected if part.id and part.account]
+
+
+def _ghosts_in(part: AccountPart, *, large: bool) -> NoteGhosts:
+    revs: dict[Kind, list[int]] = {}
+    for loss in part.lost:
+        if large and loss.name is not None:
+            revs.setdefault(loss.kind, []).extend(loss.revs)
+    named = {kind: tuple(found) for kind, found in revs.items()}
+    return NoteGhosts(account=bytes.fromhex(part.id), actor="recovery", large=named)
+
+
 def not_yet_told(reads: CoreReads, told: Iterable[TellNotice]) -> list[TellNotice]:
     """Those of these that no notice of the same recovery has told."""
     wanted = []
@@ -129,6 +158,6 @@ def _notice(report: AfterReport, part: AccountPart) -> TellNotice:
     )
 
 
-def in_batches(commands: Sequence[TellNotice], size: int) -> Iterable[Sequence[TellNotice]]:
+def in_batches(commands: Sequence[T], size: int) -> Iterable[Sequence[T]]:
     for first in range(0, len(commands), size):
         yield commands[first : first + size]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,12 @@ from safehold.recovery.report import Progress, silent
 
 if TYPE_CHECKING:  # a method brings in what it needs, so that each command waits for its own part of the house only
     from safehold.assembly.announced import Announced
+    from safehold.assembly.recovering import Sources
     from safehold.assembly.session import Session
     from safehold.model.kinds import Kind
     from safehold.ports.core import CoreReads
     from safehold.recovery.after import AfterReport
+    from safehold.recovery.items_report import ItemsWritten
     from safehold.recovery.plan import Plan
     from safehold.recovery.run import Result
 
@@ -70,29 +72,48 @@ class Installation(Site):
         source: str | None = None,
         vault: str | None = None,
         identity: Path | None = None,
+        salvages: Sequence[str] = (),
         at_once: bool = False,
         progress: Progress = silent,
     ) -> Plan:
         """What would come back, from `source` (a configured vault) or `vault` (a URL) alone if given.
 
+        `salvages` are folders that a salvage made, or what is to be salvaged first.
+
         With `at_once` it is carried out at once, and verified then: a glance may do.
         """
         from safehold.assembly.recovering import Sources, plan_recovery
+        from safehold.assembly.salvaged import salvage_folders
 
-        sources = Sources(self, only=source, url=vault, identity=identity)
+        folders = salvage_folders(self, salvages, identity=identity, progress=progress)
+        sources = Sources(self, only=source, url=vault, identity=identity, salvages=folders)
         return plan_recovery(self, sources, account=account, kind=kind, to=to, at_once=at_once, progress=progress)
 
     def recover(
         self, plan: Plan, *, accept_loss: bool = False, identity: Path | None = None, progress: Progress = silent
     ) -> Result:
         """Carry a plan out; the service must be stopped. `identity` opens the vaults where this folder has no keys."""
-        from safehold.assembly.recovering import Sources, run_recovery
+        from safehold.assembly.recovering import run_recovery
+
+        sources = self._sources_of(plan, identity)
+        return run_recovery(self, plan, sources, accept_loss=accept_loss, progress=progress)
+
+    def _sources_of(self, plan: Plan, identity: Path | None) -> Sources:
+        from safehold.assembly.recovering import Sources
 
         planned = {s.vault for s in plan.sources}
         only = next(iter(planned)) if len(planned) == 1 else None
         url = plan.sources[0].url if only == "given" else None
-        sources = Sources(self, only=only, url=url, identity=identity)
-        return run_recovery(self, plan, sources, accept_loss=accept_loss, progress=progress)
+        salvages = [mark.path for mark in plan.salvages]
+        return Sources(self, only=only, url=url, identity=identity, salvages=salvages)
+
+    def account_for(
+        self, plan: Plan, folder: Path, *, identity: Path | None = None, progress: Progress = silent
+    ) -> ItemsWritten:
+        """Write what becomes of each item, by a plan that was read in full, into a folder of its owner's alone."""
+        from safehold.assembly.accounting import account_for
+
+        return account_for(self, plan, self._sources_of(plan, identity), folder, progress)
 
     def recovery_reports(self) -> list[AfterReport]:
         """Those of all recoveries that the vaults remember, the newest first. Raises OperatorError."""

@@ -11,27 +11,33 @@ from typing import Any, cast
 from safehold.adapters.lock import FolderLock
 from safehold.adapters.processes import ForkedWorkers
 from safehold.archiver.claiming import LogVault, Mode, claim_timeline
-from safehold.assembly.after import in_batches, keep_report, notices
+from safehold.assembly.after import ghost_notes, in_batches, keep_report, notices
 from safehold.assembly.bare import bring_what_travels, with_older_identities
+from safehold.assembly.returning import return_found
+from safehold.assembly.salvaged import make_ready, open_find
 from safehold.assembly.session import Session
 from safehold.assembly.site import Site
 from safehold.assembly.vault_urls import AnyVault, open_vault, with_scheme
 from safehold.config import VaultConfig, check_vault
 from safehold.formats.evidence import VERSION, Evidence
-from safehold.formats.keys import SEALED_TO_OTHERS, Opener
+from safehold.formats.keys import FINGERPRINT_BYTES, SEALED_TO_OTHERS, Opener
 from safehold.model.commands import AcceptEnd, AcceptLoss, Undo
 from safehold.model.errors import Damaged, NewerCore, NotFound, OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
+from safehold.ports.blobs import BlobArchive
 from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
 from safehold.ports.vault import VaultDown
-from safehold.recovery.after import RUN, after_report, read_sources
+from safehold.recovery.after import RUN, Read, after_report, read_sources
 from safehold.recovery.build import Accepted
 from safehold.recovery.examine import State
 from safehold.recovery.excuses import LOG_FROM, REPAIR
+from safehold.recovery.find import Find, salvage_words
+from safehold.recovery.find_bodies import FindArchive
 from safehold.recovery.glance import NotAsGlanced, glance
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.portions import Portion, Settled, settle
 from safehold.recovery.report import Progress, silent
+from safehold.recovery.returns import Returned
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.shares import Found, Share, work
 from safehold.recovery.sources import look
@@ -69,17 +75,29 @@ class Sources:
         only: str | None = None,
         url: str | None = None,
         identity: Path | None = None,
+        salvages: Sequence[str] = (),
     ) -> None:
+        """`salvages` are folders of what was salvaged: with them neither a vault nor a key need be there."""
         self._site = site
         self._configs = _chosen(site, only, url)
         self._given = url is not None
+        self.salvages = list(salvages)
         if identity is not None:
             site.use_identity(load_identity(site.disk, str(identity)))
-        self.opener: Opener = site.opener
+        if self.salvages and identity is None and not is_complete(site.disk, str(site.keys_folder)):
+            self._configs = []
+            self.opener = Opener((), bytes(FINGERPRINT_BYTES))
+            return
+        self.opener = site.opener
         self.opener.require()
         if identity is not None:
             self.opener = with_older_identities(self.reader(), self.runs(), self.opener)
             site.use_identity(self.opener)
+
+    def take_keys(self) -> None:
+        """Those that have been made since, where there were none."""
+        if not self.opener.can_open and is_complete(self._site.disk, str(self._site.keys_folder)):
+            self.opener = self._site.opener
 
     def vaults(self) -> list[AnyVault]:
         """Fresh instances, sync ones first: their copies are preferred."""
@@ -112,10 +130,15 @@ class Sources:
         """Those that acknowledgements waited for. Of a vault that is given by its URL nobody knows that."""
         return [] if self._given else [c.name for c in self._configs if c.mode == Mode.SYNC]
 
-    def blobs(self) -> LiveBlobs:
+    def blobs(self, find: Find | None = None) -> LiveBlobs:
+        """Live blobs, which are fetched from the vaults, and from a find where these do not have them."""
         site = self._site
         keyring = site.keyring
-        archive = VaultBlobs([], self.vaults(), keyring.sealer, self.opener, site.disk, str(site.scratch_folder))
+        archive: BlobArchive = VaultBlobs(
+            [], self.vaults(), keyring.sealer, self.opener, site.disk, str(site.scratch_folder)
+        )
+        if find is not None:
+            archive = FindArchive(archive, find)
         return LiveBlobs(site.disk, str(site.blobs_folder), str(site.scratch_folder), archive)
 
 
@@ -204,7 +227,7 @@ def plan_recovery(
 
     A run that follows `at_once`, with nobody looking at the plan, needs a glance only, where that suffices.
     """
-    if at_once and not site.core_path.exists():
+    if at_once and not site.core_path.exists() and not sources.salvages:
         glanced = glance(
             sources.reader(),
             sources.vaults(),
@@ -220,7 +243,8 @@ def plan_recovery(
     with ExitStack() as stack:
         helpers = helpers_of(sources, stack)
         closed = not _has_wal(site)
-        core, problem, newer = _core_there(site, stack)
+        find = open_find(site, sources.salvages, stack)
+        core, problem, newer = core_there(site, stack)
         return make_plan(
             sources.reader(),
             sources.vaults(),
@@ -236,11 +260,12 @@ def plan_recovery(
             blobs=sources.blobs() if is_complete(site.disk, str(site.keys_folder)) else None,
             runs=sources.runs(),
             settling=helpers,
+            find=find,
             progress=progress,
         )
 
 
-def _core_there(site: Site, stack: ExitStack) -> tuple[CoreReads | None, str, str]:
+def core_there(site: Site, stack: ExitStack) -> tuple[CoreReads | None, str, str]:
     """The core that is there, opened for reading, or why it cannot be, or that a newer release has written it.
 
     One of an older version is no damage.
@@ -284,19 +309,23 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
             "--accept-loss goes on without what came since",
         )
     with site.lock() as lock, ExitStack() as stack:
+        made = make_ready(site, plan, given=sources.given() is not None)
+        sources.take_keys()
         helpers = helpers_of(sources, stack, lock)
-        old, _, _ = _core_there(site, stack)
-        brought = bring_what_travels(site, plan, sources.given())
+        old, _, _ = core_there(site, stack)
+        find = open_find(site, sources.salvages, stack)
+        brought = [*made, *bring_what_travels(site, plan, sources.given())]
+        sources.take_keys()
         site.disk.make_folders(str(site.scratch_folder))
         site.disk.make_folders(str(site.blobs_folder))
-        claim = Claim(site, sources, above=plan.end.timeline)
+        claim = Claim(site, sources, above=max(plan.end.timeline, plan.highest))
 
         def run(plan: Plan) -> Result:
             return run_plan(
                 plan,
                 sources.reader(),
                 make_core=make_core,
-                blobs=sources.blobs(),
+                blobs=sources.blobs(find),
                 disk=site.disk,
                 data=str(site.data),
                 clock=site.clock,
@@ -306,6 +335,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
                 helpers=helpers,
                 old=old,
                 accept_loss=accept_loss,
+                find=find,
                 progress=progress,
             )
 
@@ -318,11 +348,17 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
         _record_lost_log(site, plan, result.report.timeline)
         result.notes = [*brought, *result.notes, *_go_on(site, plan)]
         claim.done()
+    if plan.joined:
+        result.notes += _archive(site)
     if result.taken:
         result.notes += _record_losses(site, result.taken)
     result.notes += _settle_end(site, accept_loss)
     if plan.to is not None:
         _undo_to(site, plan, plan.to)
+    result.notes += _record_ghosts(site, result)
+    if plan.salvages:
+        result.returned, problems = _return(site, sources.salvages)
+        result.notes += problems
     if plan.core is not State.WHOLE:
         result.notes += _tell_after(site, plan, result)
     return result
@@ -337,7 +373,7 @@ def _tell_after(site: Site, plan: Plan, result: Result) -> list[str]:
             at=site.clock.now(),
             how=RUN,
             generation=plan.generation,
-            sources=read_sources(plan.sources),
+            sources=[*read_sources(plan.sources), *(Read(salvage_words(mark.path)) for mark in plan.salvages)],
             accepted=result.accepted,
             notes=result.notes,
         ),
@@ -481,6 +517,38 @@ def _claim(site: Site, sources: Sources, above: int) -> int:
             entry.vault.close()
 
 
+def _archive(site: Site) -> list[str]:
+    """What came out of a salvage, in the core alone so far, goes into the vaults. What hinders that, in plain words."""
+    try:
+        with Session(site) as session:
+            session.execute_all([])  # opens a writer, which archives what is marked
+    except SafeholdError as error:
+        return [
+            f"what was salvaged is in the core, and could not be written to the vaults yet: {error.message}; the next "
+            "start of the service does that"
+        ]
+    return []
+
+
+def _return(site: Site, folders: Sequence[str]) -> tuple[Returned | None, list[str]]:
+    """Put back what was found without its place in the chain. What hinders that, in plain words: it can be repeated."""
+    try:
+        with Session(site) as session, ExitStack() as stack:
+            find = open_find(site, folders, stack)
+            assert find is not None
+            returned = return_found(
+                find,
+                reads=session.reads,
+                blobs=session.blobs,
+                blob_key=session.blob_key,
+                execute=session.execute,
+                in_doubt=bool(doubts_of(session.reads)),
+            )
+    except SafeholdError as error:
+        return None, [f"what was found is not put back yet: {error.message}; run this again once that is mended"]
+    return returned, []
+
+
 def _record_losses(site: Site, taken: Sequence[Accepted]) -> list[str]:
     """A GAP change in every stream whose loss was accepted: a keeper attests what goes on after it, and no more says
     at every look that revisions are missing. What hinders that, in plain words.
@@ -492,6 +560,22 @@ def _record_losses(site: Site, taken: Sequence[Accepted]) -> list[str]:
                     session.execute(AcceptLoss(account=one.account, actor="recovery", kind=one.kind, missing=one.why))
     except SafeholdError as error:
         return [f"that the loss was accepted could not be put on record: {error.message}"]
+    return []
+
+
+def _record_ghosts(site: Site, result: Result) -> list[str]:
+    """Where bodies are in no source: a GAP change that names them; else no generation could be written of the stream.
+
+    What was recorded before is not recorded again: so a run that was killed before this is simply run again.
+    """
+    wanted = ghost_notes(site, after_report(result.report, at=site.clock.now(), how=RUN))
+    try:
+        if wanted:
+            with Session(site) as session:
+                for batch in in_batches(wanted, MAX_COMMANDS):
+                    session.execute_all(batch)
+    except SafeholdError as error:
+        return [f"that bodies are in no source could not be put on record: {error.message}; run this again"]
     return []
 
 

@@ -16,7 +16,7 @@ from safehold.adapters.channel import ChannelServer
 from safehold.adapters.passwords import Argon2Hasher
 from safehold.adapters.threads import ThreadScheduler, in_daemon
 from safehold.archiver.shipper import Shipper
-from safehold.assembly.after import in_batches, keep_report, not_yet_told, notices
+from safehold.assembly.after import ghost_notes, in_batches, keep_report, not_yet_told, notices
 from safehold.assembly.caring import Caring
 from safehold.assembly.finding import Lost, find_why_not
 from safehold.assembly.installation import Installation
@@ -29,7 +29,7 @@ from safehold.config import Config
 from safehold.formats.keys import KeyAway
 from safehold.formats.seal import SealedObject
 from safehold.model.change import Change
-from safehold.model.commands import AnyCommand, Outcome, TellNotice
+from safehold.model.commands import AnyCommand, NoteGhosts, Outcome, TellNotice
 from safehold.model.errors import BadRequest, BodiesDamaged, Held, OperatorError, SafeholdError
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
@@ -173,7 +173,7 @@ class Service:
         self._recovery: ServingRecovery | None = None
         self._last_recovery: dict[str, Any] | None = None
         self._after: asyncio.Task[None] | None = None  # keeps it alive
-        self._untold: list[TellNotice] = []
+        self._untold: list[NoteGhosts | TellNotice] = []
         self._snapshots = ScheduledSnapshots(installation)
         self._keeper = ScheduledKeeper(installation)
         self._ticking: asyncio.Task[None] | None = None
@@ -521,7 +521,10 @@ class Service:
         upto = self.reads.log_position()
         kept = await self.run_blocking(lambda: keep_report(self.installation, report, upto, again=True))
         self._telling.recovered(kept)
-        wanted = await self.in_thread(lambda reads: not_yet_told(reads, notices(kept)))
+        wanted: list[NoteGhosts | TellNotice] = list(
+            await self.run_blocking(lambda: ghost_notes(self.installation, kept))
+        )
+        wanted += await self.in_thread(lambda reads: not_yet_told(reads, notices(kept)))
         self._untold = await self._told(wanted)
 
     def _recovered(self, last: dict[str, Any]) -> None:
@@ -530,9 +533,9 @@ class Service:
         self._telling.recovery(None)
         self._after = asyncio.create_task(self._tell_rest())
 
-    async def _told(self, notices: list[TellNotice]) -> list[TellNotice]:
+    async def _told(self, notices: Sequence[NoteGhosts | TellNotice]) -> list[NoteGhosts | TellNotice]:
         """Those that could not be entered now."""
-        untold: list[TellNotice] = []
+        untold: list[NoteGhosts | TellNotice] = []
         for batch in in_batches(notices, MAX_COMMANDS):
             results = await self.pump.execute_all(batch)
             untold += [one for one, result in zip(batch, results, strict=True) if isinstance(result, Held)]

@@ -3,7 +3,8 @@
 `recovery.staged` knows what is to be entered and how, and nothing of threads. Here each of its parts gets a place:
 
     prepare    in a thread of its own, while worker processes read and verify ahead
-    step       in turns of the writer's thread, some milliseconds each; a change that waits comes between any two
+    step       in turns of the writer's thread, some milliseconds each, more where nobody waits; a change that does
+               comes between any two
     fetch      of large bodies, once all streams are in, in that other thread again
 
 Whoever knocks waits on the event loop for the streams it needs, for a moment and no longer, and as many at a time as
@@ -48,6 +49,8 @@ KNOCK_SECONDS = 4.0
 KNOCKING = 256
 #: What one turn of the writer's thread may take, about: the changes of a turn are made more or fewer to that end.
 TURN_SECONDS = 0.010
+#: The same once nobody has knocked or written for so long: each turn ends with a sync, whatever it has brought in.
+QUIET_SECONDS, QUIET_TURN_SECONDS = 1.0, 0.060
 FEWEST_CHANGES, MOST_CHANGES = 50, 5_000
 #: Of large bodies so many bytes are fetched at a time, and one whole body at least.
 FETCH_BYTES = 4 << 20
@@ -103,6 +106,7 @@ class ServingRecovery:
         self._arrivals: dict[_Key, asyncio.Future[None]] = {}
         self._knocking = 0
         self._changes = FEWEST_CHANGES
+        self._asked_at = clock.monotonic()  # when somebody last waited for the writer, or for a stream
         self._trouble = ""
         self._stage = ""
         self._since = under_way.staged.began_at
@@ -119,6 +123,7 @@ class ServingRecovery:
         waiting = [kind for kind in kinds if self.waits(account, kind)]
         if not waiting:
             return
+        self._asked_at = self._clock.monotonic()
         for kind in waiting:
             self._staged.knock(account, kind)
         if self._knocking >= KNOCKING or self._task is None:
@@ -185,6 +190,8 @@ class ServingRecovery:
                 await reading
                 reading = self._read()
                 more = await self._pump.exclusive(self._turn)
+                if self._pump.busy:
+                    self._asked_at = self._clock.monotonic()
                 self._tell_arrived()
                 self._tell_stage()
                 self._tell_trouble(self._staged.trouble)
@@ -209,13 +216,14 @@ class ServingRecovery:
         except Exception as error:  # whether it is on disk shows when the core is opened anew
             self._pause(OperatorError(f"a step of the recovery failed: {error}"))
             raise
-        self._pace(self._clock.monotonic() - began)
+        now = self._clock.monotonic()
+        self._pace(now - began, TURN_SECONDS if now - self._asked_at < QUIET_SECONDS else QUIET_TURN_SECONDS)
         self._released()
         return more
 
-    def _pace(self, seconds: float) -> None:
+    def _pace(self, seconds: float, turn: float = TURN_SECONDS) -> None:
         """A turn that took long is followed by one of fewer changes. Half as much again is the most it grows by."""
-        wanted = self._changes * TURN_SECONDS / max(seconds, TURN_SECONDS / 1.5)
+        wanted = self._changes * turn / max(seconds, turn / 1.5)
         self._changes = max(FEWEST_CHANGES, min(MOST_CHANGES, int(wanted)))
 
     async def _fetch(self) -> None:

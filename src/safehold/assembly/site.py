@@ -145,6 +145,10 @@ class Site:
         return self.keyring.opener
 
     @property
+    def has_given_identity(self) -> bool:
+        return self._given is not None
+
+    @property
     def identity_beside(self) -> bool:
         """Whether the identity lies beside the core."""
         return self.disk.exists(str(self.keys_folder / IDENTITY))
@@ -227,6 +231,10 @@ class Site:
     def _used_mark(self) -> Path:
         """Tells keys whose vaults may hold history, wherever these are now, from keys that were just made."""
         return self.keys_folder / "used"
+
+    def was_used(self) -> bool:
+        """Whether vaults may hold history that was written with the keys that are here."""
+        return self.disk.exists(str(self._used_mark))
 
     def mark_used(self) -> None:
         if self.disk.exists(str(self.keys_folder)) and not self.disk.exists(str(self._used_mark)):

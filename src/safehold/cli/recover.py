@@ -8,7 +8,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safehold.cli import recover_report, recover_status
+from safehold.cli import recover_ghosts, recover_report, recover_status
 from safehold.cli.context import Context
 from safehold.cli.exits import Exit, UsageError
 from safehold.cli.output import Answer, Table, as_lines, count_text, say, size_text
@@ -20,6 +20,7 @@ from safehold.model.kinds import DATA_KINDS, Kind
 if TYPE_CHECKING:
     from safehold.recovery.plan import Plan
     from safehold.recovery.report import Report
+    from safehold.recovery.returns import Returned
 
 EXAMPLE = "safehold recover plan && safehold recover run --yes"
 PLAN_NAME = "recovery-plan.json"
@@ -58,6 +59,7 @@ def configure(parser: Parser) -> None:
     )
     recover_status.configure(parser)
     recover_report.configure(parser)
+    recover_ghosts.configure(parser)
 
 
 def _filters(parser: Parser) -> None:
@@ -69,6 +71,16 @@ def _filters(parser: Parser) -> None:
     parser.add_argument("--from", dest="source", metavar="VAULT", help="read this vault only")
     parser.add_argument("--vault", metavar="URL", help="read the vault at this place, folder:PATH")
     parser.add_argument("--identity", metavar="FILE", help="the recovery key text, where the data folder has no keys")
+    parser.add_argument(
+        "--salvage",
+        metavar="PATH",
+        action="append",
+        help="take what was salvaged too: a folder that `safehold salvage` made, or what is to be salvaged first; "
+        "may be given several times",
+    )
+    parser.add_argument(
+        "--items", metavar="DIR", help="write what becomes of each item into this folder, and a text for each person"
+    )
 
 
 def _plan(args: Namespace, context: Context) -> Answer:
@@ -85,28 +97,31 @@ def _plan(args: Namespace, context: Context) -> Answer:
             raise
         data["plan"] = None
         written = f"the plan could not be written to {path} ({error.strerror}): give --output FILE"
-    blocks = [*describe_plan(plan), "nothing to do" if plan.nothing_to_do else written]
+    told = _account_for(plan, args, context, data)
+    blocks = [*describe_plan(plan), *told, "nothing to do" if plan.nothing_to_do else written]
     return Answer(data, blocks, Exit(plan.report.exit_code))
 
 
 def _run(args: Namespace, context: Context) -> Answer:
     context.installation(make=False).refuse_beside_recovery()
     if args.plan:
-        given = [o for o in ("account", "kind", "to", "source", "vault") if getattr(args, o) is not None]
+        given = [o for o in ("account", "kind", "to", "source", "vault", "salvage") if getattr(args, o) is not None]
         if given:
             raise UsageError("a plan file already says what to recover", hint="give the file alone, or make a new plan")
         plan = _read_plan(Path(args.plan))
     else:
-        plan = _make_plan(args, context, at_once=args.yes)
+        plan = _make_plan(args, context, at_once=args.yes and not args.items)
         if not args.yes:
-            return Answer(
-                _plan_data(plan) | {"executed": False},
-                [*describe_plan(plan), "nothing was written: add --yes to carry this out"],
-                Exit(plan.report.exit_code),
-            )
+            data = _plan_data(plan) | {"executed": False}
+            told = _account_for(plan, args, context, data)
+            why = "nothing was written: add --yes to carry this out"
+            return Answer(data, [*describe_plan(plan), *told, why], Exit(plan.report.exit_code))
         for block in describe_plan(plan):
             if isinstance(block, str):
                 say(block)
+    accounted: dict[str, Any] = {}
+    # Before the run: what it moves aside is a witness too. The run verifies that what it enters is what was planned.
+    told = _account_for(plan, args, context, accounted)
     with Reporter() as progress:
         result = context.installation(make=False).recover(
             plan,
@@ -115,13 +130,41 @@ def _run(args: Namespace, context: Context) -> Answer:
             progress=progress,
         )
     report = result.report
-    blocks = [*describe_report(report, planned=False), *result.notes]
+    blocks = [*describe_report(report, planned=False), *told, *result.notes]
     if result.moved_aside:
         blocks.append(f"the core that was there lies in {result.moved_aside}")
-    more = {"executed": True, "moved_aside": result.moved_aside, "accepted": result.accepted, "notes": result.notes}
+    blocks += describe_returned(result.returned)
+    more: dict[str, Any] = {
+        "executed": True,
+        "moved_aside": result.moved_aside,
+        "accepted": result.accepted,
+        "notes": result.notes,
+    }
+    if result.returned is not None:
+        more["returned"] = _plain(result.returned)
     return Answer(
-        _report_data(report) | more, [*blocks, "the service can be started: safehold serve"], Exit(report.exit_code)
+        _report_data(report) | more | accounted,
+        [*blocks, "the service can be started: safehold serve"],
+        Exit(report.exit_code),
     )
+
+
+def _account_for(plan: Plan, args: Namespace, context: Context, data: dict[str, Any]) -> list[str | Table]:
+    """With --items: written, entered in `data`, and told."""
+    if args.items is None:
+        return []
+    import msgspec
+
+    with Reporter() as progress:
+        written = context.installation(make=False).account_for(
+            plan,
+            Path(args.items).absolute(),
+            identity=Path(args.identity) if args.identity else None,
+            progress=progress,
+        )
+    data["accounting"] = msgspec.to_builtins(written)
+    people = count_text(written.accounts, "person", "people")
+    return [f"what becomes of each item is in {written.folder}, with a text for {people}"]
 
 
 def _make_plan(args: Namespace, context: Context, *, at_once: bool = False) -> Plan:
@@ -134,6 +177,7 @@ def _make_plan(args: Namespace, context: Context, *, at_once: bool = False) -> P
             source=args.source,
             vault=args.vault,
             identity=Path(args.identity) if args.identity else None,
+            salvages=args.salvage or (),
             at_once=at_once,
             progress=progress,
         )
@@ -159,6 +203,7 @@ def _plan_data(plan: Plan) -> dict[str, Any]:
         "core": str(plan.core),
         "core_reason": plan.core_reason,
         "sources": [{"vault": s.vault, "url": s.url, "problem": s.problem or None} for s in plan.sources],
+        "salvages": [mark.path for mark in plan.salvages],
         "read_from": [{"sources": words, "streams": count} for words, count in plan.come_from()],
         "basis": plan.basis,
         "stage_bytes": {str(kind): size for kind, size in plan.stage_bytes.items()},
@@ -184,6 +229,29 @@ def describe_plan(plan: Plan) -> list[str | Table]:
     blocks += [f"from {words}: {count_text(count, 'stream')}" for words, count in known[:SHOWN]]
     told = describe_report(plan.report, planned=True)
     return [*blocks, *told, _stages(plan), f"how the time is reckoned: {plan.basis}"]
+
+
+def describe_returned(returned: Returned | None) -> list[str | Table]:
+    """What a salvage put back as new changes, and what somebody has to look at."""
+    if returned is None:
+        return []
+    put, skipped = count_text(returned.put, "thing"), returned.skipped
+    blocks: list[str | Table] = [f"put back anew of what was salvaged: {put}; of {skipped} the streams know better"]
+    blocks += [f"{who}: waits until its loss is accepted (--accept-loss)" for who in returned.held[:SHOWN]]
+    for each in returned.aside[:SHOWN]:
+        where = "/".join(filter(None, (each.account, str(each.kind), each.collection, each.name)))
+        blocks.append(f"not put back: {where}: {each.why}")
+    if returned.aside_count > SHOWN:
+        blocks.append(f"and {returned.aside_count - SHOWN} more that were not: --json names them")
+    return blocks
+
+
+def _plain(returned: Returned) -> dict[str, Any]:
+    import msgspec
+
+    data = msgspec.to_builtins(returned)
+    assert isinstance(data, dict)
+    return data
 
 
 def _stages(plan: Plan) -> Table:

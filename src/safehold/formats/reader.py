@@ -166,7 +166,7 @@ def history(stream: Any, who: str) -> list[Any]:
     known, chain, (_, rev, want) = changes[stream], list[Any](), heads[stream]
     while rev > 0:
         change = known.get(want) or max((c for c in known.values() if c.rev <= rev), key=lambda c: c.rev, default=BASE)
-        if change.rev < rev and all(c.op != "gap" for c in chain):
+        if change.rev < rev and all(c.op != "gap" or b"missing" not in (c.props or b"") for c in chain):
             tell(f"{who}: revs {change.rev + 1} to {rev} are missing; what is here may be older, or deleted")
         chain += change.body[::-1] if change.op == "base" else [change]
         rev, want = (0, b"") if change.op == "base" else (change.rev - 1, change.prev)

@@ -41,7 +41,7 @@ class Op(StrEnum):
     PROPS = "props"  # replace an item's properties by props; the body stays
     DELETE = "delete"  # remove an item
     REFUSED = "refused"  # a write that a precondition refused: its body is kept, nothing else changes
-    GAP = "gap"  # recorded by a recovery: revisions that no source holds; props names them
+    GAP = "gap"  # recorded by a recovery: revisions, or bodies, that no source holds: see model/gaps.py
 
 
 class Change(msgspec.Struct, frozen=True, array_like=True):

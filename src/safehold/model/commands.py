@@ -318,6 +318,21 @@ class AcceptLoss(Command, frozen=True):
     missing: str = ""
 
 
+class NoteGhosts(Command, frozen=True):
+    """Put on record which changes of the account have no body in any source: see service/ghosts.py.
+
+    Those that the core itself has without their body; and of `large` bodies, by kind, the revs that a recovery names.
+    """
+
+    large: dict[Kind, tuple[int, ...]] = {}
+
+
+class DropGhosts(Command, frozen=True):
+    """The person's word that items whose body is in no source are gone: they are deleted. `kind` None means all."""
+
+    kind: Kind | None = None
+
+
 class ApplyIntake(Command, frozen=True):
     """Apply the first writes that wait in the account's intake and whose streams are there; see `service.intake`."""
 
@@ -335,7 +350,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     taken: bool = False  # it waits in the intake: nothing is known of what was there, and there is no digest yet
     revs: dict[Kind, int] = {}  # of an undo: the moment that it went back to, as Undo takes it
     before: dict[Kind, int] = {}  # of an undo: the moment before it, for the undo of it
-    more: bool = False  # of an undo: so much differs that this was a part of it; the same again does the next
+    more: bool = False  # of an undo, or of ghosts: so much differs that this was a part of it; again does the next
     due: int = 0  # of an erasure: when (µs) the account, which is locked now, will be erased; 0: it is
     locks: tuple[Lock, ...] = ()  # that cover the path afterwards; first the one that was taken or renewed
 
@@ -343,7 +358,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class UndoneItem(msgspec.Struct, frozen=True):
     """One line of an undo: `action` is "added", "changed" or "removed", as the undo makes it.
 
-    "left": it cannot come back, since another resource bears its UID now.
+    "left": it cannot come back, since another resource bears its UID now, or its body is in no source.
     """
 
     path: str
@@ -384,5 +399,7 @@ AnyCommand = (
     | TellRest
     | Undo
     | AcceptLoss
+    | NoteGhosts
+    | DropGhosts
     | ApplyIntake
 )

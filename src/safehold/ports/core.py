@@ -109,6 +109,40 @@ class StreamFigures(NamedTuple):
     bytes: int
 
 
+class Standing(NamedTuple):
+    """A stream as the core reckons with it: its account's number, why it is held, where it ends, what it has."""
+
+    account: int
+    held: str | None
+    head: Head
+    figures: StreamFigures
+
+
+class WholeStream(NamedTuple):
+    """A stream on its way into a core that has nothing of it. `rows` are what a StreamMaker packed, or b"" for none.
+
+    `first` is the number that its first change had there. `held` says why it is held from then on, None: it is whole.
+    """
+
+    account: bytes
+    kind: Kind
+    rows: bytes
+    first: int
+    changes: int
+    held: str | None
+
+
+class EnteredCollection(NamedTuple):
+    """A live collection as its rows have it; its items by name, each with the properties that its row points to."""
+
+    account: int
+    kind: Kind
+    id: bytes
+    path: str
+    props: bytes | None
+    items: list[tuple[str, bytes, int, int, bytes | None]]  # name, digest, size, rev, properties
+
+
 class JournalSum(NamedTuple):
     """Over the changes of a stream: how many, the last rev, bytes of bodies as stated, and as they are inline."""
 
@@ -136,6 +170,13 @@ class IntakeFigures(NamedTuple):
 
 
 EMPTY_INTAKE = IntakeFigures(0, 0, 0)
+
+
+class Bodiless(NamedTuple):
+    """Of a stream: revs of changes whose body a recovery has found nowhere, and the properties of its GAP changes."""
+
+    revs: list[int]
+    records: list[bytes]
 
 
 class Removed(NamedTuple):
@@ -260,6 +301,21 @@ class CoreReads(Protocol):
         """
         ...
 
+    def standings(self, streams: Sequence[tuple[bytes, Kind]]) -> list[Standing | None]:
+        """Of each of these streams, by account id and kind; None where the core does not know the account.
+
+        One of which it knows nothing else ends at EMPTY_HEAD and has nothing.
+        """
+        ...
+
+    def collections_made(self, first: int, last: int) -> Iterator[EnteredCollection]:
+        """Live collections that bear numbers from one to another, in their order."""
+        ...
+
+    def names_told(self) -> list[tuple[Account, bytes | None]]:
+        """Every account but the installation, with the body of the profile that its identity has, by number."""
+        ...
+
     def base(self, account: int, kind: Kind) -> Base | None:
         """Where the stream begins whose older history was dropped; None where nothing was."""
         ...
@@ -294,6 +350,18 @@ class CoreReads(Protocol):
 
     def items_with_blobs(self, account: int, kind: Kind) -> list[tuple[str, Item, bytes]]:
         """The live items of a stream whose body is a blob, each with the path of its collection and the blob's name."""
+        ...
+
+    def ghost_items(self, account: int, kind: Kind) -> list[tuple[str, Item]]:
+        """The live items of a stream whose body a recovery has found nowhere, each with the path of its collection."""
+        ...
+
+    def has_body(self, journal: int) -> bool:
+        """False for the change of a ghost. Raises Damaged where the row cannot be read."""
+        ...
+
+    def bodiless(self, account: int) -> dict[Kind, Bodiless]:
+        """Streams of an account that have changes without their body, or GAP changes. Reads all of the account's."""
         ...
 
     def props(self, item: Item) -> dict[str, str]:
@@ -536,8 +604,15 @@ class CoreStore(CoreReads, Protocol):
         """What a StreamMaker packed. As `enter_journal` and `enter_stream`."""
         ...
 
-    def enter_moved(self, rows: bytes) -> None:
-        """As `enter_packed`, of a StreamMaker whose first number was 1: they are moved to where the journal is."""
+    def enter_together(self, streams: Sequence[WholeStream]) -> None:
+        """Many streams, each as `enter_packed` and then `hold`, their rows moved to where the journal is.
+
+        Fastest where each begins in its numbers where the one before ended.
+        """
+        ...
+
+    def account_numbers(self, ids: Sequence[bytes]) -> dict[bytes, int]:
+        """As `account_number`, of many at once."""
         ...
 
     def hold(self, account: bytes, kind: Kind, reason: str | None) -> None:

@@ -82,6 +82,8 @@ _REPORT = _object(
     nullable=True,
 )
 
+_GHOST = _object({"kind": _TEXT, "collection": _TEXT, "name": _TEXT, "at": _TIME})
+
 SCHEMAS: _Json = {
     "State": _object(
         {
@@ -94,6 +96,8 @@ SCHEMAS: _Json = {
             "intake_waiting": {"type": "integer", "description": "changes that wait to be entered"},
             "recovery": {"type": ["object", "null"], "description": "as in /status"},
             "report": _REPORT,
+            "ghosts": _list(_GHOST, "items whose body is in no source; listed until you say that they are gone"),
+            "ghost_count": _COUNT,
             "mail": {"type": ["string", "null"], "description": "the address that you are written to at"},
             "steps": _list(_TEXT, "what to do, in the language of the request (?lang=, else Accept-Language)"),
         }

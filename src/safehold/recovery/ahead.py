@@ -29,6 +29,10 @@ from safehold.vault.runs import StreamEntry, stream_order
 PORTION_CHANGES = 1_000
 #: Whoever waits for a helper looks so often whether somebody has knocked meanwhile.
 KNOCK_LOOK_SECONDS = 0.003
+#: Bytes of rows that enter in one step, unless a single stream has more.
+STEP_BYTES = 8 << 20
+#: Streams that are read here and enter together, of those that have to be in before anything else.
+TOGETHER = 250
 #: Rows of the journal that are put in at a time, of a stream that is read as it enters.
 ROWS = 500
 
@@ -85,6 +89,7 @@ class Ahead:
         self._failed: set[StreamKey] = set()  # long ones that were not whole
         self._portions: dict[StreamKey, Portion] | None = None  # by the first stream of each
         self._answers: Iterator[list[Settled | None]] = iter(())
+        self._number = 1  # that the rows read next begin with, so that those of neighbours are moved together
         self._free = deque([True])  # taken by who reads
 
     def line_up(self, keys: Iterable[StreamKey]) -> None:
@@ -104,7 +109,7 @@ class Ahead:
             return True
         try:
             self.trouble = ""
-            while self._knocked or sum(one.changes for one in tuple(self._ready)) < most_changes:
+            while self._knocked or self._wants_more(most_changes):
                 key, first = self._next()
                 if key is None:
                     return bool(self._ready)
@@ -119,6 +124,10 @@ class Ahead:
             return True
         finally:
             self.end_turn()
+
+    def _wants_more(self, most_changes: int) -> bool:
+        ready = tuple(self._ready)
+        return sum(one.changes for one in ready) < most_changes and sum(map(_size, ready)) < STEP_BYTES
 
     def take_turn(self) -> bool:
         """Whether the caller may read now. Then `end_turn` has to follow."""
@@ -168,6 +177,8 @@ class Ahead:
         if ready is None:
             self._damaged.append(key)
             return not self.trouble
+        if isinstance(ready, Ready):
+            self._number = ready.first + ready.changes
         self._taken.add(key)
         if first:
             self._ready.appendleft(ready)
@@ -205,13 +216,47 @@ class Ahead:
         self._damaged.append(key)
 
     def _rows_of(self, key: StreamKey) -> Make:
-        return lambda base: self._make_rows(self.numbers[key[0]], key[1], base, 1)
+        return lambda base: self._make_rows(self.numbers[key[0]], key[1], base, self._number)
 
     def read_now(self, key: StreamKey, *, late: bool = False) -> Ready:
         """One stream, whatever it takes; `late` as in `Streamwise.followed`."""
         make = self._rows_of(key)
         ready = self.settle_now(key, make)
         return self.follow_now(key, make, late=late) if ready is None else ready
+
+    def read_all(self, keys: Sequence[StreamKey]) -> Iterator[list[Ready]]:
+        """All of these streams, whatever it takes, some at a time and in any order; each as `read_now` late.
+
+        Helpers, where there are any, have begun with theirs when this returns.
+        """
+        jobs = self._portions_of(keys) if self._helpers is not None else []
+        answers = self._helpers.run(jobs) if self._helpers is not None and jobs else iter(())
+        return self._read_all(keys, jobs, answers)
+
+    def _read_all(
+        self, keys: Sequence[StreamKey], jobs: Sequence[Portion], answers: Iterator[list[Settled | None]]
+    ) -> Iterator[list[Ready]]:
+        left = dict.fromkeys(keys)
+        for job in jobs:
+            try:
+                settled = next(answers)
+            except Exception:  # a helper died: all is read here
+                break
+            some = [
+                self._streamwise.ready(one.key, found, one.first_journal)
+                for one, found in zip(job.streams, settled, strict=True)
+                if found is not None
+            ]
+            for ready in some:
+                del left[ready.key]
+            yield some
+        keys = list(left)
+        for start in range(0, len(keys), TOGETHER):
+            some = []
+            for key in keys[start : start + TOGETHER]:
+                some.append(self.read_now(key, late=True))
+                self._number = some[-1].first + some[-1].changes
+            yield some
 
     def settle_now(self, key: StreamKey, make: Make) -> Ready | None:
         """None where it is not whole: what was made of it by then counts for nothing."""
@@ -231,15 +276,20 @@ class Ahead:
         self._portions = {}
         if self._helpers is None:
             return
-        wanted = []
-        for key in self._queue:
+        jobs = self._portions_of(self._queue)
+        self._portions = {job.streams[0].key: job for job in jobs}
+        self._answers = self._helpers.run(jobs)
+
+    def _portions_of(self, keys: Iterable[StreamKey]) -> list[Portion]:
+        """Those of these streams that helpers can read, cut into portions. All are numbered as if they came in turn."""
+        wanted, number = [], self._number
+        for key in keys:
             entry = self._entries.get(key)
             if entry is not None and self._streamwise.stands_alone(key):
                 witnessed = self._streamwise.stated(key)
-                wanted.append((entry, Wanted(key, self.numbers[key[0]], 1, witnessed)))
-        jobs = portions(self._generation, wanted, PORTION_CHANGES)
-        self._portions = {job.streams[0].key: job for job in jobs}
-        self._answers = self._helpers.run(jobs)
+                wanted.append((entry, Wanted(key, self.numbers[key[0]], number, witnessed)))
+            number += self._changes_of(key)
+        return portions(self._generation, wanted, PORTION_CHANGES)
 
     def _take_portion(self, first: StreamKey) -> bool:
         """What a helper made of the portion that begins with this stream; the rest is read here.
@@ -259,7 +309,8 @@ class Ahead:
         for one, settled in zip(job.streams, answers, strict=True):
             if settled is not None and self._is_wanted(one.key):
                 self._taken.add(one.key)
-                self._ready.append(self._streamwise.ready(one.key, settled))
+                self._ready.append(self._streamwise.ready(one.key, settled, one.first_journal))
+                self._number = one.first_journal + settled.changes
         return True
 
     # -- entering
@@ -267,14 +318,14 @@ class Ahead:
     def take(self, most_changes: int) -> list[Ready | Long]:
         """What is ready, up to so many changes, at least one; a long stream comes alone."""
         batch: list[Ready | Long] = []
-        count = 0
+        count = size = 0
         while self._ready:
             one = self._ready.popleft()
-            if batch and (isinstance(one, Long) or count + one.changes > most_changes):
+            count, size = count + one.changes, size + _size(one)
+            if batch and (isinstance(one, Long) or count > most_changes or size > STEP_BYTES):
                 self._ready.appendleft(one)
                 break
             batch.append(one)
-            count += one.changes
             if isinstance(one, Long):
                 break
         return batch
@@ -292,6 +343,10 @@ class Ahead:
     def put_back(self, batch: Sequence[Ready | Long]) -> None:
         """They did not enter."""
         self._ready.extendleft(reversed(batch))
+
+
+def _size(one: Ready | Long) -> int:
+    return 0 if isinstance(one, Long) else len(one.rows)
 
 
 class Direct:

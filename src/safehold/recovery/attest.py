@@ -31,6 +31,7 @@ from safehold.formats.keys import Opener
 from safehold.formats.run import RunBase
 from safehold.model.change import GENESIS, Change, Op
 from safehold.model.errors import Damaged
+from safehold.model.gaps import ghosts_of, lacks_body
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.model.stream import EMPTY_HEAD, BadChange, Head, check_self
 from safehold.ports.core import EMPTY_LOG, LogPosition
@@ -412,10 +413,15 @@ class _Check:
         chains = Chains()
         chains.heads[key] = Head(base.rev, base.head)
         count = 0
+        bare: dict[int, str] = {}  # revs whose body is not there, and why; and those of which the stream says so itself
+        recorded: set[int] = set()
         proved = not (first and base.rev)
         for change in part.object.changes_of(stream, base.head if not (first and base.rev) else GENESIS):
             count += 1
-            self._check_change(key, change, part.object, blobs)
+            why = self._check_change(key, change, part.object, blobs)
+            if why:
+                bare[change.rev] = why
+            recorded |= ghosts_of(change)
             if change.rev <= base.rev and kept is not None:
                 if not _find(kept, change):
                     raise _Refused(f"{_words(key)}: rev {change.rev} of its base is none that was attested before")
@@ -427,6 +433,8 @@ class _Check:
                     raise _Refused(f"{_words(key)}: {part.object.name} does not chain: {chains.problems[-1]}")
             if first:
                 state.apply(change)
+        for rev in bare.keys() - recorded:
+            raise _Refused(f"{_words(key)}: {bare[rev]}")
         if not proved:
             self._check_root(key, state, base.root, f"at its base, rev {base.rev}")
         if chains.head(key) != Head(stream.rev, stream.head) or chains.missing(key) or count != stream.changes:
@@ -439,20 +447,20 @@ class _Check:
         if state.root() != root:
             raise _Refused(f"{_words(key)}: its state root {where} is another one")
 
-    def _check_change(self, key: StreamKey, change: Change, object_: RunFile, blobs: frozenset[bytes]) -> None:
+    def _check_change(self, key: StreamKey, change: Change, object_: RunFile, blobs: frozenset[bytes]) -> str:
+        """Why its body is not there, where it has one; "" where it is."""
         try:
             check_self(change)
         except BadChange as error:
             raise _Refused(f"{_words(key)}: {object_.name}: {error}") from None
-        if change.digest and change.body is None and change.blob is None:
-            raise _Refused(f"{_words(key)}: {object_.name} lacks the body of rev {change.rev}")
         if change.op in (Op.MKCOL, Op.SETCOL, Op.PROPS) and change.props_digest and change.props is None:
             raise _Refused(f"{_words(key)}: {object_.name} lacks the properties of rev {change.rev}")
         if change.blob is not None:
             if change.blob not in blobs:
                 raise _Refused(f"{_words(key)}: {object_.name} does not list the blob of rev {change.rev}")
-            if not self._vault.size(blob_object(change.blob)):
-                raise _Refused(f"{_words(key)}: {blob_object(change.blob)}, which rev {change.rev} needs, is not there")
+            there = self._vault.size(blob_object(change.blob))
+            return "" if there else f"{blob_object(change.blob)}, which rev {change.rev} needs, is not there"
+        return f"{object_.name} lacks the body of rev {change.rev}" if lacks_body(change) else ""
 
     # -- dropped history
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -53,6 +53,7 @@ class _Version(NamedTuple):
     blob: bytes | None
     size: int
     digest: bytes
+    whole: bool  # whether its body is inline, and there
 
 
 def name_losses(
@@ -61,10 +62,11 @@ def name_losses(
     contents: Contents,
     vaults: Sequence[Vault],
     blobs: Blobs | None,
+    found_elsewhere: Callable[[bytes, bytes], bool] | None = None,
 ) -> list[BlobLoss]:
     """Names for items whose blob no vault has, from another reading of all changes, and whether they are merely older.
 
-    What lies in the live blobs all the same is not lost.
+    What lies in the live blobs all the same is not lost, nor what is `found_elsewhere` by its blob's name and digest.
     """
     names: dict[ItemKey, str] = {}
     versions: dict[ItemKey, list[_Version]] = {key: [] for key in hurt}
@@ -73,13 +75,22 @@ def name_losses(
             item = ((change.account, change.kind), change.collection, name_key(change.name))
             if item in versions:
                 names[item] = change.name
-                versions[item].append(_Version(change.rev, change.blob, change.size, change.digest))
+                whole = change.body is not None or not change.digest
+                versions[item].append(_Version(change.rev, change.blob, change.size, change.digest, whole))
+        elif change.op is Op.DELETE:  # what was before it is no older version of what came after
+            item = ((change.account, change.kind), change.collection, name_key(change.name))
+            if item in versions:
+                versions[item].clear()
     gone = absent(vaults, {v.blob: v.size for found in versions.values() for v in found if v.blob is not None})
 
     def there(version: _Version) -> bool:
-        if version.blob is None or version.blob not in gone:
+        if version.blob is None:
+            return version.whole
+        if found_elsewhere is not None and found_elsewhere(version.blob, version.digest):
             return True
-        return blobs is not None and restore(blobs, version.blob, version.size, version.digest)
+        return version.blob not in gone or (
+            blobs is not None and restore(blobs, version.blob, version.size, version.digest)
+        )
 
     losses = []
     for item, found in versions.items():
@@ -114,6 +125,8 @@ def loss_of(core: CoreReads, number: int, lost: BlobItem, blobs: Blobs) -> BlobL
     older = False
     rev = lost.item.rev
     for version in core.history(number, kind=lost.kind, path=lost.path, name=lost.item.name):
+        if version.op is Op.DELETE and version.journal < lost.item.journal:
+            break
         if version.op is not Op.PUT:
             continue
         if version.journal == lost.item.journal:

@@ -21,11 +21,12 @@ from safehold.model.errors import Damaged, OperatorError
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.model.stream import EMPTY_HEAD, Base, Head
 from safehold.ports.blobs import Blobs
-from safehold.ports.core import EMPTY_LOG, NOT_YET, UNARCHIVED, CoreReads, CoreStore
+from safehold.ports.core import EMPTY_LOG, NOT_YET, UNARCHIVED, CoreReads, CoreStore, StreamMaker
 from safehold.ports.log import Hole, LogReader
 from safehold.ports.world import Clock
 from safehold.recovery.blobs import loss_of, restore
 from safehold.recovery.chains import Gap, StreamKey
+from safehold.recovery.find import Find
 from safehold.recovery.glance import NotAsGlanced
 from safehold.recovery.mending import Mended, Mender, Piece
 from safehold.recovery.origin import Origin, divide, feed, finish, ignore
@@ -39,7 +40,7 @@ from safehold.recovery.shares import NOTHING_FOUND, Helpers, Shares
 from safehold.recovery.tally import BlobLoss, make_tally
 from safehold.recovery.verify import compare_accounts, compare_journal, compare_kind, walk_journal
 from safehold.recovery.witness import CoreWitness
-from safehold.vault.runs import Runs, StreamEntry
+from safehold.vault.runs import Runs, StreamEntry, stream_order
 
 #: Changes per transaction: a commit syncs what they weigh, and a kill costs at most so many changes.
 BATCH_CHANGES = 25_000
@@ -84,6 +85,7 @@ class Build:
         clock: Clock,
         progress: Progress,
         seconds: dict[Kind, float],
+        find: Find | None = None,
     ) -> None:
         """`mark` names this recovery in a core that it puts into place: clients compare it with what they remember.
 
@@ -100,6 +102,9 @@ class Build:
         self._clock = clock
         self._progress = progress
         self._seconds = seconds
+        self._find = find
+        #: Streams that a find has a part in: put together by themselves, with all of the log.
+        self._joined = frozenset(plan.joined)
         self._total = sum(stream.head.rev for stream in plan.streams)
         self._stated: dict[StreamKey, tuple[Head, bytes]] = {}  # state roots that the generation states, and where
         self._shares: Shares | None = None  # of the last comparison, as far as others make it
@@ -112,7 +117,7 @@ class Build:
         log, fresh = self._enter(folder, new)
         core = self._make_core(folder)
         try:
-            if not new or not (fresh or self._plan.generation):
+            if not new or not (fresh or self._reads_all):
                 return self._check(core, self._journal(core, log), log, accept_loss, proved=False)
             for key in list(log.chains.streams()):
                 if not self._plan.selection.entered(*key):
@@ -124,6 +129,11 @@ class Build:
         finally:
             core.close()
 
+    @property
+    def _reads_all(self) -> bool:
+        """Whether everything is read, whatever an earlier part of a killed run entered."""
+        return bool(self._plan.generation or self._joined)
+
     # -- enter -----------------------------------------------------------------------------------------------
 
     def _enter(self, folder: str, new: bool) -> tuple[Replay, bool]:
@@ -134,19 +144,21 @@ class Build:
                 core.bulk(True)
             fresh = core.next_journal() == 1 and core.log_position() == EMPTY_LOG
             log = Replay(self._plan.erased, self._witness, track=new)
-            if not new or not self._plan.generation:
+            if not new or not self._reads_all:
                 _resume_heads(core, log)
                 self._read_log(core, log, None)
             else:
                 plan = self._plan
                 seals = bool(plan.damaged)
                 origin = Origin(self._reader, self._runs, number=plan.generation, older=plan.older, seals=seals)
-                if origin.generation is None:
+                if origin.generation is None and plan.generation:
                     raise OperatorError(
                         f"generation {self._plan.generation}, which the plan begins with, is in no vault any more",
                         hint="make a new plan with `safehold recover plan` and look at it",
                     )
-                self._read_generation(core, log, origin)
+                if origin.generation is not None:
+                    self._read_generation(core, log, origin)
+                self._join(core, log, origin)
                 self._read_log(core, log, origin)
             self._drop_erased(core, log)
             if new:
@@ -169,6 +181,8 @@ class Build:
         self._watch = self._clock.monotonic()
         chosen = []
         for entry in origin.streams():
+            if entry.key in self._joined:
+                continue
             if self._plan.selection.entered(*entry.key):
                 chosen.append(entry)
             else:
@@ -182,7 +196,7 @@ class Build:
             if entry.key not in settled:
                 self._one(core, log, origin, entry, mended.pop(entry.key, None))
         for one in mended.values():  # of which the generation says nothing any more
-            if self._plan.selection.entered(*one.key) and one.key[0] not in log.erased:
+            if one.key not in self._joined and self._plan.selection.entered(*one.key) and one.key[0] not in log.erased:
                 self._entered(core, one.key[1], self._enter_mended(core, log, one))
         if core.log_position().frame < origin.position.frame:
             core.set_log_position(origin.position)
@@ -260,22 +274,57 @@ class Build:
         self, core: CoreStore, log: Replay, key: StreamKey, base: Base | None, pieces: Iterable[Piece]
     ) -> int:
         """One stream, whole, within the open transaction; how many changes were entered."""
-        number = core.account_number(key[0])
-        if core.head(number, key[1]) != EMPTY_HEAD:
+        row = core.account_by_id(key[0])
+        if row is not None and core.head(row.number, key[1]) != EMPTY_HEAD:
             feed(log, key, base, pieces, ignore)
             return 0
-        maker = core.stream_maker(number, key[1], base, core.next_journal())
-        first = maker.next_journal
+        # An account of which nothing is entered is none: it is not made before there is something.
+        maker: StreamMaker | None = None
+        first = core.next_journal()
+
+        def make() -> StreamMaker:
+            return core.stream_maker(core.account_number(key[0]), key[1], base, first)
 
         def enter(frame: int, one: Entered) -> None:
+            nonlocal maker
+            maker = maker or make()
             maker.add(one.change, frame, one.after_gap)
             if maker.waiting >= ROWS:
                 core.enter_journal(maker.take())
 
         feed(log, key, base, pieces, enter)
+        if maker is None and base is None:
+            return 0
+        maker = maker or make()
         core.enter_journal(maker.take())
         core.enter_stream(maker.finish())
         return maker.next_journal - first
+
+    # -- with a find
+
+    def _join(self, core: CoreStore, log: Replay, origin: Origin) -> None:
+        """Streams that a find has a part in, one by one; identities, which tell who was erased, come first."""
+        if not self._joined:
+            return
+        assert self._find is not None, "the plan was made with a salvage"
+        heads = {(account, kind): head for account, kind, head in self._plan.core_heads}
+        keys = sorted(self._joined, key=stream_order)
+        for key in keys:
+            log.forget_stream(key)
+        joiner = origin.joiner(keys, self._find, self._witness, heads)
+        core.begin()
+        self._pending = 0
+        self._watch = self._clock.monotonic()
+        for key in keys:
+            if key[0] in log.erased:
+                continue
+            mended = joiner.stream(key)
+            if self._plan.selection.entered(*key):
+                self._entered(core, key[1], self._enter_mended(core, log, mended))
+            else:
+                log.chains.heads[key] = mended.head
+        core.commit()
+        self._done += self._pending
 
     # -- from the log
 
@@ -297,6 +346,8 @@ class Build:
             new = entry.position.frame > position.frame
             if new or origin is not None:
                 for change in entry.changes:
+                    if (change.account, change.kind) in self._joined:
+                        continue
                     entered = log.feed(change)
                     pending += self._apply(core, entered, entry.position.frame) if new else 0
             if new:
@@ -305,7 +356,7 @@ class Build:
                     core.set_log_position(end)
                     pending = self._commit_some(core, pending)
             if entry.sealed:
-                log.seal(entry.heads)
+                log.seal({key: head for key, head in entry.heads.items() if key not in self._joined})
             now = self._clock.monotonic()
             share_seconds(entry, now - before, self._seconds)
             before = now

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import NamedTuple
 
-from safehold.model.change import Change, Op
+from safehold.model.change import Change
+from safehold.model.gaps import accepts_loss
 from safehold.model.kinds import Kind
 from safehold.model.stream import EMPTY_HEAD, BadChange, BrokenChain, Head, check_next, check_self
 
@@ -62,6 +63,8 @@ class Chains:
         self.short: dict[StreamKey, int] = {}
         #: Changes that are known, by rev, and whose body is gone: their revs are missing, their items have names.
         self.named: dict[StreamKey, dict[int, Change]] = {}
+        #: Changes that are on the stream, by rev, and whose body no source has.
+        self.ghosts: dict[StreamKey, dict[int, Change]] = {}
         #: Of streams that lost bodies last: where they stood before, and where after.
         self._before_lost: dict[StreamKey, tuple[Head, Head]] = {}
         self.problems: list[str] = []
@@ -94,7 +97,7 @@ class Chains:
             return self._broken(key, change, str(error))
         if key in self.sealed:
             self._passed(key, change)
-        if change.op is Op.GAP and key in self.gaps:
+        if key in self.gaps and accepts_loss(change):
             self.accepted.setdefault(key, []).extend(self.gaps.pop(key))
             self.named.pop(key, None)
         return Step.NEXT
@@ -224,8 +227,8 @@ class Chains:
             del self.gaps[key]
 
     def whole(self, key: StreamKey) -> bool:
-        """Whether nothing of the stream is missing, as far as it is known."""
-        return key not in self.gaps and key not in self.sealed and key not in self.short
+        """Whether nothing of the stream is missing, as far as it is known, and each body is there."""
+        return key not in self.gaps and key not in self.sealed and key not in self.short and key not in self.ghosts
 
     def missing(self, key: StreamKey) -> list[Gap]:
         """Gaps that nobody has accepted, the one at the end included."""
@@ -251,7 +254,7 @@ class Chains:
         return last - sum(gap.revs for gap in self.accepted.get(key, ()))
 
     def reached(self, key: StreamKey) -> int:
-        """Changes that are there."""
+        """Changes that are there, with or without their body."""
         return self.expected(key) - sum(gap.revs for gap in self.missing(key)) - self.short.get(key, 0)
 
     def forget(self, account: bytes) -> None:
@@ -271,6 +274,7 @@ class Chains:
             self.kept,
             self.short,
             self.named,
+            self.ghosts,
             self._refused,
             self._before_lost,
         ):

@@ -16,6 +16,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from safehold.model.change import Change, Op
+from safehold.model.gaps import accepts_loss, lacks_body
 from safehold.recovery.chains import StreamKey
 
 _PREFIX = 8
@@ -44,7 +45,7 @@ class BlobRef(NamedTuple):
 class CollectionState:
     """A live collection. `path` is None where the change that made it is missing."""
 
-    __slots__ = ("blobs", "ghosts", "gone", "item_props", "items", "path", "props", "stale", "unsure")
+    __slots__ = ("bare", "blobs", "ghosts", "gone", "item_props", "items", "path", "props", "stale", "unsure")
 
     def __init__(self, path: str | None, props: bytes) -> None:
         self.path = path
@@ -57,6 +58,8 @@ class CollectionState:
         #: Items known to be there (a later change names them) whose body is in a gap: key -> (name, rev).
         self.ghosts: dict[int, tuple[str, int]] = {}
         #: Items whose newest body is known to be gone: of those in `stale` an older version is here. As above.
+        #: `bare` are those of them that live all the same, as ghosts: under the digest of what is gone.
+        self.bare: set[int] = set()
         self.stale: dict[int, tuple[str, int]] = {}
         self.gone: dict[int, tuple[str, int]] = {}
 
@@ -81,6 +84,7 @@ def _found(collection: CollectionState, key: int) -> None:
     collection.ghosts.pop(key, None)
     collection.stale.pop(key, None)
     collection.gone.pop(key, None)
+    collection.bare.discard(key)
 
 
 class StreamState:
@@ -97,15 +101,16 @@ class StreamState:
             collection.unsure.update(collection.items)
 
     def settle(self) -> None:
-        """Somebody accepted the loss: what lives is what there is."""
+        """Somebody accepted the loss of revs: what lives is what there is. Ghosts stay what they are."""
         for collection in self.collections.values():
             collection.unsure.clear()
             collection.ghosts.clear()
-            collection.stale.clear()
-            collection.gone.clear()
+            bare = collection.bare
+            collection.stale = {key: found for key, found in collection.stale.items() if key in bare}
+            collection.gone = {key: found for key, found in collection.gone.items() if key in bare}
 
     def lose(self, change: Change) -> None:
-        """A change whose body is gone. One that was refused had nothing that lives."""
+        """A change whose body is gone, and that is not on the stream. One that was refused had nothing that lives."""
         if change.op is not Op.PUT:
             return
         collection = self._collection(change)
@@ -127,7 +132,7 @@ class StreamState:
             self._collection(change).props = change.props_digest
         elif op is Op.RMCOL:
             self.collections.pop(change.collection, None)
-        elif op is Op.GAP:
+        elif accepts_loss(change):
             self.settle()
 
     def _collection(self, change: Change) -> CollectionState:
@@ -143,6 +148,7 @@ class StreamState:
             _set_props(collection, key, change.props_digest)
         elif key not in collection.items and change.props_digest[:_PREFIX] != collection.item_props.get(key, b""):
             _set_props(collection, key, b"")  # what was set before is not what it keeps
+        older = key in collection.items and key not in collection.gone
         collection.items[key] = _from_bytes(change.digest[:_PREFIX], "big") << 64 | change.rev
         if change.blob is not None:
             collection.blobs[key] = change.blob + change.size.to_bytes(8, "big")
@@ -154,6 +160,9 @@ class StreamState:
             collection.unsure.discard(key)
         if collection.ghosts or collection.stale or collection.gone:
             _found(collection, key)
+        if change.body is None and lacks_body(change):
+            collection.bare.add(key)
+            (collection.stale if older else collection.gone)[key] = (change.name, change.rev)
 
     @staticmethod
     def _delete(collection: CollectionState, key: int) -> None:

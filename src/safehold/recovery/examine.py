@@ -118,6 +118,8 @@ def _stream(core: CoreReads, own: Chains, log: Chains, key: StreamKey) -> State:
     row = core.account_by_id(account)
     if gaps or (row is not None and core.held(row.number, kind) == NOT_YET):
         return State.PARTIAL
+    if any(rev <= head.rev and rev not in log.ghosts.get(key, {}) for rev in own.ghosts.get(key, ())):
+        return State.PARTIAL  # the vaults have bodies that it has not
     if mine.rev < head.rev:
         return State.BEHIND
     if head.rev and (row is None or core.hash_at(row.number, kind, head.rev) != head.hash):

@@ -15,7 +15,7 @@ that there is, and what came after it nobody can tell.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from safehold.model.change import Change
 from safehold.model.kinds import Kind
@@ -23,6 +23,8 @@ from safehold.model.stream import EMPTY_HEAD, Base, Head
 from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.log import Hole, LogFrame, LogReader
 from safehold.recovery.chains import StreamKey
+from safehold.recovery.find import Find
+from safehold.recovery.joining import Joiner
 from safehold.recovery.mending import Mender, Piece
 from safehold.recovery.portions import InTurn, MakeRows, Settling, base_of
 from safehold.recovery.replay import Entered, Replay, Witness
@@ -62,6 +64,7 @@ class Origin:
         self._attested = False
         self._tail: list[LogFrame | Hole] | None = None
         self._tail_end: int | None = None
+        self._confirmed: set[StreamKey] = set()  # that a seal of the tail ends as the generation does
         #: Heads that an older generation and seals state, which one that no keeper attested must know; and which
         #: generation that is.
         self.stated: dict[StreamKey, Head] = {}
@@ -153,11 +156,9 @@ class Origin:
         """Streams of which nothing but the generation itself says how they end."""
         if self._attested or not self._readers:
             return []
-        touched = self.touched()
+        told = self.touched() | self._confirmed
         return [
-            entry.key
-            for entry in self.streams()
-            if entry.key not in touched and self.stated.get(entry.key) != entry.head
+            entry.key for entry in self.streams() if entry.key not in told and self.stated.get(entry.key) != entry.head
         ]
 
     def unheard_of(self) -> list[StreamKey]:
@@ -217,8 +218,12 @@ class Origin:
         return iter(()) if self.log_is_gone else self._reader.entries(self.position)
 
     def touched(self) -> frozenset[StreamKey]:
-        """The streams that the log goes on with after the generation, whose end the generation does not tell."""
+        """The streams that the log goes on with after the generation, whose end the generation does not tell.
+
+        A seal that states the very head that the generation ends a stream with confirms it, and leaves it as it is.
+        """
         found: set[StreamKey] = set()
+        ends = {entry.key: entry.head for entry in self.streams()}
         kept: list[LogFrame | Hole] = []
         size = last = 0
         for entry in self._after():
@@ -226,7 +231,8 @@ class Origin:
             if isinstance(entry, LogFrame):
                 size += entry.size
                 found.update((change.account, change.kind) for change in entry.changes)
-                found.update(entry.heads)
+                for key, head in entry.heads.items():
+                    (self._confirmed if ends.get(key) == head else found).add(key)
             if size <= KEPT_BYTES:
                 kept.append(entry)
         self._tail, self._tail_end = (kept if size <= KEPT_BYTES else None), last
@@ -295,6 +301,14 @@ class Origin:
             if not change.prev:  # what came before it is lost, and with it the means to check its hash
                 continue
             yield Piece(frame, change, change.body is not None or change.blob is not None or not change.digest)
+
+    def joiner(
+        self, keys: Sequence[StreamKey], find: Find, witness: Witness | None, core_heads: Mapping[StreamKey, Head]
+    ) -> Joiner:
+        """For streams that a find has a part in. Reads the whole log."""
+        distrusted = frozenset(key for key in keys if self.contradicted(key)) if self._readers else frozenset()
+        log = None if self.log_is_gone else self._reader
+        return Joiner(keys, self.readers(), log, find, witness, core_heads, distrusted)
 
     def mender(self, damaged: Sequence[StreamKey], witness: Witness | None) -> Mender:
         """For these streams. Reads the log as far as it goes back."""

@@ -17,6 +17,7 @@ import msgspec
 
 from safehold.ports.disk import Disk
 from safehold.recovery.selection import Selection
+from safehold.recovery.sources import SalvageMark
 
 
 class Memo(msgspec.Struct, frozen=True):
@@ -25,6 +26,7 @@ class Memo(msgspec.Struct, frozen=True):
     selection: Selection
     erased: tuple[bytes, ...]
     generation: int = 0
+    salvages: tuple[SalvageMark, ...] = ()
     aside: str = ""  # where a recovery into a serving core is about to move the core that is there
 
 

@@ -26,20 +26,22 @@ from safehold.ports.world import Clock
 from safehold.recovery.blobs import ItemKey, absent, live_blobs, name_losses
 from safehold.recovery.chains import Gap, StreamKey
 from safehold.recovery.examine import Finding, State, compare, inspect
+from safehold.recovery.find import Find, Probe
 from safehold.recovery.forecast import Pace, basis, forecast, new_pace
-from safehold.recovery.mending import CORE, LOG, generation_words
+from safehold.recovery.gaining import Gaining
+from safehold.recovery.mending import CORE, LOG, Mender, generation_words
 from safehold.recovery.origin import Origin, divide, feed, finish, ignore
 from safehold.recovery.portions import Settling, Wanted, no_rows, portions
 from safehold.recovery.replay import Replay, Witness
 from safehold.recovery.report import Progress, Report, Stage, silent
 from safehold.recovery.selection import SYSTEM, Selection
-from safehold.recovery.sources import Source, look
+from safehold.recovery.sources import SalvageMark, Source, look
 from safehold.recovery.tally import BlobLoss, make_tally
 from safehold.recovery.unknown import Uncovered, unknown_seconds, whole_at_end
 from safehold.recovery.witness import CoreWitness
 from safehold.vault.runs import Runs, StreamEntry
 
-PLAN_VERSION = 2
+PLAN_VERSION = 3
 #: Sentences kept in a plan.
 MAX_PROBLEMS = 500
 #: Of those, how many a refusal tells.
@@ -88,6 +90,13 @@ class Plan(msgspec.Struct):
     travelling: dict[str, bytes] = {}
     #: Made by a glance (glance.py): what is said to be whole has not been read.
     glanced: bool = False
+    #: Salvage folders that it was made from too; streams that are put together with what these have (joining.py), and
+    #: how far the core that is there, which is sound, has them.
+    salvages: list[SalvageMark] = []
+    joined: list[tuple[bytes, Kind]] = []
+    core_heads: list[tuple[bytes, Kind, Head]] = []
+    #: The highest timeline that anything found speaks of: a run claims a higher one.
+    highest: int = 0
 
     def to_json(self, read_me: Sequence[str] = ()) -> bytes:
         """The plan file. `read_me`, in its head, is for who approves it; a run reads the rest."""
@@ -127,8 +136,10 @@ class _Reading(msgspec.Struct):
     damaged: list[StreamKey] = []
     from_log: set[StreamKey] = set()
     mended: dict[StreamKey, tuple[str, ...]] = {}  # what these were put together from
+    mender: Mender | None = None
     all_known: bool = True  # whether there can be no stream that no source names
     uncovered_seconds: float = 0.0  # how long the holes lasted of which nothing tells what they held
+    heard: bool = False  # whether any vault told of any change
 
 
 def make_plan(
@@ -149,6 +160,7 @@ def make_plan(
     lost_at: int | None = None,
     runs: Runs | None = None,
     settling: Settling | None = None,
+    find: Find | None = None,
     progress: Progress = silent,
 ) -> Plan:
     """Plan the recovery of these accounts (names; all where empty) and kinds from what `reader` reads.
@@ -160,27 +172,37 @@ def make_plan(
     that is there, opened for reading, or `core_problem` says why it cannot be, `core_newer` that
     only a newer release can. `blobs` are the live ones, for bodies
     that no vault has. `lost_at` (µs) is the last moment at which something may have been acknowledged; now if None.
+    `find` is what was salvaged.
     Raises OperatorError where no vault can be read, nothing in them is ours, or a named account is unknown.
     """
     now = clock.now()
     sources = look(vaults)
-    check_sources(sources)
+    if find is None or not find.keys:
+        check_sources(sources)
     found = inspect(core, core_problem, progress, core_newer)
     witness = CoreWitness(core) if core is not None else None
-    log = Replay(erased, witness)
+    log = Replay(erased if find is None else {*erased, *find.erased}, witness)
     origin = Origin(reader, runs)
-    reading = _read(origin, log, witness, found.position, clock, _Bytes(progress, sources), settling)
+    gaining = Gaining(find, origin, log, witness) if find is not None else None
+    probe = gaining.probe if gaining is not None else None
+    reading = _read(origin, log, witness, found.position, clock, _Bytes(progress, sources), settling, probe)
+    if gaining is not None:
+        gaining.gain()
     if core is not None and found.state is State.WHOLE:
         found = compare(core, found, log.chains, reading.position_seen or found.position == origin.position)
+        if gaining is not None:
+            found = gaining.beside(found)
+    if gaining is not None and find is not None:
+        _count(reading, gaining, find, log)
     if found.state is State.WHOLE and found.replay is not None:
         _take_names(found.replay, log)
-    if reading.end == EMPTY_LOG and found.state is not State.WHOLE:
+    if reading.end == EMPTY_LOG and found.state is not State.WHOLE and not (gaining is not None and gaining.joined):
         why = ["no frame of it can be read with this key", *reader.problems()[:_TOLD_PROBLEMS]]
         raise _nothing(sources, "; ".join(why))
     replay = found.replay if found.state is State.WHOLE and found.replay is not None else log
     selection = select(log, accounts, kinds, found)
     counted = [key for key in replay.chains.streams() if selection.counted(*key)]
-    losses = _blob_losses(origin, replay, counted, vaults, blobs, reading.pace)
+    losses = _blob_losses(origin, replay, counted, vaults, blobs, reading, gaining)
     tally = make_tally(replay, selection.counted, losses)
     problems = [
         *_doubts(replay),  # first: of many problems a few are shown
@@ -188,6 +210,7 @@ def make_plan(
         *(runs.problems() if runs is not None else ()),
         *log.chains.problems,
         *vouched_by_nobody(origin, log),
+        *(gaining.told() if gaining is not None else ()),
     ]
     ended = whole_at_end(sources, sync, reading.last_from, problems) and not _lost_at_end(reading)
     # A core that nobody closed, on a disk that may have lost the end of its WAL, is no witness of what came after it.
@@ -236,6 +259,10 @@ def make_plan(
         stage_bytes={kind: inline[kind] + reading.pace.blob_bytes[kind] for kind in RESTORE_ORDER},
         report=report,
         travelling=log.travelling,
+        salvages=find.marks() if find is not None else [],
+        joined=list(gaining.joined) if gaining is not None else [],
+        core_heads=[(*key, head) for key, head in gaining.core_heads.items()] if gaining is not None else [],
+        highest=max(reading.end.timeline, find.timeline if find is not None else 0),
     )
 
 
@@ -265,9 +292,10 @@ def _read(
     clock: Clock,
     progress: _Bytes,
     settling: Settling | None,
+    probe: Probe | None,
 ) -> _Reading:
     reading = _Reading([], new_pace(), position_seen=origin.position == position)
-    _read_generation(origin, log, witness, clock, reading, progress, settling)
+    _read_generation(origin, log, witness, clock, reading, progress, settling, probe)
     before = clock.monotonic()
     uncovered = Uncovered()
     for entry in origin.tail():
@@ -278,10 +306,13 @@ def _read(
         uncovered.frame(entry)
         for change in entry.changes:
             log.feed(change)
+            if probe is not None:
+                probe.saw(change)
             reading.from_log.add((change.account, change.kind))
         if entry.sealed:
             log.seal(entry.heads)
         reading.end, reading.last_at, reading.last_from = entry.position, entry.at, entry.source
+        reading.heard |= bool(entry.changes or entry.heads)
         reading.position_seen |= entry.position == position
         after = clock.monotonic()
         share_seconds(entry, after - before, reading.pace.seconds)
@@ -319,11 +350,13 @@ def _read_generation(
     reading: _Reading,
     progress: _Bytes,
     settling: Settling | None,
+    probe: Probe | None,
 ) -> None:
     """Every stream once; those that are damaged then once more, put together from all that is left of them."""
     if origin.generation is None:
         return
     reading.end, reading.last_at = origin.position, origin.generation.manifest.at
+    reading.heard = True
     if origin.last is not None:
         reading.last_at, reading.last_from = origin.last.at, origin.last.source
     watch = _Watch(clock, reading.pace, progress)
@@ -331,7 +364,8 @@ def _read_generation(
     def one(entry: StreamEntry) -> None:
         if entry.account in log.erased:
             return
-        feed(log, entry.key, origin.base_of(entry), origin.pieces(entry), ignore)
+        pieces = origin.pieces(entry)
+        feed(log, entry.key, origin.base_of(entry), pieces if probe is None else probe.watched(pieces), ignore)
         finish(log, entry)
         if not log.chains.whole(entry.key) or origin.behind(entry):
             reading.damaged.append(entry.key)
@@ -342,7 +376,7 @@ def _read_generation(
         one(entry)
     rest = [entry for entry in rest if entry.account not in log.erased]
     touched = origin.touched()
-    wholes = [entry for entry in rest if entry.key not in touched]
+    wholes = [entry for entry in rest if entry.key not in touched and (probe is None or entry.key not in probe)]
     jobs = portions(origin.number, [(e, Wanted(e.key, witnessed=origin.stated.get(e.key))) for e in wholes])
     settled: set[StreamKey] = set()
     for job, answers in zip(jobs, (settling or origin.settling(no_rows)).run(jobs), strict=True):
@@ -357,15 +391,28 @@ def _read_generation(
     reading.damaged += [key for key in origin.unheard_of() if key[0] not in log.erased]
     doubtful = origin.doubtful()
     if reading.damaged or doubtful:
-        mender = origin.mender(reading.damaged, witness)
+        mender = reading.mender = origin.mender(reading.damaged, witness)
         reading.all_known = not doubtful or mender.knows_all(doubtful)
         for mended in mender.streams():
             log.forget_stream(mended.key)
-            feed(log, mended.key, mended.base, mended.pieces, ignore)
+            pieces = iter(mended.pieces)
+            feed(log, mended.key, mended.base, pieces if probe is None else probe.watched(pieces), ignore)
             log.end(mended.key, mended.head, mended.short)
             reading.mended[mended.key] = mended.sources
             if mended.key not in reading.damaged:
                 reading.damaged.append(mended.key)
+
+
+def _count(reading: _Reading, gaining: Gaining, find: Find, log: Replay) -> None:
+    """What a find's part in the streams means for what was read."""
+    reading.mended.update(gaining.joined)
+    reading.damaged = [key for key in reading.damaged if key not in gaining.joined]
+    reading.from_log -= gaining.joined.keys()
+    for kind, count in log.changes.items():
+        reading.pace.changes[kind] = count
+    if not reading.heard:  # then nobody tells of streams that were not found
+        reading.all_known = False
+        reading.last_at, reading.last_from = find.last_at, ""
 
 
 def _all_verified(log: Replay, reading: _Reading) -> bool:
@@ -455,9 +502,11 @@ def _blob_losses(
     counted: Sequence[StreamKey],
     vaults: Sequence[Vault],
     blobs: Blobs | None,
-    pace: Pace,
+    reading: _Reading,
+    gaining: Gaining | None,
 ) -> list[BlobLoss]:
     wanted: dict[bytes, int] = {}
+    pace = reading.pace
     for (stream, _, _), ref in live_blobs(replay.contents, counted):
         wanted[ref.name] = ref.size
         pace.blobs[stream[1]] += 1
@@ -466,16 +515,29 @@ def _blob_losses(
         return []
     gone = absent(vaults, wanted)
     hurt: set[ItemKey] = {key for key, ref in live_blobs(replay.contents, counted) if ref.name in gone}
-    return name_losses(_changes(origin), hurt, replay.contents, vaults, blobs) if hurt else []
+    if not hurt:
+        return []
+    changes = _changes(origin, reading.mender, gaining)
+    elsewhere = gaining.has_body if gaining is not None else None
+    return name_losses(changes, hurt, replay.contents, vaults, blobs, elsewhere)
 
 
-def _changes(origin: Origin) -> Iterator[Change]:
+def _changes(origin: Origin, mender: Mender | None, gaining: Gaining | None) -> Iterator[Change]:
+    """All that was read, once more: streams that were mended, or gained by a find, as they were put together."""
+    joined = gaining.joined.keys() if gaining is not None else frozenset[StreamKey]()
+    apart = joined | frozenset(mender.keys if mender is not None else ())
     for stream in origin.streams():
-        for piece in origin.pieces(stream):
+        if stream.key not in apart:
+            for piece in origin.pieces(stream):
+                yield piece.change
+    for one in mender.streams() if mender is not None else ():
+        for piece in one.pieces if one.key not in joined else ():
             yield piece.change
     for entry in origin.tail():
         if not isinstance(entry, Hole):
-            yield from entry.changes
+            yield from (change for change in entry.changes if (change.account, change.kind) not in joined)
+    if gaining is not None:
+        yield from gaining.changes()
 
 
 def read_from(key: StreamKey, origin: Origin, from_log: Collection[StreamKey]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ import msgspec
 
 from safehold.formats.travelling import TRAVELLING
 from safehold.model.change import Change, Op
+from safehold.model.gaps import lacks_body
 from safehold.model.kinds import Kind
 from safehold.model.stream import Base, ChainError, Head, check_next
 from safehold.recovery.chains import Chains, Step, StreamKey
@@ -76,6 +77,11 @@ def name_in(profile: bytes) -> str:
         return ""
 
 
+def _is_ghost(change: Change) -> bool:
+    """Whether it stands on its stream without its body. Nothing of an identity does."""
+    return change.body is None and lacks_body(change) and change.kind is not Kind.IDENTITY
+
+
 class Replay:
     """`erased` are ids known to be erased from elsewhere; those found are added. Without `track` no contents."""
 
@@ -126,6 +132,8 @@ class Replay:
         """What to enter in the core for this change, in order: nothing where it is erased, doubled or bad."""
         if change.account in self.erased:
             return ()
+        if self._witness is not None and _is_ghost(change) and (whole := self._remembered(change)) is not None:
+            change = whole
         step = self.chains.follow(change)
         if step is Step.NEXT:
             self._apply(change)
@@ -152,15 +160,16 @@ class Replay:
         self.chains.begin(key, base)
 
     def lose(self, change: Change) -> Sequence[Entered]:
-        """A change whose body is gone from where it was read. Entered all the same where a witness has it whole."""
+        """A change whose body is gone from where it was read. Whole where a witness has it so.
+
+        Else it is entered as it is, a ghost: but in an identity, of which no part can be done without.
+        """
         key = (change.account, change.kind)
         if change.account in self.erased:
             return ()
-        if self._witness is not None:
-            for offered in self._witness.changes(*key, change.rev, change.rev):
-                if offered.hash == change.hash and offered.body is not None:
-                    self.filled += 1
-                    return self.feed(offered)
+        whole = self._remembered(change)
+        if whole is not None or _is_ghost(change):
+            return self.feed(whole or change)
         step = self.chains.lose(change)
         if step in (Step.BAD, Step.DOUBLE):
             return ()
@@ -170,6 +179,15 @@ class Replay:
             self.contents.stream(key).lose(change)
         self._behind.add(key)
         return ()
+
+    def _remembered(self, change: Change) -> Change | None:
+        """The witness's own copy of a change, with its body."""
+        if self._witness is not None:
+            for offered in self._witness.changes(change.account, change.kind, change.rev, change.rev):
+                if offered.hash == change.hash and offered.body is not None:
+                    self.filled += 1
+                    return offered
+        return None
 
     def end(self, key: StreamKey, head: Head, short: int = 0) -> None:
         """The last change of a stream of a generation was fed; see `Chains.end`."""
@@ -243,6 +261,8 @@ class Replay:
     def _apply(self, change: Change) -> None:
         kind = change.kind
         key = (change.account, kind)
+        if _is_ghost(change):
+            self.chains.ghosts.setdefault(key, {})[change.rev] = change
         if self._track:
             self.contents.stream(key).apply(change)
         taken = self.taken.get(key)

@@ -34,11 +34,13 @@ from safehold.ports.log import LogReader
 from safehold.ports.world import Clock
 from safehold.recovery.build import Accepted, Build, Built, gap_words
 from safehold.recovery.examine import State
+from safehold.recovery.find import Find
 from safehold.recovery.place import Memo, Place
 from safehold.recovery.plan import Plan
 from safehold.recovery.report import Progress, Report, Stage, silent
+from safehold.recovery.returns import Returned
 from safehold.recovery.shares import Helpers
-from safehold.recovery.sources import Source, check_unchanged
+from safehold.recovery.sources import Source, check_salvages, check_unchanged
 from safehold.recovery.unknown import in_doubt
 from safehold.recovery.witness import CoreWitness
 from safehold.vault.log import NotOnTheLog
@@ -54,6 +56,8 @@ class Result(msgspec.Struct):
     notes: list[str]
     #: What was accepted, to be put on record by whoever can write.
     taken: list[Accepted] = []
+    #: What a find has put back as new changes, where one was given.
+    returned: Returned | None = None
 
 
 class _Run:
@@ -86,6 +90,7 @@ def run_plan(
     old: CoreReads | None = None,
     helpers: Helpers | None = None,
     accept_loss: bool = False,
+    find: Find | None = None,
     after: Callable[[CoreStore], None] | None = None,
     progress: Progress = silent,
 ) -> Result:
@@ -97,11 +102,12 @@ def run_plan(
     was killed is let go on, since it has claimed a timeline in them). `runs` are the generations in the vaults, of
     which the plan names the one to begin with; `helpers` read streams of it in other processes. `old` is the core
     that is there, if it can be read: it may fill gaps, where the chain proves what it offers. `accept_loss` leaves
-    streams with gaps unheld. `after` gets the core in place, as the last step.
+    streams with gaps unheld. `find` is what was salvaged, as the plan was made from it. `after` gets the core in
+    place, as the last step.
     Raises Damaged where the new core does not agree with its journal or the plan: then nothing is put into place.
     """
     run = _Run(plan, Place(disk, data), clock, progress)
-    memo = Memo(plan.selection, tuple(plan.erased), plan.generation)
+    memo = Memo(plan.selection, tuple(plan.erased), plan.generation, salvages=tuple(plan.salvages))
     begun = run.place.memo()
     if begun is not None and plan.core is State.MISSING and _same_filter(begun, memo):
         # Killed between the two renames: what the core that is aside now was to keep is known from the memo alone.
@@ -109,6 +115,7 @@ def run_plan(
     resumed = begun == memo
     if look is not None and not resumed:
         check_unchanged(plan.sources, look())
+    check_salvages(plan.salvages, find.marks() if find is not None else [])
     if plan.core is State.NEWER:
         raise OperatorError(
             f"the core is left as it is: {plan.core_reason}",
@@ -131,7 +138,9 @@ def run_plan(
 
     def build() -> Built:
         seconds = run.restart_stages()
-        made = Build(plan, reader, runs, make_core, blobs, witness, mark, helpers, run.clock, run.progress, seconds)
+        made = Build(
+            plan, reader, runs, make_core, blobs, witness, mark, helpers, run.clock, run.progress, seconds, find
+        )
         made.carried = carried
         return made.whole(folder, accept_loss, new=not in_place)
 

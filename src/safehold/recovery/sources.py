@@ -37,6 +37,13 @@ class Source(msgspec.Struct, frozen=True):
         return sum(folder.size for folder in self.folders.values())
 
 
+class SalvageMark(msgspec.Struct, frozen=True):
+    """A salvage folder as it was: `state` (hex) stands for all that was found."""
+
+    path: str
+    state: str
+
+
 def look(vaults: Sequence[Vault]) -> list[Source]:
     """Sum up the logs of these vaults. A vault that cannot be read has a problem instead of folders."""
     return [_look_at(vault) for vault in vaults]
@@ -73,6 +80,8 @@ def differences(planned: Sequence[Source], now: Sequence[Source]) -> list[str]:
     found += [f"vault {name} is new" for name in after.keys() - before.keys()]
     for name in sorted(before.keys() & after.keys()):
         old, new = before[name], after[name]
+        if old.problem and not new.problem and not new.folders:
+            continue  # it was made for this run, and has nothing to say
         if old.problem != new.problem:
             found.append(f"vault {name}: {new.problem or 'can be read now'}")
             continue
@@ -91,6 +100,22 @@ def _change(was: FolderSum | None, is_: FolderSum | None) -> str:
     if (was.objects, was.size) == (is_.objects, is_.size):
         return "holds other objects"
     return f"had {was.objects} objects of {was.size} bytes, has {is_.objects} of {is_.size}"
+
+
+def check_salvages(planned: Sequence[SalvageMark], now: Sequence[SalvageMark]) -> None:
+    """Raises OperatorError (exit 3) where the salvages are not those that a plan was made from."""
+    states = {mark.path: mark.state for mark in now}
+    for mark in planned:
+        if mark.path not in states:
+            raise OperatorError(
+                f"the plan was made with the salvage in {mark.path}, which was not given",
+                hint=f"give it: --salvage {mark.path}",
+            )
+        if states[mark.path] != mark.state:
+            raise OperatorError(
+                f"the salvage in {mark.path} has found more since the plan was made",
+                hint="make a new plan with `safehold recover plan` and look at it",
+            )
 
 
 def check_unchanged(planned: Sequence[Source], now: Sequence[Source]) -> None:

@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
+from operator import itemgetter
 from typing import NamedTuple, Self
 
 from safehold.formats import doubt
@@ -32,7 +33,7 @@ from safehold.model.errors import Damaged, OperatorError, SafeholdError
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.model.stream import EMPTY_HEAD, Base
 from safehold.ports.blobs import Blobs
-from safehold.ports.core import EMPTY_LOG, NOT_YET, CoreReads, CoreStore, JournalSum, LogPosition
+from safehold.ports.core import EMPTY_LOG, NOT_YET, CoreReads, CoreStore, JournalSum, LogPosition, WholeStream
 from safehold.ports.disk import Disk
 from safehold.ports.log import Hole, LogReader
 from safehold.ports.vault import Vault, VaultDown
@@ -45,7 +46,7 @@ from safehold.recovery.origin import Origin
 from safehold.recovery.place import Memo, Place
 from safehold.recovery.plan import check_sources
 from safehold.recovery.portions import MakeRows
-from safehold.recovery.replay import PROFILE, name_in
+from safehold.recovery.replay import name_in
 from safehold.recovery.report import Loss, Progress, Report, StreamCount, silent
 from safehold.recovery.selection import SYSTEM, Selection
 from safehold.recovery.shares import Helpers
@@ -55,7 +56,7 @@ from safehold.recovery.streamwise import Ready, Streamwise
 from safehold.recovery.tail import Tail
 from safehold.recovery.tally import BlobLoss, Unsure
 from safehold.recovery.unknown import in_doubt, unknown_seconds, whole_at_end
-from safehold.recovery.verify import BlobItem
+from safehold.recovery.verify import BlobItem, compare_entered
 from safehold.recovery.witness import CoreWitness
 from safehold.vault.runs import Runs, stream_order
 
@@ -303,26 +304,30 @@ class Staged:
         surveyed, all_known = self._streamwise.survey()
         self._record.complete &= all_known
         known = dict.fromkeys([*self._entries, *self._tail.keys(), *self._origin.unheard_of(), *surveyed])
-        identities = sorted((key for key in known if key[1] is Kind.IDENTITY), key=stream_order)
-        for done, key in enumerate(identities):
-            if key[0] not in self._streamwise.erased:  # the installation's comes first, and says who was
-                self._ahead.numbers[key[0]] = core.account_number(key[0])
-                self._enter_now(core, key)
-            if key[0] == SYSTEM and (lacks := self.register_lacks):
+        if (SYSTEM, Kind.IDENTITY) in known:  # the installation's own comes first, and says who was erased
+            self._ahead.numbers[SYSTEM] = core.account_number(SYSTEM)
+            self._enter_identities(core, [self._ahead.read_now((SYSTEM, Kind.IDENTITY), late=True)])
+            if lacks := self.register_lacks:
                 judge_register(lacks)
-            progress(Kind.IDENTITY, done + 1, len(identities), "accounts")
-        erased = self._streamwise.erased
-        rest = [key for key in known if key[1] is not Kind.IDENTITY and key[0] not in erased]
-        self._require_journal(core)
-        core.hold_back(sorted(rest, key=lambda key: (key[0], stream_order(key))), NOT_YET)
-        self._take_names(core)
-        accounts = {account for account, _ in known} - erased - {SYSTEM}
-        self._ahead.numbers.update((account, core.account_number(account)) for account in accounts)
+        accounts = sorted({account for account, _ in known} - self._streamwise.erased - {SYSTEM})
         self._record.accounts = len(accounts)
+        self._ahead.numbers.update(core.account_numbers(accounts))
+        numbers = self._ahead.numbers
+        identities = [(account, Kind.IDENTITY) for account in accounts if (account, Kind.IDENTITY) in known]
+        coming = self._ahead.read_all(identities)  # by others, while this process looks after the rest
+        rest = [key for key in known if key[1] is not Kind.IDENTITY and key[0] in numbers]
+        core.hold_back(sorted(rest, key=itemgetter(0)), NOT_YET)
         for key in rest:
             self._expect(key)
+        done = 0
+        for some in coming:
+            self._enter_identities(core, some)
+            done += len(some)
+            progress(Kind.IDENTITY, done, len(identities), "accounts")
+        self._require_journal(core)
+        self._take_names(core)
         for key in self._only_old_core_has(rest):
-            self._enter_now(core, key)
+            self._enter_late(core, key)
         core.set_log_position(self.end)
         core.set_recovery_mark(mark)
         core.set_end_in_doubt(self._end_in_doubt(mark))
@@ -340,8 +345,7 @@ class Staged:
 
     def _take_names(self, core: CoreReads) -> None:
         """Raises Damaged where the core calls an account something else than its profile does."""
-        for account in core.accounts():
-            profile = core.secret(account.number, PROFILE)
+        for account, profile in core.names_told():
             if profile is not None and name_in(profile) != account.name:
                 raise Damaged(f"account {account.id.hex()} is called {account.name} in the core")
             self._names[account.id] = account.name
@@ -363,19 +367,30 @@ class Staged:
                 found.append(key)
         return found
 
-    def _enter_now(self, core: CoreStore, key: StreamKey) -> None:
-        """In the open transaction, whatever it takes."""
+    def _enter_identities(self, core: CoreStore, identities: Sequence[Ready]) -> None:
+        """In the open transaction. Their journal is compared once all of them are in."""
+        self._require_there(identities)
+        self._put_in(core, identities, core.next_journal(), sums=False)
+        self._identities += identities
+        self._have_entered(identities)
+
+    def _enter_late(self, core: CoreStore, key: StreamKey) -> None:
+        """A stream of which the end is in the old core alone, in the open transaction."""
         ready = self._ahead.read_now(key, late=True)
-        if not ready.is_whole:
+        self._require_there([ready])
+        self._enter(core, [ready])
+        self._have_entered([ready])
+
+    def _require_there(self, some: Iterable[Ready]) -> None:
+        """Raises VaultDown where a stream is not whole and a vault is away."""
+        if not all(ready.is_whole for ready in some):
             self._ahead.require_there()
-        if key[1] is Kind.IDENTITY:
-            self._put_in(core, ready, core.next_journal(), sums=False)
-            self._identities.append(ready)
-        else:
-            self._enter(core, ready)
-        self._record.add(ready.tally, ready.refused)
-        self._ahead.waiting.discard(key)
-        self._entered(ready)
+
+    def _have_entered(self, some: Iterable[Ready]) -> None:
+        for ready in some:
+            self._record.add(ready.tally, ready.refused)
+            self._ahead.waiting.discard(ready.key)
+            self._entered(ready)
 
     def _take_up(self, core: CoreReads) -> None:
         """Where an earlier process got to."""
@@ -439,13 +454,15 @@ class Staged:
 
     def _changes_of(self, key: StreamKey) -> int:
         entry = self._entries.get(key)
-        return (entry.changes if entry is not None else 0) + len(self._tail.changes(key))
+        return (entry.changes if entry is not None else 0) + self._tail.count(key)
 
     def _items_of(self, key: StreamKey) -> int:
         """About so many items live in it."""
         entry = self._entries.get(key)
-        parts = entry.parts if entry is not None else ()
-        return sum(part.stream.items or part.stream.changes for part in parts) + len(self._tail.changes(key))
+        items = self._tail.count(key)
+        for part in entry.parts if entry is not None else ():
+            items += part.stream.items or part.stream.changes
+        return items
 
     def _name_of(self, account: bytes) -> str:
         return "" if account == SYSTEM else self._names.get(account) or account.hex()
@@ -577,7 +594,7 @@ class Staged:
         record = records.parse(core.recovery_record() or records.encode(self._record))
         core.begin()
         try:
-            results = [self._enter(core, one) for one in batch]
+            results = self._enter(core, batch)
             entered = [ready for ready in results if ready is not None]
             for ready in entered:
                 record.add(ready.tally, ready.refused)
@@ -603,42 +620,43 @@ class Staged:
                 self._entered(result)
         return bool(self._ahead.waiting)
 
-    def _enter(self, core: CoreStore, one: Ready | Long) -> Ready | None:
-        """In the open transaction; None where the stream is awaited no more: its account was erased, or it is in."""
-        key = one.key
-        account, kind = key
-        row = core.account_by_id(account)
-        if row is None or (kind is not Kind.IDENTITY and core.held(row.number, kind) != NOT_YET):
-            return None
-        assert core.head(row.number, kind) == EMPTY_HEAD, "a stream enters whole, and once"
+    def _enter(self, core: CoreStore, batch: Sequence[Ready | Long]) -> list[Ready | None]:
+        """In the open transaction; None for each that is awaited no more: its account was erased, or it is in."""
+        results: list[Ready | None] = []
         first = core.next_journal()
-        ready = self._read_into(core, one) if isinstance(one, Long) else one
-        self._put_in(core, ready, first)
-        core.hold(account, kind, ready.words or None)
-        return ready
+        for one, standing in zip(batch, core.standings([one.key for one in batch]), strict=True):
+            if standing is None or standing.held != NOT_YET:
+                results.append(None)
+                continue
+            assert standing.head == EMPTY_HEAD, "a stream enters whole, and once"
+            results.append(self._read_into(core, one) if isinstance(one, Long) else one)
+        self._put_in(core, [ready for ready in results if ready is not None], first)
+        return results
 
-    def _put_in(self, core: CoreStore, ready: Ready, first: int, *, sums: bool = True) -> None:
-        """Its rows, which begin at this number in the journal, and a note where it is not whole. Raises Damaged.
+    def _put_in(self, core: CoreStore, entering: Sequence[Ready], first: int, *, sums: bool = True) -> None:
+        """Their rows, which begin at this number in the journal, and a note of each that is not whole. Raises Damaged.
 
         Without `sums` over the journal somebody else compares these.
         """
-        key = account, kind = ready.key
-        if ready.rows:
-            core.enter_moved(ready.rows)
-        if ready.head.rev:
-            if sums:
-                _require_sums(core.journal_sums(first, core.next_journal() - 1), [ready], self._who)
-            self._require_state(core, ready)
-        if ready.words or ready.tally.lost:
-            count = next(iter(ready.tally.not_exact), None)
-            problems = list(ready.problems)
-            doubt = Doubt(
-                account, kind, ready.words, ready.tally.lost, problems, not ready.changes, ready.unsure, count
-            )
-            core.add_recovery_note(records.encode(doubt))
-            self._doubts[key] = doubt
-            if kind is Kind.IDENTITY and ready.words:
-                core.hold(account, kind, ready.words)
+        core.enter_together(
+            [WholeStream(*ready.key, ready.rows, ready.first, ready.changes, ready.words or None) for ready in entering]
+        )
+        there, last = [ready for ready in entering if ready.head.rev], core.next_journal() - 1
+        if there and sums:
+            _require_sums(core.journal_sums(first, last), there, self._who)
+        self._require_state(core, there, first, last)
+        for ready in entering:
+            if ready.words or ready.tally.lost:
+                self._note(core, ready)
+
+    def _note(self, core: CoreStore, ready: Ready) -> None:
+        """What it lacks, on record beside it."""
+        count = next(iter(ready.tally.not_exact), None)
+        doubt = Doubt(
+            *ready.key, ready.words, ready.tally.lost, list(ready.problems), not ready.changes, ready.unsure, count
+        )
+        core.add_recovery_note(records.encode(doubt))
+        self._doubts[ready.key] = doubt
 
     def _read_into(self, core: CoreStore, one: Long) -> Ready:
         """A long stream, its rows going in as they are read. The transaction is begun anew where it has to be.
@@ -673,8 +691,16 @@ class Staged:
         if len(sums) > sum(ready.changes > 0 for ready in identities):
             raise Damaged("the new core holds more than was read")
 
-    def _require_state(self, core: CoreReads, ready: Ready) -> None:
+    def _require_state(self, core: CoreReads, entered: Sequence[Ready], first: int, last: int) -> None:
         """Whether what lives in the core is what was read. Raises Damaged."""
+        problems = compare_entered(core, [ready.meant for ready in entered if ready.meant is not None], first, last)
+        for problem in problems:
+            raise Damaged(f"the core does not agree with what was read: {problem}")
+        for ready in entered:
+            if ready.meant is None:
+                self._require_single_state(core, ready)
+
+    def _require_single_state(self, core: CoreReads, ready: Ready) -> None:
         blobs: list[BlobItem] = []
         for problem in ready.compare(core, blobs.append):
             raise Damaged(f"the core does not agree with what was read: {problem}")

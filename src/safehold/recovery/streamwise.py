@@ -4,7 +4,7 @@ A stream of which nothing is missing or wrong is *settled*, as portions.py does 
 second leg. Any other one is *followed* by a replay of its own, as Build has one of all streams: mended from older
 generations, the log and an old core where the generation has it damaged, and held with the words of what it lacks.
 
-Rows are numbered from 1: the core moves them to where its journal is (`CoreStore.enter_moved`).
+Rows are numbered as they are read: the core moves them to where its journal is (`CoreStore.enter_together`).
 """
 
 from __future__ import annotations
@@ -36,11 +36,13 @@ Make = Callable[[Base | None], StreamMaker]
 class Ready(NamedTuple):
     """A stream on its way into the core. `words` say what it lacks, "" where it is whole.
 
-    `rows` are empty where nothing of it is there, or its maker put them in.
+    `rows` are empty where nothing of it is there, or its maker put them in; they are numbered from `first`. `meant` is
+    what the core must have of it then, where that can be said of many streams at once; else `compare` tells.
     """
 
     key: StreamKey
     rows: bytes
+    first: int
     head: Head
     changes: int
     body_bytes: int
@@ -50,6 +52,7 @@ class Ready(NamedTuple):
     problems: Sequence[str]
     tally: Tally
     unsure: Unsure
+    meant: Meant | None
     compare: Callable[[CoreReads, Callable[[BlobItem], None]], Sequence[str]]
 
     @property
@@ -93,8 +96,13 @@ class Streamwise:
         return self._mender.keys, self._mender.knows_all(self._doubtful)
 
     def stands_alone(self, key: StreamKey) -> bool:
-        """Whether the generation has all of this stream that there is, as far as it tells."""
-        return not self._tail.events(key) and not self._is_doubtful(key)
+        """Whether the generation has all of this stream that there is, as far as it tells.
+
+        A seal that states the very head that the generation ends it with changes nothing.
+        """
+        entry = self._origin.entry(key)
+        head = None if entry is None else entry.head
+        return all(event == head for event in self._tail.events(key)) and not self._is_doubtful(key)
 
     def stated(self, key: StreamKey) -> Head | None:
         """The head that an older generation states, which must be on the stream."""
@@ -105,8 +113,10 @@ class Streamwise:
         legs, base = self._legs(key, entry)
         if not legs or self._is_doubtful(key):
             return None
-        found = settle_stream(legs, base, make(base), self._seen(key))
-        return None if found is None else self.ready(key, found)
+        maker = make(base)
+        first = maker.next_journal
+        found = settle_stream(legs, base, maker, self._seen(key))
+        return None if found is None else self.ready(key, found, first)
 
     def _legs(self, key: StreamKey, entry: StreamEntry | None) -> tuple[list[Leg], Base | None]:
         legs: list[Leg] = []
@@ -127,15 +137,15 @@ class Streamwise:
             seen[stated.rev] = stated.hash
         return seen
 
-    def ready(self, key: StreamKey, settled: Settled) -> Ready:
-        """A stream that was settled here or elsewhere."""
-        kind = key[1]
-        items = {kind: KindCount(settled.state.live, settled.state.live, 0, 0)}
+    def ready(self, key: StreamKey, settled: Settled, first: int) -> Ready:
+        """A stream that was settled here or elsewhere, its rows numbered from there."""
+        items = {key[1]: KindCount(settled.state.live, settled.state.live, 0, 0)}
         tally = Tally(0, 1, settled.changes, settled.changes, items, [])
         meant = Meant(key, self._name_of(key[0]), settled.head, settled.changes, settled.state)
         return Ready(
             key,
             settled.rows,
+            first,
             settled.head,
             settled.changes,
             settled.body_bytes,
@@ -145,6 +155,7 @@ class Streamwise:
             (),
             tally,
             Unsure(),
+            None if settled.state.blobs else meant,
             lambda core, on_blob: compare_settled(core, meant, on_blob),
         )
 
@@ -202,7 +213,7 @@ class Streamwise:
         self._feed(log, key, entry, mended, enter)
         for one in log.finish(ask=late):
             enter(UNARCHIVED, one)
-        return self._told(log, key, maker, maker.next_journal - first)
+        return self._told(log, key, maker, first)
 
     def _feed(
         self,
@@ -226,13 +237,14 @@ class Streamwise:
             for one in log.feed(change):
                 enter(frame, one)
 
-    def _told(self, log: Replay, key: StreamKey, maker: StreamMaker, changes: int) -> Ready:
-        name = self._name_of(key[0])
+    def _told(self, log: Replay, key: StreamKey, maker: StreamMaker, first: int) -> Ready:
+        name, changes = self._name_of(key[0]), maker.next_journal - first
         log.names.setdefault(key[0], name)
         taken = log.taken.get(key)
         return Ready(
             key,
             maker.packed() if log.chains.head(key).rev else b"",
+            first,
             log.chains.head(key),
             changes,
             0 if taken is None else taken.bytes,
@@ -242,6 +254,7 @@ class Streamwise:
             log.chains.problems,
             make_tally(log, lambda *_: True, ()),
             unsure_of(log, key),
+            None,
             lambda core, on_blob: compare_stream(core, log, key, on_blob) if key in log.chains.heads else (),
         )
 

@@ -104,6 +104,10 @@ class Tail:
         """Of one stream, in the order of the log."""
         return self._events.get(key, ())
 
+    def count(self, key: StreamKey) -> int:
+        """How many changes of a stream there are."""
+        return len(self.changes(key)) if key in self._events else 0
+
     def changes(self, key: StreamKey) -> list[tuple[int, Change]]:
         return [event for event in self.events(key) if not isinstance(event, Head)]
 

@@ -23,6 +23,7 @@ import msgspec
 
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.recovery.chains import StreamKey
+from safehold.recovery.contents import name_key
 from safehold.recovery.replay import Replay
 from safehold.recovery.report import KindCount, Loss, StreamCount
 from safehold.recovery.selection import SYSTEM
@@ -64,7 +65,7 @@ def make_tally(replay: Replay, counted: Callable[[bytes, Kind], bool], blob_loss
             continue
         tally.streams += 1
         tally.changes_expected += replay.chains.expected(key)
-        tally.changes_recovered += replay.chains.reached(key)
+        tally.changes_recovered += replay.chains.reached(key) - len(replay.chains.ghosts.get(key, ()))
         if account != SYSTEM:
             accounts.add(account)
         _count_stream(tally, replay, key, by_stream.get(key, ()))
@@ -91,34 +92,42 @@ def unsure_of(replay: Replay, key: StreamKey) -> Unsure:
     state = replay.contents.streams.get(key)
     if state is None:
         return Unsure()
-    apart = sum(
-        len(collection.stale) + (len(collection.items) if collection.path is None else 0)
-        for collection in state.collections.values()
-    )
+    collections = state.collections.values()
+    apart = sum(len(c.items) if c.path is None else len(c.stale.keys() | c.bare) for c in collections)
+    unsure = sum(len(c.unsure - c.stale.keys() - c.bare) for c in collections if c.path is not None)
     named = replay.chains.named.get(key, {})
     missing = sum(gap.revs for gap in replay.chains.missing(key))
     missing -= sum(gap.first <= rev <= gap.last for gap in replay.chains.missing(key) for rev in named)
-    return Unsure(min(missing + replay.chains.short.get(key, 0), state.unsure), state.live - apart)
+    return Unsure(min(missing + replay.chains.short.get(key, 0), unsure), state.live - apart)
 
 
 def _count_stream(tally: Tally, replay: Replay, key: StreamKey, blob_losses: Sequence[BlobLoss]) -> None:
     account, kind = key
     state = replay.contents.streams.get(key)
     live = state.live if state is not None else 0
-    unsure = state.unsure if state is not None else 0
     who = replay.name_of(account)
     for loss in blob_losses:
         tally.lost.append(Loss(who, kind, loss.path, loss.name, [loss.rev]))
-    ghosts = astray = stale = gone = 0
+    blobs_lost: dict[str | None, set[int]] = {}
+    for loss in blob_losses:
+        blobs_lost.setdefault(loss.path, set()).add(name_key(loss.name))
+    ghosts = astray = stale = gone = bare = unsure = 0
     for collection in state.collections.values() if state is not None else ():
         if collection.path is None and collection.items:
             astray += len(collection.items)
             tally.lost.append(Loss(who, kind, None, None, sorted(collection.revs())))
-        stale += len(collection.stale)
-        gone += len(collection.gone)
+        else:
+            told = blobs_lost.get(collection.path, set())
+            stale += len(collection.stale.keys() - told)
+            unsure += len(collection.unsure - collection.stale.keys() - collection.bare - told)
+            gone += len(collection.gone)
+            bare += len(collection.gone.keys() & collection.bare)
         for name, rev in collection.ghosts.values():
             ghosts += 1
             tally.lost.append(Loss(who, kind, collection.path, name, [rev]))
+    for change in replay.chains.ghosts.get(key, {}).values():
+        path = state.path_of(change.collection) if state is not None else None
+        tally.lost.append(Loss(who, kind, path, change.name, [change.rev]))
     named = replay.chains.named.get(key, {})
     short = replay.chains.short.get(key, 0)
     tally.lost += [Loss(who, kind, None, None, [])] * (short > 0)
@@ -132,7 +141,7 @@ def _count_stream(tally: Tally, replay: Replay, key: StreamKey, blob_losses: Seq
         missing += len(nameless)
         tally.lost += [Loss(who, kind, None, None, nameless)] * bool(nameless)
     blob_older = sum(loss.older for loss in blob_losses)
-    whole = live - len(blob_losses) - astray - stale
+    whole = live - len(blob_losses) - astray - stale - bare
     maybe_older = min(missing + short, unsure, whole)
     count = tally.items[kind]
     older = blob_older + maybe_older + stale

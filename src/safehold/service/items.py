@@ -13,6 +13,7 @@ from safehold.model.commands import AddScore, Body, DeleteItem, Outcome, PatchPr
 from safehold.model.errors import (
     BadRequest,
     Conflict,
+    Damaged,
     InvalidContent,
     NotAllowed,
     NotFound,
@@ -72,7 +73,8 @@ class ItemRules:
             if command.keep_refused:
                 self._keep_refused(account, collection, command)
             raise
-        if item is not None and item.digest == command.body.digest and item.media == command.media:
+        same = item is not None and item.digest == command.body.digest and item.media == command.media
+        if item is not None and same and self._has_body(item):
             return Outcome(changed=False, digest=item.digest, rev=item.rev, path=command.path, name=command.name)
         self._quota.require(account, command.body.size - (0 if item is None else item.size))
         change = ledger.append(
@@ -176,6 +178,13 @@ class ItemRules:
         )
         self._guards.gone(account, full_path)
         return Outcome(rev=change.rev, path=command.path, name=command.name)
+
+    def _has_body(self, item: Item) -> bool:
+        """Whether the same bytes again are nothing new: to a ghost they give its body back. What rots is mended."""
+        try:
+            return self._ledger.core.has_body(item.journal)
+        except Damaged:
+            return True
 
     def patch(self, command: PatchProps) -> Outcome:
         account = self._ledger.account(command.account)

@@ -13,12 +13,14 @@ from safehold.model.commands import (
     ApplyIntake,
     DeleteItem,
     DismissNotice,
+    DropGhosts,
     EraseAccount,
     FoundInstallation,
     LetGo,
     MakeCollection,
     NoteAhead,
     NoteDoubt,
+    NoteGhosts,
     NoteInstallation,
     NoteUse,
     Outcome,
@@ -47,6 +49,7 @@ from safehold.service.brake_notices import NoticeTeller
 from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits, Brakes
 from safehold.service.collections import CollectionRules
 from safehold.service.erasure_rules import ErasureRules
+from safehold.service.ghosts import GhostRules
 from safehold.service.guards import Guards
 from safehold.service.homes import HOMES, HomeRules
 from safehold.service.identity import IdentityRules
@@ -82,6 +85,7 @@ class Judge:
         self._quota = QuotaRules(ledger, quota_bytes)
         self._collections = CollectionRules(ledger, entropy, guards)
         self._items = ItemRules(ledger, entropy, self._collections, guards, self._quota)
+        self._ghosts = GhostRules(ledger)
         self._intake = IntakeRules(ledger, self._collections, self._items, guards, self._quota, self.brakes)
         self._transfers = TransferRules(ledger, self._collections, guards)
         self._locking = LockRules(ledger, entropy, self._collections, guards, locks)
@@ -170,6 +174,10 @@ class Judge:
                 return self._tell_rest()
             case AcceptLoss():
                 return self._accept_loss(command)
+            case NoteGhosts():
+                return self._ghosts.note(command)
+            case DropGhosts():
+                return self._ghosts.drop(command)
             case ApplyIntake():
                 return self._intake.apply(command)
 
@@ -177,6 +185,7 @@ class Judge:
         """What was sent meanwhile comes with it; where it is much, the rest of it comes right afterwards."""
         outcome = self._identity.accept_loss(command)
         if outcome.changed:
+            self._ghosts.note(NoteGhosts(account=command.account, actor=command.actor))
             self._intake.apply(ApplyIntake(account=command.account, actor=command.actor))
         return outcome
 

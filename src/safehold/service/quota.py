@@ -7,10 +7,12 @@ from safehold.model.commands import (
     AcceptLoss,
     AnyCommand,
     ApplyIntake,
+    DropGhosts,
     EraseAccount,
     LetGo,
     NoteAhead,
     NoteDoubt,
+    NoteGhosts,
     Undo,
 )
 from safehold.model.errors import OverQuota
@@ -18,7 +20,18 @@ from safehold.model.items import Account
 from safehold.service.ledger import Ledger
 
 #: What is never refused: bringing back what the account once held, what was taken already, and dropping all of it.
-_ALWAYS = (Undo, AcceptEnd, AcceptLoss, ApplyIntake, EraseAccount, NoteAhead, NoteDoubt, LetGo)
+_ALWAYS = (
+    Undo,
+    AcceptEnd,
+    AcceptLoss,
+    ApplyIntake,
+    DropGhosts,
+    EraseAccount,
+    NoteAhead,
+    NoteDoubt,
+    NoteGhosts,
+    LetGo,
+)
 
 
 class QuotaRules:

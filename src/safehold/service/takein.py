@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from safehold.model.change import Change, Op
 from safehold.model.errors import OperatorError
+from safehold.model.gaps import accepts_loss
 from safehold.model.kinds import Kind
 from safehold.model.stream import EMPTY_HEAD, ChainError, Head, check_next
 from safehold.ports.core import UNARCHIVED, CoreReads, CoreStore, LogPosition
@@ -102,7 +103,7 @@ def _enter(core: CoreStore, change: Change, frame: int, heads: dict[tuple[bytes,
             hint="run `safehold recover plan` to compare them",
         ) from error
     core.apply(change, frame)
-    if change.op is Op.GAP:  # somebody took the loss on them
+    if accepts_loss(change):  # somebody took the loss on them
         core.hold(change.account, change.kind, None)
     if change.account == SYSTEM_ACCOUNT and change.op is Op.PUT:
         gone = erased_id(change.name)
@@ -204,7 +205,8 @@ def archive_unarchived(core: CoreStore, log: LogWriter, keep_blob: Callable[[Cha
         frame = log.prepare([change for _, _, change in chunk])
         core.begin()
         try:
-            core.set_frame(chunk[0][0], chunk[-1][0], frame.position.frame)
+            for first, last in _neighbours([number for number, _, _ in chunk]):
+                core.set_frame(first, last, frame.position.frame)
             core.set_log_position(frame.position)
             log.write(frame)
             core.commit()
@@ -213,6 +215,15 @@ def archive_unarchived(core: CoreStore, log: LogWriter, keep_blob: Callable[[Cha
             raise
         count += len(chunk)
     return count
+
+
+def _neighbours(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Ascending numbers as ranges: what lies between two of them in the journal may be archived already."""
+    first = 0
+    for place, number in enumerate(numbers, 1):
+        if place == len(numbers) or numbers[place] != number + 1:
+            yield numbers[first], number
+            first = place
 
 
 def _next_chunk(core: CoreStore) -> list[tuple[int, int, Change]]:

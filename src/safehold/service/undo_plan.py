@@ -209,14 +209,17 @@ class _Planner:
             for name, item in sorted(past.items()):
                 if name in live:
                     continue
-                if self._bearer(now, item) is None:
+                if self._reads.has_body(item.journal) and self._bearer(now, item) is None:
                     plan.put.append((item, None))
                 else:
                     plan.left.append(name)
             return plan
         plan.props = now is not None and now.props != then.props
         plan.delete = [item for name, item in sorted(live.items()) if name not in past]
-        plan.put = [(p, live.get(name)) for name, p in sorted(past.items()) if self._differs(p, live.get(name))]
+        for name, item in sorted(past.items()):
+            if self._differs(item, live.get(name)):
+                gone = not has_same_body(item, live.get(name)) and not self._reads.has_body(item.journal)
+                plan.left.append(name) if gone else plan.put.append((item, live.get(name)))
         return plan
 
     def _plan_item(self, path: str, name: str, now: Collection | None, then: PastCollection | None) -> CollectionPlan:

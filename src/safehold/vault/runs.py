@@ -305,7 +305,7 @@ def _entry(key: StreamKey, parts: list[StreamPart]) -> StreamEntry:
         first.base,
         Head(last.rev, last.head),
         last.root,
-        sum(part.stream.changes for part in parts),
+        last.changes if len(parts) == 1 else sum(part.stream.changes for part in parts),
         tuple(parts),
     )
 

@@ -2,6 +2,7 @@
 
     GET  /account/state                     the page
     POST /account/notices, ahead, mail      put a notice away, say a word about a device, leave an address
+    POST /account/ghosts                    say that items of which nothing but the name is left are gone
     GET  /feed/ACCOUNT/LINK                 the feed
 
 Every POST comes from a form of this server and from somebody who has signed in with the account's own password: who
@@ -23,7 +24,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from safehold.model.change import ID_BYTES
-from safehold.model.commands import DismissNotice, LetGo, SetMail
+from safehold.model.commands import DismissNotice, DropGhosts, LetGo, SetMail
 from safehold.model.errors import Conflict, Held, NotFound
 from safehold.model.items import Account
 from safehold.model.token import account_key
@@ -37,7 +38,7 @@ from safehold.web.layout import FORM_HEADERS, HEADERS, page, refuse_page, words_
 from safehold.web.pages import Site
 from safehold.web.posted import hidden_fields, posted_fields
 from safehold.web.state import AccountState, account_state
-from safehold.web.state_pages import AHEAD, MAIL, NOTICES, PATH, state_atom, state_html
+from safehold.web.state_pages import AHEAD, GHOSTS, MAIL, NOTICES, PATH, state_atom, state_html
 from safehold.web.status import StatusSource, public
 
 _LINK_CHARS = 32
@@ -56,6 +57,7 @@ def routes(gate: Gate, source: StatusSource) -> list[Route]:
         route(NOTICES, {"POST": "dismiss"}),
         route(AHEAD, {"POST": "resolve"}),
         route(MAIL, {"POST": "set_mail"}),
+        route(GHOSTS, {"POST": "drop_ghosts"}),
         Route(FEED + "{account}/{link}", Resource(gate, {"GET": pages.feed}, refuse_json), name=FEED),
     ]
 
@@ -170,6 +172,13 @@ class AccountPages:
         account, fields = await self._sent(request)
         lang, address = fields.get("lang", "en"), fields.get("address", "")
         return await self._done(SetMail(account=account.id, actor=actor(request), address=address, lang=lang))
+
+    async def drop_ghosts(self, request: Request) -> Response:
+        """The person's word: devices are told of a delete, as of any other."""
+        account, _ = await self._sent(request)
+        while (await self._gate.execute(DropGhosts(account=account.id, actor=actor(request)))).more:
+            continue
+        return RedirectResponse(PATH, 303, HEADERS)
 
     async def _sent(self, request: Request) -> tuple[Account, dict[str, str]]:
         account = await owner_signed_in(self._gate, request)

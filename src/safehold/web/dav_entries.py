@@ -22,7 +22,7 @@ from safehold.protocol.problems import XML_TYPE
 from safehold.protocol.webdav import PropFind
 from safehold.web.bodies import PIECE_STEPS
 from safehold.web.dav_call import Call, collection_at
-from safehold.web.dav_reads import body_of
+from safehold.web.dav_reads import body_of, is_ghost
 from safehold.web.gate import Gate
 from safehold.web.respond import LINES_AT_ONCE, Reply
 
@@ -52,6 +52,7 @@ class Entry(NamedTuple):
     href: str
     name: str | None
     status: str = "404 Not Found"
+    ghost: str = ""  # the status of one whose body is nowhere; where it is "", that fails the whole answer
 
 
 class Entries(Generic[T]):
@@ -139,7 +140,7 @@ def _piece(
 ) -> tuple[str, int] | None:
     """Responses from entry `start` on, and the entry to go on with; None where a blob is needed and may not be read.
 
-    Every item of the piece is there with its body, or surely absent. Raises Held.
+    Every item of the piece is there with its body, or a ghost, or surely absent. Raises Held.
     """
     window = entries.window(start)
     lines: list[str] = []
@@ -156,11 +157,15 @@ def _piece(
             else:
                 item, stored = pair
                 data = ""
-                if stored is not None:
-                    if stored.inline is None and not blocking:
+                gone = stored is not None and is_ghost(stored) and entry.ghost
+                if stored is not None and not gone:
+                    if stored.inline is None and stored.blob is not None and not blocking:
                         return None
                     data = template.data(body_of(call.gate, item, stored))
-                line = template.line(item, own_properties(template, item, moment), data, href=entry.href)
+                if gone:
+                    line = status_response(entry.href, entry.ghost)
+                else:
+                    line = template.line(item, own_properties(template, item, moment), data, href=entry.href)
             lines.append(line)
             size += len(line)
             done += 1

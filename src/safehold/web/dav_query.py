@@ -32,7 +32,7 @@ from safehold.web.dav_call import Call, collection_at
 from safehold.web.dav_entries import BATCH_CHARACTERS, own_properties, template_of
 from safehold.web.dav_index import by_index
 from safehold.web.dav_propfind import item_lines
-from safehold.web.dav_reads import body_of
+from safehold.web.dav_reads import body_of, is_ghost
 from safehold.web.dav_sync import truncated_response
 from safehold.web.request import LISTING_BYTES
 from safehold.web.respond import Reply, multistatus
@@ -210,6 +210,7 @@ def _piece(search: _Search, begun: _Begun, start: int, room: int | None, reads: 
         collection = collection_at(moment, search.call.account, search.collection.path)
         for item, stored in items_and_bodies(moment, collection, window):
             certain = item.name in begun.certain
+            certain |= is_ghost(stored)  # what nobody can look at matches (I38)
             body = b"" if certain and not template.data_name else body_of(search.call.gate, item, stored)
             read += len(body)
             if certain or search.matches(body):

@@ -141,6 +141,14 @@ async def _stream(
         held = piece
 
 
+def is_ghost(stored: Stored) -> bool:
+    """Whether a recovery has found the body nowhere: it will not come by itself, as one that is not restored yet does.
+
+    (A body that cannot be read for damage here is asked of the vaults before, or raises Held.)
+    """
+    return stored.inline is None and stored.blob is None
+
+
 def body_of(gate: Gate, item: Item, stored: Stored) -> bytes:
     """A whole body, checked. Raises Held."""
     if stored.inline is not None:

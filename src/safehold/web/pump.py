@@ -63,6 +63,11 @@ class Pump:
         async with self._turn:
             return await self._on_disk(work)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a change waits, or is on its way."""
+        return self._task is not None
+
     async def drain(self) -> None:
         """Return once nothing waits."""
         while self._task is not None:

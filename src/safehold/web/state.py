@@ -67,6 +67,15 @@ class EndState(msgspec.Struct):
     unknown_seconds: float
 
 
+class GhostState(msgspec.Struct, frozen=True):
+    """An item whose body is in no source (service/ghosts.py); `at` is when it was last saved."""
+
+    kind: str
+    collection: str
+    name: str
+    at: int
+
+
 class ReportState(msgspec.Struct):
     """The last recovery, as far as it concerns this account; `kinds` and `lost` are empty where all was exact."""
 
@@ -88,6 +97,8 @@ class AccountState(msgspec.Struct):
     intake_waiting: int
     recovery: dict[str, Any] | None  # the public part
     report: ReportState | None
+    ghosts: list[GhostState]  # MAX_NAMED of them
+    ghost_count: int
     mail: Address | None
     titles: dict[str, str]  # of collections, by path
 
@@ -111,6 +122,8 @@ def account_state(
         notices = notices_of(now, account)
         intake = len(now.secret_items(account.number, INTAKE_PREFIX))
         mail = address_of(now, account)
+        # Looked for where the last recovery has named something: each look reads a line of every item.
+        ghosts = _ghosts(now, account) if part is not None and part.lost else []
     return AccountState(
         account=account.name,
         state=_worst(kinds, devices, end),
@@ -121,6 +134,8 @@ def account_state(
         intake_waiting=intake,
         recovery=None if recovery is None else dict(recovery),
         report=None if report is None else _report(report, part),
+        ghosts=ghosts[:MAX_NAMED],
+        ghost_count=len(ghosts),
         mail=mail,
         titles=titles,
     )
@@ -143,6 +158,14 @@ def _kind(
         told = (recovery or {}).get("kinds") or {}
         return KindState(kind.value, RESTORING, back=share_back(told.get(kind.value)))
     return KindState(kind.value, PARTIAL, reason=held, missing=lost[:MAX_NAMED], missing_count=len(lost))
+
+
+def _ghosts(now: CoreReads, account: Account) -> list[GhostState]:
+    return [
+        GhostState(kind.value, path, item.name, item.at)
+        for kind in DATA_KINDS
+        for path, item in now.ghost_items(account.number, kind)
+    ]
 
 
 def _missing(loss: Loss) -> Missing:

@@ -30,7 +30,7 @@ from safehold.web.status_pages import recovery_sentences
 from safehold.web.words import Words
 
 PATH = "/account/state"
-NOTICES, AHEAD, MAIL = "/account/notices", "/account/ahead", "/account/mail"
+NOTICES, AHEAD, MAIL, GHOSTS = "/account/notices", "/account/ahead", "/account/mail", "/account/ghosts"
 _CLASSES = {WHOLE: "good", RESTORING: "warn", PARTIAL: "bad"}
 _SHOWN_MISSING = 20
 
@@ -77,6 +77,8 @@ def state_html(state: AccountState, words: Words, *, hidden: Hidden, feed_url: s
         parts.append(f"<p>{words.count('own.intake', state.intake_waiting)}</p>")
     parts.append(f"<h2>{words('own.by-kind')}</h2>" + _kinds(state.kinds, words))
     parts += [_missing_of(kind, words) for kind in state.kinds if kind.state == PARTIAL]
+    if state.ghosts:
+        parts.append(_ghosts(state, words, hidden))
     if state.report is not None:
         parts.append(_report(state.report, words))
     parts.append(_feed(feed_url, words))
@@ -123,6 +125,18 @@ def _missing_of(kind: KindState, words: Words) -> str:
     if not kind.missing:
         return f'<div class="note">{head}<p>{escape(kind.reason or "")}</p></div>'
     return f'<div class="note">{head}{_names(kind.missing, kind.missing_count, words)}</div>'
+
+
+def _ghosts(state: AccountState, words: Words, hidden: Hidden) -> str:
+    """Items of which nothing but the name is left, and the word by which they leave the list."""
+    named = [Missing(one.collection, one.name, []) for one in state.ghosts]
+    told = words.count("ghosts.told", state.ghost_count)
+    return (
+        f'<div class="note"><h3>{words("ghosts.title")}</h3><p>{escape(told)}</p>'
+        f"{_names(named, state.ghost_count, words)}"
+        f'<form method="post" action="{GHOSTS}">{hidden({})}<p>{escape(words("ghosts.drop-means"))}</p>'
+        f'<button class="plain">{escape(words("ghosts.drop"))}</button></form></div>'
+    )
 
 
 def _names(missing: Sequence[Missing], count: int, words: Words) -> str:
@@ -238,6 +252,8 @@ def state_json(state: AccountState, words: Words) -> dict[str, Any]:
         told["text"] = notice_text(notice, words, state.titles.get(notice.collection, ""))
         told["undo"] = undo_url(notice)
         told["at"], told["since"] = timestamp(notice.at), timestamp(notice.since)
+    for told, ghost in zip(facts["ghosts"], state.ghosts, strict=True):
+        told["at"] = timestamp(ghost.at)
     for told, one in zip(facts["devices_ahead"], state.devices_ahead, strict=True):
         told["since"] = timestamp(one.since)
     if state.end_in_doubt is not None:

@@ -404,6 +404,26 @@ _WORDS: dict[str, tuple[str, str]] = {
     "report.nameless": ("{count} items that nobody can name", "{count} elementos que nadie puede nombrar"),
     "report.nameless.one": ("an item that nobody can name", "un elemento que nadie puede nombrar"),
     "report.more": ("and {count} more", "y {count} más"),
+    # -- ghosts
+    "ghosts.title": ("Only the name is left", "Solo queda el nombre"),
+    "ghosts.told": (
+        "{count} items are known, and what was in them is in no source. They stay listed, so that a device that has "
+        "one keeps it. Save it there once more, and it is whole again:",
+        "Se conocen {count} elementos cuyo contenido no está en ninguna fuente. Siguen en la lista para que un "
+        "dispositivo que tenga alguno lo conserve. Guárdalo allí otra vez y volverá a estar completo:",
+    ),
+    "ghosts.told.one": (
+        "1 item is known, and what was in it is in no source. It stays listed, so that a device that has it keeps it. "
+        "Save it there once more, and it is whole again:",
+        "Se conoce 1 elemento cuyo contenido no está en ninguna fuente. Sigue en la lista para que un dispositivo que "
+        "lo tenga lo conserve. Guárdalo allí otra vez y volverá a estar completo:",
+    ),
+    "ghosts.drop-means": (
+        "Once no device has them: then they are deleted, on the devices too. History keeps their names.",
+        "Cuando ningún dispositivo los tenga: entonces se borran, también en los dispositivos. El historial conserva "
+        "sus nombres.",
+    ),
+    "ghosts.drop": ("These are gone: remove them from the list", "Se han perdido: quitarlos de la lista"),
     # -- mail
     "mail.greeting": ("Hello {name},", "Hola, {name}:"),
     "mail.recovery-began.subject": ("Your data is being recovered", "Estamos recuperando tus datos"),

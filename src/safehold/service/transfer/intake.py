@@ -58,12 +58,14 @@ class Intake:
         blobs: Blobs,
         blob_key: bytes,
         execute: Callable[[AnyCommand], Outcome],
+        actor: str = ACTOR,
     ) -> None:
         self._account = account
         self._reads = reads
         self._blobs = blobs
         self._blob_key = blob_key
         self._execute = execute
+        self._actor = actor
         self._known: dict[str, _Known] = {}
         self._scores: dict[str, Counter[tuple[float, int, bytes]]] = {}
         self.tally = Tally()
@@ -94,7 +96,7 @@ class Intake:
             if type_ is CollectionType.FOLDER and parent(path).count("/") >= 1:
                 self.ensure(parent(path), type_)
             command = MakeCollection(
-                account=self._account.id, actor=ACTOR, path=path, type=type_, components=components, props=wanted
+                account=self._account.id, actor=self._actor, path=path, type=type_, components=components, props=wanted
             )
             self._execute(command)
             self.tally.collections += 1
@@ -103,7 +105,7 @@ class Intake:
             raise Conflict(f"{path} is of type {there.type}, not {type_}")
         changed = {name: value for name, value in wanted.items() if there.props.get(name) != value}
         if patch and changed:
-            self._execute(PatchProps(account=self._account.id, actor=ACTOR, path=path, set=changed))
+            self._execute(PatchProps(account=self._account.id, actor=self._actor, path=path, set=changed))
 
     def put_card(self, path: str, name: str | None, body: bytes) -> None:
         """A vCard under this name, or under one made of its UID. Raises InvalidContent, RequestError, Held."""
@@ -140,7 +142,7 @@ class Intake:
         there = self._reads.props(item)
         changed = {key: value for key, value in props.items() if there.get(key) != value}
         if changed:
-            self._execute(PatchProps(account=self._account.id, actor=ACTOR, path=path, name=name, set=changed))
+            self._execute(PatchProps(account=self._account.id, actor=self._actor, path=path, name=name, set=changed))
 
     def add_score(self, game: str, entry: ScoreEntry, at: int) -> None:
         """A score, unless the game has as many like it as were brought so far. `at` is the entry's time in µs."""
@@ -152,7 +154,9 @@ class Intake:
             self.tally.unchanged += 1
             return
         detail = None if key[2] == b"null" else bytes(entry.detail).decode()
-        command = AddScore(account=self._account.id, actor=ACTOR, game=game, score=entry.score, at=at, detail=detail)
+        command = AddScore(
+            account=self._account.id, actor=self._actor, game=game, score=entry.score, at=at, detail=detail
+        )
         self._execute(command)
         self.tally.added += 1
 
@@ -226,7 +230,7 @@ class Intake:
     ) -> None:
         command = PutItem(
             account=self._account.id,
-            actor=ACTOR,
+            actor=self._actor,
             path=path,
             name=name,
             body=body,

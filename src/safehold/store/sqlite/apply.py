@@ -201,6 +201,11 @@ class Applier:
             assert rows[0][0] > self._seq, "a number in the journal is given once"
             self._seq = rows[-1][0]
 
+    def go_on_at(self, number: int) -> None:
+        """The journal has been written up to this number, which is the next one."""
+        assert number > self._seq, "a number in the journal is given once"
+        self._seq = number - 1
+
     def account(self, id_: bytes) -> int:
         """The number of an account, given to it at its first change."""
         number = self._accounts.get(id_)

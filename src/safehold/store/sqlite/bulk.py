@@ -1,8 +1,8 @@
 """How a whole stream becomes rows at once: what `Applier` does change by change, for a core that is being built.
 
 `StreamRows` derives the rows in memory, without a database, so that it may work in another process; `enter` puts them
-in with one statement for each table. Both together leave the very rows that `Applier` would, but for the numbers of
-collections: here a collection bears the number of the first change that names it, which needs no asking.
+in with one statement for each table, of one stream or of many. Both together leave the very rows that `Applier` would,
+but for the numbers of collections: here one bears the number of the first change that names it, which needs no asking.
 
 Invariants, asserted beneath: a stream is entered once and whole, into a core that has nothing of it; revs ascend, and
 one that does not follow the one before is told as such (`after_gap`).
@@ -11,6 +11,7 @@ one that does not follow the one before is told as such (`after_gap`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 import apsw
@@ -21,14 +22,13 @@ from safehold.formats.intake import PREFIX as INTAKE_PREFIX
 from safehold.model.change import EMPTY_PROPS, GENESIS, Change, Op
 from safehold.model.kinds import HOME_SCORES, Kind
 from safehold.model.stream import Base
+from safehold.ports.core import WholeStream
 from safehold.store.sqlite.apply import JOURNAL, UNMADE, WITH_UID, journal_row, profile_of, score_of, when
 from safehold.store.sqlite.rows import INTAKE_ROWS, encode_intake, intake_item
 from safehold.store.sqlite.schema import KIND_NUMBERS
 
 #: Fields of an item's row that are looked at: see the table `item` in schema.py. BODY is kept for scores only.
 _NAME, _REV, _SIZE, _AT, _JOURNAL, _PROPS, _SCORE, _BODY = 1, 2, 4, 6, 8, 10, 11, 12
-#: That of a row of the journal that names its collection.
-_COLLECTION_OF = 9
 
 _ITEM = """
     INSERT INTO item (collection, name, rev, digest, size, media, at, created_at, journal, uid, props_journal, score)
@@ -39,15 +39,33 @@ _COLLECTION = """
         (number, id, account, kind, path, rev, head, created_rev, created_at, changed_at, deleted_rev, props)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-_STREAM = """
-    INSERT INTO stream (account, kind, rev, head, missing, items, bytes, base_timeline, base_rev, base_head, base_root,
-        base_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (account, kind) DO UPDATE SET rev = excluded.rev, head = excluded.head, missing = excluded.missing,
-        items = excluded.items, bytes = excluded.bytes, base_timeline = excluded.base_timeline,
-        base_rev = excluded.base_rev, base_head = excluded.base_head, base_root = excluded.base_root,
-        base_at = excluded.base_at
-"""
+_OF_STREAM = (
+    "account",
+    "kind",
+    "rev",
+    "head",
+    "missing",
+    "items",
+    "bytes",
+    "base_timeline",
+    "base_rev",
+    "base_head",
+    "base_root",
+    "base_at",
+)
+
+
+def _stream(fields: Sequence[str]) -> str:
+    """A stream's row, whether there was one before (of a stream that was held) or not."""
+    anew = ", ".join(f"{field} = excluded.{field}" for field in fields[2:])
+    return f"""
+        INSERT INTO stream ({", ".join(fields)}) VALUES ({", ".join("?" * len(fields))})
+        ON CONFLICT (account, kind) DO UPDATE SET {anew}
+    """
+
+
+_STREAM = _stream(_OF_STREAM)
+_STREAM_HELD = _stream([*_OF_STREAM, "held"])
 
 
 class _Collection:
@@ -315,30 +333,22 @@ _STEPS: dict[Op, Callable[[StreamRows, _Collection, Change], None]] = {
 }
 
 
-def _moved(row: tuple[Any, ...], move: int) -> tuple[Any, ...]:
-    """A row of the journal; `collection` is a number, or the id as it came."""
-    collection = row[_COLLECTION_OF]
-    if isinstance(collection, int):
-        collection += move
-    return (row[0] + move, *row[1:_COLLECTION_OF], collection, *row[_COLLECTION_OF + 1 :])
+def _numbered(insert: str, move: int, moved: dict[int, str]) -> str:
+    """An INSERT whose values, counted from 1, are raised by `move` where `moved` says so; by SQLite, not row by row."""
+    if not move:
+        return insert
+    into, _, values = insert.partition("VALUES")
+    count = values.count("?")
+    terms = (moved.get(number, "?{0}").format(number, move) for number in range(1, count + 1))
+    return f"{into}VALUES ({', '.join(terms)})"
 
 
-def _moved_end(end: StreamEnd, move: int) -> StreamEnd:
-    items: list[Sequence[Any]] = []
-    for row in end.items:
-        props = row[_PROPS]
-        items.append(
-            (
-                row[0] + move,
-                *row[1:_JOURNAL],
-                row[_JOURNAL] + move,
-                row[_JOURNAL + 1],
-                None if props is None else props + move,
-                *row[_PROPS + 1 :],
-            )
-        )
-    collections = [(row[0] + move, *row[1:]) for row in end.collections]
-    return msgspec.structs.replace(end, collections=collections, items=items)
+_RAISED = "?{0} + {1}"
+#: By the place in JOURNAL, _COLLECTION and _ITEM: numbers of changes and collections. That of a change's collection
+#: may be an id, as it came.
+_MOVED_JOURNAL = {1: _RAISED, 10: "iif(typeof(?{0}) = 'integer', ?{0} + {1}, ?{0})"}
+_MOVED_COLLECTION = {1: _RAISED}
+_MOVED_ITEM = {1: _RAISED, 9: _RAISED, 11: _RAISED}
 
 
 class Entering:
@@ -347,11 +357,9 @@ class Entering:
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
 
-    def packed(self, data: bytes, move: int = 0) -> list[tuple[Any, ...]]:
-        """All rows of a stream, their numbers raised by so much; those of the journal are returned."""
+    def packed(self, data: bytes) -> list[tuple[Any, ...]]:
+        """All rows of a stream; those of the journal are returned."""
         journal, end = _unpack(data)
-        if move:
-            journal, end = [_moved(row, move) for row in journal], _moved_end(end, move)
         self.journal(journal)
         self.end(end)
         return journal
@@ -360,12 +368,48 @@ class Entering:
         self._db.executemany(JOURNAL, rows)
 
     def end(self, end: StreamEnd) -> None:
-        self._db.executemany(_COLLECTION, end.collections)
-        self._db.executemany(_ITEM, end.items)
-        self._db.executemany("INSERT OR REPLACE INTO best VALUES (?, ?, ?, ?)", end.best)
+        self._ends([end], 0)
         self._db.execute(_STREAM, end.stream)
-        if end.intake is not None:
-            row = (f"{INTAKE_ROWS}{end.stream[0]}", encode_intake(end.intake))
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", row)
-        if end.profile is not None:
-            self._db.execute("UPDATE account SET name = ?, listed = ? WHERE number = ?", (*end.profile, end.stream[0]))
+
+    def together(self, streams: Sequence[tuple[WholeStream, str | None]], next_journal: int) -> int:
+        """Whole streams, their rows moved to where the journal goes on, with the reasons for which they are held.
+
+        The number after the last one given. Streams whose numbers follow each other are moved with one statement.
+        """
+        rows: list[tuple[Any, ...]] = []
+        ends: list[StreamEnd] = []
+        held: list[tuple[Any, ...]] = []
+        move = 0
+        for stream, reason in streams:
+            if ends and stream.first + move != next_journal:
+                self._moved(rows, ends, move)
+                rows, ends = [], []
+            if not ends:
+                move = next_journal - stream.first
+            journal, end = _unpack(stream.rows)
+            assert len(journal) == stream.changes
+            assert not journal or journal[0][0] == stream.first, "rows are numbered from where they say"
+            rows += journal
+            ends.append(end)
+            held.append((*end.stream, reason))
+            next_journal += stream.changes
+        self._moved(rows, ends, move)
+        self._db.executemany(_STREAM_HELD, held)
+        return next_journal
+
+    def _moved(self, rows: Sequence[tuple[Any, ...]], ends: Sequence[StreamEnd], move: int) -> None:
+        self._db.executemany(_numbered(JOURNAL, move, _MOVED_JOURNAL), rows)
+        self._ends(ends, move)
+
+    def _ends(self, ends: Sequence[StreamEnd], move: int) -> None:
+        """All but the rows of the journal and those of the streams themselves."""
+        collections = _numbered(_COLLECTION, move, _MOVED_COLLECTION)
+        self._db.executemany(collections, chain.from_iterable(end.collections for end in ends))
+        items = _numbered(_ITEM, move, _MOVED_ITEM)
+        self._db.executemany(items, chain.from_iterable(end.items for end in ends))
+        best = chain.from_iterable(end.best for end in ends)
+        self._db.executemany("INSERT OR REPLACE INTO best VALUES (?, ?, ?, ?)", best)
+        intakes = [(f"{INTAKE_ROWS}{end.stream[0]}", encode_intake(end.intake)) for end in ends if end.intake]
+        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", intakes)
+        profiles = [(*end.profile, end.stream[0]) for end in ends if end.profile]
+        self._db.executemany("UPDATE account SET name = ?, listed = ? WHERE number = ?", profiles)

@@ -22,7 +22,7 @@ from safehold.model.errors import Damaged, LostBody, OperatorError
 from safehold.model.kinds import Kind
 from safehold.model.stream import Base
 from safehold.ports.care import CareStore, ChangePlace, PageState
-from safehold.ports.core import INTAKE, CoreReads, CoreStore, LogPosition
+from safehold.ports.core import INTAKE, CoreReads, CoreStore, LogPosition, WholeStream
 from safehold.ports.disk import Disk
 from safehold.store.sqlite import care
 from safehold.store.sqlite.apply import Applier
@@ -121,17 +121,33 @@ class SqliteCore(SqliteReads):
         self._applier.skip_to(self._entering.packed(rows))
 
     @guarded
-    def enter_moved(self, rows: bytes) -> None:
-        assert self._db.in_transaction, "enter_moved without begin"
-        self._applier.skip_to(self._entering.packed(rows, self._applier.next_journal - 1))
+    def enter_together(self, streams: Sequence[WholeStream]) -> None:
+        assert self._db.in_transaction, "enter_together without begin"
+        there = [
+            (stream, self._reason(self._applier.account(stream.account), stream.kind, stream.held))
+            for stream in streams
+        ]
+        there, absent = [one for one in there if one[0].rows], [one for one in there if not one[0].rows]
+        self._applier.go_on_at(self._entering.together(there, self._applier.next_journal))
+        for stream, reason in absent:
+            self._hold(self._applier.account(stream.account), stream.kind, reason)
+
+    def _reason(self, account: int, kind: Kind, reason: str | None) -> str | None:
+        """That for which a stream is held: one that is whole, for what waits in its account's intake."""
+        if reason is None and kind is not Kind.IDENTITY and self.intake(account).items:
+            return INTAKE
+        return reason
+
+    @guarded
+    def account_numbers(self, ids: Sequence[bytes]) -> dict[bytes, int]:
+        assert self._db.in_transaction, "account_numbers without begin"
+        return {id_: self._applier.account(id_) for id_ in ids}
 
     @guarded
     def hold(self, account: bytes, kind: Kind, reason: str | None) -> None:
         assert self._db.in_transaction, "hold without begin"
         number = self._applier.account(account)
-        if reason is None and kind is not Kind.IDENTITY and self.intake(number).items:
-            reason = INTAKE
-        self._hold(number, kind, reason)
+        self._hold(number, kind, self._reason(number, kind, reason))
 
     @guarded
     def hold_back(self, streams: Sequence[tuple[bytes, Kind]], reason: str) -> None:

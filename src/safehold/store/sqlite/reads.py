@@ -28,7 +28,9 @@ from safehold.ports.core import (
     EMPTY_INTAKE,
     EMPTY_LOG,
     INTAKE,
+    Bodiless,
     CoreReads,
+    EnteredCollection,
     IntakeFigures,
     JournalSum,
     LogPosition,
@@ -38,6 +40,7 @@ from safehold.ports.core import (
     Removed,
     RunRow,
     RunSpan,
+    Standing,
     Stored,
     StreamFigures,
     Touched,
@@ -110,6 +113,17 @@ _ITEMS_WITH_BLOBS = f"""
     JOIN journal j ON j.seq = i.journal
     WHERE c.account = ? AND c.kind = ? AND c.deleted_rev IS NULL AND j.blob IS NOT NULL ORDER BY c.path, i.name
 """
+_GHOST_ITEMS = f"""
+    SELECT c.path, {ITEM_COLUMNS_I} FROM collection c JOIN item i ON i.collection = c.number
+    JOIN journal j ON j.seq = i.journal
+    WHERE c.account = ? AND c.kind = ? AND c.deleted_rev IS NULL AND j.blob IS NULL AND j.body IS NULL
+        AND LENGTH(j.digest) > 0 ORDER BY c.path, i.name
+"""
+_BODILESS = f"""
+    SELECT kind, rev, op, props FROM journal WHERE account = ? AND (
+        (body IS NULL AND blob IS NULL AND LENGTH(digest) > 0) OR op = {OP_NUMBERS[Op.GAP]}
+    ) ORDER BY kind, rev
+"""
 _ITEM_OPS = ", ".join(str(OP_NUMBERS[op]) for op in (Op.PUT, Op.PROPS, Op.DELETE, Op.REFUSED))
 #: Per name its last rev, or the rev of its last DELETE where it does not live: a refused write that came after the
 #: DELETE must not carry it past the end of a page. What neither lives nor was deleted since drops out.
@@ -124,6 +138,22 @@ _TOUCHED = f"""
 """
 
 
+_STANDING = """
+    SELECT a.number, s.held, s.rev, s.head, s.rev - s.missing, s.items, s.bytes
+    FROM account a LEFT JOIN stream s ON s.account = a.number AND s.kind = ?2 WHERE a.id = ?1
+"""
+_ITEMS_MADE = """
+    SELECT collection, name, digest, size, rev, CASE WHEN props_journal IS NULL THEN NULL ELSE (
+        SELECT props FROM journal WHERE seq = props_journal
+    ) END FROM item WHERE collection BETWEEN ? AND ? ORDER BY collection, name
+"""
+_NAMES_TOLD = f"""
+    SELECT {", ".join(f"a.{column}" for column in ACCOUNT_COLUMNS.split(", "))}, (
+        SELECT j.body FROM collection c JOIN item i ON i.collection = c.number JOIN journal j ON j.seq = i.journal
+        WHERE c.account = a.number AND c.path = ? AND c.deleted_rev IS NULL AND i.name = 'profile'
+        ORDER BY c.number DESC LIMIT 1
+    ) FROM account a WHERE a.number <> 0 ORDER BY a.number
+"""
 _BASE = "base_timeline, base_rev, base_head, base_root, base_at"
 
 
@@ -338,6 +368,40 @@ class SqliteReads:
         return {(id_, RESTORE_ORDER[kind]): JournalSum(*sums) for id_, kind, *sums in rows}
 
     @guarded
+    def standings(self, streams: Sequence[tuple[bytes, Kind]]) -> list[Standing | None]:
+        found: list[Standing | None] = []
+        for account, kind in streams:
+            row: Any = self._db.execute(_STANDING, (account, KIND_NUMBERS[kind])).get
+            if row is None:
+                found.append(None)
+            elif row[2] is None:
+                found.append(Standing(row[0], None, EMPTY_HEAD, StreamFigures(0, 0, 0)))
+            else:
+                number, held, rev, head, changes, items, size = row
+                found.append(Standing(number, held, Head(rev, head), StreamFigures(changes, items, size)))
+        return found
+
+    @guarded_iterator
+    def collections_made(self, first: int, last: int) -> Iterator[EnteredCollection]:
+        made: list[Any] = self._db.execute(
+            "SELECT number, account, kind, id, path, props FROM collection "
+            "WHERE number BETWEEN ? AND ? AND deleted_rev IS NULL ORDER BY number",
+            (first, last),
+        ).fetchall()
+        items: dict[int, list[Any]] = {row[0]: [] for row in made}
+        for row in self._db.execute(_ITEMS_MADE, (first, last)):
+            there: Any = items.get(row[0])
+            if there is not None:
+                there.append(row[1:])
+        for number, account, kind, id_, path, props in made:
+            yield EnteredCollection(account, RESTORE_ORDER[kind], id_, path, props, items[number])
+
+    @guarded
+    def names_told(self) -> list[tuple[Account, bytes | None]]:
+        rows: Any = self._db.execute(_NAMES_TOLD, (PATH_IDENTITY,))
+        return [(account_of(row), row[4]) for row in rows]
+
+    @guarded
     def base(self, account: int, kind: Kind) -> Base | None:
         if version(self._db) < BASES_SINCE:
             return None
@@ -412,6 +476,29 @@ class SqliteReads:
     def items_with_blobs(self, account: int, kind: Kind) -> list[tuple[str, Item, bytes]]:
         rows: Any = self._db.execute(_ITEMS_WITH_BLOBS, (account, KIND_NUMBERS[kind]))
         return [(row[0], Item(*row[2:]), row[1]) for row in rows]
+
+    @guarded
+    def ghost_items(self, account: int, kind: Kind) -> list[tuple[str, Item]]:
+        rows: Any = self._db.execute(_GHOST_ITEMS, (account, KIND_NUMBERS[kind]))
+        return [(row[0], Item(*row[1:])) for row in rows]
+
+    @guarded
+    def has_body(self, journal: int) -> bool:
+        sql = "SELECT body IS NOT NULL OR blob IS NOT NULL OR LENGTH(digest) = 0 FROM journal WHERE seq = ?"
+        found: Any = self._db.execute(sql, (journal,)).get
+        return bool(found)
+
+    @guarded
+    def bodiless(self, account: int) -> dict[Kind, Bodiless]:
+        rows: Any = self._db.execute(_BODILESS, (account,))
+        found: dict[Kind, Bodiless] = {}
+        for kind, rev, op, props in rows:
+            one = found.setdefault(RESTORE_ORDER[kind], Bodiless([], []))
+            if op != OP_NUMBERS[Op.GAP]:
+                one.revs.append(rev)
+            elif props is not None:
+                one.records.append(props)
+        return found
 
     def props(self, item: Item) -> dict[str, str]:
         return {} if item.props_journal is None else self.props_at(item.props_journal)
