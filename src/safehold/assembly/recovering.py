@@ -242,8 +242,8 @@ def plan_recovery(
             return glanced
     with ExitStack() as stack:
         helpers = helpers_of(sources, stack)
-        closed = not _has_wal(site)
         find = open_find(site, sources.salvages, stack)
+        closed = not _has_wal(site)
         core, problem, newer = core_there(site, stack)
         return make_plan(
             sources.reader(),

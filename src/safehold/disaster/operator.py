@@ -49,17 +49,20 @@ _MICROSECONDS = 1_000_000
 # -- a start -------------------------------------------------------------------------------------------------------
 
 
-def start(world: World) -> bool:
-    """As a supervisor starts `serve`; whether it serves. What it says is often the first sign."""
+def start(world: World, *, renew: str = "") -> bool:
+    """As a supervisor starts `serve`; whether it serves. What it says is often the first sign.
+
+    `renew`: the service before it has asked for a new core, and why.
+    """
     house = world.house
     world.restart_by_itself()
     try:
         house.load_keys()
-        lost = _lost(house)
+        lost = f"is to be made anew ({renew})" if renew else _lost(house)
         if lost:
             _require_sync_vault(house, lost)
             world.watch.refused(f"the core {lost}: it is recovered from the vaults, while serving")
-            begin_serving(house)
+            begin_serving(house, renew=bool(renew))
         house.boot()
     except SafeholdError as error:
         world.watch.refused(error)
@@ -105,7 +108,7 @@ def _require_sync_vault(house: House, lost: str) -> None:
         )
 
 
-def begin_serving(house: House) -> None:
+def begin_serving(house: House, *, renew: bool = False) -> None:
     """Begin a recovery beside the service, or go on with the one that is under way; the caller boots the house."""
     disk = house.disk
     for folder in ("/scratch", "/blobs"):
@@ -116,7 +119,7 @@ def begin_serving(house: House) -> None:
         return reader_of(house), runs_of(house)
 
     reader, runs = fresh()
-    if disk.exists(CORE_PATH) and (core := _old_core(house, CORE_FOLDER)) is not None:
+    if not renew and disk.exists(CORE_PATH) and (core := _old_core(house, CORE_FOLDER)) is not None:
         with suppress(SafeholdError):
             staged = Staged.resume(
                 core,
@@ -166,6 +169,18 @@ def _judge_register(lacks: str) -> None:
     )
 
 
+def renew_if_asked(world: World) -> None:
+    """A service that has found its core damaged beyond mending ends, and begins again with a new one."""
+    house = world.house
+    if not (world.serving and house.renewals) or house.recovering:
+        return
+    why = house.renewals[-1]
+    house.close()
+    world.go_down(kill=True)
+    if start(world, renew=why) and world.house.recovering:
+        serve_on(world)
+
+
 # -- an operator ---------------------------------------------------------------------------------------------------
 
 
@@ -193,6 +208,25 @@ def recover(world: World, *, devices: bool = True) -> None:
     if world.serving:
         world.knock()
         world.is_back()
+
+
+def start_anew(world: World) -> None:
+    """The process is ended, started again, and whatever is lost brought back."""
+    if world.serving:
+        world.house.abandon()
+        world.go_down(kill=True)
+    start(world)
+    recover(world)
+
+
+def tend(world: World) -> None:
+    """What a person does each day by what the service says: damaged vaults are repaired."""
+    renew_if_asked(world)
+    if world.serving and any(result.damaged for result in world.watch.scrubs.values()):
+        world.clock.advance(OPERATOR_SECONDS)
+        left = repair_vaults(world.house, serving=True)
+        world.watch.scrub_all()
+        world.note(f"vaults are repaired: {sum(map(len, left.values()))} objects remain damaged")
 
 
 def serve_on(world: World, *, devices: bool = True) -> None:

@@ -24,6 +24,9 @@ from safehold.model.errors import OperatorError
 #: Module of scenarios/ by the name of its scenario.
 MODULES = {
     "sidekick-2009": "sidekick_2009",
+    "magnolia-2009": "magnolia_2009",
+    "journalspace-2009": "journalspace_2009",
+    "kde-2013": "kde_2013",
     "code-spaces-2014": "code_spaces_2014",
     "gitlab-2017": "gitlab_2017",
     "myspace-2019": "myspace_2019",

@@ -149,15 +149,17 @@ def score(world: World, counted: Counted, after: Counted | None) -> Score:
     struck = world.struck_at
     assert struck is not None, "nothing was struck"
 
-    def since(at: int | None) -> float | None:
-        return None if at is None else round((at - struck) / 1_000_000, 1)
+    down = world.down_at if world.down_at is not None else struck
 
-    found.detected_seconds = since(world.noticed_at)
+    def since(at: int | None, from_: int = down) -> float | None:
+        return None if at is None else round((at - from_) / 1_000_000, 1)
+
+    found.detected_seconds = since(world.noticed_at, struck)
     found.rto_seconds = since(world.back_at)
     found.first_contact_seconds = since(world.contact_at)
     found.last_photo_seconds = since(world.photo_at if world.photo_at is not None else world.back_at)
     if counted.lost_since is not None:
-        found.rpo_seconds = round(max(0.0, (struck - counted.lost_since) / 1_000_000), 1)
+        found.rpo_seconds = round(max(0.0, (down - counted.lost_since) / 1_000_000), 1)
     found.why = [*world.wrong[:_TOLD], *silent[:_TOLD], *resurrected[:_TOLD], *list(world.wiped.values())[:_TOLD]]
     if found.detected_seconds is None:
         found.why.append("the service has not said that anything was wrong")
