@@ -187,7 +187,7 @@ def test_no_key_makes_void_what_counts(disk: SimDisk, fork: str, remembering: bo
 
 @pytest.mark.parametrize("forged", ADMITTED)
 def test_what_a_keeper_cannot_refuse_is_no_end_of_the_log(disk: SimDisk, forged: str) -> None:
-    """A writer goes on after the last frame that counts."""
+    """A writer goes on after the last frame that counts (I78)."""
     streams = Streams()
     one = Writing([served(disk)], streams=streams, limits=SMALL)
     one.write(20)
