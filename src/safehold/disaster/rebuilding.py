@@ -24,6 +24,7 @@ from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
 from safehold.vault.folder import FolderVault
 from safehold.vault.log import VaultLogReader
+from safehold.vault.runs import Runs
 
 NEAR, FAR = VAULTS
 
@@ -74,6 +75,7 @@ def recover(
         core=core,
         core_problem=problem,
         blobs=blobs,
+        runs=_runs(house),
     )
     if core is not None:
         with suppress(SafeholdError):  # a damaged one need not close well
@@ -88,6 +90,7 @@ def recover(
         clock=house.clock,
         claim=house.claim,
         look=lambda: look(vaults_of(house)),
+        runs=_runs(house),
         accept_loss=accept_loss,
     )
     return plan, result
@@ -137,3 +140,7 @@ def vaults_of(house: House) -> list[FolderVault]:
 
 def _reader(house: House) -> VaultLogReader:
     return VaultLogReader(vaults_of(house), house.keyring.opener)
+
+
+def _runs(house: House) -> Runs:
+    return Runs(vaults_of(house), house.keyring.opener)

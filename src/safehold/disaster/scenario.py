@@ -27,6 +27,14 @@ MODULES = {
     "magnolia-2009": "magnolia_2009",
     "journalspace-2009": "journalspace_2009",
     "kde-2013": "kde_2013",
+    "code-spaces-2014": "code_spaces_2014",
+    "gitlab-2017": "gitlab_2017",
+    "myspace-2019": "myspace_2019",
+    "ovh-2021": "ovh_2021",
+    "kyoto-2021": "kyoto_2021",
+    "atlassian-2022": "atlassian_2022",
+    "radicale-rollback": "radicale_rollback",
+    "chaos": "chaos",
 }
 #: Rounds in which every device syncs after a recovery.
 ROUNDS = 2
