@@ -19,6 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--damages", type=int, help="so many damages to vaults (500 unless told)")
     parser.addoption("--damage-seed", type=int, help="begin with this seed; without --damages it is done alone")
     parser.addoption("--simulations", type=int, help="so many seeds of the simulation (200 unless told)")
+    parser.addoption("--salvages", type=int, help="so many seeds of recoveries from finds (25 unless told)")
     parser.addoption("--laws", type=int, help="so many seeds of the proof of law 2 (40 unless told)")
     parser.addoption("--law-seed", type=int, help="begin with this seed; without --laws it runs alone")
     parser.addoption("--disasters", type=int, help="so many seeds of each disaster (2 unless told)")

@@ -134,7 +134,7 @@ def test_an_older_history_in_a_find_changes_nothing_and_is_told(history: History
 def test_what_goes_on_another_history_is_known_by_its_timeline_where_the_fork_is_lost(history: History) -> None:
     before, old, new = forked(history)
     forget(history, old)
-    plan, there, _ = came_back(history.reader(), find_of(old[1:]))
+    plan, there, _ = came_back(history.reader(), find_of(old[2:]))
     assert by_rev(there) == by_rev([*before, *new])
     assert plan.report.lost == []
 
@@ -145,10 +145,10 @@ def test_at_a_fork_within_one_timeline_what_is_believed_first_counts() -> None:
     head = history.heads[KEY]
     first = puts(history, "a", "b")
     history.heads[KEY] = head
-    second = puts(history, "c", "d", "e")
+    second = puts(history, "c", "d", "e", "f")
     offers = {
         rev: [Piece(0, c, True, "") for c in (*first, *second) if c.rev == rev]
-        for rev in range(head.rev + 1, head.rev + 4)
+        for rev in range(head.rev + 1, head.rev + 5)
     }
     chosen = join(head, 1, offers)
     assert [piece.change for piece in chosen.pieces] == first
@@ -164,7 +164,8 @@ def test_the_words_of_a_loss_are_read_as_they_are_written() -> None:
     assert gaps_in("something else") == []
 
 
-def test_an_end_whose_loss_was_accepted_stays_lost(history: History) -> None:
+@pytest.mark.parametrize("found", [1, 3])
+def test_an_end_whose_loss_was_accepted_stays_lost(history: History, found: int) -> None:
     reached = history.heads[KEY]
     lost = puts(history, "a", "b", "c")
     history.seal()
@@ -172,7 +173,7 @@ def test_an_end_whose_loss_was_accepted_stays_lost(history: History) -> None:
     history.claim()
     history.accept_loss("ada", CONTACTS, reached)
     after = puts(history, "later")
-    find = find_in(store_of(lambda finds: (put_chain(finds, lost), witness(finds, lost[-1]))))
+    find = find_in(store_of(lambda finds: (put_chain(finds, lost[:found]), witness(finds, lost[-1]))))
     plan, there, held = came_back(history.reader(), find)
     assert held is None
     assert plan.report.lost == []
@@ -186,10 +187,13 @@ def test_revisions_in_the_middle_whose_loss_was_accepted_stay_lost(history: Hist
     words = gap_words(CONTACTS, [Gap(lost[0].rev, lost[-1].rev)])
     collection = history._collection("ada", CONTACTS, None)
     history.change("ada", CONTACTS, Op.GAP, collection, props={"missing": words})
+    more = puts(history, "d")
     for lost_to in (lost, []):
-        reader = without(history, lost_to)
-        _, there, held = came_back(reader, find_of([*lost, *kept]))
+        reader = without(history, [*lost_to, *more])
+        plan, there, held = came_back(reader, find_of([*lost, *kept, *more]))
+        assert plan.joined == [KEY]
         assert held is None
+        assert there[-1] == more[0]
         assert [change in there for change in lost] == [not lost_to] * 2
 
 

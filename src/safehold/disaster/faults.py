@@ -113,3 +113,41 @@ def damage_objects(disk: SimDisk, folder: str, rng: random.Random, count: int) -
             disk.flip_bit(path, rng.randrange(disk.length(path)), rng.randrange(8))
         told.append(f"{path}: {how}")
     return told
+
+
+# -- what goes on in silence -------------------------------------------------------------------------------------------
+
+
+def rot_bits(disk: SimDisk, place: str, rng: random.Random, count: int) -> str:
+    """Flip so many bits in a file, or in files of a folder; what was done, in words."""
+    files = disk.files(place)
+    hurt = []
+    for _ in range(count):
+        path = rng.choice(files) if files else ""
+        if path and disk.length(path):
+            disk.flip_bit(path, rng.randrange(disk.length(path)), rng.randrange(8))
+            hurt.append(path)
+    return f"a bit rots in {', '.join(dict.fromkeys(hurt))}" if hurt else ""
+
+
+def write_over(disk: SimDisk, folder: str, rng: random.Random, pattern: str) -> int:
+    """All files below a folder, from their beginning to their end: "zeros", "noise" or "one byte"; how many."""
+    files = disk.files(folder)
+    byte = bytes([rng.randrange(1, 256)]) if pattern == "one byte" else b"\0"
+    for path in files:
+        size = disk.length(path)
+        disk.overwrite(path, 0, rng.randbytes(size) if pattern == "noise" else byte * size)
+    return len(files)
+
+
+def damage_listing(disk: SimDisk, folder: str, rng: random.Random, *, for_good: bool) -> str:
+    """A folder lists fewer files; what was done, in words. Unless `for_good` they can still be opened by name."""
+    files = [path for path in disk.files(folder) if not path.endswith(("/FORMAT", "/reader.py"))]
+    share = rng.choice((0.2, 0.5, 0.9))
+    chosen = {path for path in files if rng.random() < share} or set(files[-1:])
+    if for_good:
+        for path in sorted(chosen):
+            disk.lose(path)
+        return f"{len(chosen)} of {len(files)} files of {folder} are gone"
+    disk.hidden = chosen.__contains__
+    return f"{len(chosen)} of {len(files)} files of {folder} are not listed"

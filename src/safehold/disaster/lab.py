@@ -33,10 +33,11 @@ from safehold.lab.simdisk import Crash, SimDisk
 from safehold.lab.wire import Answer, Request
 from safehold.model.change import Change
 from safehold.model.commands import EraseAccount
-from safehold.model.errors import BodiesDamaged, OperatorError, SafeholdError
+from safehold.model.errors import BodiesDamaged, SafeholdError
 from safehold.model.items import Item
 from safehold.model.kinds import DATA_KINDS
 from safehold.recovery.report import Report
+from safehold.service.ahead import doubts_of
 
 DAY_SECONDS = 86_400.0
 #: Accounts whose people have devices; further ones are written to by hand.
@@ -63,13 +64,18 @@ class World:
         self.story: list[str] = []
         #: What went wrong by the house's own word or the devices': reasons for which a run has failed.
         self.wrong: list[str] = []
-        #: Set by a strike: whether one vault is left as it was.
+        #: What a strike notes for the expectation: whether one vault is left as it was; which was hurt; what there was.
         self.far_is_whole = True
+        self.hurt = ""
+        self.objects_before: dict[str, set[str]] = {}
         self.wiped: dict[tuple[str, str, str], str] = {}  # device, path, name: why it was dropped there
         #: Reports of recoveries, the last one counts; since when they do not know what was written (µs).
         self.reports: list[Report] = []
         self.unknown_from: int | None = None
+        #: Frames of the log that recoveries could not read, and of which they said that what they held is not known.
+        self.lost_frames: list[tuple[int, int]] = []
         self.struck_at: int | None = None  # µs
+        self.down_at: int | None = None  # from when on it could not be used: the strike, unless that came later
         self.noticed_at: int | None = None
         self.contact_at: int | None = None
         self.back_at: int | None = None
@@ -248,8 +254,12 @@ class World:
         """As the running service takes one by itself."""
         if self.house.recovering or not self.serving or self.house.engine.stopped is not None:
             return
-        with suppress(OperatorError):
+        try:
             take_snapshot(self.house, full=full)
+        except SafeholdError as error:
+            self.watch.snapshot_trouble = error.message
+        else:
+            self.watch.snapshot_trouble = ""
         self.house.scheduler.run_for(5)
 
     def pass_time(self, seconds: float) -> None:
@@ -268,10 +278,15 @@ class World:
 
     def struck(self, words: str) -> None:
         """Now: from here on time is measured, and the disk takes its time."""
-        self.struck_at = self.clock.now()
+        self.struck_at = self.down_at = self.clock.now()
         self.watch.set_deadline()
         self.note(words)
         self._meter.running = True
+
+    def collapsed(self, words: str) -> None:
+        """What was struck before, and served on, is down now: recovering is timed from here."""
+        self.down_at, self.contact_at, self.back_at, self.photo_at = self.clock.now(), None, None, None
+        self.note(words)
 
     @contextmanager
     def unmetered(self) -> Iterator[None]:
@@ -352,6 +367,14 @@ class World:
             else:
                 return sha256(body).digest() == item.digest
         return False
+
+    def told_unknown(self) -> int | None:
+        """Since when (µs) the service says that it does not know what was written; None where it says no such thing."""
+        told = [] if self.unknown_from is None else [self.unknown_from]
+        if self.serving:
+            with self.unmetered():
+                told += [doubt.at - round(doubt.unknown_seconds * 1e6) for doubt in doubts_of(self.house.reads)]
+        return min(told, default=None)
 
     def say_of(self, change: Callable[[], object]) -> None:
         """A command of a person or an operator that changes items: both sides of it are looked at."""

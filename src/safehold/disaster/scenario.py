@@ -24,6 +24,9 @@ from safehold.model.errors import OperatorError
 #: Module of scenarios/ by the name of its scenario.
 MODULES = {
     "sidekick-2009": "sidekick_2009",
+    "magnolia-2009": "magnolia_2009",
+    "journalspace-2009": "journalspace_2009",
+    "kde-2013": "kde_2013",
 }
 #: Rounds in which every device syncs after a recovery.
 ROUNDS = 2

@@ -37,6 +37,7 @@ class Watch:
         #: What starts have said that were refused, or had to recover.
         self.refusals: list[str] = []
         self.scrubs: dict[str, ScrubResult] = {}
+        self.snapshot_trouble = ""
         self._scrubbed_at = world.clock.monotonic()
         self.deadline_seconds = SOON_SECONDS
 
@@ -91,6 +92,8 @@ class Watch:
         said += [f"{each['what']}: {each['message']}" for each in house.incidents.incidents()]
         said += [f"a device is ahead: {user}/{path}" for user, path, _ in house.ahead]
         said += [f"the core is to be made anew: {why}" for why in house.renewals]
+        if self.snapshot_trouble:
+            said.append(f"no snapshot could be taken: {self.snapshot_trouble}")
         for shipper in house.writer.shippers:
             said += shipper.differences()
             if shipper.trouble:
@@ -130,6 +133,7 @@ class Watch:
                 return False
             if world.house.disk.dead or not world.serving:
                 return False
+            world.knock()
             if busy:
                 world.sync([world.rng.choice(world.devices)])
             if self.look():

@@ -33,6 +33,7 @@ HEADER_BYTES = 100
 MIN_PAGE_BYTES, MAX_PAGE_BYTES = 512, 65_536
 #: More columns than any table or index that is looked for.
 MAX_COLUMNS = 32
+MAX_HEADER_BYTES = 9 * MAX_COLUMNS
 #: Of one row. Inline bodies are bounded by what a client may send.
 MAX_PAYLOAD_BYTES = 64 << 20
 
@@ -89,35 +90,36 @@ class RecordHeader(NamedTuple):
     size: int
 
 
-#: Bytes of the values of serial types 0 to 9.
-_SIZES = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)
+#: Bytes of the values of the serial types below 128, two of which are none.
+_SIZES = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0, *(kind - 12 >> 1 for kind in range(12, 128)))
+_NONE = (10, 11)
 
 
 def record_header(data: bytes, at: int = 0) -> RecordHeader:
     """Of a record that begins at `at`; its values need not be there. Raises Malformed, also beyond MAX_COLUMNS."""
     begin, place = varint(data, at)
     end = at + begin
-    if end > len(data) or end < place:
+    if end > len(data) or end < place or begin > MAX_HEADER_BYTES:
         raise Malformed("a record's header is longer than what is there")
     types: list[int] = []
     size = begin
     while place < end:
         kind = data[place]
-        if kind < 0x80:
-            place += 1
-        else:
-            kind, place = varint(data, place)
-        if kind >= 12:
+        place += 1
+        if kind >= 0x80:
+            kind, place = varint(data, place - 1)
+            if kind < 0x80:
+                raise Malformed("a serial type is longer than it need be")
             size += kind - 12 >> 1
-        elif kind < 10:
-            size += _SIZES[kind]
         else:
-            raise Malformed(f"serial type {kind} is none")
+            size += _SIZES[kind]
+            if kind in _NONE:
+                raise Malformed(f"serial type {kind} is none")
         types.append(kind)
-        if len(types) > MAX_COLUMNS:
-            raise Malformed("a record has too many columns")
     if place != end:
         raise Malformed("a record's header ends within a column")
+    if len(types) > MAX_COLUMNS:
+        raise Malformed("a record has too many columns")
     return RecordHeader(types, begin, size)
 
 

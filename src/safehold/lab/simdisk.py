@@ -48,7 +48,6 @@ import posixpath
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import lru_cache
 
 import msgspec
@@ -201,7 +200,7 @@ class SimDisk:
         return other
 
     def files(self, folder: str = "/") -> list[str]:
-        """The paths of all files below a folder, sorted; neither hidden ones nor faults hinder it."""
+        """The paths of all files below a folder, or of one file, sorted; not hindered by faults, nor by `hidden`."""
         found: list[str] = []
 
         def walk(path: str, here: _Folder) -> None:
@@ -212,8 +211,12 @@ class SimDisk:
                 else:
                     found.append(f"{path}/{name}")
 
-        with suppress(FileNotFoundError):
+        try:
             walk(folder.rstrip("/"), self._folder(folder))
+        except NotADirectoryError:
+            return [folder]
+        except FileNotFoundError:
+            return []
         return found
 
     def length(self, path: str) -> int:

@@ -16,16 +16,18 @@ from functools import partial
 from typing import NamedTuple
 
 from safehold.formats.sqlite_file import BtreePage, Cell, Malformed, btree_page, follow, free_trunk, overflow_pages
-from safehold.salvage.core_layout import CHUNK_BYTES, SECTOR_BYTES, Layout, Medium, candidates, checks
+from safehold.salvage.core_layout import CHUNK_BYTES, SECTOR_BYTES, Layout, Medium, candidates
 from safehold.salvage.core_log import CoreLog
 from safehold.salvage.core_rows import JOURNAL_HEADER
-from safehold.store.sqlite.pages import with_one_byte_right
+from safehold.store.sqlite.pages import is_good, with_one_byte_right
 
 #: All overflow pages read together, as a multiple of the bytes of the files: a page belongs to one row, which may lie
 #: in many versions of its leaf.
 _OVERFLOW_FACTOR = 16
 _OVERFLOW_FLOOR = 64 << 20
 _MAX_FREE_TRUNKS = 1 << 20
+#: Damaged pages of which it is tried whether one byte explains them: each takes milliseconds.
+_MENDS = 50_000
 
 
 class Page(NamedTuple):
@@ -61,6 +63,7 @@ class CoreFiles:
         self.bad_pages = self.mended_pages = 0
         size = 0 if main is None else main.size
         self._budget = _OVERFLOW_FLOOR + _OVERFLOW_FACTOR * (size + sum(log.end for log in self._logs))
+        self._mends = _MENDS
         self._free = self._free_pages()
 
     @property
@@ -141,7 +144,7 @@ class CoreFiles:
         except Malformed:
             return False
         # What lies within a good page is what somebody wrote into a body, whatever it looks like.
-        return checks(page) and not any(checks(around) for around in self._around(offset + at))
+        return is_good(page) and not any(is_good(around) for around in self._around(offset + at))
 
     def _around(self, offset: int) -> Iterator[bytes]:
         """Pages of the grids that overlap one at this offset."""
@@ -157,9 +160,9 @@ class CoreFiles:
         btree = self._btree(data)
         if btree is None and not strays:
             return None
-        proved = self.layout.checked and checks(data)
+        proved = self.layout.checked and is_good(data)
         if not proved and self.layout.checked and any(data):
-            right = with_one_byte_right(data)
+            right = self.mended(data)
             if right is not None:
                 data, proved, btree = right, True, self._btree(right)
                 self.mended_pages += 1
@@ -171,6 +174,11 @@ class CoreFiles:
         newest = number not in self._free and all(log.newest(number) is None for log in self._logs)
         good = proved or not self.layout.checked
         return Page(data, number, offset, -1, -1, good, proved, newest, True, base, btree, strays)
+
+    def mended(self, data: bytes) -> bytes | None:
+        """The page that was written, where one byte of it has changed since."""
+        self._mends -= 1
+        return with_one_byte_right(data) if self._mends >= 0 else None
 
     def _btree(self, data: bytes) -> BtreePage | None:
         try:
@@ -211,13 +219,13 @@ class CoreFiles:
         if not cell.overflow:
             yield cell.local, lambda: True
             return
-        seen: set[tuple[int, bytes]] = set()
+        seen: set[int] = set()
         for read in self._readers(page):
             if self._budget <= 0:
                 return
             self._budget -= overflow_pages(cell.size, len(cell.local), self.layout.usable) * self.layout.page_bytes
             payload, pages = follow(cell, self.layout.usable, read)
-            key = (len(payload), payload[-64:])
+            key = hash(payload)
             if key not in seen:
                 seen.add(key)
                 yield payload, partial(self._are_proved, read, pages)
@@ -279,9 +287,9 @@ class _Reader:
         if version is not None:
             return version[0].data(version[1])
         data = self._files.main_page(self._base, number)
-        if data is None or not self._mend or checks(data):
+        if data is None or not self._mend or is_good(data):
             return data
-        return with_one_byte_right(data) or data
+        return self._files.mended(data) or data
 
     def is_proved(self, number: int) -> bool:
         """Whether the page that a call gave has a checksum that holds."""
@@ -289,4 +297,4 @@ class _Reader:
         if version is not None:
             return version[0].frame(version[1]).good
         data = self(number)
-        return data is not None and self._files.layout.checked and checks(data)
+        return data is not None and self._files.layout.checked and is_good(data)

@@ -25,9 +25,9 @@ from safehold.formats.sqlite_file import (
     cell,
     file_header,
 )
-from safehold.formats.sqlite_sums import sums
 from safehold.formats.sqlite_wal import MAGICS
 from safehold.ports.disk import File
+from safehold.store.sqlite.pages import is_good
 from safehold.store.sqlite.vfs import CHECKSUM_BYTES, OLD_PAGE_BYTES, PAGE_BYTES
 
 SECTOR_BYTES = 512
@@ -101,13 +101,6 @@ class Survey(NamedTuple):
     logs: tuple[int, ...]  # where a WAL seems to begin
 
 
-def checks(page: bytes) -> bool:
-    """Whether the checksum at a page's end is that of the rest."""
-    first, second = sums(page, (len(page) - CHECKSUM_BYTES) // 4)
-    end = len(page)
-    return page[end - 8 : end - 4] == first.to_bytes(4, "little") and page[end - 4 :] == second.to_bytes(4, "little")
-
-
 def candidates(chunk: bytes, begin: int = 0) -> Iterator[int]:
     """Offsets in the chunk at which a b-tree page may begin, by its first byte."""
     for match in _BTREE.finditer(chunk[begin::SECTOR_BYTES]):
@@ -172,7 +165,7 @@ class _Looking:
         self._plausible[size] += 1
         if self._sampled < _SAMPLES:
             self._sampled += 1
-            self._good[size] += checks(page)
+            self._good[size] += is_good(page)
         leaves, children = self._leaves[size], self._children[size]
         try:
             if found.type == TABLE_LEAF and len(leaves) < _REMEMBERED:

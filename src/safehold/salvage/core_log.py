@@ -13,7 +13,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
-from safehold.formats.sqlite_file import Malformed
+from safehold.formats.sqlite_file import FileHeader, Malformed, file_header
 from safehold.formats.sqlite_sums import Sums
 from safehold.formats.sqlite_wal import FRAME_BYTES, HEADER_BYTES, FrameHead, WalHeader, frame_head, holds, wal_header
 from safehold.salvage.core_layout import SIZES, Medium
@@ -75,6 +75,15 @@ class CoreLog:
             group == self._present,
             commits is not None and index <= commits[-1],
         )
+
+    def file_header(self) -> FileHeader | None:
+        """That of the core, where page 1 is here."""
+        for index in self._of_page.get(1, ()):
+            try:
+                return file_header(self.data(index))
+            except Malformed:
+                continue
+        return None
 
     def data(self, index: int) -> bytes:
         """The page in a frame."""

@@ -127,7 +127,9 @@ class _Scan:
                 logs += self._read_log(main, None, begin, self._main, within=begin > 0 or bool(layouts))
         for log, _ in logs:
             if all(layout.page_bytes != log.page_bytes for layout in layouts):
-                layouts.append(Layout(log.page_bytes, CHECKSUM_BYTES, (0,), False, None))
+                header = log.file_header()
+                reserved = CHECKSUM_BYTES if header is None else header.reserved
+                layouts.append(Layout(log.page_bytes, reserved, (0,), False, None))
         if not layouts and main is not None:
             self._finds.problem(self._main, "no page of a core was found")
         found = CoreFound(0, 0, 0, 0)
@@ -158,7 +160,7 @@ class _Scan:
         mine = [(log, source) for log, source in logs if log.page_bytes == layout.page_bytes]
         files = CoreFiles(layout, main, tuple(log for log, _ in mine))
         with closing(Carved(self._scratch)) as carved:
-            reader = RowReader(files, carved, self._finds, self._main, tuple(source for _, source in mine))
+            reader = RowReader(files, carved, self._main, tuple(source for _, source in mine))
             for page in files.log_pages():
                 reader.page(page)
             for page in files.main_pages(self._step):

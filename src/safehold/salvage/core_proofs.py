@@ -36,6 +36,8 @@ _SUPERSEDED_AT_ONCE = 2_000
 _PENDING, _PENDING_BYTES = 256, 16 << 20
 #: Rows that wait until it is known which ids their numbers stand for.
 _DEFERRED = 1 << 20
+#: Accounts that a number may stand for, of whose streams it is asked what is known elsewhere.
+_ASKED_OF = 4
 #: Hashes that are taken to find lost ids, in all: some minutes.
 _TRIES = 20_000_000
 
@@ -78,6 +80,23 @@ class Proving:
         self._look_again(number, ids)
         self._flush_superseded()
         self._items()
+        self._asides()
+
+    def _asides(self) -> None:
+        """What could not even be read as a row."""
+        number, account = -1, None
+        for aside in self._carved.asides():
+            if aside.account is not None and aside.account != number:
+                number = aside.account
+                account = _Ids(self._carved.account_ids(number), {}).sure_account()
+            owner = None if aside.account is None else account
+            if owner in self.erased:
+                continue
+            self.aside += 1
+            in_range = aside.kind is not None and 0 <= aside.kind < len(RESTORE_ORDER)
+            kind = RESTORE_ORDER[aside.kind] if in_range and aside.kind is not None else None
+            where, what = (aside.source, aside.place, aside.why), (aside.what, aside.data)
+            self._finds.aside(Aside(*where, *what, owner, kind, aside.name))
 
     def _look_again(self, account: int, ids: _Ids) -> None:
         """At rows of an account whose numbers meant nothing when they came: a later row may have told."""
@@ -321,6 +340,10 @@ class _Stream:
         """Give it; whether with all that it should have."""
         self._release(change)
         self._all.give(change, Proof.CHAIN, row)
+        if row.fields.parts_lost and row.whole is not Whole.LOST:
+            self._all.put_aside(
+                row, "it is proved, but its properties or the name of its blob are lost", change.account
+            )
         if row.rev in self._heads:
             self._seen.setdefault(row.rev, set()).add(row.hash)
         if self._kind is Kind.IDENTITY:
@@ -346,28 +369,40 @@ class _Stream:
 
     def _proved(self, row: CarvedRow) -> Change | None:
         """The change that a row is, where its hash comes out of what is known."""
-        collection = row.fields.collection
+        here = self._prevs(row)
         for account, _ in self._ids.accounts:
-            prevs = self._prevs(row, account)
-            if not prevs:
-                continue
-            for id_ in self._collection_ids(collection, account):
-                for prev in prevs:
-                    if not self._all.spend():
-                        return None
-                    if self._hash(row, account, id_, prev) == row.hash:
-                        self._learn(account, collection, id_)
-                        return self._change(row, account, id_, prev)
+            change = self._tried(row, account, here)
+            if change is not None:
+                return change
+        # Asked last, and not of everybody: to find out what others know of a stream may mean to read it.
+        if row.fields.prev is None and row.rev > 1:
+            for account, _ in self._ids.accounts[:_ASKED_OF]:
+                change = self._tried(row, account, self._all.known.heads(account, self._kind, row.rev - 1))
+                if change is not None:
+                    return change
         return None
 
-    def _prevs(self, row: CarvedRow, account: bytes) -> Iterable[bytes]:
+    def _tried(self, row: CarvedRow, account: bytes, prevs: Iterable[bytes]) -> Change | None:
+        if not prevs:
+            return None
+        collection = row.fields.collection
+        for id_ in self._collection_ids(collection, account):
+            for prev in prevs:
+                if not self._all.spend():
+                    return None
+                if self._hash(row, account, id_, prev) == row.hash:
+                    self._learn(account, collection, id_)
+                    return self._change(row, account, id_, prev)
+        return None
+
+    def _prevs(self, row: CarvedRow) -> Iterable[bytes]:
+        """What this core says may stand before a row."""
         if row.fields.prev is not None:
             return (row.fields.prev,)
         if row.rev == 1:
             return (GENESIS,)
         heads = self._heads.get(row.rev - 1)
-        known = self._all.known.heads(account, self._kind, row.rev - 1)
-        return self._before if not heads and not known else {*self._before, *(heads or ()), *known}
+        return {*self._before, *heads} if heads else self._before
 
     def _collection_ids(self, value: int | bytes, account: bytes) -> Iterable[bytes]:
         if isinstance(value, bytes):

@@ -24,7 +24,6 @@ from safehold.formats.sqlite_file import (
     record_values,
 )
 from safehold.model.change import props_digest
-from safehold.ports.survivors import Aside, Finds
 from safehold.salvage.core_files import CoreFiles, Page
 from safehold.salvage.core_rows import (
     JOURNAL_COLUMNS,
@@ -38,7 +37,7 @@ from safehold.salvage.core_rows import (
     can_be_row,
     row,
 )
-from safehold.store.carved import Carved, CarvedCollection, CarvedRow, Fields, Rank, Whole
+from safehold.store.carved import Carved, CarvedAside, CarvedCollection, CarvedRow, Fields, Rank, Whole
 from safehold.store.sqlite.rows import INTAKE_ROWS
 
 #: Cells at the head of a page that say whether it holds anything of use.
@@ -53,10 +52,9 @@ _decode_position = msgspec.msgpack.Decoder(tuple[int, int, bytes]).decode
 class RowReader:
     """Reads pages of one set of files into a scratch. `main` and `log` are the numbers of its sources."""
 
-    def __init__(self, files: CoreFiles, carved: Carved, finds: Finds, main: int, logs: tuple[int, ...]) -> None:
+    def __init__(self, files: CoreFiles, carved: Carved, main: int, logs: tuple[int, ...]) -> None:
         self._files = files
         self._carved = carved
-        self._finds = finds
         self._main = main
         self._logs = logs
         self._usable = files.layout.usable
@@ -147,15 +145,26 @@ class RowReader:
                 break
         if best is None:
             if kind == TABLE_LEAF and len(header.types) == JOURNAL_COLUMNS and rank is not Rank.STRAY:
-                why = "its hash is lost with an overflow page, or is none"
-                self._finds.aside(Aside(self._source(page), page.where, why, "change", found.local))
+                self._cut(page, header, found)
             return False
         journal, whole = best
         if whole is Whole.LOST and wrong:
             why = "the body is not what its digest says"
-            self._finds.aside(Aside(self._source(page), page.where, why, "body", wrong, None, None, journal.name))
+            numbers = journal.account, journal.kind
+            self._carved.put_aside(
+                CarvedAside(*numbers, self._source(page), page.where, why, "body", journal.name, wrong)
+            )
         self._journal(page, journal, whole, rank, proved)
         return whole is not Whole.LOST
+
+    def _cut(self, page: Page, header: RecordHeader, found: Cell) -> None:
+        """A row that cannot be told from what is left of it."""
+        values = record_values(header, found.local)
+        account, kind = (value if type(value) is int else None for value in values[2:4])
+        why = "its hash is lost with an overflow page, or is none"
+        self._carved.put_aside(
+            CarvedAside(account, kind, self._source(page), page.where, why, "change", "", found.local)
+        )
 
     def _source(self, page: Page) -> int:
         return self._main if page.log < 0 else self._logs[page.log]
@@ -224,7 +233,9 @@ class RowReader:
             elif not page.good:
                 why = "an item's row lies on a page whose checksum does not hold"
                 data = f"{of.name}\nrev {of.rev}\nsha-256 {of.digest.hex()}\n{of.size} bytes, {of.media}\n".encode()
-                self._finds.aside(Aside(self._source(page), page.where, why, "item", data, name=of.name))
+                self._carved.put_aside(
+                    CarvedAside(None, None, self._source(page), page.where, why, "item", of.name, data)
+                )
         elif isinstance(of, MetaRow) and present:
             self._meta(of)
 

@@ -36,6 +36,9 @@ CREATE INDEX collection_account ON collection(account);
 CREATE TABLE head (
     account INTEGER, kind INTEGER, rev INTEGER, hash BLOB, source INTEGER, PRIMARY KEY (account, kind, rev, hash)
 ) WITHOUT ROWID;
+CREATE TABLE aside (
+    account INTEGER, kind INTEGER, source INTEGER, place TEXT, why TEXT, what TEXT, name TEXT, data BLOB
+);
 CREATE TABLE item (
     collection INTEGER, name TEXT, rev INTEGER, digest BLOB, size INTEGER, media TEXT, at INTEGER,
     source INTEGER, place TEXT, PRIMARY KEY (collection, name)
@@ -52,6 +55,7 @@ _PUT = {
         INSERT INTO collection VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
         SET kind = coalesce(excluded.kind, kind), sure = max(sure, excluded.sure)""",
     "head": "INSERT OR IGNORE INTO head VALUES (?, ?, ?, ?, ?)",
+    "aside": "INSERT INTO aside VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     "item": """
         INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
         SET rev = excluded.rev, digest = excluded.digest, size = excluded.size, media = excluded.media,
@@ -117,6 +121,19 @@ class CarvedCollection(NamedTuple):
     account: int
     kind: int | None
     sure: bool  # a page with a good checksum says so, or a hash
+
+
+class CarvedAside(NamedTuple):
+    """What cannot be read as a row, or a body that is not what it should be. Numbers are None where they are lost."""
+
+    account: int | None
+    kind: int | None
+    source: int
+    place: str
+    why: str
+    what: str
+    name: str
+    data: bytes
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -196,6 +213,10 @@ class Carved:
         """Of one name the highest rev stays."""
         self._put("item", (collection, name, rev, digest, size, media, at, source, place))
 
+    def put_aside(self, aside: CarvedAside) -> None:
+        self._waiting_bytes += len(aside.data)
+        self._put("aside", aside)
+
     def _put(self, table: str, values: tuple[Any, ...]) -> None:
         waiting = self._waiting[table]
         waiting.append(values)
@@ -271,6 +292,10 @@ class Carved:
         """(collection, name) of items whose name begins so."""
         sql = "SELECT collection, name FROM item WHERE substr(name, 1, length(?1)) = ?1"
         yield from self._select(sql, (prefix,))
+
+    def asides(self) -> Iterator[CarvedAside]:
+        for row in self._select("SELECT * FROM aside ORDER BY account"):
+            yield CarvedAside(*row)
 
     @guarded
     def supersede(self, ended: list[tuple[int, str, int]]) -> None:
