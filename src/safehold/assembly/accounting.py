@@ -36,8 +36,8 @@ def account_for(site: Site, plan: Plan, sources: Sources, folder: Path, progress
     """Write what becomes of each item into a folder, from a plan that was read in full and the same sources."""
     make_private(folder)
     with ExitStack() as stack:
-        find = open_find(site, sources.salvages, stack)
         core, _, _ = core_there(site, stack)
+        find = open_find(site, sources.salvages, stack)
         blobs = sources.blobs() if is_complete(site.disk, str(site.keys_folder)) else None
         read = ItemSources(sources.reader(), sources.vaults(), sources.runs(), core, blobs, find)
         last = _last_report(site, sources)

@@ -243,6 +243,7 @@ def plan_recovery(
     with ExitStack() as stack:
         helpers = helpers_of(sources, stack)
         find = open_find(site, sources.salvages, stack)
+        closed = not _has_wal(site)
         core, problem, newer = core_there(site, stack)
         return make_plan(
             sources.reader(),
@@ -255,6 +256,7 @@ def plan_recovery(
             core=core,
             core_problem=problem,
             core_newer=newer,
+            core_closed=closed,
             blobs=sources.blobs() if is_complete(site.disk, str(site.keys_folder)) else None,
             runs=sources.runs(),
             settling=helpers,
@@ -278,6 +280,12 @@ def core_there(site: Site, stack: ExitStack) -> tuple[CoreReads | None, str, str
         return None, error.message, ""
     stack.callback(core.close)
     return core, "", ""
+
+
+def _has_wal(site: Site) -> bool:
+    """Whether the last process that had the core open did not close it: it was killed, or the power went."""
+    wal = f"{site.core_path}-wal"
+    return site.disk.exists(wal) and site.disk.size(wal) > 0
 
 
 def sealed_to_others(plan: Plan) -> int:

@@ -41,9 +41,9 @@ class Gaining:
         chains, find = self._log.chains, self._find
         keys = set(self.probe.unseen(chains.bases))
         keys.update(key for key in find.keys if not chains.whole(key) or self._is_further(key, chains.head(key)))
-        for lost in (chains.named, chains.ghosts):
-            for key, named in lost.items():
-                if any(find.body_of(change.digest) is not None for change in named.values()):
+        for bare in (chains.named, chains.ghosts):
+            for key, changes in bare.items():
+                if any(find.body_of(change.digest) is not None for change in changes.values()):
                     keys.add(key)
         self._join(keys)
 

@@ -162,12 +162,13 @@ class ItemsReading:
 
     def _from_vaults(self, key: StreamKey, planned: StreamPlan, events: Sequence[_Event]) -> ReadStream:
         replay, ledger = self._replay(planned.name, key), StreamLedger(key[1])
-        if self._joiner is not None and key in self._joined:
-            joined = self._joiner.stream(key)  # with all of the log
-            _feed(replay, ledger, key, joined.base, joined.pieces, "")
-            replay.end(key, joined.head, joined.short)
-            return ReadStream(key, planned.name, planned.sources, replay, ledger)
         entry = self._origin.entry(key)
+        if self._joiner is not None and key in self._joined:  # with all of the log
+            mended = self._joiner.stream(key)
+            _feed(replay, ledger, key, mended.base, mended.pieces, "")
+            replay.end(key, mended.head, mended.short)
+            _enter(ledger, replay.finish(), None, CORE)
+            return ReadStream(key, planned.name, planned.sources, replay, ledger)
         if self._mender is not None and key in self._damaged:
             mended = self._mender.stream(key)
             _feed(replay, ledger, key, mended.base, mended.pieces, "")

@@ -27,6 +27,7 @@ from safehold.ports.vault import Vault, VaultDown
 from safehold.recovery.after import AfterReport
 from safehold.recovery.blobs import restore
 from safehold.recovery.chains import StreamKey
+from safehold.recovery.find import Find
 from safehold.recovery.items_ledger import (
     AHEAD_PREFIX,
     MAIL,
@@ -91,9 +92,10 @@ class _Mail(msgspec.Struct, frozen=True):
 
 
 class BlobsThere:
-    """Which large bodies can be had: from listings of the vaults, made when first asked, or whole beside the core."""
+    """Which large bodies can be had: by the vaults' listings, made when first asked, beside the core, or found."""
 
-    def __init__(self, vaults: Sequence[Vault], blobs: Blobs | None) -> None:
+    def __init__(self, vaults: Sequence[Vault], blobs: Blobs | None, find: Find | None = None) -> None:
+        self._find = find
         self._vaults = vaults
         self._blobs = blobs
         self._sizes: dict[bytes, int] | None = None
@@ -102,6 +104,8 @@ class BlobsThere:
         if self._sizes is None:
             self._sizes = self._listed()
         if self._sizes.get(name, -1) >= size + OVERHEAD_BYTES:
+            return True
+        if self._find is not None and self._find.has_body(name, digest):
             return True
         return self._blobs is not None and restore(self._blobs, name, size, digest)
 
@@ -132,7 +136,7 @@ class _Writing:
         self._disk = disk
         self._folder = folder
         self._last = last
-        self._there = BlobsThere(sources.vaults, sources.blobs)
+        self._there = BlobsThere(sources.vaults, sources.blobs, sources.find)
         self._tokens: dict[bytes, list[_Token]] = {}
         self._sums = {kind: Counts() for kind in RESTORE_ORDER}
 
