@@ -850,10 +850,12 @@ def test_streams_that_were_made_elsewhere_enter_together(
         made.append(WholeStream(*key, maker.packed(), first, len(changes), held))
     made.append(WholeStream(BEN, Kind.TASKS, b"", 1, 0, "nothing of it"))
     before = core.next_journal()
+    core.filling(True)
     core.begin()
     core.enter_together(made)
     assert core.next_journal() == before + 6
     core.commit()
+    core.filling(False)
     core = open_core()
     assert [change for _, _, change in core.changes(after_journal=before - 1)] == [*photos, *notes, *of_ben]
     found = core.standings([*keys, (BEN, Kind.TASKS), (BEN, Kind.SCORES), (account_id(9), Kind.NOTES)])

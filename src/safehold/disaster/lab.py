@@ -58,6 +58,8 @@ class World:
         self.users = [user_name(number) for number in range(accounts)]
         self.house = House.new(f"{scenario} {seed}", tuple(self.users), vaults=vaults)
         self.clock = self.house.sim_clock
+        #: By id: a recovery may have to do without the identity that holds a name.
+        self.names = {account.id: account.name for account in self.house.reads.accounts()}
         self.ledger = Ledger(self.clock.now)
         self.persons = Persons()
         #: What happened, for people: "day 3 04:12:09 …".
@@ -339,9 +341,10 @@ class World:
         with self.unmetered():
             reads = self.house.reads
             for account in reads.accounts():
+                user = self.names.get(account.id, account.name)
                 for collection in reads.collections(account.number):
                     if collection.kind in DATA_KINDS:
-                        path = f"{account.name}/{collection.path}"
+                        path = f"{user}/{collection.path}"
                         for item in reads.items(collection):
                             if self._can_be_had(item):
                                 found[path, item.name] = item.digest

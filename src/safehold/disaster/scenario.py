@@ -12,11 +12,11 @@ from importlib import import_module
 import msgspec
 
 from safehold.config import VaultConfig
+from safehold.disaster.course import quietly
 from safehold.disaster.house import VAULTS
 from safehold.disaster.lab import World
 from safehold.disaster.operator import notice, recover
 from safehold.disaster.scoring import Counted, Score, score
-from safehold.disaster.simulation import quietly
 from safehold.lab.clients.verdict import Key
 from safehold.lab.simdisk import Crash
 from safehold.model.errors import OperatorError

@@ -178,6 +178,12 @@ class SimDisk:
             if offset < len(data):
                 data[offset] ^= 1 << bit
 
+    def damage(self, path: str, data: bytes) -> None:
+        """From now on this is what a file holds, whatever was written: on the platter and in the cache alike."""
+        node = self._file(path)
+        node.now[:] = node.durable[:] = data
+        node.steps.clear()
+
     def overwrite(self, path: str, offset: int, data: bytes) -> None:
         """Something else writes over a file, past all that knows of it; what lies past its end is left out."""
         node = self._file(path)
@@ -300,6 +306,11 @@ class SimDisk:
                 raise OSError(fault.error, os.strerror(fault.error), path)
         if self.meter is not None:
             self.meter(path, operation, 0)
+
+    def contents(self, folder: str) -> dict[str, bytes]:
+        """The bytes of all files below a folder, by names within it, as they read now. Nothing where there is none."""
+        above = len(folder.rstrip("/")) + 1
+        return {path[above:]: self.bytes_of(path) for path in self.files(folder)}
 
     def used_bytes(self) -> int:
         """Bytes of all files that have a name."""
