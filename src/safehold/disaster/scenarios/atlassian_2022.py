@@ -1,17 +1,15 @@
-"""A script erases live accounts among others.
-
-Then. On 5 April 2022 a maker of office software retired an old add-on that its customers had installed. One team
-asked another to delete it, and gave a list of identifiers: not of the add-on on each site, but of the sites. The
-interface took both and asked nothing. The script had two modes, one that marks for deletion and one that deletes for
-good, made for erasures that the law demands; it ran in the second. In 23 minutes 883 sites of 775 customers were
-gone, with them for many the tool in which they handled their own incidents.
+"""On 5 April 2022 a maker of office software retired an old add-on that its customers had installed. One team asked
+another to delete it, and gave a list of identifiers: not of the add-on on each site, but of the sites. The interface
+took both and asked nothing. The script had two modes, one that marks for deletion and one that deletes for good, made
+for erasures that the law demands; it ran in the second. In 23 minutes 883 sites of 775 customers were gone, with them
+for many the tool in which they handled their own incidents.
 
 Of the data at most five minutes were lost in the end, as there were backups. But those could bring everybody back to
 one moment, or one customer by hand in some seventy steps: the last were without service for 14 days, and could not
 even open a ticket, as their contact data was erased with the sites. Nothing had rung, since every deletion was a
 proper request. Customers told the company within minutes.
 
-Here. An installation has many accounts, of which some were closed. A script is to erase those. Its list, drawn from
+Here an installation has many accounts, of which some were closed. A script is to erase those. Its list, drawn from
 the seed, has live ones among them; it goes through the list in an order drawn from the seed, some seconds each, with
 the operator's own command. The owners' devices go on asking. The operator sees to it after a time drawn from the
 seed, from minutes to days, and takes back what was not meant.

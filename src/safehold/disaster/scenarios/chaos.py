@@ -1,18 +1,17 @@
-"""Faults of every kind, drawn from the seed.
+"""Nothing in particular has happened. The other scenarios strike as something real once did, and each is a course of
+events that somebody has thought of. This one draws.
 
-Then. Nothing in particular. The other scenarios strike as something real once did, and each is a course of events
-that somebody has thought of. This one draws.
-
-Here. One to four faults come one after the other, each at a moment drawn from the seed with life between them, and
+Here one to four faults come one after the other, each at a moment drawn from the seed with life between them, and
 each with an operator's plain answer to it: start; where that is refused, recover; repair the vaults; make anew what
 is gone. They are, of the disk: bits and pages that flip in the core, in a vault, in large bodies; a loss of power at
-any write, with torn and reordered sectors; a disk that is full; errors in any part of it; a disk that said "synced"
-and was not. Of the vaults: the sync vault lost, the async one lost, objects missing or cut. Of the process: killed at
-any write. Of the core: lost, alone or with the sync vault; an old copy put back. Of the clock: set forth or back, by
-minutes or hours. Of people: a phone that deletes most of an address book; an account that is erased.
+any write, with torn and reordered sectors; a disk that is full; errors in any part of it; a disk, the core's or the
+sync vault's, that said "synced" and was not. Of the vaults: the sync vault lost, the async one lost, objects missing
+or cut. Of the process: killed at any write. Of the core: lost, alone or with the sync vault; an old copy put back. Of
+the clock: set forth or back, by minutes or hours. Of people: a phone that deletes most of an address book; an account
+that is erased.
 
-No two of them take the last copy of what was acknowledged, but for the disk that lies, and the core that is lost with
-the sync vault: then the end of the log may be gone, and that has to be said.
+They leave a copy of what was acknowledged, but for the core that is lost with the sync vault: then the end of the log
+may be gone, and that has to be said. (Where every disk lies at once and the power goes, nothing is left that knows.)
 
 What is expected is what the laws say, and no more: what was acknowledged is exact, or it is named, or counted as
 unknown seconds that were told. What a phone deletes is deleted, told, and comes back with one command. What is erased

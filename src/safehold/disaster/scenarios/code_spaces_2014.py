@@ -1,6 +1,4 @@
-"""An attacker holds the production credentials.
-
-Then. In June 2014 a company that hosted source code and projects on one account of a cloud was attacked. First came a
+"""In June 2014 a company that hosted source code and projects on one account of a cloud was attacked. First came a
 flood of traffic, then a message left in the control panel of the account itself, asking for money: whoever wrote it
 had the panel's credentials. When the company changed its passwords, the intruder used logins that had been made
 beforehand, and began to delete: machine images, volumes, buckets, and all snapshots. Within twelve hours of the first
@@ -10,7 +8,7 @@ Most of the data was gone, with its backups, the machines' configuration and the
 had been elsewhere by place and in the same hands: one set of credentials could remove the service and every copy of
 it. The company closed. It had noticed because the intruder wanted it to.
 
-Here. An installation has its sync vault in a folder of its own user, and its async vault with a keeper: another user,
+Here an installation has its sync vault in a folder of its own user, and its async vault with a keeper: another user,
 reached over its socket only, who attests and retains once a day. At a moment drawn from the seed somebody becomes the
 core's user, with every key that lies beside the core, and does in an order drawn from the seed what these allow. They
 remove the core, the large bodies and the sync vault. Over the keeper's socket they put other bytes under every name

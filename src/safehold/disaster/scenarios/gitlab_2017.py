@@ -1,9 +1,7 @@
-"""The wrong host is wiped, and the backups are silently empty.
-
-Then. On 31 January 2017 a hosting service for source code fought a wave of spam that loaded its one PostgreSQL
-primary. Replication to its one standby fell behind until it stopped. Late in the evening an engineer tried to set the
-standby up anew; its data folder has to be empty for that. The command that removes it was typed in the window of the
-other machine. It was stopped after a second or two: of some 300 GB about 4.5 were left.
+"""On 31 January 2017 a hosting service for source code fought a wave of spam that loaded its one PostgreSQL primary.
+Replication to its one standby fell behind until it stopped. Late in the evening an engineer tried to set the standby
+up anew; its data folder has to be empty for that. The command that removes it was typed in the window of the other
+machine. It was stopped after a second or two: of some 300 GB about 4.5 were left.
 
 Each net was found to have a hole. The nightly dump ran the tools of an older PostgreSQL than the database, failed at
 once and left nothing in its bucket; the mails that said so were refused by whoever was to receive them, as they were
@@ -14,7 +12,7 @@ test machine. Copying it back took most of a day.
 Lost were six hours of the database: some 5,000 projects, 5,000 comments and 700 accounts, by the operator's own
 estimate; nobody could name them. That the dumps did not exist was noticed when they were needed.
 
-Here. At a moment drawn from the seed every write to the async vault begins to fail, with one error of those that a
+Here at a moment drawn from the seed every write to the async vault begins to fail, with one error of those that a
 disk and its rights have; in some seeds the vault has just been made anew, and so holds nothing. Nobody looks, for
 some hours of life. Then somebody removes the wrong folder: the core with its large bodies, or, where the async vault
 has at least its beginning, everything on that host, the sync vault too.

@@ -1,20 +1,18 @@
-"""The backup software deletes what it should protect.
-
-Then. In December 2021 the maker of a university's supercomputer improved the script that backs up its large file
-system. The script also tidied its own logs: it removed those older than ten days. The new version was copied over the
-old one while that was running. The shell, which reads a script as it goes, went on in the middle of the new text,
-where a variable that it had never set stood for the folder of the logs. So it removed files older than ten days from
-the file system itself, for almost two days.
+"""In December 2021 the maker of a university's supercomputer improved the script that backs up its large file system.
+The script also tidied its own logs: it removed those older than ten days. The new version was copied over the old one
+while that was running. The shell, which reads a script as it goes, went on in the middle of the new text, where a
+variable that it had never set stood for the folder of the logs. So it removed files older than ten days from the file
+system itself, for almost two days.
 
 77 TB were gone, 34 million files of 14 groups; 28 TB of them, of four groups, had no other copy. No alarm rang, since
 the program that should have noticed was the one that deleted. Someone whose files were missing asked where they were.
 The maker took the whole blame.
 
-Here. An installation has lived for some two weeks. Then a tidying that runs beside the core, as the core's user,
-loses its way. In each of its runs, hours apart and for up to two days, it removes some of what has not been written
-to for ten days from the core's large bodies and from the sync vault: segments of the log, runs, bodies, in some seeds
-the mark by which the vault is known. It has the core's rights only, so that the async vault, its keeper's, is out of
-its reach. The service goes on meanwhile; nothing reads what is gone unless somebody looks at an old photo.
+Here an installation has lived for some two weeks. Then a tidying that runs beside the core, as the core's user, loses
+its way. In each of its runs, hours apart and for up to two days, it removes some of what has not been written to for
+ten days from the core's large bodies and from the sync vault: segments of the log, runs, bodies, in some seeds the
+mark by which the vault is known. It has the core's rights only, so that the async vault, its keeper's, is out of its
+reach. The service goes on meanwhile; nothing reads what is gone unless somebody looks at an old photo.
 
 What runs beside the core cannot remove anything from a keeper's vault (law 6), so one whole copy is left. Seals state
 every object that a vault has to have: the next scrub finds each one that is missing, by name, and repair brings the

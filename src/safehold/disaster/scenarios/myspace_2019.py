@@ -1,15 +1,13 @@
-"""Cold files are damaged in a migration.
-
-Then. A social network of the 2000s moved its old uploads to other servers. From early 2018 on people noticed that
-songs older than three years did not play. They were told that it was known and would be mended; later, that the files
-had been damaged in the move and could not be transferred; and in March 2019 a banner advised everybody to keep copies
-of their own.
+"""A social network of the 2000s moved its old uploads to other servers. From early 2018 on people noticed that songs
+older than three years did not play. They were told that it was known and would be mended; later, that the files had
+been damaged in the move and could not be transferred; and in March 2019 a banner advised everybody to keep copies of
+their own.
 
 Gone were photos, videos and music from before 2016: some 50 million songs of 14 million artists, by a common
 estimate. Nobody reads cold files, so nobody noticed while the originals still existed; the people did, a year before
 anything was said in public. A list of what was lost was never given.
 
-Here. People have taken photos for days, and look at none of the old ones. Then the large bodies are moved to another
+Here people have taken photos for days, and look at none of the old ones. Then the large bodies are moved to another
 disk, those of the core and those of the sync vault. The move damages a share of them, both drawn from the seed, in
 the ways that moves do: cut short, zeros from some place on, empty, exchanged with another's, one bit, gone. In one
 seed of four a few of the same are damaged in the async vault too, so that no whole copy is left of them. The service

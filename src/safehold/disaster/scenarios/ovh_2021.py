@@ -1,6 +1,4 @@
-"""The vaults burn with the core, and the host that comes back begins to delete.
-
-Then. In the night to 10 March 2021 a data centre of a large European host burned in Strasbourg. One building was
+"""In the night to 10 March 2021 a data centre of a large European host burned in Strasbourg. One building was
 destroyed with all that was in it, a third of the one beside it too, and the power of the whole site was cut; what
 still stood came back over the following weeks, room by room.
 
@@ -9,7 +7,7 @@ advertised as kept apart from the server: they had lain on the same site, and co
 meant. A maker of games lost 25 servers with all that was on them, and started them empty. The fire was hard to miss;
 that the backup was in it was noticed afterwards.
 
-Here. An installation has lived for weeks, with a generation and its keepers' work every day, and keeps history for a
+Here an installation has lived for weeks, with a generation and its keepers' work every day, and keeps history for a
 few days only. Then its core and its sync vault burn together. The machine of the async vault stands in the next
 building: it survives without power, for a time drawn from the seed that is often longer than all the history that is
 kept. When it is switched on again it does, before anybody looks, what it does every day: it scrubs, attests, and

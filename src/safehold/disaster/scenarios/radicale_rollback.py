@@ -1,15 +1,13 @@
-"""An old copy of the core comes back among live devices.
-
-Then. It has happened in many homes, and is told in the trackers of small servers. A machine dies; its owner has an
-image of it, weeks or months old, restores it and is glad. Then the devices sync. One owner of a Radicale server asked
-in 2023 how to keep that from doing harm; another one tried it out, and wrote: do not. Owners of ownCloud servers had
+"""It has happened in many homes, and is told in the trackers of small servers. A machine dies; its owner has an image
+of it, weeks or months old, restores it and is glad. Then the devices sync. One owner of a Radicale server asked in
+2023 how to keep that from doing harm; another one tried it out, and wrote: do not. Owners of ownCloud servers had
 told the same of files ten years before.
 
 A device that shows a token which the old server has never given is told to list everything anew, and what that list
 lacks is deleted on the device. So whatever had been added or changed since the image, and still existed on every
 phone, was deleted by every phone, one after the other. The owners noticed when they looked for a new appointment.
 
-Here. Devices of every sort live with an installation for days. On the way an image of its core is taken, drawn from
+Here devices of every sort live with an installation for days. On the way an image of its core is taken, drawn from
 the seed, sometimes with the large bodies; later the core dies, and the image is put in its place. In half of the
 seeds the vaults are as they were, and the operator simply starts the service. In the others the sync vault is lost
 with the core, and the operator makes it anew and starts. Every device syncs, edits and syncs again.
