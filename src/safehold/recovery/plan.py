@@ -376,7 +376,7 @@ def _read_generation(
         one(entry)
     rest = [entry for entry in rest if entry.account not in log.erased]
     touched = origin.touched()
-    wholes = [entry for entry in rest if entry.key not in touched and (probe is None or entry.key not in probe)]
+    wholes = [entry for entry in rest if entry.key not in touched]
     jobs = portions(origin.number, [(e, Wanted(e.key, witnessed=origin.stated.get(e.key))) for e in wholes])
     settled: set[StreamKey] = set()
     for job, answers in zip(jobs, (settling or origin.settling(no_rows)).run(jobs), strict=True):
@@ -384,6 +384,8 @@ def _read_generation(
             if answer is not None:
                 log.settle(wanted.key, answer)
                 settled.add(wanted.key)
+                if probe is not None and wanted.key in probe:
+                    probe.watch(origin.bodiless(wanted.key))
                 watch.read(wanted.key[1], answer.changes)
     for entry in rest:
         if entry.key not in settled:
