@@ -11,7 +11,6 @@ from safehold.assembly.salvaged import open_find
 from safehold.assembly.site import Site
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.recovery.after import EVIDENCE_KIND, AfterReport, from_facts
-from safehold.recovery.find_together import together
 from safehold.recovery.items_reading import ItemSources
 from safehold.recovery.items_report import ItemsWritten, write_items
 from safehold.recovery.plan import Plan
@@ -42,8 +41,7 @@ def account_for(site: Site, plan: Plan, sources: Sources, folder: Path, progress
         blobs = sources.blobs() if is_complete(site.disk, str(site.keys_folder)) else None
         read = ItemSources(sources.reader(), sources.vaults(), sources.runs(), core, blobs, find)
         last = _last_report(site, sources)
-        survivors = together(find.salvages) if find is not None else None
-        return write_items(plan, read, site.disk, str(folder), survivors=survivors, last=last, progress=progress)
+        return write_items(plan, read, site.disk, str(folder), last=last, progress=progress)
 
 
 def _last_report(site: Site, sources: Sources) -> AfterReport | None:

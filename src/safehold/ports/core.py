@@ -580,6 +580,10 @@ class CoreStore(CoreReads, Protocol):
         """
         ...
 
+    def filling(self, on: bool) -> None:
+        """Outside of a transaction: much is entered for a while into a core that is in use. Harmless when repeated."""
+        ...
+
     def next_journal(self) -> int:
         """The number in the journal that the next change gets."""
         ...

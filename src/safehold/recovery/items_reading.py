@@ -73,10 +73,12 @@ class ItemsReading:
             self._mender = self._origin.mender(plan.damaged, self._witness)
         self._damaged = set(plan.damaged)
         self._joiner: Joiner | None = None
-        if plan.joined and sources.find is not None:
-            heads = {(account, kind): head for account, kind, head in plan.core_heads}
-            self._joiner = self._origin.joiner(plan.joined, sources.find, self._witness, heads)
         self._joined = set(plan.joined)
+        if plan.joined:
+            assert sources.find is not None, "the plan was made with a salvage"
+            heads = {(account, kind): head for account, kind, head in plan.core_heads}
+            keys = sorted(plan.joined, key=stream_order)
+            self._joiner = self._origin.joiner(keys, sources.find, self._witness, heads)
 
     def streams(self) -> Iterator[ReadStream]:
         """In the order of kind and account: identities come first."""
