@@ -2,9 +2,11 @@
 
 A plan reads the newest generation and the log after it, or the whole log, out of the vaults (the readers verify
 digests, signatures and the chain of frames), follows every stream's chain and bodies, looks whether the blobs of live
-items are there, compares the core that is there, and
-forecasts how long a run takes from how long this took. It holds some 200 bytes an item while it works, and is itself
-a small value: it can be printed, and written to a JSON file for `recover run` (I26: nothing else is written).
+items are there, compares the core that is there, and forecasts how long a run takes from how long this took. It holds
+some 200 bytes an item while it works, and is itself a small value: it can be printed, and written to a JSON file for
+`recover run` (I26: nothing else is written).
+
+Long, as what a plan says stands beside how it comes to say it.
 """
 
 from __future__ import annotations
