@@ -51,7 +51,7 @@ KNOCKING = 256
 #: in: the changes of a turn are made more or fewer to that end.
 TURN_SECONDS = 0.010
 #: The same once nobody has knocked or written for so long.
-QUIET_SECONDS, QUIET_TURN_SECONDS = 1.0, 0.060
+QUIET_SECONDS, QUIET_TURN_SECONDS = 0.2, 0.060
 FEWEST_CHANGES, MOST_CHANGES = 50, 5_000
 #: Of large bodies so many bytes are fetched at a time, and one whole body at least.
 FETCH_BYTES = 4 << 20

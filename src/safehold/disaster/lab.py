@@ -58,6 +58,8 @@ class World:
         self.users = [user_name(number) for number in range(accounts)]
         self.house = House.new(f"{scenario} {seed}", tuple(self.users), vaults=vaults)
         self.clock = self.house.sim_clock
+        #: By id: a recovery may have to do without the identity that holds a name.
+        self.names = {account.id: account.name for account in self.house.reads.accounts()}
         self.ledger = Ledger(self.clock.now)
         self.persons = Persons()
         #: What happened, for people: "day 3 04:12:09 …".
@@ -233,7 +235,7 @@ class World:
         `edits` a day of all together. At their end some time has passed since the last snapshot, and the async vaults
         may lag by what was written last.
         """
-        whole = max(1, round(days))
+        whole, began = max(1, round(days)), self._elapsed()
         for day in range(whole):
             for _ in range(2):
                 self.edit(edits // 2)
@@ -243,7 +245,7 @@ class World:
                 self.pass_time(self.rng.uniform(0.2, 0.4) * DAY_SECONDS)
             for user in self.users[WITH_DEVICES:]:
                 self.by_hand(user, 1)
-            self.pass_time(max(60.0, (day + 1) * DAY_SECONDS * days / whole - self._elapsed()))
+            self.pass_time(max(60.0, began + (day + 1) * DAY_SECONDS * days / whole - self._elapsed()))
             if snapshots and self.rng.random() < 0.7:
                 self.snapshot()
 
@@ -339,9 +341,10 @@ class World:
         with self.unmetered():
             reads = self.house.reads
             for account in reads.accounts():
+                user = self.names.get(account.id, account.name)
                 for collection in reads.collections(account.number):
                     if collection.kind in DATA_KINDS:
-                        path = f"{account.name}/{collection.path}"
+                        path = f"{user}/{collection.path}"
                         for item in reads.items(collection):
                             if self._can_be_had(item):
                                 found[path, item.name] = item.digest

@@ -18,7 +18,7 @@ starts from nothing, was not given) although no person did.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -62,8 +62,14 @@ class Told:
     """What the service has said of losses, by name and by rev."""
 
     def __init__(
-        self, reports: Sequence[Report], unknown_from: int | None, lost_frames: Sequence[tuple[int, int]]
+        self,
+        reports: Sequence[Report],
+        unknown_from: int | None,
+        lost_frames: Sequence[tuple[int, int]],
+        names: Mapping[bytes, str],
     ) -> None:
+        """`names` of accounts by id, for a report that knows the id alone."""
+        self._names = {id_.hex(): name for id_, name in names.items()}
         self._named: set[tuple[str, str, str]] = set()  # account, collection, name
         self._revs: set[tuple[str, str, int]] = set()  # account, kind, rev
         self._wholly: set[tuple[str, str]] = set()  # account, kind: something of it, nobody knows what
@@ -74,11 +80,12 @@ class Told:
                 self._take(loss)
 
     def _take(self, loss: Loss) -> None:
+        account = self._names.get(loss.account, loss.account)
         if loss.collection is not None and loss.name is not None:
-            self._named.add((loss.account, loss.collection, loss.name))
-        self._revs.update((loss.account, loss.kind.value, rev) for rev in loss.revs)
+            self._named.add((account, loss.collection, loss.name))
+        self._revs.update((account, loss.kind.value, rev) for rev in loss.revs)
         if not loss.revs:
-            self._wholly.add((loss.account, loss.kind.value))
+            self._wholly.add((account, loss.kind.value))
 
     def unknown(self, word: Word) -> bool:
         if any(first <= word.frame <= last for first, last in self._lost_frames):
@@ -101,7 +108,7 @@ class Counted:
         self.not_exact: dict[Key, str] = {}
         self.lost_since: int | None = None
         ledger, there = world.ledger, world.there()
-        told = Told(world.reports, world.told_unknown(), world.lost_frames)
+        told = Told(world.reports, world.told_unknown(), world.lost_frames, world.names)
         for key in ledger.items():
             word, state = ledger.last(key), there.get(key)
             if ledger.fits(key, state):

@@ -591,6 +591,7 @@ class Staged:
     def _enter_all(self, core: CoreStore, batch: Sequence[Ready | Long], before: float) -> bool:
         # As the core has it: a commit that failed may have been one all the same.
         record = records.parse(core.recovery_record() or records.encode(self._record))
+        core.filling(True)
         core.begin()
         try:
             results = self._enter(core, batch)
@@ -793,6 +794,7 @@ class Staged:
         try:
             core.set_recovery_record(None)
             core.commit()
+            core.filling(False)
         except BaseException:
             core.rollback()
             raise

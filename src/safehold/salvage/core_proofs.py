@@ -9,7 +9,7 @@ Invariants:
 
 1. nothing is given as Proof.CHAIN whose hash does not come out of all its fields;
 2. Proof.PAGE: all pages of the row have good checksums, its body its digest, its numbers one id each, and no row of
-   its rev is proved by the chain;
+   its rev is proved by the chain; where a collection's id is lost wherever it stood, another one stands in for it;
 3. a stray row, to which no pointer led, counts only where it continues one that counts, or ends in a remembered head:
    a person's body may look like a row, but nobody knows the hashes of another's stream;
 4. of an account that was erased nothing is given, as far as its register of erased ids is here.
@@ -18,6 +18,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
@@ -101,8 +102,10 @@ class Proving:
     def _look_again(self, account: int, ids: _Ids) -> None:
         """At rows of an account whose numbers meant nothing when they came: a later row may have told."""
         deferred, self._deferred = self._deferred, []
+        stream: _Stream | None = None
         for kind, rev in deferred:
-            stream = _Stream(self, account, kind, ids)
+            if stream is None or stream.kind_number != kind:
+                stream = _Stream(self, account, kind, ids)
             stream.last_word(rev)
 
     def defer(self, kind: int, rev: int) -> bool:
@@ -241,7 +244,7 @@ class _Stream:
         self._carved = proving._carved
         self._account = account
         self._kind = RESTORE_ORDER[kind]
-        self._number = kind
+        self.kind_number = kind
         self._ids = ids
         self._heads: dict[int, dict[bytes, int]] = {}
         for rev, hash_, source in self._carved.heads(account, kind):
@@ -251,11 +254,12 @@ class _Stream:
         self._before: set[bytes] = set()  # hashes of all rows of the rev before
         self._counting: set[bytes] = set()  # those of them that count
         self._name = ""
+        self._stood_for: set[int] = set()  # collections that have a stand-in for their id
         self._pending: list[tuple[CarvedRow, Change]] = []  # strays, each of which continues the one before
 
     def run(self) -> None:
         group: list[CarvedRow] = []
-        for row in self._carved.rows(self._account, self._number):
+        for row in self._carved.rows(self._account, self.kind_number):
             if group and row.rev != group[0].rev:
                 self._group(group)
                 group = []
@@ -422,7 +426,7 @@ class _Stream:
             self._carved.put_account(self._account, account, sure=True)
         if isinstance(number, int):
             known = self._ids.collections.setdefault(number, [])
-            learned = CarvedCollection(number, id_, self._account, self._number, True)
+            learned = CarvedCollection(number, id_, self._account, self.kind_number, True)
             if learned not in known:
                 known[:] = [learned, *(each for each in known if each.id != id_)]
                 self._carved.put_collection(learned)
@@ -482,28 +486,46 @@ class _Stream:
                 continue  # a damaged copy of one that is there
             id_ = self._ids.sure_collection(row.fields.collection)
             nameless = account is None or id_ is None
-            if nameless and not proved and not last and self._all.defer(self._number, row.rev):
+            if nameless and not proved and not last and self._all.defer(self.kind_number, row.rev):
                 return
-            why = self._why_not(row, account, bool(proved))
+            stands_in = id_ is None and account is not None and last
+            if stands_in and account is not None:
+                id_ = self._stand_in(row, account)
+            why = self._why_not(row, account, id_, contradicted=bool(proved), stands_in=stands_in)
             if why:
                 self._all.put_aside(row, why, account)
                 continue
             assert account is not None and id_ is not None, "asked for in _why_not"
             given.add(row.hash)
-            change = self._change(row, account, id_, row.fields.prev or b"")
+            change = self._change(row, account, id_, b"" if stands_in else row.fields.prev or b"")
             if account == SYSTEM_ACCOUNT and self._kind is Kind.IDENTITY and change.op is Op.PUT:
                 self._all.note_erased(change.name)
             self._all.give(change, Proof.PAGE, row)
 
     def last_word(self, rev: int) -> None:
         """On rows of a rev that were deferred."""
-        self._weak(list(self._carved.rows_at(self._account, self._number, rev)), {}, last=True)
+        self._weak(list(self._carved.rows_at(self._account, self.kind_number, rev)), {}, last=True)
 
-    def _why_not(self, row: CarvedRow, account: bytes | None, contradicted: bool) -> str:
+    def _stand_in(self, row: CarvedRow, account: bytes) -> bytes | None:
+        """In place of the id of a collection that is lost wherever it stood, so that what was in it stays together.
+
+        Only where the change that made it is here and names its path: else nobody could tell what it meets there.
+        """
+        number = row.fields.collection
+        assert isinstance(number, int), "an id stands for itself"
+        if OPS[row.fields.op] is Op.MKCOL and row.good and not row.fields.parts_lost:
+            self._stood_for.add(number)
+        if number not in self._stood_for:
+            return None
+        return sha256(b"a collection without its id" + account + number.to_bytes(8, "big")).digest()[:ID_BYTES]
+
+    def _why_not(
+        self, row: CarvedRow, account: bytes | None, id_: bytes | None, *, contradicted: bool, stands_in: bool
+    ) -> str:
         """Why a row is not even worth Proof.PAGE; "" where it is."""
         if account is None:
             return f"nothing that is left says which account has number {self._account}"
-        if self._ids.sure_collection(row.fields.collection) is None:
+        if id_ is None:
             return f"nothing that is left says which collection has number {row.fields.collection!r}"
         if contradicted:
             return "its hash does not come out, and another change has its rev"
@@ -513,7 +535,7 @@ class _Stream:
             return "the change before it is lost, and the checksum of its page does not hold"
         if row.whole is Whole.LOST or row.fields.parts_lost:
             return "the change before it is lost, and with it the pages of its body"
-        if row.fields.prev is not None or row.rev == 1:
+        if not stands_in and (row.fields.prev is not None or row.rev == 1):
             return "its hash does not come out of what it says"
         return ""
 

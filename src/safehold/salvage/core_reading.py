@@ -23,7 +23,7 @@ from safehold.formats.sqlite_file import (
     record_header,
     record_values,
 )
-from safehold.model.change import props_digest
+from safehold.model.change import DIGEST_BYTES, props_digest
 from safehold.salvage.core_files import CoreFiles, Page
 from safehold.salvage.core_rows import (
     JOURNAL_COLUMNS,
@@ -171,7 +171,8 @@ class RowReader:
 
     def _journal(self, page: Page, journal: JournalRow, whole: Whole, rank: Rank, proved: bool) -> None:
         self.rows += 1
-        blob = None if isinstance(journal.blob, Cut) else journal.blob
+        # No hash covers the name of a blob, but where there is one is known: in place of a body.
+        blob = journal.blob if whole is Whole.NONE and journal.digest and isinstance(journal.blob, bytes) else None
         props = journal.props
         if isinstance(props, Cut) or (props is not None and props_digest(props) != journal.props_digest):
             props = None
@@ -256,7 +257,8 @@ def _whole(of: JournalRow) -> Whole:
         return Whole.HERE if right else Whole.LOST
     if of.body is CUT:
         return Whole.LOST
-    return Whole.LOST if of.digest and of.blob is None else Whole.NONE
+    is_named = of.blob is CUT or (isinstance(of.blob, bytes) and len(of.blob) == DIGEST_BYTES)
+    return Whole.LOST if of.digest and not is_named else Whole.NONE
 
 
 def _parts_lost(of: JournalRow) -> bool:
