@@ -241,7 +241,6 @@ def serve_on(world: World, *, devices: bool = True) -> None:
             break
         if devices and turn < 3 * len(world.devices) and world.devices:
             world.sync([world.rng.choice(world.devices)])
-            world.check_fresh()
         world.knock()
     else:
         world.wrong.append("the recovery beside the service came to no end")
