@@ -34,6 +34,15 @@ def held_bytes(pid: int) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
+def cpu_seconds(pid: int) -> float:
+    """What a process, and those of its children that it has waited for, have computed so far; 0 where it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
 def peak_bytes(pid: int | str = "self") -> int:
     """What a process has held at its fullest; 0 where it has ended."""
     try:

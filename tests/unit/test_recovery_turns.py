@@ -34,6 +34,7 @@ class Streams:
     began_at = 1_000_000
     without_bodies = 0
     generation = 7
+    worked_seconds = 0.0
 
     def __init__(self, keys: list[tuple[bytes, Kind]], step_seconds: float = 0.0) -> None:
         self.queue = list(keys)

@@ -15,6 +15,7 @@ from contextlib import ExitStack, closing
 from typing import Any, NamedTuple
 
 from safehold.adapters.channel import ChannelServer
+from safehold.adapters.garbage import rarely_collected
 from safehold.adapters.lock import FolderLock
 from safehold.adapters.threads import in_daemon
 from safehold.assembly.announced import as_facts
@@ -81,7 +82,8 @@ class Front:
     async def begin(self) -> UnderWay:
         """Returns once nobody is a stranger any more. Raises SafeholdError."""
         self._working = asyncio.ensure_future(asyncio.wrap_future(in_daemon(self._begin, "recovery")))
-        under_way: UnderWay = await asyncio.shield(self._working)
+        with rarely_collected():  # of every stream something is remembered
+            under_way: UnderWay = await asyncio.shield(self._working)
         return under_way
 
     def _begin(self) -> UnderWay:

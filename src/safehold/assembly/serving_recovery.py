@@ -47,10 +47,11 @@ T = TypeVar("T")
 KNOCK_SECONDS = 4.0
 #: … and so many requests at a time: beyond, they are told to come again, and what they need comes to the front too.
 KNOCKING = 256
-#: What one turn of the writer's thread may take, about: the changes of a turn are made more or fewer to that end.
+#: What one turn of the writer's thread may take, about, besides its commit, which costs a sync however little it brings
+#: in: the changes of a turn are made more or fewer to that end.
 TURN_SECONDS = 0.010
-#: The same once nobody has knocked or written for so long: each turn ends with a sync, whatever it has brought in.
-QUIET_SECONDS, QUIET_TURN_SECONDS = 1.0, 0.060
+#: The same once nobody has knocked or written for so long.
+QUIET_SECONDS, QUIET_TURN_SECONDS = 0.2, 0.060
 FEWEST_CHANGES, MOST_CHANGES = 50, 5_000
 #: Of large bodies so many bytes are fetched at a time, and one whole body at least.
 FETCH_BYTES = 4 << 20
@@ -207,7 +208,6 @@ class ServingRecovery:
     def _turn(self) -> bool:
         """In the writer's thread: a piece of it. False once nothing is left."""
         core = self._core()
-        began = self._clock.monotonic()
         try:
             more = self._staged.step(core, self._changes)
         except VaultDown:
@@ -216,8 +216,8 @@ class ServingRecovery:
         except Exception as error:  # whether it is on disk shows when the core is opened anew
             self._pause(OperatorError(f"a step of the recovery failed: {error}"))
             raise
-        now = self._clock.monotonic()
-        self._pace(now - began, TURN_SECONDS if now - self._asked_at < QUIET_SECONDS else QUIET_TURN_SECONDS)
+        quiet = self._clock.monotonic() - self._asked_at >= QUIET_SECONDS
+        self._pace(self._staged.worked_seconds, QUIET_TURN_SECONDS if quiet else TURN_SECONDS)
         self._released()
         return more
 

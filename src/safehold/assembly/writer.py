@@ -116,6 +116,8 @@ class Writer:
         self._tries = 0  # of which none held for a minute
         self._tried_at = clock.monotonic()
         self._was_away = False
+        #: Changes that the core lacked when the writer last opened, and that it has taken in from the log.
+        self.taken_in = 0
         #: What the core of a writer that opens reads damaged bodies from, and who is told of damage.
         self.body_source: BodySource | None = None
         self.on_damage: Callable[[Damaged], None] | None = None
@@ -227,7 +229,9 @@ class Writer:
         log.pending_blobs = self._pending_blobs
         credentials: dict[bytes, Change] = {}
         lacked: list[LogFrame] = []
-        take_in(core, self._told(log.tail(partial(changes_in, core)), credentials, lacked), known)
+        self.taken_in = take_in(core, self._told(log.tail(partial(changes_in, core)), credentials, lacked), known)
+        if self.taken_in:
+            _log.warning("the core lacked the last %d changes of the log, and has taken them in", self.taken_in)
         self._doubt_end(core, log, lacked)
         log.start()
         if self._mend:

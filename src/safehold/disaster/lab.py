@@ -237,7 +237,7 @@ class World:
         `edits` a day of all together. At their end some time has passed since the last snapshot, and the async vaults
         may lag by what was written last.
         """
-        whole = max(1, round(days))
+        whole, began = max(1, round(days)), self._elapsed()
         for day in range(whole):
             for _ in range(2):
                 self.edit(edits // 2)
@@ -247,7 +247,7 @@ class World:
                 self.pass_time(self.rng.uniform(0.2, 0.4) * DAY_SECONDS)
             for user in self.users[WITH_DEVICES:]:
                 self.by_hand(user, 1)
-            self.pass_time(max(60.0, (day + 1) * DAY_SECONDS * days / whole - self._elapsed()))
+            self.pass_time(max(60.0, began + (day + 1) * DAY_SECONDS * days / whole - self._elapsed()))
             if snapshots and self.rng.random() < 0.7:
                 self.snapshot()
 

@@ -25,7 +25,7 @@ SCRUB_SECONDS = 24 * 3600.0
 #: By then damage has been noticed, or by the next due check.
 SOON_SECONDS = 300.0
 #: A check that is due is begun within so long, and comes to its end within as long again.
-_LATE_SECONDS = 900.0
+_LATE_SECONDS = 1800.0
 _MOST_PIECES = 100_000
 
 
@@ -139,7 +139,7 @@ class Watch:
             if self.look():
                 return True
             world.pass_time(min(step, max(1.0, end - now)))
-            step = 30.0 if now - world.struck_at / 1e6 < SOON_SECONDS else 3600.0
+            step = 30.0 if now - world.struck_at / 1e6 < SOON_SECONDS else 1800.0
         return True
 
     def refused(self, error: SafeholdError | str) -> None:

@@ -357,7 +357,7 @@ class CoreReads(Protocol):
         ...
 
     def has_body(self, journal: int) -> bool:
-        """False for the change of a ghost. Raises Damaged where the row cannot be read."""
+        """False for the change of a ghost alone: what is not here for damage has one. Raises Damaged."""
         ...
 
     def bodiless(self, account: int) -> dict[Kind, Bodiless]:
@@ -578,6 +578,10 @@ class CoreStore(CoreReads, Protocol):
         After bulk(False) everything is synced and indexed, as after any commit. Close the core before its file is
         renamed into place.
         """
+        ...
+
+    def filling(self, on: bool) -> None:
+        """Outside of a transaction: much is entered for a while into a core that is in use. Harmless when repeated."""
         ...
 
     def next_journal(self) -> int:

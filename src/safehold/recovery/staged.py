@@ -23,7 +23,7 @@ ahead, single streams, the tail and the record have modules of their own.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from operator import itemgetter
 from typing import NamedTuple, Self
@@ -58,7 +58,7 @@ from safehold.recovery.tally import BlobLoss, Unsure
 from safehold.recovery.unknown import in_doubt, unknown_seconds, whole_at_end
 from safehold.recovery.verify import BlobItem, compare_entered
 from safehold.recovery.witness import CoreWitness
-from safehold.vault.runs import Runs, stream_order
+from safehold.vault.runs import Runs, items_of, stream_order
 
 #: Changes that enter in one step, unless a single stream has more.
 STEP_CHANGES = 500
@@ -169,6 +169,8 @@ class Staged:
         self._paced = 0  # changes that this process has entered
         self._identities: list[Ready] = []  # that entered a new core, whose journal is to be compared
         self._closed = False
+        #: What the last step took but for its commit, which costs about the same whatever it brings in.
+        self.worked_seconds = 0.0
 
     # -- beginning ---------------------------------------------------------------------------------------------
 
@@ -317,8 +319,7 @@ class Staged:
         coming = self._ahead.read_all(identities)  # by others, while this process looks after the rest
         rest = [key for key in known if key[1] is not Kind.IDENTITY and key[0] in numbers]
         core.hold_back(sorted(rest, key=itemgetter(0)), NOT_YET)
-        for key in rest:
-            self._expect(key)
+        self._expect(rest)
         done = 0
         for some in coming:
             self._enter_identities(core, some)
@@ -411,7 +412,7 @@ class Staged:
             account, kind = key
             if account not in self._ahead.numbers:  # erased meanwhile, or the installation's own
                 continue
-            self._expect(key)
+            self._expect((key,))
             if key not in waiting:
                 count = self._counts[kind]
                 count.streams_in += 1
@@ -445,24 +446,22 @@ class Staged:
         self._streamwise.use_origin(origin)
         self._entries.update((entry.key, entry) for entry in origin.streams())
 
-    def _expect(self, key: StreamKey) -> None:
-        count = self._counts[key[1]]
-        count.streams += 1
-        count.changes += self._changes_of(key)
-        count.items += self._items_of(key)
-        self._ahead.waiting.add(key)
+    def _expect(self, keys: Collection[StreamKey]) -> None:
+        for key in keys:
+            count = self._counts[key[1]]
+            count.streams += 1
+            count.changes += self._changes_of(key)
+            count.items += self._items_of(key)
+        self._ahead.waiting.update(keys)
 
     def _changes_of(self, key: StreamKey) -> int:
         entry = self._entries.get(key)
-        return (entry.changes if entry is not None else 0) + self._tail.count(key)
+        return self._tail.count(key) + (0 if entry is None else entry.changes)
 
     def _items_of(self, key: StreamKey) -> int:
         """About so many items live in it."""
         entry = self._entries.get(key)
-        items = self._tail.count(key)
-        for part in entry.parts if entry is not None else ():
-            items += part.stream.items or part.stream.changes
-        return items
+        return self._tail.count(key) + (0 if entry is None else items_of(entry))
 
     def _name_of(self, account: bytes) -> str:
         return "" if account == SYSTEM else self._names.get(account) or account.hex()
@@ -592,6 +591,7 @@ class Staged:
     def _enter_all(self, core: CoreStore, batch: Sequence[Ready | Long], before: float) -> bool:
         # As the core has it: a commit that failed may have been one all the same.
         record = records.parse(core.recovery_record() or records.encode(self._record))
+        core.filling(True)
         core.begin()
         try:
             results = self._enter(core, batch)
@@ -600,6 +600,7 @@ class Staged:
                 record.add(ready.tally, ready.refused)
                 record.spend(ready.key[1], (self._clock.monotonic() - before) / len(entered))
             core.set_recovery_record(records.encode(record))
+            self.worked_seconds = self._clock.monotonic() - before
             core.commit()
         except (_NotWhole, VaultDown):
             self._ahead.failed(batch[0].key)
@@ -720,7 +721,7 @@ class Staged:
         count = self._counts[key[1]]
         items = ready.tally.items[key[1]].expected
         if key[1] is Kind.IDENTITY:  # which nobody waited for
-            self._expect(key)
+            self._expect((key,))
             self._ahead.waiting.discard(key)
         count.changes += ready.changes - self._changes_of(key)
         count.items += items - self._items_of(key)
@@ -793,6 +794,7 @@ class Staged:
         try:
             core.set_recovery_record(None)
             core.commit()
+            core.filling(False)
         except BaseException:
             core.rollback()
             raise

@@ -100,9 +100,13 @@ class Streamwise:
 
         A seal that states the very head that the generation ends it with changes nothing.
         """
-        entry = self._origin.entry(key)
-        head = None if entry is None else entry.head
-        return all(event == head for event in self._tail.events(key)) and not self._is_doubtful(key)
+        events = self._tail.events(key)
+        if events:
+            entry = self._origin.entry(key)
+            head = None if entry is None else entry.head
+            if any(event != head for event in events):
+                return False
+        return not self._is_doubtful(key)
 
     def stated(self, key: StreamKey) -> Head | None:
         """The head that an older generation states, which must be on the stream."""

@@ -274,7 +274,14 @@ class GenerationReader:
 
     def stream(self, account: bytes, kind: Kind) -> StreamEntry | None:
         """One stream; None where the generation has none of it."""
-        return next(self.streams((kind,), (account,)), None)
+        partition, key = run.partition_of(account), (account, kind)
+        parts = [
+            StreamPart(object_, stream)
+            for object_ in self._objects
+            if object_.covers(partition)
+            for stream in object_.stream(key)
+        ]
+        return _entry(key, parts) if parts else None
 
     def changes(
         self, kinds: Collection[Kind] | None = None, accounts: Collection[bytes] | None = None, *, bodies: bool = True
@@ -296,6 +303,14 @@ class GenerationReader:
             for change in part.object.changes_of(part.stream, head, bodies=bodies):
                 head = change.hash
                 yield upto, change
+
+
+def items_of(entry: StreamEntry) -> int:
+    """About so many items live in a stream, as far as its directory tells."""
+    if len(entry.parts) == 1:
+        stream = entry.parts[0].stream
+        return stream.items or stream.changes
+    return sum(part.stream.items or part.stream.changes for part in entry.parts)
 
 
 def _entry(key: StreamKey, parts: list[StreamPart]) -> StreamEntry:
@@ -340,13 +355,17 @@ class RunFile:
 
     def streams_of(self, account: bytes) -> Iterator[RunStream]:
         """Those of one account, without going through them all."""
+        for kind in RESTORE_ORDER:
+            yield from self.stream((account, kind))
+
+    def stream(self, key: StreamKey) -> Sequence[RunStream]:
+        """This one, where it has it."""
         streams = self.streams()
         if len(self._order) != len(streams):
             self._order = [(_ORDER[stream.kind], stream.account) for stream in streams]
-        for place in range(len(RESTORE_ORDER)):
-            at = bisect_left(self._order, (place, account))
-            if at < len(streams) and self._order[at] == (place, account):
-                yield streams[at]
+        place = _ORDER[key[1]], key[0]
+        at = bisect_left(self._order, place)
+        return (streams[at],) if at < len(streams) and self._order[at] == place else ()
 
     def changes_of(self, stream: RunStream, head: bytes, *, bodies: bool | Wanted = True) -> Iterator[Change]:
         """The changes of one of its streams in rev order. `head` is the hash of the one before, from an older run."""

@@ -23,6 +23,7 @@ from safehold.store.sqlite.vfs import CHECKSUM_BYTES, PAGE_BYTES, SeamVfs, check
 
 BUSY_TIMEOUT_MS = 5_000
 CHECKPOINT_BYTES = 16_000_000
+RARER = 4  # times as much while much is entered: no more than what a WAL is cut back to
 WAL_LIMIT_BYTES = 64 << 20  # a WAL that grew beyond (behind a long read) is cut back to this
 WRITER_CACHE_KIB = 64 << 10
 READER_CACHE_KIB = 4 << 10
@@ -71,7 +72,7 @@ def open_writer(file: CoreFile, *, create: bool) -> Opened:
         db.pragma("synchronous", "full")
         # At all times, not only while an account is erased: splitting a page leaves copies of rows behind else.
         db.pragma("secure_delete", 1)
-        db.pragma("wal_autocheckpoint", CHECKPOINT_BYTES // db.pragma("page_size"))
+        set_checkpoints(db)
         db.pragma("journal_size_limit", WAL_LIMIT_BYTES)
         upgrade(db, file.path)
         restore_indexes(db)
@@ -82,6 +83,15 @@ def open_writer(file: CoreFile, *, create: bool) -> Opened:
         _give_up(opened, error)
         raise
     return opened
+
+
+def set_checkpoints(db: apsw.Connection, *, rarer: bool = False) -> None:
+    """How much in the WAL makes a commit bring it into the file.
+
+    `rarer` is for when much is entered: a page that is written again and again is then brought there less often.
+    """
+    wal_bytes = CHECKPOINT_BYTES * (RARER if rarer else 1)
+    db.pragma("wal_autocheckpoint", wal_bytes // db.pragma("page_size"))
 
 
 def _make_certain(disk: Disk, path: str) -> None:

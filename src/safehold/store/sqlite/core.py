@@ -27,7 +27,15 @@ from safehold.ports.disk import Disk
 from safehold.store.sqlite import care
 from safehold.store.sqlite.apply import Applier
 from safehold.store.sqlite.bulk import Entering, StreamEnd, StreamRows
-from safehold.store.sqlite.connection import BUSY_TIMEOUT_MS, CoreFile, Opened, close, open_reader, open_writer
+from safehold.store.sqlite.connection import (
+    BUSY_TIMEOUT_MS,
+    CoreFile,
+    Opened,
+    close,
+    open_reader,
+    open_writer,
+    set_checkpoints,
+)
 from safehold.store.sqlite.errors import guarded
 from safehold.store.sqlite.pages import RawPages
 from safehold.store.sqlite.reads import SqliteReads
@@ -47,7 +55,7 @@ class SqliteCore(SqliteReads):
     def __init__(self, opened: Opened, file: CoreFile) -> None:
         super().__init__(opened)
         self._file = file
-        self._failed = False
+        self._failed = self._filling = False
         self._erased = False  # an erasure is in this transaction, or its traces are still in the WAL
         self._readers: list[SqliteReads] = []
         self._raw: RawPages | None = None
@@ -358,6 +366,13 @@ class SqliteCore(SqliteReads):
         if self._file.disk is None:
             db.pragma("locking_mode", "normal")
         _require_mode(db, "wal")
+
+    @guarded
+    def filling(self, on: bool) -> None:
+        assert not self._db.in_transaction, "filling within a transaction"
+        if on is not self._filling:
+            self._filling = on
+            set_checkpoints(self._db, rarer=on)
 
     def abandon(self) -> None:
         """Let go of the file without writing to it any more, as a process that dies does."""
