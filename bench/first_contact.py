@@ -43,7 +43,7 @@ from bench.servers import described
 from safehold.model.commands import AddAppPassword
 from safehold.model.errors import Conflict
 from safehold.service.auth import app_password_digest
-from tests.support.service import Service
+from tests.support.service import Service, command_line, environment
 
 #: What is wanted: so much later than with a whole core, and so many times that with ten times the accounts.
 WANTED_SECONDS = 1.0
@@ -96,8 +96,8 @@ class House:
             for number in self.asking:
                 with suppress(Conflict):  # of an earlier run
                     filler.execute(AddAppPassword(account=house.account_id(number), label="bench", sha256=digest))
-        Service(self.data).run("snapshot")
-        Service(self.data).run("keeper", "run", "--once")
+        for command in (("snapshot",), ("keeper", "run", "--once")):
+            child.run(command_line(self.data, "--json", *command), env=environment())
 
     def bare_load(self) -> tuple[float, float]:
         """Seconds of a bare bulk load of the rows of this core, and of CPU: what a whole recovery is measured by."""

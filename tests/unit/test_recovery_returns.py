@@ -13,7 +13,7 @@ from safehold.assembly.returning import return_found
 from safehold.disaster.house import House
 from safehold.lab.wire import Request
 from safehold.model.change import GENESIS, Change, Op, canonical_props
-from safehold.model.commands import AcceptLoss, AddScore, MakeCollection
+from safehold.model.commands import AcceptLoss, AddScore, MakeCollection, NoteErased
 from safehold.model.items import Account
 from safehold.model.kinds import CollectionType, Kind
 from safehold.model.stream import Head
@@ -21,7 +21,7 @@ from safehold.ports.core import Version
 from safehold.ports.survivors import Finds, KnownItem, Loose, Proof, Survivor
 from safehold.recovery.find import Find
 from safehold.recovery.returns import Candidate, Memory, Returned, Verdict, decide, newest
-from safehold.service.identity import BLOB_KEY
+from safehold.service.identity import BLOB_KEY, SYSTEM_ACCOUNT
 from tests.support.changes import Streams, collection_id
 from tests.support.finds import find_in, put_pages, store_of
 
@@ -355,6 +355,18 @@ def test_a_thing_of_the_wrong_sort_for_its_collection_is_left_aside(house: House
     )
     returned = bring(house, found(loose("e.ics", event("e"), Kind.TASKS, media="text/calendar", collection="only")))
     assert (returned.put, returned.aside_count) == (0, 1)
+
+
+def test_whom_another_source_knows_as_erased_is_entered_in_the_register_once(house: House) -> None:
+    eve, ann = b"e" * 16, house.account().id
+    command = NoteErased(account=SYSTEM_ACCOUNT, actor="recovery", erased=(eve, ann, eve))
+    assert house.engine.execute(command).changed
+    assert house.reads.secret(0, f"erased/{eve.hex()}") is not None
+    assert house.account().id == ann
+    assert house.reads.secret(0, f"erased/{ann.hex()}") is None
+    before = changes(house)
+    assert not house.engine.execute(command).changed
+    assert changes(house) == before
 
 
 def test_a_request_beside_it_is_answered_as_ever(house: House) -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from safehold.formats.frame import FrameType
 from safehold.lab.simdisk import SimDisk
-from safehold.model.errors import OperatorError, OutOfSpace
+from safehold.model.errors import Damaged, OperatorError, OutOfSpace
 from safehold.model.kinds import RESTORE_ORDER, Kind
-from safehold.ports.core import NOT_YET
+from safehold.ports.core import NOT_YET, WholeStream
 from safehold.ports.vault import VaultDown
 from safehold.recovery import ahead, tail
 from safehold.recovery.portions import Portion, Settled, settle
@@ -194,6 +194,53 @@ def test_a_start_after_a_kill_goes_on(world: World) -> None:
             assert without_seconds(report) == without_seconds(told)
         core.close()
         staged = serving.resume()
+
+
+_THE_LAST = "WHERE number = (SELECT MAX(number) FROM collection)"
+_OF_THE_LAST = "WHERE collection = (SELECT MAX(collection) FROM item)"
+DAMAGE = {
+    "a body": "UPDATE journal SET body = CAST(body || 'x' AS BLOB) "
+    "WHERE seq = (SELECT MAX(seq) FROM journal WHERE body NOTNULL)",
+    "a change that is gone": "DELETE FROM journal WHERE seq = (SELECT MAX(seq) FROM journal)",
+    "an item's digest": f"UPDATE item SET digest = zeroblob(32) {_OF_THE_LAST}",
+    "an item's rev": f"UPDATE item SET rev = rev + 1 {_OF_THE_LAST}",
+    "an item's size": f"UPDATE item SET size = size + 1 {_OF_THE_LAST}",
+    "an item that is gone": f"DELETE FROM item {_OF_THE_LAST}",
+    "a collection's path": f"UPDATE collection SET path = path || 'x' {_THE_LAST}",
+    "a collection's properties": f"UPDATE collection SET props = NULL {_THE_LAST}",
+    "a collection that is gone": f"DELETE FROM collection {_THE_LAST}",
+    "a head": "UPDATE stream SET head = zeroblob(32) WHERE held IS NULL AND kind > 0",
+    "what a stream is said to have": "UPDATE stream SET items = items + 1 WHERE held IS NULL AND kind > 0",
+}
+
+
+@pytest.mark.parametrize("sql", DAMAGE.values(), ids=DAMAGE)
+def test_what_the_core_made_something_else_of_is_not_released(world: World, sql: str) -> None:
+    """I65: all that enters in one step is compared with what was read, before any of it can be read."""
+    world.at(world.last)
+    kept = world.copy()
+    meant, _ = run_beside(world)
+    world.near.objects, world.far.objects = kept
+    serving = Serving(world)
+    staged = serving.begin()
+    core = serving.core()
+    waiting = sorted(core.held_streams(NOT_YET))
+    enter = core.enter_together
+
+    def entered_otherwise(streams: Sequence[WholeStream]) -> None:
+        enter(streams)
+        assert len(streams) > 1, "several enter together"
+        core._db.execute(sql)
+        assert core._db.changes()
+
+    core.enter_together = entered_otherwise  # type: ignore[method-assign]
+    staged.prepare(100)
+    with pytest.raises(Damaged):
+        staged.step(core, 100)
+    assert sorted(core.held_streams(NOT_YET)) == waiting
+    del core.enter_together
+    serving.finish(staged, core)
+    assert comparable(core) == meant
 
 
 def test_a_core_that_nothing_is_under_way_in(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Vaults with holes, objects without a listing, frames in an image: every intact frame is found, nothing else (I72)."""
+"""Vaults with holes, objects without their listing, frames in an image: each intact frame is found, no more (I72)."""
 
 from __future__ import annotations
 

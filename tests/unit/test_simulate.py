@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -217,11 +216,12 @@ def test_wrong_usage(argv: tuple[str, ...]) -> None:
 
 def test_ctrl_c_ends_it_with_what_there_is() -> None:
     process = subprocess.Popen(
-        (*PROGRAM, "--minutes", "5", "--jobs", "1", "--json"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        (*PROGRAM, "--minutes", "5", "--jobs", "1", "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    time.sleep(4)
+    assert process.stderr is not None
+    assert b"1 processes" in process.stderr.readline()  # from here on it hears
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=120)
     told = msgspec.json.decode(out)
     assert told["interrupted"]
     assert (process.returncode, told["passed"]) == ((0, True) if told["seeds"] else (3, False))

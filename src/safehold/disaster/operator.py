@@ -263,6 +263,10 @@ def bring_back(world: World) -> None:
         for folder in ("/scratch", "/blobs"):
             house.disk.make_folders(folder)
         try:
+            if any(
+                house.disk.files(house.folder(config)) for config in house.vaults if not house.vault(config).available()
+            ):
+                repair_vaults(house, serving=False)  # what lies there may be a vault that has lost its mark
             if attempt == MOST_ATTEMPTS - 1:
                 _anew(world, next(config for config in house.vaults if config.mode == Mode.SYNC), aside=True)
             plan, result = recover_run(house)

@@ -168,6 +168,7 @@ class Deal:
     def run(self) -> Run:
         workers = Workers(self._jobs, self._tries)
         before = signal.signal(signal.SIGINT, self.stop)
+        say(f"{self._jobs} processes; Ctrl-C ends after the seeds that are being run")
         try:
             while self._stops < 2 and (self._deal(workers) or workers.busy):
                 for outcome in workers.results(0.5):

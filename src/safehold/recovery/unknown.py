@@ -19,9 +19,15 @@ def whole_at_end(sources: Sequence[Source], sync: Collection[str], last_from: st
 
     `last_from` is the vault that the last frame came from; `problems` are those of the log reader, each of which
     begins with `VAULT: OBJECT:`. Damage further up, healed from another vault or counted as lost, does not matter here.
+
+    One that lacks a generation which others have, though it was the first to be given it, has lost what it had: then
+    its log may have lost its end as well, wherever that looks whole.
     """
+    newest = max((source.generation for source in sources), default=0)
     for source in sources:
         if source.vault == last_from and source.vault in sync and not source.problem:
+            if source.generation < newest:
+                return False
             end = f"{source.vault}: {source.last}"
             return not any(problem.startswith(end) for problem in problems)
     return False
