@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from safehold.lab.simdisk import SimDisk
@@ -889,3 +890,30 @@ def test_names_are_told_beside_what_profiles_say(open_core: Open, streams: Strea
     told = {account.id: (account.name, body) for account, body in core.names_told()}
     assert told == {account.id: (account.name, core.secret(account.number, "profile")) for account in core.accounts()}
     assert any(body for _, body in told.values())
+
+
+def test_a_change_without_its_body_is_kept_as_it_is_and_told_of(open_core: Open, streams: Streams) -> None:
+    core = open_core()
+    number = founded(core, streams)
+    small = streams.put_card(ANN, BOOK, "a.vcf")
+    gone = msgspec.structs.replace(streams.put_card(ANN, BOOK, "g.vcf"), body=None)
+    over = msgspec.structs.replace(streams.put_card(ANN, BOOK, "o.vcf"), body=None)
+    whole = streams.put_card(ANN, BOOK, "o.vcf", text="Bell")
+    large = streams.make(ANN, Kind.CONTACTS, Op.PUT, collection_id(BOOK), "l.vcf", body=b"large", blob=b"named")
+    record = streams.make(ANN, Kind.CONTACTS, Op.GAP, collection_id(BOOK), props={"ghosts": f"{gone.rev},{over.rev}"})
+    made = [small, gone, over, whole, large, record]
+    enter(core, *made)
+    for each in before_and_after(core, open_core):
+        assert [(path, item.name) for path, item in each.ghost_items(number, Kind.CONTACTS)] == [(BOOK, "g.vcf")]
+        found = each.bodiless(number)
+        assert set(found) == {Kind.CONTACTS}
+        assert found[Kind.CONTACTS].revs == [gone.rev, over.rev]
+        assert found[Kind.CONTACTS].records == [record.props]
+        collection = each.collection(number, BOOK)
+        assert collection is not None
+        items = {item.name: item for item in each.items(collection)}
+        assert items["g.vcf"].digest == gone.digest and each.body(items["g.vcf"]).inline is None
+        assert {name: each.has_body(item.journal) for name, item in items.items()} == {
+            "a.vcf": True, "g.vcf": False, "l.vcf": True, "o.vcf": True,
+        }  # fmt: skip
+        assert each.has_body(10**6), "what is not there is damage, and no ghost"

@@ -12,9 +12,11 @@ import pytest
 
 from safehold.disaster.scenario import MODULES, run, scenario_named
 
-SEEDS, MANY = (1, 3), 30
-#: Seeds that have once found something.
-TELLING: dict[str, tuple[int, ...]] = {}
+SEEDS, MANY = (1,), 30
+#: Seeds that have once found something: a loss of which nothing told, a core that could not be recovered in place.
+TELLING = {"sidekick-2009": (2, 12, 46, 75, 79)}
+#: Looked at in other processes; the others are only with --long.
+TWICE = ("sidekick-2009", "kde-2013")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -44,7 +46,7 @@ def check(name: str, seed: int) -> None:
     assert found.passed, f"{'; '.join(found.why)}\n  safehold disaster run {name} --seed {seed}\n    {told}"
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.long] * (n not in TWICE)) for n in MODULES])
 def test_the_same_seed_gives_the_same_result_in_any_process(name: str) -> None:
     program = (
         "import msgspec, sys\nfrom safehold.disaster.scenario import run, scenario_named\n"

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from safehold.disaster.course import quietly
 from safehold.disaster.house import CORE_FOLDER, House
 from safehold.disaster.rebuilding import recover
-from safehold.disaster.simulation import quietly
 from safehold.lab.simdisk import SimDisk
 from safehold.lab.wire import Answer, Request, multiget, propfind, read_multistatus, sync_collection
 from safehold.model.errors import OperatorError, SafeholdError

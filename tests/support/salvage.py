@@ -13,8 +13,6 @@ from safehold.ports.disk import Disk
 from safehold.ports.survivors import Aside, Loose, Proof, Survivor, Witnessed
 from safehold.recovery.report import silent
 from safehold.salvage.ear import Ear
-from safehold.salvage.keep import Keep
-from safehold.salvage.reading import FoundFile
 from safehold.salvage.scan import Scanner
 from safehold.store.realdisk import RealDisk
 from safehold.store.survivors import SurvivorStore
@@ -27,21 +25,18 @@ class Salvage:
         self.out = root / "salvage"
         self.opener = opener
         self.disk = disk or RealDisk()
-        self.cores: list[tuple[FoundFile, ...]] = []
 
     def run(self, *sources: Path, account: str = "", writers: Sequence[bytes] = ()) -> Salvage:
         with SurvivorStore.open(str(self.out), create=True) as store:
             ear = Ear(store, store.body_of)
             if store.state():
                 ear.learn(store)
-            keep = Keep(self.disk, str(self.out))
-            scanner = Scanner(ear, self.disk, look, self.opener, keep, self._core, silent, account, writers)
+            out = str(self.out)
+            scanner = Scanner(ear, self.disk, look, self.opener, out, store, silent, account, writers, store.settle)
             scanner.run(list(map(str, sources)))
+            for path in store.forget_erased(ear.erased_blobs):
+                Path(path).unlink(missing_ok=True)
         return self
-
-    def _core(self, files: Sequence[FoundFile], *_: object) -> int:
-        self.cores.append(tuple(files))
-        return 0
 
     def open(self) -> SurvivorStore:
         return SurvivorStore.open(str(self.out), read_only=True)

@@ -23,12 +23,13 @@ from safehold.model.errors import SafeholdError
 from safehold.model.stream import Head
 from safehold.ports.core import EMPTY_LOG
 from safehold.ports.vault import LengthMismatch, Vault, VaultDown, VaultFull
+from safehold.vault.log import VaultLogReader
 from safehold.vault.remote import RemoteVault
 from safehold.vault.served import ServedVault
 from tests.support.changes import Streams
 from tests.support.links import direct
-from tests.support.logs import INSTALLATION, SMALL, Writing, folder_vault, make_vault, objects, read
-from tests.support.thief import FORKS, Thief, unsigned
+from tests.support.logs import INSTALLATION, OPENER, SMALL, Writing, folder_vault, make_vault, objects, read
+from tests.support.thief import ADMITTED, FORKS, Thief, unsigned
 
 
 def served(disk: SimDisk, name: str = "kept") -> RemoteVault:
@@ -182,6 +183,26 @@ def test_no_key_makes_void_what_counts(disk: SimDisk, fork: str, remembering: bo
     three.log.close()
     changes, holes, _ = read(served(disk))
     assert changes == [*one.acknowledged, *two.acknowledged, *three.acknowledged]
+
+
+@pytest.mark.parametrize("forged", ADMITTED)
+def test_what_a_keeper_cannot_refuse_is_no_end_of_the_log(disk: SimDisk, forged: str) -> None:
+    """A writer goes on after the last frame that counts (I78)."""
+    streams = Streams()
+    one = Writing([served(disk)], streams=streams, limits=SMALL)
+    one.write(20)
+    one.log.close()
+    two = Writing([served(disk)], core=one.log.position, streams=streams, limits=SMALL)
+    two.write(20)
+    two.log.close()
+    ADMITTED[forged](Thief(served(disk), two.log.position, one.log.position.frame + 1))
+    assert VaultLogReader([served(disk)], OPENER).end() == two.log.position
+    three = Writing([served(disk)], core=two.log.position, streams=streams)
+    three.write(3)
+    three.log.close()
+    changes, holes, _ = read(served(disk))
+    assert changes == [*one.acknowledged, *two.acknowledged, *three.acknowledged]
+    assert holes == []
 
 
 def test_digests_are_not_needed_for_that() -> None:

@@ -20,6 +20,7 @@ from safehold.model.stream import Head
 from safehold.ports.survivors import KnownItem, Loose, Proof, SalvageSource, StreamKey, Survivor, Witnessed
 from safehold.recovery import items_reading, items_text
 from safehold.recovery.after import RUN, after_report
+from safehold.recovery.find import Find, Salvage
 from safehold.recovery.items_ledger import ItemState, Line, What
 from safehold.recovery.items_reading import ItemSources
 from safehold.recovery.items_report import write_items
@@ -65,8 +66,10 @@ class Report:
 
 
 def write(history: History, lost: Collection[int] = (), disk: SimDisk | None = None, **options: Any) -> Report:
-    plan = make_plan(history.reader(lost), [history.vault], FakeClock(), sync=("near",), blobs=options.get("blobs"))
-    sources = ItemSources(history.reader(lost), [history.vault], blobs=options.pop("blobs", None))
+    find = options.pop("find", None)
+    blobs = options.get("blobs")
+    plan = make_plan(history.reader(lost), [history.vault], FakeClock(), sync=("near",), blobs=blobs, find=find)
+    sources = ItemSources(history.reader(lost), [history.vault], blobs=options.pop("blobs", None), find=find)
     disk = disk or SimDisk()
     write_items(plan, sources, disk, "/items", **options)
     return Report(disk)
@@ -223,7 +226,7 @@ class FakeSurvivors:
         return [SalvageSource(1, "/torn/core.db", "core", 100)]
 
     def keys(self) -> Iterator[StreamKey]:
-        return iter(())
+        return iter({(one.account, one.kind) for one in (*self._known, *self._page, *self.heads)})
 
     def changes(self, key: StreamKey, proof: Proof) -> Iterator[Survivor]:
         for change in self._page:
@@ -255,6 +258,10 @@ class FakeSurvivors:
         return None
 
 
+def found_by(survivors: FakeSurvivors) -> Find:
+    return Find([Salvage("/torn", b"state", survivors)])
+
+
 def known(change: Change) -> KnownItem:
     c = change
     return KnownItem(c.account, c.kind, c.collection, c.name, c.rev, c.digest, c.size, c.media, c.at, 1, "page 3")
@@ -265,10 +272,9 @@ def test_a_row_of_a_torn_core_names_what_a_gap_hides(history: History) -> None:
     changed = history.put("ada", Kind.CONTACTS, "2.vcf", card("ada-2", "again"))
     history.put("ada", Kind.CONTACTS, "after.vcf", card("after"))
     lost = {history.frame_of(gone), history.frame_of(changed)}
-    survivors = FakeSurvivors([known(gone), known(changed)])
-    found = write(history, lost, survivors=survivors)
+    found = write(history, lost, find=found_by(FakeSurvivors([known(gone), known(changed)])))
     line = found.item("ada", Kind.CONTACTS, "new.vcf")
-    assert (line.state, line.newest_rev, line.source) == (ItemState.GHOST, gone.rev, "salvage: /torn/core.db")
+    assert (line.state, line.newest_rev, line.source) == (ItemState.GHOST, gone.rev, "salvage")
     line = found.item("ada", Kind.CONTACTS, "2.vcf")
     assert (line.state, line.newest_rev, line.sure) == (ItemState.OLDER, changed.rev, True)
     assert not found.of("ada", Kind.CONTACTS, What.REVS)
@@ -281,7 +287,7 @@ def test_a_change_off_its_stream_is_told_as_what_comes_back_unless_something_lat
     deleted = history.put("ada", Kind.CONTACTS, "4.vcf", card("ada-4", "between"))
     history.delete("ada", Kind.CONTACTS, "4.vcf")
     lost = {history.frame_of(one) for one in (gone, replaced, deleted)}
-    found = write(history, lost, survivors=FakeSurvivors(page=[gone, replaced, deleted]))
+    found = write(history, lost, find=found_by(FakeSurvivors(page=[gone, replaced, deleted])))
     line = found.item("ada", Kind.CONTACTS, "new.vcf")
     assert (line.state, line.sure, line.rev, line.digest) == (ItemState.OLDER, False, gone.rev, gone.digest.hex())
     assert found.item("ada", Kind.CONTACTS, "3.vcf").state is ItemState.EXACT
@@ -295,9 +301,9 @@ def test_a_head_that_a_salvage_has_found_tells_of_what_came_later(history: Histo
     head = history.heads[account, Kind.SCORES].rev
     survivors = FakeSurvivors()
     survivors.heads.append(Witnessed(account, Kind.SCORES, Head(head + 2, b"h" * 32), None, "seal", 1))
-    found = write(history, survivors=survivors)
+    found = write(history, find=found_by(survivors))
     (line,) = found.of("bob", Kind.SCORES, What.REVS)
-    assert (line.first, line.last, line.witness) == (head + 1, head + 2, "a seal")
+    assert (line.first, line.last) == (head + 1, head + 2)
 
 
 # -- bounds

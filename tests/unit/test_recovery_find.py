@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ from safehold.recovery.build import gap_words
 from safehold.recovery.chains import Gap
 from safehold.recovery.examine import State
 from safehold.recovery.find import Find
+from safehold.recovery.find_together import together
 from safehold.recovery.joining import gaps_in, join
 from safehold.recovery.mending import Piece
 from safehold.recovery.plan import Plan, make_plan, parse_plan
@@ -134,7 +136,7 @@ def test_an_older_history_in_a_find_changes_nothing_and_is_told(history: History
 def test_what_goes_on_another_history_is_known_by_its_timeline_where_the_fork_is_lost(history: History) -> None:
     before, old, new = forked(history)
     forget(history, old)
-    plan, there, _ = came_back(history.reader(), find_of(old[1:]))
+    plan, there, _ = came_back(history.reader(), find_of(old[2:]))
     assert by_rev(there) == by_rev([*before, *new])
     assert plan.report.lost == []
 
@@ -145,10 +147,10 @@ def test_at_a_fork_within_one_timeline_what_is_believed_first_counts() -> None:
     head = history.heads[KEY]
     first = puts(history, "a", "b")
     history.heads[KEY] = head
-    second = puts(history, "c", "d", "e")
+    second = puts(history, "c", "d", "e", "f")
     offers = {
         rev: [Piece(0, c, True, "") for c in (*first, *second) if c.rev == rev]
-        for rev in range(head.rev + 1, head.rev + 4)
+        for rev in range(head.rev + 1, head.rev + 5)
     }
     chosen = join(head, 1, offers)
     assert [piece.change for piece in chosen.pieces] == first
@@ -164,7 +166,8 @@ def test_the_words_of_a_loss_are_read_as_they_are_written() -> None:
     assert gaps_in("something else") == []
 
 
-def test_an_end_whose_loss_was_accepted_stays_lost(history: History) -> None:
+@pytest.mark.parametrize("found", [1, 3])
+def test_an_end_whose_loss_was_accepted_stays_lost(history: History, found: int) -> None:
     reached = history.heads[KEY]
     lost = puts(history, "a", "b", "c")
     history.seal()
@@ -172,7 +175,7 @@ def test_an_end_whose_loss_was_accepted_stays_lost(history: History) -> None:
     history.claim()
     history.accept_loss("ada", CONTACTS, reached)
     after = puts(history, "later")
-    find = find_in(store_of(lambda finds: (put_chain(finds, lost), witness(finds, lost[-1]))))
+    find = find_in(store_of(lambda finds: (put_chain(finds, lost[:found]), witness(finds, lost[-1]))))
     plan, there, held = came_back(history.reader(), find)
     assert held is None
     assert plan.report.lost == []
@@ -186,10 +189,13 @@ def test_revisions_in_the_middle_whose_loss_was_accepted_stay_lost(history: Hist
     words = gap_words(CONTACTS, [Gap(lost[0].rev, lost[-1].rev)])
     collection = history._collection("ada", CONTACTS, None)
     history.change("ada", CONTACTS, Op.GAP, collection, props={"missing": words})
+    more = puts(history, "d")
     for lost_to in (lost, []):
-        reader = without(history, lost_to)
-        _, there, held = came_back(reader, find_of([*lost, *kept]))
+        reader = without(history, [*lost_to, *more])
+        plan, there, held = came_back(reader, find_of([*lost, *kept, *more]))
+        assert plan.joined == [KEY]
         assert held is None
+        assert there[-1] == more[0]
         assert [change in there for change in lost] == [not lost_to] * 2
 
 
@@ -234,14 +240,15 @@ def test_a_body_comes_back_by_its_digest_wherever_it_lay(history: History) -> No
     (lost,) = puts(history, "a")
     forget(history, [lost])
     bare = msgspec.structs.replace(lost, body=None)
-    _, there, held = came_back(history.reader(), find_of([bare]))
-    assert lost not in there
-    assert held is not None
+    plan, there, _ = came_back(history.reader(), find_of([bare]))
+    assert there[-1] == bare
+    assert [loss.name for loss in plan.report.lost] == ["a.vcf"]
     assert lost.body is not None
     body = lost.body
     both = [store_of(lambda finds: put_chain(finds, [bare])), store_of(lambda finds: finds.body(lost.digest, body, 1))]
-    _, there, held = came_back(history.reader(), find_in(*both))
+    plan, there, held = came_back(history.reader(), find_in(*both))
     assert there[-1] == lost
+    assert plan.report.lost == []
     assert held is None
 
 
@@ -325,6 +332,30 @@ def test_without_any_vault_and_with_an_empty_find_nothing_is_planned() -> None:
     history = History()
     with pytest.raises(OperatorError, match="nothing can be recovered"):
         make_plan(history.reader(), [], FakeClock(), find=find_of([]))
+
+
+def test_several_salvages_are_one_to_who_asks_what_is_known(history: History) -> None:
+    """And whom one of them knows as erased, none gives."""
+    bob = an_id("bob")
+
+    def both(finds: Finds) -> None:
+        put_chain(finds, history.changes[10:])
+        finds.witness(Witnessed(bob, CONTACTS, Head(2, b"h" * 32), None, "token", 1))
+        finds.body(sha256(b"alone").digest(), b"alone", 1)
+
+    stores = [store_of(lambda finds: put_chain(finds, history.changes[:20])), store_of(both)]
+    all_of_it = together(find_in(*stores).salvages)
+    mine = [change for change in history.changes if (change.account, change.kind) == KEY]
+    given = [survivor.change for survivor in all_of_it.changes(KEY, Proof.CHAIN)]
+    assert by_rev(list(dict.fromkeys(given))) == by_rev(mine)
+    assert [change.rev for change in given] == sorted(change.rev for change in given)
+    assert (bob, CONTACTS) in list(all_of_it.keys())
+    assert all_of_it.body_of(sha256(b"alone").digest()) == b"alone"
+    assert [source.number for source in all_of_it.sources()] == [1, 1_000_001]
+    stores[0].erased(KEY[0])
+    gone = together(find_in(*stores).salvages)
+    assert list(gone.changes(KEY, Proof.CHAIN)) == []
+    assert KEY not in list(gone.keys())
 
 
 # -- beside a core

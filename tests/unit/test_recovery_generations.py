@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from safehold.disaster.house import House as Installation
 from safehold.formats.frame import FrameType, RawFrame, parse_header, scan_frames
 from safehold.formats.run import HEADER_BYTES
 from safehold.formats.segment import parse_name
@@ -629,3 +630,23 @@ def test_a_generation_that_tells_another_history_is_not_believed(world: World, m
     assert plan.damaged == [(an_id("bob"), Kind.CONTACTS)]
     assert recovery.run(plan).report.exit_code == 0
     assert recovery.state() == meant
+
+
+def test_a_start_tells_how_much_an_old_core_has_taken_in(caplog: pytest.LogCaptureFixture) -> None:
+    house = Installation.new(1)
+    image = SimDisk.survivor(house.disk)
+    for n in range(3):
+        house.request("PUT", f"/dav/ann/files/notes/{n}.txt", b"note")
+    house = house.kill()
+    house.disk.lose("/core")
+    house.disk.make_folders("/core")
+    for entry in image.list("/core"):
+        source, target = image.open(f"/core/{entry.name}"), house.disk.open(f"/core/{entry.name}", create=True)
+        target.write_at(0, source.read_at(0, source.size()))
+        target.sync()
+    house.disk.sync_folder("/core")
+    house.boot()
+    assert house.writer.taken_in >= 3
+    assert "the core lacked the last" in caplog.text
+    assert house.request("GET", "/dav/ann/files/notes/2.txt").body == b"note"
+    house.abandon()

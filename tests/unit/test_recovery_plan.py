@@ -60,6 +60,7 @@ def test_a_whole_log_comes_back_exact(history: History) -> None:
 def test_a_missing_change_is_one_lost_and_one_older_item(history: History) -> None:
     change = history.put("ada", Kind.CONTACTS, "new.vcf", card("new"))
     history.put("ada", Kind.CONTACTS, "after.vcf", card("after"))
+    history.seal()
     made = plan(history, {history.frame_of(change)})
     adds_up(made)
     count = made.report.items[Kind.CONTACTS]
@@ -70,6 +71,18 @@ def test_a_missing_change_is_one_lost_and_one_older_item(history: History) -> No
     assert loss.revs == [change.rev]
     assert made.report.exit_code == 1
     assert made.report.verified
+    assert made.report.unknown_seconds == 0.0
+
+
+def test_what_a_frame_held_that_no_seal_speaks_for_is_not_known(history: History) -> None:
+    before = history.frames[-1].at
+    change = history.put("bob", Kind.NOTES, "last.txt", b"x")
+    history.put("ada", Kind.CONTACTS, "after.vcf", card("after"))
+    made = plan(history, {history.frame_of(change)})
+    assert made.report.lost == []
+    assert not made.report.verified
+    lasted = (history.frames[-1].at - before) / 1_000_000
+    assert made.report.unknown_seconds == max(1.0, lasted)
 
 
 def test_a_missing_change_that_a_seal_names_is_counted(history: History) -> None:
@@ -118,6 +131,7 @@ def test_an_accepted_loss_is_not_counted_again(history: History) -> None:
     kept = history.put("ada", Kind.CONTACTS, "kept.vcf", card("kept"))
     history.claim()
     history.accept_loss("ada", Kind.CONTACTS, Head(kept.rev, kept.hash))
+    history.seal()
     made = plan(history, {history.frame_of(lost)})
     assert made.report.exit_code == 0
     assert made.report.changes_expected == made.report.changes_recovered == len(history.changes) - 1

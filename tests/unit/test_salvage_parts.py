@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from safehold.assembly.salvaging import look
+from safehold.formats.frame import RawFrame, scan_frames
 from safehold.model.change import Op
 from safehold.model.kinds import Kind
 from safehold.model.token import PREFIX, account_key, make_token
@@ -19,7 +20,7 @@ from safehold.salvage.reading import FoundFile, reading
 from safehold.salvage.survey import Sort, survey
 from safehold.store.blobs import blob_name
 from safehold.store.realdisk import RealDisk
-from tests.support.recovery_fakes import History, an_id
+from tests.support.recovery_fakes import History, an_id, card
 from tests.support.recovery_vaults import Vaults
 from tests.support.salvage import Salvage, lay_out
 
@@ -56,8 +57,9 @@ def test_live_blobs_are_checked_where_a_change_or_a_key_tells_how(tmp_path: Path
     near = lay_out(tmp_path / "near", vaults.near.objects)
     found = Salvage(tmp_path, vaults.keyring.opener).run(near, source)
     with found.open() as store:
-        for path in files:
-            assert store.blob_path(bytes.fromhex(path[-64:])) == str(source / path)
+        for path, body in files.items():
+            copy = store.blob_path(bytes.fromhex(path[-64:]))
+            assert copy is not None and Path(copy).is_relative_to(found.out) and Path(copy).read_bytes() == body
     assert sorted(found.sorts()) == ["blobs", "vault"] and found.asides() == []
     worse = lay_out(tmp_path / "worse", {blob_file(PHOTO): bytes(damaged)})
     found = Salvage(tmp_path / "2", vaults.keyring.opener).run(worse, near)
@@ -128,6 +130,54 @@ def test_erased_accounts_are_heard_of_whatever_comes_first(tmp_path: Path) -> No
         assert an_id("bob") not in {account for account, _ in iter(store.keys())}
 
 
+def everything_in(folder: Path) -> bytes:
+    return b"".join(p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file())
+
+
+def test_nothing_of_an_erased_account_is_kept(tmp_path: Path) -> None:
+    """Neither cards nor photos nor what went aside, though the register is read last; ada's own stay."""
+    history = History()
+    history.family("ada", "bob", cards=2)
+    photo = b"\xff\xd8\xff" + b"bob's photo, large " * 5000
+    name = blob_name(KEY, sha256(photo).digest())
+    history.put("bob", Kind.CONTACTS, "secret.vcf", card("bobs-secret-card"))
+    history.put("bob", Kind.CONTACTS, "other.vcf", card("bobs-broken-card"))
+    broken = history.changes[-1]
+    folder = history.collections[an_id("bob"), "files/photos"]
+    history.change("bob", Kind.PHOTOS, Op.PUT, folder, "rome.jpg", photo, blob=name)
+    history.put("", Kind.IDENTITY, f"erased/{an_id('bob').hex()}", b"{}")
+    vaults = Vaults(history)
+    name_in_vault, frame = vaults.holds(broken)
+    data = bytearray(vaults.near.objects[name_in_vault])
+    data[frame.offset + len(frame.data) - 40] ^= 1  # its signature: it is opened, and goes aside
+    vaults.near.objects[name_in_vault] = bytes(data)
+    live = {f"blobs/{name.hex()[:2]}/{name.hex()}": photo}
+    sources = lay_out(tmp_path / "near", vaults.near.objects), lay_out(tmp_path / "data", live)
+    found = Salvage(tmp_path, vaults.keyring.opener).run(*sources)
+    kept = everything_in(found.out)
+    for trace in (b"bobs-secret-card", b"bobs-broken-card", b"bob's photo"):
+        assert trace not in kept
+    with found.open() as store:
+        assert store.blob_path(name) is None and store.erased_accounts() == {an_id("bob")}
+        assert an_id("ada") in store.accounts()
+    assert len([c for c in found.changes().values() if c.account == an_id("ada")]) > 5
+    assert b"bob's photo" not in everything_in(found.run(*sources).out)
+
+
+def test_what_proves_itself_in_a_later_run_is_aside_no_more(tmp_path: Path, vaults: Vaults) -> None:
+    names = vaults.segments()
+    bare = b"".join(f.data for f in scan_frames(vaults.near.objects[names[0]], 176) if isinstance(f, RawFrame))
+    source = lay_out(tmp_path / "a", {"frames": bare})  # their writer is told by another segment only
+    found = Salvage(tmp_path, vaults.keyring.opener).run(source)
+    assert found.asides() and not found.changes()
+    rest = lay_out(tmp_path / "b", {names[1]: vaults.near.objects[names[1]]})
+    assert found.run(rest).asides()  # where those frames lie is not looked at again
+    found.run(rest, source)
+    assert found.asides() == [] and len(found.changes()) > 3
+    once = found.state()
+    assert found.run(rest, source).state() == once
+
+
 # -- what a source is
 
 
@@ -168,7 +218,7 @@ def test_a_data_folder_is_taken_apart(tmp_path: Path, vaults: Vaults) -> None:
 def test_what_other_programs_keep_is_not_searched(tmp_path: Path) -> None:
     files = {"a.pdf": b"%PDF-1.7" + bytes(9000), "b.docx": b"PK\x03\x04" + bytes(9000), "c.mp3": b"ID3" + bytes(9000)}
     found = Salvage(tmp_path, None).run(lay_out(tmp_path / "src", files | {"n.txt": b"note"}))
-    assert found.cores == [] and len(found.loose()) == 1
+    assert found.sorts() == ["export"] and len(found.loose()) == 1
     assert found.problems() == ["3 files that are nothing known (.docx, .mp3, .pdf)"]
 
 
@@ -229,5 +279,7 @@ def test_the_quarantine_can_be_looked_through_and_harms_nobody(tmp_path: Path) -
     assert all(p.resolve().is_relative_to(folder.resolve()) for p in tmp_path.rglob("*") if p.is_file())
     assert folder.stat().st_mode & 0o777 == 0o700
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file() and "index" not in p.name}
-    write_quarantine(disk, str(tmp_path), asides, sources, {})
+    write_quarantine(disk, str(tmp_path), asides, sources, {b"a" * 16: "ada"})
     assert before == {p: p.stat().st_mtime_ns for p in before}
+    write_quarantine(disk, str(tmp_path), asides[:1], sources, {})  # one has proved itself meanwhile
+    assert len([p for p in folder.rglob("*") if p.is_file()]) == 3

@@ -1,4 +1,4 @@
-"""Vaults with holes, objects without their listing, frames in an image: every intact frame is found, nothing else."""
+"""Vaults with holes, objects without their listing, frames in an image: each intact frame is found, no more (I72)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from safehold.formats import blob, segment
-from safehold.formats.frame import END_MARK, FrameType, RawFrame, encode_frame, scan_frames
-from safehold.formats.keys import KeyAway, Opener, SigningKey
+from safehold.formats import blob, segment, travelling
+from safehold.formats.frame import END_MARK, FrameHeader, FrameType, RawFrame, encode_frame, scan_frames
+from safehold.formats.keys import KeyAway, Opener, Sealer, SigningKey, identity_of, recipient_of
 from safehold.formats.payload import Packer
-from safehold.model.change import Change, hashed
+from safehold.model.change import Change, Op, hashed
 from safehold.model.kinds import Kind
 from safehold.salvage.marks import BlobStart, pieces
 from safehold.salvage.reading import Held, Reading
 from safehold.salvage.scan import NothingKnown
+from tests.support.changes import Streams
 from tests.support.generations import Home
-from tests.support.logs import OPENER, SEALER
+from tests.support.logs import OPENER, ROOT, SEALER, WRITER
 from tests.support.recovery_fakes import History, an_id, card
 from tests.support.recovery_vaults import Vaults
 from tests.support.salvage import Salvage, lay_out
@@ -164,6 +165,25 @@ def test_a_forged_frame_is_never_taken(tmp_path: Path, vaults: Vaults) -> None:
     assert any("never certified" in problem for problem in found.problems())
 
 
+def test_a_signed_change_that_is_not_true_to_itself_goes_aside(tmp_path: Path, vaults: Vaults) -> None:
+    """A writer that erred, or whose key was taken: its signature makes no change true."""
+    ours = vaults.keyring.sealer
+    name = vaults.segments()[1]
+    data = vaults.near.objects[name]
+    like = frames(data)[0]
+    first, second = [c for c in vaults.history.changes if c.body and c.kind is Kind.CONTACTS][:2]
+    false = msgspec.structs.replace(first, name="other.vcf")
+    wrong = hashed(msgspec.structs.replace(second, rev=900, body=b"another body"))
+    lying = encode_frame(like.header, Packer(ours).pack_changes([false, wrong]), ours.writer.sign)
+    vaults.near.objects = {name: data[: segment.HEADER_BYTES] + lying}
+    found = salvage(tmp_path, vaults).run(lay_out(tmp_path / "near", vaults.near.objects))
+    (kept,) = found.changes().values()  # its body is not what its digest says: it can be named, and no more
+    assert (kept.rev, kept.body, kept.digest) == (900, None, second.digest)
+    assert sorted((a.name, a.data) for a in found.asides()) == sorted(
+        [("other.vcf", first.body), (second.name, b"another body")]
+    )
+
+
 def test_another_installations_vault_is_told_and_not_taken(tmp_path: Path, vaults: Vaults) -> None:
     found = Salvage(tmp_path, Opener(vaults.keyring.opener.identities, bytes(16)))
     found.run(lay_out(tmp_path / "near", vaults.near.objects))
@@ -186,7 +206,6 @@ def test_frames_are_found_in_an_image_at_any_byte(tmp_path: Path, vaults: Vaults
     found = salvage(tmp_path, vaults).run(image)
     assert set(found.changes()) == hashes(vaults.history)
     assert found.asides() == [] and found.sorts() == ["image"]
-    assert [files[0].path for files in found.cores] == [str(image)]
 
 
 def test_a_zeroed_stretch_costs_the_frames_that_it_touches(tmp_path: Path, vaults: Vaults) -> None:
@@ -300,27 +319,56 @@ def test_run_frames_without_the_ends_of_their_object_stand_alone(tmp_path: Path)
 # -- blobs
 
 
-def test_a_blob_is_known_by_its_content_and_one_that_is_damaged_goes_aside(tmp_path: Path) -> None:
-    name = b"n" * 32
-    sealed = SEALER.encrypt(b"body" * 50_000)
+BODY = b"body" * 50_000
+
+
+def sealed_blob(name: bytes, body: bytes = BODY) -> bytes:
+    sealed = SEALER.encrypt(body)
     head = blob.encode_header(name)
-    tail = blob.encode_trailer(blob.BlobTrailer(len(sealed), sha256(head + sealed).digest(), name))
-    whole = head + sealed + tail
+    return head + sealed + blob.encode_trailer(blob.BlobTrailer(len(sealed), sha256(head + sealed).digest(), name))
+
+
+def kept(found: Salvage, name: bytes) -> bytes | None:
+    with found.open() as store:
+        path = store.blob_path(name)
+    return None if path is None else Path(path).read_bytes()
+
+
+def test_a_blob_is_opened_wherever_it_lies_and_one_that_is_damaged_goes_aside(tmp_path: Path) -> None:
+    name = b"n" * 32
+    whole = sealed_blob(name)
     broken = bytearray(whole)
     broken[100_000] ^= 1
     found = Salvage(tmp_path, OPENER).run(lay_out(tmp_path / "a", {"photo": whole}))
-    with found.open() as store:
-        assert store.blob_path(name) == str(tmp_path / "a" / "photo")
+    assert kept(found, name) == BODY
+    once = found.state()
+    assert found.run(lay_out(tmp_path / "a2", {"copy": whole})).state() != once  # another source, and nothing else
+    assert len([p for p in (found.out / "bodies").rglob("*") if p.is_file()]) == 1
     found = Salvage(tmp_path / "2", OPENER).run(lay_out(tmp_path / "b", {"photo": bytes(broken), "cut": whole[:-9]}))
     assert sorted(a.why for a in found.asides()) == ["its digest does not match", "its end is missing"]
-    with found.open() as store:
-        assert store.blob_path(name) is None
-    found = Salvage(tmp_path / "3", OPENER).run(
-        lay_out(tmp_path / "c", {"disk.img": b"\1" * 4096 + whole + b"\2" * 999})
-    )
-    with found.open() as store:
-        path = store.blob_path(name)
-    assert path is not None and Path(path).read_bytes() == whole
+    assert kept(found, name) is None
+    image = {"disk.img": b"\1" * 4096 + whole + b"\2" * 999}
+    assert kept(Salvage(tmp_path / "3", OPENER).run(lay_out(tmp_path / "c", image)), name) == BODY
+    assert [p.name for p in (found.out / "bodies").rglob("half*")] == []
+
+
+def test_a_blob_sealed_before_the_identity_was_replaced_is_opened_once_that_is_found(tmp_path: Path) -> None:
+    """The older identity travels in a frame that comes after it."""
+    newer = identity_of(b"9" * 32)
+    name = b"n" * 32
+    source = lay_out(tmp_path / "a", {"a-blob": sealed_blob(name)})
+    only_newer = Opener(newer, OPENER.installation)
+    found = Salvage(tmp_path / "1", only_newer).run(source)
+    assert kept(found, name) is None and any("not given" in problem for problem in found.problems())
+    sealer = Sealer(recipient_of(newer), WRITER, ROOT.public, SEALER.certificate)
+    item = travelling.seal_identities(list(OPENER.identities), sealer)
+    change = Streams().make(bytes(16), Kind.IDENTITY, Op.PUT, b"c" * 16, travelling.OLDER_IDENTITIES, body=item)
+    end = segment.header_for(segment.SegmentName(1, 0, 0), sealer)
+    header = FrameHeader(FrameType.CHANGES, 1, 0, 1, 2, 5, 1, 0, bytes(32))
+    frame = encode_frame(header, Packer(sealer).pack_changes([change]), WRITER.sign)
+    lay_out(tmp_path / "a", {"b-segment": segment.encode_header(end) + frame})
+    found = Salvage(tmp_path / "2", only_newer).run(source)
+    assert kept(found, name) == BODY and found.problems() == []
 
 
 def test_a_blob_whose_trailer_lies_does_not_hide_what_follows() -> None:

@@ -212,7 +212,7 @@ def test_a_calendar_of_one_component_is_listed_without_a_look_at_bodies(device: 
         device.put(f"{DEFAULT}{n}.ics", event(f"e{n}"), ICAL)
     device.gate.core._db.execute("UPDATE journal SET body = NULL WHERE name = '1.ics'")
     assert len(names(report(device, DEFAULT, calendar_query(in_comp("VEVENT"))))) == 3
-    assert report(device, DEFAULT, calendar_query(in_comp("VTODO"))).status == 503
+    assert names(report(device, DEFAULT, calendar_query(in_comp("VTODO")))) == {"1.ics"}, "whatever was in it"
 
 
 def test_both_kinds_at_once_are_no_object(examples: Device) -> None:
@@ -311,14 +311,14 @@ def test_what_is_lost_never_looks_absent(examples: Device) -> None:
     for body in (
         calendar_query(in_comp("VEVENT")),
         calendar_query(in_comp("VTODO", '<C:prop-filter name="SUMMARY"/>')),
-        calendar_query(in_comp("VEVENT", DAY), "<C:calendar-data/>"),
         calendar_query(in_comp("VEVENT", DAY + '<C:prop-filter name="SUMMARY"/>')),
     ):
-        answer = report(examples, CALENDAR, body)
-        assert (answer.status, answer.error) == (503, "")
+        assert "abcd3.ics" in names(report(examples, CALENDAR, body)), "nobody can say that it does not match"
+    answer = report(examples, CALENDAR, calendar_query(in_comp("VEVENT", DAY), "<C:calendar-data/>"))
+    assert (answer.status, answer.error) == (503, "")
     assert busy(examples, CALENDAR, "20060104T140000Z", "20060105T220000Z").status == 503
     examples.gate.spans = type(examples.gate.spans)()  # nothing is known of times any more
-    assert report(examples, CALENDAR, timed).status == 503
+    assert "abcd3.ics" in names(report(examples, CALENDAR, timed))
     examples.gate.hold(account, Kind.CALENDAR, "revisions 2 to 3 are missing")
     for path in (CALENDAR, CALENDAR + "abcd1.ics", CALENDAR + "none.ics", "/dav/anna/calendars/lost/"):
         assert report(examples, path, timed).status == 503

@@ -292,7 +292,7 @@ def test_a_body_that_is_away_fails_the_whole_multiget(device: Device) -> None:
     bodies = fill(device, 3)
     hrefs = [BOOK + "0000.vcf", BOOK + "0002.vcf", BOOK + "0001.vcf"]
     assert device.multiget(BOOK, hrefs).text(hrefs[1], "A:address-data").encode() == bodies[2]
-    device.gate.core._db.execute("UPDATE journal SET body = NULL WHERE name = '0002.vcf'")
+    device.gate.core._db.execute("UPDATE journal SET body = NULL, blob = x'00' WHERE name = '0002.vcf'")
     answer = device.multiget(BOOK, hrefs)
     assert (answer.status, answer.error) == (503, "")
     assert device.multiget(BOOK, hrefs, prop="<D:getetag/>").status == 207

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from safehold.assembly.after import last_report
 from safehold.assembly.recovering import Sources, core_there
+from safehold.assembly.salvaged import open_find
 from safehold.assembly.site import Site
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.recovery.after import EVIDENCE_KIND, AfterReport, from_facts
@@ -36,8 +37,9 @@ def account_for(site: Site, plan: Plan, sources: Sources, folder: Path, progress
     make_private(folder)
     with ExitStack() as stack:
         core, _, _ = core_there(site, stack)
+        find = open_find(site, sources.salvages, stack)
         blobs = sources.blobs() if is_complete(site.disk, str(site.keys_folder)) else None
-        read = ItemSources(sources.reader(), sources.vaults(), sources.runs(), core, blobs)
+        read = ItemSources(sources.reader(), sources.vaults(), sources.runs(), core, blobs, find)
         last = _last_report(site, sources)
         return write_items(plan, read, site.disk, str(folder), last=last, progress=progress)
 

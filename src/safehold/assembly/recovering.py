@@ -21,7 +21,7 @@ from safehold.assembly.vault_urls import AnyVault, open_vault, with_scheme
 from safehold.config import VaultConfig, check_vault
 from safehold.formats.evidence import VERSION, Evidence
 from safehold.formats.keys import FINGERPRINT_BYTES, SEALED_TO_OTHERS, Opener
-from safehold.model.commands import AcceptEnd, AcceptLoss, Undo
+from safehold.model.commands import AcceptEnd, AcceptLoss, NoteErased, Undo
 from safehold.model.errors import Damaged, NewerCore, NotFound, OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.blobs import BlobArchive
@@ -243,6 +243,7 @@ def plan_recovery(
     with ExitStack() as stack:
         helpers = helpers_of(sources, stack)
         find = open_find(site, sources.salvages, stack)
+        closed = not _has_wal(site)
         core, problem, newer = core_there(site, stack)
         return make_plan(
             sources.reader(),
@@ -255,6 +256,7 @@ def plan_recovery(
             core=core,
             core_problem=problem,
             core_newer=newer,
+            core_closed=closed,
             blobs=sources.blobs() if is_complete(site.disk, str(site.keys_folder)) else None,
             runs=sources.runs(),
             settling=helpers,
@@ -278,6 +280,12 @@ def core_there(site: Site, stack: ExitStack) -> tuple[CoreReads | None, str, str
         return None, error.message, ""
     stack.callback(core.close)
     return core, "", ""
+
+
+def _has_wal(site: Site) -> bool:
+    """Whether the last process that had the core open did not close it: it was killed, or the power went."""
+    wal = f"{site.core_path}-wal"
+    return site.disk.exists(wal) and site.disk.size(wal) > 0
 
 
 def sealed_to_others(plan: Plan) -> int:
@@ -340,8 +348,8 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
         _record_lost_log(site, plan, result.report.timeline)
         result.notes = [*brought, *result.notes, *_go_on(site, plan)]
         claim.done()
-    if plan.joined:
-        result.notes += _archive(site)
+    if plan.salvages:
+        result.notes += _archive(site, plan)
     if result.taken:
         result.notes += _record_losses(site, result.taken)
     result.notes += _settle_end(site, accept_loss)
@@ -509,11 +517,14 @@ def _claim(site: Site, sources: Sources, above: int) -> int:
             entry.vault.close()
 
 
-def _archive(site: Site) -> list[str]:
-    """What came out of a salvage, in the core alone so far, goes into the vaults. What hinders that, in plain words."""
+def _archive(site: Site, plan: Plan) -> list[str]:
+    """What came out of a salvage, in the core alone so far, goes into the vaults, and whom it knows as erased into the
+    register. What hinders that, in plain words.
+    """
     try:
         with Session(site) as session:
-            session.execute_all([])  # opens a writer, which archives what is marked
+            # Opens a writer, which archives what is marked.
+            session.execute(NoteErased(account=SYSTEM_ACCOUNT, actor="recovery", erased=tuple(plan.erased)))
     except SafeholdError as error:
         return [
             f"what was salvaged is in the core, and could not be written to the vaults yet: {error.message}; the next "

@@ -180,7 +180,10 @@ class _Returning:
                 yield of_known(item)
 
     def _is_on(self, rev: int, hash_: bytes) -> bool:
-        return self._reads.hash_at(self._account.number, self._kind, rev) == hash_
+        """Whether the stream has this change. Of a rev that is missing it may know the hash all the same."""
+        number = self._account.number
+        there = self._reads.version_at(number, self._kind, rev) is not None
+        return there and self._reads.hash_at(number, self._kind, rev) == hash_
 
     def _path_of(self, loose: Loose) -> str:
         if self._kind in (Kind.NOTES, Kind.PHOTOS) and loose.media != _TEXT_CALENDAR:

@@ -58,7 +58,7 @@ from safehold.service.control import (
     encode_results,
 )
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
-from safehold.service.incidents import DevicesAhead, end_in_doubt
+from safehold.service.incidents import DevicesAhead
 from safehold.service.uses import Uses
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
@@ -250,7 +250,7 @@ class Service:
     def status(self) -> dict[str, Any]:
         noted = self._caring.incidents.incidents()
         incidents = [*self._ahead.incidents(), *noted, *self._snapshots.incidents(), *self._keeper.incidents()]
-        incidents += [*self._telling.incidents(), *end_in_doubt(self.reads)]
+        incidents += self._telling.incidents()
         status = status_object(self.installation, self.reads, self.writer, incidents, self._watching.vaults())
         announced = self._telling.announcements(self.reads)
         more: dict[str, Any] = {

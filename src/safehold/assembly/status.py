@@ -23,6 +23,7 @@ from safehold.model.kinds import DATA_KINDS
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.recovery.notebook import FileNotebook
 from safehold.service.erasing import erasing_accounts
+from safehold.service.incidents import end_in_doubt
 from safehold.service.items import stamp
 from safehold.vault.log import VaultLogReader
 
@@ -49,6 +50,7 @@ def status_object(
     looks = looks_now(site) if looks is None else looks
     vaults = describe_vaults(site, writer, looks, reads)
     incidents = [*_incidents(site.config.vaults, vaults, writer), *_put_off(reads), *devices_ahead]
+    incidents += end_in_doubt(reads)
     return {
         "service": _service_state(writer),
         "timeline": _timeline(reads, writer),

@@ -16,8 +16,11 @@ from safehold.assembly.mode_record import modes_now, recorded_modes
 from safehold.config import VaultConfig
 from safehold.formats import keys, travelling
 from safehold.formats.blob import blob_object
+from safehold.formats.doubt import Doubt
+from safehold.formats.doubt import encode as encode_doubt
 from safehold.formats.modes import MODES, encode_modes
 from safehold.formats.seal import SealedObject
+from safehold.formats.segment import timeline_prefix
 from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
 from safehold.model.change import Change
 from safehold.model.commands import FoundInstallation, NoteDoubt, NoteInstallation
@@ -30,6 +33,7 @@ from safehold.ports.disk import Disk
 from safehold.ports.log import Hole, LogFrame
 from safehold.ports.vault import Vault
 from safehold.ports.world import Clock, Entropy
+from safehold.recovery.unknown import unknown_seconds
 from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits
 from safehold.service.engine import Engine
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
@@ -41,6 +45,7 @@ from safehold.vault.folder import place_reader
 from safehold.vault.keyring import Keyring
 from safehold.vault.log import NotOnTheLog, VaultLogReader
 from safehold.vault.runs import Runs
+from safehold.vault.segments import timelines
 
 #: Steps that a closing writer gives each shipper to bring its vault level.
 CLOSING_STEPS = 10_000
@@ -111,6 +116,8 @@ class Writer:
         self._tries = 0  # of which none held for a minute
         self._tried_at = clock.monotonic()
         self._was_away = False
+        #: Changes that the core lacked when the writer last opened, and that it has taken in from the log.
+        self.taken_in = 0
         #: What the core of a writer that opens reads damaged bodies from, and who is told of damage.
         self.body_source: BodySource | None = None
         self.on_damage: Callable[[Damaged], None] | None = None
@@ -221,7 +228,11 @@ class Writer:
         log = self._log = self._claim(core.log_position())
         log.pending_blobs = self._pending_blobs
         credentials: dict[bytes, Change] = {}
-        take_in(core, self._told(log.tail(partial(changes_in, core)), credentials), known)
+        lacked: list[LogFrame] = []
+        self.taken_in = take_in(core, self._told(log.tail(partial(changes_in, core)), credentials, lacked), known)
+        if self.taken_in:
+            _log.warning("the core lacked the last %d changes of the log, and has taken them in", self.taken_in)
+        self._doubt_end(core, log, lacked)
         log.start()
         if self._mend:
             self.archive.level()
@@ -280,14 +291,55 @@ class Writer:
                 vault.close()
         return [Hole(end.frame + 1, position.frame, position.timeline, ())]
 
-    def _told(self, tail: Iterable[LogFrame | Hole], credentials: dict[bytes, Change]) -> Iterator[LogFrame | Hole]:
-        """The tail on its way into the core. Who hears of commits hears of it too: shippers of its blobs at once."""
+    def _told(
+        self, tail: Iterable[LogFrame | Hole], credentials: dict[bytes, Change], lacked: list[LogFrame]
+    ) -> Iterator[LogFrame | Hole]:
+        """The tail on its way into the core. Who hears of commits hears of it too: shippers of its blobs at once.
+
+        Of what the core lacked the first frames and the last are remembered in `lacked`.
+        """
         for entry in tail:
+            if isinstance(entry, LogFrame) and entry.changes:
+                del lacked[2:]
+                lacked.append(entry)
             for change in entry.changes if isinstance(entry, LogFrame) else ():
                 self._tell_of_blob(change)
                 if touches_credentials(change):
                     credentials[change.account] = change
             yield entry
+
+    def _doubt_end(self, core: SqliteCore, log: Log, lacked: Sequence[LogFrame]) -> None:
+        """Where core and sync vaults have both lost what was synced, nobody knows how the log had ended (I64).
+
+        A commit follows its frame: of what was acknowledged a sound core lacks nothing, and at most one frame that was
+        not. One that lacks more has been put back, or its disk has lost what it had synced. If then the log does not
+        end cleanly in any sync vault, what stood there is damage, and not a write that was cut short.
+        """
+        if len(lacked) < 2 or core.end_in_doubt():
+            return
+        last = lacked[-1]
+        sync = [config for config in self._vaults if config.mode == Mode.SYNC]
+        if any(self._ends_cleanly(config, log, last.position) for config in sync):
+            return
+        now = self._clock.now()
+        seconds = unknown_seconds(False, last.at, now)
+        _log.error("core and vaults have lost what was synced: what the last %g s held is not known", seconds)
+        core.begin()
+        core.set_end_in_doubt(encode_doubt(Doubt(now, seconds, f"{log.timeline}-{now:x}")))
+        core.commit()
+
+    def _ends_cleanly(self, config: VaultConfig, log: Log, last: LogPosition) -> bool:
+        """Whether a vault's log has nothing unreadable after this frame, in the timelines before the newest."""
+        vault = self._make_vault(config)
+        try:
+            for timeline in timelines([vault]):
+                if last.timeline <= timeline < log.timeline:
+                    names = [info.name for info in vault.list(timeline_prefix(timeline))]
+                    if names and any(p.startswith(f"{vault.name}: {names[-1]}") for p in log.read_problems()):
+                        return False
+            return True
+        finally:
+            vault.close()
 
     def _keep_blob(self, change: Change) -> None:
         """I8, for a change that is archived again."""

@@ -5,11 +5,11 @@ itself is kept in DIR, for `safehold recover plan --salvage DIR`; what does not 
 from __future__ import annotations
 
 from argparse import Namespace
-from typing import Any
+from pathlib import Path
 
 from safehold.cli.context import Context
 from safehold.cli.exits import Exit
-from safehold.cli.output import Answer, Table, size_text
+from safehold.cli.output import Answer, Table, count_text, size_text
 from safehold.cli.parser import Parser
 from safehold.cli.progress import Reporter
 
@@ -30,30 +30,34 @@ def configure(parser: Parser) -> None:
 
 
 def _run(args: Namespace, context: Context) -> Answer:
-    import msgspec
-
-    from safehold.assembly.salvaging import salvage_into
+    from safehold.cli.recover import describe_plan
 
     with Reporter() as progress:
-        result = salvage_into(
+        told = context.installation(make=False).salvage(
             args.sources,
             args.out,
-            site=context.installation(make=False),
-            identity=args.identity,
+            identity=Path(args.identity).absolute() if args.identity else None,
             account=args.account,
             progress=progress,
         )
-    data: dict[str, Any] = msgspec.to_builtins(result)
-    rows = [(s["sort"], s["path"], size_text(s["bytes"]), len(s["problems"])) for s in result.sources]
+    found = told.scanned
+    rows = [(s["sort"], s["path"], size_text(s["bytes"]), len(s["problems"])) for s in found.sources]
     blocks: list[str | Table] = [Table(("sort", "source", "size", "problems"), rows)]
-    for source in result.sources:
+    for source in found.sources:
         blocks += [f"{source['path']}: {problem}" for problem in source["problems"][:SHOWN]]
-    chain, page = result.changes["chain"], result.changes["page"]
+    chain, page = found.changes["chain"], found.changes["page"]
     blocks += [
         f"{chain:,} changes that prove themselves, {page:,} of which the change before is lost; "
-        f"{result.items:,} items of exports; {result.aside:,} pieces set aside",
-        *result.notes,
-        f"the report is in {result.out}/report.txt, what failed verification in {result.out}/quarantine",
-        f"next: safehold recover plan --salvage {result.out}",
+        f"{found.items:,} items of exports; {found.bodies:,} bodies; {found.aside:,} pieces set aside",
+        *found.notes,
     ]
-    return Answer(data, blocks, Exit.DONE if result.clean else Exit.FOUND)
+    if told.plan is not None:
+        blocks += ["with this a recovery would bring back:", *describe_plan(told.plan)]
+        blocks.append(
+            f"for each of {count_text(told.people, 'person', 'people')} there is a text in {found.out}/accounts"
+        )
+    blocks += [
+        f"the report is in {found.out}/report.txt, what failed verification in {found.out}/quarantine",
+        f"next: safehold recover plan --salvage {found.out}",
+    ]
+    return Answer(told.data(), blocks, Exit(told.exit_code))

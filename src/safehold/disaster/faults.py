@@ -31,6 +31,39 @@ def rot(disk: SimDisk, path: str, rng: random.Random) -> None:
         disk.flip_bit(path, rng.randrange(size), rng.randrange(8))
 
 
+def same_objects(disk: SimDisk, one: str, other: str) -> bool:
+    """Whether two vaults hold the same, byte for byte."""
+    return _objects(disk, one) == _objects(disk, other)
+
+
+def _objects(disk: SimDisk, vault: str) -> dict[str, bytes]:
+    return {name: data for name, data in disk.contents(vault).items() if name.startswith(("log/", "blobs/", "runs/"))}
+
+
+def hurt_vault(disk: SimDisk, vault: str, rng: random.Random) -> str:
+    """Damage a vault's objects in one of the ways that disks do, or people; what was done, in words."""
+    objects = sorted(_objects(disk, vault))
+    blobs = [name for name in objects if name.startswith("blobs/")]
+    way = rng.choice(("rot", "rot in blobs", "swap", "cut", "gone"))
+    if way == "swap" and len(blobs) > 1:  # a write that went astray
+        one, other = (f"{vault}/{name}" for name in rng.sample(blobs, 2))
+        before, after = (disk.contents(vault)[path.removeprefix(f"{vault}/")] for path in (one, other))
+        disk.damage(one, after)
+        disk.damage(other, before)
+    elif way == "cut":  # as an older copy of it would be
+        last = max(name for name in objects if name.startswith("log/"))
+        data = disk.contents(vault)[last]
+        disk.damage(f"{vault}/{last}", data[: rng.randrange(len(data))])
+    elif way == "gone":
+        for name in rng.sample(objects, rng.randint(1, max(1, len(objects) // 4))):
+            disk.lose(f"{vault}/{name}")
+    else:
+        some = blobs if way == "rot in blobs" and blobs else objects
+        for name in rng.sample(some, rng.randint(1, len(some))):
+            rot(disk, f"{vault}/{name}", rng)
+    return way
+
+
 def power_loss_after(points: int) -> Callable[[str, str], None]:
     """A hook for `SimDisk.on_write_point`: so many write points pass, then the power is gone."""
     left = points
@@ -113,3 +146,41 @@ def damage_objects(disk: SimDisk, folder: str, rng: random.Random, count: int) -
             disk.flip_bit(path, rng.randrange(disk.length(path)), rng.randrange(8))
         told.append(f"{path}: {how}")
     return told
+
+
+# -- what goes on in silence -------------------------------------------------------------------------------------------
+
+
+def rot_bits(disk: SimDisk, place: str, rng: random.Random, count: int) -> str:
+    """Flip so many bits in a file, or in files of a folder; what was done, in words."""
+    files = disk.files(place)
+    hurt = []
+    for _ in range(count):
+        path = rng.choice(files) if files else ""
+        if path and disk.length(path):
+            disk.flip_bit(path, rng.randrange(disk.length(path)), rng.randrange(8))
+            hurt.append(path)
+    return f"a bit rots in {', '.join(dict.fromkeys(hurt))}" if hurt else ""
+
+
+def write_over(disk: SimDisk, folder: str, rng: random.Random, pattern: str) -> int:
+    """All files below a folder, from their beginning to their end: "zeros", "noise" or "one byte"; how many."""
+    files = disk.files(folder)
+    byte = bytes([rng.randrange(1, 256)]) if pattern == "one byte" else b"\0"
+    for path in files:
+        size = disk.length(path)
+        disk.overwrite(path, 0, rng.randbytes(size) if pattern == "noise" else byte * size)
+    return len(files)
+
+
+def damage_listing(disk: SimDisk, folder: str, rng: random.Random, *, for_good: bool) -> str:
+    """A folder lists fewer files; what was done, in words. Unless `for_good` they can still be opened by name."""
+    files = [path for path in disk.files(folder) if not path.endswith(("/FORMAT", "/reader.py"))]
+    share = rng.choice((0.2, 0.5, 0.9))
+    chosen = {path for path in files if rng.random() < share} or set(files[-1:])
+    if for_good:
+        for path in sorted(chosen):
+            disk.lose(path)
+        return f"{len(chosen)} of {len(files)} files of {folder} are gone"
+    disk.hidden = chosen.__contains__
+    return f"{len(chosen)} of {len(files)} files of {folder} are not listed"

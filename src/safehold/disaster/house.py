@@ -40,6 +40,7 @@ from safehold.model.token import TOKEN_KEY
 from safehold.ports.blobs import Blobs
 from safehold.ports.care import CareStore
 from safehold.ports.core import EMPTY_LOG, CoreReads
+from safehold.ports.log import Hole
 from safehold.ports.world import Clock, Entropy
 from safehold.protocol.forwarded import NOBODY
 from safehold.recovery.after import AfterReport
@@ -48,7 +49,7 @@ from safehold.recovery.report import Report
 from safehold.recovery.staged import Staged, StreamState
 from safehold.service.ahead import Proofs
 from safehold.service.auth import Authenticator, SignedIn
-from safehold.service.brakes import DEFAULT_BRAKES
+from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits
 from safehold.service.engine import Result
 from safehold.service.identity import SYSTEM_ACCOUNT
 from safehold.service.incidents import Incidents
@@ -96,7 +97,8 @@ class House:
         self.vaults = tuple(VAULTS if vaults is None else vaults)
         self.clock: Clock = clock
         self.sim_clock = clock
-        self.entropy: Entropy = SeededEntropy(seed)
+        self._chance = SeededEntropy(seed)
+        self.entropy: Entropy = self._chance
         self.seed = seed
         self.public_url = ""
         self.proxies = NOBODY
@@ -131,11 +133,13 @@ class House:
         seed: int | str = 1,
         accounts: tuple[str, ...] = ("ann",),
         quota_bytes: int = 0,
+        brakes: BrakeLimits = DEFAULT_BRAKES,
         vaults: Sequence[VaultConfig] | None = None,
     ) -> House:
         """An installation made from nothing, with these accounts, whose password is PASSWORD."""
         house = cls(SimDisk(), SimClock(), seed, vaults)
         house.quota_bytes = quota_bytes
+        house.brakes = brakes
         house.load_keys()
         for vault in house.vaults:
             FolderVault.create(vault.name, house.folder(vault), house.disk, house.keyring.installation).close()
@@ -191,8 +195,11 @@ class House:
             brakes=self.brakes,
         )
 
-    def boot(self, *, mend: bool = False) -> None:
-        """Raises what hinders the writer from opening. `mend`: as after `vault add`, to level all vaults."""
+    def boot(self, *, mend: bool = False, set_aside: Sequence[Hole] = ()) -> None:
+        """Raises what hinders the writer from opening. `mend`: as after `vault add`, to level all vaults.
+
+        `set_aside`: what the plan of a recovery just carried out named as lost of the log.
+        """
         self.load_keys()
         self.scheduler = SimScheduler(self.sim_clock, f"{self.seed} shippers")
         self.writer = self.make_writer()
@@ -200,7 +207,7 @@ class House:
         self._mind()
         if mend:
             self.writer.change_vaults(self.vaults)
-        self.writer.open()
+        self.writer.open(set_aside)
         self.writer.found("")
         for shipper in self.writer.take_new_shippers():
             self.scheduler.add(shipper)
@@ -212,6 +219,12 @@ class House:
             self.disk, "/blobs", "/scratch", self.writer.archive, on_mended=self.care.blob_mended
         )
         self.app = make_app(self)
+
+    def reseed(self, seed: str) -> None:
+        """What it draws from now on hangs on this seed alone, also after it went down. Never the same one twice."""
+        self.seed = seed
+        self._chance.reseed(seed)
+        self.scheduler.reseed(f"{seed} shippers")
 
     # -- recovering while it serves ----------------------------------------------------------------------------
 
@@ -318,7 +331,9 @@ class House:
 
     def _on(self, disk: SimDisk) -> Self:
         self.abandon()
-        return type(self)(disk, self.sim_clock, f"{self.seed}+", self.vaults)
+        after = type(self)(disk, self.sim_clock, f"{self.seed}+", self.vaults)
+        after.brakes = self.brakes
+        return after
 
     # -- the gate --------------------------------------------------------------------------------------------
 

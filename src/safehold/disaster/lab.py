@@ -33,10 +33,11 @@ from safehold.lab.simdisk import Crash, SimDisk
 from safehold.lab.wire import Answer, Request
 from safehold.model.change import Change
 from safehold.model.commands import EraseAccount
-from safehold.model.errors import BodiesDamaged, OperatorError, SafeholdError
+from safehold.model.errors import BodiesDamaged, SafeholdError
 from safehold.model.items import Item
 from safehold.model.kinds import DATA_KINDS
 from safehold.recovery.report import Report
+from safehold.service.ahead import doubts_of
 
 DAY_SECONDS = 86_400.0
 #: Accounts whose people have devices; further ones are written to by hand.
@@ -57,19 +58,26 @@ class World:
         self.users = [user_name(number) for number in range(accounts)]
         self.house = House.new(f"{scenario} {seed}", tuple(self.users), vaults=vaults)
         self.clock = self.house.sim_clock
+        #: By id: a recovery may have to do without the identity that holds a name.
+        self.names = {account.id: account.name for account in self.house.reads.accounts()}
         self.ledger = Ledger(self.clock.now)
         self.persons = Persons()
         #: What happened, for people: "day 3 04:12:09 …".
         self.story: list[str] = []
         #: What went wrong by the house's own word or the devices': reasons for which a run has failed.
         self.wrong: list[str] = []
-        #: Set by a strike: whether one vault is left as it was.
+        #: What a strike notes for the expectation: whether one vault is left as it was; which was hurt; what there was.
         self.far_is_whole = True
+        self.hurt = ""
+        self.objects_before: dict[str, set[str]] = {}
         self.wiped: dict[tuple[str, str, str], str] = {}  # device, path, name: why it was dropped there
         #: Reports of recoveries, the last one counts; since when they do not know what was written (µs).
         self.reports: list[Report] = []
         self.unknown_from: int | None = None
+        #: Frames of the log that recoveries could not read, and of which they said that what they held is not known.
+        self.lost_frames: list[tuple[int, int]] = []
         self.struck_at: int | None = None  # µs
+        self.down_at: int | None = None  # from when on it could not be used: the strike, unless that came later
         self.noticed_at: int | None = None
         self.contact_at: int | None = None
         self.back_at: int | None = None
@@ -227,7 +235,7 @@ class World:
         `edits` a day of all together. At their end some time has passed since the last snapshot, and the async vaults
         may lag by what was written last.
         """
-        whole = max(1, round(days))
+        whole, began = max(1, round(days)), self._elapsed()
         for day in range(whole):
             for _ in range(2):
                 self.edit(edits // 2)
@@ -237,7 +245,7 @@ class World:
                 self.pass_time(self.rng.uniform(0.2, 0.4) * DAY_SECONDS)
             for user in self.users[WITH_DEVICES:]:
                 self.by_hand(user, 1)
-            self.pass_time(max(60.0, (day + 1) * DAY_SECONDS * days / whole - self._elapsed()))
+            self.pass_time(max(60.0, began + (day + 1) * DAY_SECONDS * days / whole - self._elapsed()))
             if snapshots and self.rng.random() < 0.7:
                 self.snapshot()
 
@@ -248,8 +256,12 @@ class World:
         """As the running service takes one by itself."""
         if self.house.recovering or not self.serving or self.house.engine.stopped is not None:
             return
-        with suppress(OperatorError):
+        try:
             take_snapshot(self.house, full=full)
+        except SafeholdError as error:
+            self.watch.snapshot_trouble = error.message
+        else:
+            self.watch.snapshot_trouble = ""
         self.house.scheduler.run_for(5)
 
     def pass_time(self, seconds: float) -> None:
@@ -268,10 +280,15 @@ class World:
 
     def struck(self, words: str) -> None:
         """Now: from here on time is measured, and the disk takes its time."""
-        self.struck_at = self.clock.now()
+        self.struck_at = self.down_at = self.clock.now()
         self.watch.set_deadline()
         self.note(words)
         self._meter.running = True
+
+    def collapsed(self, words: str) -> None:
+        """What was struck before, and served on, is down now: recovering is timed from here."""
+        self.down_at, self.contact_at, self.back_at, self.photo_at = self.clock.now(), None, None, None
+        self.note(words)
 
     @contextmanager
     def unmetered(self) -> Iterator[None]:
@@ -324,9 +341,10 @@ class World:
         with self.unmetered():
             reads = self.house.reads
             for account in reads.accounts():
+                user = self.names.get(account.id, account.name)
                 for collection in reads.collections(account.number):
                     if collection.kind in DATA_KINDS:
-                        path = f"{account.name}/{collection.path}"
+                        path = f"{user}/{collection.path}"
                         for item in reads.items(collection):
                             if self._can_be_had(item):
                                 found[path, item.name] = item.digest
@@ -352,6 +370,14 @@ class World:
             else:
                 return sha256(body).digest() == item.digest
         return False
+
+    def told_unknown(self) -> int | None:
+        """Since when (µs) the service says that it does not know what was written; None where it says no such thing."""
+        told = [] if self.unknown_from is None else [self.unknown_from]
+        if self.serving:
+            with self.unmetered():
+                told += [doubt.at - round(doubt.unknown_seconds * 1e6) for doubt in doubts_of(self.house.reads)]
+        return min(told, default=None)
 
     def say_of(self, change: Callable[[], object]) -> None:
         """A command of a person or an operator that changes items: both sides of it are looked at."""

@@ -24,16 +24,14 @@ Long, as a course, its disasters and the judge over them share one state.
 
 from __future__ import annotations
 
-import random
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
 
+from safehold.disaster.course import Course, run_course
 from safehold.disaster.faults import rot
 from safehold.disaster.generations import snapshot as take_snapshot
 from safehold.disaster.house import CORE_FOLDER, House
-from safehold.disaster.rebuilding import make_near, recover
-from safehold.disaster.simulation import run_course
+from safehold.disaster.rebuilding import lose_segment, make_near, recover
 from safehold.lab.clients.client import Client
 from safehold.lab.clients.files import FileClient
 from safehold.lab.clients.tables import CLIENTS
@@ -41,38 +39,41 @@ from safehold.lab.clients.verdict import Key, Persons
 from safehold.lab.oracle import Wrong
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.lab.wire import Answer, Request, href, make_collection
-from safehold.model.commands import AcceptEnd, LetGo, Outcome, Undo
+from safehold.model.commands import AcceptEnd, EraseAccount, LetGo, Outcome, Undo
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
+from safehold.ports.log import Hole
 from safehold.service.ahead import ACCEPT, END, KEEP, doubts_of, proofs_of
+from safehold.service.brakes import BrakeLimits
 from safehold.service.identity import SYSTEM_ACCOUNT
 from safehold.vault.folder import FolderVault
 
 USERS = ("ann", "bob")
+#: Whose account is made and erased.
+VISITOR = "eve"
+#: Small enough that a few deletes are many.
+BRAKES = BrakeLimits(least_items=4)
 _MINUTES = (10.0, 60.0, 900.0, 7200.0)
 #: What an item may be: its digest, or None where it is not there.
 State = bytes | None
 
 
-class LawTwo:
+class LawTwo(Course):
     """One course of events."""
 
+    title = "law-two"
+    length = 60
     #: How likely it is at a step that a lost end is given up.
     gives_up = 0.4
 
-    def __init__(self, seed: int | str, *, steps: int = 60) -> None:
-        self.seed = seed
-        self.rng = random.Random(f"law two {seed}")
-        self.log: list[str] = []
-        self.happened: Counter[str] = Counter()
+    def __init__(self, seed: int | str, *, steps: int = 0, keep: Collection[int] | None = None) -> None:
+        super().__init__(seed, House.new(f"law two {seed}", USERS, brakes=BRAKES), steps=steps, keep=keep)
         self.given_up = self.unsent = self.held_back = 0
-        self._steps = steps
         self._fuse: int | None = None
         self._made = self._written = 0
         self._persons = Persons()
         self._states: dict[Key, set[State]] = {}  # of what was answered: what may be there now
         self._changed: dict[Key, int] = {}  # the last step at which it was asked for
-        self._step = 0
         self._shipped = 0  # the last step of which the async vault surely has all
         self._at_risk: set[Key] = set()  # of a lost end
         self._paths_at_risk: set[str] = set()  # collections that were made in it
@@ -84,8 +85,9 @@ class LawTwo:
         self._uncertain: set[Key] = set()  # changed within an end that was lost, and not looked for yet
         self._paths_uncertain: set[str] = set()
         self._of_the_end: set[Key] = set()  # all that were ever asked for within an end that was lost
+        self._erased: dict[bytes, int] = {}  # accounts that were erased for good, and at which step
+        self._holed = False  # whether a part of the log is gone from every vault
         self._old_cores: list[dict[str, bytes]] = []
-        self.house = House.new(f"law two {seed}", USERS)
         self.clock = self.house.sim_clock
         self._watch()
         self.devices = self._draw_devices()
@@ -103,12 +105,13 @@ class LawTwo:
         made: list[Client] = []
         for number, table in enumerate(tables):
             make = FileClient if table.kinds == ("folder",) else Client
+            name = f"d{number}"
             made.append(
                 make(
-                    f"d{number}",
+                    name,
                     self.rng.choice(USERS),
                     table,
-                    random.Random(self.rng.getrandbits(64)),
+                    self.dice(name),
                     self.clock,
                     on_removed=self._removed,
                     on_wish=self._persons.delete,
@@ -118,39 +121,33 @@ class LawTwo:
 
     # -- the course --------------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Raises Wrong."""
-        actions: list[tuple[Callable[[], None], float]] = [
-            (self.edit, 30),
-            (self.sync, 40),
-            (self.ship, 8),
-            (self.pass_time, 8),
-            (self.undo, 2),
-            (self.collection, 3),
-            (self.keep_a_core, 2),
-            (self.light_fuse, 4),
-            (self.disaster, 2.5),
-            (self.let_go, 0.5),
-            (self.give_up_the_end, self.gives_up),
-            (self.recover_on, 6),
-            (self.snapshot, 1.5),
-        ]
-        names, weights = zip(*actions, strict=True)
-        for step in range(1, self._steps + 1):
-            self._step = step
-            action = self.rng.choices(names, weights)[0]
-            self._note(action.__name__)
-            try:
-                action()
-            except Crash:
-                self._black_out(self._draw_loss())
-        self.finish()
+    def weights(self) -> dict[str, float]:
+        return {
+            "edit": 30,
+            "sync": 40,
+            "ship": 8,
+            "pass_time": 8,
+            "undo": 2,
+            "collection": 3,
+            "keep_a_core": 2,
+            "light_fuse": 4,
+            "disaster": 2.5,
+            "let_go": 0.5,
+            "give_up_the_end": self.gives_up,
+            "recover_on": 6,
+            "snapshot": 1.5,
+            "come_and_go": 2,
+        }
+
+    def take(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Crash:
+            self._black_out(self._draw_loss())
 
     def finish(self) -> None:
         """All is recovered and let go of; then every device learns what there is, and has it."""
         self._fuse = None
-        self._step += 1
-        self._note("finish")
         self._go_down(kill=True)
         self._come_back("whole")
         while self.house.recovering:
@@ -167,10 +164,6 @@ class LawTwo:
                 break
         for device in self.devices:
             self._compare(device)
-
-    def _note(self, text: str) -> None:
-        self.log.append(f"{self._step}: {text}")
-        self.happened[text] += 1
 
     # -- people and devices ------------------------------------------------------------------------------------------
 
@@ -198,21 +191,21 @@ class LawTwo:
         self._made += 1
         home, type_ = self.rng.choice((("contacts", "addressbook"), ("calendars", "VEVENT")))
         path = f"{user}/{home}/made{self._made}"
-        self._made_at[path] = self._step
+        self._made_at[path] = self.step
         self.send(make_collection(user, path, type_))
 
     def send(self, request: Request) -> Answer:
         """What a device asks, with what an answer promises written down. A crash passes through."""
         key = _key(request)
         if key is not None:
-            self._changed[key] = self._step
+            self._changed[key] = self.step
         try:
             answer = self._answer(request)
         except Crash:
             self._doubt(request, key)
             raise
         if answer.status == 500:
-            raise Wrong(f"{request.method} {request.path} was answered 500")
+            raise Wrong(f"{request.method} {request.path} was answered 500", "I79")
         if answer.status == 503 and b"has seen" in answer.body:
             self._proved.add(request.path.removeprefix("/dav/").strip("/"))
         self._learn(request, key, answer)
@@ -247,6 +240,22 @@ class LawTwo:
             state = sha256(request.body).digest() if request.method == "PUT" else None
             self._states.setdefault(key, {None}).add(state)
 
+    def come_and_go(self) -> None:
+        """A third account: made, with something in it, and at another time erased for good."""
+        if self.house.engine.stopped is not None or self.house.recovering:
+            return
+        account = self.house.reads.account_named(VISITOR)
+        if account is None:
+            self.house.engine.execute_all([self.house.new_account(VISITOR)])
+            for name in ("one", "two"):
+                path = href(f"{VISITOR}/files/notes/{name}")
+                self._answer(Request("PUT", path, name.encode(), {"Content-Type": "text/plain"}, VISITOR))
+            return
+        result = self.house.engine.execute_all([EraseAccount(account=account.id, actor="operator")])[0]
+        if isinstance(result, Outcome):
+            self.note("erased")
+            self._erased[account.id] = self.step
+
     # -- judging -----------------------------------------------------------------------------------------------------
 
     def _removed(self, device: Client, path: str, name: str, why: str) -> None:
@@ -266,7 +275,7 @@ class LawTwo:
         if key in self._refused and self._is_not_there(key) and not self._accepted(key):
             self.unsent += 1
             return
-        raise Wrong(f"{item}, and nobody deleted it")
+        raise Wrong(f"{item}, and nobody deleted it", "law 2")
 
     def _accepted(self, key: Key) -> bool:
         """Whether the server has ever said that it has this item."""
@@ -321,6 +330,9 @@ class LawTwo:
     def _check_truth(self) -> None:
         """What was promised is there, but for the end that is lost; after a start, when nothing is in doubt."""
         self._look_for_losses()
+        for id_ in self._erased:
+            if self.house.reads.account_by_id(id_) is not None:
+                raise Wrong(f"account {id_.hex()} was erased, and is back", "I28")
         truth = self._truth()
         for key, states in [*self._states.items()]:
             path, name = key
@@ -329,7 +341,7 @@ class LawTwo:
             if truth.get(key) in states:
                 self._states[key] = {truth.get(key)}  # what was in doubt is known now
             elif key in truth or not self._persons.wished(path, name):
-                raise Wrong(f"{path}/{name} was acknowledged, and is {'other' if key in truth else 'gone'}")
+                raise Wrong(f"{path}/{name} was acknowledged, and is {'other' if key in truth else 'gone'}", "law 1")
 
     def _compare(self, device: Client) -> None:
         truth = self._truth()
@@ -348,7 +360,7 @@ class LawTwo:
                 n: e for n, e in there.items() if n in here or (n not in mine and not self._persons.wished(path, n))
             }
             if here != there:
-                raise Wrong(f"{device.table.client} has {_shown(here)} in {path}, not {_shown(there)}")
+                raise Wrong(f"{device.table.client} has {_shown(here)} in {path}, not {_shown(there)}", "law 2")
 
     # -- what a person or an operator says ---------------------------------------------------------------------------
 
@@ -378,7 +390,7 @@ class LawTwo:
         for key in {*before, *after}:
             if before.get(key) != after.get(key):
                 self._states[key] = {after.get(key)}
-                self._changed[key] = self._step
+                self._changed[key] = self.step
 
     def _forget(self, user: str, kind: Kind) -> None:
         """An undo that may have happened: nothing is promised of what it may have touched."""
@@ -399,7 +411,7 @@ class LawTwo:
                 continue
             for path in {proof.path for proof in proofs_of(self.house.reads, account) if not proof.let_go}:
                 word = self.rng.choice((ACCEPT, KEEP))
-                self._note(f"let go: {path}")
+                self.note(f"let go: {path}")
                 for at, name in self._at_risk:  # before the server hears of it, as with every wish
                     if at == f"{user}/{path}":
                         self._persons.delete(at, name)
@@ -416,7 +428,7 @@ class LawTwo:
             return
         by_the_operator = all_of_it or self.rng.random() < 0.5
         users = USERS if by_the_operator else (self.rng.choice(USERS),)
-        self._note("end given up: operator" if by_the_operator else "end given up: person")
+        self.note("end given up: operator" if by_the_operator else "end given up: person")
         self._end_given_up |= {*users}  # before the server hears of it, as with every wish
         if by_the_operator:
             self.house.engine.execute_all([AcceptEnd(account=SYSTEM_ACCOUNT, actor="operator")])
@@ -431,7 +443,7 @@ class LawTwo:
         self.house.scheduler.run_for(self.rng.choice((1, 10, 30)))
         shipper = self.house.writer.shippers[0]
         if self.house.engine.stopped is None and shipper.unarchived_changes == 0:
-            self._shipped = self._step
+            self._shipped = self.step
 
     def snapshot(self) -> None:
         """A generation, which a recovery begins with; not while one is under way."""
@@ -440,7 +452,7 @@ class LawTwo:
         try:
             take_snapshot(self.house)
         except OperatorError:  # an old core was put back of which a part is held
-            self._note("snapshot refused")
+            self.note("snapshot refused")
 
     def pass_time(self) -> None:
         self.clock.advance(self.rng.choice(_MINUTES))
@@ -461,7 +473,7 @@ class LawTwo:
             self._fuse -= 1
             if self._fuse <= 0:
                 self._fuse = None
-                self.log.append(f"{self._step}: crash at {operation} {path}")
+                self.log.append(f"{self.step}: crash at {operation} {path}")
                 raise Crash
 
     def disaster(self) -> None:
@@ -471,6 +483,8 @@ class LawTwo:
         losses = ["nothing", "core", "core", "core", "blobs", "rot", "far"]
         if self._shipped:  # else nothing would be left
             losses += ["near", "core and near", "core and near"]
+        if not self._holed:
+            losses += ["core and a segment"]
         if self._old_cores:
             losses += ["an old core", "an old core"]
         return self.rng.choice(losses)
@@ -483,7 +497,7 @@ class LawTwo:
     def _black_out(self, loss: str) -> None:
         if self._recovering and loss in ("near", "rot"):
             loss = "core and near" if loss == "near" else "core"
-        self._note(f"lost: {loss}")
+        self.note(f"lost: {loss}")
         self._go_down(kill=self.rng.random() < 0.5)
         self._lose(loss)
         self._fuse = self.rng.randint(1, 200) if self.rng.random() < 0.4 else None
@@ -492,7 +506,7 @@ class LawTwo:
                 self._come_back(loss)
                 break
             except Crash:
-                self._note("struck again")
+                self.note("struck again")
                 self._go_down(kill=self.rng.random() < 0.5)
         self._fuse = None
 
@@ -508,6 +522,8 @@ class LawTwo:
             case "far":
                 disk.lose("/far")
                 self._shipped = 0
+            case "core and a segment":
+                self._lose_a_segment()
             case "rot":
                 rot(disk, f"{CORE_FOLDER}/core.db", self.rng)
             case "an old core":
@@ -520,11 +536,20 @@ class LawTwo:
             if self._held or not disk.exists(f"{CORE_FOLDER}/core.db"):
                 self._lose_the_end()
 
+    def _lose_a_segment(self) -> None:
+        self.house.load_keys()
+        name = lose_segment(self.house, self.rng)
+        if name:
+            self._holed = True
+            self.note("a part of the log was lost")
+            self.log.append(f"{self.step}: {name}")
+
     def _lose_the_end(self) -> None:
         """Nothing has what came after the async vault was last seen to be level."""
         self._proved.clear()
         self._end_given_up.clear()
-        self._note("the end was lost")
+        self.note("the end was lost")
+        self._erased = {id_: at for id_, at in self._erased.items() if at <= self._shipped}
         self._uncertain |= {key for key, at in self._changed.items() if at > self._shipped}
         self._of_the_end |= self._uncertain
         self._paths_uncertain |= {path for path, at in self._made_at.items() if at > self._shipped}
@@ -542,7 +567,7 @@ class LawTwo:
         if self._recovering and disk.exists(f"{CORE_FOLDER}/core.db"):
             self._start(lambda: house.serve_recovering(anew=False))
         elif loss == "core" and (self._recovering or self.rng.random() < 0.6):
-            self._note("recover: serving")
+            self.note("recover: serving")
             self._recovering = True
             self._held = False
             for folder in ("/scratch", "/blobs"):
@@ -553,7 +578,7 @@ class LawTwo:
         self._near_gone = False
         self._check_truth()
         if loss == "core" and not self.house.recovering and self.rng.random() < 0.3:
-            self._note("to an earlier time")
+            self.note("to an earlier time")
             to = self._some_time()
             for user in USERS:
                 for kind in DATA_KINDS:
@@ -566,25 +591,26 @@ class LawTwo:
         except SafeholdError as error:
             if self.house.disk.dead:
                 raise Crash from error
-            self._note(f"start refused: {type(error).__name__}")
+            self.note(f"start refused: {type(error).__name__}")
             self.log.append(error.message)
             self._go_down(kill=True)
             self.house.load_keys()
             self._recovering = False
-            self._recover(whole=True)
-            self.house.boot()
+            self.house.boot(set_aside=self._recover(whole=True))
         self._recovering = self.house.recovering
 
     def _recover_and_boot(self, loss: str) -> None:
         house, disk = self.house, self.house.disk
+        holes: Sequence[Hole] = ()
         if loss.startswith("core") or loss in ("rot", "whole") or self._held:
-            self._recover(whole=loss == "whole" or self._near_gone)
+            holes = self._recover(whole=loss == "whole" or self._near_gone)
         if self._near_gone:
             disk.lose("/near")  # also what an attempt that was struck has left there
             make_near(house)
-        house.boot(mend=self._near_gone)
+        house.boot(mend=self._near_gone, set_aside=holes)
 
-    def _recover(self, *, whole: bool) -> None:
+    def _recover(self, *, whole: bool) -> Sequence[Hole]:
+        """What is missing of the log, as the plan tells."""
         accounts: tuple[str, ...] = ()
         kinds: tuple[Kind, ...] = ()
         if not whole and self.rng.random() < 0.5:
@@ -593,8 +619,8 @@ class LawTwo:
             else:
                 kinds = tuple(self.rng.sample(DATA_KINDS, self.rng.randint(1, 3)))
         self._held = bool(accounts or kinds)
-        self._note("recover: part" if self._held else "recover: whole")
-        recover(self.house, accounts, kinds)
+        self.note("recover: part" if self._held else "recover: whole")
+        return recover(self.house, accounts, kinds)[0].holes
 
     def recover_on(self) -> None:
         """Some turns of a recovery that goes on while the house serves."""
@@ -610,7 +636,7 @@ class LawTwo:
         self.happened["turn"] += 1
         self._recovering = self.house.recovery_turn(self.rng.choice((1, 5, 20)))
         if not self._recovering:
-            self._note("recovered while serving")
+            self.note("recovered while serving")
             self._look_for_losses()
 
 
@@ -654,5 +680,5 @@ def _write(disk: SimDisk, path: str, data: bytes) -> None:
 
 
 def run_seed(seed: int) -> LawTwo:
-    """One course. What fails says how it came about, and how to run it alone."""
-    return run_course(LawTwo, seed, f"tests/crash/test_law_two.py --law-seed {seed}")
+    """One course that must not fail."""
+    return run_course(LawTwo, seed)

@@ -23,12 +23,13 @@ State = bytes | None
 
 
 class Word(NamedTuple):
-    """What was acknowledged of an item: a body's digest (None: it is gone), when (µs), the change's rev if known."""
+    """What was acknowledged of an item: a body's digest (None: it is gone), when (µs), the change's rev and frame."""
 
     state: State
     at: int
     kind: Kind
-    rev: int = 0
+    rev: int = 0  # 0 where it is not known, as of what waits in an intake
+    frame: int = 0
 
 
 class Ledger:
@@ -38,7 +39,7 @@ class Ledger:
         self._now = now
         self._words: dict[Key, list[Word]] = {}
         self._maybe: dict[Key, set[State]] = {}
-        self._revs: dict[Key, tuple[int, State, Kind]] = {}  # of changes that were committed
+        self._committed: dict[Key, Word] = {}  # by the service's own word
         self._paths: dict[bytes, str] = {}  # of collections by id, below /dav/
         self.erased: dict[str, int] = {}  # accounts by name, and when (µs)
         self.refused: set[Key] = set()
@@ -95,10 +96,11 @@ class Ledger:
                 continue
             state = change.digest if change.op is Op.PUT else None
             key = path, change.name
-            self._revs[key] = (change.rev, state, change.kind)
+            frame = reads.log_position().frame
+            self._committed[key] = Word(state, self._now(), change.kind, change.rev, frame)
             words = self._words.get(key)
             if words and words[-1].state == state:  # taken into the intake, and applied now
-                words[-1] = words[-1]._replace(rev=change.rev, kind=change.kind)
+                words[-1] = words[-1]._replace(rev=change.rev, kind=change.kind, frame=frame)
 
     def _path_of(self, reads: CoreReads, change: Change) -> str | None:
         if change.collection not in self._paths:
@@ -118,18 +120,21 @@ class Ledger:
             self.refused.add(key)
             self._doubt(key, state)
         elif answer.status < 300:
-            if request.method == "DELETE" and self._revs.get(key, (0, b"", None))[1] is not None:
+            if request.method == "DELETE" and key in self._committed and self._committed[key].state is not None:
                 self._doubt(key, None)  # taken into the intake, and dropped where its condition does not hold
             else:
                 self.say(key, state)
 
     def say(self, key: Key, state: State) -> None:
         """A word that was acknowledged now."""
-        rev, committed, kind = self._revs.get(key, (0, b"", kind_of(key[0])))
+        known = self._committed.get(key)
         words = self._words.setdefault(key, [])
         if words and words[-1].state == state and key not in self._maybe:
             return
-        words.append(Word(state, self._now(), kind, rev if committed == state else 0))
+        if known is not None and known.state == state:
+            words.append(known._replace(at=self._now()))
+        else:
+            words.append(Word(state, self._now(), kind_of(key[0])))
         self._maybe.pop(key, None)
 
     def scored(self, reads: CoreReads, user: str, changes: Sequence[Change]) -> None:

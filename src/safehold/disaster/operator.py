@@ -49,17 +49,20 @@ _MICROSECONDS = 1_000_000
 # -- a start -------------------------------------------------------------------------------------------------------
 
 
-def start(world: World) -> bool:
-    """As a supervisor starts `serve`; whether it serves. What it says is often the first sign."""
+def start(world: World, *, renew: str = "") -> bool:
+    """As a supervisor starts `serve`; whether it serves. What it says is often the first sign.
+
+    `renew`: the service before it has asked for a new core, and why.
+    """
     house = world.house
     world.restart_by_itself()
     try:
         house.load_keys()
-        lost = _lost(house)
+        lost = f"is to be made anew ({renew})" if renew else _lost(house)
         if lost:
             _require_sync_vault(house, lost)
             world.watch.refused(f"the core {lost}: it is recovered from the vaults, while serving")
-            begin_serving(house)
+            begin_serving(house, renew=bool(renew))
         house.boot()
     except SafeholdError as error:
         world.watch.refused(error)
@@ -105,7 +108,7 @@ def _require_sync_vault(house: House, lost: str) -> None:
         )
 
 
-def begin_serving(house: House) -> None:
+def begin_serving(house: House, *, renew: bool = False) -> None:
     """Begin a recovery beside the service, or go on with the one that is under way; the caller boots the house."""
     disk = house.disk
     for folder in ("/scratch", "/blobs"):
@@ -116,7 +119,7 @@ def begin_serving(house: House) -> None:
         return reader_of(house), runs_of(house)
 
     reader, runs = fresh()
-    if disk.exists(CORE_PATH) and (core := _old_core(house, CORE_FOLDER)) is not None:
+    if not renew and disk.exists(CORE_PATH) and (core := _old_core(house, CORE_FOLDER)) is not None:
         with suppress(SafeholdError):
             staged = Staged.resume(
                 core,
@@ -166,6 +169,18 @@ def _judge_register(lacks: str) -> None:
     )
 
 
+def renew_if_asked(world: World) -> None:
+    """A service that has found its core damaged beyond mending ends, and begins again with a new one."""
+    house = world.house
+    if not (world.serving and house.renewals) or house.recovering:
+        return
+    why = house.renewals[-1]
+    house.close()
+    world.go_down(kill=True)
+    if start(world, renew=why) and world.house.recovering:
+        serve_on(world)
+
+
 # -- an operator ---------------------------------------------------------------------------------------------------
 
 
@@ -195,11 +210,30 @@ def recover(world: World, *, devices: bool = True) -> None:
         world.is_back()
 
 
+def start_anew(world: World) -> None:
+    """The process is ended, started again, and whatever is lost brought back."""
+    if world.serving:
+        world.house.abandon()
+        world.go_down(kill=True)
+    start(world)
+    recover(world)
+
+
+def tend(world: World) -> None:
+    """What a person does each day by what the service says: damaged vaults are repaired."""
+    renew_if_asked(world)
+    if world.serving and any(result.damaged for result in world.watch.scrubs.values()):
+        world.clock.advance(OPERATOR_SECONDS)
+        left = repair_vaults(world.house, serving=True)
+        world.watch.scrub_all()
+        world.note(f"vaults are repaired: {sum(map(len, left.values()))} objects remain damaged")
+
+
 def serve_on(world: World, *, devices: bool = True) -> None:
     """Until the recovery that goes on beside the service has come to its end; people ask and write meanwhile."""
     house = world.house
     assert house.staged is not None
-    began_at = house.staged.began_at
+    began_at, holes = house.staged.began_at, list(house.staged.holes)
     for turn in range(MOST_TURNS):
         if house.engine.stopped is not None:
             world.pass_time(1.0)
@@ -213,7 +247,7 @@ def serve_on(world: World, *, devices: bool = True) -> None:
         world.wrong.append("the recovery beside the service came to no end")
     house.engine.drain_intakes()
     if house.recovered is not None:
-        _take_report(world, house.recovered, began_at)
+        _take_report(world, house.recovered, began_at, holes)
 
 
 def bring_back(world: World) -> None:
@@ -229,6 +263,10 @@ def bring_back(world: World) -> None:
         for folder in ("/scratch", "/blobs"):
             house.disk.make_folders(folder)
         try:
+            if any(
+                house.disk.files(house.folder(config)) for config in house.vaults if not house.vault(config).available()
+            ):
+                repair_vaults(house, serving=False)  # what lies there may be a vault that has lost its mark
             if attempt == MOST_ATTEMPTS - 1:
                 _anew(world, next(config for config in house.vaults if config.mode == Mode.SYNC), aside=True)
             plan, result = recover_run(house)
@@ -240,7 +278,7 @@ def bring_back(world: World) -> None:
             continue
         report = result.report
         world.note(f"recovered: {report.changes_recovered} of {report.changes_expected} changes")
-        _take_report(world, report, plan.made_at)
+        _take_report(world, report, plan.made_at, plan.holes)
         if _opens(world):
             return
     world.wrong.append("the service did not start after its recovery")
@@ -256,6 +294,7 @@ def _opens(world: World) -> bool:
         house.boot(mend=True)
     except SafeholdError as error:
         world.note(f"the start after it is refused: {error.message}")
+        repair_vaults(house, serving=False)  # as the refusal hints at
         house.abandon()
         world.go_down(kill=True)
         return False
@@ -271,9 +310,10 @@ def _anew(world: World, config: VaultConfig, *, aside: bool) -> None:
 def recover_run(house: House, *, accept_loss: bool = False) -> tuple[Plan, Result]:
     """`recover plan` and `recover run`, the service stopped. Raises what they raise."""
     blobs = _blobs(house)
-    old, problem = None, ""
+    old, problem, closed = None, "", True
     if house.disk.exists(CORE_PATH):
         try:
+            closed = not house.disk.exists(f"{CORE_PATH}-wal") or not house.disk.size(f"{CORE_PATH}-wal")
             old = _open_copy(house, CORE_FOLDER)
         except (Damaged, OperatorError) as error:
             problem = error.message
@@ -285,6 +325,7 @@ def recover_run(house: House, *, accept_loss: bool = False) -> tuple[Plan, Resul
         sync=house.sync_names(),
         core=core,
         core_problem=problem,
+        core_closed=closed,
         blobs=blobs,
         runs=runs_of(house),
     )
@@ -333,10 +374,11 @@ def _mark(house: House, name: str) -> None:
             vault.put(name, (b"",))
 
 
-def _take_report(world: World, report: Report, at: int) -> None:
+def _take_report(world: World, report: Report, at: int, holes: Sequence[Hole]) -> None:
     """`at` (µs) is the moment that its unknown seconds end with."""
     world.reports.append(report)
     if report.unknown_seconds:
+        world.lost_frames += [(hole.first, hole.last) for hole in holes]
         told = at - round(report.unknown_seconds * _MICROSECONDS)
         world.unknown_from = told if world.unknown_from is None else min(world.unknown_from, told)
     if world.serving:

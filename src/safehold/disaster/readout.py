@@ -54,7 +54,7 @@ class _Reading:
     def _ask(self, request: Request, status: int) -> Answer:
         answer = self._house.requests([request])[0]
         if answer.status != status:
-            raise Wrong(f"{request.method} {request.path} was answered {answer.status}: {answer.body[-300:]!r}")
+            raise Wrong(f"{request.method} {request.path} was answered {answer.status}: {answer.body[-300:]!r}", "I12")
         return answer
 
     def _listing(self, user: str, path: str) -> list[Line]:
@@ -71,7 +71,9 @@ class _Reading:
             else:
                 answer = self._ask(Request("GET", href(line.path), user=user), 200)
                 if not answer.headers["etag"] == line.etag == etag_of(answer.body):
-                    raise Wrong(f"{line.path} has the tag {line.etag} in a listing and {answer.headers['etag']} alone")
+                    raise Wrong(
+                        f"{line.path} has the tag {line.etag} in a listing and {answer.headers['etag']} alone", "I17"
+                    )
                 items[line.name] = Thing(answer.body, tag=line.tag)
         self.world[path] = Shelf(0, "", tag, items)
 
@@ -81,7 +83,7 @@ class _Reading:
             found = msgspec.json.decode(self._ask(Request("GET", f"/api/v1/scores/{game}", user=user), 200).body)
             scores = {score["detail"]: Thing(b"%d" % score["score"]) for score in found["history"]}
             if len(scores) != len(found["history"]):
-                raise Wrong(f"a score of {game} is there twice")
+                raise Wrong(f"a score of {game} is there twice", "I57")
             if scores and found["best"] != max(int(thing.body) for thing in scores.values()):
-                raise Wrong(f"the best score of {game} is not {found['best']}")
+                raise Wrong(f"the best score of {game} is not {found['best']}", "I7")
             self.world[f"{user}/scores/{game}"] = Shelf(0, "", "", scores)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import pairwise
 
+from safehold.archiver.claiming import LogVault, Mode
+from safehold.archiver.log import Log
 from safehold.archiver.shipper import Shipper
 from safehold.disaster.house import CORE_FOLDER, VAULTS, House
+from safehold.formats.segment import parse_name
 from safehold.lab.oracle import Wrong
 from safehold.model.errors import OutOfSpace, SafeholdError
 from safehold.model.kinds import Kind
+from safehold.ports.log import LogFrame
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.sources import look
@@ -18,6 +24,7 @@ from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.blobs import VaultBlobs
 from safehold.vault.folder import FolderVault
 from safehold.vault.log import VaultLogReader
+from safehold.vault.runs import Runs
 
 NEAR, FAR = VAULTS
 
@@ -36,7 +43,7 @@ def make_near(house: House) -> None:
         if shipper.trouble and house.disk.capacity_bytes is not None:
             raise OutOfSpace(shipper.trouble)
         if shipper.trouble:
-            raise Wrong(f"far could not be copied to near: {shipper.trouble}")
+            raise Wrong(f"far could not be copied to near: {shipper.trouble}", "I19")
 
 
 def recover(
@@ -68,6 +75,7 @@ def recover(
         core=core,
         core_problem=problem,
         blobs=blobs,
+        runs=_runs(house),
     )
     if core is not None:
         with suppress(SafeholdError):  # a damaged one need not close well
@@ -82,9 +90,47 @@ def recover(
         clock=house.clock,
         claim=house.claim,
         look=lambda: look(vaults_of(house)),
+        runs=_runs(house),
         accept_loss=accept_loss,
     )
     return plan, result
+
+
+def take_over(house: House) -> None:
+    """Another process begins to write to these vaults: it claims the next timeline, and says so in its first frame."""
+    vaults = [LogVault(house.vault(NEAR), Mode.SYNC)]
+    end = _reader(house).end()
+    log = Log.claim(vaults, house.keyring.sealer, house.keyring.opener, house.clock, end)
+    for _ in log.tail():
+        pass
+    log.start()
+    for vault, _ in vaults:
+        vault.close()
+
+
+def lose_segment(house: House, rng: random.Random) -> str:
+    """A segment of the log that holds data and nothing of an identity is gone from every vault; its name, or ""."""
+    there = vaults_of(house)[:1]
+    reader = VaultLogReader(there, house.keyring.opener)
+    kinds: dict[tuple[int, int], set[Kind]] = {}
+    for entry in reader.entries():
+        if isinstance(entry, LogFrame):
+            kinds[entry.position.timeline, entry.position.frame] = {change.kind for change in entry.changes}
+    objects = [each.name for vault in there for each in vault.list("log/")]
+    names = sorted(name for name in map(parse_name, objects) if name is not None)
+    some = []
+    for name, after in pairwise(names):
+        upto = after.first if after.timeline == name.timeline else 1 << 62
+        inside = [k for (line, number), k in kinds.items() if line == name.timeline and name.first <= number < upto]
+        held = set().union(*inside)
+        if name.first and held and Kind.IDENTITY not in held:
+            some.append(str(name))
+    if not some:
+        return ""
+    chosen = rng.choice(some)
+    for vault in VAULTS:
+        house.disk.lose(f"{house.folder(vault)}/{chosen}")
+    return chosen
 
 
 def vaults_of(house: House) -> list[FolderVault]:
@@ -94,3 +140,7 @@ def vaults_of(house: House) -> list[FolderVault]:
 
 def _reader(house: House) -> VaultLogReader:
     return VaultLogReader(vaults_of(house), house.keyring.opener)
+
+
+def _runs(house: House) -> Runs:
+    return Runs(vaults_of(house), house.keyring.opener)

@@ -12,11 +12,11 @@ from importlib import import_module
 import msgspec
 
 from safehold.config import VaultConfig
+from safehold.disaster.course import quietly
 from safehold.disaster.house import VAULTS
 from safehold.disaster.lab import World
 from safehold.disaster.operator import notice, recover
 from safehold.disaster.scoring import Counted, Score, score
-from safehold.disaster.simulation import quietly
 from safehold.lab.clients.verdict import Key
 from safehold.lab.simdisk import Crash
 from safehold.model.errors import OperatorError
@@ -24,6 +24,17 @@ from safehold.model.errors import OperatorError
 #: Module of scenarios/ by the name of its scenario.
 MODULES = {
     "sidekick-2009": "sidekick_2009",
+    "magnolia-2009": "magnolia_2009",
+    "journalspace-2009": "journalspace_2009",
+    "kde-2013": "kde_2013",
+    "code-spaces-2014": "code_spaces_2014",
+    "gitlab-2017": "gitlab_2017",
+    "myspace-2019": "myspace_2019",
+    "ovh-2021": "ovh_2021",
+    "kyoto-2021": "kyoto_2021",
+    "atlassian-2022": "atlassian_2022",
+    "radicale-rollback": "radicale_rollback",
+    "chaos": "chaos",
 }
 #: Rounds in which every device syncs after a recovery.
 ROUNDS = 2

@@ -4,7 +4,8 @@
 gone; items of erased accounts are left out. Each is, in this order,
 
     exact     as that word says
-    unknown   not so, and the word is younger than the moment from which the recovery says that it does not know
+    unknown   not so, and the word lies where the recovery says that it does not know what there was: after a moment
+              near the end, or in frames of the log that it names, of which nothing tells what they held
     older     an earlier acknowledged version is there (or it lives although its delete was the last word)
     lost      nothing of it is there
 
@@ -17,6 +18,7 @@ starts from nothing, was not given) although no person did.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -59,23 +61,35 @@ class Score(msgspec.Struct):
 class Told:
     """What the service has said of losses, by name and by rev."""
 
-    def __init__(self, reports: list[Report], unknown_from: int | None) -> None:
+    def __init__(
+        self,
+        reports: Sequence[Report],
+        unknown_from: int | None,
+        lost_frames: Sequence[tuple[int, int]],
+        names: Mapping[bytes, str],
+    ) -> None:
+        """`names` of accounts by id, for a report that knows the id alone."""
+        self._names = {id_.hex(): name for id_, name in names.items()}
         self._named: set[tuple[str, str, str]] = set()  # account, collection, name
         self._revs: set[tuple[str, str, int]] = set()  # account, kind, rev
         self._wholly: set[tuple[str, str]] = set()  # account, kind: something of it, nobody knows what
         self._unknown_from = unknown_from
+        self._lost_frames = lost_frames
         for report in reports:
             for loss in report.lost:
                 self._take(loss)
 
     def _take(self, loss: Loss) -> None:
+        account = self._names.get(loss.account, loss.account)
         if loss.collection is not None and loss.name is not None:
-            self._named.add((loss.account, loss.collection, loss.name))
-        self._revs.update((loss.account, loss.kind.value, rev) for rev in loss.revs)
+            self._named.add((account, loss.collection, loss.name))
+        self._revs.update((account, loss.kind.value, rev) for rev in loss.revs)
         if not loss.revs:
-            self._wholly.add((loss.account, loss.kind.value))
+            self._wholly.add((account, loss.kind.value))
 
     def unknown(self, word: Word) -> bool:
+        if any(first <= word.frame <= last for first, last in self._lost_frames):
+            return True
         return self._unknown_from is not None and word.at >= self._unknown_from - _SLACK
 
     def of(self, key: Key, word: Word) -> bool:
@@ -94,7 +108,7 @@ class Counted:
         self.not_exact: dict[Key, str] = {}
         self.lost_since: int | None = None
         ledger, there = world.ledger, world.there()
-        told = Told(world.reports, world.unknown_from)
+        told = Told(world.reports, world.told_unknown(), world.lost_frames, world.names)
         for key in ledger.items():
             word, state = ledger.last(key), there.get(key)
             if ledger.fits(key, state):
@@ -142,15 +156,17 @@ def score(world: World, counted: Counted, after: Counted | None) -> Score:
     struck = world.struck_at
     assert struck is not None, "nothing was struck"
 
-    def since(at: int | None) -> float | None:
-        return None if at is None else round((at - struck) / 1_000_000, 1)
+    down = world.down_at if world.down_at is not None else struck
 
-    found.detected_seconds = since(world.noticed_at)
+    def since(at: int | None, from_: int = down) -> float | None:
+        return None if at is None else round((at - from_) / 1_000_000, 1)
+
+    found.detected_seconds = since(world.noticed_at, struck)
     found.rto_seconds = since(world.back_at)
     found.first_contact_seconds = since(world.contact_at)
     found.last_photo_seconds = since(world.photo_at if world.photo_at is not None else world.back_at)
     if counted.lost_since is not None:
-        found.rpo_seconds = round(max(0.0, (struck - counted.lost_since) / 1_000_000), 1)
+        found.rpo_seconds = round(max(0.0, (down - counted.lost_since) / 1_000_000), 1)
     found.why = [*world.wrong[:_TOLD], *silent[:_TOLD], *resurrected[:_TOLD], *list(world.wiped.values())[:_TOLD]]
     if found.detected_seconds is None:
         found.why.append("the service has not said that anything was wrong")

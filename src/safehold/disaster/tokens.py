@@ -51,10 +51,10 @@ class TokenBook:
         if answer.status in TROUBLE and self._troubled():
             return
         if answer.status != 207:
-            raise Wrong(f"the first sync of {path} was answered {answer.status}: {answer.body[-300:]!r}")
+            raise Wrong(f"the first sync of {path} was answered {answer.status}: {answer.body[-300:]!r}", "I12")
         found = read_multistatus(answer)
         if {line.name: line.etag for line in found.lines} != {n: t.etag for n, t in shelf.items.items()}:
-            raise Wrong(f"the first sync of {path} lists {sorted(line.name for line in found.lines)}")
+            raise Wrong(f"the first sync of {path} lists {sorted(line.name for line in found.lines)}", "I12")
         self._tokens.append(Token(user, path, shelf.serial, self._oracle.now, found.token))
 
     def ask_some(self) -> None:
@@ -80,7 +80,8 @@ class TokenBook:
             if answer.status != wanted:
                 raise Wrong(
                     f"a token of {token.path}, given at moment {token.moment}, was answered {answer.status}, "
-                    f"not {wanted}: {answer.body[-300:]!r}"
+                    f"not {wanted}: {answer.body[-300:]!r}",
+                    "I15",
                 )
             if shelf is None or wanted != 207:
                 return
@@ -96,12 +97,13 @@ class TokenBook:
         if not news.must <= told.keys() <= news.must | news.may:
             raise Wrong(
                 f"a sync of {token.path} since moment {token.moment} tells {sorted(told)}, "
-                f"not {sorted(news.must)} (and perhaps {sorted(news.may)})"
+                f"not {sorted(news.must)} (and perhaps {sorted(news.may)})",
+                "I12",
             )
         for name, line in told.items():
             thing = shelf.items.get(name)
             if (line.status, line.etag) != ((404, "") if thing is None else (200, thing.etag)):
-                raise Wrong(f"a sync of {token.path} says {line.status} {line.etag} of {name}")
+                raise Wrong(f"a sync of {token.path} says {line.status} {line.etag} of {name}", "I12")
 
     def forget(self, lost: Sequence[Moment], users: Collection[str]) -> None:
         """These moments, the last ones, did not survive. Of users who were lost with them nothing is asked."""

@@ -30,11 +30,11 @@ class Truth:
     def check_near(self) -> None:
         """I1: what is acknowledged is durable in the sync vault."""
         if self._near_lacks:
-            raise Wrong(f"{self._near_lacks} acknowledged changes are not durable in the sync vault")
+            raise Wrong(f"{self._near_lacks} acknowledged changes are not durable in the sync vault", "I1")
 
     def check_far(self, reported: int, lag_seconds: float | None) -> None:
         """Status never says less than there is. Of what is archived again, the lag counts from then."""
         if reported < self._far_lacks:
-            raise Wrong(f"the async vault lacks {self._far_lacks} changes; status says {reported}")
+            raise Wrong(f"the async vault lacks {self._far_lacks} changes; status says {reported}", "I31")
         if lag_seconds is not None and lag_seconds < self._age_seconds - 0.001:
-            raise Wrong(f"the async vault lags {self._age_seconds} s behind; status says {lag_seconds}")
+            raise Wrong(f"the async vault lags {self._age_seconds} s behind; status says {lag_seconds}", "I31")

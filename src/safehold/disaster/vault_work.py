@@ -164,7 +164,7 @@ def make_anew(house: House, config: VaultConfig, *, aside: bool) -> None:
     One that acknowledgements wait for is filled from another that is there; a shipper fills the others.
     """
     folder = house.folder(config)
-    if aside and house.disk.exists(f"{folder}/FORMAT"):
+    if house.disk.files(folder):  # whatever it is, it may be all that is left
         house.disk.rename(folder, f"/aside-{config.name}-{house.clock.now()}")
     else:
         house.disk.lose(folder)

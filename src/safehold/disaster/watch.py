@@ -25,7 +25,7 @@ SCRUB_SECONDS = 24 * 3600.0
 #: By then damage has been noticed, or by the next due check.
 SOON_SECONDS = 300.0
 #: A check that is due is begun within so long, and comes to its end within as long again.
-_LATE_SECONDS = 900.0
+_LATE_SECONDS = 1800.0
 _MOST_PIECES = 100_000
 
 
@@ -37,6 +37,7 @@ class Watch:
         #: What starts have said that were refused, or had to recover.
         self.refusals: list[str] = []
         self.scrubs: dict[str, ScrubResult] = {}
+        self.snapshot_trouble = ""
         self._scrubbed_at = world.clock.monotonic()
         self.deadline_seconds = SOON_SECONDS
 
@@ -91,6 +92,8 @@ class Watch:
         said += [f"{each['what']}: {each['message']}" for each in house.incidents.incidents()]
         said += [f"a device is ahead: {user}/{path}" for user, path, _ in house.ahead]
         said += [f"the core is to be made anew: {why}" for why in house.renewals]
+        if self.snapshot_trouble:
+            said.append(f"no snapshot could be taken: {self.snapshot_trouble}")
         for shipper in house.writer.shippers:
             said += shipper.differences()
             if shipper.trouble:
@@ -130,12 +133,13 @@ class Watch:
                 return False
             if world.house.disk.dead or not world.serving:
                 return False
+            world.knock()
             if busy:
                 world.sync([world.rng.choice(world.devices)])
             if self.look():
                 return True
             world.pass_time(min(step, max(1.0, end - now)))
-            step = 30.0 if now - world.struck_at / 1e6 < SOON_SECONDS else 3600.0
+            step = 30.0 if now - world.struck_at / 1e6 < SOON_SECONDS else 1800.0
         return True
 
     def refused(self, error: SafeholdError | str) -> None:

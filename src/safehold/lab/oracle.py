@@ -140,7 +140,11 @@ class News(NamedTuple):
 
 
 class Wrong(AssertionError):
-    """The house broke its word."""
+    """The house broke its word: `rule` is the invariant of docs/invariants.md, or the law, that says what it was."""
+
+    def __init__(self, text: str, rule: str = "law 1") -> None:
+        super().__init__(text)
+        self.rule = rule
 
 
 class Oracle:
@@ -211,14 +215,14 @@ class Oracle:
             return []
         if changes > last.changes:
             self._require(seen, self.doubts[0].world if self.doubts else last.world)
-            raise Wrong(f"there are {changes - last.changes} changes that nobody asked for")
+            raise Wrong(f"there are {changes - last.changes} changes that nobody asked for", "I25")
         if first is None:
-            raise Wrong(f"{last.changes - changes} acknowledged changes are gone")
+            raise Wrong(f"{last.changes - changes} acknowledged changes are gone", "law 1")
         found = next((n for n in range(self.now, -1, -1) if self.moments[n].changes == changes), None)
         if found is None:
-            raise Wrong(f"the house went back to {changes} changes, in the midst of a group")
+            raise Wrong(f"the house went back to {changes} changes, in the midst of a group", "I9")
         if found < first:
-            raise Wrong(f"the house went back to moment {found}, but status had promised moment {first}")
+            raise Wrong(f"the house went back to moment {found}, but status had promised moment {first}", "I31")
         self._require(seen, self.moments[found].world)
         lost = self.moments[found + 1 :]
         del self.moments[found + 1 :]

@@ -15,6 +15,8 @@ from safehold.model.errors import Damaged
 
 _MARK = b"lab-sealed-1\n"
 _DIGEST_BYTES = 32
+#: So many bytes come before the body.
+SEALED_BEFORE = len(_MARK) + _DIGEST_BYTES
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -23,7 +25,7 @@ def _seal(plain: bytes) -> bytes:
 
 
 def _open(sealed: bytes) -> bytes:
-    plain = sealed[len(_MARK) + _DIGEST_BYTES :]
+    plain = sealed[SEALED_BEFORE:]
     if _seal(plain) != sealed:
         raise Damaged("does not decrypt with this key (it is not what was sealed)")
     return plain

@@ -25,8 +25,8 @@ follow (as Linux does: the pages are marked clean). MUST be survived: refuse, st
 A full disk, `capacity_bytes`: writes past it raise ENOSPC after the part that fits. MUST be survived, and service
 goes on once there is room.
 
-A disk that lies, `lies_about_sync`: syncs return and do nothing. What was acknowledged may be lost: it MUST be
-noticed after a crash and named, and MUST NOT be served as if it were whole.
+A disk that lies, `lies_about_sync` (below a folder, `lies_below`): syncs return and do nothing. What was acknowledged
+may be lost: it MUST be noticed after a crash and named, and MUST NOT be served as if it were whole.
 
 Bit rot, `flip_bit()`, and bytes that are written over from outside, `overwrite()`: MUST be detected when they are read.
 
@@ -48,7 +48,6 @@ import posixpath
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import lru_cache
 
 import msgspec
@@ -136,6 +135,8 @@ class SimDisk:
         self.capacity_bytes = capacity_bytes
         self.on_write_point: Callable[[str, str], None] | None = None
         self.lies_about_sync = False
+        #: Where it lies, if not everywhere.
+        self.lies_below = "/"
         #: Paths that their folders do not list any more.
         self.hidden: Callable[[str], bool] | None = None
         #: Told of each operation by (path, its name, 0), and of what it moved by (path, "bytes", count).
@@ -177,6 +178,12 @@ class SimDisk:
             if offset < len(data):
                 data[offset] ^= 1 << bit
 
+    def damage(self, path: str, data: bytes) -> None:
+        """From now on this is what a file holds, whatever was written: on the platter and in the cache alike."""
+        node = self._file(path)
+        node.now[:] = node.durable[:] = data
+        node.steps.clear()
+
     def overwrite(self, path: str, offset: int, data: bytes) -> None:
         """Something else writes over a file, past all that knows of it; what lies past its end is left out."""
         node = self._file(path)
@@ -201,7 +208,7 @@ class SimDisk:
         return other
 
     def files(self, folder: str = "/") -> list[str]:
-        """The paths of all files below a folder, sorted; neither hidden ones nor faults hinder it."""
+        """The paths of all files below a folder, or of one file, sorted; not hindered by faults, nor by `hidden`."""
         found: list[str] = []
 
         def walk(path: str, here: _Folder) -> None:
@@ -212,8 +219,12 @@ class SimDisk:
                 else:
                     found.append(f"{path}/{name}")
 
-        with suppress(FileNotFoundError):
+        try:
             walk(folder.rstrip("/"), self._folder(folder))
+        except NotADirectoryError:
+            return [folder]
+        except FileNotFoundError:
+            return []
         return found
 
     def length(self, path: str) -> int:
@@ -270,7 +281,7 @@ class SimDisk:
             folder, name = self._parent(path)
         except FileNotFoundError:
             return
-        self._sync_names(folder)
+        self._sync_names(folder, path)
         folder.now.pop(name, None)
         folder.durable.pop(name, None)
 
@@ -295,6 +306,11 @@ class SimDisk:
                 raise OSError(fault.error, os.strerror(fault.error), path)
         if self.meter is not None:
             self.meter(path, operation, 0)
+
+    def contents(self, folder: str) -> dict[str, bytes]:
+        """The bytes of all files below a folder, by names within it, as they read now. Nothing where there is none."""
+        above = len(folder.rstrip("/")) + 1
+        return {path[above:]: self.bytes_of(path) for path in self.files(folder)}
 
     def used_bytes(self) -> int:
         """Bytes of all files that have a name."""
@@ -364,7 +380,7 @@ class SimDisk:
                 self.point("make_folder", path)
                 node = _Folder()
                 here.step({name: node})
-                self._sync_names(here)
+                self._sync_names(here, path)
             if not isinstance(node, _Folder):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
             here = node
@@ -403,7 +419,7 @@ class SimDisk:
         except OSError:
             folder.steps.clear()
             raise
-        self._sync_names(folder)
+        self._sync_names(folder, path)
 
     def free_bytes(self, path: str) -> int:
         self.point("free_bytes", path)
@@ -411,8 +427,12 @@ class SimDisk:
 
     # -- within
 
-    def _sync_names(self, folder: _Folder) -> None:
-        if not self.lies_about_sync:
+    def lies(self, path: str) -> bool:
+        """Whether a sync there is one in name only."""
+        return self.lies_about_sync and path.startswith(self.lies_below)
+
+    def _sync_names(self, folder: _Folder, path: str) -> None:
+        if not self.lies(path):
             for step in folder.steps:
                 _rename(folder.durable, step)
             folder.steps.clear()
@@ -489,7 +509,7 @@ class SimFile:
         except OSError:
             self._node.steps.clear()
             raise
-        if not self._disk.lies_about_sync:
+        if not self._disk.lies(self._path):
             for step in self._node.steps:
                 _take(self._node.durable, step)
             self._node.steps.clear()

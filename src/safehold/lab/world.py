@@ -49,6 +49,10 @@ class SeededEntropy:
     def __init__(self, seed: int | str) -> None:
         self._random = random.Random(seed)
 
+    def reseed(self, seed: int | str) -> None:
+        """What comes hangs on this seed, and not on what was drawn before."""
+        self._random.seed(seed)
+
     def bytes(self, count: int) -> bytes:
         return self._random.randbytes(count)
 
@@ -98,6 +102,10 @@ class SimScheduler:
         self._random = random.Random(seed)
         self._slots: dict[int, _Slot] = {}
         self.failures: list[tuple[str, Exception]] = []
+
+    def reseed(self, seed: int | str) -> None:
+        """What is drawn from now on hangs on this seed alone."""
+        self._random.seed(seed)
 
     def add(self, worker: Worker) -> None:
         assert id(worker) not in self._slots, f"{worker.name} runs already"

@@ -279,6 +279,14 @@ class EraseAccount(Command, frozen=True):
     braked: bool = False
 
 
+class NoteErased(Command, frozen=True):
+    """Enter ids in the register of erased ones, of which a recovery knows by another's word; `account` is the
+    installation itself. What is there already stays, and so does an account that lives here.
+    """
+
+    erased: tuple[bytes, ...]
+
+
 class TakeBackErasure(Command, frozen=True):
     """Unlock an account that waits to be erased."""
 
@@ -395,6 +403,7 @@ AnyCommand = (
     | Withdraw
     | SetMail
     | EraseAccount
+    | NoteErased
     | TakeBackErasure
     | TellRest
     | Undo

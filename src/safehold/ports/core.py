@@ -357,7 +357,7 @@ class CoreReads(Protocol):
         ...
 
     def has_body(self, journal: int) -> bool:
-        """False for the change of a ghost. Raises Damaged where the row cannot be read."""
+        """False for the change of a ghost alone: what is not here for damage has one. Raises Damaged."""
         ...
 
     def bodiless(self, account: int) -> dict[Kind, Bodiless]:

@@ -41,9 +41,10 @@ class Gaining:
         chains, find = self._log.chains, self._find
         keys = set(self.probe.unseen(chains.bases))
         keys.update(key for key in find.keys if not chains.whole(key) or self._is_further(key, chains.head(key)))
-        for key, named in chains.named.items():
-            if any(find.body_of(change.digest) is not None for change in named.values()):
-                keys.add(key)
+        for bare in (chains.named, chains.ghosts):
+            for key, changes in bare.items():
+                if any(find.body_of(change.digest) is not None for change in changes.values()):
+                    keys.add(key)
         self._join(keys)
 
     def _is_further(self, key: StreamKey, head: Head) -> bool:

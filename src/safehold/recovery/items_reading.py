@@ -19,7 +19,9 @@ from safehold.ports.log import Hole, LogReader
 from safehold.ports.vault import Vault
 from safehold.recovery.chains import StreamKey
 from safehold.recovery.examine import State
+from safehold.recovery.find import Find
 from safehold.recovery.items_ledger import StreamLedger
+from safehold.recovery.joining import Joiner
 from safehold.recovery.mending import CORE, LOG, Mender, Piece, generation_words
 from safehold.recovery.origin import Origin, finish
 from safehold.recovery.plan import Plan, StreamPlan
@@ -44,6 +46,7 @@ class ItemSources(NamedTuple):
     runs: Runs | None = None
     core: CoreReads | None = None
     blobs: Blobs | None = None
+    find: Find | None = None
 
 
 class ReadStream(NamedTuple):
@@ -69,6 +72,13 @@ class ItemsReading:
         if plan.damaged:
             self._mender = self._origin.mender(plan.damaged, self._witness)
         self._damaged = set(plan.damaged)
+        self._joiner: Joiner | None = None
+        self._joined = set(plan.joined)
+        if plan.joined:
+            assert sources.find is not None, "the plan was made with a salvage"
+            heads = {(account, kind): head for account, kind, head in plan.core_heads}
+            keys = sorted(plan.joined, key=stream_order)
+            self._joiner = self._origin.joiner(keys, sources.find, self._witness, heads)
 
     def streams(self) -> Iterator[ReadStream]:
         """In the order of kind and account: identities come first."""
@@ -153,6 +163,12 @@ class ItemsReading:
     def _from_vaults(self, key: StreamKey, planned: StreamPlan, events: Sequence[_Event]) -> ReadStream:
         replay, ledger = self._replay(planned.name, key), StreamLedger(key[1])
         entry = self._origin.entry(key)
+        if self._joiner is not None and key in self._joined:  # with all of the log
+            mended = self._joiner.stream(key)
+            _feed(replay, ledger, key, mended.base, mended.pieces, "")
+            replay.end(key, mended.head, mended.short)
+            _enter(ledger, replay.finish(), None, CORE)
+            return ReadStream(key, planned.name, planned.sources, replay, ledger)
         if self._mender is not None and key in self._damaged:
             mended = self._mender.stream(key)
             _feed(replay, ledger, key, mended.base, mended.pieces, "")

@@ -23,11 +23,11 @@ from safehold.model.change import Op
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.ports.blobs import Blobs
 from safehold.ports.disk import Disk
-from safehold.ports.survivors import Proof, Survivors
 from safehold.ports.vault import Vault, VaultDown
 from safehold.recovery.after import AfterReport
 from safehold.recovery.blobs import restore
 from safehold.recovery.chains import StreamKey
+from safehold.recovery.find import Find
 from safehold.recovery.items_ledger import (
     AHEAD_PREFIX,
     MAIL,
@@ -45,6 +45,9 @@ from safehold.recovery.plan import Plan
 from safehold.recovery.report import Progress, silent
 
 JSON_NAME = "items.jsonl"
+
+#: The source of what a salvage tells of and that is on no stream: a change on good pages, a row of a torn core.
+SALVAGE = "salvage"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -64,17 +67,16 @@ def write_items(
     disk: Disk,
     folder: str,
     *,
-    survivors: Survivors | None = None,
     last: AfterReport | None = None,
     progress: Progress = silent,
 ) -> ItemsWritten:
     """Account for every item of a plan that was read in full (no glance), into a folder whose files are made anew.
 
-    `sources` are those that the plan was made from. `survivors` are what a salvage has found, `last` the report of the
-    last recovery. Make the folder for its owner alone before: it names what people keep.
+    `sources` are those that the plan was made from, what was salvaged among them; `last` is the report of the last
+    recovery. Make the folder for its owner alone before: it names what people keep.
     """
     assert not plan.glanced, "a glance has not read what it speaks of"
-    return _Writing(plan, sources, disk, folder, survivors, last).write(progress)
+    return _Writing(plan, sources, disk, folder, last).write(progress)
 
 
 class _Token(msgspec.Struct, frozen=True):
@@ -90,9 +92,10 @@ class _Mail(msgspec.Struct, frozen=True):
 
 
 class BlobsThere:
-    """Which large bodies can be had: from listings of the vaults, made when first asked, or whole beside the core."""
+    """Which large bodies can be had: by the vaults' listings, made when first asked, beside the core, or found."""
 
-    def __init__(self, vaults: Sequence[Vault], blobs: Blobs | None) -> None:
+    def __init__(self, vaults: Sequence[Vault], blobs: Blobs | None, find: Find | None = None) -> None:
+        self._find = find
         self._vaults = vaults
         self._blobs = blobs
         self._sizes: dict[bytes, int] | None = None
@@ -101,6 +104,8 @@ class BlobsThere:
         if self._sizes is None:
             self._sizes = self._listed()
         if self._sizes.get(name, -1) >= size + OVERHEAD_BYTES:
+            return True
+        if self._find is not None and self._find.has_body(name, digest):
             return True
         return self._blobs is not None and restore(self._blobs, name, size, digest)
 
@@ -124,19 +129,16 @@ class _Writing:
         sources: ItemSources,
         disk: Disk,
         folder: str,
-        survivors: Survivors | None,
         last: AfterReport | None,
     ) -> None:
         self._plan = plan
         self._sources = sources
         self._disk = disk
         self._folder = folder
-        self._survivors = survivors
         self._last = last
-        self._there = BlobsThere(sources.vaults, sources.blobs)
+        self._there = BlobsThere(sources.vaults, sources.blobs, sources.find)
         self._tokens: dict[bytes, list[_Token]] = {}
         self._sums = {kind: Counts() for kind in RESTORE_ORDER}
-        self._paths: dict[int, str] = {}
 
     def write(self, progress: Progress) -> ItemsWritten:
         texts = Texts(self._disk, self._folder, self._plan)
@@ -213,38 +215,30 @@ class _Writing:
         told = [
             (token.rev, f"a token of {token.device}") for token in self._tokens.get(key[0], ()) if token.path in paths
         ]
-        if self._survivors is not None:
-            told += [(seen.head.rev, f"a {seen.what}") for seen in self._survivors.witnesses(key)]
+        if self._sources.find is not None:
+            told += [(head.rev, "what was salvaged") for head in self._sources.find.heads(key)]
         furthest = max(told, default=(0, ""))
         return furthest if furthest[0] > end else None
 
     def _known(self, key: StreamKey) -> dict[int, Known]:
-        """Puts by rev that are on no stream, and that what a salvage found tells of."""
+        """Puts by rev that are on no stream, and that what was salvaged tells of."""
         found: dict[int, Known] = {}
-        if self._survivors is None:
+        find = self._sources.find
+        if find is None or key[1] is Kind.IDENTITY:
             return found
-        for item in self._survivors.known_items(key):
-            there = self._survivors.body_of(item.digest) is not None
-            words = self._words(item.source)
-            found[item.rev] = Known(item.collection, item.name, item.rev, item.at, item.digest, item.size, words, there)
-        for survivor in self._survivors.changes(key, Proof.PAGE):
+        for item in find.known_items(key):
+            there = find.has_body(b"", item.digest)
+            found[item.rev] = Known(
+                item.collection, item.name, item.rev, item.at, item.digest, item.size, SALVAGE, there
+            )
+        for survivor in find.page_changes(key):
             change = survivor.change
             if change.op is Op.PUT:
-                there = change.body is not None or self._blob_survives(change.blob)
-                words = self._words(survivor.source)
+                there = change.body is not None or find.has_body(change.blob or b"", change.digest)
                 found[change.rev] = Known(
-                    change.collection, change.name, change.rev, change.at, change.digest, change.size, words, there
+                    change.collection, change.name, change.rev, change.at, change.digest, change.size, SALVAGE, there
                 )
         return found
-
-    def _blob_survives(self, name: bytes | None) -> bool:
-        assert self._survivors is not None
-        return name is not None and self._survivors.blob_path(name) is not None
-
-    def _words(self, source: int) -> str:
-        if not self._paths and self._survivors is not None:
-            self._paths = {one.number: one.path for one in self._survivors.sources()}
-        return f"salvage: {self._paths.get(source, source)}"
 
     # -- what is told once
 

@@ -325,6 +325,8 @@ class Judge:
             for text in self._seen.listing
             if (n := segment.parse_name(text)) is not None and n.timeline == name.timeline and n != name
         ]
+        if any(n.number == name.number for n in others):  # who fails moves on to the next number
+            return False
         later = [n for n in others if n > name]
         before = [self._seen.segments[str(n)] for n in others if n < name]
         if later and not any(n.first == name.first for n in later):

@@ -37,7 +37,7 @@ from safehold.recovery.report import Progress, Report, Stage, silent
 from safehold.recovery.selection import SYSTEM, Selection
 from safehold.recovery.sources import SalvageMark, Source, look
 from safehold.recovery.tally import BlobLoss, make_tally
-from safehold.recovery.unknown import unknown_seconds, whole_at_end
+from safehold.recovery.unknown import Uncovered, unknown_seconds, whole_at_end
 from safehold.recovery.witness import CoreWitness
 from safehold.vault.runs import Runs, StreamEntry
 
@@ -138,6 +138,7 @@ class _Reading(msgspec.Struct):
     mended: dict[StreamKey, tuple[str, ...]] = {}  # what these were put together from
     mender: Mender | None = None
     all_known: bool = True  # whether there can be no stream that no source names
+    uncovered_seconds: float = 0.0  # how long the holes lasted of which nothing tells what they held
     heard: bool = False  # whether any vault told of any change
 
 
@@ -154,6 +155,7 @@ def make_plan(
     core: CoreReads | None = None,
     core_problem: str = "",
     core_newer: str = "",
+    core_closed: bool = True,
     blobs: Blobs | None = None,
     lost_at: int | None = None,
     runs: Runs | None = None,
@@ -211,7 +213,9 @@ def make_plan(
         *(gaining.told() if gaining is not None else ()),
     ]
     ended = whole_at_end(sources, sync, reading.last_from, problems) and not _lost_at_end(reading)
-    whole = found.state is State.WHOLE or ended
+    # A core that nobody closed, on a disk that may have lost the end of its WAL, is no witness of what came after it.
+    reaches = reading.last_from in sync and found.position.frame <= reading.end.frame
+    whole = ended or (found.state is State.WHOLE and (reaches or core_closed))
     seconds = forecast(reading.pace)
     if found.state is State.WHOLE:
         seconds = dict.fromkeys(RESTORE_ORDER, 0.0)
@@ -224,7 +228,8 @@ def make_plan(
         changes_recovered=tally.changes_recovered,
         items=tally.items,
         lost=tally.lost,
-        unknown_seconds=unknown_seconds(whole, reading.last_at, now if lost_at is None else lost_at),
+        unknown_seconds=unknown_seconds(whole, reading.last_at, now if lost_at is None else lost_at)
+        + (0.0 if found.state is State.WHOLE else reading.uncovered_seconds),
         stages=[
             Stage(kind, tally.items[kind].exact + tally.items[kind].older, seconds[kind]) for kind in RESTORE_ORDER
         ],
@@ -292,12 +297,13 @@ def _read(
     reading = _Reading([], new_pace(), position_seen=origin.position == position)
     _read_generation(origin, log, witness, clock, reading, progress, settling, probe)
     before = clock.monotonic()
-    uncovered = 0  # first frame of a hole after which no seal has come yet
+    uncovered = Uncovered()
     for entry in origin.tail():
         if isinstance(entry, Hole):
             reading.holes.append(entry)
-            uncovered = uncovered or entry.first
+            uncovered.hole(entry)
             continue
+        uncovered.frame(entry)
         for change in entry.changes:
             log.feed(change)
             if probe is not None:
@@ -305,9 +311,6 @@ def _read(
             reading.from_log.add((change.account, change.kind))
         if entry.sealed:
             log.seal(entry.heads)
-            # Where a seal was lost as well, nobody tells of streams that changed before it and not since.
-            reading.all_known &= not uncovered or entry.since < uncovered
-            uncovered = 0
         reading.end, reading.last_at, reading.last_from = entry.position, entry.at, entry.source
         reading.heard |= bool(entry.changes or entry.heads)
         reading.position_seen |= entry.position == position
@@ -316,6 +319,8 @@ def _read(
         before = after
         progress.read(entry.size)
     log.finish()
+    reading.uncovered_seconds = uncovered.seconds()
+    reading.all_known &= uncovered.all_known
     for kind, count in log.changes.items():
         reading.pace.changes[kind] = count
     return reading

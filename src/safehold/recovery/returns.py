@@ -211,7 +211,7 @@ def _with_rev(candidate: Candidate, memory: Memory) -> Decision:
         return Decision(Verdict.SKIP, "it is there")
     newer = _is_newer(candidate, touch)
     if touch.deleted:
-        if newer and candidate.at is not None and candidate.at > touch.at:
+        if newer and candidate.at is not None and candidate.at >= touch.at:
             return Decision(Verdict.PUT, f"it was put again after it was deleted at rev {touch.rev}")
         if newer is False:
             return Decision(Verdict.SKIP, f"it was deleted at rev {touch.rev}")

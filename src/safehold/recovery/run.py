@@ -23,6 +23,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from safehold.formats.doubt import Doubt
+from safehold.formats.doubt import encode as encode_doubt
 from safehold.model.errors import Damaged, OperatorError
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.ports.blobs import Blobs
@@ -194,12 +196,27 @@ def _leave_alone(
                 accepted.append(Accepted(stream.account, stream.kind, stream.name, why))
         core.commit()
         core.close()
+    if run.plan.report.unknown_seconds and not accept_loss:
+        _doubt_end(run, make_core)
     report = msgspec.structs.replace(
         run.plan.report, stages=[Stage(s.kind, s.items, 0.0) for s in run.plan.report.stages]
     )
     notes = [f"the core is left as it is: {run.plan.core_reason}"]
     run.place.forget()
     return _finish(run, make_core, after, Result(report, None, list(map(str, accepted)), notes, accepted))
+
+
+def _doubt_end(run: _Run, make_core: Callable[[str], CoreStore]) -> None:
+    """The core is whole by itself, and nothing says that its end is the end of all that was acknowledged (I64)."""
+    core = make_core(run.place.core)
+    try:
+        if not core.end_in_doubt():
+            now = run.clock.now()
+            core.begin()
+            core.set_end_in_doubt(encode_doubt(Doubt(now, run.plan.report.unknown_seconds, f"{now:x}")))
+            core.commit()
+    finally:
+        core.close()
 
 
 def _finish(

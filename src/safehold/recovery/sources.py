@@ -11,6 +11,8 @@ from hashlib import sha256
 
 import msgspec
 
+from safehold.formats.generation import parse_manifest_name
+from safehold.formats.run import RUNS_PREFIX
 from safehold.model.errors import OperatorError
 from safehold.ports.vault import Vault, VaultDown
 
@@ -31,6 +33,7 @@ class Source(msgspec.Struct, frozen=True):
     folders: dict[str, FolderSum]
     problem: str = ""
     last: str = ""  # name of the last object of its log
+    generation: int = 0  # the newest whose manifest is there
 
     @property
     def size(self) -> int:
@@ -57,6 +60,7 @@ def _look_at(vault: Vault) -> Source:
         if not vault.available():
             vault.folders(PREFIX)  # says why, in the vault's own words: another installation, no vault, not mounted
             return Source(vault.name, vault.url, {}, "it is not there, or is no vault")
+        numbers = [parse_manifest_name(info.name) for info in vault.list(RUNS_PREFIX)]
         for info in vault.list(PREFIX):
             last = info.name
             folder = last.rpartition("/")[0]
@@ -69,7 +73,7 @@ def _look_at(vault: Vault) -> Source:
     except VaultDown as error:
         return Source(vault.name, vault.url, {}, error.message)
     sums = {name: FolderSum(n, size, digests[name].hexdigest()) for name, (n, size) in counts.items()}
-    return Source(vault.name, vault.url, sums, last=last)
+    return Source(vault.name, vault.url, sums, last=last, generation=max(filter(None, numbers), default=0))
 
 
 def differences(planned: Sequence[Source], now: Sequence[Source]) -> list[str]:

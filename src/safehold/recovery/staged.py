@@ -246,7 +246,8 @@ class Staged:
             end=(tail.end.timeline, tail.end.frame, tail.end.digest),
             began_at=now,
             aside=aside,
-            unknown_seconds=unknown_seconds(whole, last_at, now if lost_at is None else lost_at),
+            unknown_seconds=unknown_seconds(whole, last_at, now if lost_at is None else lost_at)
+            + tail.uncovered_seconds,
             complete=tail.all_known and not tail.lost_at_end,
             accounts=0,
         )

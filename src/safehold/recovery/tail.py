@@ -14,6 +14,7 @@ from safehold.model.stream import Head
 from safehold.ports.core import LogPosition
 from safehold.ports.log import Hole, LogFrame
 from safehold.recovery.chains import StreamKey
+from safehold.recovery.unknown import Uncovered
 
 #: Bytes that are kept: bodies, and for each change what it takes beside its body.
 MOST_BYTES = 160 * 1024 * 1024
@@ -40,24 +41,26 @@ class Tail:
         self.holes: list[Hole] = []
         #: Whether there can be no stream that nothing names: a seal came after each hole that speaks of all before it.
         self.all_known = True
+        #: How long the holes lasted for which that is not so.
+        self.uncovered_seconds = 0.0
         self._events: dict[StreamKey, list[Event]] = {}
         self._bytes = 0
 
     def read(self, entries: Iterable[LogFrame | Hole], upto: int | None = None) -> None:
         """Up to frame `upto`, or to the log's end. Raises TooLong."""
-        uncovered = 0
+        uncovered = Uncovered()
         for entry in entries:
             first = entry.first if isinstance(entry, Hole) else entry.position.frame
             if upto is not None and first > upto:
                 break
             if isinstance(entry, Hole):
                 self.holes.append(entry)
-                uncovered = uncovered or entry.first
+                uncovered.hole(entry)
                 continue
+            uncovered.frame(entry)
             self._take(entry)
-            if entry.sealed:
-                self.all_known &= not uncovered or entry.since < uncovered
-                uncovered = 0
+        self.uncovered_seconds = uncovered.seconds()
+        self.all_known = uncovered.all_known
 
     def _take(self, frame: LogFrame) -> None:
         number = frame.position.frame

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from safehold.model.errors import Damaged
 from safehold.ports.core import CoreReads, LogPosition
+from safehold.ports.log import Hole, LogFrame
 from safehold.recovery.sources import Source
 
 _SECOND = 1_000_000
@@ -18,9 +19,15 @@ def whole_at_end(sources: Sequence[Source], sync: Collection[str], last_from: st
 
     `last_from` is the vault that the last frame came from; `problems` are those of the log reader, each of which
     begins with `VAULT: OBJECT:`. Damage further up, healed from another vault or counted as lost, does not matter here.
+
+    One that lacks a generation which others have, though it was the first to be given it, has lost what it had: then
+    its log may have lost its end as well, wherever that looks whole.
     """
+    newest = max((source.generation for source in sources), default=0)
     for source in sources:
         if source.vault == last_from and source.vault in sync and not source.problem:
+            if source.generation < newest:
+                return False
             end = f"{source.vault}: {source.last}"
             return not any(problem.startswith(end) for problem in problems)
     return False
@@ -38,6 +45,51 @@ def unknown_seconds(whole: bool, last_at: int | None, lost_at: int) -> float:
     if last_at is None:
         return max(LEAST_SECONDS, lost_at / _SECOND)
     return max(LEAST_SECONDS, (lost_at - last_at) / _SECOND)
+
+
+class Uncovered:
+    """Holes of the log that no later seal speaks for: a stream may have changed in one, and not since.
+
+    Nothing names such a change, so that all that can be said of it is when it was. To be shown every entry of the log.
+    """
+
+    def __init__(self) -> None:
+        #: Whether there can be no stream, and no end of one, that nothing names.
+        self.all_known = True
+        self._seconds = 0.0
+        self._first = 0  # frame of the first such hole that no seal has been seen after
+        self._since: int | None = None  # µs: of the last frame before it, and of the first after the last such hole
+        self._until: int | None = None
+        self._at: int | None = None
+
+    def hole(self, hole: Hole) -> None:
+        if not self._first:
+            self._first, self._since = hole.first, self._at
+        self._until = None
+
+    def frame(self, frame: LogFrame) -> None:
+        if self._first and self._until is None:
+            self._until = frame.at
+        if frame.sealed and self._first:
+            self._settle(covered=frame.since < self._first)
+        self._at = frame.at
+
+    def seconds(self) -> float:
+        """How long these holes lasted, all together; to be asked at the log's end.
+
+        One after which nothing came counts as the end of the log does (`unknown_seconds`).
+        """
+        if self._first and self._until is not None:
+            self._settle(covered=False)
+        return self._seconds
+
+    def _settle(self, *, covered: bool) -> None:
+        if not covered:
+            self.all_known = False
+            since = self._since if self._since is not None else self._until
+            lasted = ((self._until or 0) - (since or 0)) / _SECOND
+            self._seconds += max(LEAST_SECONDS, lasted)
+        self._first, self._since, self._until = 0, None, None
 
 
 def in_doubt(old: CoreReads | None, end: LogPosition) -> bytes:

@@ -14,6 +14,7 @@ from hashlib import sha256
 from safehold.ports.disk import Disk
 from safehold.ports.survivors import Aside
 from safehold.salvage.ear import Ear
+from safehold.salvage.keep import Keep
 from safehold.salvage.reading import FoundFile, Step, no_step, reading
 
 BLOB_FILE = re.compile(r"[0-9a-f]{64}\Z")
@@ -22,28 +23,44 @@ ASIDE_BYTES = 1024 * 1024
 MAX_TRIED = 2000
 
 
-def take_blob(found: FoundFile, source: int, ear: Ear, disk: Disk, step: Step = no_step) -> bool:
-    """Whether it is put as a blob; else it is aside, with its reason. Raises OSError."""
+def take_blob(found: FoundFile, source: int, ear: Ear, disk: Disk, keep: Keep, step: Step = no_step) -> bool:
+    """Whether it is copied and put as a blob; else it is aside, with its reason. Raises OSError.
+
+    One of an erased account is neither.
+    """
     name = bytes.fromhex(found.path.rpartition("/")[2])
-    digest = sha256()
-    with reading(disk, found) as file:
-        for chunk in file.chunks(0, found.size):
-            digest.update(chunk)
-            step(len(chunk))
-        unread = file.unread
-        head = file.at(0, ASIDE_BYTES)
+    if name in ear.erased_blobs:
+        return False
+    half = keep.begin()
+    try:
+        digest = sha256()
+        with reading(disk, found) as file:
+            for chunk in file.chunks(0, found.size):
+                digest.update(chunk)
+                half.write(chunk)
+                step(len(chunk))
+            why = _fault(ear, name, digest.digest(), file.unread)
+            if why:
+                half.abort()
+                head = file.at(0, ASIDE_BYTES)
+                ear.aside(Aside(source, found.name, why, "body", head, name=name.hex()))
+                return False
+        kept = half.finish()
+    except BaseException:
+        half.abort()
+        raise
+    ear.blob(name, kept.path, kept.size, source)
+    return True
+
+
+def _fault(ear: Ear, name: bytes, digest: bytes, unread: int) -> str:
+    """Why a file is not what its name says; "" where it is, or nobody can tell."""
     known = ear.blob_digests.get(name)
-    why = "its content is not what its name and the change that names it say"
-    if known == digest.digest() or (known is None and _keyed(ear, name, digest.digest())):
-        ear.blob(name, found.path, found.size, source)
-        return True
-    if known is None and not unread:
-        ear.blob(name, found.path, found.size, source)
-        return True
+    if known == digest or (known is None and _keyed(ear, name, digest)):
+        return ""
     if unread:
-        why = f"the disk did not give {unread} bytes of it"
-    ear.aside(Aside(source, found.name, why, "body", head, name=found.name.rpartition("/")[2]))
-    return False
+        return f"the disk did not give {unread} bytes of it"
+    return "" if known is None else "its content is not what its name and the change that names it say"
 
 
 def _keyed(ear: Ear, name: bytes, digest: bytes) -> bool:

@@ -1,5 +1,7 @@
 """Hears what scanners find, passes it on, and keeps of it what helps to read the rest.
 
+What belongs to an account that is known to be erased is not passed on.
+
 Accounts, their names and the register of erased ids are told from identities, whichever source these came out of; so
 are the keys that other sources need: those of sync tokens and blobs, and identities that were replaced. Memory grows
 with the number of accounts and collections, and with that of large bodies up to MAX_BLOBS.
@@ -7,7 +9,8 @@ with the number of accounts and collections, and with that of large bodies up to
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from safehold.formats.travelling import OLDER_IDENTITIES
@@ -49,9 +52,12 @@ class Ear:
     def __init__(self, finds: Finds, bodies: Callable[[bytes], bytes | None]) -> None:
         self._finds = finds
         self._bodies = bodies
+        self._within: tuple[int, list[str]] | None = None
         self._waiting: dict[bytes, list[Change]] = {}  # by digest, until the body is found
         self.accounts: dict[bytes, str] = {}
         self.erased_ids: set[bytes] = set()
+        self.erased_blobs: set[bytes] = set()  # names of large bodies of erased accounts
+        self._asides: set[tuple[int, str]] = set()  # where something went aside in an earlier run
         self.collections: dict[bytes, Place] = {}
         self.token_keys: dict[bytes, None] = {}
         self.blob_keys: dict[bytes, dict[bytes, None]] = {}
@@ -61,6 +67,9 @@ class Ear:
 
     def learn(self, survivors: Survivors) -> None:
         """From what an earlier salvage put there."""
+        for aside in survivors.asides():
+            place = aside.where.rpartition(": ")[0] if aside.what == "change" else aside.where
+            self._asides.add((aside.source, place))
         for account, name in survivors.accounts().items():
             self.accounts.setdefault(account, name)
         self.erased_ids.update(survivors.erased_accounts())
@@ -71,35 +80,65 @@ class Ear:
 
     # -- ports.survivors.Finds
 
+    @contextmanager
+    def within(self, source: int) -> Iterator[list[str]]:
+        """Meanwhile what is found counts as this source's, and what is wrong is collected in place of being told."""
+        problems: list[str] = []
+        self._within = source, problems
+        try:
+            yield problems
+        finally:
+            self._within = None
+
     def source(self, path: str, sort: str, size: int) -> int:
-        return self._finds.source(path, sort, size)
+        return self._finds.source(path, sort, size) if self._within is None else self._within[0]
 
     def problem(self, source: int, words: str) -> None:
-        self._finds.problem(source, words)
+        if self._within is None:
+            self._finds.problem(source, words)
+        else:
+            self._within[1].append(words)
+
+    def is_settled(self, source: int, where: str) -> bool:
+        """Whether something had gone aside from a place, where something has proved itself now. Asked once."""
+        if (source, where) not in self._asides:
+            return False
+        self._asides.discard((source, where))
+        return True
 
     def survivor(self, survivor: Survivor) -> None:
+        change = survivor.change
+        if change.account in self.erased_ids:
+            self.erased_blobs.update((change.blob,) if change.blob is not None else ())
+            return
         self._finds.survivor(survivor)
         self._hear(survivor.change)
 
     def known(self, item: KnownItem) -> None:
-        self._finds.known(item)
+        if item.account not in self.erased_ids:
+            self._finds.known(item)
 
     def loose(self, loose: Loose) -> None:
         self._finds.loose(loose)
 
     def witness(self, witnessed: Witnessed) -> None:
-        self._finds.witness(witnessed)
+        if witnessed.account not in self.erased_ids:
+            self._finds.witness(witnessed)
 
     def aside(self, aside: Aside) -> None:
-        self._finds.aside(aside)
+        if aside.account not in self.erased_ids:
+            self._finds.aside(aside)
 
     def account(self, account: bytes, name: str) -> None:
+        if account in self.erased_ids:
+            return
         if name or account not in self.accounts:
             self.accounts[account] = name
         self._finds.account(account, name)
 
     def erased(self, account: bytes) -> None:
         self.erased_ids.add(account)
+        self.accounts.pop(account, None)
         self._finds.erased(account)
 
     def body(self, digest: bytes, body: bytes, source: int) -> None:
@@ -108,7 +147,8 @@ class Ear:
             self._hear_item(change, body)
 
     def blob(self, name: bytes, path: str, size: int, source: int) -> None:
-        self._finds.blob(name, path, size, source)
+        if name not in self.erased_blobs:
+            self._finds.blob(name, path, size, source)
 
     # -- what is kept of it
 

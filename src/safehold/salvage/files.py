@@ -146,7 +146,7 @@ class _Taking:
         elif _is_photo(lower):
             self._photo(member)
         elif lower.endswith(NOTES):
-            to.file(Kind.NOTES, path_of(_below(member)), name, media_for(name), member.chunks, where, at, member.path)
+            to.file(Kind.NOTES, path_of(_below(member)), name, media_for(name), member.chunks, where, at)
         else:
             self._sniffed(member)
 
@@ -207,7 +207,7 @@ class _Taking:
         at = sidecar.at if sidecar is not None and sidecar.at is not None else member.at
         collection = path_of(_below(member))
         media = media_for(member.name)
-        self._to.file(Kind.PHOTOS, collection, member.name, media, member.chunks, member.where, at, member.path)
+        self._to.file(Kind.PHOTOS, collection, member.name, media, member.chunks, member.where, at)
 
     def _sidecar(self, member: Member) -> Sidecar | None:
         folder, name = member.parts[:-1], member.name
@@ -303,7 +303,7 @@ def _take_exported(member: Member, entry: CollectionEntry, to: Loosely) -> None:
         to.calendar_object(text_of(member.chunks()), member.where, collection, name, member.at, entry.kind)
     else:
         media = told.media or media_for(name)
-        to.file(entry.kind, collection, name, media, member.chunks, member.where, member.at, member.path)
+        to.file(entry.kind, collection, name, media, member.chunks, member.where, member.at)
 
 
 def below_home(path: str) -> str:

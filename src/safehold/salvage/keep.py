@@ -1,4 +1,4 @@
-"""Bodies that lie in no file of their own (in an archive, in the middle of an image), written out once each.
+"""Large bodies, written out once each: a salvage stands by itself once it is made, whatever becomes of its sources.
 
 They lie in the salvage folder as `bodies/XX/X…`, by the SHA-256 of what they hold; half of one never bears that name.
 """
@@ -21,6 +21,46 @@ class Kept(NamedTuple):
     path: str
 
 
+class Half:
+    """A body that is being written; it bears its name once it is finished."""
+
+    def __init__(self, disk: Disk, folder: str, path: str) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._path = path
+        self._file = disk.open(path, write=True, create=True, exclusive=True)
+        self._digest = sha256()
+        self._size = 0
+
+    def write(self, data: bytes, /) -> int:
+        self._file.write_at(self._size, data)
+        self._digest.update(data)
+        self._size += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        pass
+
+    def finish(self) -> Kept:
+        self._file.sync()
+        self._file.close()
+        text = self._digest.hexdigest()
+        folder = f"{self._folder}/{text[:2]}"
+        if self._disk.exists(f"{folder}/{text}") and self._disk.size(f"{folder}/{text}") == self._size:
+            self._disk.remove(self._path)
+        else:
+            self._disk.make_folders(folder)
+            self._disk.rename(self._path, f"{folder}/{text}")
+            self._disk.sync_folder(folder)
+        return Kept(self._digest.digest(), self._size, f"{folder}/{text}")
+
+    def abort(self) -> None:
+        """Nothing stays behind."""
+        self._file.close()
+        with contextlib.suppress(OSError):
+            self._disk.remove(self._path)
+
+
 class Keep:
     """Writes below one salvage folder."""
 
@@ -29,30 +69,25 @@ class Keep:
         self._folder = f"{out}/{FOLDER}"
         self._numbers = 0
 
+    def begin(self) -> Half:
+        """A body to be written. Raises OSError."""
+        self._disk.make_folders(self._folder)
+        return Half(self._disk, self._folder, self._free_name())
+
     def put(self, chunks: Iterable[bytes]) -> Kept:
         """Raises what `chunks` raises, and OSError where nothing can be written; then nothing stays behind."""
-        self._disk.make_folders(self._folder)
-        half, digest, size = self._free_name(), sha256(), 0
-        file = self._disk.open(half, write=True, create=True, exclusive=True)
+        half = self.begin()
         try:
-            try:
-                for chunk in chunks:
-                    file.write_at(size, chunk)
-                    digest.update(chunk)
-                    size += len(chunk)
-                file.sync()
-            finally:
-                file.close()
-            text = digest.hexdigest()
-            folder = f"{self._folder}/{text[:2]}"
-            self._disk.make_folders(folder)
-            self._disk.rename(half, f"{folder}/{text}")
-            self._disk.sync_folder(folder)
+            for chunk in chunks:
+                half.write(chunk)
+            return half.finish()
         except BaseException:
-            with contextlib.suppress(OSError):
-                self._disk.remove(half)
+            half.abort()
             raise
-        return Kept(digest.digest(), size, f"{folder}/{text}")
+
+    def has(self, path: str) -> bool:
+        """Whether a body was written here, and is still there."""
+        return path.startswith(f"{self._folder}/") and self._disk.exists(path)
 
     def _free_name(self) -> str:
         while True:

@@ -65,6 +65,7 @@ class Loosely:
         self.account = account
         self.items = 0
         self.aside = 0
+        self._uids: dict[tuple[Kind, str, str], bytes] = {}  # kind, collection, UID -> digest of what came first
 
     # -- texts
 
@@ -80,12 +81,12 @@ class Loosely:
 
     def card(self, body: bytes, where: str, collection: str, name: str | None, at: int | None) -> None:
         try:
-            name = name or uid_name(check_vcard(body).uid, ".vcf")
-            check_vcard(body)
+            uid = check_vcard(body).uid
         except RequestError as error:
             self.set_aside(where, error.message, body, Kind.CONTACTS, name or "")
             return
-        self.put(Kind.CONTACTS, collection, name, VCARD, body, where, at)
+        if self._is_new(Kind.CONTACTS, collection, uid, body, where, name):
+            self.put(Kind.CONTACTS, collection, name or uid_name(uid, ".vcf"), VCARD, body, where, at)
 
     def calendar(self, data: bytes, where: str, collection: str, name: str | None, at: int | None) -> None:
         """All objects of an .ics file, one for each UID. An empty `collection` is the usual one of the component."""
@@ -109,7 +110,8 @@ class Loosely:
         assert facts.component in COMPONENTS
         collection = collection or DEFAULT_CALENDAR[facts.component]
         kind = kind or calendar_kind(frozenset((facts.component,)))
-        self.put(kind, collection, name or uid_name(facts.uid, ".ics"), ICALENDAR, body, where, at)
+        if self._is_new(kind, collection, facts.uid, body, where, name):
+            self.put(kind, collection, name or uid_name(facts.uid, ".ics"), ICALENDAR, body, where, at)
 
     def score(self, game: str, entry: ScoreEntry, where: str) -> None:
         """A score, in the words in which the service keeps it."""
@@ -139,37 +141,33 @@ class Loosely:
         chunks: Callable[[], Iterable[bytes]],
         where: str,
         at: int | None,
-        path: str = "",
     ) -> bool:
-        """A note or photo in constant memory; False where it went aside. `path` is where it lies as a file already.
+        """A note or photo in constant memory; False where it went aside. What is large is copied: sources go away.
 
         Raises Damaged, OSError where its bytes cannot be had to their end.
         """
         digest, size, head = sha256(), 0, b""
-        held: list[bytes] | None = []
+        held: list[bytes] = []
         iterator = iter(chunks())
         for chunk in iterator:
             digest.update(chunk)
             size += len(chunk)
             head = head if len(head) >= _HEAD_BYTES else (head + chunk)[:_HEAD_BYTES]
-            if held is not None:
-                held.append(chunk)
-            if size > INLINE_LIMIT_BYTES and held is not None:
-                if not path:
-                    before, held = held, None
-                    return self._large(kind, collection, name, media, before, iterator, where, at)
-                held = None
+            held.append(chunk)
+            if size > INLINE_LIMIT_BYTES:
+                return self._large(kind, collection, name, media, held, iterator, where, at)
         why = what_is_wrong(media, head)
         if why:
             self.set_aside(where, why, head, kind, name)
             return False
         at = taken_at(head) or at if kind is Kind.PHOTOS else at
-        body = b"".join(held) if held is not None else None
-        loose = Loose(
-            *(self.account, kind, collection, segment(name), media, digest.digest(), size, at, body),
-            *("" if body is not None else path, self._source, where),
+        body = b"".join(held)
+        self._emit(
+            Loose(
+                *(self.account, kind, collection, segment(name), media, digest.digest(), size, at, body, ""),
+                *(self._source, where),
+            )
         )
-        self._emit(loose)
         return True
 
     def _large(
@@ -183,7 +181,7 @@ class Loosely:
         where: str,
         at: int | None,
     ) -> bool:
-        """A body out of an archive that is too large to be kept beside what is said of it."""
+        """A body that is too large to be kept beside what is said of it."""
         head = b"".join(before)[:_HEAD_BYTES]
         why = what_is_wrong(media, head)
         if why:
@@ -200,6 +198,17 @@ class Loosely:
         return True
 
     # -- putting
+
+    def _is_new(self, kind: Kind, collection: str, uid: str, body: bytes, where: str, name: str | None) -> bool:
+        """Whether nothing of this UID came before: exports have a person in each of their groups."""
+        digest = sha256(body).digest()
+        before = self._uids.setdefault((kind, collection, uid), digest)
+        if before is digest:
+            return True
+        if before != digest:
+            why = f"the UID {uid[:80]} came before in this source, with other content"
+            self.set_aside(where, why, body, kind, name or "")
+        return False
 
     def put(self, kind: Kind, collection: str, name: str, media: str, body: bytes, where: str, at: int | None) -> None:
         digest = sha256(body).digest()

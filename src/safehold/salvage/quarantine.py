@@ -11,7 +11,7 @@ the files that are new; what lies there already is not touched.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from hashlib import sha256
 
 import msgspec
@@ -62,8 +62,17 @@ def write_quarantine(
     text = "".join(map(_line, entries)) or "nothing went aside\n"
     write_file(disk, f"{folder}/index.txt", text.encode("utf-8", "backslashreplace"))
     write_file(disk, f"{folder}/index.json", msgspec.json.format(msgspec.json.encode(entries), indent=1))
+    _sweep(disk, folder, {entry.file for entry in entries})
     disk.sync_folder(folder)
     return len(entries)
+
+
+def _sweep(disk: Disk, folder: str, named: Container[str]) -> None:
+    """Remove what an earlier run wrote and the index names no more: it was found whole, or must not be kept."""
+    for entry in [entry for entry in disk.list(folder) if entry.is_folder]:
+        for file in list(disk.list(f"{folder}/{entry.name}")):
+            if not file.is_folder and f"{entry.name}/{file.name}" not in named:
+                disk.remove(f"{folder}/{entry.name}/{file.name}")
 
 
 def write_file(disk: Disk, path: str, data: bytes, *, again: bool = True) -> None:

@@ -11,14 +11,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from safehold.formats.keys import KeyAway, Opener, Role
 from safehold.model.errors import Damaged, OperatorError
 from safehold.ports.disk import Disk
+from safehold.ports.survivors import Survivors
 from safehold.recovery.report import Progress
 from safehold.salvage.blob_folder import BLOB_FILE, take_blob
+from safehold.salvage.core_sources import scan_core_files, scan_image
 from safehold.salvage.device_tokens import take_proofs, take_tokens
 from safehold.salvage.ear import Ear
 from safehold.salvage.files import is_named, parse_index, take_export, take_tree
@@ -42,14 +44,6 @@ class NothingKnown(OperatorError):
     """Not one of the sources holds anything that a salvage knows."""
 
 
-class CoreScanner(Protocol):
-    """Reads what is left of a core: its file, its log, an image that holds it."""
-
-    def __call__(self, files: Sequence[FoundFile], ear: Ear, disk: Disk, progress: Progress, /) -> int:
-        """How much was found."""
-        ...
-
-
 class Salvaged(NamedTuple):
     """How much of each sort was read, in files."""
 
@@ -66,22 +60,29 @@ class Scanner:
         disk: Disk,
         looks: Looks,
         opener: Opener | None,
-        keep: Keep,
-        scan_core: CoreScanner,
+        out: str,
+        survivors: Survivors,
         progress: Progress,
         account: str = "",
         writers: Sequence[bytes] = (),
+        settled: Callable[[int, str], None] = lambda _source, _where: None,
     ) -> None:
-        """`writers` are public keys that are known to be certified, though no object at hand may say so."""
+        """`out` is the salvage folder, and `survivors` what has been put so far.
+
+        `writers` are public keys that are known to be certified, though no object at hand may say so.
+        `settled` takes back what had gone aside from a place, of which something has proved itself since.
+        """
         self._ear = ear
         self._disk = disk
         self._looks = looks
         self._opener = opener
-        self._keep = keep
-        self._scan_core = scan_core
+        self._out = out
+        self._keep = Keep(disk, out)
+        self._survivors = survivors
         self._progress = progress
         self._account = account
         self._writers = writers
+        self._settled = settled
         self._fruitful: set[str] = set()  # files in which something of a vault or a core was found
 
     def run(self, sources: Iterable[str]) -> Salvaged:
@@ -89,10 +90,11 @@ class Scanner:
         units = [unit for source in sources for unit in self._survey(source)]
         if not units:
             raise NothingKnown("nothing that a salvage knows was found in these sources", hint=LOOKED_FOR, exit_code=2)
-        numbers = {unit: self._ear.source(unit.path, _word(unit), unit.size) for unit in units}
+        # A core is entered by who reads it, with its log apart.
+        entered = [unit for unit in units if unit.sort is not Sort.CORE]
+        numbers = {unit: self._ear.source(unit.path, _word(unit), unit.size) for unit in entered}
         self._vaults(units, numbers)
-        for unit in _of(units, Sort.CORE, Sort.IMAGE):
-            self._core(unit)
+        self._cores(_of(units, Sort.CORE, Sort.IMAGE), numbers)
         self._blobs(_of(units, Sort.BLOBS), numbers)
         for unit in _of(units, Sort.EXPORT, Sort.ARCHIVE, Sort.FILES):
             self._files(unit, numbers[unit])
@@ -120,7 +122,7 @@ class Scanner:
             if sealed:
                 raise KeyAway(f"what lies in {sealed[0].path}")
             return
-        parts = VaultParts(self._ear, self._disk, self._opener, self._keep)
+        parts = VaultParts(self._ear, self._disk, self._opener, self._keep, self._survivors.blob_path, self._settled)
         for public in self._writers:
             parts.certified.know(public, Role.WRITER)
         step = _Counted(self._progress, "vaults", sum(unit.size for unit in searched))
@@ -133,13 +135,21 @@ class Scanner:
                         self._fruitful.add(found.path)
                 except OSError as error:
                     self._ear.problem(numbers[unit], f"{found.name} cannot be read: {error.strerror or error}")
-        parts.finish()
+        parts.finish(_Counted(self._progress, "blobs", 0))
 
-    def _core(self, unit: Unit) -> None:
-        groups = [unit.files] if unit.sort is Sort.CORE else [(found,) for found in unit.files]
-        for files in groups:
-            if self._scan_core(files, self._ear, self._disk, self._progress):
-                self._fruitful.update(found.path for found in files)
+    def _cores(self, units: Sequence[Unit], numbers: dict[Unit, int]) -> None:
+        told = self._ear, self._survivors, self._disk, self._progress, self._out
+        for unit in units:
+            try:
+                if unit.sort is Sort.CORE:
+                    scan_core_files(unit.files, *told)
+                    continue
+                for found in unit.files:
+                    if any(scan_image(found, numbers[unit], *told)):
+                        self._fruitful.add(found.path)
+            except OperatorError as error:
+                number = self._ear.source(unit.path, _word(unit), unit.size)
+                self._ear.problem(number, error.message)
 
     def _blobs(self, units: Sequence[Unit], numbers: dict[Unit, int]) -> None:
         step = _Counted(self._progress, "blobs", sum(unit.size for unit in units))
@@ -147,7 +157,7 @@ class Scanner:
             for found in unit.files:
                 assert BLOB_FILE.match(found.path.rpartition("/")[2])
                 try:
-                    take_blob(found, numbers[unit], self._ear, self._disk, step)
+                    take_blob(found, numbers[unit], self._ear, self._disk, self._keep, step)
                 except OSError as error:
                     self._ear.problem(numbers[unit], f"{found.name} cannot be read: {error.strerror or error}")
 

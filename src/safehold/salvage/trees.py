@@ -46,7 +46,6 @@ class Member(NamedTuple):
     size: int  # as the tree says
     at: int | None  # µs
     chunks: Callable[[], Iterator[bytes]]
-    path: str = ""  # of a plain file that lies by itself
 
     @property
     def name(self) -> str:
@@ -73,7 +72,7 @@ class FolderTree:
     def members(self) -> Iterator[Member]:
         for found in self._files:
             parts = tuple(found.name.split("/"))
-            yield Member(parts, found.size, found.at, lambda found=found: self._chunks(found), found.path)  # type: ignore[misc]
+            yield Member(parts, found.size, found.at, lambda found=found: self._chunks(found))  # type: ignore[misc]
 
     def _chunks(self, found: FoundFile) -> Iterator[bytes]:
         file = self._disk.open(found.path)

@@ -14,13 +14,13 @@ No evidence names heads of streams; it is verified, counted, and tells nothing m
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
 
-from safehold.formats import blob, run, seal, travelling
+from safehold.formats import run, seal, travelling
 from safehold.formats.frame import FrameType, RawFrame
 from safehold.formats.keys import Opener, SealedToOthers
 from safehold.formats.payload import Unpacker
@@ -36,6 +36,7 @@ from safehold.salvage.ear import Ear
 from safehold.salvage.keep import Keep
 from safehold.salvage.marks import BlobStart, BrokenFrame, Gap, RunEnd, SegmentEnd, is_zeros, pieces
 from safehold.salvage.reading import FoundFile, Held, Reading, Step, no_step, reading
+from safehold.salvage.sealed_blobs import SealedBlobs
 
 #: Of what goes aside, so many bytes are kept; the source has the rest.
 ASIDE_BYTES = 1024 * 1024
@@ -53,16 +54,25 @@ class _Waiting(NamedTuple):
     found: FoundFile
     source: int
     offset: int
-    size: int
 
 
 class VaultParts:
     """Scans files one by one. `glance` at all of them first tells whose signatures count."""
 
-    def __init__(self, ear: Ear, disk: Disk, opener: Opener, keep: Keep) -> None:
+    def __init__(
+        self,
+        ear: Ear,
+        disk: Disk,
+        opener: Opener,
+        keep: Keep,
+        blob_path: Callable[[bytes], str | None],
+        settled: Callable[[int, str], None],
+    ) -> None:
+        """`blob_path` says where a blob was found before; `settled` takes back what had gone aside from a place."""
         self.ear = ear
         self._disk = disk
-        self.keep = keep
+        self.blobs = SealedBlobs(ear, disk, keep, blob_path, self.count)
+        self._settled = settled
         self._opener = opener
         self._unpacker = Unpacker(opener)
         self.certified = Certified(opener.installation)
@@ -90,11 +100,12 @@ class VaultParts:
                 self.ear.problem(source, f"{found.name}: the disk did not give {file.unread} bytes")
         return count
 
-    def finish(self) -> None:
-        """Try once more what could not be verified or opened, and say of each source what was wrong with it."""
-        while self._waiting and self._learn_identities():
+    def finish(self, step: Step = no_step) -> None:
+        """Try once more what could not be verified or opened, open blobs, and say what was wrong with each source."""
+        while self._learn_identities() and self._waiting:
             self._try_again(last=False)
         self._try_again(last=True)
+        self.blobs.finish(self._opener, step)
         for (source, word), count in sorted(self._found.items()):
             self.ear.problem(source, word.format(count))
         self._found.clear()
@@ -156,6 +167,8 @@ class VaultParts:
         if isinstance(end, SegmentHeader) and self.certified.given_up(frame, end):
             self._aside_changes(changes, source, where, _GIVEN_UP)
             return
+        if self.ear.is_settled(source, where):
+            self._settled(source, where)
         for change in changes:
             self._put(change, source, where, frame.header.number if frame.header.type is FrameType.CHANGES else 0)
 
@@ -200,7 +213,7 @@ class VaultParts:
         """Whether it is tried again later."""
         if last or len(self._waiting) >= MAX_WAITING:
             return False
-        self._waiting.append(_Waiting(found, source, frame.offset, len(frame.data)))
+        self._waiting.append(_Waiting(found, source, frame.offset))
         return True
 
     def _set_aside(self, frame: RawFrame, source: int, where: str, why: str) -> None:
@@ -262,7 +275,7 @@ class _Scan:
             elif isinstance(piece, (SegmentEnd, RunEnd)):
                 self._take_end(piece)
             elif isinstance(piece, BlobStart):
-                self._blob(piece)
+                self._parts.blobs.note(self._found, self._source, piece)
             else:
                 self._broken = piece
         self._tell_broken()
@@ -321,33 +334,6 @@ class _Scan:
         where = f"{self._found.name}: {size} bytes at byte {gap.offset}"
         data = self._file.at(gap.offset, min(size, ASIDE_BYTES))
         self._parts.ear.aside(Aside(self._source, where, "no frame begins there", "frame", data))
-
-    # -- blobs
-
-    def _blob(self, start: BlobStart) -> None:
-        """A blob object: put under its name where its digest holds; from within a larger file it is written out."""
-        where = f"{self._found.name}: blob {start.name.hex()[:16]}… at byte {start.offset}"
-        why = "its end is missing" if start.end is None else self._blob_fault(start, start.end)
-        if why:
-            self._parts.count(self._source, "{} blobs that are damaged")
-            data = self._file.at(
-                start.offset, min(ASIDE_BYTES, (start.end or start.offset + ASIDE_BYTES) - start.offset)
-            )
-            self._parts.ear.aside(Aside(self._source, where, why, "body", data))
-            return
-        assert start.end is not None
-        size = start.end - start.offset
-        path = self._found.path
-        if start.offset or start.end != self._file.size:
-            path = self._parts.keep.put(self._file.chunks(start.offset, start.end)).path
-        self._parts.ear.blob(start.name, path, size, self._source)
-
-    def _blob_fault(self, start: BlobStart, end: int) -> str:
-        trailer = blob.parse_trailer(self._file.at(end - blob.TRAILER_BYTES, blob.TRAILER_BYTES), start.name)
-        actual = sha256()
-        for chunk in self._file.chunks(start.offset, end - blob.TRAILER_BYTES):
-            actual.update(chunk)
-        return "" if actual.digest() == trailer.digest else "its digest does not match"
 
 
 def _chained(changes: Sequence[Change]) -> Sequence[Change]:

@@ -19,6 +19,7 @@ from safehold.model.commands import (
     Body,
     EraseAccount,
     FoundInstallation,
+    NoteErased,
     NoteInstallation,
     NoteUse,
     Outcome,
@@ -144,6 +145,15 @@ class IdentityRules:
         self._ledger.core.drop_account(account.id)
         self._ledger.forget_account(account)
         return Outcome(name=account.name)
+
+    def note_erased(self, command: NoteErased) -> Outcome:
+        core = self._ledger.core
+        new = [id_ for id_ in command.erased if core.account_by_id(id_) is None]
+        new = [id_ for id_ in dict.fromkeys(new) if core.secret(0, ERASED_PREFIX + id_.hex()) is None]
+        with self._ledger.group():
+            for id_ in new:
+                self.register_erased(id_, command.actor)
+        return Outcome(changed=bool(new))
 
     # -- the installation ------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from safehold.model.commands import (
     MakeCollection,
     NoteAhead,
     NoteDoubt,
+    NoteErased,
     NoteGhosts,
     NoteInstallation,
     NoteUse,
@@ -166,6 +167,8 @@ class Judge:
                 return self._announcements.withdraw(command)
             case SetMail():
                 return addresses.set_mail(self._ledger, command)
+            case NoteErased():
+                return self._identity.note_erased(command)
             case EraseAccount():
                 return self._erasures.erase(command)
             case TakeBackErasure():

@@ -16,10 +16,10 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 import msgspec
@@ -108,6 +108,17 @@ _NOT_ERASED = "account NOT IN (SELECT account FROM erased)"
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Change).decode
+
+
+class FindCounts(NamedTuple):
+    """`loose` items, `bodies` that lie here, files that bear names of `blobs`, pieces set `aside`."""
+
+    chain: int
+    page: int
+    loose: int
+    bodies: int
+    blobs: int
+    aside: int
 
 
 class SurvivorStore:
@@ -413,6 +424,56 @@ class SurvivorStore:
             "SELECT path FROM blob WHERE name = ? ORDER BY size DESC, number LIMIT 1", (name,)
         ).fetchone()
         return None if row is None else row[0]
+
+    @guarded
+    def counts(self) -> FindCounts:
+        """How much there is of each sort, but for what was erased."""
+        changes = f"SELECT count(*) FROM survivor WHERE proof = ? AND {_NOT_ERASED}"
+        others = ("loose", "body", "blob", "aside")
+        return FindCounts(
+            *(int(self._row(changes, (proof,))[0]) for proof in (_CHAIN, _PAGE)),
+            *(int(self._row(f"SELECT count(*) FROM {table}", ())[0]) for table in others),
+        )
+
+    # -- taking back what was put
+
+    @guarded
+    def settle(self, source: int, place: str) -> None:
+        """What went aside from this place, or from within it, has proved itself since."""
+        within = f"{place}: "
+        self._put(
+            "DELETE FROM aside WHERE source = ? AND (place = ? OR substr(place, 1, ?) = ?)",
+            (source, place, len(within), within),
+        )
+
+    @guarded
+    def forget_erased(self, blobs: Collection[bytes] = ()) -> list[str]:
+        """Remove what belongs to erased accounts; paths of files that nothing names any more.
+
+        `blobs` are names known to be theirs. Of bodies those go that only their changes named. What is removed is
+        overwritten, in the log too.
+        """
+        self.commit()
+        self._db.pragma("secure_delete", True)
+        gone = "account IN (SELECT account FROM erased)"
+        digests, names = set[bytes](), set(blobs)
+        for (record,) in self._db.execute(f"SELECT record FROM survivor WHERE {gone}"):
+            change = _decode(record)
+            digests.add(change.digest)
+            names.update((change.blob,) if change.blob is not None else ())
+        for table in ("survivor", "known", "witness", "aside", "account"):
+            self._put(f"DELETE FROM {table} WHERE {gone}", ())
+        still = " UNION ".join(f"SELECT digest FROM {table}" for table in ("survivor", "known", "loose"))
+        for digest in sorted(digests):
+            self._put(f"DELETE FROM body WHERE digest = ? AND digest NOT IN ({still})", (digest,))
+        paths: list[str] = []
+        for name in sorted(names):
+            paths += [path for (path,) in self._db.execute("SELECT path FROM blob WHERE name = ?", (name,))]
+            self._put("DELETE FROM blob WHERE name = ?", (name,))
+        self.commit()
+        self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        named = "SELECT (SELECT count(*) FROM blob WHERE path = ?1) + (SELECT count(*) FROM loose WHERE path = ?1)"
+        return [path for path in paths if not self._row(named, (path,))[0]]
 
     # -- writing
 

@@ -9,7 +9,7 @@ took: so a vault held by another user admits none of it, signed or not.
 3. A segment's name makes void what earlier segments of its timeline hold from its first frame on. So that frame comes
    after all they hold, or the segment repeats every one of them byte for byte.
 4. A timeline's frames all continue the same place. Where the first of them comes in, that place is not before the
-   end of the log that is here.
+   end of the log that is here; and where it is that very end, the frame names its digest.
 5. A frame's number is not before its segment's first frame, nor before its timeline's claim; it bears its timeline
    and a type of the log.
 
@@ -26,6 +26,7 @@ from safehold.formats import segment
 from safehold.formats.frame import HEADER_BYTES, LOG_TYPES, MAGIC, FrameHeader, RawFrame, parse_header, scan_frames
 from safehold.formats.keys import SECRET_BYTES, Opener, identity_of
 from safehold.formats.segment import SegmentName
+from safehold.ports.core import EMPTY_LOG
 from safehold.ports.vault import LengthMismatch, Vault, VaultDown
 from safehold.vault.log import VaultLogReader
 from safehold.vault.segments import load_copy, timelines
@@ -81,7 +82,7 @@ class Admission:
             continued = continued or self._known(name.timeline)
             place = Continued(header.parent, header.opened)
             if continued is None:
-                self._check_place(name.timeline, place)
+                self._check_place(header, place)
                 continued = found = place
             if place != continued:
                 raise self._void(
@@ -117,9 +118,15 @@ class Admission:
                 return known
         return None
 
-    def _check_place(self, timeline: int, place: Continued) -> None:
+    def _check_place(self, header: FrameHeader, place: Continued) -> None:
         """Rule 4."""
+        timeline = header.timeline
         end = VaultLogReader([self._vault], self._opener).end()
+        first_after = header.number == place.opened == end.frame + 1 and end != EMPTY_LOG
+        if first_after and header.prev != end.digest:
+            raise self._void(
+                f"timeline {timeline} would go on from another frame {end.frame} than the one that this vault holds"
+            )
         if place.opened > end.frame and end.timeline <= place.timeline < timeline:
             return
         raise self._void(

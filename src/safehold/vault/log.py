@@ -124,7 +124,9 @@ class VaultLogReader:
         return Branch(tuple(self._branch(0)))
 
     def end(self) -> LogPosition:
-        """See ports.log; reads the last segments only. Raises VaultDown."""
+        """See ports.log; reads the last segments only. A frame that does not continue the one before it is none, as in
+        `entries`: whoever holds a writer's key can sign one. Raises VaultDown.
+        """
         for stretch in self._branch(0):
             self._refuse_blind(stretch.timeline)
             found = self._segments(stretch.timeline)
@@ -134,11 +136,23 @@ class VaultLogReader:
                 for number in sorted(copies.numbers(), reverse=True):
                     if limit is not None and number > limit:
                         continue
-                    frame = next((f for f, _ in self._signed(copies, number, None)), None)
-                    if frame is not None:
-                        return LogPosition(stretch.timeline, number, frame.digest)
+                    for frame, _ in self._signed(copies, number, None):
+                        if self._continues(frame, stretch, copies):
+                            return LogPosition(stretch.timeline, number, frame.digest)
         self._refuse_blind(0)
         return EMPTY_LOG
+
+    def _continues(self, frame: RawFrame, stretch: Stretch, copies: _Copies) -> bool:
+        """Whether the frame before it has the digest that it names; True where that one is nowhere to be read."""
+        before = frame.header.number - 1
+        digests = {f.digest for f, _ in self._signed(copies, before, None)}
+        if not digests:
+            timeline = stretch.timeline if before >= stretch.opened else stretch.parent
+            found = self._segments(timeline)
+            earlier = [name for name in found if name.first <= before and name != copies.name]
+            for name in earlier[-1:]:
+                digests = {f.digest for f, _ in self._signed(_Copies(self, name, found[name]), before, None)}
+        return not digests or frame.header.prev in digests
 
     def _refuse_blind(self, timeline: int) -> None:
         """The end cannot be told where a segment at the end can be read in no vault. Raises VaultDown."""

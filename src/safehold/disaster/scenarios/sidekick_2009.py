@@ -1,22 +1,22 @@
 """In the first days of October 2009 the service behind the Sidekick, a phone that kept everything on its operator's
-servers, began to fail. The company that ran it, Danger, had been bought by Microsoft the year before; T-Mobile sold the
-phones to some 800,000 people. On 10 October both told them that contacts, calendar entries, to-do lists and photographs
-that were no longer on a phone had almost certainly been lost, in a failure on the servers. The press heard that the
-storage network had been upgraded by a contractor and that no backup had been made before; Microsoft later spoke of a
-failure that hit the core database and its backup together. Neither copy could simply be put back.
+servers, began to fail. The company that ran it, Danger, had been bought by Microsoft the year before; T-Mobile sold
+the phones to some 800,000 people. On 10 October both told them that contacts, calendar entries, to-do lists and
+photographs that were no longer on a phone had almost certainly been lost, in a failure on the servers. The press
+heard that the storage network had been upgraded by a contractor and that no backup had been made before; Microsoft
+later spoke of a failure that hit the core database and its backup together. Neither copy could simply be put back.
 
 The phones made it worse. One that was reset, or whose battery was taken out, or that ran empty, started from nothing
 and fetched what its service had: nothing. So people were told not to switch their phones off.
 
 It took weeks to rebuild the system component by component. What was found was checked and given back in stages, the
-contacts first; in the end the company said that it had recovered most, if not all, of what had been lost. Who had lost
-what it could not say.
+contacts first; in the end the company said that it had recovered most, if not all, of what had been lost. Who had
+lost what it could not say.
 
 Here a storage upgrade tears the core and the vault that acknowledgements wait for, together and at different points:
-either may be gone, end somewhere, or have pages of zeros or of something else. On most seeds the other vault is whole,
-and lags behind by what was written in the last moments. On the others nothing is whole: of that vault too some objects
-are cut, lost or hit. Then the process starts again, and people switch their phones off and on, which start from nothing
-in the midst of the recovery.
+either may be gone, end somewhere, or have pages of zeros or of something else. On most seeds the other vault is
+whole, and lags behind by what was written in the last moments. On the others nothing is whole: of that vault too some
+objects are cut, lost or hit. Then the process starts again, and people switch their phones off and on, which start
+from nothing in the midst of the recovery.
 """
 
 from __future__ import annotations

@@ -27,10 +27,10 @@ from safehold.store.sqlite.rows import ITEM_COLUMNS_I
 if TYPE_CHECKING:
     from safehold.store.sqlite.reads import SqliteReads
 
-#: An item whose journal row is gone is there all the same, without a body: it must not look absent.
+#: An item whose journal row is gone is there all the same, and damaged: it must not look absent, nor as a ghost.
 #: Ordered afterwards: SQLite would carry the bodies through its sorter.
 ITEMS_WITH_BODIES = f"""
-    SELECT n.key, j.body, j.blob, {ITEM_COLUMNS_I} FROM json_each(?) n
+    SELECT n.key, j.seq, j.body, j.blob, {ITEM_COLUMNS_I} FROM json_each(?) n
     CROSS JOIN item i ON i.collection = ? AND i.name = n.value LEFT JOIN journal j ON j.seq = i.journal
 """
 _ROW = "SELECT body, blob, size, digest FROM journal WHERE seq = ?"
@@ -71,9 +71,9 @@ def of_items(
         for item in reads.items_named(collection, names):
             found.append((item, _here(db, source, item.journal, item.digest)))
     else:
-        for _, body, blob, *columns in sorted(rows, key=_first):
+        for _, seq, body, blob, *columns in sorted(rows, key=_first):
             item = Item(*columns)
-            good = body is None or sha256(body).digest() == item.digest
+            good = seq is not None if body is None else sha256(body).digest() == item.digest
             here = Stored(body, blob, item.size) if good else _here(db, source, item.journal, item.digest)
             found.append((item, here))
     lost = [LostBody(item.journal, item.digest) for item, here in found if here is None]

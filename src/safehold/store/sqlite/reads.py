@@ -469,8 +469,10 @@ class SqliteReads:
             chunk = _encode_names(names[start : start + BODIES_CHUNK]).decode()
             rows: Any = self._db.execute(bodies.ITEMS_WITH_BODIES, (chunk, collection.number)).fetchall()
             for row in sorted(rows, key=_first):
-                item = Item(*row[3:])
-                yield item, Stored(row[1], row[2], item.size)
+                item = Item(*row[4:])
+                if row[1] is None:
+                    raise Damaged(f"the change of {item.name} is gone from the journal", where="core")
+                yield item, Stored(row[2], row[3], item.size)
 
     @guarded
     def items_with_blobs(self, account: int, kind: Kind) -> list[tuple[str, Item, bytes]]:
@@ -486,7 +488,7 @@ class SqliteReads:
     def has_body(self, journal: int) -> bool:
         sql = "SELECT body IS NOT NULL OR blob IS NOT NULL OR LENGTH(digest) = 0 FROM journal WHERE seq = ?"
         found: Any = self._db.execute(sql, (journal,)).get
-        return bool(found)
+        return found is None or bool(found)
 
     @guarded
     def bodiless(self, account: int) -> dict[Kind, Bodiless]:

@@ -15,13 +15,13 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-from operator import mul
 from struct import Struct
 from typing import Any
 
 import apsw
 import apsw.sqlite_extra
 
+from safehold.formats.sqlite_sums import factors, sums
 from safehold.model.errors import OperatorError
 from safehold.ports.disk import Disk, File
 
@@ -34,8 +34,7 @@ _HEADER = b"SQLite format 3\0"
 _PAGE_SIZE = Struct(">16xH")  # in the database header
 _RESERVED_OFFSET = 20  # in the database header: bytes reserved at the end of each page
 
-_WORD = 0xFFFFFFFF
-_WORDS = {size: Struct(f"<{(size - CHECKSUM_BYTES) // 4}I") for size in (PAGE_BYTES, OLD_PAGE_BYTES)}
+_SIZES = (PAGE_BYTES, OLD_PAGE_BYTES)
 _SUMS = Struct("<II")
 
 _serial = itertools.count(1)
@@ -63,38 +62,18 @@ def checksum_vfs() -> str:
     return CHECKSUM_VFS
 
 
-def _factors(count: int) -> tuple[list[int], list[int]]:
-    """What each of so many words of a page counts in the two sums; see page_checksum."""
-    first, second = [0] * count, [0] * count
-    # Backwards from the end: how much a unit added to s1 or s2 before step i adds to the sums at the end.
-    one, two = (1, 0), (0, 1)
-    for i in range(count - 2, -1, -2):
-        # A step is: s1 += word[i] + s2; s2 += word[i + 1] + s1.
-        second[i + 1], first[i + 1] = two[1], two[0]
-        first[i], second[i] = one[0] + two[0] & _WORD, one[1] + two[1] & _WORD
-        before_one = (first[i], second[i])
-        before_two = (first[i] + two[0] & _WORD, second[i] + two[1] & _WORD)
-        one, two = before_one, before_two
-    return first, second
-
-
-_FACTORS = {size: _factors(words.size // 4) for size, words in _WORDS.items()}
-
-
 def page_checksum(page: bytes) -> bytes:
     """The eight bytes that `cksmvfs` puts at the end of a page (https://sqlite.org/cksumvfs.html).
 
-    Its two sums run through the page as `s1 += word[i] + s2; s2 += word[i + 1] + s1`, modulo 2^32: both are linear
-    in the words, so that each is one sum of products with fixed factors.
+    See formats/sqlite_sums.py.
     """
-    words = _WORDS[len(page)].unpack_from(page)
-    first, second = _FACTORS[len(page)]
-    return _SUMS.pack(sum(map(mul, first, words)) & _WORD, sum(map(mul, second, words)) & _WORD)
+    return _SUMS.pack(*sums(page, (len(page) - CHECKSUM_BYTES) // 4))
 
 
 def page_factors(page_bytes: int) -> list[tuple[int, int]]:
     """For each word of a page of this size, how much a unit added to it adds to the two sums, modulo 2^32."""
-    return list(zip(*_FACTORS[page_bytes], strict=True))
+    by = factors((page_bytes - CHECKSUM_BYTES) // 4)
+    return list(zip(by.first, by.second, strict=True))
 
 
 class _Passing:
@@ -213,7 +192,7 @@ class _SeamFile:
     def _look(self, data: bytes, offset: int) -> None:
         if offset == 0 and len(data) >= 100 and data.startswith(_HEADER):
             size = _PAGE_SIZE.unpack_from(data)[0]
-            asked = data[_RESERVED_OFFSET] == CHECKSUM_BYTES and size in _WORDS
+            asked = data[_RESERVED_OFFSET] == CHECKSUM_BYTES and size in _SIZES
             self._checked_bytes = size if asked else 0
 
     def xTruncate(self, newsize: int) -> None:
