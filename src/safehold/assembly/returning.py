@@ -82,7 +82,7 @@ def return_found(
     accounts: Container[bytes] | None = None,
     kinds: Collection[Kind] = DATA_KINDS,
 ) -> Returned:
-    """Put back what is to be put back, of these accounts (None: of all that are there). Raises OutOfSpace, VaultDown."""
+    """Put back what is to be put back, of these accounts (None: of all). Raises OutOfSpace, VaultDown."""
     returned = Returned()
     keys = set(find.keys)
     loose = _loose_by_account(find)

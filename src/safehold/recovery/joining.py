@@ -249,10 +249,6 @@ class Joiner:
             if is_whole(change) and is_sound(change)
         }
 
-    def streams(self) -> Iterator[Mended]:
-        for key in self.keys:
-            yield self.stream(key)
-
     def stream(self, key: StreamKey) -> Mended:
         entries = [entry for reader in self._of(key) if (entry := reader.stream(*key)) is not None]
         offers = _without_accepted(self._offers(key))
