@@ -243,6 +243,22 @@ def test_a_second_run_adds_and_the_same_again_changes_nothing(data: Path, tmp_pa
         assert store.state() == state
 
 
+def test_an_export_gives_each_item_under_its_own_path(data: Path, tmp_path: Path) -> None:
+    """What `safehold export` wrote, as a folder and in an archive: the digests that the streams have of them."""
+    exported = tmp_path / "exported"
+    Service(data).run("export", "bob", str(exported))
+    archive = shutil.make_archive(str(tmp_path / "bob"), "zip", exported)
+    live = {(c.kind, c.name, c.digest, c.media) for c in truth(data).values() if c.actor == "import" and c.digest}
+    for number, source in enumerate((exported, archive)):
+        out = tmp_path / f"out-{number}"
+        salvage(data, source, "--out", out)
+        with SurvivorStore.open(str(out), read_only=True) as store:
+            found = list(store.loose_items())
+        assert {item.account for item in found} == {"bob"} and len(found) == 28
+        assert {(i.kind, i.name, i.digest, i.media) for i in found} <= live
+        assert {i.collection for i in found} == {"default", "", "rome"}
+
+
 def test_a_whole_data_folder_is_one_source(data: Path, tmp_path: Path) -> None:
     expected = truth(data)
     told = salvage(tmp_path / "elsewhere", data, "--out", tmp_path / "out")
