@@ -183,6 +183,22 @@ def test_every_item_is_accounted_for_once(request: pytest.FixtureRequest, alone:
     assert sum(outcome.values()) > outcome["exact"], "nothing was damaged"
 
 
+def test_beside_a_core_what_it_remembers_is_accounted_for_with_it() -> None:
+    """Where it is whole its word counts, else it fills what the vaults lack."""
+    sources: Counter[str] = Counter()
+    for seed in range(8):
+        here = world(seed % WORLDS)
+        vault = _hit("near", here.near, random.Random(f"beside {seed}"), 8)
+        core = here.house.open_core()
+        plan, lines, _ = account_for(here, [vault], core=core)
+        check_counts(plan, lines, seed)
+        outcome = check_against_truth(truth(seed % WORLDS), plan, lines, seed)
+        assert set(outcome) <= {"exact", "ghost", "older"}, "what is gone are large bodies, which no core has"
+        sources.update(line.source for line in lines if line.what is What.ITEM)
+        core.close()
+    assert sources["core"]
+
+
 def _hit(name: str, whole: Objects, rng: random.Random, most: int) -> KeptMemoryVault:
     hit = whole
     for _ in range(rng.randint(1, most)):
