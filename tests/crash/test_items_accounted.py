@@ -19,6 +19,7 @@ import pytest
 
 from safehold.lab.simdisk import SimDisk
 from safehold.model.kinds import Kind
+from safehold.ports.core import CoreReads
 from safehold.ports.vault import Vault
 from safehold.recovery.items_ledger import Counts, ItemState, Line, What
 from safehold.recovery.items_reading import ItemSources
@@ -48,7 +49,11 @@ Key = tuple[str, str, str, str]  # id of the account, kind, path, name
 
 @cache
 def truth(seed: int) -> dict[Key, Truth]:
-    core = world(seed).house.open_core()
+    return truth_of(world(seed).house.open_core())
+
+
+def truth_of(core: CoreReads) -> dict[Key, Truth]:
+    """What lives in a core."""
     return {
         (account.id.hex(), collection.kind.value, collection.path, item.name): Truth(item.digest, item.rev)
         for account in core.accounts()
