@@ -17,7 +17,7 @@ from safehold.archiver.claiming import Mode
 from safehold.config import VaultConfig
 from safehold.disaster.costs import OPERATOR_SECONDS
 from safehold.disaster.house import CORE_FOLDER, CORE_PATH, House
-from safehold.disaster.vault_work import make_anew, reader_of, repair_vaults, runs_of, vaults_of
+from safehold.disaster.vault_work import make_anew, mend_marks, reader_of, repair_vaults, runs_of, vaults_of
 from safehold.model.errors import Damaged, NewerCore, OperatorError, SafeholdError
 from safehold.ports.core import CoreReads
 from safehold.ports.log import Hole
@@ -241,7 +241,6 @@ def serve_on(world: World, *, devices: bool = True) -> None:
             break
         if devices and turn < 3 * len(world.devices) and world.devices:
             world.sync([world.rng.choice(world.devices)])
-            world.check_fresh()
         world.knock()
     else:
         world.wrong.append("the recovery beside the service came to no end")
@@ -253,8 +252,9 @@ def serve_on(world: World, *, devices: bool = True) -> None:
 def bring_back(world: World) -> None:
     """A person comes, and does what the commands hint at, until the service starts.
 
-    `recover run`; where nothing can be read `vault repair` before it; lost vaults are made anew; where the start is
-    refused all the same, once more, and at last with the first sync vault moved aside.
+    A folder that is a vault but for its mark gets that back, and nothing else is changed before `recover run` has read
+    all that is left: a repaired end of a log shows no more that it was damaged. Where nothing can be read, or a start
+    is refused, `vault repair`, and once more; at last with the first sync vault moved aside. Lost ones are made anew.
     """
     for attempt in range(MOST_ATTEMPTS):
         world.clock.advance(OPERATOR_SECONDS)
@@ -263,10 +263,7 @@ def bring_back(world: World) -> None:
         for folder in ("/scratch", "/blobs"):
             house.disk.make_folders(folder)
         try:
-            if any(
-                house.disk.files(house.folder(config)) for config in house.vaults if not house.vault(config).available()
-            ):
-                repair_vaults(house, serving=False)  # what lies there may be a vault that has lost its mark
+            mend_marks(house)
             if attempt == MOST_ATTEMPTS - 1:
                 _anew(world, next(config for config in house.vaults if config.mode == Mode.SYNC), aside=True)
             plan, result = recover_run(house)
