@@ -68,6 +68,7 @@ class World:
         self.wrong: list[str] = []
         #: What a strike notes for the expectation: whether one vault is left as it was; which was hurt; what there was.
         self.far_is_whole = True
+        self.salvages = False  # whether an operator has the remains salvaged before a recovery
         self.hurt = ""
         self.objects_before: dict[str, set[str]] = {}
         self.wiped: dict[tuple[str, str, str], str] = {}  # device, path, name: why it was dropped there

@@ -46,6 +46,7 @@ def _strike(world: World) -> None:
     if rng.random() < 0.5:
         world.disk.lose("/blobs")
     world.far_is_whole = rng.random() >= _NONE_INTACT
+    world.salvages = not world.far_is_whole
     if not world.far_is_whole:
         for words in damage_objects(world.disk, "/far", rng, rng.randint(1, 4)):
             world.note(words)
