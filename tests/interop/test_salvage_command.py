@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from safehold.cli.main import main
 from safehold.formats.frame import RawFrame, scan_frames
 from safehold.model.change import Change
 from safehold.model.kinds import Kind
@@ -261,14 +262,14 @@ def test_a_core_without_its_first_page_and_no_vault(data: Path, tmp_path: Path) 
     assert {h: c.digest for h, c in found.items()} == {h: c.digest for h, c in expected.items()}
 
 
-def test_what_cannot_be_done_is_said_in_words(data: Path, tmp_path: Path) -> None:
-    service = Service(tmp_path / "elsewhere")
+def test_what_cannot_be_done_is_said_in_words(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     near = str(data / "vaults" / "near")
 
     def refusal(*args: str | Path, code: int = 2) -> str:
-        ended = service.run("salvage", *map(str, args), codes=(code,))
-        assert ended.out is not None
-        return f"{ended.out['error']} {ended.out['hint']}"
+        capsys.readouterr()
+        assert main(["--data", str(tmp_path / "elsewhere"), "--json", "salvage", *map(str, args)]) == code
+        told = json.loads(capsys.readouterr().out)
+        return f"{told['error']} {told['hint']}"
 
     assert "give the recovery key: --identity" in refusal(near, "--out", tmp_path / "a", code=3)
     assert "within each other" in refusal(near, "--out", f"{near}/out")

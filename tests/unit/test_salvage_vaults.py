@@ -371,6 +371,22 @@ def test_a_blob_sealed_before_the_identity_was_replaced_is_opened_once_that_is_f
     assert kept(found, name) == BODY and found.problems() == []
 
 
+def test_a_blob_that_is_not_what_the_change_says_goes_aside(tmp_path: Path) -> None:
+    """Whole, and sealed to us: whoever knows the recipient can make one."""
+    history = History()
+    history.family("ada", cards=1)
+    name = b"n" * 32
+    folder = history.collections[an_id("ada"), "files/photos"]
+    history.change("ada", Kind.PHOTOS, Op.PUT, folder, "rome.jpg", BODY, blob=name)
+    vaults = Vaults(history)
+    sealed = vaults.keyring.sealer.encrypt(b"forged" * 999)
+    head = blob.encode_header(name) + sealed
+    tail = blob.encode_trailer(blob.BlobTrailer(len(sealed), sha256(head).digest(), name))
+    found = salvage(tmp_path, vaults).run(lay_out(tmp_path / "near", vaults.near.objects | {"a-blob": head + tail}))
+    assert kept(found, name) is None
+    assert [a.why for a in found.asides()] == ["it holds another body than the change says that names it"]
+
+
 def test_a_blob_whose_trailer_lies_does_not_hide_what_follows() -> None:
     name = b"n" * 32
     data = blob.encode_header(name) + b"x" * 500 + blob.encode_header(b"m" * 32) + b"y" * 10
@@ -380,10 +396,12 @@ def test_a_blob_whose_trailer_lies_does_not_hide_what_follows() -> None:
 
 
 def test_a_window_never_hides_a_mark() -> None:
-    """Marks at every place around the bounds of what is read at once."""
+    """Marks at every place around the bounds of what is read at once, and right behind what only looks like one."""
     rng = random.Random(3)
     head = blob.encode_header(b"n" * 32)
     for shift in (-50, -9, -8, -7, -1, 0, 1, 7):
         data = rng.randbytes(1024 * 1024 + shift) + head + rng.randbytes(3000)
         found = [p.offset for p in pieces(Reading(Held(data), len(data))) if isinstance(p, BlobStart)]
         assert found == [1024 * 1024 + shift]
+    data = b"\x93SH" + head + b"x" * 200
+    assert [p.offset for p in pieces(Reading(Held(data), len(data))) if isinstance(p, BlobStart)] == [3]

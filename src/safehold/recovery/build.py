@@ -1,13 +1,16 @@
 """The building of a core, and what makes sure that it is what the vaults say.
 
 Two ways in. A *new* core takes the streams of a generation whole, as rows for each table, and then the log after it
-change by change. A core that is there, or a new one where no generation helps, takes the log change by change.
+change by change. A core that is there, or a new one where no generation helps, takes the log change by change. Streams
+that a find has a part in are put together by themselves, with all of the log, and enter whole.
 
 What a new core was given has been verified on its way in, change by change, against hashes, chain, digests and seals,
 and a replay has followed what lives (`Replay`). Then it is compared with that replay, from the file, opened anew:
 heads, collections and items row by row, the root of every stream whose root the generation states, and sums over the
 journal, which read every page of it and so verify every page's checksum. A core that was there before, or that an
 earlier run began, has its journal walked as well: what that holds this run has not seen go in.
+
+Long, as what goes in and what it is compared with stand side by side.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ streams are read once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -258,6 +258,11 @@ class Probe:
             hashes.discard(change.hash)
             if not hashes:
                 del tips[change.rev]
+
+    def watch(self, changes: Iterable[Change]) -> None:
+        """These are."""
+        for change in changes:
+            self.saw(change)
 
     def watched(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
         """The pieces of a stream on their way."""

@@ -10,7 +10,7 @@ before: timelines never fall along a stream.
 whole log, the find, an old core. Bodies that are gone come from the find by their digest. Revs whose loss somebody
 accepted stay lost: devices have gone on without them.
 
-What is kept in memory: of the log what concerns these streams; otherwise one stream at a time.
+What is kept in memory: of the log what of these streams no generation has whole; otherwise one stream at a time.
 """
 
 from __future__ import annotations
@@ -113,6 +113,7 @@ class Joiner:
         self._core_heads = core_heads
         self._distrusted = distrusted
         self._from_log: dict[StreamKey, list[Piece]] = {key: [] for key in self.keys}
+        self._had = {key: self._hashes_held(key) for key in self.keys} if readers else {}
         self._sealed: dict[StreamKey, Head] = {}
         self.others: list[Other] = []
         if log is not None and self.keys:
@@ -123,14 +124,27 @@ class Joiner:
             if isinstance(entry, Hole):
                 continue
             for change in entry.changes:
-                pieces = self._from_log.get((change.account, change.kind))
-                if pieces is not None:
-                    pieces.append(Piece(entry.position.frame, change, is_whole(change), LOG))
-                    if change.op is Op.GAP:  # what was sealed before it is given up
-                        self._sealed.pop((change.account, change.kind), None)
+                key = (change.account, change.kind)
+                if key not in self._from_log:
+                    continue
+                if change.hash not in self._had.get(key, ()):
+                    self._from_log[key].append(Piece(entry.position.frame, change, is_whole(change), LOG))
+                if change.op is Op.GAP:  # what was sealed before it is given up
+                    self._sealed.pop(key, None)
             for key, head in entry.heads.items():
                 if key in self._from_log:
                     self._sealed[key] = head
+
+    def _hashes_held(self, key: StreamKey) -> set[bytes]:
+        """Of changes that some generation has whole."""
+        entries = ((reader, reader.stream(*key)) for reader in self._of(key))
+        return {
+            change.hash
+            for reader, entry in entries
+            if entry is not None
+            for _, change in reader.changes_of(entry)
+            if is_whole(change) and is_sound(change)
+        }
 
     def streams(self) -> Iterator[Mended]:
         for key in self.keys:

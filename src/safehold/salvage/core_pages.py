@@ -143,6 +143,7 @@ class _Scan:
     ) -> list[tuple[CoreLog, int]]:
         try:
             log = CoreLog(medium, page_bytes, begin, within=within)
+            log.file_header()
         except Malformed:
             if not within:
                 self._finds.problem(source, "no frame of a core's log was found")

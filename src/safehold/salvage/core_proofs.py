@@ -120,9 +120,9 @@ class Proving:
         accounts = self._carved.account_ids(number)
         if number == 0 and all(id_ != SYSTEM_ACCOUNT for id_, _ in accounts):
             accounts.append((SYSTEM_ACCOUNT, True))
-        if not accounts:
+        if not any(sure for _, sure in accounts):
             self.lost_accounts.add(number)
-            accounts = [(id_, False) for id_ in sorted(self._known.accounts)]
+            accounts += [(id_, False) for id_ in sorted(self._known.accounts)]
         collections: dict[int, list[CarvedCollection]] = {}
         for collection in self._carved.collections_of(number):
             collections.setdefault(collection.number, []).append(collection)
@@ -411,12 +411,12 @@ class _Stream:
     def _collection_ids(self, value: int | bytes, account: bytes) -> Iterable[bytes]:
         if isinstance(value, bytes):
             return (value,)
-        found = self._ids.collections.get(value)
-        if found:
-            return [each.id for each in found]
+        found = [each.id for each in self._ids.collections.get(value, ())]
+        if any(each.sure for each in self._ids.collections.get(value, ())):
+            return found
         self._all.lost_collections.add(value)
         ids = {each.id for collections in self._ids.collections.values() for each in collections}
-        return sorted(ids | self._all.known.collections.get(account, frozenset()))
+        return [*found, *sorted(ids | self._all.known.collections.get(account, frozenset()))]
 
     def _learn(self, account: bytes, number: int | bytes, id_: bytes) -> None:
         """What a hash has proved is sure, and needs no trying any more."""
@@ -424,12 +424,14 @@ class _Stream:
             others = [(other, sure) for other, sure in self._ids.accounts if other != account and sure]
             self._ids.accounts[:] = [(account, True), *others]
             self._carved.put_account(self._account, account, sure=True)
+            self._all.lost_accounts.discard(self._account)
         if isinstance(number, int):
             known = self._ids.collections.setdefault(number, [])
             learned = CarvedCollection(number, id_, self._account, self.kind_number, True)
             if learned not in known:
                 known[:] = [learned, *(each for each in known if each.id != id_)]
                 self._carved.put_collection(learned)
+                self._all.lost_collections.discard(number)
 
     def _hash(self, row: CarvedRow, account: bytes, collection: bytes, prev: bytes) -> bytes:
         fields = row.fields

@@ -27,7 +27,7 @@ from safehold.salvage.files import is_named, parse_index, take_export, take_tree
 from safehold.salvage.keep import Keep
 from safehold.salvage.loosely import Loosely, text_of
 from safehold.salvage.reading import FoundFile, Reading
-from safehold.salvage.survey import Looks, Sort, Survey, Unit, survey
+from safehold.salvage.survey import Looks, Names, Sort, Survey, Unit, survey
 from safehold.salvage.takeout import KEEP_FOLDER
 from safehold.salvage.trees import FolderTree, Member, TarTree, Tree, ZipTree
 from safehold.salvage.vault_parts import VaultParts
@@ -64,6 +64,7 @@ class Scanner:
         survivors: Survivors,
         progress: Progress,
         account: str = "",
+        names: Names | None = None,
         writers: Sequence[bytes] = (),
         settled: Callable[[int, str], None] = lambda _source, _where: None,
     ) -> None:
@@ -81,6 +82,7 @@ class Scanner:
         self._survivors = survivors
         self._progress = progress
         self._account = account
+        self._names = names
         self._writers = writers
         self._settled = settled
         self._fruitful: set[str] = set()  # files in which something of a vault or a core was found
@@ -104,7 +106,7 @@ class Scanner:
 
     def _survey(self, source: str) -> list[Unit]:
         self._progress("looking", 0, 0, "files")
-        found: Survey = survey(self._disk, self._looks, source)
+        found: Survey = survey(self._disk, self._looks, source, self._names)
         if found.passed and found.units:
             number = self._ear.source(found.units[0].path, _word(found.units[0]), found.units[0].size)
             for words, count in found.passed.items():
