@@ -13,9 +13,10 @@ import pytest
 
 from safehold.lab.simdisk import SimDisk
 from safehold.model.change import Change, Op, change_hash
+from safehold.model.errors import OperatorError, OutOfSpace
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.model.stream import Head
-from safehold.ports.survivors import Proof
+from safehold.ports.survivors import Proof, Survivor
 from safehold.salvage.core_pages import NOTHING_KNOWN, CoreSource, Known, scan_core
 from safehold.service.identity import SYSTEM_ACCOUNT
 from safehold.store.realdisk import RealDisk
@@ -653,6 +654,21 @@ def fake_leaf(payload: bytes) -> bytes:
     page[8:10] = at.to_bytes(2, "big")
     page[at : at + 3 + len(payload)] = varint(len(payload)) + b"\x63" + payload
     return bytes(page[:-8]) + page_checksum(bytes(page))
+
+
+def test_a_salvage_without_room_says_so(village: tuple[bytes, bytes, dict[Key, Change]], tmp_path: Path) -> None:
+    class Full(Gathered):
+        def survivor(self, survivor: Survivor) -> None:
+            raise OutOfSpace("the disk of the core is full")
+
+    (tmp_path / "core.db").write_bytes(village[0])
+    (tmp_path / "scratch").mkdir()
+    with pytest.raises(OutOfSpace) as told:
+        scan_core([CoreSource(RealDisk(), str(tmp_path / "core.db"))], Full(), scratch=str(tmp_path / "scratch"))
+    assert "another disk" in told.value.hint
+    assert not list((tmp_path / "scratch").iterdir())
+    with pytest.raises(OperatorError):
+        scan_core([CoreSource(RealDisk(), str(tmp_path / "none.db"))], Gathered())
 
 
 def test_a_file_that_is_no_core(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from contextlib import ExitStack, closing
 from typing import NamedTuple
 
 from safehold.formats.sqlite_file import Malformed
-from safehold.model.errors import OperatorError
+from safehold.model.errors import OperatorError, OutOfSpace
 from safehold.ports.disk import Disk
 from safehold.ports.survivors import Finds
 from safehold.salvage.core_files import CoreFiles
@@ -69,11 +69,17 @@ def scan_core(
     """Put all that survives in these into `finds`; files that hold nothing of a core give nothing, and a problem.
 
     `scratch` is a folder for a temporary file, "" that of SQLite. Raises OperatorError where a file cannot be opened,
-    OutOfSpace where the scratch has no room.
+    OutOfSpace where the scratch or the find has no room.
     """
     found = CoreFound(0, 0, 0, 0)
-    for source in files:
-        found = found.plus(_Scan(source, finds, known, progress, scratch).run())
+    try:
+        for source in files:
+            found = found.plus(_Scan(source, finds, known, progress, scratch).run())
+    except OutOfSpace as error:
+        raise OutOfSpace(
+            "there is no room for what is salvaged",
+            hint="free some space or salvage into a folder on another disk, and run it again: it goes on",
+        ) from error
     return found
 
 

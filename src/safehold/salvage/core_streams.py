@@ -92,7 +92,7 @@ class StreamProof:
         self._drop_pending()
         account = self._ids.sure_account()
         if account is not None and account not in self._all.erased:
-            if self._name:
+            if self._name and not self._carved.account_name(self._account):
                 self._all.finds.account(account, self._name)
             self._witness(account)
 
