@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 
 from safehold.config import VaultConfig
+from safehold.disaster.copies import Copies
 from safehold.disaster.costs import RESTART_SECONDS, Meter
 from safehold.disaster.generations import snapshot as take_snapshot
 from safehold.disaster.house import VAULTS, House
@@ -68,6 +69,8 @@ class World:
         self.wrong: list[str] = []
         #: What a strike notes for the expectation: whether one vault is left as it was; which was hurt; what there was.
         self.far_is_whole = True
+        self.copies: Copies | None = None  # of what a strike leaves, where a scenario has it noted
+        self.salvages = False  # whether an operator has the remains salvaged before a recovery
         self.hurt = ""
         self.objects_before: dict[str, set[str]] = {}
         self.wiped: dict[tuple[str, str, str], str] = {}  # device, path, name: why it was dropped there

@@ -111,6 +111,8 @@ def _course(scenario: Scenario, world: World) -> Score:
         if world.serving:
             counted = Counted(world)
             world.excused = counted.not_exact
+            if world.copies is not None:
+                world.wrong += world.copies.left_behind(counted.not_exact)
             aftermath(world)
             after = Counted(world)
     except (Crash, AssertionError):

@@ -25,6 +25,8 @@ from safehold.vault.looking import RepairedVault, ScrubbedVault
 from safehold.vault.runs import Runs
 
 NOTEBOOKS = "/run"
+#: Below a vault's folder.
+LOG_FOLDER = "/log"
 #: Steps that filling a new vault may take.
 _MOST_STEPS = 10_000
 
