@@ -469,6 +469,21 @@ def test_a_core_that_lacks_what_was_found_is_built_anew_and_keeps_what_it_alone_
     assert {change.hash for _, _, change in built.changes(limit=10_000)} == set(by_rev([*shared, *found, *ahead]))
 
 
+def test_a_core_of_another_history_gives_what_it_alone_has_of_other_streams(history: History) -> None:
+    before = list(history.changes)
+    _, old, new = forked(history)
+    ahead = [history.put("ada", Kind.NOTES, "ahead", b"only here")]
+    core = core_of([*before, *old, *ahead], history, SimDisk())
+    forget(history, [*old, *ahead])
+    find = find_of(old)
+    plan = planned(history.reader(), find, core)
+    assert plan.core is State.OTHER
+    disk = SimDisk()
+    run(history.reader(), plan, find, disk, old=core)
+    built = SqliteCore.open("/data/core/core.db", disk=disk)
+    assert {change.hash for _, _, change in built.changes(limit=10_000)} == set(by_rev([*before, *new, *ahead]))
+
+
 def test_a_core_that_has_all_that_was_found_is_left_alone(history: History) -> None:
     found = puts(history, "found")
     core = core_of(history.changes, history, SimDisk())

@@ -12,7 +12,7 @@ import msgspec
 
 from safehold.model.change import Change
 from safehold.model.stream import Head
-from safehold.recovery.chains import StreamKey
+from safehold.recovery.chains import Chains, StreamKey
 from safehold.recovery.examine import Finding, State
 from safehold.recovery.find import Find
 from safehold.recovery.joining import Joiner, Other
@@ -68,17 +68,17 @@ class Gaining:
         self._others += joiner.others
         self._joiners.append(joiner)
 
-    def beside(self, found: Finding) -> Finding:
+    def beside(self, found: Finding, own: Chains) -> Finding:
         """What that means for a core that is sound: where it lacks something of these streams, one is built anew.
 
-        What that core alone has goes into the new one.
+        What that core alone has goes into the new one; `own` are its chains.
         """
-        if found.state is State.WHOLE or not self.joined or found.replay is None:
+        if found.state is State.WHOLE or not self.joined:
             return found
-        own, log = found.replay.chains, self._log
+        log = self._log
         if found.state is State.BEHIND:
             found = msgspec.structs.replace(found, state=State.PARTIAL, reason=f"{found.reason}, or a salvage has more")
-        if found.state is State.PARTIAL:
+        if found.state in (State.PARTIAL, State.OTHER):
             further = {key: head for key, head in own.heads.items() if head.rev > log.chains.head(key).rev}
             self.core_heads = {key: head for key, head in further.items() if key[0] not in log.erased}
             self._join(self.core_heads)

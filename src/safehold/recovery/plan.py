@@ -191,9 +191,10 @@ def make_plan(
     if gaining is not None:
         gaining.gain()
     if core is not None and found.state is State.WHOLE:
+        own = found.replay
         found = compare(core, found, log.chains, reading.position_seen or found.position == origin.position)
-        if gaining is not None:
-            found = gaining.beside(found)
+        if gaining is not None and own is not None:
+            found = gaining.beside(found, own.chains)
     if gaining is not None and find is not None:
         _count(reading, gaining, find, log)
     if found.state is State.WHOLE and found.replay is not None:
