@@ -20,7 +20,7 @@ from safehold.salvage.reading import Held, Reading
 from safehold.salvage.scan import NothingKnown
 from tests.support.changes import Streams
 from tests.support.generations import Home
-from tests.support.logs import OPENER, ROOT, SEALER, WRITER
+from tests.support.logs import OPENER, ROOT, SEALER, WRITER, sealed_blob
 from tests.support.recovery_fakes import History, an_id, card
 from tests.support.recovery_vaults import Vaults
 from tests.support.salvage import Salvage, lay_out
@@ -322,12 +322,6 @@ def test_run_frames_without_the_ends_of_their_object_stand_alone(tmp_path: Path)
 BODY = b"body" * 50_000
 
 
-def sealed_blob(name: bytes, body: bytes = BODY) -> bytes:
-    sealed = SEALER.encrypt(body)
-    head = blob.encode_header(name)
-    return head + sealed + blob.encode_trailer(blob.BlobTrailer(len(sealed), sha256(head + sealed).digest(), name))
-
-
 def kept(found: Salvage, name: bytes) -> bytes | None:
     with found.open() as store:
         path = store.blob_path(name)
@@ -336,7 +330,7 @@ def kept(found: Salvage, name: bytes) -> bytes | None:
 
 def test_a_blob_is_opened_wherever_it_lies_and_one_that_is_damaged_goes_aside(tmp_path: Path) -> None:
     name = b"n" * 32
-    whole = sealed_blob(name)
+    whole = sealed_blob(name, BODY)
     broken = bytearray(whole)
     broken[100_000] ^= 1
     found = Salvage(tmp_path, OPENER).run(lay_out(tmp_path / "a", {"photo": whole}))
@@ -356,7 +350,7 @@ def test_a_blob_sealed_before_the_identity_was_replaced_is_opened_once_that_is_f
     """The older identity travels in a frame that comes after it."""
     newer = identity_of(b"9" * 32)
     name = b"n" * 32
-    source = lay_out(tmp_path / "a", {"a-blob": sealed_blob(name)})
+    source = lay_out(tmp_path / "a", {"a-blob": sealed_blob(name, BODY)})
     only_newer = Opener(newer, OPENER.installation)
     found = Salvage(tmp_path / "1", only_newer).run(source)
     assert kept(found, name) is None and any("not given" in problem for problem in found.problems())

@@ -355,7 +355,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
         _undo_to(site, plan, plan.to)
     result.notes += _record_ghosts(site, result)
     if plan.salvages:
-        result.returned, problems = put_back(site, sources.salvages)
+        result.returned, problems = put_back(site, plan, sources.salvages)
         result.notes += problems
     if plan.core is not State.WHOLE:
         result.notes += _tell_after(site, plan, result)

@@ -16,6 +16,7 @@ from safehold.assembly.site import Site
 from safehold.assembly.vault_urls import create_vault
 from safehold.model.commands import NoteErased
 from safehold.model.errors import OperatorError, SafeholdError
+from safehold.model.kinds import DATA_KINDS
 from safehold.recovery.find import Find, Salvage
 from safehold.recovery.plan import Plan
 from safehold.recovery.report import Progress, silent
@@ -103,7 +104,7 @@ def archive_found(site: Site, plan: Plan) -> list[str]:
     return []
 
 
-def put_back(site: Site, folders: Sequence[str]) -> tuple[Returned | None, list[str]]:
+def put_back(site: Site, plan: Plan, folders: Sequence[str]) -> tuple[Returned | None, list[str]]:
     """Put back what was found without its place in the chain. What hinders that, in plain words: it can be repeated."""
     from safehold.assembly.returning import return_found
 
@@ -118,6 +119,8 @@ def put_back(site: Site, folders: Sequence[str]) -> tuple[Returned | None, list[
                 blob_key=session.blob_key,
                 execute=session.execute,
                 in_doubt=bool(doubts_of(session.reads)),
+                accounts=plan.selection.accounts,
+                kinds=plan.selection.kinds or DATA_KINDS,
             )
     except SafeholdError as error:
         return None, [f"what was found is not put back yet: {error.message}; run this again once that is mended"]

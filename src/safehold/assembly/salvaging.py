@@ -89,6 +89,7 @@ def salvage_into(
             if path.startswith(f"{out}/"):
                 with suppress(FileNotFoundError):
                     disk.remove(path)
+        store.commit()
         counts = store.counts()
         names = {id_: name for id_, name in store.accounts().items() if name}
         write_quarantine(disk, out, store.asides(), store.sources(), names)

@@ -233,13 +233,6 @@ class Find:
         for salvage in self.salvages:
             yield from salvage.survivors.loose_items()
 
-    def names(self) -> dict[bytes, str]:
-        """Names of accounts, where a salvage knows one."""
-        found: dict[bytes, str] = {}
-        for salvage in reversed(self.salvages):
-            found.update({id_: name for id_, name in salvage.survivors.accounts().items() if name})
-        return {id_: name for id_, name in found.items() if id_ not in self.erased}
-
 
 class Probe:
     """Which tips of a find have not been seen on the streams as these are read."""

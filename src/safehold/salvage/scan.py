@@ -126,6 +126,8 @@ class Scanner:
         if self._opener is None or not self._opener.can_open:
             if sealed:
                 raise KeyAway(f"what lies in {sealed[0].path}")
+            for unit in searched:
+                self._ear.problem(numbers[unit], "not searched for what vaults hold, since no key was given")
             return
         parts = VaultParts(self._ear, self._disk, self._opener, self._keep, self._survivors.blob_path, self._settled)
         for public in self._writers:
