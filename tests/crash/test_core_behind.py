@@ -1,14 +1,22 @@
-"""An older copy of a core is in place, and vaults with generations lead on from it: a run enters what it lacks."""
+"""An older copy of a core is in place, and vaults with generations lead on from it: a run enters what it lacks.
+
+And a core that lacks what it had committed beside a sync vault that does not end cleanly: nobody knows the end then.
+"""
 
 from __future__ import annotations
+
+import pytest
 
 from safehold.disaster.generations import snapshot
 from safehold.disaster.house import CORE_FOLDER, House
 from safehold.disaster.operator import recover_run
 from safehold.disaster.salvaging import salvage
+from safehold.formats.frame import RawFrame, scan_frames
+from safehold.formats.segment import HEADER_BYTES
 from safehold.lab.simdisk import SimDisk
-from safehold.lab.wire import Request
+from safehold.lab.wire import Request, propfind
 from safehold.recovery.examine import State
+from safehold.service.ahead import doubts_of
 
 BOOK = "/dav/ann/contacts/default"
 
@@ -80,4 +88,44 @@ def test_a_salvage_beside_a_generation_that_has_a_stream_whole() -> None:
     assert result.report.total().exact == result.report.total().expected
     house.boot()
     assert house.request("GET", f"{BOOK}/one.vcf").body == card("one")
+    house.abandon()
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_start_whose_core_lacks_several_frames_doubts_an_end_that_is_not_clean(torn: bool) -> None:
+    house = House.new("both torn")
+    old = copy_of(house.disk)
+    for uid in ("one", "two", "three"):
+        put(house, uid)
+    house = house.kill()
+    put_back(house.disk, old)
+    if torn:
+        last = house.disk.files("/near/log")[-1]
+        data = house.disk.bytes_of(last)
+        *_, frame = (each for each in scan_frames(data, HEADER_BYTES) if isinstance(each, RawFrame))
+        house.disk.overwrite(last, frame.offset, bytes(len(data) - frame.offset))
+    house.boot()
+    assert bool(doubts_of(house.reads)) is torn
+    answer = house.requests([propfind("ann", "ann/contacts/default", 1)])[0]
+    assert answer.status == (503 if torn else 207)
+    house.abandon()
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_whole_core_is_a_witness_of_the_end_only_if_it_was_closed(closed: bool) -> None:
+    """The sync vault is gone, and the other one may be behind it."""
+    house = House.new("near gone")
+    put(house, "one")
+    house.scheduler.run_for(5)
+    put(house, "two")
+    if closed:
+        house.writer.close()
+    house = house.kill()
+    house.disk.lose("/near")
+    house.load_keys()
+    plan, _ = recover_run(house)
+    assert plan.core is State.WHOLE
+    assert (plan.report.unknown_seconds > 0) is not closed
+    core = house.open_core()
+    assert bool(core.end_in_doubt()) is not closed
     house.abandon()

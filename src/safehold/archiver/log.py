@@ -135,10 +135,6 @@ class Log:
 
     # -- opening
 
-    def read_problems(self) -> Sequence[str]:
-        """What was wrong with the vaults' logs, as far as they were read; each begins with `VAULT: OBJECT:`."""
-        return self._reader.problems()
-
     def tail(self, in_core: ChangesInCore | None = None) -> Iterator[LogFrame | Hole]:
         """What the log holds after the core's position. To be read to its end before `start`.
 

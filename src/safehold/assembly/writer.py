@@ -2,6 +2,8 @@
 
 1. open the core; 2. claim the next timeline in every vault; 3. read the log's tail and take it in; 4. start the log.
 Only then is anything accepted (law 1).
+
+Long, as all that one writer opens, and in which order, has to be seen together.
 """
 
 from __future__ import annotations
@@ -18,9 +20,9 @@ from safehold.formats import keys, travelling
 from safehold.formats.blob import blob_object
 from safehold.formats.doubt import Doubt
 from safehold.formats.doubt import encode as encode_doubt
+from safehold.formats.frame import BadRange
 from safehold.formats.modes import MODES, encode_modes
 from safehold.formats.seal import SealedObject
-from safehold.formats.segment import timeline_prefix
 from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
 from safehold.model.change import Change
 from safehold.model.commands import FoundInstallation, NoteDoubt, NoteInstallation
@@ -45,7 +47,7 @@ from safehold.vault.folder import place_reader
 from safehold.vault.keyring import Keyring
 from safehold.vault.log import NotOnTheLog, VaultLogReader
 from safehold.vault.runs import Runs
-from safehold.vault.segments import timelines
+from safehold.vault.segments import load_copy, segments, timelines
 
 #: Steps that a closing writer gives each shipper to bring its vault level.
 CLOSING_STEPS = 10_000
@@ -56,6 +58,8 @@ SEAL_SECONDS = 10.0
 TEND_SECONDS = 60.0
 #: Frames that follow each other so closely are shipped to async vaults together: a sync for each would slow the rest.
 GATHER_SECONDS = 0.05
+#: Where a log ends is seen in these: a claim may have begun another segment after the one that it found torn.
+LAST_SEGMENTS = 3
 #: A try to go on may claim a timeline, which stays in the vaults for ever: after so many in vain they become rare.
 QUICK_TRIES = 30
 SLOW_TRY_SECONDS = 60.0
@@ -334,9 +338,11 @@ class Writer:
         try:
             for timeline in timelines([vault]):
                 if last.timeline <= timeline < log.timeline:
-                    names = [info.name for info in vault.list(timeline_prefix(timeline))]
-                    if names and any(p.startswith(f"{vault.name}: {names[-1]}") for p in log.read_problems()):
-                        return False
+                    for name in list(segments([vault], timeline))[-LAST_SEGMENTS:]:
+                        copy = load_copy(vault, name)
+                        hurt = copy.faults or isinstance(copy.last, BadRange)
+                        if hurt and max(copy.frames, default=last.frame) >= last.frame:
+                            return False
             return True
         finally:
             vault.close()

@@ -37,6 +37,8 @@ by the next check; what is not listed MUST NOT be taken for deleted.
 What time the disk takes, `meter`: it is told of every operation and of every byte, and may let a clock go on. Faults
 but errors and crash hooks stay with the disk over a crash, as its meter does.
 
+Long, as the port and every fault of it share the same few nodes.
+
 Not simulated: reordering between a file's bytes and its name beyond the above, wrong answers to `size`, sharing
 between threads.
 """
