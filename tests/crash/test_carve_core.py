@@ -212,6 +212,18 @@ def test_in_an_image_without_its_first_page(town: Town, tmp_path: Path) -> None:
     assert carve(image, tmp_path).changes(Proof.CHAIN) == town.made
 
 
+def test_in_an_image_among_files_of_other_programs(town: Town, tmp_path: Path) -> None:
+    db = apsw.Connection(str(tmp_path / "other.db"))
+    db.execute("CREATE TABLE t (a, b, c, d)")
+    with db:
+        db.executemany("INSERT INTO t VALUES (?, ?, ?, ?)", [(None, bytes(16), "name", n) for n in range(30_000)])
+    db.close()
+    other = (tmp_path / "other.db").read_bytes()
+    finds = carve(other + hit_pages(town.data, {1}) + other, tmp_path)
+    assert finds.changes(Proof.CHAIN) == town.made
+    assert finds.names == {account_id(n): f"person{n}" for n in range(1, ACCOUNTS + 1)}
+
+
 def test_with_strange_bytes_put_in_between(town: Town, tmp_path: Path) -> None:
     """What a file system's repair leaves behind: one half moved against the other. Only chains across it suffer."""
     middle = town.page_count // 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from safehold.disaster.generations import snapshot
 from safehold.disaster.house import CORE_FOLDER, House
 from safehold.disaster.operator import recover_run
+from safehold.disaster.salvaging import salvage
 from safehold.lab.simdisk import SimDisk
 from safehold.lab.wire import Request
 from safehold.recovery.examine import State
@@ -56,4 +57,27 @@ def test_streams_that_the_generation_has_whole_and_the_old_core_too() -> None:
     house.boot()
     assert house.request("GET", f"{BOOK}/two.vcf").body == card("two")
     assert house.request("GET", "/dav/ann/files/notes/n.txt").body == b"a note"
+    house.abandon()
+
+
+def test_a_salvage_beside_a_generation_that_has_a_stream_whole() -> None:
+    """The plan follows such a stream to see what the find has of it; the run settles it."""
+    house = House.new("found beside")
+    put(house, "one")
+    snapshot(house)
+    house.close()
+    house = house.kill()
+    house.load_keys()
+    for path in house.disk.files(CORE_FOLDER):
+        house.disk.cut(path, house.disk.length(path) // 2)
+    salvaged = salvage(house)
+    assert salvaged is not None
+    assert salvaged.find.keys
+    plan, result = recover_run(house, salvaged=salvaged)
+    salvaged.close()
+    assert plan.generation
+    assert plan.salvages
+    assert result.report.total().exact == result.report.total().expected
+    house.boot()
+    assert house.request("GET", f"{BOOK}/one.vcf").body == card("one")
     house.abandon()

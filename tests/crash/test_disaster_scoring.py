@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 
+from safehold.disaster.copies import Copies
 from safehold.disaster.costs import AWAY, LOCAL, Meter
 from safehold.disaster.lab import World
 from safehold.disaster.ledger import Ledger, kind_of
@@ -144,11 +145,11 @@ def test_a_device_that_starts_from_nothing_and_is_told_that_there_is_nothing(wor
         fresh = world._device("book", "ann", table_of("Apple"))
         world._fresh.append(fresh)
     world.sync([fresh])
-    world.check_fresh()
     assert {name for _, _, name in world.wiped} >= {"c0.vcf", "c1.vcf", "c2.vcf"}
     before = dict(world.wiped)
     world.wiped.clear()
-    world.check_fresh(excused={(path, name) for _, path, name in before})
+    world.excused = {(path, name) for _, path, name in before}
+    world.sync([fresh])
     assert not world.wiped
 
 
@@ -201,3 +202,16 @@ def test_nothing_is_noticed_where_nothing_is_wrong(world: World) -> None:
         world.watch.notice()
     assert world.noticed_at is None
     assert score(world, Counted(world), None).why[0].startswith("the service has not said")
+
+
+def test_an_item_of_which_a_whole_copy_is_left_has_to_be_back(world: World) -> None:
+    copies = Copies(world)
+    key = ("ann/contacts/default", "c1.vcf")
+    copies.look()
+    (told,) = copies.left_behind({key: "lost"})
+    assert "is whole in /" in told
+    for path in world.disk.files("/near/log") + world.disk.files("/far/log"):
+        world.disk.overwrite(path, 0, bytes(world.disk.length(path)))
+    struck = Copies(world)
+    struck.look()
+    assert struck.left_behind({key: "lost"}) == []

@@ -19,6 +19,7 @@ import pytest
 
 from safehold.lab.simdisk import SimDisk
 from safehold.model.kinds import Kind
+from safehold.ports.core import CoreReads
 from safehold.ports.vault import Vault
 from safehold.recovery.items_ledger import Counts, ItemState, Line, What
 from safehold.recovery.items_reading import ItemSources
@@ -48,7 +49,11 @@ Key = tuple[str, str, str, str]  # id of the account, kind, path, name
 
 @cache
 def truth(seed: int) -> dict[Key, Truth]:
-    core = world(seed).house.open_core()
+    return truth_of(world(seed).house.open_core())
+
+
+def truth_of(core: CoreReads) -> dict[Key, Truth]:
+    """What lives in a core."""
     return {
         (account.id.hex(), collection.kind.value, collection.path, item.name): Truth(item.digest, item.rev)
         for account in core.accounts()
@@ -181,6 +186,22 @@ def test_every_item_is_accounted_for_once(request: pytest.FixtureRequest, alone:
     print(outcome)
     assert outcome["exact"], outcome
     assert sum(outcome.values()) > outcome["exact"], "nothing was damaged"
+
+
+def test_beside_a_core_what_it_remembers_is_accounted_for_with_it() -> None:
+    """Where it is whole its word counts, else it fills what the vaults lack."""
+    sources: Counter[str] = Counter()
+    for seed in range(8):
+        here = world(seed % WORLDS)
+        vault = _hit("near", here.near, random.Random(f"beside {seed}"), 8)
+        core = here.house.open_core()
+        plan, lines, _ = account_for(here, [vault], core=core)
+        check_counts(plan, lines, seed)
+        outcome = check_against_truth(truth(seed % WORLDS), plan, lines, seed)
+        assert set(outcome) <= {"exact", "ghost", "older"}, "what is gone are large bodies, which no core has"
+        sources.update(line.source for line in lines if line.what is What.ITEM)
+        core.close()
+    assert sources["core"]
 
 
 def _hit(name: str, whole: Objects, rng: random.Random, most: int) -> KeptMemoryVault:

@@ -16,6 +16,7 @@ import pytest
 from safehold.archiver.claiming import LogVault, Mode, claim_timeline
 from safehold.assembly.returning import return_found
 from safehold.disaster.faults import count_write_points
+from safehold.disaster.generations import snapshot
 from safehold.disaster.house import CORE_FOLDER, VAULTS, House
 from safehold.disaster.rebuilding import vaults_of
 from safehold.lab.simdisk import SimDisk
@@ -26,7 +27,7 @@ from safehold.model.kinds import Kind
 from safehold.ports.core import EMPTY_LOG
 from safehold.ports.log import Hole
 from safehold.recovery import build as build_module
-from safehold.recovery.find import Find
+from safehold.recovery.find import Find, is_sound, is_whole
 from safehold.recovery.find_bodies import FindArchive
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.returns import Returned
@@ -60,8 +61,8 @@ def put(user: str, name: str, text: str) -> Request:
     return Request("PUT", f"/dav/{user}/contacts/default/{name}.vcf", card(name, text), user=user)
 
 
-def a_house(draw: random.Random, steps: int = 25) -> House:
-    """Some people's work, shipped to far as it comes."""
+def a_house(draw: random.Random, steps: int = 25, *, generation: bool = False) -> House:
+    """Some people's work, shipped to far as it comes; with a generation of it as it was half way."""
     house = House.new(draw.randrange(1 << 30), USERS)
     for step in range(steps):
         user, name = draw.choice(USERS), str(draw.randint(0, 5))
@@ -74,6 +75,8 @@ def a_house(draw: random.Random, steps: int = 25) -> House:
                 assert house.requests([put(user, name, f"{name} {step}")])[0].status in (201, 204)
         if draw.random() < 0.3:
             house.engine.seal()
+        if generation and step == steps // 2:
+            snapshot(house)
     house.writer.ship_all()
     return house
 
@@ -94,12 +97,14 @@ def in_runs(draw: random.Random, changes: Iterable[Change], share: float) -> lis
 
 
 def spoil(disk: SimDisk, folder: str, draw: random.Random) -> None:
-    """Flip bits in a vault's log: each costs a frame or a header."""
-    for timeline in list(disk.list(f"{folder}/log")):
-        for entry in list(disk.list(f"{folder}/log/{timeline.name}")):
-            path = f"{folder}/log/{timeline.name}/{entry.name}"
-            for _ in range(draw.randint(0, 6)):
-                disk.flip_bit(path, draw.randrange(disk.size(path)), draw.randrange(8))
+    """Flip bits in a vault's log and runs: each costs a frame or a header."""
+    for entry in sorted(disk.list(folder)):
+        path = f"{folder}/{entry.name}"
+        if entry.is_folder:
+            spoil(disk, path, draw)
+            continue
+        for _ in range(draw.randint(0, 6) if path.endswith((".seg", ".run")) else 0):
+            disk.flip_bit(path, draw.randrange(disk.size(path)), draw.randrange(8))
 
 
 def reader_of(house: House) -> VaultLogReader:
@@ -107,8 +112,14 @@ def reader_of(house: House) -> VaultLogReader:
 
 
 def still_read(house: House) -> list[Change]:
-    """What the vaults give of the log between them."""
-    return [c for entry in reader_of(house).entries(EMPTY_LOG) if not isinstance(entry, Hole) for c in entry.changes]
+    """What the vaults give of the log and of generations between them."""
+    found = [c for entry in reader_of(house).entries(EMPTY_LOG) if not isinstance(entry, Hole) for c in entry.changes]
+    runs = Runs(vaults_of(house), house.keyring.opener)
+    for generation in runs.generations():
+        reader = runs.reader(generation)
+        for entry in reader.streams():
+            found += [c for _, c in reader.changes_of(entry) if is_sound(c) and is_whole(c)]
+    return found
 
 
 def opened(house: House, folder: str) -> SqliteCore:
@@ -208,7 +219,7 @@ def hashes(changes: Iterable[Change]) -> set[bytes]:
 def test_every_record_of_which_a_copy_is_left_comes_back_and_nothing_else(seed: int) -> None:
     draw = random.Random(seed)
     print(f"seed {seed}")
-    house = a_house(draw)
+    house = a_house(draw, generation=seed % 2 == 1)
     all_of_it = journal(house)
     house = lose_core(house)
     house.load_keys()
@@ -232,7 +243,7 @@ def test_every_record_of_which_a_copy_is_left_comes_back_and_nothing_else(seed: 
 @pytest.mark.parametrize("few", range(5))
 def test_an_intact_vault_recovers_as_without_a_find(few: int) -> None:
     draw = random.Random(few)
-    house = a_house(draw)
+    house = a_house(draw, generation=few % 2 == 1)
     all_of_it = journal(house)
     house = lose_core(house)
     house.load_keys()

@@ -126,7 +126,12 @@ def live_after(changes: Iterable[Change]) -> Live:
     }
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`--salvages N` runs so many seeds, where they are more."""
+    if "seed" in metafunc.fixturenames:
+        metafunc.parametrize("seed", range(max(SEEDS, metafunc.config.getoption("--salvages") or 0)))
+
+
 def test_all_of_which_one_copy_is_left_comes_back_and_nothing_else(seed: int) -> None:
     draw = random.Random(seed)
     history = a_history(draw)
@@ -149,9 +154,9 @@ def test_all_of_which_one_copy_is_left_comes_back_and_nothing_else(seed: int) ->
     core.close()
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_an_intact_vault_needs_no_find(seed: int) -> None:
-    draw = random.Random(seed)
+@pytest.mark.parametrize("few", range(20))
+def test_an_intact_vault_needs_no_find(few: int) -> None:
+    draw = random.Random(few)
     history = a_history(draw)
     find = find_of(some(draw, history.changes, 0.6))
     alone, _ = recovered(history.reader(), None, SimDisk())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 
 from safehold.archiver.log import Log, LogLimits, LogVault, Mode, Written
+from safehold.formats import blob
 from safehold.formats.keys import Opener, Sealer, SigningKey, certify, fingerprint, identity_of, recipient_of
 from safehold.lab.simdisk import SimDisk
 from safehold.lab.world import SimClock
@@ -97,3 +99,10 @@ def objects(vault: Vault, prefix: str = "") -> dict[str, bytes]:
 
 def near_on(disk: SimDisk) -> FolderVault:
     return make_vault(disk, "near")
+
+
+def sealed_blob(name: bytes, body: bytes) -> bytes:
+    """A blob object."""
+    sealed = SEALER.encrypt(body)
+    head = blob.encode_header(name)
+    return head + sealed + blob.encode_trailer(blob.BlobTrailer(len(sealed), sha256(head + sealed).digest(), name))

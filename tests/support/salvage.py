@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -32,7 +33,9 @@ class Salvage:
             if store.state():
                 ear.learn(store)
             out = str(self.out)
-            scanner = Scanner(ear, self.disk, look, self.opener, out, store, silent, account, writers, store.settle)
+            scanner = Scanner(
+                ear, self.disk, look, self.opener, out, store, silent, account, os.listdir, writers, store.settle
+            )
             scanner.run(list(map(str, sources)))
             for path in store.forget_erased(ear.erased_blobs):
                 Path(path).unlink(missing_ok=True)

@@ -13,8 +13,8 @@ from safehold.model.gaps import GHOSTS, MAX_NAMED, MISSING, accepts_loss, ghost_
 from safehold.model.kinds import Kind
 from tests.support.changes import collection_id
 from tests.support.generations import Home, read
-from tests.support.recovery_fakes import an_id
-from tests.unit.test_recovery_attest import World, spoiled
+from tests.support.recovery_fakes import History, an_id
+from tests.unit.test_recovery_attest import World, photo, spoiled
 
 CONTACTS = Kind.CONTACTS
 
@@ -102,11 +102,7 @@ def test_the_record_stays_for_as_long_as_the_ghost_when_history_is_dropped() -> 
 
 def test_a_keeper_attests_a_recorded_ghost_and_refuses_any_other() -> None:
     hidden: list[Change] = []
-
-    def tell(world_history: object) -> None:
-        del world_history
-
-    world = World(tell)
+    world = World()
     world.make(world.last, spoiled(world.framed, lambda c: hidden.append(c) or bare(c)))
     assert "lacks the body of rev" in world.refusal()
     lost = hidden[0]
@@ -126,3 +122,22 @@ def test_a_keeper_attests_a_recorded_ghost_and_refuses_any_other() -> None:
     (verdict,) = told([lost.rev]).look()
     assert verdict.facts.ok, verdict.facts.why
     assert lost.digest != NO_DIGEST
+
+
+def test_a_keeper_attests_without_a_large_body_whose_loss_is_on_record() -> None:
+    def told(revs: list[int]) -> World:
+        def tell(history: History) -> None:
+            photo(history)
+            collection = history.collections[an_id("ada"), "files/photos"]
+            props = {GHOSTS: ghost_words(revs)} if revs else {MISSING: "another thing"}
+            history.change("ada", Kind.PHOTOS, Op.GAP, collection, props=props)
+
+        found = World(tell)
+        found.make(found.last)
+        return found
+
+    rev = next(c.rev for _, c in told([]).framed if c.blob is not None)
+    assert "is not there" in told([]).refusal()
+    assert "is not there" in told([rev + 7]).refusal()
+    (verdict,) = told([rev]).look()
+    assert verdict.facts.ok, verdict.facts.why

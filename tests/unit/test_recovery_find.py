@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from hashlib import sha256
 
@@ -9,10 +10,11 @@ import msgspec
 import pytest
 
 from safehold.lab.simdisk import SimDisk
-from safehold.model.change import Change, Op
+from safehold.model.change import GENESIS, Change, Op
 from safehold.model.errors import OperatorError
 from safehold.model.kinds import Kind
 from safehold.model.stream import Head
+from safehold.ports.core import UNARCHIVED
 from safehold.ports.survivors import Finds, Proof, Survivor, Witnessed
 from safehold.recovery.build import gap_words
 from safehold.recovery.chains import Gap
@@ -139,6 +141,86 @@ def test_what_goes_on_another_history_is_known_by_its_timeline_where_the_fork_is
     plan, there, _ = came_back(history.reader(), find_of(old[2:]))
     assert by_rev(there) == by_rev([*before, *new])
     assert plan.report.lost == []
+
+
+def test_what_fills_a_hole_and_excludes_what_comes_after_it_is_of_another_history(history: History) -> None:
+    before, old, new = forked(history)
+    later = puts(history, "e", "f")
+    forget(history, [*old, *new])
+    plan, there, _ = came_back(history.reader(), find_of(old[:1]))
+    assert by_rev(there) == by_rev([*before, *later])
+    assert [loss.revs for loss in plan.report.lost] == [[new[0].rev]]
+    assert any("1 changes" in problem for problem in plan.problems)
+
+
+def test_within_one_timeline_the_vaults_count_where_the_fork_is_lost(history: History) -> None:
+    before = [change for change in history.changes if (change.account, change.kind) == KEY]
+    head = history.heads[KEY]
+    other = puts(history, "a", "b", "c", "d", "e")
+    history.heads[KEY] = head
+    own = puts(history, "f", "g", "h")
+    forget(history, [*other, own[0]])
+    _, there, _ = came_back(history.reader(), find_of(other))
+    assert by_rev(there) == by_rev([*before, *own[1:]])
+
+
+def test_another_installations_history_does_not_take_a_streams_place(history: History) -> None:
+    stranger = History()
+    stranger.timeline = 40
+    stranger.family("ada")
+    theirs = [change for change in stranger.changes if (change.account, change.kind) == KEY]
+    ours = [change for change in history.changes if (change.account, change.kind) == KEY]
+    assert theirs[0].hash != ours[0].hash
+    _, there, _ = came_back(history.reader(), find_of(theirs))
+    assert by_rev(there) == by_rev(ours)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_where_a_history_is_all_there_no_part_of_a_lower_one_is_taken(seed: int) -> None:
+    """Forks within forks: whatever is found of the others, wherever it lies."""
+    draw = random.Random(seed)
+    history = History()
+    history.account("ada")
+    branch = [change for change in history.changes if (change.account, change.kind) == KEY]
+    others: list[Change] = []
+    for _ in range(draw.randint(1, 4)):
+        branch += puts(history, *(f"{draw.random()}" for _ in range(draw.randint(1, 5))))
+        cut = draw.randint(1, len(branch))
+        others += branch[cut:]
+        branch = branch[:cut]
+        history.claim()
+        history.heads[KEY] = Head(branch[-1].rev, branch[-1].hash)
+    branch += puts(history, "last")
+    found = [Piece(UNARCHIVED, change, True, "find") for change in others if draw.random() < 0.6]
+    own = [Piece(0 if draw.random() < 0.5 else UNARCHIVED, change, True, "log") for change in branch]
+    pieces = [*found, *own]
+    draw.shuffle(pieces)
+    offers: dict[int, list[Piece]] = {}
+    for piece in pieces:
+        offers.setdefault(piece.change.rev, []).append(piece)
+    chosen = join(Head(0, GENESIS), 0, offers)
+    assert [piece.change for piece in chosen.pieces] == branch
+    assert {p.change.hash for p in chosen.passed} == {p.change.hash for p in found}
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_what_vaults_have_of_the_last_history_stays_whatever_is_found_of_others(seed: int) -> None:
+    draw = random.Random(seed)
+    history = History()
+    history.account("ada")
+    shared = [change for change in history.changes if (change.account, change.kind) == KEY] + puts(history, *"abc")
+    lower = puts(history, *(f"{draw.random()}" for _ in range(draw.randint(1, 6))))
+    history.claim()
+    history.heads[KEY] = Head(shared[-1].rev, shared[-1].hash)
+    higher = puts(history, *(f"{draw.random()}" for _ in range(draw.randint(1, 6))))
+    vaulted = [Piece(0, change, True, "log") for change in (*shared, *higher) if draw.random() < 0.7]
+    found = [Piece(UNARCHIVED, change, True, "find") for change in (*shared, *lower) if draw.random() < 0.7]
+    offers: dict[int, list[Piece]] = {}
+    for piece in (*vaulted, *found):
+        offers.setdefault(piece.change.rev, []).append(piece)
+    there = {piece.change.hash for piece in join(Head(0, GENESIS), 0, offers).pieces}
+    assert {piece.change.hash for piece in vaulted} <= there
+    assert {p.change.hash for p in found if p.change in shared} <= there
 
 
 def test_at_a_fork_within_one_timeline_what_is_believed_first_counts() -> None:

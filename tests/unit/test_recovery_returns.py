@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -117,7 +118,7 @@ def house() -> House:
     return house
 
 
-def bring(house: House, find: Find, *, in_doubt: bool = False) -> Returned:
+def bring(house: House, find: Find, *, in_doubt: bool = False, accounts: Sequence[bytes] | None = None) -> Returned:
     def key(account: Account) -> bytes:
         found = house.reads.secret(account.number, BLOB_KEY)
         assert found is not None
@@ -130,6 +131,7 @@ def bring(house: House, find: Find, *, in_doubt: bool = False) -> Returned:
         blob_key=key,
         execute=house.engine.execute,
         in_doubt=in_doubt,
+        accounts=accounts,
     )
 
 
@@ -184,6 +186,13 @@ def test_what_nobody_heard_of_goes_where_it_was_and_comes_once(house: House) -> 
     before = changes(house)
     second = bring(house, find)
     assert (second.put, second.skipped, changes(house)) == (0, 9, before)
+
+
+def test_only_who_is_asked_for_gets_something_back(house: House) -> None:
+    find = found(loose("new.vcf", card("new"), collection="default"))
+    returned = bring(house, find, accounts=())
+    assert (returned.put, returned.aside_count, returned.held) == (0, 0, [])
+    assert bring(house, find, accounts=(house.account().id,)).put == 1
 
 
 def test_what_came_back_and_was_deleted_since_stays_deleted(house: House) -> None:

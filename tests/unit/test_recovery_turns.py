@@ -374,6 +374,7 @@ def test_what_a_recovery_has_to_tell_is_told_once_something_can_be_written(monke
         return work(reads)
 
     monkeypatch.setattr(serving, "keep_report", lambda _site, report, _upto, again: report)
+    monkeypatch.setattr(serving, "ghost_notes", lambda _site, _report: [])
     monkeypatch.setattr(serving, "TELL_AGAIN_SECONDS", 0.0)
     reads = SimpleNamespace(log_position=lambda: None, account_by_id=lambda _id: None)
     service = SimpleNamespace(

@@ -11,6 +11,7 @@ import pytest
 from safehold.assembly.salvaging import look
 from safehold.formats.frame import RawFrame, scan_frames
 from safehold.model.change import Op
+from safehold.model.errors import OutOfSpace
 from safehold.model.kinds import Kind
 from safehold.model.token import PREFIX, account_key, make_token
 from safehold.ports.disk import File
@@ -20,6 +21,7 @@ from safehold.salvage.reading import FoundFile, reading
 from safehold.salvage.survey import Sort, survey
 from safehold.store.blobs import blob_name
 from safehold.store.realdisk import RealDisk
+from tests.support.logs import OPENER, sealed_blob
 from tests.support.recovery_fakes import History, an_id, card
 from tests.support.recovery_vaults import Vaults
 from tests.support.salvage import Salvage, lay_out
@@ -255,6 +257,45 @@ def test_a_bad_sector_costs_what_lies_on_it(tmp_path: Path, vaults: Vaults) -> N
         data = file.at(0, size)
     assert data[4096:8192] == bytes(4096) and data[:4096] == vaults.near.objects[name][:4096]
     assert data[8192:] == vaults.near.objects[name][8192:]
+
+
+class _Full(RealDisk):
+    """Has room for so many bytes."""
+
+    room = 0
+
+    def open(self, path: str, *, write: bool = False, create: bool = False, exclusive: bool = False) -> File:
+        file = super().open(path, write=write, create=create, exclusive=exclusive)
+        put = file.write_at
+
+        def write_at(offset: int, data: bytes) -> None:
+            self.room -= len(data)
+            if self.room < 0:
+                raise OSError(28, "No space left on device")
+            put(offset, data)
+
+        file.write_at = write_at  # type: ignore[method-assign]
+        return file
+
+
+def test_a_disk_that_is_full_ends_it_and_a_second_run_goes_on(tmp_path: Path, vaults: Vaults) -> None:
+    """It must not pass for damage in what was read."""
+    photos = lay_out(tmp_path / "p", {f"{n}.jpg": PHOTO + bytes([n]) * 9 for n in range(3)})
+    disk = _Full()
+    disk.room = 2 * len(PHOTO)
+    found = Salvage(tmp_path, None, disk)
+    with pytest.raises(OutOfSpace, match="no room"):
+        found.run(photos)
+    assert found.asides() == [] and len(found.loose()) == 1
+    assert [p.name for p in found.out.rglob("half*")] == []
+    disk.room = 10**9
+    assert len(found.run(photos).loose()) == 3
+    whole = sealed_blob(b"n" * 32, PHOTO)
+    disk.room = 1000
+    found = Salvage(tmp_path / "2", OPENER, disk)
+    with pytest.raises(OutOfSpace):
+        found.run(lay_out(tmp_path / "v", {"blob": whole}))
+    assert found.asides() == []
 
 
 # -- quarantine

@@ -20,7 +20,7 @@ from safehold.salvage.reading import Held, Reading
 from safehold.salvage.scan import NothingKnown
 from tests.support.changes import Streams
 from tests.support.generations import Home
-from tests.support.logs import OPENER, ROOT, SEALER, WRITER
+from tests.support.logs import OPENER, ROOT, SEALER, WRITER, sealed_blob
 from tests.support.recovery_fakes import History, an_id, card
 from tests.support.recovery_vaults import Vaults
 from tests.support.salvage import Salvage, lay_out
@@ -322,12 +322,6 @@ def test_run_frames_without_the_ends_of_their_object_stand_alone(tmp_path: Path)
 BODY = b"body" * 50_000
 
 
-def sealed_blob(name: bytes, body: bytes = BODY) -> bytes:
-    sealed = SEALER.encrypt(body)
-    head = blob.encode_header(name)
-    return head + sealed + blob.encode_trailer(blob.BlobTrailer(len(sealed), sha256(head + sealed).digest(), name))
-
-
 def kept(found: Salvage, name: bytes) -> bytes | None:
     with found.open() as store:
         path = store.blob_path(name)
@@ -336,7 +330,7 @@ def kept(found: Salvage, name: bytes) -> bytes | None:
 
 def test_a_blob_is_opened_wherever_it_lies_and_one_that_is_damaged_goes_aside(tmp_path: Path) -> None:
     name = b"n" * 32
-    whole = sealed_blob(name)
+    whole = sealed_blob(name, BODY)
     broken = bytearray(whole)
     broken[100_000] ^= 1
     found = Salvage(tmp_path, OPENER).run(lay_out(tmp_path / "a", {"photo": whole}))
@@ -356,7 +350,7 @@ def test_a_blob_sealed_before_the_identity_was_replaced_is_opened_once_that_is_f
     """The older identity travels in a frame that comes after it."""
     newer = identity_of(b"9" * 32)
     name = b"n" * 32
-    source = lay_out(tmp_path / "a", {"a-blob": sealed_blob(name)})
+    source = lay_out(tmp_path / "a", {"a-blob": sealed_blob(name, BODY)})
     only_newer = Opener(newer, OPENER.installation)
     found = Salvage(tmp_path / "1", only_newer).run(source)
     assert kept(found, name) is None and any("not given" in problem for problem in found.problems())
@@ -371,6 +365,22 @@ def test_a_blob_sealed_before_the_identity_was_replaced_is_opened_once_that_is_f
     assert kept(found, name) == BODY and found.problems() == []
 
 
+def test_a_blob_that_is_not_what_the_change_says_goes_aside(tmp_path: Path) -> None:
+    """Whole, and sealed to us: whoever knows the recipient can make one."""
+    history = History()
+    history.family("ada", cards=1)
+    name = b"n" * 32
+    folder = history.collections[an_id("ada"), "files/photos"]
+    history.change("ada", Kind.PHOTOS, Op.PUT, folder, "rome.jpg", BODY, blob=name)
+    vaults = Vaults(history)
+    sealed = vaults.keyring.sealer.encrypt(b"forged" * 999)
+    head = blob.encode_header(name) + sealed
+    tail = blob.encode_trailer(blob.BlobTrailer(len(sealed), sha256(head).digest(), name))
+    found = salvage(tmp_path, vaults).run(lay_out(tmp_path / "near", vaults.near.objects | {"a-blob": head + tail}))
+    assert kept(found, name) is None
+    assert [a.why for a in found.asides()] == ["it holds another body than the change says that names it"]
+
+
 def test_a_blob_whose_trailer_lies_does_not_hide_what_follows() -> None:
     name = b"n" * 32
     data = blob.encode_header(name) + b"x" * 500 + blob.encode_header(b"m" * 32) + b"y" * 10
@@ -380,10 +390,12 @@ def test_a_blob_whose_trailer_lies_does_not_hide_what_follows() -> None:
 
 
 def test_a_window_never_hides_a_mark() -> None:
-    """Marks at every place around the bounds of what is read at once."""
+    """Marks at every place around the bounds of what is read at once, and right behind what only looks like one."""
     rng = random.Random(3)
     head = blob.encode_header(b"n" * 32)
     for shift in (-50, -9, -8, -7, -1, 0, 1, 7):
         data = rng.randbytes(1024 * 1024 + shift) + head + rng.randbytes(3000)
         found = [p.offset for p in pieces(Reading(Held(data), len(data))) if isinstance(p, BlobStart)]
         assert found == [1024 * 1024 + shift]
+    data = b"\x93SH" + head + b"x" * 200
+    assert [p.offset for p in pieces(Reading(Held(data), len(data))) if isinstance(p, BlobStart)] == [3]

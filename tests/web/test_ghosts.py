@@ -187,6 +187,21 @@ def test_that_it_is_gone_is_recorded_once_in_its_own_stream(book: Device) -> Non
     assert book.sync(BOOK).text(BOOK + "g.vcf", "D:getetag") == tag_of(vcard("g"))
 
 
+def test_large_bodies_are_recorded_where_a_recovery_names_them(device: Device) -> None:
+    sea = b"jpeg" * 50_000
+    assert device.put("/dav/anna/files/photos/sea.jpg", sea, "image/jpeg").status == 201
+    assert device.put("/dav/anna/files/photos/small.jpg", b"jpeg", "image/jpeg").status == 201
+    account = reads(device).account_named("anna")
+    assert account is not None
+    engine, revs = device.gate.engine, {Kind.PHOTOS: (1, 2, 3, 99)}
+    assert not engine.execute(NoteGhosts(account=account.id)).changed, "the core cannot know"
+    assert engine.execute(NoteGhosts(account=account.id, large=revs)).changed
+    assert not engine.execute(NoteGhosts(account=account.id, large=revs)).changed
+    (found,) = reads(device).bodiless(account.number).values()
+    assert [ghosts_in(props) for props in found.records] == [{2}], "that which is a blob, and no other rev"
+    assert device.ask("GET", "/dav/anna/files/photos/sea.jpg").body == sea, "one that turns up is served"
+
+
 def test_a_stream_that_is_held_is_recorded_with_its_loss(book: Device) -> None:
     engine, id_ = book.gate.engine, account_id(book)
     aside(book, lambda core: core.hold(id_, Kind.CONTACTS, "revisions 7 of contacts are in no vault"))

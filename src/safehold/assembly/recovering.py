@@ -13,15 +13,14 @@ from safehold.adapters.processes import ForkedWorkers
 from safehold.archiver.claiming import LogVault, Mode, claim_timeline
 from safehold.assembly.after import ghost_notes, in_batches, keep_report, notices
 from safehold.assembly.bare import bring_what_travels, with_older_identities
-from safehold.assembly.returning import return_found
-from safehold.assembly.salvaged import make_ready, open_find
+from safehold.assembly.salvaged import archive_found, make_ready, open_find, put_back
 from safehold.assembly.session import Session
 from safehold.assembly.site import Site
 from safehold.assembly.vault_urls import AnyVault, open_vault, with_scheme
 from safehold.config import VaultConfig, check_vault
 from safehold.formats.evidence import VERSION, Evidence
 from safehold.formats.keys import FINGERPRINT_BYTES, SEALED_TO_OTHERS, Opener
-from safehold.model.commands import AcceptEnd, AcceptLoss, NoteErased, Undo
+from safehold.model.commands import AcceptEnd, AcceptLoss, Undo
 from safehold.model.errors import Damaged, NewerCore, NotFound, OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.blobs import BlobArchive
@@ -37,7 +36,6 @@ from safehold.recovery.glance import NotAsGlanced, glance
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.portions import Portion, Settled, settle
 from safehold.recovery.report import Progress, silent
-from safehold.recovery.returns import Returned
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.shares import Found, Share, work
 from safehold.recovery.sources import look
@@ -349,7 +347,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
         result.notes = [*brought, *result.notes, *_go_on(site, plan)]
         claim.done()
     if plan.salvages:
-        result.notes += _archive(site, plan)
+        result.notes += archive_found(site, plan)
     if result.taken:
         result.notes += _record_losses(site, result.taken)
     result.notes += _settle_end(site, accept_loss)
@@ -357,7 +355,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
         _undo_to(site, plan, plan.to)
     result.notes += _record_ghosts(site, result)
     if plan.salvages:
-        result.returned, problems = _return(site, sources.salvages)
+        result.returned, problems = put_back(site, plan, sources.salvages)
         result.notes += problems
     if plan.core is not State.WHOLE:
         result.notes += _tell_after(site, plan, result)
@@ -515,41 +513,6 @@ def _claim(site: Site, sources: Sources, above: int) -> int:
     finally:
         for entry in vaults:
             entry.vault.close()
-
-
-def _archive(site: Site, plan: Plan) -> list[str]:
-    """What came out of a salvage, in the core alone so far, goes into the vaults, and whom it knows as erased into the
-    register. What hinders that, in plain words.
-    """
-    try:
-        with Session(site) as session:
-            # Opens a writer, which archives what is marked.
-            session.execute(NoteErased(account=SYSTEM_ACCOUNT, actor="recovery", erased=tuple(plan.erased)))
-    except SafeholdError as error:
-        return [
-            f"what was salvaged is in the core, and could not be written to the vaults yet: {error.message}; the next "
-            "start of the service does that"
-        ]
-    return []
-
-
-def _return(site: Site, folders: Sequence[str]) -> tuple[Returned | None, list[str]]:
-    """Put back what was found without its place in the chain. What hinders that, in plain words: it can be repeated."""
-    try:
-        with Session(site) as session, ExitStack() as stack:
-            find = open_find(site, folders, stack)
-            assert find is not None
-            returned = return_found(
-                find,
-                reads=session.reads,
-                blobs=session.blobs,
-                blob_key=session.blob_key,
-                execute=session.execute,
-                in_doubt=bool(doubts_of(session.reads)),
-            )
-    except SafeholdError as error:
-        return None, [f"what was found is not put back yet: {error.message}; run this again once that is mended"]
-    return returned, []
 
 
 def _record_losses(site: Site, taken: Sequence[Accepted]) -> list[str]:

@@ -7,7 +7,7 @@ called `recovered`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from contextlib import suppress
 
 import msgspec
@@ -16,7 +16,8 @@ from safehold.content.check import check_icalendar, check_vcard
 from safehold.model.change import Op, parse_props
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.errors import OutOfSpace, RequestError, SafeholdError
-from safehold.model.items import Account, Collection
+from safehold.model.items import Account
+from safehold.model.items import Collection as LiveCollection
 from safehold.model.kinds import (
     DATA_KINDS,
     HOME_CALENDARS,
@@ -78,14 +79,17 @@ def return_found(
     blob_key: Callable[[Account], bytes],
     execute: Callable[[AnyCommand], Outcome],
     in_doubt: bool,
-    kinds: Iterable[Kind] = DATA_KINDS,
+    accounts: Container[bytes] | None = None,
+    kinds: Collection[Kind] = DATA_KINDS,
 ) -> Returned:
-    """Put back what is to be put back of all accounts that are there. Raises OutOfSpace, VaultDown."""
+    """Put back what is to be put back, of these accounts (None: of all). Raises OutOfSpace, VaultDown."""
     returned = Returned()
     keys = set(find.keys)
     loose = _loose_by_account(find)
-    there = reads.accounts()
-    for account in there:
+    for account in reads.accounts():
+        if accounts is not None and account.id not in accounts:
+            loose = {key: things for key, things in loose.items() if key[0] != account.name}
+            continue
         for kind in kinds:
             things = loose.pop((account.name, kind), [])
             if (account.id, kind) not in keys and not things:
@@ -228,7 +232,7 @@ class _Returning:
         path: str,
         type_: CollectionType,
         making: _Making,
-        target: Collection | None,
+        target: LiveCollection | None,
         chunks: Iterator[bytes],
     ) -> str:
         intake = self._writer()

@@ -1,5 +1,5 @@
-"""What was salvaged, wired to a recovery: folders that a salvage made, raw sources that are salvaged first, and a new
-installation where nothing of the old one is left but that.
+"""What was salvaged, wired to a recovery: folders that a salvage made, raw sources that are salvaged first, a new
+installation where nothing of the old one is left but that; and what is done once the new core is in place.
 """
 
 from __future__ import annotations
@@ -11,13 +11,18 @@ from hashlib import sha256
 from pathlib import Path
 
 from safehold import config as configuration
-from safehold.assembly.salvaging import salvage_into
+from safehold.assembly.session import Session
 from safehold.assembly.site import Site
 from safehold.assembly.vault_urls import create_vault
-from safehold.model.errors import OperatorError
+from safehold.model.commands import NoteErased
+from safehold.model.errors import OperatorError, SafeholdError
+from safehold.model.kinds import DATA_KINDS
 from safehold.recovery.find import Find, Salvage
 from safehold.recovery.plan import Plan
 from safehold.recovery.report import Progress, silent
+from safehold.recovery.returns import Returned
+from safehold.service.ahead import doubts_of
+from safehold.service.identity import SYSTEM_ACCOUNT
 from safehold.store.survivors import STORE_NAME, SurvivorStore
 from safehold.vault.keyring import ensure_keyring, is_complete
 
@@ -32,6 +37,10 @@ def salvage_folders(
 
     Raises OperatorError (exit 2) where there is nothing, and what salvaging raises.
     """
+    if not given:
+        return []
+    from safehold.assembly.salvaging import salvage_into  # scanners, which no other recovery waits for
+
     found = []
     for path in given:
         place = os.path.abspath(path)
@@ -77,3 +86,42 @@ def make_ready(site: Site, plan: Plan, *, given: bool) -> list[str]:
         create_vault(vault, site.data, site.disk, site.opener.installation)
     notes.append(f"new vaults were made: {', '.join(vault.name for vault in site.config.vaults)}")
     return notes
+
+
+def archive_found(site: Site, plan: Plan) -> list[str]:
+    """What came out of a salvage, in the core alone so far, goes into the vaults, and whom it knows as erased into the
+    register. What hinders that, in plain words.
+    """
+    try:
+        with Session(site) as session:
+            # Opens a writer, which archives what is marked.
+            session.execute(NoteErased(account=SYSTEM_ACCOUNT, actor="recovery", erased=tuple(plan.erased)))
+    except SafeholdError as error:
+        return [
+            f"what was salvaged is in the core, and could not be written to the vaults yet: {error.message}; the next "
+            "start of the service does that"
+        ]
+    return []
+
+
+def put_back(site: Site, plan: Plan, folders: Sequence[str]) -> tuple[Returned | None, list[str]]:
+    """Put back what was found without its place in the chain. What hinders that, in plain words: it can be repeated."""
+    from safehold.assembly.returning import return_found
+
+    try:
+        with Session(site) as session, ExitStack() as stack:
+            find = open_find(site, folders, stack)
+            assert find is not None
+            returned = return_found(
+                find,
+                reads=session.reads,
+                blobs=session.blobs,
+                blob_key=session.blob_key,
+                execute=session.execute,
+                in_doubt=bool(doubts_of(session.reads)),
+                accounts=plan.selection.accounts,
+                kinds=plan.selection.kinds or DATA_KINDS,
+            )
+    except SafeholdError as error:
+        return None, [f"what was found is not put back yet: {error.message}; run this again once that is mended"]
+    return returned, []

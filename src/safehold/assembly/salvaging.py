@@ -75,7 +75,9 @@ def salvage_into(
         ear = Ear(store, store.body_of)
         if store.state():
             ear.learn(store)
-        scanner = Scanner(ear, disk, look, key.opener, out, store, progress, account, key.writers, store.settle)
+        scanner = Scanner(
+            ear, disk, look, key.opener, out, store, progress, account, os.listdir, key.writers, store.settle
+        )
         try:
             scanner.run(places)
         except KeyAway as error:
@@ -87,6 +89,7 @@ def salvage_into(
             if path.startswith(f"{out}/"):
                 with suppress(FileNotFoundError):
                     disk.remove(path)
+        store.commit()
         counts = store.counts()
         names = {id_: name for id_, name in store.accounts().items() if name}
         write_quarantine(disk, out, store.asides(), store.sources(), names)

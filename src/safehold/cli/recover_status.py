@@ -68,7 +68,7 @@ def describe(found: Mapping[str, Any]) -> list[str | Table]:
 
 def describe_last(last: Mapping[str, Any]) -> str:
     """What came of the one that this service has ended."""
-    counts = [last["items"][kind] for kind in last["items"]]
+    counts = [count for kind, count in last["items"].items() if kind != "identity"]  # what people keep
     exact, older, lost = (sum(count[how] for count in counts) for how in ("exact", "older", "lost"))
     return (
         f"the last one ended at {time_text(last['at'])} after {last['seconds']:.1f} s: "

@@ -31,6 +31,7 @@ def configure(parser: Parser) -> None:
 
 def _run(args: Namespace, context: Context) -> Answer:
     from safehold.cli.recover import describe_plan
+    from safehold.salvage.scan import LOOKED_FOR
 
     with Reporter() as progress:
         told = context.installation(make=False).salvage(
@@ -56,6 +57,8 @@ def _run(args: Namespace, context: Context) -> Answer:
         blocks.append(
             f"for each of {count_text(told.people, 'person', 'people')} there is a text in {found.out}/accounts"
         )
+    if not any((chain, page, found.items, found.bodies)):
+        blocks.append("nothing was found in these that could be brought back; " + LOOKED_FOR)
     blocks += [
         f"the report is in {found.out}/report.txt, what failed verification in {found.out}/quarantine",
         f"next: safehold recover plan --salvage {found.out}",

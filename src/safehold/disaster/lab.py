@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 
 from safehold.config import VaultConfig
+from safehold.disaster.copies import Copies
 from safehold.disaster.costs import RESTART_SECONDS, Meter
 from safehold.disaster.generations import snapshot as take_snapshot
 from safehold.disaster.house import VAULTS, House
@@ -68,6 +69,8 @@ class World:
         self.wrong: list[str] = []
         #: What a strike notes for the expectation: whether one vault is left as it was; which was hurt; what there was.
         self.far_is_whole = True
+        self.copies: Copies | None = None  # of what a strike leaves, where a scenario has it noted
+        self.salvages = False  # whether an operator has the remains salvaged before a recovery
         self.hurt = ""
         self.objects_before: dict[str, set[str]] = {}
         self.wiped: dict[tuple[str, str, str], str] = {}  # device, path, name: why it was dropped there
@@ -84,6 +87,7 @@ class World:
         self.photo_at: int | None = None
         self._changes: list[Change] = []
         self._fresh: list[Client] = []
+        self.excused: Collection[Key] = ()  # items that are not exact, once they have been counted
         self._began = self.clock.now()
         self._meter = Meter(self.clock, [House.folder(vault) for vault in vaults])
         self.attach()
@@ -168,23 +172,24 @@ class World:
         """Each sends what waits and learns what there is."""
         for device in self.devices if devices is None else devices:
             device.sync(self.send)
+            if device in self._fresh:
+                self._check_fresh(device)
 
     def edit(self, count: int) -> None:
         for device in self.rng.choices(self.devices, k=count):
             if device.kept:
                 device.edit()
 
-    def check_fresh(self, excused: Collection[Key] = ()) -> None:
+    def _check_fresh(self, device: Client) -> None:
         """A device that starts from nothing must not be told that there is nothing: what it was listed is all there is.
 
-        `excused` are items of which the service says that they are lost.
+        Asked right after its sync. Items are excused of which the service says that they are lost.
         """
-        for device in self._fresh:
-            for path, kept in device.kept.items():
-                for key in self.ledger.living(path) if kept.settled else ():
-                    if key[1] not in kept.items and key not in excused and not self.ledger.in_doubt(key):
-                        why = f"{device.table.client} started from nothing and was not given {path}/{key[1]}"
-                        self.wiped.setdefault((device.name, *key), why)
+        for path, kept in device.kept.items():
+            for key in self.ledger.living(path) if kept.settled else ():
+                if key[1] not in kept.items and key not in self.excused and not self.ledger.in_doubt(key):
+                    why = f"{device.table.client} started from nothing and was not given {path}/{key[1]}"
+                    self.wiped.setdefault((device.name, *key), why)
 
     def put(self, user: str, path: str, name: str, body: bytes, media: str = "application/octet-stream") -> Answer:
         """By hand; `path` is below the account."""

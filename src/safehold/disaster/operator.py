@@ -17,10 +17,14 @@ from safehold.archiver.claiming import Mode
 from safehold.config import VaultConfig
 from safehold.disaster.costs import OPERATOR_SECONDS
 from safehold.disaster.house import CORE_FOLDER, CORE_PATH, House
-from safehold.disaster.vault_work import make_anew, reader_of, repair_vaults, runs_of, vaults_of
+from safehold.disaster.salvaging import Salvaged, put_back, salvage
+from safehold.disaster.vault_work import make_anew, mend_marks, reader_of, repair_vaults, runs_of, vaults_of
 from safehold.model.errors import Damaged, NewerCore, OperatorError, SafeholdError
+from safehold.ports.blobs import BlobArchive
 from safehold.ports.core import CoreReads
 from safehold.ports.log import Hole
+from safehold.recovery.find import Find
+from safehold.recovery.find_bodies import FindArchive
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.report import Report
 from safehold.recovery.run import Result, run_plan
@@ -144,7 +148,7 @@ def begin_serving(house: House, *, renew: bool = False) -> None:
         disk=disk,
         data="",
         clock=house.clock,
-        claim=lambda: _claim(house),
+        claim=house.claim,
         open_old=lambda folder: _old_core(house, folder),
         sync=house.sync_names(),
         again=fresh,
@@ -241,7 +245,6 @@ def serve_on(world: World, *, devices: bool = True) -> None:
             break
         if devices and turn < 3 * len(world.devices) and world.devices:
             world.sync([world.rng.choice(world.devices)])
-            world.check_fresh()
         world.knock()
     else:
         world.wrong.append("the recovery beside the service came to no end")
@@ -253,9 +256,11 @@ def serve_on(world: World, *, devices: bool = True) -> None:
 def bring_back(world: World) -> None:
     """A person comes, and does what the commands hint at, until the service starts.
 
-    `recover run`; where nothing can be read `vault repair` before it; lost vaults are made anew; where the start is
-    refused all the same, once more, and at last with the first sync vault moved aside.
+    A folder that is a vault but for its mark gets that back, and nothing else is changed before `recover run` has read
+    all that is left: a repaired end of a log shows no more that it was damaged. Where nothing can be read, or a start
+    is refused, `vault repair`, and once more; at last with the first sync vault moved aside. Lost ones are made anew.
     """
+    salvaged: Salvaged | None = None
     for attempt in range(MOST_ATTEMPTS):
         world.clock.advance(OPERATOR_SECONDS)
         house = world.house
@@ -263,13 +268,14 @@ def bring_back(world: World) -> None:
         for folder in ("/scratch", "/blobs"):
             house.disk.make_folders(folder)
         try:
-            if any(
-                house.disk.files(house.folder(config)) for config in house.vaults if not house.vault(config).available()
-            ):
-                repair_vaults(house, serving=False)  # what lies there may be a vault that has lost its mark
+            mend_marks(house)
             if attempt == MOST_ATTEMPTS - 1:
                 _anew(world, next(config for config in house.vaults if config.mode == Mode.SYNC), aside=True)
-            plan, result = recover_run(house)
+            if world.salvages:
+                if salvaged is not None:
+                    salvaged.close()
+                salvaged = salvage(house)
+            plan, result = recover_run(house, salvaged=salvaged)
         except SafeholdError as error:
             world.note(f"nothing can be recovered yet: {error.message}")
             repair_vaults(house, serving=False)
@@ -280,8 +286,22 @@ def bring_back(world: World) -> None:
         world.note(f"recovered: {report.changes_recovered} of {report.changes_expected} changes")
         _take_report(world, report, plan.made_at, plan.holes)
         if _opens(world):
+            if salvaged is not None:
+                _put_back(world, salvaged)
             return
     world.wrong.append("the service did not start after its recovery")
+
+
+def _put_back(world: World, salvaged: Salvaged) -> None:
+    """What could not go on its stream again comes back as new changes, of which the ledger hears as of any."""
+    try:
+        returned = put_back(world.house, salvaged)
+    except SafeholdError as error:
+        world.note(f"what was found is not put back: {error.message}")
+    else:
+        world.note(f"put back as new changes: {returned.put}")
+    finally:
+        salvaged.close()
 
 
 def _opens(world: World) -> bool:
@@ -307,9 +327,10 @@ def _anew(world: World, config: VaultConfig, *, aside: bool) -> None:
     make_anew(world.house, config, aside=aside)
 
 
-def recover_run(house: House, *, accept_loss: bool = False) -> tuple[Plan, Result]:
+def recover_run(house: House, *, accept_loss: bool = False, salvaged: Salvaged | None = None) -> tuple[Plan, Result]:
     """`recover plan` and `recover run`, the service stopped. Raises what they raise."""
-    blobs = _blobs(house)
+    find = None if salvaged is None else salvaged.find
+    blobs = _blobs(house, find)
     old, problem, closed = None, "", True
     if house.disk.exists(CORE_PATH):
         try:
@@ -328,11 +349,12 @@ def recover_run(house: House, *, accept_loss: bool = False) -> tuple[Plan, Resul
         core_closed=closed,
         blobs=blobs,
         runs=runs_of(house),
+        find=find,
     )
     timeline: list[int] = []
 
     def claim() -> int:
-        timeline.append(_claim(house))
+        timeline.append(house.claim())
         _mark(house, recoveries.opened(timeline[0]))
         return timeline[0]
 
@@ -349,6 +371,7 @@ def recover_run(house: House, *, accept_loss: bool = False) -> tuple[Plan, Resul
         runs=runs_of(house),
         old=old,
         accept_loss=accept_loss,
+        find=find,
     )
     _go_on(house, plan)
     for number in timeline:
@@ -385,9 +408,11 @@ def _take_report(world: World, report: Report, at: int, holes: Sequence[Hole]) -
         world.knock()
 
 
-def _blobs(house: House) -> LiveBlobs:
+def _blobs(house: House, find: Find | None = None) -> LiveBlobs:
     keyring = house.keyring
-    archive = VaultBlobs([], vaults_of(house), keyring.sealer, keyring.opener, house.disk, "/scratch")
+    archive: BlobArchive = VaultBlobs([], vaults_of(house), keyring.sealer, keyring.opener, house.disk, "/scratch")
+    if find is not None:
+        archive = FindArchive(archive, find)
     return LiveBlobs(house.disk, "/blobs", "/scratch", archive)
 
 
@@ -408,7 +433,3 @@ def _open_copy(house: House, folder: str) -> SqliteCore:
     Raises Damaged, OperatorError.
     """
     return house.opened(SqliteCore.open(f"{folder}/core.db", disk=house.disk.copy(folder)))
-
-
-def _claim(house: House) -> int:
-    return house.claim()

@@ -10,7 +10,7 @@ from safehold.archiver.shipper import Shipper
 from safehold.config import VaultConfig
 from safehold.disaster.generations import snapshot
 from safehold.disaster.house import House
-from safehold.formats import blob, segment
+from safehold.formats import blob, mark, segment
 from safehold.model.errors import SafeholdError
 from safehold.ports.core import EMPTY_LOG
 from safehold.ports.log import Hole
@@ -25,6 +25,8 @@ from safehold.vault.looking import RepairedVault, ScrubbedVault
 from safehold.vault.runs import Runs
 
 NOTEBOOKS = "/run"
+#: Below a vault's folder.
+LOG_FOLDER = "/log"
 #: Steps that filling a new vault may take.
 _MOST_STEPS = 10_000
 
@@ -103,6 +105,20 @@ def repair_vaults(house: House, *, serving: bool) -> dict[str, list[Damage]]:
             _write_again(house, [damage for damages in remaining.values() for damage in damages])
             remaining = _copy_all(house, serving=serving)
     return remaining
+
+
+def mend_marks(house: House) -> None:
+    """Put FORMAT back where it is missing or damaged in what is a vault of this installation otherwise."""
+    for config in house.vaults:
+        kept = _kept(house, config)
+        if not house.vault(config).available() and kept.available():
+            path = f"{house.folder(config)}/{mark.NAME}"
+            file = house.disk.open(path, write=True, create=True)
+            file.truncate(0)
+            file.write_at(0, mark.encode_mark(house.keyring.installation))
+            file.sync()
+            file.close()
+            house.disk.sync_folder(house.folder(config))
 
 
 def _copy_all(house: House, *, serving: bool) -> dict[str, list[Damage]]:

@@ -24,6 +24,8 @@ HEADER_MAGIC = b"\x93SHsegm\n"
 FOOTER_MAGIC = b"\x94SHsegm\n"
 LOG_PREFIX = "log/"
 HEADER_BYTES = END_BYTES
+#: Of a header, those that say which segment it is of: mark, version, timeline, number, first frame.
+NAMED_BYTES = 28
 _NAME = re.compile(r"log/(\d{8})/(\d{8})-(\d{12})\.seg\Z", re.ASCII)
 
 
@@ -75,6 +77,15 @@ def header_for(name: SegmentName, sealer: Sealer) -> SegmentHeader:
 
 def encode_header(header: SegmentHeader) -> bytes:
     return encode_end(HEADER_MAGIC, header)
+
+
+def may_be_torn(name: SegmentName, beginning: bytes) -> bool:
+    """Whether an object of this name that begins so may be one whose header was cut short: what stands there is its
+    own, as far as that says which segment it is, and zeros follow."""
+    own = encode_header(SegmentHeader(*name, bytes(16), bytes(32), bytes(32), bytes(64)))[:NAMED_BYTES]
+    beginning = beginning[:NAMED_BYTES]
+    came = next((n for n, byte in enumerate(beginning) if byte != own[n]), len(beginning))
+    return not any(beginning[came:])
 
 
 def encode_footer(header: SegmentHeader) -> bytes:

@@ -276,6 +276,7 @@ class FileHeader(NamedTuple):
     reserved: int
     pages: int  # as it was when the header was written
     free_trunk: int  # the first page of the list of free ones, 0 where none is
+    application: int  # PRAGMA application_id
 
     @property
     def usable(self) -> int:
@@ -292,7 +293,7 @@ def file_header(data: bytes) -> FileHeader:
         raise Malformed("no header of a SQLite file")
     if size - reserved < 480:
         raise Malformed("a header leaves too little of a page")
-    return FileHeader(size, reserved, pages, trunk)
+    return FileHeader(size, reserved, pages, trunk, _NUMBER.unpack_from(data, 68)[0])
 
 
 def free_trunk(page: bytes, usable: int) -> tuple[int, list[int]]:

@@ -26,7 +26,8 @@ A full disk, `capacity_bytes`: writes past it raise ENOSPC after the part that f
 goes on once there is room.
 
 A disk that lies, `lies_about_sync` (below a folder, `lies_below`): syncs return and do nothing. What was acknowledged
-may be lost: it MUST be noticed after a crash and named, and MUST NOT be served as if it were whole.
+may be lost: where any other disk told the truth it MUST be noticed after a crash, and named or made good, and MUST NOT
+be served as if it were whole. (Where all lie at once and agree, nothing is left that knows.)
 
 Bit rot, `flip_bit()`, and bytes that are written over from outside, `overwrite()`: MUST be detected when they are read.
 

@@ -10,7 +10,7 @@ streams are read once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -233,13 +233,6 @@ class Find:
         for salvage in self.salvages:
             yield from salvage.survivors.loose_items()
 
-    def names(self) -> dict[bytes, str]:
-        """Names of accounts, where a salvage knows one."""
-        found: dict[bytes, str] = {}
-        for salvage in reversed(self.salvages):
-            found.update({id_: name for id_, name in salvage.survivors.accounts().items() if name})
-        return {id_: name for id_, name in found.items() if id_ not in self.erased}
-
 
 class Probe:
     """Which tips of a find have not been seen on the streams as these are read."""
@@ -258,6 +251,11 @@ class Probe:
             hashes.discard(change.hash)
             if not hashes:
                 del tips[change.rev]
+
+    def watch(self, changes: Iterable[Change]) -> None:
+        """These are."""
+        for change in changes:
+            self.saw(change)
 
     def watched(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
         """The pieces of a stream on their way."""

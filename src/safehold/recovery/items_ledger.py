@@ -34,6 +34,9 @@ MAIL = "mail"
 AHEAD_PREFIX = "ahead/"
 
 
+_NO_PATH = "what made its collection is missing: it has no path"
+
+
 class ItemState(StrEnum):
     EXACT = "exact"
     OLDER = "older"
@@ -323,7 +326,7 @@ class _Accounting:
         """One that is here in some version. `state` is None where nothing of its stream is in doubt."""
         key = name_key(name)
         if state is not None and state.path is None:
-            self._say(ItemState.LOST, id_, name, held, why="what made its collection is missing: it has no path")
+            self._say(ItemState.LOST, id_, name, held, why=_NO_PATH)
         elif held.bare:
             self._told_revs.add(held.rev)
             newest = Newest(held.rev, held.at, held.size, held.digest, held.source)
@@ -371,7 +374,9 @@ class _Accounting:
 
     def _say_known(self, known: Known) -> None:
         newest = Newest(known.rev, known.at, known.size, known.digest, known.source)
-        if known.there:
+        if self._path(known.collection) is None:
+            self._say(ItemState.LOST, known.collection, known.name, newest=newest, why=_NO_PATH)
+        elif known.there:
             here = Held(known.rev, known.at, known.digest, known.size, None, known.source, known.rev, known.at)
             why = "it is off its stream, and comes back as a new change"
             self._say(ItemState.OLDER, known.collection, known.name, here, sure=False, why=why)

@@ -1,22 +1,25 @@
 """Streams of which a find has something that the vaults lack, put together from all that is left of them.
 
 `join` is the rule, and pure. At each rev the change counts that continues the one before it. Where two do, the history
-forks, and that of the higher timeline counts; of one timeline, that of the source which is believed first. What belongs
-to the other history, by its hash or by the hash it continues, is passed over from there on, and told. After revs that
-nobody has, a change counts unless it is known to belong to another history, or its timeline is lower than what came
-before: timelines never fall along a stream.
+forks, and that of the higher timeline counts; of one timeline, that of the source which is believed first. All that
+goes on from the other is off. After revs that nobody has, a change counts unless its timeline is lower than what came
+before: timelines never fall along a stream. Where what stands before such revs, and what stands after them, exclude
+each other, they are of two histories of which the fork is lost, and the same rule says which counts; of one timeline,
+that of the vaults, then the longer.
 
 `Joiner` gathers what `join` chooses from, in the order in which it is believed: generations from the newest on, the
 whole log, the find, an old core. Bodies that are gone come from the find by their digest. Revs whose loss somebody
 accepted stay lost: devices have gone on without them.
 
-What is kept in memory: of the log what concerns these streams; otherwise one stream at a time.
+What is kept in memory: of the log what of these streams no generation has whole; otherwise one stream at a time.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -53,33 +56,131 @@ class Chosen(NamedTuple):
 
 def join(before: Head, timeline: int, offers: Mapping[int, Sequence[Piece]]) -> Chosen:
     """The stream after `before`, whose timeline is given, out of what there is of each rev, best believed first."""
-    chosen: list[Piece] = []
-    passed: list[Piece] = []
-    off: set[bytes] = set()  # hashes of other histories
-    rev, head = before.rev, before.hash
-    for at in sorted(offers):
-        if at <= before.rev:
-            continue
-        following = at == rev + 1
-        fitting = []
-        for piece in _by_hash(offers[at]):
-            change = piece.change
-            fits = change.prev == head if following else change.prev not in off and change.timeline >= timeline
-            if fits:
-                fitting.append(piece)
-            else:
-                off.add(change.hash)
-                passed.append(piece)
-        if not fitting:
-            continue
-        choice = max(fitting, key=lambda piece: piece.change.timeline)  # the first of several
-        for piece in fitting:
-            if piece is not choice:
-                off.add(piece.change.hash)
-                passed.append(piece)
-        chosen.append(choice)
-        rev, head, timeline = at, choice.change.hash, choice.change.timeline
-    return Chosen(chosen, passed)
+    return _Join(before, timeline, offers).run()
+
+
+class _Join:
+    """One stream's changes as a tree, by the hashes that they continue; `off` are those of other histories."""
+
+    def __init__(self, before: Head, timeline: int, offers: Mapping[int, Sequence[Piece]]) -> None:
+        self._before = before
+        self._timeline = timeline
+        self._by_rev = {rev: _by_hash(offers[rev]) for rev in sorted(offers) if rev > before.rev}
+        self._there = {piece.change.hash for pieces in self._by_rev.values() for piece in pieces}
+        self._children: dict[bytes, list[Piece]] = {}
+        for pieces in self._by_rev.values():
+            for piece in pieces:
+                self._children.setdefault(piece.change.prev, []).append(piece)
+        self._off: set[bytes] = set()
+        self._revs = list(self._by_rev)
+
+    def run(self) -> Chosen:
+        self._part()
+        chosen: list[Piece] = []
+        head, timeline = self._before, self._timeline
+        while start := self._next(head, timeline):
+            stretch = self._settled(self._stretch(start))
+            chosen += stretch
+            if stretch:
+                last = stretch[-1].change
+                head, timeline = Head(last.rev, last.hash), last.timeline
+        taken = {piece.change.hash for piece in chosen}
+        passed = [p for pieces in self._by_rev.values() for p in pieces if p.change.hash not in taken]
+        return Chosen(chosen, passed)
+
+    def _part(self) -> None:
+        """Where two changes continue the same one, one history is off. A first rev is written once: there timelines say
+        nothing, and another one is another installation's.
+        """
+        first = self._before.rev + 1
+        for piece in self._by_rev.get(first, ()):
+            if piece.change.prev != self._before.hash:
+                self._leave(piece)
+        for rev, pieces in self._by_rev.items():
+            for piece in pieces:
+                siblings = [p for p in self._children[piece.change.prev] if p.change.hash not in self._off]
+                if len(siblings) > 1:
+                    best = siblings[0] if rev == 1 else max(siblings, key=lambda p: p.change.timeline)
+                    for other in siblings:
+                        if other is not best:
+                            self._leave(other)
+
+    def _leave(self, piece: Piece) -> None:
+        """A change and all that goes on from it belong to another history."""
+        waiting = [piece]
+        while waiting:
+            change = waiting.pop().change
+            self._off.add(change.hash)
+            waiting += self._children.get(change.hash, ())
+
+    def _next(self, head: Head, timeline: int) -> Piece | None:
+        """What continues the head; else, after revs that nobody has, the next that may."""
+        for piece in self._children.get(head.hash, ()):
+            if piece.change.hash not in self._off and piece.change.rev == head.rev + 1:
+                return piece
+        for rev in islice(self._revs, bisect_right(self._revs, head.rev), None):
+            pieces = self._by_rev[rev]
+            for piece in pieces:
+                change = piece.change
+                # At the next rev it would have to continue the head, and timelines never fall along a stream.
+                if change.hash not in self._off and (rev == head.rev + 1 or change.timeline < timeline):
+                    self._leave(piece)
+            open_ = [piece for piece in pieces if piece.change.hash not in self._off]
+            if open_:
+                return max(open_, key=lambda piece: piece.change.timeline)
+        return None
+
+    def _stretch(self, start: Piece) -> list[Piece]:
+        """A change and what goes on from it, rev after rev."""
+        found = [start]
+        while following := [p for p in self._children.get(found[-1].change.hash, ()) if p.change.hash not in self._off]:
+            found.append(following[0])
+        return found
+
+    def _settled(self, stretch: list[Piece]) -> list[Piece]:
+        """What of a stretch stands against all that begins beside it, after revs that nobody has, and excludes it."""
+        first = stretch[0].change.rev
+        at = first
+        while stretch and at <= stretch[-1].change.rev + 1:
+            for rival in self._by_rev.get(at, ()):
+                if rival.change.hash in self._off or not self._excludes(rival, stretch):
+                    continue
+                if self._beats(rival, stretch):
+                    stretch = self._cut(rival, stretch)
+                else:
+                    self._leave(rival)
+            at += 1
+        return stretch
+
+    def _excludes(self, rival: Piece, stretch: Sequence[Piece]) -> bool:
+        """Whether it cannot be on the same stream: it stands beside one of these, or continues another one."""
+        if rival.change.prev in self._there:  # then its history begins elsewhere, and is looked at there
+            return False
+        place = rival.change.rev - stretch[0].change.rev if stretch else -1
+        if not 0 <= place <= len(stretch):
+            return False
+        beside = place < len(stretch) and stretch[place].change.hash != rival.change.hash
+        return beside or (0 < place == len(stretch) and stretch[place - 1].change.hash != rival.change.prev)
+
+    def _beats(self, rival: Piece, stretch: Sequence[Piece]) -> bool:
+        """Whether its history counts: that of the higher timeline where they part, or the vaults', or the longer."""
+        place = rival.change.rev - stretch[0].change.rev
+        beside = stretch[min(place, len(stretch) - 1)].change.timeline
+        if rival.change.timeline != beside:
+            return rival.change.timeline > beside
+        own, theirs = stretch[max(0, place - 1) :], self._stretch(rival)
+        vaulted = any(map(_is_vaulted, theirs)), any(map(_is_vaulted, own))
+        return vaulted[0] if vaulted[0] != vaulted[1] else len(theirs) > len(own)
+
+    def _cut(self, rival: Piece, stretch: list[Piece]) -> list[Piece]:
+        """What of a stretch may be on the same stream as a history that counts."""
+        keep = max(0, rival.change.rev - stretch[0].change.rev - 1)
+        self._leave(stretch[keep])
+        return stretch[:keep]
+
+
+def _is_vaulted(piece: Piece) -> bool:
+    return piece.frame != UNARCHIVED
 
 
 def _by_hash(pieces: Sequence[Piece]) -> list[Piece]:
@@ -87,8 +188,10 @@ def _by_hash(pieces: Sequence[Piece]) -> list[Piece]:
     found: dict[bytes, Piece] = {}
     for piece in pieces:
         had = found.get(piece.change.hash)
-        if had is None or (piece.whole and not had.whole):
+        if had is None:
             found[piece.change.hash] = piece
+        elif piece.whole and not had.whole:
+            found[piece.change.hash] = piece._replace(frame=min(piece.frame, had.frame))
     return list(found.values())
 
 
@@ -113,6 +216,7 @@ class Joiner:
         self._core_heads = core_heads
         self._distrusted = distrusted
         self._from_log: dict[StreamKey, list[Piece]] = {key: [] for key in self.keys}
+        self._had = {key: self._hashes_held(key) for key in self.keys} if readers else {}
         self._sealed: dict[StreamKey, Head] = {}
         self.others: list[Other] = []
         if log is not None and self.keys:
@@ -123,18 +227,27 @@ class Joiner:
             if isinstance(entry, Hole):
                 continue
             for change in entry.changes:
-                pieces = self._from_log.get((change.account, change.kind))
-                if pieces is not None:
-                    pieces.append(Piece(entry.position.frame, change, is_whole(change), LOG))
-                    if change.op is Op.GAP:  # what was sealed before it is given up
-                        self._sealed.pop((change.account, change.kind), None)
+                key = (change.account, change.kind)
+                if key not in self._from_log:
+                    continue
+                if change.hash not in self._had.get(key, ()):
+                    self._from_log[key].append(Piece(entry.position.frame, change, is_whole(change), LOG))
+                if change.op is Op.GAP:  # what was sealed before it is given up
+                    self._sealed.pop(key, None)
             for key, head in entry.heads.items():
                 if key in self._from_log:
                     self._sealed[key] = head
 
-    def streams(self) -> Iterator[Mended]:
-        for key in self.keys:
-            yield self.stream(key)
+    def _hashes_held(self, key: StreamKey) -> set[bytes]:
+        """Of changes that some generation has whole."""
+        entries = ((reader, reader.stream(*key)) for reader in self._of(key))
+        return {
+            change.hash
+            for reader, entry in entries
+            if entry is not None
+            for _, change in reader.changes_of(entry)
+            if is_whole(change) and is_sound(change)
+        }
 
     def stream(self, key: StreamKey) -> Mended:
         entries = [entry for reader in self._of(key) if (entry := reader.stream(*key)) is not None]

@@ -314,7 +314,7 @@ class Judge:
         open_ = not self._standing.complete or (settled is not None and name.first > settled)
         if not open_ or seen.size >= segment.HEADER_BYTES or self._reread is None:
             return False
-        return segment.HEADER_MAGIC.startswith(self._reread(str(name), 0, len(segment.HEADER_MAGIC)))
+        return segment.may_be_torn(name, self._reread(str(name), 0, segment.NAMED_BYTES))
 
     def _is_void(self, name: SegmentName, seen: SegmentSeen) -> bool:
         """A segment whose first write failed: nothing in it was ever whole, and the next one has its first number."""
@@ -333,8 +333,8 @@ class Judge:
             return False
         if not later and (not before or max(seen.last for seen in before) != name.first - 1):
             return False
-        head = self._reread(str(name), 0, len(segment.HEADER_MAGIC)) if self._reread is not None else b""
-        return not any(head) or segment.HEADER_MAGIC.startswith(head)
+        head = self._reread(str(name), 0, segment.NAMED_BYTES) if self._reread is not None else b""
+        return segment.may_be_torn(name, head)
 
     # -- 1: as stated
 

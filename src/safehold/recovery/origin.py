@@ -292,6 +292,12 @@ class Origin:
         """A stream as the generation has it, unverified: see GenerationReader."""
         return self._readers[0].changes_of(entry)
 
+    def bodiless(self, key: StreamKey) -> Iterator[Change]:
+        """A stream as the generation has it, unverified, without its bodies."""
+        entry = self._readers[0].stream(*key)
+        for _, change in self._readers[0].changes_of(entry, bodies=False) if entry is not None else ():
+            yield change
+
     def pieces(self, entry: StreamEntry) -> Iterator[Piece]:
         """A stream as the generation has it. A change whose body is lost is not whole."""
         stated = self.stated.get(entry.key)

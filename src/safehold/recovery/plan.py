@@ -2,9 +2,11 @@
 
 A plan reads the newest generation and the log after it, or the whole log, out of the vaults (the readers verify
 digests, signatures and the chain of frames), follows every stream's chain and bodies, looks whether the blobs of live
-items are there, compares the core that is there, and
-forecasts how long a run takes from how long this took. It holds some 200 bytes an item while it works, and is itself
-a small value: it can be printed, and written to a JSON file for `recover run` (I26: nothing else is written).
+items are there, compares the core that is there, and forecasts how long a run takes from how long this took. It holds
+some 200 bytes an item while it works, and is itself a small value: it can be printed, and written to a JSON file for
+`recover run` (I26: nothing else is written).
+
+Long, as what a plan says stands beside how it comes to say it.
 """
 
 from __future__ import annotations
@@ -376,7 +378,7 @@ def _read_generation(
         one(entry)
     rest = [entry for entry in rest if entry.account not in log.erased]
     touched = origin.touched()
-    wholes = [entry for entry in rest if entry.key not in touched and (probe is None or entry.key not in probe)]
+    wholes = [entry for entry in rest if entry.key not in touched]
     jobs = portions(origin.number, [(e, Wanted(e.key, witnessed=origin.stated.get(e.key))) for e in wholes])
     settled: set[StreamKey] = set()
     for job, answers in zip(jobs, (settling or origin.settling(no_rows)).run(jobs), strict=True):
@@ -384,6 +386,8 @@ def _read_generation(
             if answer is not None:
                 log.settle(wanted.key, answer)
                 settled.add(wanted.key)
+                if probe is not None and wanted.key in probe:
+                    probe.watch(origin.bodiless(wanted.key))
                 watch.read(wanted.key[1], answer.changes)
     for entry in rest:
         if entry.key not in settled:

@@ -92,8 +92,8 @@ class Report(msgspec.Struct):
         return EXIT_EXACT if exact and whole and self.verified else EXIT_LOSS
 
     def total(self) -> KindCount:
-        """All kinds together."""
-        counts = self.items.values()
+        """All that people keep: identities are counted by themselves, as `status` does."""
+        counts = [count for kind, count in self.items.items() if kind is not Kind.IDENTITY]
         return KindCount(
             sum(c.expected for c in counts),
             sum(c.exact for c in counts),

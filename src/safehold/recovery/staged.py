@@ -13,8 +13,9 @@ enters and what is written meanwhile never collide: within a stream they ascend 
 may rely on, and what is written after a stream's release comes after what entered.
 
 Invariants (docs/invariants.md): nothing enters unverified (I24, I48), all verbatim (I25); the erased stay erased (I28);
-a stream that is not in, or misses revs, is held (I12, I14); a kill between any two writes leaves no core, or one that
-`resume` goes on with (I56); a step neither loses nor doubles what was written beside it (I57).
+a stream that is not in, or misses revs, is held (I12, I14); none is released that was not compared (I65); a kill
+between any two writes leaves no core, or one that `resume` goes on with (I56); a step neither loses nor doubles what
+was written beside it (I57).
 
 Longer than most: what one recovery is, from its first moment to its report, is told where its invariants are; reading
 ahead, single streams, the tail and the record have modules of their own.

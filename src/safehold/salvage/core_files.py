@@ -161,7 +161,7 @@ class CoreFiles:
         if btree is None and not strays:
             return None
         proved = self.layout.checked and is_good(data)
-        if not proved and self.layout.checked and any(data):
+        if not proved and self.layout.checked and self.layout.whole:
             right = self.mended(data)
             if right is not None:
                 data, proved, btree = right, True, self._btree(right)

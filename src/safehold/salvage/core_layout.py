@@ -28,14 +28,13 @@ from safehold.formats.sqlite_file import (
 from safehold.formats.sqlite_wal import MAGICS
 from safehold.ports.disk import File
 from safehold.store.sqlite.pages import is_good
+from safehold.store.sqlite.schema import APPLICATION_ID
 from safehold.store.sqlite.vfs import CHECKSUM_BYTES, OLD_PAGE_BYTES, PAGE_BYTES
 
 SECTOR_BYTES = 512
 CHUNK_BYTES = 1 << 20
 #: What a core's pages may measure.
 SIZES = (PAGE_BYTES, OLD_PAGE_BYTES)
-#: Pages that are looked at to tell their size by their checksums.
-_SAMPLES = 400
 #: Leaves and children that are remembered for votes, and places for page 1 that are believed.
 _REMEMBERED = 300_000
 MAX_BASES = 16
@@ -119,8 +118,7 @@ def survey(medium: Medium, progress: Callable[[int], None] = lambda _: None) -> 
 class _Looking:
     def __init__(self, medium: Medium) -> None:
         self._medium = medium
-        self._good: Counter[int] = Counter()  # by size, of the samples
-        self._sampled = 0
+        self._good: Counter[int] = Counter()  # pages whose checksum holds, by size
         self._plausible: Counter[int] = Counter()
         self._headers: list[tuple[int, FileHeader]] = []
         self._logs: list[int] = []
@@ -150,7 +148,7 @@ class _Looking:
             header = file_header(data)
         except Malformed:
             return
-        if header.page_bytes in SIZES and len(self._headers) < MAX_BASES:
+        if header.page_bytes in SIZES and header.application == APPLICATION_ID and len(self._headers) < MAX_BASES:
             self._headers.append((offset, header))
 
     def _page(self, offset: int, page: bytes, size: int) -> None:
@@ -163,9 +161,10 @@ class _Looking:
         if not found.cells or found.odd:
             return
         self._plausible[size] += 1
-        if self._sampled < _SAMPLES:
-            self._sampled += 1
-            self._good[size] += is_good(page)
+        good = is_good(page)
+        self._good[size] += good
+        if not good and self._good[size]:
+            return  # an image holds files of other programs too
         leaves, children = self._leaves[size], self._children[size]
         try:
             if found.type == TABLE_LEAF and len(leaves) < _REMEMBERED:

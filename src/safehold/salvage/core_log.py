@@ -17,6 +17,7 @@ from safehold.formats.sqlite_file import FileHeader, Malformed, file_header
 from safehold.formats.sqlite_sums import Sums
 from safehold.formats.sqlite_wal import FRAME_BYTES, HEADER_BYTES, FrameHead, WalHeader, frame_head, holds, wal_header
 from safehold.salvage.core_layout import SIZES, Medium
+from safehold.store.sqlite.schema import APPLICATION_ID
 
 #: Frames that are nothing of a log, one after another, after which one in the midst of an image has ended.
 _STRANGE_FRAMES = 64
@@ -77,12 +78,14 @@ class CoreLog:
         )
 
     def file_header(self) -> FileHeader | None:
-        """That of the core, where page 1 is here."""
-        for index in self._of_page.get(1, ()):
-            try:
-                return file_header(self.data(index))
-            except Malformed:
-                continue
+        """That of the core, where page 1 is here. Raises Malformed where it is the log of another program's file."""
+        found = None
+        for index in reversed(self._of_page.get(1, ())):
+            found = file_header(self.data(index))
+            if found.application == APPLICATION_ID:
+                return found
+        if found is not None:
+            raise Malformed("the log of a file that is no core")
         return None
 
     def data(self, index: int) -> bytes:

@@ -8,7 +8,7 @@ or alone; or lying anywhere in an image of a disk. Each page is read by itself, 
     core_files.py    pages, and payloads over overflow pages
     core_rows.py     rows told by their shape
     core_reading.py  pages -> rows, into a scratch (store/carved.py)
-    core_proofs.py   rows -> survivors
+    core_proofs.py   rows -> survivors, with core_streams.py
 
 Read once and a half: once swiftly to find out where pages lie, once for their rows. Memory is bounded (but for some 40
 bytes for each frame of a log); the scratch takes about as much room as the core.
@@ -143,6 +143,7 @@ class _Scan:
     ) -> list[tuple[CoreLog, int]]:
         try:
             log = CoreLog(medium, page_bytes, begin, within=within)
+            log.file_header()
         except Malformed:
             if not within:
                 self._finds.problem(source, "no frame of a core's log was found")

@@ -24,6 +24,7 @@ from safehold.formats.sqlite_file import (
     record_values,
 )
 from safehold.model.change import DIGEST_BYTES, props_digest
+from safehold.ports.core import UNARCHIVED
 from safehold.salvage.core_files import CoreFiles, Page
 from safehold.salvage.core_rows import (
     JOURNAL_COLUMNS,
@@ -99,7 +100,7 @@ class RowReader:
         key = 0
         if page.log >= 0:
             key = hash((page.log, page.data[at : found.end]))
-            if key in self._seen and not page.newest:
+            if key in self._seen and (not page.newest or len(header.types) == JOURNAL_COLUMNS):
                 return
         rank = Rank.FOUND if page.committed else Rank.UNCOMMITTED
         if self._record(page, page.btree.type, found, header, rank) and key and len(self._seen) < _REMEMBERED_CELLS:
@@ -177,7 +178,7 @@ class RowReader:
         if isinstance(props, Cut) or (props is not None and props_digest(props) != journal.props_digest):
             props = None
         fields = Fields(
-            journal.frame if page.good else 0,
+            journal.frame if page.good and journal.frame < UNARCHIVED else 0,
             journal.timeline,
             journal.group,
             journal.at,

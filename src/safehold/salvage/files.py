@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from safehold.content.media import VCARD, sniff
-from safehold.model.errors import Damaged, SafeholdError
+from safehold.model.errors import Damaged, OperatorError, OutOfSpace, SafeholdError
 from safehold.model.kinds import HOME_CALENDARS, HOME_CONTACTS, ROOT_NOTES, ROOT_PHOTOS, CollectionType, Kind
 from safehold.salvage.loosely import Loosely, path_of, segment, text_of
 from safehold.salvage.takeout import (
@@ -126,8 +126,8 @@ class _Taking:
             return
         try:
             self._take_known(member, name.lower())
-        except Damaged as error:
-            self._to.set_aside(member.where, error.message, b"", None, name)
+        except (OutOfSpace, OperatorError):  # the next would fare no better
+            raise
         except SafeholdError as error:
             self._to.set_aside(member.where, error.message, b"", None, name)
         except OSError as error:
@@ -279,7 +279,9 @@ def take_export(tree: Tree, index: ExportIndex, to: Loosely, tell: Told = nobody
             continue
         try:
             _take_exported(member, entry, to)
-        except (Damaged, SafeholdError) as error:
+        except (OutOfSpace, OperatorError):
+            raise
+        except SafeholdError as error:
             to.set_aside(member.where, error.message, b"", entry.kind, member.name)
         except (OSError, msgspec.MsgspecError) as error:
             to.set_aside(member.where, f"it cannot be read: {error}", b"", entry.kind, member.name)

@@ -6,10 +6,12 @@ They lie in the salvage folder as `bodies/XX/X…`, by the SHA-256 of what they 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import NamedTuple
 
+from safehold.model.errors import OperatorError, OutOfSpace
 from safehold.ports.disk import Disk
 
 FOLDER = "bodies"
@@ -21,19 +23,38 @@ class Kept(NamedTuple):
     path: str
 
 
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+
+
+@contextlib.contextmanager
+def _told(path: str) -> Iterator[None]:
+    """What hinders writing ends a salvage, and must not pass for damage in what it reads."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise OutOfSpace(
+                f"there is no room for what is found: {path}",
+                hint="make room, or give --out on a larger disk; what was found is kept, and a second run goes on",
+            ) from error
+        raise OperatorError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
 class Half:
-    """A body that is being written; it bears its name once it is finished."""
+    """A body that is being written; it bears its name once it is finished. Raises OutOfSpace, OperatorError."""
 
     def __init__(self, disk: Disk, folder: str, path: str) -> None:
         self._disk = disk
         self._folder = folder
         self._path = path
-        self._file = disk.open(path, write=True, create=True, exclusive=True)
+        with _told(path):
+            self._file = disk.open(path, write=True, create=True, exclusive=True)
         self._digest = sha256()
         self._size = 0
 
     def write(self, data: bytes, /) -> int:
-        self._file.write_at(self._size, data)
+        with _told(self._path):
+            self._file.write_at(self._size, data)
         self._digest.update(data)
         self._size += len(data)
         return len(data)
@@ -42,6 +63,10 @@ class Half:
         pass
 
     def finish(self) -> Kept:
+        with _told(self._path):
+            return self._finish()
+
+    def _finish(self) -> Kept:
         self._file.sync()
         self._file.close()
         text = self._digest.hexdigest()
@@ -70,12 +95,13 @@ class Keep:
         self._numbers = 0
 
     def begin(self) -> Half:
-        """A body to be written. Raises OSError."""
-        self._disk.make_folders(self._folder)
+        """A body to be written."""
+        with _told(self._folder):
+            self._disk.make_folders(self._folder)
         return Half(self._disk, self._folder, self._free_name())
 
     def put(self, chunks: Iterable[bytes]) -> Kept:
-        """Raises what `chunks` raises, and OSError where nothing can be written; then nothing stays behind."""
+        """Raises what `chunks` raises, and as `Half` does; then nothing stays behind."""
         half = self.begin()
         try:
             for chunk in chunks:

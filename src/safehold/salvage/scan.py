@@ -27,7 +27,7 @@ from safehold.salvage.files import is_named, parse_index, take_export, take_tree
 from safehold.salvage.keep import Keep
 from safehold.salvage.loosely import Loosely, text_of
 from safehold.salvage.reading import FoundFile, Reading
-from safehold.salvage.survey import Looks, Sort, Survey, Unit, survey
+from safehold.salvage.survey import Looks, Names, Sort, Survey, Unit, survey
 from safehold.salvage.takeout import KEEP_FOLDER
 from safehold.salvage.trees import FolderTree, Member, TarTree, Tree, ZipTree
 from safehold.salvage.vault_parts import VaultParts
@@ -64,13 +64,16 @@ class Scanner:
         survivors: Survivors,
         progress: Progress,
         account: str = "",
+        names: Names | None = None,
         writers: Sequence[bytes] = (),
         settled: Callable[[int, str], None] = lambda _source, _where: None,
+        scratch: str | None = None,
     ) -> None:
         """`out` is the salvage folder, and `survivors` what has been put so far.
 
         `writers` are public keys that are known to be certified, though no object at hand may say so.
         `settled` takes back what had gone aside from a place, of which something has proved itself since.
+        `scratch` is a folder of this machine for rows of a core, `out` unless it is given; "": one of SQLite's own.
         """
         self._ear = ear
         self._disk = disk
@@ -81,8 +84,10 @@ class Scanner:
         self._survivors = survivors
         self._progress = progress
         self._account = account
+        self._names = names
         self._writers = writers
         self._settled = settled
+        self._scratch = out if scratch is None else scratch
         self._fruitful: set[str] = set()  # files in which something of a vault or a core was found
 
     def run(self, sources: Iterable[str]) -> Salvaged:
@@ -104,7 +109,7 @@ class Scanner:
 
     def _survey(self, source: str) -> list[Unit]:
         self._progress("looking", 0, 0, "files")
-        found: Survey = survey(self._disk, self._looks, source)
+        found: Survey = survey(self._disk, self._looks, source, self._names)
         if found.passed and found.units:
             number = self._ear.source(found.units[0].path, _word(found.units[0]), found.units[0].size)
             for words, count in found.passed.items():
@@ -121,6 +126,8 @@ class Scanner:
         if self._opener is None or not self._opener.can_open:
             if sealed:
                 raise KeyAway(f"what lies in {sealed[0].path}")
+            for unit in searched:
+                self._ear.problem(numbers[unit], "not searched for what vaults hold, since no key was given")
             return
         parts = VaultParts(self._ear, self._disk, self._opener, self._keep, self._survivors.blob_path, self._settled)
         for public in self._writers:
@@ -138,7 +145,7 @@ class Scanner:
         parts.finish(_Counted(self._progress, "blobs", 0))
 
     def _cores(self, units: Sequence[Unit], numbers: dict[Unit, int]) -> None:
-        told = self._ear, self._survivors, self._disk, self._progress, self._out
+        told = self._ear, self._survivors, self._disk, self._progress, self._scratch
         for unit in units:
             try:
                 if unit.sort is Sort.CORE:

@@ -110,15 +110,21 @@ class Survey(NamedTuple):
     passed: dict[str, int]
 
 
-def survey(disk: Disk, looks: Looks, source: str) -> Survey:
-    """Raises OSError where the source itself cannot be read."""
-    return _Surveying(disk, looks, source.rstrip("/") or "/").run()
+#: Names in a folder, whatever each of them is. Raises OSError.
+Names = Callable[[str], list[str]]
+
+
+def survey(disk: Disk, looks: Looks, source: str, names: Names | None = None) -> Survey:
+    """Raises OSError where the source itself cannot be read. Without `names` the disk is asked."""
+    found = names or (lambda folder: [entry.name for entry in disk.list(folder)])
+    return _Surveying(disk, looks, found, source.rstrip("/") or "/").run()
 
 
 class _Surveying:
-    def __init__(self, disk: Disk, looks: Looks, source: str) -> None:
+    def __init__(self, disk: Disk, looks: Looks, names: Names, source: str) -> None:
         self._disk = disk
         self._looks = looks
+        self._names = names
         self._source = source
         self._passed: dict[str, int] = {}
         self._exports: set[str] = set()  # folders of Safehold's own exports, as "a/b/"
@@ -139,7 +145,7 @@ class _Surveying:
 
     def _walk(self, folder: str, below: str, depth: int) -> Iterator[FoundFile]:
         try:
-            names = sorted(entry.name for entry in self._disk.list(folder))
+            names = sorted(self._names(folder))
         except OSError as error:
             if not depth:
                 raise

@@ -453,6 +453,8 @@ class SurvivorStore:
         `blobs` are names known to be theirs. Of bodies those go that only their changes named. What is removed is
         overwritten, in the log too.
         """
+        if not blobs and self._row("SELECT count(*) FROM erased", ())[0] == 0:
+            return []
         self.commit()
         self._db.pragma("secure_delete", True)
         gone = "account IN (SELECT account FROM erased)"

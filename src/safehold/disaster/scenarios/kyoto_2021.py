@@ -12,7 +12,7 @@ Here an installation has lived for some two weeks. Then a tidying that runs besi
 its way. In each of its runs, hours apart and for up to two days, it removes some of what has not been written to for
 ten days from the core's large bodies and from the sync vault: segments of the log, runs, bodies, in some seeds the
 mark by which the vault is known. It has the core's rights only, so that the async vault, its keeper's, is out of its
-reach. The service goes on meanwhile; nothing reads what is gone unless somebody looks at an old photo.
+reach. The service goes on meanwhile, and nothing reads what is gone.
 
 What runs beside the core cannot remove anything from a keeper's vault (law 6), so one whole copy is left. Seals state
 every object that a vault has to have: the next scrub finds each one that is missing, by name, and repair brings the
@@ -20,8 +20,8 @@ same bytes from the other vault. A large body that is gone from the core is fetc
 without its mark is missing, not empty: writing stops at once. No start and no listing takes a missing file for a
 deleted item.
 
-Scored: nothing is lost, no device drops anything, and it is noticed by the next due scrub or the first reader. That a
-tidying removes at an unheard-of pace is an alarm's part, and not scored.
+Scored: nothing is lost, no device drops anything, and it is noticed by the next due scrub, where the mark goes at
+once. That a tidying removes at an unheard-of pace is an alarm's part, and not scored.
 """
 
 from __future__ import annotations

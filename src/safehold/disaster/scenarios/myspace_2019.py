@@ -81,7 +81,7 @@ def _damage(disk: SimDisk, path: str, files: list[str], rng: random.Random) -> N
     elif way == "empty":
         disk.cut(path, 0)
     elif way == "other":
-        other = disk.bytes_of(rng.choice(files))
+        other = disk.bytes_of(rng.choice([each for each in files if disk.exists(each)]))
         disk.overwrite(path, 0, other)
         disk.cut(path, min(size, len(other)))
     elif way == "bit" and size:

@@ -7,7 +7,7 @@ advertised as kept apart from the server: they had lain on the same site, and co
 meant. A maker of games lost 25 servers with all that was on them, and started them empty. The fire was hard to miss;
 that the backup was in it was noticed afterwards.
 
-Here an installation has lived for weeks, with a generation and its keepers' work every day, and keeps history for a
+Here an installation has lived for a week, with a generation and its keepers' work every day, and keeps history for a
 few days only. Then its core and its sync vault burn together. The machine of the async vault stands in the next
 building: it survives without power, for a time drawn from the seed that is often longer than all the history that is
 kept. When it is switched on again it does, before anybody looks, what it does every day: it scrubs, attests, and

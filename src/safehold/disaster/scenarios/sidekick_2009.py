@@ -21,6 +21,7 @@ from nothing in the midst of the recovery.
 
 from __future__ import annotations
 
+from safehold.disaster.copies import Copies
 from safehold.disaster.faults import damage_objects, tear
 from safehold.disaster.house import CORE_FOLDER
 from safehold.disaster.lab import World
@@ -39,6 +40,7 @@ def _strike(world: World) -> None:
         world.edit(3)
         world.sync([rng.choice(world.devices)])
         world.clock.advance(rng.uniform(0.5, 20))
+    world.copies = Copies(world)
     world.struck("a storage upgrade fails")
     world.go_down(kill=rng.random() < 0.5, torn=rng.getrandbits(32))
     world.note(tear(world.disk, CORE_FOLDER, rng))
@@ -46,15 +48,20 @@ def _strike(world: World) -> None:
     if rng.random() < 0.5:
         world.disk.lose("/blobs")
     world.far_is_whole = rng.random() >= _NONE_INTACT
+    world.salvages = not world.far_is_whole
     if not world.far_is_whole:
         for words in damage_objects(world.disk, "/far", rng, rng.randint(1, 4)):
             world.note(words)
+    world.copies.look()
     for device in rng.sample(world.devices, rng.randint(1, 3)):
         world.replaced(device)
 
 
 def _expects(world: World, found: Score) -> str:
-    """With the far vault whole all is exact but what the recovery says it does not know."""
+    """With the far vault whole all is exact but what the recovery says it does not know.
+
+    In every case what a whole copy is left of has to be back: `world.copies` sees to that.
+    """
     if world.far_is_whole and (found.older or found.lost):
         return f"the far vault is whole, and {found.older} items are older and {found.lost} lost"
     return ""

@@ -10,7 +10,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -22,7 +22,7 @@ from safehold.model.errors import Damaged, LostBody, OperatorError
 from safehold.model.kinds import Kind
 from safehold.model.stream import Base
 from safehold.ports.care import CareStore, ChangePlace, PageState
-from safehold.ports.core import INTAKE, CoreReads, CoreStore, LogPosition, WholeStream
+from safehold.ports.core import INTAKE, CoreReads, CoreStore, IntakeFigures, LogPosition, WholeStream
 from safehold.ports.disk import Disk
 from safehold.store.sqlite import care
 from safehold.store.sqlite.apply import Applier
@@ -39,6 +39,7 @@ from safehold.store.sqlite.connection import (
 from safehold.store.sqlite.errors import guarded
 from safehold.store.sqlite.pages import RawPages
 from safehold.store.sqlite.reads import SqliteReads
+from safehold.store.sqlite.rows import INTAKE_ROWS, decode_intake
 from safehold.store.sqlite.schema import DEFERRED_INDEXES, KIND_NUMBERS
 
 #: While a new core is filled. Rows come in the order of their keys, so that pages are hardly asked for again.
@@ -131,20 +132,24 @@ class SqliteCore(SqliteReads):
     @guarded
     def enter_together(self, streams: Sequence[WholeStream]) -> None:
         assert self._db.in_transaction, "enter_together without begin"
-        there = [
-            (stream, self._reason(self._applier.account(stream.account), stream.kind, stream.held))
-            for stream in streams
-        ]
-        there, absent = [one for one in there if one[0].rows], [one for one in there if not one[0].rows]
+        waits = {number for number, figures in self._intakes() if figures.items}
+        there: list[tuple[WholeStream, str | None]] = []
+        for stream in streams:
+            number = self._applier.account(stream.account)
+            reason = _reason(stream.kind, stream.held, waits=number in waits)
+            if stream.rows:
+                there.append((stream, reason))
+            else:
+                self._hold(number, stream.kind, reason)
         self._applier.go_on_at(self._entering.together(there, self._applier.next_journal))
-        for stream, reason in absent:
-            self._hold(self._applier.account(stream.account), stream.kind, reason)
 
-    def _reason(self, account: int, kind: Kind, reason: str | None) -> str | None:
-        """That for which a stream is held: one that is whole, for what waits in its account's intake."""
-        if reason is None and kind is not Kind.IDENTITY and self.intake(account).items:
-            return INTAKE
-        return reason
+    def _intakes(self) -> Iterator[tuple[int, IntakeFigures]]:
+        """By numbers of accounts, which end in digits."""
+        rows: Any = self._db.execute(
+            "SELECT name, value FROM meta WHERE name BETWEEN ? AND ?", (f"{INTAKE_ROWS}0", f"{INTAKE_ROWS}:")
+        )
+        for name, value in rows:
+            yield int(name.removeprefix(INTAKE_ROWS)), IntakeFigures(*decode_intake(value))
 
     @guarded
     def account_numbers(self, ids: Sequence[bytes]) -> dict[bytes, int]:
@@ -155,7 +160,7 @@ class SqliteCore(SqliteReads):
     def hold(self, account: bytes, kind: Kind, reason: str | None) -> None:
         assert self._db.in_transaction, "hold without begin"
         number = self._applier.account(account)
-        self._hold(number, kind, self._reason(number, kind, reason))
+        self._hold(number, kind, _reason(kind, reason, waits=self.intake(number).items > 0))
 
     @guarded
     def hold_back(self, streams: Sequence[tuple[bytes, Kind]], reason: str) -> None:
@@ -401,6 +406,11 @@ class _SharedReads(SqliteReads):
 
     def close(self) -> None:
         return
+
+
+def _reason(kind: Kind, reason: str | None, *, waits: bool) -> str | None:
+    """That for which a stream is held: one that is whole, for what waits in its account's intake."""
+    return INTAKE if waits and reason is None and kind is not Kind.IDENTITY else reason
 
 
 def _require_mode(db: apsw.Connection, mode: str) -> None:
