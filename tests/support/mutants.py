@@ -362,7 +362,7 @@ MUTANTS = (
     Mutant("a status that hides the lag", hides_the_lag, Simulation, 0, "I31"),
     Mutant("bytes are counted wrong", counts_deletes_wrong, Simulation, 0, "I7"),
     Mutant("a recovery checks no chain", follows_any_chain, LawTwo, 7, UNFORESEEN),
-    Mutant("a gap is served as whole", serves_gaps, LawTwo, 7, "law 1"),
+    Mutant("a gap is served as whole", serves_gaps, LawTwo, 7, "I14"),
     Mutant("seals are not compared", believes_no_seal, LawTwo, 32, "law 2"),
     Mutant("a cut log is taken for whole", takes_a_cut_log_for_whole, Simulation, 6, "I27"),
     Mutant("a large body is not checked", believes_any_body, Simulation, 36, "I29"),

@@ -43,7 +43,7 @@ from safehold.model.commands import AcceptEnd, EraseAccount, LetGo, Outcome, Und
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.log import Hole
-from safehold.service.ahead import ACCEPT, END, KEEP, doubts_of, proofs_of
+from safehold.service.ahead import ACCEPT, END, KEEP, doubts_of, proofs_of, standing_doubts
 from safehold.service.brakes import BrakeLimits
 from safehold.service.identity import SYSTEM_ACCOUNT
 from safehold.vault.folder import FolderVault
@@ -538,11 +538,16 @@ class LawTwo(Course):
 
     def _lose_a_segment(self) -> None:
         self.house.load_keys()
-        name = lose_segment(self.house, self.rng)
-        if name:
-            self._holed = True
-            self.note("a part of the log was lost")
-            self.log.append(f"{self.step}: {name}")
+        lost = lose_segment(self.house, self.rng)
+        if lost is None:
+            return
+        self._holed = True
+        self.note("a part of the log was lost")
+        self.log.append(f"{self.step}: {lost.object}")
+        # Where its seal went with it nothing names these: no stream is held for them, and every list is closed.
+        self._uncertain |= {key for key in self._changed if key[1] in lost.names}
+        self._of_the_end |= self._uncertain
+        self._paths_uncertain |= {path for path in self._made_at if path.partition("/")[2] in lost.names}
 
     def _lose_the_end(self) -> None:
         """Nothing has what came after the async vault was last seen to be level."""
@@ -576,6 +581,7 @@ class LawTwo(Course):
         else:
             self._start(lambda: self._recover_and_boot(loss))
         self._near_gone = False
+        self._end_given_up -= {user for user in USERS if self._is_in_doubt(user)}
         self._check_truth()
         if loss == "core" and not self.house.recovering and self.rng.random() < 0.3:
             self.note("to an earlier time")
@@ -583,6 +589,11 @@ class LawTwo(Course):
             for user in USERS:
                 for kind in DATA_KINDS:
                     self._undo(user, kind, to)
+
+    def _is_in_doubt(self, user: str) -> bool:
+        """Whether something that was lost, and that nothing names, is not given up, or not any more."""
+        account = self.house.reads.account_named(user)
+        return account is not None and bool(standing_doubts(self.house.reads, account))
 
     def _start(self, start: Callable[[], None]) -> None:
         """Where a start is refused the operator recovers with the service stopped."""

@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
+from typing import NamedTuple
 
 from safehold.archiver.claiming import LogVault, Mode
 from safehold.archiver.log import Log
@@ -13,6 +14,7 @@ from safehold.archiver.shipper import Shipper
 from safehold.disaster.house import CORE_FOLDER, VAULTS, House
 from safehold.formats.segment import parse_name
 from safehold.lab.oracle import Wrong
+from safehold.model.change import Change
 from safehold.model.errors import OutOfSpace, SafeholdError
 from safehold.model.kinds import Kind
 from safehold.ports.log import LogFrame
@@ -108,28 +110,35 @@ def take_over(house: House) -> None:
         vault.close()
 
 
-def lose_segment(house: House, rng: random.Random) -> str:
-    """A segment of the log that holds data and nothing of an identity is gone from every vault; its name, or ""."""
+class LostSegment(NamedTuple):
+    """A segment of the log that no vault has, and the names that its changes bore: of items, and paths."""
+
+    object: str
+    names: frozenset[str]
+
+
+def lose_segment(house: House, rng: random.Random) -> LostSegment | None:
+    """One that holds data, and nothing of an identity, is gone from every vault; None where there is none such."""
     there = vaults_of(house)[:1]
     reader = VaultLogReader(there, house.keyring.opener)
-    kinds: dict[tuple[int, int], set[Kind]] = {}
+    frames: dict[tuple[int, int], Sequence[Change]] = {}
     for entry in reader.entries():
         if isinstance(entry, LogFrame):
-            kinds[entry.position.timeline, entry.position.frame] = {change.kind for change in entry.changes}
+            frames[entry.position.timeline, entry.position.frame] = entry.changes
     objects = [each.name for vault in there for each in vault.list("log/")]
     names = sorted(name for name in map(parse_name, objects) if name is not None)
-    some = []
+    some: list[LostSegment] = []
     for name, after in pairwise(names):
         upto = after.first if after.timeline == name.timeline else 1 << 62
-        inside = [k for (line, number), k in kinds.items() if line == name.timeline and name.first <= number < upto]
-        held = set().union(*inside)
-        if name.first and held and Kind.IDENTITY not in held:
-            some.append(str(name))
+        inside = [at for at in frames if at[0] == name.timeline and name.first <= at[1] < upto]
+        changes = [change for at in inside for change in frames[at]]
+        if name.first and changes and all(change.kind is not Kind.IDENTITY for change in changes):
+            some.append(LostSegment(str(name), frozenset(change.name for change in changes)))
     if not some:
-        return ""
+        return None
     chosen = rng.choice(some)
     for vault in VAULTS:
-        house.disk.lose(f"{house.folder(vault)}/{chosen}")
+        house.disk.lose(f"{house.folder(vault)}/{chosen.object}")
     return chosen
 
 
