@@ -79,6 +79,8 @@ class Mender:
             for reader in readers:
                 keys.update(e.key for e in reader.streams() if partition_of(e.account) in doubtful)
         self._holes_upto = 0
+        #: Of the log before the generation, where it had to be read: what cannot be.
+        self.holes: list[Hole] = []
         self._had = {key: self._revs_held(key) for key in keys}
         self._from_log: dict[StreamKey, dict[int, Piece]] = {}
         for piece in self._in_log(log, doubtful):
@@ -98,6 +100,7 @@ class Mender:
         for entry in log.entries():
             if isinstance(entry, Hole):
                 self._holes_upto = max(self._holes_upto, min(entry.last, self._upto.frame))
+                self.holes.append(entry)
                 continue
             if entry.position.frame > self._upto.frame:
                 return

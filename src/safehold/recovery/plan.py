@@ -398,6 +398,8 @@ def _read_generation(
     if reading.damaged or doubtful:
         mender = reading.mender = origin.mender(reading.damaged, witness)
         reading.all_known = not doubtful or mender.knows_all(doubtful)
+        if not reading.all_known:  # what these frames held nobody tells
+            reading.holes += [hole for hole in mender.holes if hole.last <= origin.position.frame]
         for mended in mender.streams():
             log.forget_stream(mended.key)
             pieces = iter(mended.pieces)
