@@ -173,11 +173,14 @@ def test_an_old_core_whose_history_went_another_way_is_refused(house: House) -> 
         house.boot()
 
 
-def test_a_multiget_over_a_body_that_is_not_here_fails_as_a_whole(house: House) -> None:
+def test_a_multiget_over_a_body_that_is_damaged_and_in_no_vault_fails_as_a_whole(house: House) -> None:
+    """Only a ghost, of which a recovery has said that its body is nowhere, fails alone (I74)."""
     house.boot()
     house.engine.core.begin()
-    house.engine.core._db.execute("UPDATE journal SET body = NULL WHERE name = 'one.vcf'")
+    house.engine.core._db.execute("UPDATE journal SET body = CAST('rot' AS BLOB) WHERE name = 'one.vcf'")
     house.engine.core.commit()
+    for vault in ("/near", "/far"):
+        house.disk.lose(vault)
     assert ask(house, multiget("ann", BOOK, ["one.vcf", "two.vcf"])).status == 503
     assert lists_all(house)
 

@@ -92,6 +92,7 @@ def test_a_whole_log_is_exact_by_name(history: History) -> None:
 def test_what_a_missing_rev_may_have_done_is_told_as_such(history: History) -> None:
     gone = history.put("ada", Kind.CONTACTS, "new.vcf", card("new"))
     history.put("ada", Kind.CONTACTS, "after.vcf", card("after"))
+    history.seal()  # which says that the missing frame held no other stream
     found = write(history, {history.frame_of(gone)})
     assert found.item("ada", Kind.CONTACTS, "after.vcf").state is ItemState.EXACT
     unsure = [line for line in found.of("ada", Kind.CONTACTS) if not line.sure]

@@ -75,6 +75,7 @@ def glance(
         if entry.account not in log.erased:
             log.state(entry.key, origin.base_of(entry), entry.head, entry.changes)
     end, last_at, last_from = origin.position, origin.generation.manifest.at, ""
+    spoken = end
     if origin.last is not None:
         last_at, last_from = origin.last.at, origin.last.source
     from_log: set[StreamKey] = set()
@@ -87,6 +88,8 @@ def glance(
         if frame.sealed:
             log.seal(frame.heads)
         end, last_at, last_from = frame.position, frame.at, frame.source
+        if frame.changes or frame.sealed:
+            spoken = end
     log.finish()
     if any(origin.behind(entry) for entry in rest if entry.account not in log.erased):
         return None
@@ -108,7 +111,7 @@ def glance(
         changes_recovered=changes,
         items=items,
         lost=[],
-        unknown_seconds=unknown_seconds(whole_at_end(sources, sync, last_from, problems), last_at, now),
+        unknown_seconds=unknown_seconds(whole_at_end(sources, sync, last_from, spoken, problems), last_at, now),
         stages=[Stage(kind, items[kind].exact, seconds[kind]) for kind in RESTORE_ORDER],
         first_contact_seconds=total,
         seconds=total,

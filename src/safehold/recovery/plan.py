@@ -132,6 +132,7 @@ class _Reading(msgspec.Struct):
     holes: list[Hole]
     pace: Pace
     end: LogPosition = EMPTY_LOG
+    spoken: LogPosition = EMPTY_LOG  # of the last frame that says what was written
     last_at: int | None = None
     last_from: str = ""
     position_seen: bool = False
@@ -215,7 +216,7 @@ def make_plan(
         *vouched_by_nobody(origin, log),
         *(gaining.told() if gaining is not None else ()),
     ]
-    ended = whole_at_end(sources, sync, reading.last_from, problems) and not _lost_at_end(reading)
+    ended = whole_at_end(sources, sync, reading.last_from, reading.spoken, problems) and not _lost_at_end(reading)
     # A core that nobody closed, on a disk that may have lost the end of its WAL, is no witness of what came after it.
     reaches = reading.last_from in sync and found.position.frame <= reading.end.frame
     whole = ended or (found.state is State.WHOLE and (reaches or core_closed))
@@ -315,6 +316,8 @@ def _read(
         if entry.sealed:
             log.seal(entry.heads)
         reading.end, reading.last_at, reading.last_from = entry.position, entry.at, entry.source
+        if entry.changes or entry.sealed:
+            reading.spoken = entry.position
         reading.heard |= bool(entry.changes or entry.heads)
         reading.position_seen |= entry.position == position
         after = clock.monotonic()
@@ -359,6 +362,7 @@ def _read_generation(
     if origin.generation is None:
         return
     reading.end, reading.last_at = origin.position, origin.generation.manifest.at
+    reading.spoken = origin.position
     reading.heard = True
     if origin.last is not None:
         reading.last_at, reading.last_from = origin.last.at, origin.last.source

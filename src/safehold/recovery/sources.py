@@ -6,6 +6,7 @@ sizes of its objects. What the objects hold is verified while they are read, eac
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from hashlib import sha256
 
@@ -17,6 +18,9 @@ from safehold.model.errors import OperatorError
 from safehold.ports.vault import Vault, VaultDown
 
 PREFIX = "log/"
+
+#: Of the end of a log, so many objects are remembered: each start that fails adds one.
+LAST_OBJECTS = 20
 
 
 class FolderSum(msgspec.Struct, frozen=True):
@@ -32,7 +36,7 @@ class Source(msgspec.Struct, frozen=True):
     url: str
     folders: dict[str, FolderSum]
     problem: str = ""
-    last: str = ""  # name of the last object of its log
+    last: tuple[str, ...] = ()  # names of the last objects of its log
     generation: int = 0  # the newest whose manifest is there
 
     @property
@@ -55,15 +59,15 @@ def look(vaults: Sequence[Vault]) -> list[Source]:
 def _look_at(vault: Vault) -> Source:
     counts: dict[str, list[int]] = {}
     digests = {}
-    last = ""
+    last: deque[str] = deque(maxlen=LAST_OBJECTS)
     try:
         if not vault.available():
             vault.folders(PREFIX)  # says why, in the vault's own words: another installation, no vault, not mounted
             return Source(vault.name, vault.url, {}, "it is not there, or is no vault")
         numbers = [parse_manifest_name(info.name) for info in vault.list(RUNS_PREFIX)]
         for info in vault.list(PREFIX):
-            last = info.name
-            folder = last.rpartition("/")[0]
+            last.append(info.name)
+            folder = info.name.rpartition("/")[0]
             if folder not in counts:
                 counts[folder] = [0, 0]
                 digests[folder] = sha256()
@@ -73,7 +77,7 @@ def _look_at(vault: Vault) -> Source:
     except VaultDown as error:
         return Source(vault.name, vault.url, {}, error.message)
     sums = {name: FolderSum(n, size, digests[name].hexdigest()) for name, (n, size) in counts.items()}
-    return Source(vault.name, vault.url, sums, last=last, generation=max(filter(None, numbers), default=0))
+    return Source(vault.name, vault.url, sums, last=tuple(last), generation=max(filter(None, numbers), default=0))
 
 
 def differences(planned: Sequence[Source], now: Sequence[Source]) -> list[str]:

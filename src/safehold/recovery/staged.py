@@ -238,7 +238,7 @@ class Staged:
             if origin.last is not None:
                 last_at, last_from = origin.last.at, origin.last.source
         problems = [*reader.problems(), *(runs.problems() if runs is not None else ())]
-        whole = whole_at_end(sources, sync, last_from, problems) and not tail.lost_at_end
+        whole = whole_at_end(sources, sync, last_from, tail.spoken, problems) and not tail.lost_at_end
         record = Record(
             timeline=timeline,
             generation=origin.number,

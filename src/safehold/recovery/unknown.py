@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from safehold.formats.segment import SegmentName, parse_name
 from safehold.model.errors import Damaged
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.ports.log import Hole, LogFrame
@@ -14,11 +15,15 @@ _SECOND = 1_000_000
 LEAST_SECONDS = 1.0
 
 
-def whole_at_end(sources: Sequence[Source], sync: Collection[str], last_from: str, problems: Sequence[str]) -> bool:
+def whole_at_end(
+    sources: Sequence[Source], sync: Collection[str], last_from: str, spoken: LogPosition, problems: Sequence[str]
+) -> bool:
     """Whether the end of the log was read from a vault that every acknowledgement waited for, undamaged there.
 
-    `last_from` is the vault that the last frame came from; `problems` are those of the log reader, each of which
-    begins with `VAULT: OBJECT:`. Damage further up, healed from another vault or counted as lost, does not matter here.
+    `last_from` is the vault that the last frame came from; `spoken` the last frame that says what was written, by
+    changes or a seal: what comes after it, starts that failed have left, and they knew no more of the end before them.
+    `problems` are those of the log reader, each of which begins with `VAULT: OBJECT:`. Damage further up, healed from
+    another vault or counted as lost, does not matter here.
 
     One that lacks a generation which others have, though it was the first to be given it, has lost what it had: then
     its log may have lost its end as well, wherever that looks whole.
@@ -28,9 +33,16 @@ def whole_at_end(sources: Sequence[Source], sync: Collection[str], last_from: st
         if source.vault == last_from and source.vault in sync and not source.problem:
             if source.generation < newest:
                 return False
-            end = f"{source.vault}: {source.last}"
-            return not any(problem.startswith(end) for problem in problems)
+            ends = tuple(f"{source.vault}: {name}:" for name in _end_of(source, spoken))
+            return not any(problem.startswith(ends) for problem in problems)
     return False
+
+
+def _end_of(source: Source, spoken: LogPosition) -> list[SegmentName]:
+    """The segment that holds this frame, and those after it."""
+    names = [name for text in source.last if (name := parse_name(text)) is not None]
+    begun = [name for name in names if (name.timeline, name.first) <= (spoken.timeline, spoken.frame)]
+    return [name for name in names if not begun or name >= max(begun)]
 
 
 def unknown_seconds(whole: bool, last_at: int | None, lost_at: int) -> float:
