@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import NamedTuple
 import apsw
 import pytest
 
+from safehold.formats.sqlite_sums import sums
 from safehold.lab.simdisk import SimDisk
 from safehold.model.change import Change, Op, change_hash
 from safehold.model.errors import OperatorError, OutOfSpace
@@ -23,9 +25,10 @@ from safehold.store.realdisk import RealDisk
 from safehold.store.sqlite import connection
 from safehold.store.sqlite.core import SqliteCore
 from safehold.store.sqlite.pages import with_one_byte_right
+from safehold.store.sqlite.schema import OPS
 from safehold.store.sqlite.vfs import PAGE_BYTES, page_checksum
 from tests.support.carving import Filler, Gathered, cid, keyed, needs_body, pages_of_rows
-from tests.support.changes import account_id
+from tests.support.changes import Streams, account_id
 
 ACCOUNTS = 5
 CHANGES = 4_000
@@ -652,7 +655,7 @@ def fake_leaf(payload: bytes) -> bytes:
     page[3:5] = (1).to_bytes(2, "big")
     page[5:7] = at.to_bytes(2, "big")
     page[8:10] = at.to_bytes(2, "big")
-    page[at : at + 3 + len(payload)] = varint(len(payload)) + b"\x63" + payload
+    page[at : at + 3 + len(payload)] = varint(len(payload)).rjust(2, b"\x80") + b"\x4d" + payload
     return bytes(page[:-8]) + page_checksum(bytes(page))
 
 
@@ -669,6 +672,59 @@ def test_a_salvage_without_room_says_so(village: tuple[bytes, bytes, dict[Key, C
     assert not list((tmp_path / "scratch").iterdir())
     with pytest.raises(OperatorError):
         scan_core([CoreSource(RealDisk(), str(tmp_path / "none.db"))], Gathered())
+
+
+@pytest.mark.parametrize("head_lost", [False, True])
+@pytest.mark.parametrize("as_log", [False, True])
+def test_a_body_that_looks_like_a_smaller_page_is_a_body(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head_lost: bool, as_log: bool
+) -> None:
+    """A page of 2 KiB, or a log with one in it, fits whole onto one of 4 KiB."""
+    begun = Streams().mkcol(b"e" * 16, Kind.NOTES, "files/notes", {"type": "folder"})
+    rows = begin_of(begun, 77), record([None, begun.account, "eve", 1])
+    forged = [fake_log(fake_leaf(row)) if as_log else fake_leaf(row) for row in rows]
+    monkeypatch.setattr(connection, "PAGE_BYTES", 4096)
+    path = tmp_path / "core.db"
+    filler = Filler(13, 2)
+    core = SqliteCore.open(str(path), create=True)
+    filler.begin(core)
+    me = account_id(1)
+
+    def put(part: bytes, before: int) -> int:
+        """Where it lies in the file then; -1 where it is not whole on one page."""
+        body = b"x" * before + part + b"x" * (10_000 - before)
+        notes = cid(me, "files/notes")
+        filler.apply(core, [filler.streams.make(me, Kind.NOTES, Op.PUT, notes, f"{before}.txt", body=body)])
+        core._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        return path.read_bytes().rfind(part)
+
+    for part in forged:
+        before = next(n for n in range(0, 8000, 700) if put(part, n) >= 0)
+        before += -put(part, before) % 512
+        assert put(part, before) % 512 == 0
+    core.close()
+    data = path.read_bytes()
+    finds = carve(bytes(4096) + data[4096:] if head_lost else data, tmp_path)
+    assert not any(s.change.account == begun.account for s in finds.survivors)
+    assert "eve" not in finds.names.values()
+    assert finds.changes(Proof.CHAIN) == keyed(filler.made)
+
+
+def begin_of(change: Change, number: int) -> bytes:
+    """The row of a stream's first change, whose collection is told by its id."""
+    row: list[object] = [None, 1, number, RESTORE_ORDER.index(change.kind), change.rev, change.timeline, change.group]
+    row += [change.at, OPS.index(change.op), change.collection, change.name, change.media, change.digest, change.size]
+    row += [change.props_digest, change.actor, None, change.hash, None, change.props, None]
+    return record(row)
+
+
+def fake_log(page: bytes) -> bytes:
+    """A log of one frame that was committed."""
+    head = struct.pack(">IIIIII", 0x377F0682, 3007000, len(page), 0, 1, 2)
+    before = sums(head, 6)
+    frame = struct.pack(">II", 5, 5)
+    end = sums(frame + page, (8 + len(page)) // 4, before)
+    return head + struct.pack(">II", *before) + frame + head[16:24] + struct.pack(">II", *end) + page
 
 
 def test_a_file_that_is_no_core(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ class Salvage:
                 ear, self.disk, look, self.opener, out, store, silent, account, os.listdir, writers, store.settle
             )
             scanner.run(list(map(str, sources)))
-            for path in store.forget_erased(ear.erased_blobs):
+            for path in store.forget_erased(ear.erased_blobs, ear.erased_digests):
                 Path(path).unlink(missing_ok=True)
         return self
 

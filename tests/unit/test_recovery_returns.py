@@ -102,6 +102,17 @@ def test_a_delete_that_a_page_tells_of_counts_as_well() -> None:
     assert decide(candidate(1, at=streams.at), known).verdict is Verdict.SKIP
 
 
+def test_what_a_page_tells_of_has_been_heard_of() -> None:
+    streams = Streams()
+    known = memory()
+    known.hear(streams.make(b"a" * 16, CONTACTS, Op.PUT, BOOK, "a.vcf", body=card("u")))
+    known.hear(streams.make(b"a" * 16, CONTACTS, Op.DELETE, BOOK, "a.vcf"))
+    assert decide(candidate(0, name="a.vcf"), known).verdict is Verdict.ASIDE
+    assert decide(candidate(0, name="b.vcf", body=card("u")), known).verdict is Verdict.SKIP
+    other = card("u", "as it was before")
+    assert decide(candidate(0, name="b.vcf", body=other), known, other).verdict is Verdict.ASIDE
+
+
 def test_of_each_item_the_last_version_counts() -> None:
     many = [candidate(rev, timeline) for rev, timeline in ((5, 1), (3, 2), (9, 1), (4, 0))]
     random.Random(4).shuffle(many)
@@ -279,6 +290,17 @@ def test_a_change_on_a_good_page_goes_into_its_collection_or_one_made_as_that_wa
     assert "{DAV:}displayname" in made.props
     before = changes(house)
     assert (bring(house, find).put, changes(house)) == (0, before)
+
+
+def test_what_came_back_and_was_removed_with_its_collection_stays_removed(house: House) -> None:
+    unknown = collection_id("contacts/unknown")
+    store = store_of(lambda finds: put_pages(finds, [page(house, unknown, "c.vcf", card("c"), 52)]))
+    assert bring(house, find_in(store)).put == 1
+    path = f"contacts/recovered-{unknown[:4].hex()}"
+    assert house.request("DELETE", f"/dav/ann/{path}/").status == 204
+    before = changes(house)
+    assert (bring(house, find_in(store)).put, changes(house)) == (0, before)
+    assert house.reads.collection(house.account().number, path) is None
 
 
 def test_two_things_of_one_name_do_not_take_each_others_place(house: House) -> None:

@@ -433,3 +433,53 @@ def test_names_that_no_item_may_bear_become_near_ones() -> None:
     long = segment("ü" * 300 + ".jpeg")
     assert len(long.encode()) <= 255 and long.endswith(".jpeg")
     assert taken_at(exif("2019:13:40 00:00:00")) is None and taken_at(b"2019:01:01 00:00:00\0") is None
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_name_in_no_encoding_that_is_known_costs_nothing(tmp_path: Path, packed: bool) -> None:
+    source = lay_out(tmp_path / "src", {"b.vcf": card("b")})
+    if packed:
+        with tarfile.open(source / "a.tar", "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as archive:
+            info = tarfile.TarInfo("caf\xe9.vcf")
+            info.size = len(card("a"))
+            archive.addfile(info, io.BytesIO(card("a")))
+    else:
+        with open(os.fsencode(source) + b"/caf\xe9.vcf", "wb") as file:
+            file.write(card("a"))
+    found = Salvage(tmp_path, None).run(source, account="ada")
+    assert sorted(item.name for item in found.loose()) == ["b.vcf", "caf_.vcf"]
+    assert "caf\\udce9.vcf" in {item.where for item in found.loose()}
+    state = found.state()
+    assert found.run(source, account="ada").state() == state
+
+
+def test_json_that_is_nested_to_do_harm_costs_itself_alone(tmp_path: Path) -> None:
+    deep = b"[" * 100_000 + b"]" * 100_000
+    scores = b'{"best":1,"history":[{"score":1,"at":"2026-01-01T00:00:00Z","detail":' + deep + b"}]}"
+    found = take(tmp_path, {"a.json": deep, "maze.json": scores, "n.txt": b"a note"}, account="ada")
+    assert list(by_name(found)) == ["n.txt"]
+
+
+@pytest.mark.parametrize("format_", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_a_tar_whose_attributes_would_fill_memory_is_told(tmp_path: Path, format_: int) -> None:
+    source = lay_out(tmp_path / "src", {"n.txt": b"a note"})
+    with tarfile.open(source / "a.tgz", "w:gz", format=format_) as archive:
+        archive.addfile(tarfile.TarInfo("a" * (trees.MAX_ATTRIBUTES_BYTES + 1) + ".vcf"))
+    found = Salvage(tmp_path, None).run(source, account="ada")
+    assert list(by_name(found)) == ["n.txt"]
+    assert any("longer than" in problem for problem in found.problems())
+
+
+def test_a_tar_of_holes_swells_no_further_than_a_zip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trees, "FREE_BYTES", 1 << 20)
+    source = tmp_path / "src"
+    source.mkdir()
+    with tarfile.open(source / "a.tgz", "w:gz") as archive:
+        for n in range(3):
+            info = tarfile.TarInfo(f"{n}.jpg")
+            info.size = len(JPEG) + (12 << 20)
+            archive.addfile(info, io.BytesIO(JPEG + bytes(12 << 20)))
+    monkeypatch.setattr(trees, "MAX_SWELL", 300)
+    found = Salvage(tmp_path, None).run(source, account="ada")
+    assert len(found.loose()) < 3
+    assert any("swells" in words for words in [*found.problems(), *(aside.why for aside in found.asides())])

@@ -6,6 +6,7 @@ import json
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from safehold.assembly.salvaging import look
@@ -15,12 +16,15 @@ from safehold.model.errors import OutOfSpace
 from safehold.model.kinds import Kind
 from safehold.model.token import PREFIX, account_key, make_token
 from safehold.ports.disk import File
-from safehold.ports.survivors import Aside, SalvageSource
+from safehold.ports.survivors import Aside, Proof, SalvageSource, Survivor
+from safehold.salvage.ear import Ear
 from safehold.salvage.quarantine import write_quarantine
 from safehold.salvage.reading import FoundFile, reading
 from safehold.salvage.survey import Sort, survey
 from safehold.store.blobs import blob_name
 from safehold.store.realdisk import RealDisk
+from safehold.store.survivors import SurvivorStore
+from tests.support.changes import Streams
 from tests.support.logs import OPENER, sealed_blob
 from tests.support.recovery_fakes import History, an_id, card
 from tests.support.recovery_vaults import Vaults
@@ -166,6 +170,27 @@ def test_nothing_of_an_erased_account_is_kept(tmp_path: Path) -> None:
     assert b"bob's photo" not in everything_in(found.run(*sources).out)
 
 
+def test_a_body_of_an_erased_account_that_lies_apart_from_its_change_is_not_kept(tmp_path: Path) -> None:
+    """As in a run: once the account is known as erased its changes are passed over, and their bodies come by."""
+    bobs, adas, both = b"bob's card", b"ada's card", b"a card that both have"
+    streams = Streams()
+    for body in (bobs, both):
+        streams.make(an_id("bob"), Kind.CONTACTS, Op.PUT, b"c" * 16, "x.vcf", body=body)
+    for body in (adas, both):
+        streams.make(an_id("ada"), Kind.CONTACTS, Op.PUT, b"c" * 16, "x.vcf", body=body)
+    with SurvivorStore.open(str(tmp_path / "out"), create=True) as store:
+        ear = Ear(store, store.body_of)
+        ear.erased(an_id("bob"))
+        for body in (bobs, adas, both):
+            ear.body(sha256(body).digest(), body, 1)
+        for change in streams.made:
+            ear.survivor(Survivor(msgspec.structs.replace(change, body=None), Proof.CHAIN, 1, ""))
+        store.forget_erased(ear.erased_blobs, ear.erased_digests)
+        kept = [body for body in (bobs, adas, both) if store.body_of(sha256(body).digest()) is not None]
+    assert kept == [adas, both]
+    assert bobs not in everything_in(tmp_path / "out")
+
+
 def test_what_proves_itself_in_a_later_run_is_aside_no_more(tmp_path: Path, vaults: Vaults) -> None:
     names = vaults.segments()
     bare = b"".join(f.data for f in scan_frames(vaults.near.objects[names[0]], 176) if isinstance(f, RawFrame))
@@ -215,6 +240,13 @@ def test_a_data_folder_is_taken_apart(tmp_path: Path, vaults: Vaults) -> None:
     assert [f.name for f in units[str(root / "core/core.db")].files] == ["core/core.db", "core/core.db-wal"]
     names = {f.name for unit in units.values() for f in unit.files}
     assert not any("keys/" in name or "toml" in name for name in names)
+
+
+@pytest.mark.parametrize("head", [b"SQLite format 3\0", b"\x37\x7f\x06\x82", bytes(257) + b"ustar"])
+def test_what_somebody_wrote_into_a_large_body_is_not_read_as_anything_else(tmp_path: Path, head: bytes) -> None:
+    body = head + bytes(70_000)
+    root = lay_out(tmp_path / "data", {blob_file(body): body})
+    assert sorts_of(root) == {"blobs": Sort.BLOBS}
 
 
 def test_what_other_programs_keep_is_not_searched(tmp_path: Path) -> None:

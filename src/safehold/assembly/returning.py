@@ -34,6 +34,7 @@ from safehold.ports.survivors import Loose
 from safehold.ports.vault import VaultDown
 from safehold.recovery.find import Find
 from safehold.recovery.returns import (
+    ACTOR,
     Candidate,
     Memory,
     Returned,
@@ -48,7 +49,6 @@ from safehold.recovery.returns import (
 from safehold.service.transfer.intake import Intake, at_of
 from safehold.service.transfer.layout import ScoreEntry
 
-ACTOR = "recovery"
 RECOVERED = "recovered"
 
 _HOMES = {
@@ -224,6 +224,10 @@ class _Returning:
                 return ""
             if there is not None:
                 return f"another thing bears its name in {path}"
+        is_elsewhere = target is None or target.id != candidate.collection
+        if is_elsewhere and (path, candidate.name, candidate.digest) in memory.returned:
+            self._returned.skipped += 1  # it was put back, and removed with all of its collection since
+            return ""
         return self._enter(candidate, path, type_, making, target, chunks)
 
     def _enter(

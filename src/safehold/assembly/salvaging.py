@@ -85,7 +85,7 @@ def salvage_into(
                 f"{error.message}",
                 hint="give the recovery key: --identity FILE (keys/recovery.txt of the data folder, or a printed copy)",
             ) from None
-        for path in store.forget_erased(ear.erased_blobs):
+        for path in store.forget_erased(ear.erased_blobs, ear.erased_digests):
             if path.startswith(f"{out}/"):
                 with suppress(FileNotFoundError):
                     disk.remove(path)

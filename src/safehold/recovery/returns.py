@@ -33,6 +33,9 @@ from safehold.ports.survivors import KnownItem, Loose
 #: Things aside that are named; all are counted.
 MAX_NAMED = 1_000
 
+#: Who puts back.
+ACTOR = "recovery"
+
 #: An item: its collection's id and its name.
 Place = tuple[bytes, str]
 
@@ -162,6 +165,9 @@ class Memory:
         self.digests: set[bytes] = set()
         self.names: set[str] = set()
         self.uids: set[str] = set()
+        self.heard: set[bytes] = set()  # digests of changes that were found and are not on the stream
+        #: What a recovery put back once: its collection's path, its name, its digest.
+        self.returned: set[tuple[str, str, bytes]] = set()
         self.doubtful = doubtful
         self.accepted = False  # whether revisions of it are lost by somebody's word
         for version in versions:
@@ -181,9 +187,21 @@ class Memory:
                 self.names.add(version.name)
                 if version.digest:
                     self.digests.add(version.digest)
+                    if version.actor == ACTOR:
+                        self.returned.add((version.path, version.name, version.digest))
 
     def hear(self, change: Change) -> None:
-        """A change on a good page that is not on the stream: a delete that it tells of holds as well."""
+        """A change on a good page that is not on the stream: a delete that it tells of holds as well.
+
+        Its name, bytes and UID have been heard of then.
+        """
+        if change.op in (Op.PUT, Op.DELETE):
+            self.names.add(change.name)
+        if change.digest:
+            self.heard.add(change.digest)
+        uid = quick_uid(change.body) if change.body is not None and change.kind in _WITH_UID else None
+        if uid is not None:
+            self.uids.add(uid)
         touch = Touch(change.rev, change.at, True, b"", lambda: change.timeline)
         if change.op is Op.RMCOL:
             self.removed.setdefault(change.collection, touch)
@@ -234,6 +252,8 @@ def _is_newer(candidate: Candidate, touch: Touch) -> bool | None:
 def _without_rev(candidate: Candidate, memory: Memory, body: bytes | None) -> Decision:
     if candidate.digest in memory.digests:
         return Decision(Verdict.SKIP, "it is there, or was and has been replaced or deleted since")
+    if candidate.digest in memory.heard:
+        return Decision(Verdict.SKIP, "a change that was found has these bytes")
     if memory.doubtful:
         return Decision(Verdict.ASIDE, memory.doubtful)
     if candidate.name in memory.names:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import NamedTuple
 
 from safehold.formats.sqlite_file import BtreePage, Cell, Malformed, btree_page, follow, free_trunk, overflow_pages
-from safehold.salvage.core_layout import CHUNK_BYTES, SECTOR_BYTES, Layout, Medium, candidates
+from safehold.salvage.core_layout import CHUNK_BYTES, SECTOR_BYTES, Layout, Medium, candidates, holds_good_page
 from safehold.salvage.core_log import CoreLog
 from safehold.salvage.core_rows import JOURNAL_HEADER
 from safehold.store.sqlite.pages import is_good, with_one_byte_right
@@ -56,8 +56,12 @@ class Page(NamedTuple):
 class CoreFiles:
     """One layout of one main file (or none), with its logs."""
 
-    def __init__(self, layout: Layout, main: Medium | None, logs: tuple[CoreLog, ...]) -> None:
+    def __init__(
+        self, layout: Layout, main: Medium | None, logs: tuple[CoreLog, ...], larger: tuple[Layout, ...] = ()
+    ) -> None:
+        """`larger` are layouts of the same file: what lies on a good page of theirs is no page of this one."""
         self.layout = layout
+        self._larger = larger
         self._main = main
         self._logs = tuple(log for log in logs if log.page_bytes == layout.page_bytes)
         self.bad_pages = self.mended_pages = 0
@@ -112,6 +116,8 @@ class CoreFiles:
             ends = min(CHUNK_BYTES, self._main.size - offset)
             found = {at for at in candidates(chunk[:ends]) if self._may_begin(chunk, at, offset)}
             for at in sorted(found | strays.keys()):
+                if any(holds_good_page(self._main, layout, offset + at) for layout in self._larger):
+                    continue
                 page = self._main_page(chunk[at : at + size], offset + at, strays.get(at, ()))
                 if page is not None:
                     yield page

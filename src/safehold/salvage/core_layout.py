@@ -95,6 +95,16 @@ class Layout(NamedTuple):
         return self.reserved == CHECKSUM_BYTES
 
 
+def holds_good_page(medium: Medium, layout: Layout, offset: int) -> bool:
+    """Whether this offset lies on a page of the layout whose checksum holds: then that page says what is there."""
+    size = layout.page_bytes
+    for phase in {base % size for base in layout.bases} if layout.checked else ():
+        begin = offset - (offset - phase) % size
+        if begin >= 0 and is_good(medium.page(begin, size)):
+            return True
+    return False
+
+
 class Survey(NamedTuple):
     layouts: tuple[Layout, ...]
     logs: tuple[int, ...]  # where a WAL seems to begin

@@ -28,7 +28,7 @@ from safehold.model.errors import OperatorError, OutOfSpace
 from safehold.ports.disk import Disk
 from safehold.ports.survivors import Finds
 from safehold.salvage.core_files import CoreFiles
-from safehold.salvage.core_layout import Layout, Medium, survey
+from safehold.salvage.core_layout import Layout, Medium, holds_good_page, survey
 from safehold.salvage.core_log import CoreLog
 from safehold.salvage.core_proofs import NOTHING_KNOWN, Known, Proving
 from safehold.salvage.core_reading import RowReader
@@ -119,6 +119,9 @@ class _Scan:
     def _all(self, main: Medium | None, beside: Medium | None) -> CoreFound:
         looked = survey(main, self._step) if main is not None else None
         layouts = list(looked.layouts) if looked is not None else []
+        of_file = next((layout for layout in layouts if layout.whole and layout.header is not None), None)
+        if of_file is not None:  # a core's pages are of one size: others are what somebody wrote into a body
+            layouts = [of_file]
         self._done = main.size if main is not None else 0
         is_core = any(layout.whole for layout in layouts) or not layouts
         self._main = self._log = 0
@@ -130,6 +133,8 @@ class _Scan:
             logs += self._read_log(beside, layouts[0].page_bytes if len(layouts) == 1 else None, 0, self._log)
         if main is not None and looked is not None:
             for begin in looked.logs:
+                if any(layout.whole and holds_good_page(main, layout, begin) for layout in layouts):
+                    continue  # in a body
                 logs += self._read_log(main, None, begin, self._main, within=begin > 0 or bool(layouts))
         for log, _ in logs:
             if all(layout.page_bytes != log.page_bytes for layout in layouts):
@@ -140,7 +145,8 @@ class _Scan:
             self._finds.problem(self._main, "no page of a core was found")
         found = CoreFound(0, 0, 0, 0)
         for layout in layouts:
-            found = found.plus(self._one(layout, main, logs))
+            larger = tuple(each for each in layouts if each.whole and each.page_bytes > layout.page_bytes)
+            found = found.plus(self._one(layout, main, logs, larger))
             self._progress(self._done, self._total)
         return found
 
@@ -163,9 +169,11 @@ class _Scan:
     def _step(self, done: int) -> None:
         self._progress(self._done + done, self._total)
 
-    def _one(self, layout: Layout, main: Medium | None, logs: list[tuple[CoreLog, int]]) -> CoreFound:
+    def _one(
+        self, layout: Layout, main: Medium | None, logs: list[tuple[CoreLog, int]], larger: tuple[Layout, ...]
+    ) -> CoreFound:
         mine = [(log, source) for log, source in logs if log.page_bytes == layout.page_bytes]
-        files = CoreFiles(layout, main, tuple(log for log, _ in mine))
+        files = CoreFiles(layout, main, tuple(log for log, _ in mine), larger)
         with closing(Carved(self._scratch)) as carved:
             reader = RowReader(files, carved, self._main, tuple(source for _, source in mine))
             for page in files.log_pages():

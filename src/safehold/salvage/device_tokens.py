@@ -54,7 +54,7 @@ def take_proofs(ear: Ear, source: int) -> int:
         try:
             proof = _decode_proof(body)
             point = SyncPoint(bytes.fromhex(proof.collection), proof.rev, bytes.fromhex(proof.hash))
-        except (msgspec.MsgspecError, ValueError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             continue
         if proof.let_go:
             continue

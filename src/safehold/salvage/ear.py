@@ -4,7 +4,8 @@ What belongs to an account that is known to be erased is not passed on.
 
 Accounts, their names and the register of erased ids are told from identities, whichever source these came out of; so
 are the keys that other sources need: those of sync tokens and blobs, and identities that were replaced. Memory grows
-with the number of accounts and collections, and with that of large bodies up to MAX_BLOBS.
+with the number of accounts and collections, with that of large bodies up to MAX_BLOBS, and with the changes of erased
+accounts.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class Ear:
         self.accounts: dict[bytes, str] = {}
         self.erased_ids: set[bytes] = set()
         self.erased_blobs: set[bytes] = set()  # names of large bodies of erased accounts
+        self.erased_digests: set[bytes] = set()  # of their bodies, which may lie apart from their changes
         self._asides: set[tuple[int, str]] = set()  # where something went aside in an earlier run
         self.collections: dict[bytes, Place] = {}
         self.token_keys: dict[bytes, None] = {}
@@ -110,6 +112,7 @@ class Ear:
         change = survivor.change
         if change.account in self.erased_ids:
             self.erased_blobs.update((change.blob,) if change.blob is not None else ())
+            self.erased_digests.update((change.digest,) if change.digest else ())
             return
         self._finds.survivor(survivor)
         self._hear(survivor.change)

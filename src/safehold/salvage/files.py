@@ -19,6 +19,7 @@ from safehold.salvage.takeout import (
     KEEP_FOLDER,
     MARKDOWN,
     MAX_TOLD_BYTES,
+    NO_JSON,
     KeptNote,
     Sidecar,
     is_year_album,
@@ -244,11 +245,11 @@ def _scores(data: bytes, stem: str) -> tuple[str, list[ScoreEntry]] | None:
     try:
         content = _decode_scores(data)
         return content.game, content.history
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except NO_JSON:
         pass
     try:
         answer = _decode_api(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except NO_JSON:
         return None
     return answer.game or stem, answer.history
 
@@ -260,7 +261,7 @@ def parse_index(data: bytes) -> ExportIndex | None:
     """The index of an export; None where it is none that this release reads."""
     try:
         index = _decode_index(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except NO_JSON:
         return None
     return index if index.format == FORMAT else None
 
@@ -283,7 +284,7 @@ def take_export(tree: Tree, index: ExportIndex, to: Loosely, tell: Told = nobody
             raise
         except SafeholdError as error:
             to.set_aside(member.where, error.message, b"", entry.kind, member.name)
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, *NO_JSON) as error:
             to.set_aside(member.where, f"it cannot be read: {error}", b"", entry.kind, member.name)
     if extra:
         to.problem(f"{extra} files that the export's index does not name")

@@ -120,7 +120,7 @@ class Loosely:
             at = at_of(entry)
             detail = msgspec.json.decode(bytes(entry.detail) or b"null")
             body = msgspec.json.encode({"score": entry.score, "at": stamp(at), "detail": detail})
-        except (RequestError, msgspec.DecodeError, ValueError, OverflowError) as error:
+        except (RequestError, msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
             told = error.message if isinstance(error, RequestError) else str(error)
             self.set_aside(where, told, bytes(entry.detail), Kind.SCORES, game)
             return

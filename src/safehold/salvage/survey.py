@@ -201,14 +201,15 @@ class _Surveying:
             return None
         if name == mark.READER and b"age" in head and b"safehold" in head.lower():
             return None
+        # Whatever a live blob begins with is what somebody wrote: it is never read as anything else.
+        if BLOB_FILE.match(name) and not self._note_vault(found):
+            return Sort.BLOBS
         if head.startswith(_SQLITE) or head.startswith(_WAL):
             return Sort.CORE
         if head.startswith(_ZIP) and lower.endswith(".zip"):
             return Sort.ARCHIVE
         if head[_TAR_AT : _TAR_AT + len(_TAR)] == _TAR or (head.startswith(_SQUEEZED) and lower.endswith(_TAR_NAMES)):
             return Sort.ARCHIVE
-        if BLOB_FILE.match(name) and not self._note_vault(found):
-            return Sort.BLOBS
         if name == COLLECTIONS_FILE and b"safehold-export" in head:
             self._exports.add(below)
             return Sort.FILES

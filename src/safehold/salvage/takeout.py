@@ -77,6 +77,9 @@ class _Note(
     labels: list[_Label] = []
 
 
+#: What decoding raises over what is no JSON, is not of the sort, or is nested to do harm.
+NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
 _decode_photo = msgspec.json.Decoder(_Photo).decode
 _decode_note = msgspec.json.Decoder(_Note).decode
 
@@ -85,7 +88,7 @@ def parse_sidecar(data: bytes, name: str) -> tuple[list[str], Sidecar] | None:
     """The names of the photo that a JSON file speaks of, and what it says; None where it is no such file."""
     try:
         photo = _decode_photo(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except NO_JSON:
         return None
     seconds = next((t.timestamp for t in (photo.taken, photo.created) if t.timestamp.lstrip("-").isdigit()), "")
     at = int(seconds) * 1_000_000 if 0 < len(seconds) < 13 else None
@@ -107,7 +110,7 @@ def parse_note(data: bytes) -> KeptNote | None:
     """A note of Keep as Markdown; None where the JSON is none."""
     try:
         note = _decode_note(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except NO_JSON:
         return None
     if note.text is None and note.lines is None:
         return None

@@ -27,6 +27,8 @@ MAX_ARCHIVE_BYTES = 1024**4
 #: Beyond this size nothing swells more than so many times that is not made to.
 MAX_SWELL = 1000
 FREE_BYTES = 16 * 1024 * 1024
+#: Of what a tar says of one member.
+MAX_ATTRIBUTES_BYTES = 1024 * 1024
 
 #: What Python's libraries raise over archives that are broken, or made to break them.
 _BROKEN = (
@@ -105,6 +107,22 @@ class ZipTree:
                     yield Member(parts, info.file_size, at, lambda info=info: _unzipped(archive, info, budget))  # type: ignore[misc]
 
 
+class _Info(tarfile.TarInfo):
+    """A member whose long name or attributes, which are read into memory, are no longer than any that are honest."""
+
+    def _proc_gnulong(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        return self._bounded(archive, "_proc_gnulong")
+
+    def _proc_pax(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        return self._bounded(archive, "_proc_pax")
+
+    def _bounded(self, archive: tarfile.TarFile, read: str) -> tarfile.TarInfo:
+        if self.size > MAX_ATTRIBUTES_BYTES:
+            raise TooMuch(f"what it says of a member is longer than {MAX_ATTRIBUTES_BYTES} bytes")
+        found: tarfile.TarInfo = getattr(super(), read)(archive)
+        return found
+
+
 class TarTree:
     """A tar archive, compressed or not. Links and devices are no members."""
 
@@ -116,7 +134,7 @@ class TarTree:
         with reading(self._disk, self._found) as file, _as_damage():
             budget = _Budget(self._found.size)
             stream = cast(IO[bytes], io.BufferedReader(_Seekable(file), CHUNK_BYTES))
-            with tarfile.open(fileobj=stream, mode="r|*", errorlevel=2, encoding="utf-8") as archive:
+            with tarfile.open(fileobj=stream, mode="r|*", errorlevel=2, encoding="utf-8", tarinfo=_Info) as archive:
                 for info in archive:
                     cast(Any, archive).members = []  # it would remember all of them
                     budget.member()
@@ -144,6 +162,8 @@ class _Budget:
         self._bytes += size
         if self._bytes > MAX_ARCHIVE_BYTES:
             raise TooMuch(f"more than {MAX_ARCHIVE_BYTES} bytes come out of it")
+        if self._bytes > FREE_BYTES and self._bytes > MAX_SWELL * self._stored:
+            raise TooMuch(f"it swells more than {MAX_SWELL} times")
 
 
 def _unzipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: _Budget) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -201,7 +201,7 @@ class SurvivorStore:
     def source(self, path: str, sort: str, size: int) -> int:
         """Its number; the same for the same path and sort."""
         self._put("INSERT INTO source (path, sort, size) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (path, sort, size))
-        (number,) = self._row("SELECT number FROM source WHERE path = ? AND sort = ?", (path, sort))
+        (number,) = self._row("SELECT number FROM source WHERE path = ? AND sort = ?", (_text(path), sort))
         return int(number)
 
     @guarded
@@ -440,25 +440,25 @@ class SurvivorStore:
     @guarded
     def settle(self, source: int, place: str) -> None:
         """What went aside from this place, or from within it, has proved itself since."""
-        within = f"{place}: "
+        within = f"{_text(place)}: "
         self._put(
             "DELETE FROM aside WHERE source = ? AND (place = ? OR substr(place, 1, ?) = ?)",
             (source, place, len(within), within),
         )
 
     @guarded
-    def forget_erased(self, blobs: Collection[bytes] = ()) -> list[str]:
+    def forget_erased(self, blobs: Collection[bytes] = (), bodies: Iterable[bytes] = ()) -> list[str]:
         """Remove what belongs to erased accounts; paths of files that nothing names any more.
 
-        `blobs` are names known to be theirs. Of bodies those go that only their changes named. What is removed is
-        overwritten, in the log too.
+        `blobs` are names known to be theirs, `bodies` digests. Of bodies those go that only their changes named. What
+        is removed is overwritten, in the log too.
         """
-        if not blobs and self._row("SELECT count(*) FROM erased", ())[0] == 0:
+        digests, names = set(bodies), set(blobs)
+        if not names and not digests and self._row("SELECT count(*) FROM erased", ())[0] == 0:
             return []
         self.commit()
         self._db.pragma("secure_delete", True)
         gone = "account IN (SELECT account FROM erased)"
-        digests, names = set[bytes](), set(blobs)
         for (record,) in self._db.execute(f"SELECT record FROM survivor WHERE {gone}"):
             change = _decode(record)
             digests.add(change.digest)
@@ -489,6 +489,7 @@ class SurvivorStore:
         if not self._db.in_transaction:
             self._db.execute("BEGIN IMMEDIATE")
         before = self._db.total_changes()
+        values = tuple(_text(value) if isinstance(value, str) else value for value in values)
         self._db.execute(sql, values)
         if self._db.total_changes() == before:
             return False
@@ -507,6 +508,11 @@ class SurvivorStore:
     def _meta(self, name: str) -> Any:
         row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return None if row is None else row[0]
+
+
+def _text(value: str) -> str:
+    """As it can be kept: names of files need not be in any encoding that is known, and come as lone surrogates then."""
+    return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
 
 
 def _prepare(opened: Opened, path: str, *, writes: bool) -> None:
