@@ -100,3 +100,9 @@ def test_the_page_in_the_docs_has_a_row_for_every_disaster() -> None:
     for scenario in all_scenarios():
         assert f"## {scenario.name}\n" in page
         assert "**" not in next(line for line in page.splitlines() if line.startswith(f"| [{scenario.name}]"))
+
+
+@pytest.mark.parametrize("wrong", [["--seed", "-1"], ["--page", "/nowhere/at/all.md"]])
+def test_what_cannot_be_is_refused_before_any_work(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["disaster", "run", "all", *wrong, "--json"]) == 2
+    assert json.loads(capsys.readouterr().out).keys() == {"error", "hint"}

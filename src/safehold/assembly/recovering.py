@@ -58,8 +58,8 @@ MOST_WORKERS = 4
 END_IN_DOUBT = (
     "how the log had ended is not known: devices are given no list, and told of nothing that it is gone, so that none "
     "deletes what only it still has; they go on by their sync tokens, and every write is taken. Recover further if any "
-    "vault may hold more; else end it with `safehold recover run --yes --accept-loss`, or let each person do so on "
-    "/devices"
+    "vault may hold more; else end it with `safehold recover run --yes --accept-loss` (and the same --salvage, if one "
+    "was given), or let each person do so on /devices"
 )
 
 
@@ -525,7 +525,9 @@ def _record_losses(site: Site, taken: Sequence[Accepted]) -> list[str]:
                 with suppress(NotFound):  # of what is no account's
                     session.execute(AcceptLoss(account=one.account, actor="recovery", kind=one.kind, missing=one.why))
     except SafeholdError as error:
-        return [f"that the loss was accepted could not be put on record: {error.message}"]
+        return [
+            f"that the loss was accepted could not be put on record: {error.message}; once that is mended, say it again"
+        ]
     return []
 
 

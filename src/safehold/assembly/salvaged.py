@@ -99,7 +99,8 @@ def archive_found(site: Site, plan: Plan) -> list[str]:
     except SafeholdError as error:
         return [
             f"what was salvaged is in the core, and could not be written to the vaults yet: {error.message}; the next "
-            "start of the service does that"
+            "start of the service does that. Until then give --salvage with every `safehold recover run`: one without "
+            "it would leave that out"
         ]
     return []
 

@@ -71,6 +71,10 @@ def _run(args: Namespace, _context: Context) -> Answer:
 
     if args.seeds < 1 or args.accounts < 1:
         raise UsageError("a run needs a seed and an account at least", hint="give --seeds and --accounts 1 or more")
+    if args.seed < 0:
+        raise UsageError("a seed is 0 or more", hint="give another --seed")
+    if args.page and not Path(args.page).absolute().parent.is_dir():  # told now, not after hours of work
+        raise UsageError(f"there is no folder for {args.page}", hint="make it first, or give --page another place")
     chosen = all_scenarios() if args.name == ALL else [scenario_named(args.name)]
     if len(chosen) == 1 and args.seeds == 1 and not args.page:
         return _one(chosen[0], args.seed, args.accounts)

@@ -279,7 +279,7 @@ def describe_report(report: Report, *, planned: bool) -> list[str | Table]:
         where = "/".join(filter(None, (loss.collection, loss.name))) or "items that nobody can name"
         revs = "before its base" if not loss.revs else f"revs {loss.revs[0]} to {loss.revs[-1]}"
         revs = f"rev {loss.revs[0]}" if len(loss.revs) == 1 else revs
-        blocks.append(f"lost: {loss.account} {loss.kind} {where} ({revs})")
+        blocks.append(f"lost: {loss.account or 'the installation'} {loss.kind} {where} ({revs})")
     if len(report.lost) > SHOWN:
         blocks.append(f"and {len(report.lost) - SHOWN} more losses: --json names them all")
     accounts, changes = count_text(report.accounts, "account"), count_text(report.changes_recovered, "change")

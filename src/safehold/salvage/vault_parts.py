@@ -44,7 +44,7 @@ ASIDE_BYTES = 1024 * 1024
 MAX_WAITING = 200_000
 _ENDS = run.HEADER_BYTES
 End = SegmentHeader | RunHeader
-_UNSIGNED = "no key that the installation certified has signed it"
+_UNSIGNED = "no key that the installation certified has signed these bytes: they are damaged, or somebody else's"
 _GIVEN_UP = "its write failed and was done again in a later segment: it was never acknowledged"
 
 
@@ -149,7 +149,7 @@ class VaultParts:
         where = _where(found, frame)
         if not self.certified.signs(frame, end):
             if not self._wait(frame, found, source, last):
-                self.count(source, "{} frames that nobody certified has signed")
+                self.count(source, "{} frames whose signature does not match: damaged, or signed by nobody certified")
                 self._set_aside(frame, source, where, _UNSIGNED)
             return
         try:
