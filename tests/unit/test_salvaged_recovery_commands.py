@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from safehold.assembly.recovering import refuse_less
+from safehold.model.errors import OperatorError
+from safehold.recovery.examine import State
+from safehold.recovery.plan import parse_plan
+from safehold.recovery.sources import SalvageMark
+from safehold.store.sqlite.core import SqliteCore
 from tests.unit.test_cli_commands import Run, import_cards, run, with_ada
 
 __all__ = ["run", "with_ada"]
@@ -119,3 +126,17 @@ def test_what_is_no_source_is_refused(run: Run, tmp_path: Path) -> None:
     code, told = run("recover", "plan", "--salvage", str(other))
     assert code == 3
     assert "not a salvage" in told["error"]
+
+
+def test_a_core_that_has_more_than_a_plan_brings_back_is_not_replaced_by_less(with_ada: Run, tmp_path: Path) -> None:
+    import_cards(with_ada, tmp_path / "cards", "one", "two")
+    with_ada("recover", "plan", "--output", str(tmp_path / "plan.json"))
+    plan = replace(parse_plan((tmp_path / "plan.json").read_bytes()), core=State.PARTIAL)
+    core = SqliteCore.open(str(tmp_path / "data" / "core" / "core.db"), read_only=True)
+    there = core.counts()["changes"]
+    for recovered, salvages in ((there, []), (there - 1, [SalvageMark("/srv/found", "")])):
+        refuse_less(replace(plan, report=replace(plan.report, changes_recovered=recovered), salvages=salvages), core)
+    with pytest.raises(OperatorError, match=f"holds {there} changes, this plan brings back {there - 1}") as refused:
+        refuse_less(replace(plan, report=replace(plan.report, changes_recovered=there - 1)), core)
+    assert "--salvage" in refused.value.hint
+    core.close()

@@ -293,6 +293,22 @@ def sealed_to_others(plan: Plan) -> int:
     return after[0].first if closed else 0
 
 
+def refuse_less(plan: Plan, old: CoreReads | None) -> None:
+    """Raises OperatorError where the core that an earlier run left has more than this plan brings back.
+
+    It may have had it from a salvage, and no vault has it yet.
+    """
+    if old is None or plan.core is not State.PARTIAL or not plan.selection.whole or plan.salvages:
+        return
+    there, planned = old.counts()["changes"], plan.report.changes_recovered
+    if there > planned:
+        raise OperatorError(
+            f"the core that is here holds {there} changes, this plan brings back {planned}; nothing was changed",
+            hint="give again by --salvage what that core was recovered from, or start the service, which writes to the "
+            "vaults what they lack; to go on without it, move the folder core/ away first",
+        )
+
+
 def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool, progress: Progress = silent) -> Result:
     """Carry a plan out, with nothing else running; then undo what came after `plan.to`, where that is set.
 
@@ -311,6 +327,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
         sources.take_keys()
         helpers = helpers_of(sources, stack, lock)
         old, _, _ = core_there(site, stack)
+        refuse_less(plan, old)
         find = open_find(site, sources.salvages, stack)
         brought = [*made, *bring_what_travels(site, plan, sources.given())]
         sources.take_keys()
