@@ -710,6 +710,21 @@ def test_a_body_that_looks_like_a_smaller_page_is_a_body(
     assert finds.changes(Proof.CHAIN) == keyed(filler.made)
 
 
+@pytest.mark.parametrize("size", range(30_000, 30_000 + PAGE_BYTES, 300))
+def test_a_body_that_ends_in_zeros_is_whole(tmp_path: Path, size: int) -> None:
+    """Its last page has nothing on it, its checksum not either."""
+    core = SqliteCore.open(str(tmp_path / "core.db"), create=True)
+    filler = Filler(13, 1)
+    filler.begin(core)
+    me = account_id(1)
+    body = b"x" * 20_000 + bytes(size - 20_000)
+    put = filler.streams.make(me, Kind.NOTES, Op.PUT, cid(me, "files/notes"), "a.bin", body=body)
+    filler.apply(core, [put])
+    core.close()
+    finds = carve((tmp_path / "core.db").read_bytes(), tmp_path)
+    assert finds.changes(Proof.CHAIN) == keyed(filler.made)
+
+
 def begin_of(change: Change, number: int) -> bytes:
     """The row of a stream's first change, whose collection is told by its id."""
     row: list[object] = [None, 1, number, RESTORE_ORDER.index(change.kind), change.rev, change.timeline, change.group]

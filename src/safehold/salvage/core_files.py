@@ -218,12 +218,14 @@ class CoreFiles:
 
     # -- payloads
 
-    def payloads(self, page: Page, cell: Cell) -> Iterator[tuple[bytes, Callable[[], bool]]]:
-        """What a cell's payload may be, the likeliest first: each as much as there is of it, and whether it lies on
-        good pages. One whose pages were taken for something else since differs from its digest; so several are tried.
+    def payloads(self, page: Page, cell: Cell) -> Iterator[tuple[bytes, Callable[[], bool], bool]]:
+        """What a cell's payload may be, the likeliest first: each as much as there is of it, whether it lies on good
+        pages, and whether it is a guess, which counts where its digest is right and nowhere else: that its last page
+        was written as zeros. One whose pages were taken for something else since differs from its digest; so several
+        are tried.
         """
         if not cell.overflow:
-            yield cell.local, lambda: True
+            yield cell.local, lambda: True, False
             return
         seen: set[int] = set()
         for read in self._readers(page):
@@ -234,7 +236,10 @@ class CoreFiles:
             key = hash(payload)
             if key not in seen:
                 seen.add(key)
-                yield payload, partial(self._are_proved, read, pages)
+                yield payload, partial(self._are_proved, read, pages), False
+                missing = cell.size - len(payload)
+                if 0 < missing <= self.layout.usable - 4:
+                    yield payload + bytes(missing), lambda: False, True
 
     def _are_proved(self, read: _Reader, pages: list[int]) -> bool:
         return all(read.is_proved(number) for number in pages)

@@ -126,15 +126,17 @@ class RowReader:
         best: tuple[JournalRow, Whole] | None = None
         proved = page.proved
         wrong = b""
-        for payload, overflow_proved in self._files.payloads(page, found):
+        for payload, overflow_proved, guessed in self._files.payloads(page, found):
             values = record_values(header, payload)
             of = row(kind, found.rowid, values)
             if not isinstance(of, JournalRow):
-                if of is not None and len(payload) == found.size:
+                if of is not None and not guessed and len(payload) == found.size:
                     self._other(page, of)
                     return True
                 continue
             whole = _whole(of)
+            if guessed and whole is not Whole.HERE:
+                continue
             if best is None or whole is Whole.HERE:
                 best = of, whole
                 # What the overflow pages hold is proved by the body's digest, where nothing else lies on them.
