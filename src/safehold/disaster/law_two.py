@@ -309,7 +309,8 @@ class LawTwo(Course):
         user, _, rest = path.partition("/")
         account = self.house.reads.account_named(user)
         assert account is not None
-        return all(self.house.reads.held(account.number, kind) is None for kind in _kinds_of(rest))
+        there = [c.kind for c in self.house.reads.collections(account.number) if c.path == rest]
+        return all(self.house.reads.held(account.number, kind) is None for kind in there or _kinds_of(rest))
 
     def _look_for_losses(self) -> None:
         """What of a lost end is not there, of streams that are in."""
