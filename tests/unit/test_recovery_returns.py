@@ -23,6 +23,7 @@ from safehold.ports.survivors import Finds, KnownItem, Loose, Proof, Survivor
 from safehold.recovery.find import Find
 from safehold.recovery.returns import Candidate, Memory, Returned, Verdict, decide, newest
 from safehold.service.identity import BLOB_KEY, SYSTEM_ACCOUNT
+from safehold.store.sqlite.core import SqliteCore
 from tests.support.changes import Streams, collection_id
 from tests.support.finds import find_in, put_pages, store_of
 
@@ -239,6 +240,17 @@ def test_bytes_that_were_replaced_or_deleted_since_stay_that(house: House) -> No
     assert house.request("DELETE", "/dav/ann/contacts/default/old.vcf").status == 204
     assert bring(house, found(loose("else.vcf", card("old", "2")))).skipped == 1
     assert listed(house, "contacts/default") == []
+
+
+def test_where_a_body_is_gone_nobody_knows_that_a_uid_was_never_there(house: House) -> None:
+    path = "/dav/ann/contacts/default/ghost.vcf"
+    assert house.request("PUT", path, card("u")).status == 201
+    assert house.request("DELETE", path).status == 204
+    core = house.engine.core
+    assert isinstance(core, SqliteCore)
+    core._db.execute("UPDATE journal SET body = NULL WHERE name = 'ghost.vcf'")
+    returned = bring(house, found(loose("u.vcf", card("u", "as it was before"), collection="default")))
+    assert (returned.put, returned.aside_count) == (0, 1)
 
 
 def test_nothing_without_a_rev_comes_back_while_the_end_is_in_doubt(house: House) -> None:

@@ -27,7 +27,7 @@ import msgspec
 from safehold.content.uid import quick_uid
 from safehold.model.change import Change, Op
 from safehold.model.kinds import Kind
-from safehold.ports.core import CoreReads, Version
+from safehold.ports.core import CoreReads, Stored, Version
 from safehold.ports.survivors import KnownItem, Loose
 
 #: Things aside that are named; all are counted.
@@ -165,6 +165,7 @@ class Memory:
         self.digests: set[bytes] = set()
         self.names: set[str] = set()
         self.uids: set[str] = set()
+        self.unread = False  # whether a body is gone that may have had any UID
         self.heard: set[bytes] = set()  # digests of changes that were found and are not on the stream
         #: What a recovery put back once: its collection's path, its name, its digest.
         self.returned: set[tuple[str, str, bytes]] = set()
@@ -261,6 +262,8 @@ def _without_rev(candidate: Candidate, memory: Memory, body: bytes | None) -> De
     uid = quick_uid(body) if body is not None and candidate.kind in _WITH_UID else None
     if uid is not None and uid in memory.uids:
         return Decision(Verdict.ASIDE, "its UID is known with other content, and which came later is not known")
+    if uid is not None and memory.unread:
+        return Decision(Verdict.ASIDE, "a body of its history is gone, and nobody knows whether it had its UID")
     return Decision(Verdict.PUT, "the stream never heard of it")
 
 
@@ -303,14 +306,15 @@ def remember(reads: CoreReads, account: int, kind: Kind, *, in_doubt: bool, with
 
     memory = Memory(reads.history(account, kind=kind), timeline_of, doubtful=doubtful)
     if with_uids and kind in _WITH_UID:
-        memory.uids.update(_uids(reads, account, kind))
+        for version in reads.history(account, kind=kind):
+            if version.op is Op.PUT:
+                _hear_uid(memory, version, reads.version_body(version.journal))
     return memory
 
 
-def _uids(reads: CoreReads, account: int, kind: Kind) -> Iterator[str]:
-    for version in reads.history(account, kind=kind):
-        if version.op is Op.PUT:
-            body = reads.version_body(version.journal).inline
-            uid = quick_uid(body) if body is not None else None
-            if uid is not None:
-                yield uid
+def _hear_uid(memory: Memory, version: Version, stored: Stored) -> None:
+    uid = quick_uid(stored.inline) if stored.inline is not None else None
+    if uid is not None:
+        memory.uids.add(uid)
+    elif stored.inline is None and stored.blob is None and version.media.startswith("text/"):
+        memory.unread = True
