@@ -288,12 +288,33 @@ class Writer:
             end = reader.end()
             if end.frame >= position.frame:
                 return []
+            self._doubt_what_is_not_in(core, reader, end)
             after, covered = _newest_covered(reader, Runs(vaults, self._keyring.opener), end)
             mark_unarchived(core, end, reader.entries(after), covered)
         finally:
             for vault in vaults:
                 vault.close()
         return [Hole(end.frame + 1, position.frame, position.timeline, ())]
+
+    def _doubt_what_is_not_in(self, core: SqliteCore, reader: VaultLogReader, end: LogPosition) -> None:
+        """Vaults that end before a core which has not all streams in have lost what it was still to be given (I64).
+
+        What else came after their end the core holds, and archives again. On record before the core's position, which
+        alone tells of that end, is set back.
+        """
+        if core.end_in_doubt() or not core.held_streams(NOT_YET):
+            return
+        at_end = reader.entries(end._replace(frame=end.frame - 1, digest=b""))
+        last = next((entry for entry in at_end if isinstance(entry, LogFrame)), None)
+        self._put_end_in_doubt(core, f"{end.timeline}-{end.frame}", None if last is None else last.at)
+
+    def _put_end_in_doubt(self, core: SqliteCore, mark: str, last_at: int | None) -> None:
+        now = self._clock.now()
+        seconds = unknown_seconds(False, last_at, now)
+        _log.error("core and vaults have lost what was synced: what the last %g s held is not known", seconds)
+        core.begin()
+        core.set_end_in_doubt(encode_doubt(Doubt(now, seconds, f"{mark}-{now:x}")))
+        core.commit()
 
     def _told(
         self, tail: Iterable[LogFrame | Hole], credentials: dict[bytes, Change], lacked: list[LogFrame]
@@ -325,12 +346,7 @@ class Writer:
         sync = [config for config in self._vaults if config.mode == Mode.SYNC]
         if any(self._ends_cleanly(config, log, last.position) for config in sync):
             return
-        now = self._clock.now()
-        seconds = unknown_seconds(False, last.at, now)
-        _log.error("core and vaults have lost what was synced: what the last %g s held is not known", seconds)
-        core.begin()
-        core.set_end_in_doubt(encode_doubt(Doubt(now, seconds, f"{log.timeline}-{now:x}")))
-        core.commit()
+        self._put_end_in_doubt(core, str(log.timeline), last.at)
 
     def _ends_cleanly(self, config: VaultConfig, log: Log, last: LogPosition) -> bool:
         """Whether a vault's log has nothing unreadable after this frame, in the timelines before the newest."""

@@ -601,33 +601,40 @@ class _Copies:
 
 
 class _SealWitness:
-    """Compares the heads that seals state with those of the changes read since the seal before."""
+    """Compares the heads that seals state with those of the changes read.
+
+    A seal states at least the streams that have changed since the seal before. After a recovery it may state others
+    again: these can be compared only where the log was read from its beginning.
+    """
 
     def __init__(self, *, begins: bool) -> None:
-        self._heads: dict[tuple[bytes, Kind], Head] = {}
-        self._whole = begins  # every frame since the seal before was read
+        self._heads: dict[tuple[bytes, Kind], Head] = {}  # since the seal before
+        self._all: dict[tuple[bytes, Kind], Head] | None = {} if begins else None  # where every frame was read
 
     def look(self, entry: LogFrame | Hole) -> Iterator[str]:
         """Problems, in words."""
         if isinstance(entry, Hole) or not entry.opened:
-            self._whole = isinstance(entry, LogFrame) and entry.sealed
-            if self._whole:
+            self._all = None
+            if isinstance(entry, LogFrame) and entry.sealed:
                 self._heads.clear()
             return
         for change in entry.changes:
             self._heads[change.account, change.kind] = Head(change.rev, change.hash)
+        if self._all is not None:
+            self._all |= {(change.account, change.kind): Head(change.rev, change.hash) for change in entry.changes}
         if not entry.sealed:
             return
         for stream, head in entry.heads.items():
             seen = self._heads.get(stream)
-            if seen != head and (self._whole or seen is not None):
+            if seen is None and self._all is not None:
+                seen = self._all.get(stream)
+            if seen != head and (self._all is not None or seen is not None):
                 rev = "nothing" if seen is None else f"rev {seen.rev}"
                 yield (
                     f"{entry.source}: the seal in frame {entry.position.frame} states rev {head.rev} for {stream[1]} "
                     f"of account {stream[0].hex()}; the log gives {rev}"
                 )
         self._heads.clear()
-        self._whole = True
 
 
 def _check_start(stretches: list[Stretch], after: LogPosition) -> None:
