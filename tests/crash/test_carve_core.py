@@ -1,4 +1,7 @@
-"""What comes back out of a damaged core, against what was in it: each change that touches no page that was hit."""
+"""What comes back out of a damaged core, against what was in it: each change that touches no page that was hit.
+
+Long, as every sort of damage is done to the same few cores, and held against the same walk over their pages.
+"""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from safehold.model.kinds import (
 )
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import CoreReads
-from safehold.ports.survivors import Loose
+from safehold.ports.survivors import Loose, Survivor
 from safehold.ports.vault import VaultDown
 from safehold.recovery.find import Find
 from safehold.recovery.returns import (
@@ -157,10 +157,8 @@ class _Returning:
 
     # -- what there is
 
-    def _off_the_stream(self, memory: Memory) -> Iterator[Candidate]:
-        """Changes and items that the find has and the stream has not."""
-        key = (self._account.id, self._kind)
-        for survivor in self._find.page_changes(key):
+    def _heard(self, found: Iterable[Survivor], memory: Memory) -> Iterator[Candidate]:
+        for survivor in found:
             change = survivor.change
             if self._is_on(change.rev, change.hash):
                 continue
@@ -169,16 +167,13 @@ class _Returning:
                 self._made[change.collection] = _Making(change.name, parse_props(change.props))
             elif change.op is Op.PUT:
                 yield of_change(change)
+
+    def _off_the_stream(self, memory: Memory) -> Iterator[Candidate]:
+        """Changes and items that the find has and the stream has not."""
+        key = (self._account.id, self._kind)
+        yield from self._heard(self._find.page_changes(key), memory)
         if memory.accepted:
-            for survivor in self._find.chain_changes(key):  # whose loss is on record
-                change = survivor.change
-                if self._is_on(change.rev, change.hash):
-                    continue
-                memory.hear(change)
-                if change.op is Op.MKCOL:
-                    self._made[change.collection] = _Making(change.name, parse_props(change.props))
-                elif change.op is Op.PUT:
-                    yield of_change(change)
+            yield from self._heard(self._find.chain_changes(key), memory)  # whose loss is on record
         for item in self._find.known_items(key):
             if self._find.has_body(b"", item.digest) and item.digest not in memory.digests:
                 yield of_known(item)

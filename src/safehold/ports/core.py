@@ -2,6 +2,8 @@
 
 `CoreStore.apply` is the only way in, for the service, for the take-in of a vault's tail and for recovery alike:
 it appends a change to the journal, verbatim, and brings accounts, collections, items and heads up to date.
+
+Long, as all that is asked of a core stands here once, each with its promise.
 """
 
 from __future__ import annotations
