@@ -65,7 +65,7 @@ def test_what_is_not_known_of_a_client_is_taken_for_the_worse() -> None:
 def test_no_device_deletes_what_the_server_lost(law_seed: int) -> None:
     course = run_seed(law_seed)
     _happened.update(course.happened)
-    _happened.update({"given up": course.given_up, "unsent": course.unsent, "proved": len(course._proved)})
+    _happened.update({"courses": 1, "given up": course.given_up, "unsent": course.unsent, "proved": len(course._proved)})
     assert course.unsent == 0, "what cannot be judged now goes into the intake"
 
 
@@ -74,14 +74,16 @@ def test_enough_happened(request: pytest.FixtureRequest) -> None:
     if request.config.getoption("--law-seed") is not None or not _happened:
         pytest.skip("only after all the seeds")
     print(f"given up {_happened['given up']}, ends lost {_happened['the end was lost']}, unsent {_happened['unsent']}")
-    losses = ("core", "near", "far", "core and near", "blobs", "rot", "an old core", "nothing")
-    rare = [f"lost: {loss}" for loss in losses]
-    rare += ["recover: part", "recover: whole", "struck again", "to an earlier time", "proved", "undo", "let_go"]
+    often = [f"lost: {loss}" for loss in ("core", "core and near", "blobs", "rot", "an old core", "nothing")]
+    often += ["recover: part", "recover: whole", "struck again", "proved", "undo", "let_go"]
+    often += ["recover: serving", "recovered while serving", "turn", "snapshot"]
+    assert len(missing := [what for what in often if not _happened[what]]) <= 1, missing
+    # These come once in ten to thirty courses, so that a few dozen may well lack several of them. A course draws by
+    # its seed, but what it meets also depends on bytes that differ from run to run (keys, nonces, compressed sizes).
+    rare = ["lost: near", "lost: far", "to an earlier time", "removed: list", "removed: sync"]
     rare += ["the end was lost", "end given up: operator", "end given up: person"]
-    rare += ["recover: serving", "recovered while serving", "turn", "snapshot"]
-    rare += [f"removed: {why}" for why in ("list", "sync")]
-    # Some come once in thirty courses or so: two of them may be missing from a few dozen, and never more.
-    assert len(missing := [what for what in rare if not _happened[what]]) <= 2, missing
+    missing = [what for what in rare if not _happened[what]]
+    assert len(missing) <= (len(rare) // 2 if _happened["courses"] < MANY else 0), missing
 
 
 @pytest.mark.parametrize("seed", REMEMBERED)
