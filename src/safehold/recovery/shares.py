@@ -19,8 +19,8 @@ from safehold.recovery.replay import Replay
 from safehold.recovery.verify import BlobItem, Meant, compare_settled, meant_of
 
 #: Rows of the journal of a share, which holds bodies of 64 KiB at most; and changes of the streams of one.
-JOURNAL_ROWS = 20_000
-STREAM_CHANGES = 20_000
+JOURNAL_ROWS = 5_000
+STREAM_CHANGES = 5_000
 
 
 class Share(NamedTuple):

@@ -40,7 +40,7 @@ from safehold.ports.vault import Vault, VaultDown
 
 #: Decoded frames kept, in bytes: readers of neighbours come back to them. A change of an INDEX frame is reckoned at
 #: what it takes with its body.
-CACHE_BYTES = 24 * 1024 * 1024
+CACHE_BYTES = 8 * 1024 * 1024
 _CHANGE_BYTES = 1536
 #: The end of a run object that is fetched first; most directories lie in it whole.
 _TAIL_BYTES = 64 * 1024

@@ -43,7 +43,7 @@ from safehold.store.sqlite.rows import INTAKE_ROWS, decode_intake
 from safehold.store.sqlite.schema import DEFERRED_INDEXES, KIND_NUMBERS
 
 #: While a new core is filled. Rows come in the order of their keys, so that pages are hardly asked for again.
-BULK_CACHE_KIB = 48 << 10
+BULK_CACHE_KIB = 24 << 10
 #: While its indexes are built: sorting for one takes as much again, and each page is read once.
 INDEX_CACHE_KIB = 16 << 10
 
