@@ -65,7 +65,9 @@ def test_what_is_not_known_of_a_client_is_taken_for_the_worse() -> None:
 def test_no_device_deletes_what_the_server_lost(law_seed: int) -> None:
     course = run_seed(law_seed)
     _happened.update(course.happened)
-    _happened.update({"courses": 1, "given up": course.given_up, "unsent": course.unsent, "proved": len(course._proved)})
+    _happened.update(
+        {"courses": 1, "given up": course.given_up, "unsent": course.unsent, "proved": len(course._proved)}
+    )
     assert course.unsent == 0, "what cannot be judged now goes into the intake"
 
 

@@ -1,1 +1,1 @@
-"""Proof before the disaster: objectives and what they ask for, forecasts, rules of alarms, reports of evidence. Pure."""
+"""Proof before the disaster: objectives and their cadence, forecasts, rules of alarms, reports of evidence. Pure."""

@@ -1,4 +1,4 @@
-"""A drill, as it is remembered and told: one recovery into a scratch core, timed, compared, and then asked as clients ask.
+"""A drill, as it is remembered and told: a timed recovery into a scratch core, compared, then asked as clients ask.
 
 Facts of an evidence of the kind `drill` (JSON values), and a line of the list that a data folder keeps of its last
 drills: forecasts, objectives and reports are made of these.
