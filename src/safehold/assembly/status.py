@@ -296,6 +296,8 @@ def _incidents(
     if writer is not None and writer.engine.stopped is not None:
         stopped = writer.engine.stopped
         found.append({"what": "writing stopped", "message": stopped.message, "hint": stopped.hint})
+    for shipper in writer.shippers if writer is not None else ():
+        found += [_lost(shipper.target, told) for told in shipper.missed()]
     for config, vault in zip(configs, vaults, strict=True):
         if vault["state"] == "missing":
             message = f"the vault {vault['name']} is not at {vault['url']}"
@@ -335,6 +337,18 @@ def _incidents(
             }
         )
     return found
+
+
+def _lost(name: str, told: str) -> dict[str, Any]:
+    """What a vault had lost when it was last compared, for as long as this process runs."""
+    return {
+        "what": "vault lost objects",
+        "key": name,
+        "message": f"the vault {told}",
+        "summary": f"The vault {name} had lost objects",
+        "hint": f"see what happened to its disk, then run `safehold scrub {name}`",
+        "runbook": "damaged-vault",
+    }
 
 
 def _damaged(name: str, count: int, *, kept_elsewhere: bool) -> dict[str, Any]:
