@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -265,6 +266,24 @@ def test_check_fails_where_a_vault_is_missing(with_ada: Run, tmp_path: Path) -> 
     assert code == 1
     assert any("far" in incident["message"] for incident in told["incidents"])
     assert with_ada("status")[0] == 0
+
+
+def test_check_fails_where_a_sync_vault_is_there_and_nothing_can_be_written(with_ada: Run, tmp_path: Path) -> None:
+    near, early = tmp_path / "data" / "vaults" / "near", tmp_path / "early"
+    shutil.copytree(near, early)
+    assert with_ada("account", "add", "bob", "--password-stdin", stdin="x\n")[0] == 0
+    shutil.rmtree(near)
+    early.rename(near)
+    assert with_ada("recover", "run", "--yes", "--accept-loss")[0] == 0
+    code, told = with_ada("status", "--check")
+    assert code == 1
+    (incident,) = told["incidents"]
+    assert incident["what"] == "writing refused" and "near" in incident["message"]
+    assert "vault repair near" in incident["hint"]
+    assert with_ada("account", "add", "eve", "--password-stdin", stdin="x\n")[0] == 3
+    assert with_ada("vault", "repair", "near", "--yes")[0] == 0
+    assert with_ada("status", "--check")[0] == 0
+    assert with_ada("account", "add", "eve", "--password-stdin", stdin="x\n")[0] == 0
 
 
 def test_with_vaults_and_no_core_commands_name_recover_run(with_ada: Run, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from safehold.adapters.places import Place
 from safehold.adapters.watch import Seen
-from safehold.archiver.log import Mode
+from safehold.archiver.claiming import LogVault, Mode, refuse_unwritable
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.domains import Part, domain_risks, own_parts, vault_place
 from safehold.assembly.keystate import key_risks, key_state
@@ -50,7 +50,7 @@ def status_object(
     looks = looks_now(site) if looks is None else looks
     vaults = describe_vaults(site, writer, looks, reads)
     incidents = [*_incidents(site.config.vaults, vaults, writer), *_put_off(reads), *devices_ahead]
-    incidents += end_in_doubt(reads)
+    incidents += [*_unwritable(site, reads, writer, vaults), *end_in_doubt(reads)]
     return {
         "service": _service_state(writer),
         "timeline": _timeline(reads, writer),
@@ -339,6 +339,7 @@ def _incidents(
     return found
 
 
+<<<<<<< HEAD
 def _lost(name: str, told: str) -> dict[str, Any]:
     """What a vault had lost when it was last compared, for as long as this process runs."""
     return {
@@ -349,6 +350,35 @@ def _lost(name: str, told: str) -> dict[str, Any]:
         "hint": f"see what happened to its disk, then run `safehold scrub {name}`",
         "runbook": "damaged-vault",
     }
+=======
+def _unwritable(
+    site: Site, reads: CoreReads, writer: Writer | None, vaults: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Why the next writer would refuse to write, where none runs: a sync vault may be there and not be level.
+
+    Of one that is away another incident tells.
+    """
+    away = any(vault["mode"] == Mode.SYNC and vault["state"] == "missing" for vault in vaults)
+    if writer is not None or away or not site.keyring.opener.can_open:
+        return []
+    opened = [LogVault(site.vault(config), Mode(config.mode)) for config in site.config.vaults]
+    try:
+        refuse_unwritable(opened, site.keyring.opener, reads.log_position())
+    except OperatorError as error:
+        return [
+            {
+                "what": "writing refused",
+                "message": f"nothing can be written: {error.message}",
+                "summary": "Nothing can be written",
+                "hint": error.hint,
+                "runbook": "damaged-vault",
+            }
+        ]
+    finally:
+        for vault, _ in opened:
+            vault.close()
+    return []
+>>>>>>> tidy
 
 
 def _damaged(name: str, count: int, *, kept_elsewhere: bool) -> dict[str, Any]:
