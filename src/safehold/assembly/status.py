@@ -339,7 +339,6 @@ def _incidents(
     return found
 
 
-<<<<<<< HEAD
 def _lost(name: str, told: str) -> dict[str, Any]:
     """What a vault had lost when it was last compared, for as long as this process runs."""
     return {
@@ -350,7 +349,8 @@ def _lost(name: str, told: str) -> dict[str, Any]:
         "hint": f"see what happened to its disk, then run `safehold scrub {name}`",
         "runbook": "damaged-vault",
     }
-=======
+
+
 def _unwritable(
     site: Site, reads: CoreReads, writer: Writer | None, vaults: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
@@ -378,7 +378,6 @@ def _unwritable(
         for vault, _ in opened:
             vault.close()
     return []
->>>>>>> tidy
 
 
 def _damaged(name: str, count: int, *, kept_elsewhere: bool) -> dict[str, Any]:
