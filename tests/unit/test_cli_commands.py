@@ -350,6 +350,37 @@ def test_a_plan_is_written_and_carried_out(with_ada: Run, tmp_path: Path) -> Non
     assert with_ada("recover", "run", str(tmp_path / "cards" / "grace.vcf"))[0] == 2
 
 
+@pytest.mark.parametrize("left", ["all", "no core", "a vault and the key"])
+def test_a_plan_writes_nothing_but_its_plan_file(with_ada: Run, tmp_path: Path, left: str) -> None:
+    """I26. `core.db-shm` is what SQLite's readers of a core share, and says nothing of what is in it."""
+    import_cards(with_ada, tmp_path / "cards", "grace", "alan")
+    (tmp_path / "cards" / "rome.jpg").write_bytes(b"\xff\xd8\xff" + bytes(100_000))
+    assert with_ada("import", "ada", str(tmp_path / "cards"))[0] == 0
+    data, args = tmp_path / "data", list[str]()
+    if left == "no core":
+        (data / "core").rename(tmp_path / "lost")
+    elif left != "all":
+        data.rename(tmp_path / "away")
+        key = tmp_path / "away" / "keys" / "recovery.txt"
+        args = ["--vault", f"folder:{tmp_path / 'away' / 'vaults' / 'near'}", "--identity", str(key)]
+
+    def everything() -> dict[str, tuple[int, int, int, bytes]]:
+        return {
+            str(path.relative_to(tmp_path)): (
+                *(path.stat().st_ino, path.stat().st_mtime_ns if path.is_file() else 0, path.stat().st_mode),
+                path.read_bytes() if path.is_file() else b"",
+            )
+            for path in tmp_path.rglob("*")
+            if path.name != "core.db-shm"
+        }
+
+    before = everything()
+    assert with_ada("recover", "plan", "--output", str(tmp_path / "plan.json"), *args)[0] == 0
+    after = everything()
+    assert after.pop("plan.json")
+    assert after == before
+
+
 def test_a_plan_and_a_run_account_for_every_item(with_ada: Run, tmp_path: Path) -> None:
     import_cards(with_ada, tmp_path / "cards", "grace", "alan")
     (tmp_path / "data" / "core").rename(tmp_path / "lost")

@@ -15,11 +15,16 @@ import pytest
 from msgspec.structs import replace
 
 from safehold.assembly.recovering import refuse_less
+from safehold.assembly.salvaged import archive_found
+from safehold.assembly.site import Site
 from safehold.cli.main import main
+from safehold.config import load
 from safehold.model.errors import OperatorError
+from safehold.model.kinds import Kind
 from safehold.recovery.examine import State
 from safehold.recovery.plan import parse_plan
 from safehold.recovery.sources import SalvageMark
+from safehold.service.identity import SYSTEM_ACCOUNT
 from safehold.store.sqlite.core import SqliteCore
 from tests.unit.test_cli_commands import Run, import_cards, run, with_ada
 
@@ -158,6 +163,22 @@ def test_where_something_is_lost_a_plan_names_salvage(
     segment.write_bytes(whole[: len(whole) // 2] + bytes(300) + whole[len(whole) // 2 + 300 :])
     text = said(*given)
     assert "lost: " in text and "safehold salvage SOURCE" in text
+
+
+def test_where_only_the_register_refuses_nothing_is_said_of_the_vaults(with_ada: Run, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with_ada("recover", "plan", "--output", str(tmp_path / "plan.json"))
+    plan = replace(parse_plan((tmp_path / "plan.json").read_bytes()), erased=[b"e" * 16])
+    core = SqliteCore.open(str(data / "core" / "core.db"))
+    core.begin()
+    core.hold(SYSTEM_ACCOUNT, Kind.IDENTITY, "revisions are missing")
+    core.commit()
+    core.close()
+    site = Site(data, load(data / "safehold.toml"))
+    (note,) = archive_found(site, plan)
+    assert "register" in note and "revisions are missing" in note
+    assert "vaults" not in note
+    assert all(vault["unarchived_changes"] == 0 for vault in with_ada("status")[1]["vaults"])
 
 
 def test_what_is_no_source_is_refused(run: Run, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def configure(parser: Parser) -> None:
         "safehold recover plan --json",
         _plan,
         "Reads and verifies everything the vaults hold, says what would come back exact, older or lost, and how long "
-        "it takes. Writes nothing but the plan file.",
+        "it takes. Writes nothing but the plan file, and what --items and --salvage ask for.",
     )
     _filters(plan)
     plan.add_argument("--output", metavar="FILE", help=f"the plan file (default: {PLAN_NAME} in the data folder)")
