@@ -163,10 +163,9 @@ class Comparison:
         """Both journals side by side, where both have a rev: either may have dropped older history."""
         recovered = self._scratch.run_rows(number, kind, 0, rev)
         theirs: RunRow | None = next(recovered, None)
-        count = both = 0
-        for ours in live.run_rows(live_number, kind, 0, rev):
+        both = 0
+        for count, ours in enumerate(live.run_rows(live_number, kind, 0, rev), 1):
             told.add(ours)
-            count += 1
             if count % _REST_AFTER == 0:
                 self._rest()
             while theirs is not None and theirs[1] < ours[1]:

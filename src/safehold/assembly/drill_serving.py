@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, unquote
+from xml.etree import ElementTree
 
 from safehold.archiver.told import Told, ToldCollection
 from safehold.config import Config
@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 #: Kinds that devices ask for by WebDAV.
 DAV_KINDS = (Kind.CONTACTS, Kind.CALENDAR, Kind.NOTES, Kind.TASKS, Kind.PHOTOS)
+#: Those of them that are plain folders, which nobody syncs by token.
+PLAIN_KINDS = (Kind.NOTES, Kind.PHOTOS)
 #: The sample: accounts, collections of each, bodies of each; a listing of more items than that is not asked for.
 ACCOUNTS, COLLECTIONS, BODIES, LISTED = 10, 8, 5, 2_000
 #: Sentences, at most.
@@ -79,7 +81,7 @@ class ScratchGate:
         self.proofs = Proofs()
         self.token_key = reads.secret(0, TOKEN_KEY) or b""
 
-    async def authenticate(self, authorization: str | None, peer: str, program: str = "") -> Account:
+    async def authenticate(self, authorization: str | None, peer: str, program: str = "") -> Account:  # noqa: ARG002
         name = base64.b64decode((authorization or "").removeprefix("Basic ")).decode().partition(":")[0]
         account = self.reads.account_named(name)
         if account is None:
@@ -92,10 +94,10 @@ class ScratchGate:
     async def ready(self, account: Account, kinds: Iterable[Kind]) -> None:
         """Nothing is under way."""
 
-    async def execute(self, command: AnyCommand) -> Outcome:
+    async def execute(self, command: AnyCommand) -> Outcome:  # noqa: ARG002
         raise Held("a drill only reads")
 
-    def locks(self, account: Account) -> HeldLocks:
+    def locks(self, account: Account) -> HeldLocks:  # noqa: ARG002
         return HeldLocks()
 
     async def in_thread(self, work: Callable[[CoreReads], T]) -> T:
@@ -133,7 +135,8 @@ def sample(
     accounts = len({id_ for id_, _ in told})
     rule = (
         f"{accounts} accounts drawn by the seed {seed}; of each, up to {COLLECTIONS} collections a kind of at most "
-        f"{LISTED} items: PROPFIND of depth 1, REPORT sync-collection, GET of up to {BODIES} bodies by digest"
+        f"{LISTED} items: PROPFIND of depth 1, REPORT sync-collection but of plain folders, "
+        f"GET of up to {BODIES} bodies by digest"
     )
     loop = asyncio.new_event_loop()
     try:
@@ -162,18 +165,16 @@ class _Asking:
                 continue
             found = [one for _, one in sorted(told[key].collections.items()) if len(one.items) <= LISTED]
             for collection in self._random.sample(found, min(COLLECTIONS, len(found))):
-                await self._collection(account, collection)
+                await self._collection(account, key[1], collection)
                 self._rest()
 
-    async def _collection(self, account: Account, meant: ToldCollection) -> None:
+    async def _collection(self, account: Account, kind: Kind, meant: ToldCollection) -> None:
         base = quote(f"/dav/{account.name}/{meant.path}/")
-        ghosts = {
-            item.name
-            for kind in DAV_KINDS
-            for path, item in self._gate.reads.ghost_items(account.number, kind)
-            if path == meant.path
-        }
-        for method, headers, body in (("PROPFIND", {"depth": "1"}, _PROPFIND), ("REPORT", {"depth": "0"}, _SYNC)):
+        ghosts = {item.name for path, item in self._gate.reads.ghost_items(account.number, kind) if path == meant.path}
+        asked = [("PROPFIND", {"depth": "1"}, _PROPFIND)]
+        if kind not in PLAIN_KINDS:
+            asked.append(("REPORT", {"depth": "0"}, _SYNC))
+        for method, headers, body in asked:
             status, _, answer = await self._ask(account, method, base, headers, body)
             if status != 207:
                 self._differ(f"{method} {base} was answered {status}")

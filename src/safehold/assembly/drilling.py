@@ -96,8 +96,8 @@ class _Found:
     damaged: list[dict[str, Any]] = field(default_factory=list)
     stages: dict[str, float] = field(default_factory=dict)
     kinds: dict[str, KindTimed] = field(default_factory=dict)
-    compared: Compared = Compared(0, 0, 0, [])
-    sampled: Sampled = Sampled(0, [], "nothing was asked")
+    compared: Compared = field(default_factory=lambda: Compared(0, 0, 0, []))
+    sampled: Sampled = field(default_factory=lambda: Sampled(0, [], "nothing was asked"))
     first_contact_seconds: float | None = None
     forecast_seconds: float | None = None
     accounts: int = 0
@@ -290,15 +290,26 @@ class _Course:
             rebuilt = self._rebuild()
         except (VaultDown, KeyAway, OutOfSpace):
             raise
-        except SafeholdError as error:
-            self._found.differs([f"nothing could be recovered from the vault {self._config.name}: {error.message}"])
+        except Exception as error:
+            # Also a fault of our own: that recovery has one is what a drill is to find out before it is needed.
+            self._fault(f"nothing could be recovered from the vault {self._config.name}", error)
         else:
             self._judge(rebuilt)
-            self._beside(rebuilt)
+            try:
+                self._beside(rebuilt)
+            except (VaultDown, OutOfSpace):
+                raise
+            except Exception as error:
+                self._fault("what was recovered could not be compared", error)
         before = self._clock.monotonic()
         self._check()
         self._found.stages["check"] = self._clock.monotonic() - before
         return self._drilled(to)
+
+    def _fault(self, what: str, error: Exception) -> None:
+        known = isinstance(error, SafeholdError)
+        _log.warning("%s: %s", what, error, exc_info=not known)
+        self._found.differs([f"{what}: {error}" if known else f"{what}: {type(error).__name__}: {error}"])
 
     def _progress(self, stage: str, done: int, total: int, unit: str) -> None:
         self._throttle.rest()

@@ -1,4 +1,4 @@
-"""Recovers from one vault alone into a scratch core, compares that with the live one, asks it as devices ask, times it."""
+"""Recovers from one vault alone into a scratch core, compares that with the live one, and times it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def configure(parser: Parser) -> None:
         "recover from one vault into a scratch core, compare and time it",
         EXAMPLE,
         _run,
-        "What `recover run` does, from one vault alone, beside a running service or without one, and writes nothing but "
-        "evidence of it. Every stream is compared with the live core, a service is started over what was recovered and "
-        "asked as devices ask, and every object that was read is checked. Exits 1 on any damage or difference.",
+        "What `recover run` does, from one vault alone, beside a running service or without one. Writes nothing but "
+        "evidence. Every stream is compared with the live core, a service is started over what was recovered "
+        "and asked as devices ask, and every object that was read is checked. Exits 1 on any damage or difference.",
     )
     run.add_argument("--vault", metavar="NAME", default="", help="this one (default: the one drilled longest ago)")
     scope = run.add_mutually_exclusive_group()
@@ -102,7 +102,7 @@ def describe(drilled: Drilled) -> list[str | Table]:
     return blocks
 
 
-def _list(args: Namespace, context: Context) -> Answer:
+def _list(_args: Namespace, context: Context) -> Answer:
     from safehold.assembly.drill_record import drills
 
     known = drills(context.as_it_stands())
