@@ -11,6 +11,7 @@ from safehold.adapters.watch import Seen
 from safehold.archiver.log import Mode
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.domains import Part, domain_risks, own_parts, vault_place
+from safehold.assembly.drill_record import drill_incidents, last_drill_object, remembered_drills
 from safehold.assembly.keystate import key_risks, key_state
 from safehold.assembly.mode_record import recorded_modes
 from safehold.assembly.probing import BY_CONVENTION, remembered
@@ -51,6 +52,7 @@ def status_object(
     vaults = describe_vaults(site, writer, looks, reads)
     incidents = [*_incidents(site.config.vaults, vaults, writer), *_put_off(reads), *devices_ahead]
     incidents += end_in_doubt(reads)
+    incidents += _drills(site)
     return {
         "service": _service_state(writer),
         "timeline": _timeline(reads, writer),
@@ -85,7 +87,7 @@ def status_without_core(site: Site, error: SafeholdError) -> dict[str, Any]:
         "items": dict.fromkeys(kind.value for kind in DATA_KINDS),
         "vaults": vaults,
         "objectives": _objectives(),
-        "incidents": [lost, *_incidents(site.config.vaults, vaults, None)],
+        "incidents": [lost, *_incidents(site.config.vaults, vaults, None), *_drills(site)],
         "intake": None,
         "recovery": None,
         "risks": _risks(site, vaults, looks),
@@ -95,6 +97,10 @@ def status_without_core(site: Site, error: SafeholdError) -> dict[str, Any]:
 
 def _objectives() -> dict[str, dict[str, Any]]:
     return {name: {"target_seconds": None, "actual_seconds": None, "state": "not set"} for name in _OBJECTIVES}
+
+
+def _drills(site: Site) -> list[dict[str, Any]]:
+    return drill_incidents(remembered_drills(site), [vault.name for vault in site.config.vaults])
 
 
 def _put_off(reads: CoreReads) -> list[dict[str, Any]]:
@@ -202,7 +208,9 @@ def describe_vaults(
     site: Site, writer: Writer | None, looks: Looks, reads: CoreReads | None = None
 ) -> list[dict[str, Any]]:
     """One line for each configured vault, as far as `looks` tell."""
-    return [_describe(site, vault, writer, looks[vault.name], reads) for vault in site.config.vaults]
+    drills = remembered_drills(site)
+    lines = [_describe(site, vault, writer, looks[vault.name], reads) for vault in site.config.vaults]
+    return [{**line, "last_drill": last_drill_object(site, line["name"], drills)} for line in lines]
 
 
 def _describe(
@@ -235,7 +243,6 @@ def _describe(
         "failure_domain": look.place.text() if look is not None and look.place is not None else None,
         "seen_seconds_ago": None if seen.age_seconds is None else round(seen.age_seconds, 1),
         "last_scrub": last_scrub_object(site, config.name),
-        "last_drill": None,
     }
 
 
