@@ -61,7 +61,7 @@ def job_run(site: Site, name: str) -> Iterator[Run]:
         raise OperatorError(
             f"another process is at the job {name}", hint=f"wait until it has ended: `safehold {JOBS.get(name, name)}`"
         ) from error
-    with lock:
+    try:
         before = last_run(site, name) or LastRun(since=site.clock.now())
         began = site.clock.now()
         _note(site, name, msgspec.structs.replace(before, began=began, ended=0, ok=False, why=""))
@@ -77,6 +77,8 @@ def job_run(site: Site, name: str) -> Iterator[Run]:
             ended = site.clock.now()
             last = LastRun(began=began, ended=ended, ok=run.ok, why=run.why, done=done, failures=failures)
             _note(site, name, msgspec.structs.replace(last, since=before.since))
+    finally:
+        lock.release()
 
 
 def is_running(site: Site, name: str) -> bool:
