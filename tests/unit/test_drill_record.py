@@ -103,7 +103,7 @@ def test_status_tells_the_last_drill_and_a_failed_one_until_it_is_made_up_for(
     record_drill(site, drilled(3_000, "far"))
     assert "drill failed" in [one["what"] for one in with_ada("status")[1]["incidents"]]
     record_drill(site, drilled(4_000))
-    assert with_ada("status")[1]["incidents"] == []
+    assert "drill failed" not in [one["what"] for one in with_ada("status")[1]["incidents"]]
 
 
 @pytest.mark.parametrize(
