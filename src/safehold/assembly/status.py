@@ -14,6 +14,7 @@ from safehold.assembly.domains import Part, domain_risks, own_parts, vault_place
 from safehold.assembly.drill_record import drill_incidents, last_drill_object, remembered_drills
 from safehold.assembly.keystate import key_risks, key_state
 from safehold.assembly.mode_record import recorded_modes
+from safehold.assembly.objectives import Measures, Told
 from safehold.assembly.probing import BY_CONVENTION, remembered
 from safehold.assembly.site import CoreMissing, Site
 from safehold.assembly.vault_urls import AnyVault, full_url
@@ -32,7 +33,6 @@ from safehold.vault.log import VaultLogReader
 SERVING, RECOVERING, READ_ONLY, STOPPED = "serving", "recovering", "read-only", "stopped"
 #: States of a vault: a look into it has not ended yet, or has taken too long to be waited for.
 NOT_SEEN, NOT_ANSWERING = "not seen yet", "not answering"
-_OBJECTIVES = ("rpo", "rto", "first_contact")
 _MICROSECONDS = 1_000_000
 
 
@@ -42,16 +42,18 @@ def status_object(
     writer: Writer | None,
     devices_ahead: Sequence[dict[str, Any]] = (),
     looks: Looks | None = None,
+    measures: Measures | None = None,
 ) -> dict[str, Any]:
     """What stands on the status page. `writer` is the running one, or None where nothing runs.
 
-    `looks` are what is known of the vaults; without them they are looked at now.
+    `looks` are what is known of the vaults; without them they are looked at now. `measures`: of who is asked often.
     """
     counts = reads.counts()
     looks = looks_now(site) if looks is None else looks
     vaults = describe_vaults(site, writer, looks, reads)
     incidents = [*_incidents(site.config.vaults, vaults, writer), *_put_off(reads), *devices_ahead]
     incidents += [*_unwritable(site, reads, writer, vaults), *end_in_doubt(reads), *_drills(site)]
+    told = (measures or Measures(site)).told(reads, vaults, looks)
     return {
         "service": _service_state(writer),
         "timeline": _timeline(reads, writer),
@@ -59,8 +61,8 @@ def status_object(
         "changes": counts["changes"],
         "items": {kind.value: counts.get(kind.value, 0) for kind in DATA_KINDS},
         "vaults": vaults,
-        "objectives": _objectives(),
-        "incidents": incidents,
+        **_promised(told),
+        "incidents": [*incidents, *told.incidents],
         "intake": _intake(reads),
         "recovery": None,
         "risks": [*_risks(site, vaults, looks), *key_risks(site, reads)],
@@ -78,6 +80,7 @@ def status_without_core(site: Site, error: SafeholdError) -> dict[str, Any]:
         "summary": "The service's database is missing or damaged",
         "hint": error.hint,
     }
+    told = Measures(site).told(None, vaults, looks)
     return {
         "service": STOPPED,
         "timeline": None,
@@ -85,8 +88,8 @@ def status_without_core(site: Site, error: SafeholdError) -> dict[str, Any]:
         "changes": None,
         "items": dict.fromkeys(kind.value for kind in DATA_KINDS),
         "vaults": vaults,
-        "objectives": _objectives(),
-        "incidents": [lost, *_incidents(site.config.vaults, vaults, None), *_drills(site)],
+        **_promised(told),
+        "incidents": [lost, *_incidents(site.config.vaults, vaults, None), *_drills(site), *told.incidents],
         "intake": None,
         "recovery": None,
         "risks": _risks(site, vaults, looks),
@@ -94,8 +97,8 @@ def status_without_core(site: Site, error: SafeholdError) -> dict[str, Any]:
     }
 
 
-def _objectives() -> dict[str, dict[str, Any]]:
-    return {name: {"target_seconds": None, "actual_seconds": None, "state": "not set"} for name in _OBJECTIVES}
+def _promised(told: Told) -> dict[str, Any]:
+    return {"objectives": told.objectives, "forecast": told.forecast, "evidence": told.evidence}
 
 
 def _drills(site: Site) -> list[dict[str, Any]]:

@@ -113,7 +113,8 @@ def exposition(meter: Meter, status: Mapping[str, Any]) -> str:
 
 def _families(meter: Meter, status: Mapping[str, Any]) -> dict[str, tuple[str, list[Sample]]]:
     vaults: list[Mapping[str, Any]] = list(status.get("vaults") or ())
-    objectives: Mapping[str, Mapping[str, Any]] = status.get("objectives") or {}
+    promised = {**(status.get("objectives") or {}), **(status.get("evidence") or {})}
+    objectives = {name: one for name, one in promised.items() if one.get("target_seconds") is not None}
     lasting = [i for i in status.get("incidents") or () if not isinstance(i, Mapping) or i.get("until") is None]
     core: Mapping[str, Any] = status.get("core") or {}
     checked = core.get("last_check")
