@@ -11,8 +11,8 @@ not seen for the grace is cleared. An alarm that comes back within a day of its 
 up to an hour, so that what comes and goes each minute is told twice, not a thousand times.
 
 Intervals are counted in the engine's own time: monotonic seconds while it runs, and between two runs what the wall
-clock says, at most half a day of it. So a clock that is set a year forth does not repeat everything (I87). All state is in `state`,
-which the caller keeps on disk: after a restart nothing that was raised is raised again.
+clock says, at most half a day of it. So a clock that is set a year forth does not repeat everything (I87). All state is
+in `state`, which the caller keeps on disk: after a restart nothing that was raised is raised again.
 
 Pure: no clock, disk or thread. One thread at a time.
 """
