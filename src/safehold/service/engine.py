@@ -94,6 +94,10 @@ class Engine:
         self._quota_bytes = quota_bytes
         self._drain_later: dict[bytes, float] = {}  # accounts whose intakes could not be applied, and until when
         self._brakes = brakes
+        #: Told of each frame that was committed: the seconds of writing it into the sync vaults, and of the commit.
+        self.on_timed: Callable[[float, float], None] = lambda _write, _commit: None
+        #: Why the last frame was not taken by a sync vault; None once one is.
+        self.refusal: SafeholdError | None = None
         self._doubtful: list[Change] = []  # of batches at which the writer stopped
         #: Outlives core and log: a device whose lock was forgotten would be surprised by another's write.
         self.locks = LockTable()
@@ -200,9 +204,11 @@ class Engine:
         frame = batch.frame
         if frame is None:
             return
+        began = self._clock.monotonic()
         try:
             self.log.write(frame)
         except (VaultDown, VaultFull) as error:
+            self.refusal = error
             self._roll_back()
             kind = OutOfSpace if isinstance(error, VaultFull) else Held
             batch.fail(kind(error.message, hint=error.hint))
@@ -211,6 +217,8 @@ class Engine:
             self._roll_back()
             self._stop(batch, error)
             return
+        self.refusal = None
+        written = self._clock.monotonic()
         try:
             self.core.commit()
         except Exception as error:
@@ -218,6 +226,7 @@ class Engine:
             self._stop(batch, error)
             return
         self.locks.commit()
+        self.on_timed(written - began, self._clock.monotonic() - written)
         self._tell(batch.changes)
 
     def _tell(self, changes: Sequence[Change]) -> None:
