@@ -22,6 +22,7 @@ from safehold.assembly.finding import Lost, find_why_not
 from safehold.assembly.installation import Installation
 from safehold.assembly.scheduled import ScheduledSnapshots
 from safehold.assembly.scheduled_keeper import ScheduledKeeper
+from safehold.assembly.series import SeriesRecorder
 from safehold.assembly.status import RECOVERING, SERVING, status_object
 from safehold.assembly.telling import Telling
 from safehold.assembly.watching import Watching
@@ -176,6 +177,7 @@ class Service:
         self._untold: list[NoteGhosts | TellNotice] = []
         self._snapshots = ScheduledSnapshots(installation)
         self._keeper = ScheduledKeeper(installation)
+        self._series = SeriesRecorder(installation)
         self._ticking: asyncio.Task[None] | None = None
 
     def _open_writer(self) -> None:
@@ -422,6 +424,7 @@ class Service:
                 self._snapshots.tick(can_start=self.writer.engine.stopped is None and self._recovery is None)
                 if self._recovery is None:  # in a core that is not whole yet nothing is to be compared or dropped
                     self._keeper.tick()
+                self._series.tick(self.status)
                 await self._tell()
             except Exception:
                 _log.exception("the writer's housekeeping failed; it is tried again")
