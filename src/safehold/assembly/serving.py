@@ -22,6 +22,7 @@ from safehold.assembly.finding import Lost, find_why_not
 from safehold.assembly.installation import Installation
 from safehold.assembly.objectives import Measures
 from safehold.assembly.scheduler import Scheduler
+from safehold.assembly.series import SeriesRecorder
 from safehold.assembly.sizes import note_size
 from safehold.assembly.status import RECOVERING, SERVING, status_object
 from safehold.assembly.telling import Telling
@@ -180,6 +181,7 @@ class Service:
         self._measures = Measures(installation)
         self._jobs = Scheduler(installation, self._measures)
         self._sizes_at = -SIZES_SECONDS
+        self._series = SeriesRecorder(installation)
         self._ticking: asyncio.Task[None] | None = None
 
     def _open_writer(self) -> None:
@@ -425,6 +427,7 @@ class Service:
                 # In a core that is not whole yet nothing is to be written, compared or dropped.
                 self._jobs.tick(writing=self.writer.engine.stopped is None, whole=self._recovery is None)
                 self._note_size()
+                self._series.tick(self.status)
                 await self._tell()
             except Exception:
                 _log.exception("the writer's housekeeping failed; it is tried again")
