@@ -18,6 +18,7 @@ from safehold.adapters.lock import FolderLock
 from safehold.assembly import renewal
 from safehold.assembly.finding import Lost, find_core
 from safehold.assembly.installation import Installation
+from safehold.assembly.logs import tracer_of
 from safehold.assembly.serving import SWITCH_SECONDS, CoreLost, Service
 from safehold.model.errors import OperatorError
 from safehold.web.app import make_app
@@ -98,7 +99,7 @@ async def _serve_whole(service: Service, listen: tuple[str, int], announce: Anno
         announce(_url(*listen), [a.name for a in service.reads.accounts()])
 
     try:
-        await serve_until_told(make_app(service), *listen, started)
+        await serve_until_told(make_app(service, tracer_of(service.installation)), *listen, started)
     finally:
         await service.stop()
         _end_now(service.hanging, again=service.renewing)
@@ -122,7 +123,7 @@ async def _serve_recovering(
         service.recover(under_way)
         await front.end()
         service.start()
-        front.door.open(make_app(service))
+        front.door.open(make_app(service, front.tracer))
         announce(_url(*listen), [a.name for a in service.reads.accounts()])
 
     try:

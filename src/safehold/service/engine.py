@@ -21,6 +21,7 @@ from functools import partial
 from safehold.model.change import Change, Op
 from safehold.model.commands import AnyCommand, ApplyIntake, Outcome, TellRest
 from safehold.model.errors import Damaged, Held, OperatorError, OutOfSpace, RequestError, SafeholdError
+from safehold.model.histogram import DISK_SECONDS, Histogram
 from safehold.model.items import Account
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.core import INTAKE, CoreStore
@@ -97,6 +98,8 @@ class Engine:
         self._doubtful: list[Change] = []  # of batches at which the writer stopped
         #: Outlives core and log: a device whose lock was forgotten would be surprised by another's write.
         self.locks = LockTable()
+        #: How long group commits took in the sync vaults, and then in the core.
+        self.append_seconds, self.commit_seconds = Histogram(DISK_SECONDS), Histogram(DISK_SECONDS)
         #: Why nothing is accepted now; None while running.
         self.stopped: SafeholdError | None = OperatorError("the writer has not been opened yet")
 
@@ -200,6 +203,8 @@ class Engine:
         frame = batch.frame
         if frame is None:
             return
+        monotonic = self._clock.monotonic
+        begun = monotonic()
         try:
             self.log.write(frame)
         except (VaultDown, VaultFull) as error:
@@ -211,12 +216,15 @@ class Engine:
             self._roll_back()
             self._stop(batch, error)
             return
+        appended = monotonic()
+        self.append_seconds.add(appended - begun)
         try:
             self.core.commit()
         except Exception as error:
             self._roll_back()
             self._stop(batch, error)
             return
+        self.commit_seconds.add(monotonic() - appended)
         self.locks.commit()
         self._tell(batch.changes)
 
