@@ -95,6 +95,10 @@ class Engine:
         self._quota_bytes = quota_bytes
         self._drain_later: dict[bytes, float] = {}  # accounts whose intakes could not be applied, and until when
         self._brakes = brakes
+        #: Told of each frame that was committed: the seconds of writing it into the sync vaults, and of the commit.
+        self.on_timed: Callable[[float, float], None] = lambda _write, _commit: None
+        #: Why the last frame was not taken by a sync vault; None once one is.
+        self.refusal: SafeholdError | None = None
         self._doubtful: list[Change] = []  # of batches at which the writer stopped
         #: Outlives core and log: a device whose lock was forgotten would be surprised by another's write.
         self.locks = LockTable()
@@ -203,11 +207,11 @@ class Engine:
         frame = batch.frame
         if frame is None:
             return
-        monotonic = self._clock.monotonic
-        begun = monotonic()
+        began = self._clock.monotonic()
         try:
             self.log.write(frame)
         except (VaultDown, VaultFull) as error:
+            self.refusal = error
             self._roll_back()
             kind = OutOfSpace if isinstance(error, VaultFull) else Held
             batch.fail(kind(error.message, hint=error.hint))
@@ -216,16 +220,19 @@ class Engine:
             self._roll_back()
             self._stop(batch, error)
             return
-        appended = monotonic()
-        self.append_seconds.add(appended - begun)
+        self.refusal = None
+        written = self._clock.monotonic()
         try:
             self.core.commit()
         except Exception as error:
             self._roll_back()
             self._stop(batch, error)
             return
-        self.commit_seconds.add(monotonic() - appended)
         self.locks.commit()
+        write, commit = written - began, self._clock.monotonic() - written
+        self.append_seconds.add(write)
+        self.commit_seconds.add(commit)
+        self.on_timed(write, commit)
         self._tell(batch.changes)
 
     def _tell(self, changes: Sequence[Change]) -> None:
