@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from safehold.adapters.channel import ChannelServer
 from safehold.adapters.passwords import Argon2Hasher
+from safehold.adapters.process_facts import process_facts
 from safehold.adapters.threads import ThreadScheduler, in_daemon
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.after import ghost_notes, in_batches, keep_report, not_yet_told, notices
@@ -65,10 +66,12 @@ from safehold.service.uses import Uses
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.keyring import Keyring
+from safehold.web.gate import Figures
 from safehold.web.noting import UseNotes
 from safehold.web.pump import Pump
 from safehold.web.signin import SignIn
 from safehold.web.span_cache import SpanCache
+from safehold.web.tracing import carrying
 
 if TYPE_CHECKING:  # brought in where something is to be recovered
     from safehold.assembly.serving_recovery import ServingRecovery, UnderWay
@@ -239,10 +242,10 @@ class Service:
         return self.writer.engine.locks.held(account.id, self.clock.monotonic())
 
     async def in_thread(self, work: Callable[[CoreReads], T]) -> T:
-        return await self._loop.run_in_executor(self._readers, self._with_reader, work)
+        return await self._loop.run_in_executor(self._readers, carrying(partial(self._with_reader, work)))
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
-        return await self._loop.run_in_executor(self._blob_threads, work)
+        return await self._loop.run_in_executor(self._blob_threads, carrying(work))
 
     def device_ahead(self, account: Account, path: str, device: str) -> None:
         self._ahead.note(account.name, path, device)
@@ -252,6 +255,10 @@ class Service:
 
     def free_bytes(self) -> int | None:
         return self._watching.free_bytes()
+
+    def figures(self) -> Figures:
+        engine = self.writer.engine
+        return Figures(self.pump.waiting, engine.append_seconds, engine.commit_seconds, process_facts())
 
     def status(self) -> dict[str, Any]:
         noted = self._caring.incidents.incidents()

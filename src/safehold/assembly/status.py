@@ -48,7 +48,7 @@ def status_object(
 
     `looks` are what is known of the vaults; without them they are looked at now. `measures`: of who is asked often.
     """
-    counts = reads.counts()
+    counts, sizes = reads.counts(), reads.sizes()
     looks = looks_now(site) if looks is None else looks
     vaults = describe_vaults(site, writer, looks, reads)
     incidents = [*_incidents(site.config.vaults, vaults, writer), *_put_off(reads), *devices_ahead]
@@ -60,6 +60,7 @@ def status_object(
         "accounts": counts["accounts"],
         "changes": counts["changes"],
         "items": {kind.value: counts.get(kind.value, 0) for kind in DATA_KINDS},
+        "bytes": {kind.value: sizes.get(kind.value, 0) for kind in DATA_KINDS},
         "vaults": vaults,
         **_promised(told),
         "incidents": [*incidents, *told.incidents],
