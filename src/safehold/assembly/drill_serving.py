@@ -20,9 +20,9 @@ from safehold.archiver.told import Told, ToldCollection
 from safehold.config import Config
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.errors import BodiesDamaged, Held, Unauthenticated
+from safehold.model.histogram import Histogram
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
-from safehold.model.histogram import Histogram
 from safehold.model.locks import HeldLocks
 from safehold.model.token import TOKEN_KEY
 from safehold.ports.blobs import Blobs
