@@ -150,6 +150,11 @@ class Shipper:
         return 0.0 if oldest is None else max(0.0, self._clock.monotonic() - oldest)
 
     @property
+    def caught_up(self) -> bool:
+        """Whether all of the log that was noted so far is synced in the target."""
+        return self._looked and not self._waiting()
+
+    @property
     def level(self) -> bool:
         """Whether the target has all that the source is known to have, synced."""
         nothing_waits = not self._waiting() and not self.pending_blobs()

@@ -29,6 +29,7 @@ from safehold.model.change import Change
 from safehold.model.commands import FoundInstallation, NoteDoubt, NoteInstallation
 from safehold.model.errors import Damaged, Held, OperatorError, OutOfSpace, SafeholdError
 from safehold.model.kinds import Kind
+from safehold.model.private import Private
 from safehold.model.stream import Head
 from safehold.ports.care import BodySource
 from safehold.ports.core import EMPTY_LOG, NOT_YET, LogPosition
@@ -388,7 +389,7 @@ class Writer:
         except Held as error:
             why = error.message
         if why:  # its loss is none of the change's, which is archived all the same
-            _log.warning("the large body of %r cannot be given to the vaults again: %s", change.name, why)
+            _log.warning("the large body of %r cannot be given to the vaults again: %s", Private(change.name), why)
 
     def found(self, config_text: str) -> None:
         """The installation's own identity, where it is not there yet; what travels in it is brought up to date."""

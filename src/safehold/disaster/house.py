@@ -62,7 +62,9 @@ from safehold.vault.keyring import ensure_keyring
 from safehold.vault.log import VaultLogReader
 from safehold.vault.runs import Runs
 from safehold.web.app import make_app
+from safehold.web.gate import Figures
 from safehold.web.span_cache import SpanCache
+from safehold.web.tracing import RequestIds, Tracer
 
 T = TypeVar("T")
 
@@ -227,7 +229,7 @@ class House:
         self.blobs: Blobs = LiveBlobs(
             self.disk, "/blobs", "/scratch", self.writer.archive, on_mended=self.care.blob_mended
         )
-        self.app = make_app(self)
+        self.app = make_app(self, Tracer(RequestIds("lab"), lambda: self.proxies))
 
     def reseed(self, seed: str) -> None:
         """What it draws from now on hangs on this seed alone, also after it went down. Never the same one twice."""
@@ -454,6 +456,9 @@ class House:
 
     def free_bytes(self) -> int | None:
         return self.disk.free_bytes("/")
+
+    def figures(self) -> Figures:
+        return Figures(0, self.engine.append_seconds, self.engine.commit_seconds, {})
 
     def status(self) -> dict[str, Any]:
         return {"service": "serving"}
