@@ -26,6 +26,7 @@ import msgspec
 
 from safehold.assembly.read_repair import ReadRepair
 from safehold.model.change import NO_DIGEST, Change, Op
+from safehold.model.counting import count_text
 from safehold.model.errors import Damaged, Held, LostBody, SafeholdError
 from safehold.model.kinds import Kind
 from safehold.model.stream import BadChange, check_self
@@ -211,7 +212,9 @@ class CoreCare:
             else:
                 left += 1
         if left:
-            self.met(Damaged(f"{left} rows of the journal could not be mended by themselves", where="core"))
+            self.met(
+                Damaged(f"{count_text(left, 'row')} of the journal could not be mended by themselves", where="core")
+            )
 
     def _count_blob(self, name: bytes) -> None:
         self._incidents.end("large body damaged", name.hex())

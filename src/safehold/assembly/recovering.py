@@ -21,6 +21,7 @@ from safehold.config import VaultConfig, check_vault
 from safehold.formats.evidence import VERSION, Evidence
 from safehold.formats.keys import FINGERPRINT_BYTES, SEALED_TO_OTHERS, Opener
 from safehold.model.commands import AcceptEnd, AcceptLoss, Undo
+from safehold.model.counting import count_text
 from safehold.model.errors import Damaged, NewerCore, NotFound, OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.blobs import BlobArchive
@@ -303,7 +304,8 @@ def refuse_less(plan: Plan, old: CoreReads | None) -> None:
     there, planned = old.counts()["changes"], plan.report.changes_recovered
     if there > planned:
         raise OperatorError(
-            f"the core that is here holds {there} changes, this plan brings back {planned}; nothing was changed",
+            f"the core that is here holds {count_text(there, 'change')}, this plan brings back {planned}; nothing was "
+            "changed",
             hint="give again by --salvage what that core was recovered from, or start the service, which writes to the "
             "vaults what they lack; to go on without it, move the folder core/ away first",
         )
