@@ -13,6 +13,8 @@ What remains damaged after 1 and 2, and any disagreement between journal and tab
 
 No read transaction is kept open between two pieces, so that none keeps the WAL from being brought into the file. The
 writer's turn is taken for a page or row that is to be mended, and for nothing else.
+
+Long, as the three share what was met, and how far the pass has come.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Recovery wired to a data folder: which vaults, which keys, which core; the work is recovery's."""
+"""Recovery wired to a data folder: which vaults, which keys, which core; the work is recovery's.
+
+Long, as a run is one course of steps, each of which needs what those before it have made.
+"""
 
 from __future__ import annotations
 
