@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from safehold.cli.exits import Exit
+from safehold.model import counting
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,7 @@ def size_text(count: int) -> str:
     return f"{value:.1f} TiB"
 
 
-def count_text(count: int, one: str, many: str = "") -> str:
-    """`1 item`, `2 items`."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
+count_text = counting.count_text
 
 
 def _print_table(table: Table) -> None:
