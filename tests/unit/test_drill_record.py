@@ -101,9 +101,9 @@ def test_status_tells_the_last_drill_and_a_failed_one_until_it_is_made_up_for(
     assert incident["key"] == "near"
     assert "state root" in incident["message"]
     record_drill(site, drilled(3_000, "far"))
-    assert [one["what"] for one in with_ada("status")[1]["incidents"]] == ["drill failed"]
+    assert "drill failed" in [one["what"] for one in with_ada("status")[1]["incidents"]]
     record_drill(site, drilled(4_000))
-    assert with_ada("status")[1]["incidents"] == []
+    assert "drill failed" not in [one["what"] for one in with_ada("status")[1]["incidents"]]
 
 
 @pytest.mark.parametrize(

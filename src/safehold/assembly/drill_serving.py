@@ -20,6 +20,7 @@ from safehold.archiver.told import Told, ToldCollection
 from safehold.config import Config
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.errors import BodiesDamaged, Held, Unauthenticated
+from safehold.model.histogram import Histogram
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.model.locks import HeldLocks
@@ -30,6 +31,7 @@ from safehold.ports.world import Clock, Entropy
 from safehold.recovery.after import AfterReport
 from safehold.recovery.chains import StreamKey
 from safehold.service.ahead import Proofs
+from safehold.web.gate import Figures
 from safehold.web.span_cache import SpanCache
 
 T = TypeVar("T")
@@ -111,6 +113,9 @@ class ScratchGate:
 
     def free_bytes(self) -> int | None:
         return None
+
+    def figures(self) -> Figures:
+        return Figures(0, Histogram(()), Histogram(()), {})
 
     def device_ahead(self, account: Account, path: str, device: str) -> None:
         """No device asks here."""
