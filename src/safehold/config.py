@@ -38,6 +38,9 @@ MODES = ("sync", "async")
 AUTOMATIC, ASK = "automatic", "ask"
 #: How a connection to the mail server is encrypted.
 MAIL_TLS = ("starttls", "tls", "none")
+#: How the log is written, and from which level on; the first of each is the default.
+LOG_FORMATS = ("text", "json")
+LOG_LEVELS = ("info", "debug", "warning", "error")
 #: Schemes of vault URLs: a folder, or the socket of a keeper; the path is absolute or relative to the data folder.
 FOLDER_SCHEME = "folder:"
 KEEPER_SCHEME = "keeper:"
@@ -153,6 +156,12 @@ vault_down_minutes = 30  # a vault is told of after so long
 failures = 10          # wrong passwords that one place may send for one account …
 window_seconds = 60    # … within so many seconds, before it has to wait
 remember_seconds = 300 # how long a password that was right is not hashed again
+
+[log]
+# On standard error. Names of accounts and items stand in it at level "debug" only.
+format = "text"        # or "json": one object a line
+level = "info"         # or "debug", "warning", "error"
+access = false         # a line for each request
 """
 
 
@@ -203,6 +212,15 @@ class MailConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LogConfig:
+    """How the log is written, and how much of it. `access`: a line for each request."""
+
+    format: str = LOG_FORMATS[0]
+    level: str = LOG_LEVELS[0]
+    access: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings of an installation. Sizes in bytes, durations in seconds."""
 
@@ -231,6 +249,7 @@ class Config:
     auth_failures: int = 10
     auth_window_seconds: int = 60
     auth_remember_seconds: int = 300
+    log: LogConfig = LogConfig()
     #: The text it was parsed from: it travels in the identity stream, so that a bare machine gets it back.
     text: str = field(default=DEFAULT_TEXT, compare=False, repr=False)
 
@@ -381,7 +400,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     reader = _Reader(text, where)
     sections = (
         *("serve", "vaults", "limits", "snapshots", "recovery", "retention"),
-        *("keeper", "status", "mail", "brakes", "core", "auth", "objectives"),
+        *("keeper", "status", "mail", "brakes", "core", "auth", "objectives", "log"),
     )
     reader.only(tables, "", sections)
     serve = reader.table(tables, "serve", ("listen", "public_url", "trusted_proxies"))
@@ -425,6 +444,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
         auth_failures=reader.count(auth, "failures", default.auth_failures),
         auth_window_seconds=reader.count(auth, "window_seconds", default.auth_window_seconds),
         auth_remember_seconds=reader.count(auth, "remember_seconds", default.auth_remember_seconds, least=0),
+        log=reader.log(tables),
         text=text,
     )
 
@@ -570,6 +590,17 @@ class _Reader:
             sender=text("from"),
             operator=text("operator"),
             vault_down_minutes=self.count(values, "vault_down_minutes", default.vault_down_minutes, table="mail"),
+        )
+
+    def log(self, tables: Mapping[str, Any]) -> LogConfig:
+        values = self.table(tables, "log", ("format", "level", "access"))
+        access = values.get("access", False)
+        if not isinstance(access, bool):
+            raise self.error("log", "access", "needs true or false")
+        return LogConfig(
+            format=self.choice(values, "log", "format", LOG_FORMATS),
+            level=self.choice(values, "log", "level", LOG_LEVELS),
+            access=access,
         )
 
     def brakes(self, values: Mapping[str, Any]) -> BrakeLimits:

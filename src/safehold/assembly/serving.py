@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from safehold.adapters.channel import ChannelServer
 from safehold.adapters.passwords import Argon2Hasher
+from safehold.adapters.process_facts import process_facts
 from safehold.adapters.threads import ThreadScheduler, in_daemon
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.after import ghost_notes, in_batches, keep_report, not_yet_told, notices
@@ -22,6 +23,7 @@ from safehold.assembly.finding import Lost, find_why_not
 from safehold.assembly.installation import Installation
 from safehold.assembly.objectives import Measures
 from safehold.assembly.scheduler import Scheduler
+from safehold.assembly.series import SeriesRecorder
 from safehold.assembly.sizes import note_size
 from safehold.assembly.status import RECOVERING, SERVING, status_object
 from safehold.assembly.telling import Telling
@@ -64,10 +66,12 @@ from safehold.service.uses import Uses
 from safehold.store.blobs import LiveBlobs
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.keyring import Keyring
+from safehold.web.gate import Figures
 from safehold.web.noting import UseNotes
 from safehold.web.pump import Pump
 from safehold.web.signin import SignIn
 from safehold.web.span_cache import SpanCache
+from safehold.web.tracing import carrying
 
 if TYPE_CHECKING:  # brought in where something is to be recovered
     from safehold.assembly.serving_recovery import ServingRecovery, UnderWay
@@ -180,6 +184,7 @@ class Service:
         self._measures = Measures(installation)
         self._jobs = Scheduler(installation, self._measures)
         self._sizes_at = -SIZES_SECONDS
+        self._series = SeriesRecorder(installation)
         self._ticking: asyncio.Task[None] | None = None
 
     def _open_writer(self) -> None:
@@ -237,10 +242,10 @@ class Service:
         return self.writer.engine.locks.held(account.id, self.clock.monotonic())
 
     async def in_thread(self, work: Callable[[CoreReads], T]) -> T:
-        return await self._loop.run_in_executor(self._readers, self._with_reader, work)
+        return await self._loop.run_in_executor(self._readers, carrying(partial(self._with_reader, work)))
 
     async def run_blocking(self, work: Callable[[], T]) -> T:
-        return await self._loop.run_in_executor(self._blob_threads, work)
+        return await self._loop.run_in_executor(self._blob_threads, carrying(work))
 
     def device_ahead(self, account: Account, path: str, device: str) -> None:
         self._ahead.note(account.name, path, device)
@@ -250,6 +255,10 @@ class Service:
 
     def free_bytes(self) -> int | None:
         return self._watching.free_bytes()
+
+    def figures(self) -> Figures:
+        engine = self.writer.engine
+        return Figures(self.pump.waiting, engine.append_seconds, engine.commit_seconds, process_facts())
 
     def status(self) -> dict[str, Any]:
         noted = self._caring.incidents.incidents()
@@ -425,6 +434,7 @@ class Service:
                 # In a core that is not whole yet nothing is to be written, compared or dropped.
                 self._jobs.tick(writing=self.writer.engine.stopped is None, whole=self._recovery is None)
                 self._note_size()
+                self._series.tick(self.status)
                 await self._tell()
             except Exception:
                 _log.exception("the writer's housekeeping failed; it is tried again")

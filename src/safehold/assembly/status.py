@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from safehold.adapters.places import Place
 from safehold.adapters.watch import Seen
-from safehold.archiver.log import Mode
+from safehold.archiver.claiming import LogVault, Mode, refuse_unwritable
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.domains import Part, domain_risks, own_parts, vault_place
 from safehold.assembly.drill_record import drill_incidents, last_drill_object, remembered_drills
@@ -48,12 +48,11 @@ def status_object(
 
     `looks` are what is known of the vaults; without them they are looked at now. `measures`: of who is asked often.
     """
-    counts = reads.counts()
+    counts, sizes = reads.counts(), reads.sizes()
     looks = looks_now(site) if looks is None else looks
     vaults = describe_vaults(site, writer, looks, reads)
     incidents = [*_incidents(site.config.vaults, vaults, writer), *_put_off(reads), *devices_ahead]
-    incidents += end_in_doubt(reads)
-    incidents += _drills(site)
+    incidents += [*_unwritable(site, reads, writer, vaults), *end_in_doubt(reads), *_drills(site)]
     told = (measures or Measures(site)).told(reads, vaults, looks)
     return {
         "service": _service_state(writer),
@@ -61,6 +60,7 @@ def status_object(
         "accounts": counts["accounts"],
         "changes": counts["changes"],
         "items": {kind.value: counts.get(kind.value, 0) for kind in DATA_KINDS},
+        "bytes": {kind.value: sizes.get(kind.value, 0) for kind in DATA_KINDS},
         "vaults": vaults,
         **_promised(told),
         "incidents": [*incidents, *told.incidents],
@@ -306,6 +306,8 @@ def _incidents(
     if writer is not None and writer.engine.stopped is not None:
         stopped = writer.engine.stopped
         found.append({"what": "writing stopped", "message": stopped.message, "hint": stopped.hint})
+    for shipper in writer.shippers if writer is not None else ():
+        found += [_lost(shipper.target, told) for told in shipper.missed()]
     for config, vault in zip(configs, vaults, strict=True):
         if vault["state"] == "missing":
             message = f"the vault {vault['name']} is not at {vault['url']}"
@@ -345,6 +347,47 @@ def _incidents(
             }
         )
     return found
+
+
+def _lost(name: str, told: str) -> dict[str, Any]:
+    """What a vault had lost when it was last compared, for as long as this process runs."""
+    return {
+        "what": "vault lost objects",
+        "key": name,
+        "message": f"the vault {told}",
+        "summary": f"The vault {name} had lost objects",
+        "hint": f"see what happened to its disk, then run `safehold scrub {name}`",
+        "runbook": "damaged-vault",
+    }
+
+
+def _unwritable(
+    site: Site, reads: CoreReads, writer: Writer | None, vaults: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Why the next writer would refuse to write, where none runs: a sync vault may be there and not be level.
+
+    Of one that is away another incident tells.
+    """
+    away = any(vault["mode"] == Mode.SYNC and vault["state"] == "missing" for vault in vaults)
+    if writer is not None or away or not site.keyring.opener.can_open:
+        return []
+    opened = [LogVault(site.vault(config), Mode(config.mode)) for config in site.config.vaults]
+    try:
+        refuse_unwritable(opened, site.keyring.opener, reads.log_position())
+    except OperatorError as error:
+        return [
+            {
+                "what": "writing refused",
+                "message": f"nothing can be written: {error.message}",
+                "summary": "Nothing can be written",
+                "hint": error.hint,
+                "runbook": "damaged-vault",
+            }
+        ]
+    finally:
+        for vault, _ in opened:
+            vault.close()
+    return []
 
 
 def _damaged(name: str, count: int, *, kept_elsewhere: bool) -> dict[str, Any]:

@@ -494,6 +494,10 @@ class CoreReads(Protocol):
         """
         ...
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of live items by kind, as `counts` counts them."""
+        ...
+
     def counts(self) -> dict[str, int]:
         """Live items by kind, and `accounts`, `changes`."""
         ...
@@ -662,10 +666,6 @@ class CoreStore(CoreReads, Protocol):
 
     def set_frame_after(self, account: bytes, kind: Kind, rev: int, frame: int) -> None:
         """All changes of a stream after rev are in this frame of the log."""
-        ...
-
-    def set_frames_upto(self, frame: int) -> None:
-        """Changes whose frame is a later one, and that are not UNARCHIVED, are in this frame of the log or before."""
         ...
 
     def set_frame_of(self, account: int, kind: Kind, rev: int, frame: int) -> None:
