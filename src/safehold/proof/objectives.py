@@ -4,7 +4,7 @@
 within. `first_contact`: the first account has its contacts back within. `scrub`, `replay`, `drill`: evidence of them is
 never older. All in seconds; None: not wanted. For a kind of data the first three may be others than for the whole.
 
-What cannot be told is *unknown*, never *met*: without a drill nobody knows how long a recovery takes (law 5).
+What cannot be told is *unknown*, never *met* (I85): without a drill nobody knows how long a recovery takes (law 5).
 """
 
 from __future__ import annotations
