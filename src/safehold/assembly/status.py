@@ -21,6 +21,7 @@ from safehold.config import VaultConfig
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS
 from safehold.ports.core import CoreReads, LogPosition
+from safehold.proof.runbook_names import runbook_of
 from safehold.recovery.notebook import FileNotebook
 from safehold.service.erasing import erasing_accounts
 from safehold.service.incidents import end_in_doubt
@@ -59,7 +60,7 @@ def status_object(
         "items": {kind.value: counts.get(kind.value, 0) for kind in DATA_KINDS},
         "vaults": vaults,
         "objectives": _objectives(),
-        "incidents": incidents,
+        "incidents": with_runbooks(incidents),
         "intake": _intake(reads),
         "recovery": None,
         "risks": [*_risks(site, vaults, looks), *key_risks(site, reads)],
@@ -85,12 +86,17 @@ def status_without_core(site: Site, error: SafeholdError) -> dict[str, Any]:
         "items": dict.fromkeys(kind.value for kind in DATA_KINDS),
         "vaults": vaults,
         "objectives": _objectives(),
-        "incidents": [lost, *_incidents(site.config.vaults, vaults, None)],
+        "incidents": with_runbooks([lost, *_incidents(site.config.vaults, vaults, None)]),
         "intake": None,
         "recovery": None,
         "risks": _risks(site, vaults, looks),
         "keys": None,
     }
+
+
+def with_runbooks(incidents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each with the runbook that it calls for, where it names none."""
+    return [{**incident, "runbook": incident.get("runbook") or runbook_of(incident["what"])} for incident in incidents]
 
 
 def _objectives() -> dict[str, dict[str, Any]]:
@@ -305,6 +311,7 @@ def _incidents(
             found.append(
                 {
                     "what": "vault missing",
+                    "key": vault["name"],
                     "message": message,
                     "summary": f"The vault {vault['name']} is away",
                     "hint": hint,
@@ -316,6 +323,7 @@ def _incidents(
             found.append(
                 {
                     "what": "vault not answering",
+                    "key": vault["name"],
                     "message": message,
                     "summary": f"The vault {vault['name']} is slow",
                     "hint": hint,
@@ -343,6 +351,7 @@ def _damaged(name: str, count: int, *, kept_elsewhere: bool) -> dict[str, Any]:
     hint = f"`safehold vault repair {name}` says how it would be mended, and with --yes mends it"
     return {
         "what": "vault damaged",
+        "key": name,
         "message": f"{count} {objects} in the vault {name} {were} damaged when it was last scrubbed",
         "summary": f"{count} damaged {objects} in the vault {name}",
         "hint": f"where its keeper runs: {hint}" if kept_elsewhere else hint,
