@@ -21,6 +21,7 @@ from functools import partial
 from safehold.model.change import Change, Op
 from safehold.model.commands import AnyCommand, ApplyIntake, Outcome, TellRest
 from safehold.model.errors import Damaged, Held, OperatorError, OutOfSpace, RequestError, SafeholdError
+from safehold.model.histogram import DISK_SECONDS, Histogram
 from safehold.model.items import Account
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.core import INTAKE, CoreStore
@@ -101,6 +102,8 @@ class Engine:
         self._doubtful: list[Change] = []  # of batches at which the writer stopped
         #: Outlives core and log: a device whose lock was forgotten would be surprised by another's write.
         self.locks = LockTable()
+        #: How long group commits took in the sync vaults, and then in the core.
+        self.append_seconds, self.commit_seconds = Histogram(DISK_SECONDS), Histogram(DISK_SECONDS)
         #: Why nothing is accepted now; None while running.
         self.stopped: SafeholdError | None = OperatorError("the writer has not been opened yet")
 
@@ -226,7 +229,10 @@ class Engine:
             self._stop(batch, error)
             return
         self.locks.commit()
-        self.on_timed(written - began, self._clock.monotonic() - written)
+        write, commit = written - began, self._clock.monotonic() - written
+        self.append_seconds.add(write)
+        self.commit_seconds.add(commit)
+        self.on_timed(write, commit)
         self._tell(batch.changes)
 
     def _tell(self, changes: Sequence[Change]) -> None:
