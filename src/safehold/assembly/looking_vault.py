@@ -23,7 +23,7 @@ from safehold.vault.runs import list_generations
 from safehold.vault.segments import Copy, load_copy, segments, timelines
 
 #: Segments that are read back at a look, at most; and further back for the newest seal, once.
-BACK, SEAL_BACK = 4, 60
+BACK, SEAL_BACK = 3, 60
 #: A listing is repeated after so long, or after so many times what it took.
 LIST_SECONDS, LIST_TIMES = 120.0, 100.0
 #: Segments of which the length is remembered from listing to listing.

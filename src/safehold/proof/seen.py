@@ -33,7 +33,8 @@ class VaultSeen(msgspec.Struct, frozen=True, kw_only=True):
     unopened: str = ""  # newest frames that the key at hand does not open, in words
     objects: int | None = None
     bytes: int | None = None
-    removals: int = 0  # objects ever removed on record (retention, repair): what may be missing without an alarm
+    removals: int = 0  # a mark that changes whenever retention has removed something, on record …
+    removed: int = 0  # … and how many objects it then removed
     last_seal: int | None = None  # µs
     last_scrub: int | None = None
     last_replay: int | None = None
