@@ -21,6 +21,7 @@ COMMANDS = {
     "vault": ("vault", "list, add, scrub and repair vaults; show, print, replace and move keys"),
     "keeper": ("keeper", "scrub, attest and retain vaults under credentials of its own"),
     "scrub": ("scrub", "read every vault whole and check every byte"),
+    "drill": ("drill", "recover from one vault into a scratch core, compare and time it; surprise people"),
     "recover": ("recover", "bring the core back from vaults"),
     "salvage": ("salvage", "find what is left in torn cores, vaults with holes, exports and photos"),
     "evidence": ("evidence", "list, show and verify the signed records of what was done and found"),
