@@ -25,6 +25,7 @@ COMMANDS = {
     "recover": ("recover", "bring the core back from vaults"),
     "salvage": ("salvage", "find what is left in torn cores, vaults with holes, exports and photos"),
     "evidence": ("evidence", "list, show and verify the signed records of what was done and found"),
+    "report": ("report", "write what was proved in a period as HTML and PDF, for whoever audits"),
     "history": ("history", "show what was changed, when and by whom"),
     "undo": ("undo", "bring an item, a collection or a kind back to what it was"),
     "disaster": ("disaster", "strike simulated worlds as real services were struck, and count what is lost"),
