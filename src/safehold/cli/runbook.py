@@ -26,7 +26,25 @@ def configure(parser: Parser) -> None:
         _show,
     )
     show.add_argument("name", metavar="NAME", help="the runbook's name")
-    for each in (listed, show):
+    run = parser.command(
+        "run",
+        "walk through one: shows each step, runs its command, makes its check, and keeps the answers on record",
+        "safehold runbook run ransomware --lang es",
+        _run,
+        "Walks a person through a runbook: each step is shown, its command is run where they say so, and its check is "
+        "made. Answers and times are kept as evidence. It may be stopped, and goes on with --resume.",
+    )
+    run.add_argument("name", metavar="NAME", help="the runbook's name")
+    run.add_argument("--by", metavar="WHO", help="who walks through it, for the record (default: this user)")
+    run.add_argument("--yes", action="store_true", help="ask nobody: run every step that has a command")
+    run.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        help="answer what is asked for: a placeholder, or CASE=yes for steps of a case; may be given more than once",
+    )
+    run.add_argument("--resume", action="store_true", help="go on where it was stopped")
+    for each in (listed, show, run):
         each.add_argument("--lang", choices=LANGUAGES, default="en", help="English or Spanish (default: en)")
 
 
@@ -71,6 +89,12 @@ def _show(args: Namespace, _context: Context) -> Answer:
 
     book = named(args.name)
     return Answer(as_json(book, args.lang), [printable(text(book, args.lang)).rstrip()])
+
+
+def _run(args: Namespace, context: Context) -> Answer:
+    from safehold.cli.runbook_walk import run
+
+    return run(named(args.name), args, context)
 
 
 def as_json(book: Runbook, lang: str) -> dict[str, Any]:

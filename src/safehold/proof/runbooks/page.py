@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from safehold.proof.runbooks.value import Asks, Runbook, Sort, Step, Text
 
@@ -80,8 +81,15 @@ def command_text(command: Iterable[str]) -> str:
     return " ".join(("safehold", *words))
 
 
-def check_text(step: Step, lang: str) -> str:
-    """What tells that a step has done what it is for, in one line."""
+def check_text(step: Step, lang: str, values: Mapping[str, str] = MappingProxyType({})) -> str:
+    """What tells that a step has done what it is for, in one line; with `values` for what placeholders stand for."""
+    told = _check_text(step, lang)
+    for name, value in values.items():
+        told = told.replace(f"{{{name}}}", value)
+    return told
+
+
+def _check_text(step: Step, lang: str) -> str:
     check = step.check
     if isinstance(check, Asks):
         return check.question.to(lang)
