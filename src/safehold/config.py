@@ -20,7 +20,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from safehold.model.errors import BadRequest, OperatorError
+from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.model.mail import check_address
+from safehold.proof.durations import parse_duration
+from safehold.proof.objectives import AGES, DEFAULT_OBJECTIVES, PROMISES, Objectives, Targets
 from safehold.protocol.forwarded import NOBODY, UNIX, Proxies, is_host, read_proxies
 from safehold.recovery.retention import DEFAULT_POLICY, Policy, parse_policy, policy_text
 from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits
@@ -35,6 +38,9 @@ MODES = ("sync", "async")
 AUTOMATIC, ASK = "automatic", "ask"
 #: How a connection to the mail server is encrypted.
 MAIL_TLS = ("starttls", "tls", "none")
+#: How the log is written, and from which level on; the first of each is the default.
+LOG_FORMATS = ("text", "json")
+LOG_LEVELS = ("info", "debug", "warning", "error")
 #: Schemes of vault URLs: a folder, or the socket of a keeper; the path is absolute or relative to the data folder.
 FOLDER_SCHEME = "folder:"
 KEEPER_SCHEME = "keeper:"
@@ -101,6 +107,20 @@ generations = "7 daily, 4 weekly, 12 monthly"  # generations kept besides, each 
 # the identity lie beside the core.
 hours = 24             # so often; 0: never, because a keeper elsewhere does it
 
+[objectives]
+# What this service promises itself: status says whether each is met, at risk or violated, as measured and as forecast
+# from drills. Durations as "30s", "15m", "4h", "7d"; "" for none.
+rpo = "60s"            # at most so much may be lost where the core is, and all that fails together with it
+rto = "4h"             # everything is back within
+first_contact = "60s"  # somebody's contacts are back within
+# Evidence is never older; how often vaults are scrubbed, kept and drilled follows from it.
+scrub = "7d"           # each vault read whole, every byte checked
+replay = "7d"          # a generation replayed and attested, by a keeper
+drill = "7d"           # all of it recovered, compared and served
+# Of a kind (contacts, calendar, notes, tasks, photos, scores) rpo, rto and first_contact may be others:
+# [objectives.photos]
+# rto = "2d"
+
 [core]
 # A running service reads its whole core once a day, and mends what it finds damaged from the vaults.
 check_mb_per_second = 1  # at this pace; 0: never
@@ -136,6 +156,12 @@ vault_down_minutes = 30  # a vault is told of after so long
 failures = 10          # wrong passwords that one place may send for one account …
 window_seconds = 60    # … within so many seconds, before it has to wait
 remember_seconds = 300 # how long a password that was right is not hashed again
+
+[log]
+# On standard error. Names of accounts and items stand in it at level "debug" only.
+format = "text"        # or "json": one object a line
+level = "info"         # or "debug", "warning", "error"
+access = false         # a line for each request
 """
 
 
@@ -186,6 +212,15 @@ class MailConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LogConfig:
+    """How the log is written, and how much of it. `access`: a line for each request."""
+
+    format: str = LOG_FORMATS[0]
+    level: str = LOG_LEVELS[0]
+    access: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings of an installation. Sizes in bytes, durations in seconds."""
 
@@ -210,9 +245,11 @@ class Config:
     status_folder: str = ""  # absolute or relative to the data folder; "": the status is not published
     mail: MailConfig = MailConfig()
     brakes: BrakeLimits = DEFAULT_BRAKES
+    objectives: Objectives = DEFAULT_OBJECTIVES
     auth_failures: int = 10
     auth_window_seconds: int = 60
     auth_remember_seconds: int = 300
+    log: LogConfig = LogConfig()
     #: The text it was parsed from: it travels in the identity stream, so that a bare machine gets it back.
     text: str = field(default=DEFAULT_TEXT, compare=False, repr=False)
 
@@ -363,7 +400,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     reader = _Reader(text, where)
     sections = (
         *("serve", "vaults", "limits", "snapshots", "recovery", "retention"),
-        *("keeper", "status", "mail", "brakes", "core", "auth"),
+        *("keeper", "status", "mail", "brakes", "core", "auth", "objectives", "log"),
     )
     reader.only(tables, "", sections)
     serve = reader.table(tables, "serve", ("listen", "public_url", "trusted_proxies"))
@@ -403,9 +440,11 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
         status_folder=reader.text(status, "status", "file", ""),
         mail=reader.mail(tables),
         brakes=reader.brakes(brakes),
+        objectives=reader.objectives(tables),
         auth_failures=reader.count(auth, "failures", default.auth_failures),
         auth_window_seconds=reader.count(auth, "window_seconds", default.auth_window_seconds),
         auth_remember_seconds=reader.count(auth, "remember_seconds", default.auth_remember_seconds, least=0),
+        log=reader.log(tables),
         text=text,
     )
 
@@ -553,6 +592,17 @@ class _Reader:
             vault_down_minutes=self.count(values, "vault_down_minutes", default.vault_down_minutes, table="mail"),
         )
 
+    def log(self, tables: Mapping[str, Any]) -> LogConfig:
+        values = self.table(tables, "log", ("format", "level", "access"))
+        access = values.get("access", False)
+        if not isinstance(access, bool):
+            raise self.error("log", "access", "needs true or false")
+        return LogConfig(
+            format=self.choice(values, "log", "format", LOG_FORMATS),
+            level=self.choice(values, "log", "level", LOG_LEVELS),
+            access=access,
+        )
+
     def brakes(self, values: Mapping[str, Any]) -> BrakeLimits:
         least = {"grace_days": 0}
         found = {
@@ -562,6 +612,35 @@ class _Reader:
         if found["share_percent"] > 100:
             raise self.error("brakes", "share_percent", "needs a whole number from 1 to 100")
         return BrakeLimits(**found)
+
+    def objectives(self, tables: Mapping[str, Any]) -> Objectives:
+        kinds = tuple(kind.value for kind in DATA_KINDS)
+        values = self.table(tables, "objectives", (*PROMISES, *AGES, *kinds))
+
+        def duration(table: Mapping[str, Any], where: str, key: str, default: float | None) -> float | None:
+            if key not in table:
+                return default
+            text = self.text(table, where, key, "")
+            try:
+                return parse_duration(text) if text.strip() else None
+            except ValueError as error:
+                raise self.error(
+                    where, key, str(error), 'for instance "30s", "15m", "4h" or "7d"; "" for none'
+                ) from None
+
+        default = DEFAULT_OBJECTIVES._asdict()
+        whole = {key: duration(values, "objectives", key, default[key]) for key in (*PROMISES, *AGES)}
+        own = []
+        for name in kinds:
+            table = values.get(name)
+            if table is None:
+                continue
+            where = f"objectives.{name}"
+            if not isinstance(table, dict):
+                raise self.error("objectives", name, f"this is a section: write [{where}]")
+            self.only(table, where, PROMISES)
+            own.append((Kind(name), Targets(*(duration(table, where, key, None) for key in PROMISES))))
+        return Objectives(**whole, kinds=tuple(own))
 
     def pull(self, values: Mapping[str, Any]) -> tuple[str, ...]:
         urls = values.get("pull", [])

@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
+from safehold.adapters.process_facts import process_facts
 from safehold.lab.world import CheapHasher, SeededEntropy, SimClock
 from safehold.model.change import Change
 from safehold.model.commands import AddAccount, AnyCommand, FoundInstallation, Outcome, SetPassword
@@ -36,6 +37,7 @@ from safehold.service.engine import Engine
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
 from safehold.service.uses import Uses
 from safehold.store.sqlite.core import SqliteCore
+from safehold.web.gate import Figures
 from safehold.web.noting import UseNotes
 from safehold.web.signin import SignIn
 from safehold.web.span_cache import SpanCache
@@ -191,6 +193,9 @@ class TestGate:
 
     def free_bytes(self) -> int | None:
         return self.free
+
+    def figures(self) -> Figures:
+        return Figures(3, self.engine.append_seconds, self.engine.commit_seconds, process_facts())
 
     def status(self) -> dict[str, Any]:
         self.status_calls += 1

@@ -98,6 +98,9 @@ def test_values_are_taken() -> None:
         ("[limits]\nmax_object = true\n", 2, "limits.max_object"),
         ("[limits]\nmax_file = 0\n", 2, "limits.max_file"),
         ("[auth]\nfailures = 0\n", 2, "auth.failures"),
+        ('[log]\nformat = "xml"\n', 2, "log.format"),
+        ('[log]\nlevel = "loud"\n', 2, "log.level"),
+        ("[log]\naccess = 1\n", 2, "log.access"),
         ("[auth]\nwindow_seconds = '1 minute'\n", 2, "auth.window_seconds"),
     ],
 )

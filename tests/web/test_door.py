@@ -88,6 +88,11 @@ def test_retries_are_spread(door: Door) -> None:
 def test_health_and_status_are_for_everybody(door: Door) -> None:
     assert ask(door, "GET", "/healthz")[::2] == (200, b"recovering\n")
     assert ask(door, "HEAD", "/healthz")[::2] == (200, b"")
+    status, headers, body = ask(door, "GET", "/readyz")
+    assert status == 503
+    assert int(headers["retry-after"]) >= 1
+    told = json.loads(body)
+    assert (told["ready"], told["reads"], told["writes"], told["reason"]) == (False, False, False, "recovering")
     status, _, body = ask(door, "GET", "/status", {"accept": "application/json"})
     assert status == 200
     assert json.loads(body)["service"] == "recovering"

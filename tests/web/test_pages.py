@@ -20,6 +20,8 @@ from safehold.web.metrics import Meter
 from tests.support.edge import Answer, Edge, TestGate
 
 ANNA = ("anna", "secret")
+#: What a recovery that goes on is called, and whether reads and writes are taken meanwhile.
+RECOVERING = ("recovering", True, True)
 
 STATUS: dict[str, Any] = {
     "service": "serving",
@@ -231,7 +233,7 @@ def test_a_fault_of_ours_is_503_and_says_that_nothing_is_deleted(edge: Edge) -> 
 
 
 def test_another_method_is_405(edge: Edge) -> None:
-    for target in ("/", "/status", "/healthz", "/metrics"):
+    for target in ("/", "/status", "/healthz", "/readyz", "/metrics"):
         answer = edge.ask("POST", target, b"x")
         assert answer.status == 405
         assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
@@ -309,6 +311,25 @@ def test_health_is_200_while_requests_are_answered_and_503_while_not(edge: Edge)
     assert edge.ask("GET", "/healthz").status == 503
 
 
+def test_ready_is_200_only_while_everything_is_read_and_written(edge: Edge) -> None:
+    answer = edge.ask("GET", "/readyz")
+    assert (answer.status, answer.json["ready"], answer.json["reason"]) == (200, True, None)
+    for state, reason, reads, writes in (
+        ({"service": "read-only"}, "read-only", True, False),
+        ({"service": "stopping"}, "stopping", False, False),
+        ({"service": "recovering", "recovery": {"stage": "notes", "progress": 0.4, "held": ["anna"]}}, *RECOVERING),
+        ({"recovery": {"stage": "notes"}}, *RECOVERING),
+    ):
+        edge.gate.clock.advance(1)
+        edge.gate.state = STATUS | state
+        answer = edge.ask("GET", "/readyz")
+        assert (answer.status, answer.json["reason"]) == (503, reason)
+        assert (answer.json["reads"], answer.json["writes"]) == (reads, writes)
+        assert int(answer.headers["retry-after"]) >= 1
+        assert "anna" not in answer.text
+    assert answer.json["recovery"] == {"stage": "notes"}
+
+
 def test_a_flood_of_visitors_asks_the_core_once_a_second(edge: Edge) -> None:
     for _ in range(50):
         edge.ask("GET", "/status")
@@ -318,75 +339,6 @@ def test_a_flood_of_visitors_asks_the_core_once_a_second(edge: Edge) -> None:
     edge.gate.clock.advance(1)
     edge.ask("GET", "/status")
     assert edge.gate.status_calls == 2
-
-
-# -- metrics ---------------------------------------------------------------------------------------------------
-
-_SAMPLE = re.compile(
-    r'(safehold_[a-z_]+)((?:\{[a-z]+="(?:[^"\\\n]|\\["\\n])*"(?:,[a-z]+="(?:[^"\\\n]|\\["\\n])*")*\})?) (\S+)'
-)
-
-
-def samples(text: str) -> dict[str, float]:
-    """Every sample by name and labels; fails where a line is not of the format, or a family comes twice."""
-    assert text.endswith("\n")
-    found: dict[str, float] = {}
-    families: list[str] = []
-    for line in text.splitlines():
-        if line.startswith("# TYPE "):
-            family, type_ = line.removeprefix("# TYPE ").split(" ")
-            assert type_ in ("counter", "gauge", "summary")
-            families.append(family)
-            continue
-        match = _SAMPLE.fullmatch(line)
-        assert match is not None, line
-        assert match[1] in (families[-1], families[-1] + "_sum", families[-1] + "_count")
-        assert match[1] + match[2] not in found
-        found[match[1] + match[2]] = float(match[3])
-    assert len(families) == len(set(families))
-    return found
-
-
-def test_metrics_tell_how_the_service_stands(edge: Edge) -> None:
-    answer = edge.ask("GET", "/metrics")
-    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    found = samples(answer.text)
-    assert found["safehold_up"] == 1
-    assert found["safehold_changes"] == 1234567
-    assert found['safehold_items{kind="contacts"}'] == 1200
-    assert found['safehold_vault_unarchived_changes{vault="f\\"ar",mode="async"}'] == 17
-    assert found['safehold_vault_lag_seconds{vault="f\\"ar",mode="async"}'] == 95.5
-    assert found['safehold_objective_met{objective="rto"}'] == 0
-    assert found['safehold_objective_actual_seconds{objective="rpo"}'] == 0.25
-    assert 'safehold_objective_actual_seconds{objective="first_contact"}' not in found
-    assert found['safehold_counter_total{name="commits"}'] == 41
-    assert "anna" not in answer.text
-
-
-def test_requests_are_counted_by_method_and_status_and_timed(edge: Edge, meter: Meter) -> None:
-    edge.ask("GET", "/")
-    edge.ask("GET", "/")
-    edge.ask("GET", "/sign-in")
-    edge.ask("HEAD", "/")
-    for word in ("BREW", "X" * 1000):
-        edge.ask(word, "/")
-    meter.count("PUT", 204, 1.5)
-    found = samples(edge.ask("GET", "/metrics").text)
-    assert found['safehold_http_requests_total{method="GET",status="200"}'] == 2
-    assert found['safehold_http_requests_total{method="GET",status="401"}'] == 1
-    assert found['safehold_http_requests_total{method="HEAD",status="200"}'] == 1
-    assert found['safehold_http_requests_total{method="other",status="405"}'] == 2
-    assert found['safehold_http_request_seconds_sum{method="PUT"}'] == 1.5
-    assert found['safehold_http_request_seconds_count{method="GET"}'] == 3
-
-
-def test_every_metric_is_described_at_the_head_of_its_module(edge: Edge) -> None:
-    families = set(re.findall(r"# TYPE (\S+)", edge.ask("GET", "/metrics").text))
-    edge.ask("GET", "/")
-    families |= set(re.findall(r"# TYPE (\S+)", edge.ask("GET", "/metrics").text))
-    described = set(re.findall(r"safehold_[a-z_]+", metrics.__doc__ or ""))
-    described = {name.removesuffix("_sum") for name in described}
-    assert families == described
 
 
 def test_the_own_page_says_after_how_many_days_nothing_of_an_erased_account_is_left(edge: Edge) -> None:

@@ -21,6 +21,7 @@ from safehold.adapters.threads import in_daemon
 from safehold.assembly.announced import as_facts
 from safehold.assembly.finding import Lost, NotByItself, require_recoverable
 from safehold.assembly.installation import Installation
+from safehold.assembly.logs import tracer_of
 from safehold.assembly.recovering import Claim, Sources, helpers_of, make_core, open_old_core
 from safehold.assembly.serving_recovery import UnderWay
 from safehold.assembly.status import RECOVERING
@@ -62,7 +63,9 @@ class Front:
         self._installation = installation
         self._coming = recovery
         self._since = installation.clock.now()
-        self.door = Door(installation.entropy, self.status, installation.config.public_url)
+        self.tracer = tracer_of(installation)
+        url = installation.config.public_url
+        self.door = Door(installation.entropy, self.status, url, tracer=self.tracer)
         self._channel: ChannelServer | None = ChannelServer(str(installation.socket_path), self._answer)
         self._stage = ""
         self._working: asyncio.Future[Any] | None = None

@@ -142,7 +142,7 @@ class ReadRepair:
                 continue
             self._keep(body.journal, change)
             where = self._where(place)
-            _log.warning("%s was damaged in the core: the vaults gave it back", where)
+            _log.warning("%s was damaged in the core: the vaults gave it back", _in_log(body, place))
             self._incidents.end(UNHAD, str(body.journal))
             self._incidents.note(
                 "body mended",
@@ -168,7 +168,7 @@ class ReadRepair:
     def _fail(self, body: LostBody, place: ChangePlace | None, why: str, hint: str = "") -> None:
         where = f"change {body.journal} of the core" if place is None else self._where(place)
         hint = hint or "run `safehold scrub`, then `safehold vault repair`; `safehold recover plan` says what is lost"
-        _log.error("%s is damaged in the core, and cannot be had from the vaults now: %s", where, why)
+        _log.error("%s is damaged in the core, and cannot be had from the vaults now: %s", _in_log(body, place), why)
         held = Held(f"the body of {place.name if place else 'an item'} is damaged here, and no vault can give it now")
         self._failed[body.journal] = (self._clock.monotonic(), held)
         self._incidents.note(
@@ -195,6 +195,13 @@ class ReadRepair:
             "collection": place.path,
             "name": place.name,
         }
+
+
+def _in_log(body: LostBody, place: ChangePlace | None) -> str:
+    """What is damaged, without a name that anybody has given (I92): `safehold history` finds it by kind and rev."""
+    if place is None:
+        return f"change {body.journal} of the core"
+    return f"rev {place.rev} of account {place.account.hex()[:8]} ({place.kind})"
 
 
 def repair_for(site: Site, incidents: Incidents) -> tuple[ReadRepair, Callable[[], None]]:

@@ -28,6 +28,7 @@ from safehold.model.commands import AddScore, AnyCommand, Transfer, Undo
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.model.paths import kinds_under
+from safehold.model.private import Private
 from safehold.ports.core import CoreStore
 from safehold.ports.vault import VaultDown
 from safehold.ports.world import Clock
@@ -312,7 +313,7 @@ class ServingRecovery:
         )
         for loss in report.lost[:NAMED]:
             where = "/".join(filter(None, (loss.collection, loss.name))) or "something that nobody can name"
-            _log.warning("lost: %s, %s: %s", loss.account, loss.kind, where)
+            _log.warning("lost: account %s, %s: %s", Private(loss.account), loss.kind, Private(where))
         return {
             "at": now,
             "since": self._since,

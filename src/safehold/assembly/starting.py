@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 
 from safehold.adapters.lock import FolderLock
 from safehold.assembly import renewal
+from safehold.assembly.drilling import sweep_drills
 from safehold.assembly.finding import Lost, find_core
 from safehold.assembly.installation import Installation
+from safehold.assembly.logs import tracer_of
 from safehold.assembly.serving import SWITCH_SECONDS, CoreLost, Service
 from safehold.model.errors import OperatorError
 from safehold.web.app import make_app
@@ -48,6 +50,7 @@ def serve(installation: Installation, listen: tuple[str, int], announce: Announc
         require_free(*listen)
         coming = _prepared_if_it_must(installation, lost, stack, lock) if lost is not None else None
         installation.sweep()
+        sweep_drills(installation)
         sys.setswitchinterval(SWITCH_SECONDS)
         begins_again = uvloop.run(_serve(installation, listen, announce, coming))
     if begins_again:
@@ -98,7 +101,7 @@ async def _serve_whole(service: Service, listen: tuple[str, int], announce: Anno
         announce(_url(*listen), [a.name for a in service.reads.accounts()])
 
     try:
-        await serve_until_told(make_app(service), *listen, started)
+        await serve_until_told(make_app(service, tracer_of(service.installation)), *listen, started)
     finally:
         await service.stop()
         _end_now(service.hanging, again=service.renewing)
@@ -122,7 +125,7 @@ async def _serve_recovering(
         service.recover(under_way)
         await front.end()
         service.start()
-        front.door.open(make_app(service))
+        front.door.open(make_app(service, front.tracer))
         announce(_url(*listen), [a.name for a in service.reads.accounts()])
 
     try:

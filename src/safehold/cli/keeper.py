@@ -92,13 +92,12 @@ def _absolute(url: str) -> str:
 
 
 def _run(args: Namespace, context: Context) -> Answer:
-    import logging
-
     from safehold.assembly.keeper import open_site, run_keeper, run_once
+    from safehold.assembly.logs import set_up_log
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     limit = parse_size(args.limit)
     site = open_site(context.data, context.config_path)
+    set_up_log(site.config.log)
     if args.once:
         return answer(run_once(site, limit_bytes=limit))
     run_keeper(site, limit_bytes=limit)

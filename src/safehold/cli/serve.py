@@ -26,14 +26,13 @@ def configure(parser: Parser) -> None:
 
 
 def _run(args: Namespace, context: Context) -> Answer:
-    import logging
-
+    from safehold.assembly.logs import set_up_log
     from safehold.assembly.starting import serve
     from safehold.config import parse_listen
     from safehold.vault.keyring import load_identity
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     config = context.config
+    set_up_log(config.log, serves=True)
     listen = parse_listen(args.listen) if args.listen else (config.listen_host, config.listen_port)
 
     def announce(url: str, accounts: Sequence[str]) -> None:

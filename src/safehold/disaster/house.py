@@ -22,6 +22,7 @@ from typing import Any, Self, TypeVar
 import apsw
 
 from safehold.archiver.claiming import LogVault, Mode, claim_timeline
+from safehold.archiver.shipped import FileBook
 from safehold.assembly.core_check import CoreCare
 from safehold.assembly.read_repair import ReadRepair
 from safehold.assembly.writer import Writer
@@ -61,7 +62,9 @@ from safehold.vault.keyring import ensure_keyring
 from safehold.vault.log import VaultLogReader
 from safehold.vault.runs import Runs
 from safehold.web.app import make_app
+from safehold.web.gate import Figures
 from safehold.web.span_cache import SpanCache
+from safehold.web.tracing import RequestIds, Tracer
 
 T = TypeVar("T")
 
@@ -113,6 +116,8 @@ class House:
         #: Whether whoever knocks waits until its streams are in, asked for each step.
         self.patience: Callable[[], bool] = lambda: True
         self.brakes = DEFAULT_BRAKES
+        #: The folder in which shippers keep what their vaults have; "" where they keep nothing.
+        self.books = ""
         self.spans = SpanCache()
         self.proofs = Proofs()
         self.ahead: list[tuple[str, str, str]] = []
@@ -135,9 +140,11 @@ class House:
         quota_bytes: int = 0,
         brakes: BrakeLimits = DEFAULT_BRAKES,
         vaults: Sequence[VaultConfig] | None = None,
+        books: str = "",
     ) -> House:
         """An installation made from nothing, with these accounts, whose password is PASSWORD."""
         house = cls(SimDisk(), SimClock(), seed, vaults)
+        house.books = books
         house.quota_bytes = quota_bytes
         house.brakes = brakes
         house.load_keys()
@@ -193,7 +200,11 @@ class House:
             on_committed=self._committed,
             quota_bytes=self.quota_bytes,
             brakes=self.brakes,
+            book_of=self.book_of,
         )
+
+    def book_of(self, config: VaultConfig) -> FileBook | None:
+        return FileBook(self.disk, self.books, config.name) if self.books else None
 
     def boot(self, *, mend: bool = False, set_aside: Sequence[Hole] = ()) -> None:
         """Raises what hinders the writer from opening. `mend`: as after `vault add`, to level all vaults.
@@ -218,7 +229,7 @@ class House:
         self.blobs: Blobs = LiveBlobs(
             self.disk, "/blobs", "/scratch", self.writer.archive, on_mended=self.care.blob_mended
         )
-        self.app = make_app(self)
+        self.app = make_app(self, Tracer(RequestIds("lab"), lambda: self.proxies))
 
     def reseed(self, seed: str) -> None:
         """What it draws from now on hangs on this seed alone, also after it went down. Never the same one twice."""
@@ -332,7 +343,7 @@ class House:
     def _on(self, disk: SimDisk) -> Self:
         self.abandon()
         after = type(self)(disk, self.sim_clock, f"{self.seed}+", self.vaults)
-        after.brakes = self.brakes
+        after.brakes, after.books = self.brakes, self.books
         return after
 
     # -- the gate --------------------------------------------------------------------------------------------
@@ -445,6 +456,9 @@ class House:
 
     def free_bytes(self) -> int | None:
         return self.disk.free_bytes("/")
+
+    def figures(self) -> Figures:
+        return Figures(0, self.engine.append_seconds, self.engine.commit_seconds, {})
 
     def status(self) -> dict[str, Any]:
         return {"service": "serving"}

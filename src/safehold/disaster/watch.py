@@ -74,6 +74,8 @@ class Watch:
     def scrub_all(self) -> list[ScrubResult]:
         """As the keeper does it each day, and as `safehold scrub`."""
         world = self._world
+        if not hasattr(world.house, "keyring"):  # a process of its own
+            world.house.load_keys()
         found = [scrub_vault(world.house, config, serving=world.serving) for config in world.house.vaults]
         self.scrubs = {result.vault: result for result in found}
         return found
@@ -95,7 +97,7 @@ class Watch:
         if self.snapshot_trouble:
             said.append(f"no snapshot could be taken: {self.snapshot_trouble}")
         for shipper in house.writer.shippers:
-            said += shipper.differences()
+            said += [*shipper.differences(), *shipper.missed()]
             if shipper.trouble:
                 said.append(f"{shipper.target}: {shipper.trouble}")
         with world.unmetered():

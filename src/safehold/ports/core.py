@@ -494,6 +494,10 @@ class CoreReads(Protocol):
         """
         ...
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of live items by kind, as `counts` counts them."""
+        ...
+
     def counts(self) -> dict[str, int]:
         """Live items by kind, and `accounts`, `changes`."""
         ...

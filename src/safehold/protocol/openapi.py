@@ -87,8 +87,12 @@ _SCHEMAS: _Json = {
             "status": {"type": "integer"},
             "detail": {"type": "string", "description": "what is wrong"},
             "hint": {"type": "string", "description": "what to do next"},
+            "request": {
+                "type": "string",
+                "description": "id of the request, as X-Request-Id and the operator's log have it",
+            },
         },
-        optional=("hint",),
+        optional=("hint", "request"),
         description="RFC 9457",
     ),
 }

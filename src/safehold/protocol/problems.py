@@ -98,7 +98,7 @@ def told(error: SafeholdError) -> tuple[str, str]:
     return error.message, error.hint
 
 
-def error_body(error: SafeholdError, account: str = "") -> bytes:
+def error_body(error: SafeholdError, account: str = "", request: str = "") -> bytes:
     """The DAV:error document. `account` completes an href that is a path under the account."""
     inner = ""
     if isinstance(error, RequestError) and error.element:
@@ -110,14 +110,16 @@ def error_body(error: SafeholdError, account: str = "") -> bytes:
         inner = empty(VALID_SYNC_TOKEN)
     elif isinstance(error, OutOfSpace):
         inner = empty(DAV + "sufficient-disk-space")  # RFC 4331 section 6
-    return document(inner, *told(error))
+    return document(inner, *told(error), request=request)
 
 
-def document(inner: str, message: str, hint: str = "") -> bytes:
-    """A DAV:error document around elements of a standard, with a sentence for people."""
+def document(inner: str, message: str, hint: str = "", *, request: str = "") -> bytes:
+    """A DAV:error document around elements of a standard, with a sentence for people, and the request's id."""
     said = f"<E:message>{escape(message)}</E:message>"
     if hint:
         said += f"<E:hint>{escape(hint)}</E:hint>"
+    if request:
+        said += f"<E:request>{escape(request)}</E:request>"
     return (
         f'{XML_DECLARATION}<D:error xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"'
         f' xmlns:A="urn:ietf:params:xml:ns:carddav" xmlns:S="http://calendarserver.org/ns/"'

@@ -222,6 +222,7 @@ class _Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     status: int
     detail: str
     hint: str = ""
+    request: str = ""
 
 
 _decode_stored = msgspec.json.Decoder(_StoredScore).decode
@@ -231,10 +232,10 @@ def to_json(value: msgspec.Struct) -> bytes:
     return _encode(value)
 
 
-def problem(error: SafeholdError) -> tuple[int, bytes]:
-    """Status and problem document of an error. Beyond RFC 9457 it has `hint`: what to do next."""
+def problem(error: SafeholdError, request: str = "") -> tuple[int, bytes]:
+    """Status and problem document of an error. Beyond RFC 9457 it has `hint`, what to do next, and the request's id."""
     status = status_of(error)
-    return status, _encode(_Problem("about:blank", HTTPStatus(status).phrase, status, *told(error)))
+    return status, _encode(_Problem("about:blank", HTTPStatus(status).phrase, status, *told(error), request))
 
 
 def score_of(body: bytes) -> tuple[int, Score]:

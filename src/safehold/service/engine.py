@@ -21,6 +21,7 @@ from functools import partial
 from safehold.model.change import Change, Op
 from safehold.model.commands import AnyCommand, ApplyIntake, Outcome, TellRest
 from safehold.model.errors import Damaged, Held, OperatorError, OutOfSpace, RequestError, SafeholdError
+from safehold.model.histogram import DISK_SECONDS, Histogram
 from safehold.model.items import Account
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.core import INTAKE, CoreStore
@@ -94,9 +95,15 @@ class Engine:
         self._quota_bytes = quota_bytes
         self._drain_later: dict[bytes, float] = {}  # accounts whose intakes could not be applied, and until when
         self._brakes = brakes
+        #: Told of each frame that was committed: the seconds of writing it into the sync vaults, and of the commit.
+        self.on_timed: Callable[[float, float], None] = lambda _write, _commit: None
+        #: Why the last frame was not taken by a sync vault; None once one is.
+        self.refusal: SafeholdError | None = None
         self._doubtful: list[Change] = []  # of batches at which the writer stopped
         #: Outlives core and log: a device whose lock was forgotten would be surprised by another's write.
         self.locks = LockTable()
+        #: How long group commits took in the sync vaults, and then in the core.
+        self.append_seconds, self.commit_seconds = Histogram(DISK_SECONDS), Histogram(DISK_SECONDS)
         #: Why nothing is accepted now; None while running.
         self.stopped: SafeholdError | None = OperatorError("the writer has not been opened yet")
 
@@ -200,9 +207,11 @@ class Engine:
         frame = batch.frame
         if frame is None:
             return
+        began = self._clock.monotonic()
         try:
             self.log.write(frame)
         except (VaultDown, VaultFull) as error:
+            self.refusal = error
             self._roll_back()
             kind = OutOfSpace if isinstance(error, VaultFull) else Held
             batch.fail(kind(error.message, hint=error.hint))
@@ -211,6 +220,8 @@ class Engine:
             self._roll_back()
             self._stop(batch, error)
             return
+        self.refusal = None
+        written = self._clock.monotonic()
         try:
             self.core.commit()
         except Exception as error:
@@ -218,6 +229,10 @@ class Engine:
             self._stop(batch, error)
             return
         self.locks.commit()
+        write, commit = written - began, self._clock.monotonic() - written
+        self.append_seconds.add(write)
+        self.commit_seconds.add(commit)
+        self.on_timed(write, commit)
         self._tell(batch.changes)
 
     def _tell(self, changes: Sequence[Change]) -> None:

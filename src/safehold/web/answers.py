@@ -21,6 +21,7 @@ from safehold.service.uses import program_of
 from safehold.web.gate import Gate
 from safehold.web.request import Disconnected, patient
 from safehold.web.respond import broken_off, send_reply
+from safehold.web.tracing import kind_of_path, request_id
 
 _log = logging.getLogger("safehold.web")
 
@@ -74,7 +75,7 @@ def json_answer(body: bytes, status: int = 200) -> Response:
 
 def refuse_json(_: Request, error: SafeholdError, dice: int) -> Response:
     """A problem document (RFC 9457)."""
-    status, body = problem(error)
+    status, body = problem(error, request_id())
     response = Response(body, status, {"cache-control": "no-store"}, media_type=PROBLEM_TYPE)
     response.raw_headers += headers_of(error, status, dice)
     return response
@@ -104,7 +105,7 @@ class Resource:
         except SafeholdError as error:
             response = self._refuse(request, error, self._dice())
         except Exception:
-            _log.exception("%s %s failed", request.method, request.url.path)
+            _log.exception("%s %s failed", request.method[:20], kind_of_path(request.url.path))
             held = Held("this request could not be answered", hint="try again; the operator's log says more")
             response = self._refuse(request, held, self._dice())
         if request.method == "HEAD":

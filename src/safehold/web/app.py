@@ -1,4 +1,6 @@
-"""The one ASGI application: DAV goes straight to its edge, everything else through routes; all of it is counted."""
+"""The one ASGI application: DAV goes straight to its edge, everything else through routes.
+
+All of it is counted, and bears a request id."""
 
 from __future__ import annotations
 
@@ -15,6 +17,7 @@ from safehold.web.metrics import Meter
 from safehold.web.reached import as_sent
 from safehold.web.request import lingering
 from safehold.web.respond import Reply, empty, send_reply, unexpected
+from safehold.web.tracing import RequestIds, Tracer
 
 _WELL_KNOWN = frozenset(f"/.well-known/{service}{slash}" for service in ("caldav", "carddav") for slash in ("", "/"))
 _ALL = b"OPTIONS, GET, HEAD, PUT, POST, DELETE, COPY, MOVE, PROPFIND, PROPPATCH, REPORT, MKCOL, LOCK, UNLOCK"
@@ -22,8 +25,8 @@ _ALL = b"OPTIONS, GET, HEAD, PUT, POST, DELETE, COPY, MOVE, PROPFIND, PROPPATCH,
 _ROOT_METHODS = frozenset(("PROPFIND", "OPTIONS"))
 
 
-def make_app(gate: Gate) -> ASGIApp:
-    """The application for one installation."""
+def make_app(gate: Gate, tracer: Tracer | None = None) -> ASGIApp:
+    """The application for one installation. `tracer` gives requests their ids; without one it is made here."""
     meter = Meter(gate.clock.monotonic)
     source = status.remembered(gate)
     dav = Dav(gate)
@@ -59,7 +62,8 @@ def make_app(gate: Gate) -> ASGIApp:
         else:
             await _guarded(gate, routed, scope, receive, send)
 
-    return meter.wrap(app)
+    tracer = tracer or Tracer(RequestIds.drawn(gate.entropy), lambda: gate.proxies)
+    return tracer.wrap(meter.wrap(app))
 
 
 def _is_text(scope: Scope) -> bool:

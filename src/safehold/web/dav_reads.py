@@ -12,6 +12,7 @@ from safehold.content.media import ICALENDAR, VCARD
 from safehold.content.vcard_convert import converted, version_of
 from safehold.model.errors import Held, NotAllowed, NotFound
 from safehold.model.items import Item
+from safehold.model.private import Private
 from safehold.ports.core import Stored
 from safehold.protocol.conditions import etag, http_date, not_modified, parse_range
 from safehold.protocol.negotiation import card_version, names_version
@@ -161,6 +162,6 @@ def body_of(gate: Gate, item: Item, stored: Stored) -> bytes:
 def checked(item: Item, body: bytes) -> bytes:
     """The body, if it is what its digest says. Raises Held."""
     if sha256(body).digest() != item.digest:
-        _log.error("the body of %s (journal %d) is not what its digest says", item.name, item.journal)
+        _log.error("the body of %s (journal %d) is not what its digest says", Private(item.name), item.journal)
         raise Held(f"the body of {item.name} is damaged here", hint="it is to be mended from a vault")
     return body

@@ -20,6 +20,7 @@ from safehold.model.kinds import (
     CollectionType,
     Kind,
 )
+from safehold.model.private import Private
 from safehold.model.token import SyncPoint, make_token, parse_token
 from safehold.ports.core import CoreReads, Touched
 from safehold.protocol.multistatus import ItemTemplate, status_response, sync_token
@@ -86,7 +87,8 @@ async def sync(call: Call, collection: Collection, asked: SyncCollection) -> Rep
 async def _report_loss(call: Call, error: DeviceAhead, point: SyncPoint) -> None:
     """Proof that something was lost here, and the name of a device that may still have it; kept, with the point."""
     gate, account, path = call.gate, call.account, call.target.full_path
-    _log.error("%s (account %s, %s, %s)", error.message, account.name, path, call.device)
+    _log.error("%s (account %s)", error.message, account.id.hex()[:8])
+    _log.debug("that account is %s, at %s, with %s", Private(account.name), Private(path), Private(call.device))
     gate.device_ahead(account, path, call.device)
     proof = Proof(point.collection.hex(), path, point.rev, point.hash.hex(), call.device, gate.clock.now())
     if any(known.name == proof.name for known in proofs_of(gate.reads, account)):

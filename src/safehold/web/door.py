@@ -16,12 +16,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from safehold.model.errors import Held
 from safehold.ports.world import Entropy
+from safehold.protocol.forwarded import NOBODY
 from safehold.web.answers import refuse_json
 from safehold.web.layout import refuse_page
 from safehold.web.request import lingering
 from safehold.web.respond import problem, send_reply
-from safehold.web.status import STATUS_PATHS, answer, public
+from safehold.web.status import STATUS_PATHS, answer, public, ready
 from safehold.web.status_pages import moment_of
+from safehold.web.tracing import RequestIds, Tracer
 
 #: Identity takes moments: whoever is refused may come back soon.
 RETRY_SECONDS = 10
@@ -44,7 +46,7 @@ _DAV_METHODS = frozenset(
     ]
 )
 #: What everybody may see, whatever the method.
-_OPEN = frozenset(("/healthz", *STATUS_PATHS))
+_OPEN = frozenset(("/healthz", "/readyz", *STATUS_PATHS))
 
 
 class Door:
@@ -53,8 +55,16 @@ class Door:
     `status` is what is known of the service meanwhile: a status object, of which everybody sees what is public.
     """
 
-    def __init__(self, entropy: Entropy, status: Callable[[], dict[str, Any]], public_url: str = "") -> None:
+    def __init__(
+        self,
+        entropy: Entropy,
+        status: Callable[[], dict[str, Any]],
+        public_url: str = "",
+        *,
+        tracer: Tracer | None = None,
+    ) -> None:
         self._entropy = entropy
+        self._traced = (tracer or Tracer(RequestIds.drawn(entropy), lambda: NOBODY)).wrap(self._refuse)
         self._public_url = public_url
         self._status = status
         self._behind: ASGIApp | None = None
@@ -68,7 +78,7 @@ class Door:
         elif scope["type"] != "http":
             await _lifespan(scope, receive, send)
         else:
-            await self._refuse(scope, *lingering(scope, receive, send))
+            await self._traced(scope, *lingering(scope, receive, send))
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
@@ -83,6 +93,8 @@ class Door:
     def _page(self, request: Request, path: str) -> Response:
         if path == "/healthz":
             return PlainTextResponse(f"{self._status()['service']}\n", headers={"cache-control": "no-store"})
+        if path == "/readyz":
+            return ready(self._status(), strangers=True)
         if path in STATUS_PATHS:
             shown = public(self._status())
             since = moment_of((shown["recovery"] or {}).get("since"), 0)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from safehold.model.commands import AnyCommand, Outcome
 from safehold.model.errors import BodiesDamaged
+from safehold.model.histogram import Histogram
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.model.locks import HeldLocks
@@ -19,6 +20,15 @@ from safehold.service.ahead import Proofs
 from safehold.web.span_cache import SpanCache
 
 T = TypeVar("T")
+
+
+class Figures(NamedTuple):
+    """What `/metrics` shows beside the status."""
+
+    waiting: int  # changes that wait to be written
+    append_seconds: Histogram  # of group commits: into the sync vaults
+    commit_seconds: Histogram  # … and into the core
+    process: Mapping[str, float]  # by the metric's name; a label's value after a slash
 
 
 class Gate(Protocol):
@@ -93,6 +103,10 @@ class Gate(Protocol):
 
     def recovery_report(self) -> AfterReport | None:
         """What the last recovery brought back; None where there was none, or nothing is known of it."""
+        ...
+
+    def figures(self) -> Figures:
+        """How it works now. On the event loop's thread."""
         ...
 
     def status(self) -> dict[str, Any]:

@@ -13,11 +13,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
+from contextvars import Context
 from typing import TypeVar
 
 from safehold.model.commands import AnyCommand, Outcome, PutItem, Transfer
 from safehold.model.errors import Held, SafeholdError
 from safehold.service.engine import Batch, Engine
+from safehold.web.tracing import REQUESTS, carrying
 
 _log = logging.getLogger("safehold.pump")
 T = TypeVar("T")
@@ -30,7 +32,8 @@ TRANSFER_BYTES = 1024 * 1024
 #: Commands that may wait; beyond, the answer is to come again.
 QUEUE_LIMIT = 4096
 
-_Waiting = tuple[AnyCommand, "asyncio.Future[Outcome]"]
+#: A command, its answer, and the requests it is done for.
+_Waiting = tuple[AnyCommand, "asyncio.Future[Outcome]", tuple[str, ...]]
 
 
 class Pump:
@@ -48,9 +51,10 @@ class Pump:
         if len(self._waiting) >= QUEUE_LIMIT:
             raise Held("too many changes are waiting to be written", retry_after_seconds=5)
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting.append((command, future))
+        self._waiting.append((command, future, REQUESTS.get()))
         if self._task is None:
-            self._task = asyncio.create_task(self._run())
+            # In a context of its own: what it logs is not this request's alone.
+            self._task = asyncio.create_task(self._run(), context=Context())
         return await future
 
     async def execute_all(self, commands: Sequence[AnyCommand]) -> list[Outcome | SafeholdError]:
@@ -62,6 +66,11 @@ class Pump:
         """Run work on the writer between batches, in the disk thread."""
         async with self._turn:
             return await self._on_disk(work)
+
+    @property
+    def waiting(self) -> int:
+        """Commands that wait for their turn."""
+        return len(self._waiting)
 
     @property
     def busy(self) -> bool:
@@ -79,7 +88,7 @@ class Pump:
                 async with self._turn:
                     taken = self._take()
                     results = await self._results(taken)
-                for (_, future), result in zip(taken, results, strict=True):
+                for (_, future, _), result in zip(taken, results, strict=True):
                     if future.done():  # the request was cancelled; its change stands all the same
                         continue
                     if isinstance(result, SafeholdError):
@@ -92,12 +101,13 @@ class Pump:
     async def _results(self, taken: Sequence[_Waiting]) -> Sequence[Outcome | SafeholdError]:
         """One for each, whatever happens: nobody is left waiting for an answer that does not come."""
         try:
-            return (await self._commit([command for command, _ in taken])).results
+            REQUESTS.set(tuple(dict.fromkeys(id_ for _, _, ids in taken for id_ in ids)))
+            return (await self._commit([command for command, _, _ in taken])).results
         except Exception:
             _log.exception("a batch of %d commands failed", len(taken))
             return [Held("whether this change was taken is not known", hint="try again")] * len(taken)
         except BaseException:
-            for _, future in taken:
+            for _, future, _ in taken:
                 future.cancel()
             raise
 
@@ -105,11 +115,13 @@ class Pump:
         batch = self._engine.prepare(commands)
         if batch.frame is not None:
             await self._on_disk(lambda: self._engine.finish(batch))
+            if batch.frame is not None:
+                _log.debug("frame %d: %d changes", batch.frame.position.frame, len(batch.changes))
         return batch
 
     async def _on_disk(self, work: Callable[[], T]) -> T:
         """Whoever is cancelled meanwhile keeps the turn until the work has ended: nobody else may touch the writer."""
-        running = asyncio.get_running_loop().run_in_executor(self._disk_thread, work)
+        running = asyncio.get_running_loop().run_in_executor(self._disk_thread, carrying(work))
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:

@@ -21,6 +21,7 @@ from safehold.protocol.problems import (
     status_of,
 )
 from safehold.web.request import Disconnected, Receive, Send, within_time
+from safehold.web.tracing import request_id
 
 _log = logging.getLogger("safehold.web")
 
@@ -74,19 +75,20 @@ def problem(error: SafeholdError, entropy: Entropy, *, account: str = "", allow:
     headers = headers_of(error, status, entropy.bytes(1)[0])
     if isinstance(error, NotAllowed):
         headers.append((b"allow", allow))
-    return xml(status, error_body(error, account), headers)
+    return xml(status, error_body(error, account, request_id()), headers)
 
 
 def broken_off(error: Disconnected) -> Reply:
     """The answer to a request that was never complete, for whoever still listens; the connection is of no more use."""
-    return xml(error.status, document("", error.message), [(b"connection", b"close")])
+    return xml(error.status, document("", error.message, request=request_id()), [(b"connection", b"close")])
 
 
 def unexpected(entropy: Entropy) -> Reply:
     """The answer to a fault of our own, inside an except clause: 503, for a 500 says that trying again is no use."""
     _log.exception("a request failed for no fault of its own")
     headers = [(b"retry-after", b"%d" % jittered(RETRY_AFTER_SECONDS, entropy.bytes(1)[0]))]
-    return xml(503, document("", "something went wrong here; the operator's log says what"), headers)
+    said = document("", "something went wrong here; the operator's log says what", request=request_id())
+    return xml(503, said, headers)
 
 
 async def send_reply(send: Send, reply: Reply, receive: Receive | None = None, *, head: bool = False) -> None:

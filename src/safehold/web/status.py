@@ -1,4 +1,4 @@
-"""`/healthz` for machines that watch, `/status` for everybody: how the service stands, without a name of anyone.
+"""How the service stands, without a name of anyone: `/healthz` and `/readyz` for machines, `/status` for everybody.
 
 `/status` is a page or JSON, by Accept; `/status.json` and `/status.atom` are what they say, for whoever cannot choose.
 What is public is chosen here, key by key; what a status object has beyond that stays inside: names of accounts, places
@@ -21,6 +21,7 @@ from safehold.web.answers import Resource, json_answer, refuse_json
 from safehold.web.atom import MEDIA_TYPE
 from safehold.web.gate import Gate
 from safehold.web.layout import page, refuse_page, words_of
+from safehold.web.metric_samples import readiness
 from safehold.web.pages import Site
 from safehold.web.status_pages import UNHEALTHY, status_atom, status_html
 from safehold.web.words import Words
@@ -30,7 +31,9 @@ RECOVERING = "recovering"
 #: A public address must not make the core count again and again.
 FRESH_SECONDS = 1.0
 
-_STATUS_KEYS = ("service", "timeline", "accounts", "changes", "items", "objectives")
+_STATUS_KEYS = ("service", "timeline", "accounts", "changes", "items")
+#: Of an objective; why it stands so is the operator's.
+_OBJECTIVE_KEYS = ("target_seconds", "actual_seconds", "state")
 _VAULT_KEYS = (
     "name",
     "mode",
@@ -70,6 +73,10 @@ def remembered(gate: Gate) -> StatusSource:
 def public(status: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a status object that everybody may see."""
     shown = _pick(status, _STATUS_KEYS)
+    for promised in ("objectives", "evidence"):
+        told = status.get(promised)
+        if isinstance(told, Mapping):
+            shown[promised] = {str(name): _pick(one, _OBJECTIVE_KEYS) for name, one in list(told.items())[:_MAX_COUNTS]}
     shown["vaults"] = [_pick(vault, _VAULT_KEYS) for vault in status.get("vaults") or ()]
     shown["incidents"] = [_pick(incident, _INCIDENT_KEYS) for incident in status.get("incidents") or ()]
     recovery = status.get("recovery")
@@ -126,6 +133,9 @@ def routes(gate: Gate, status: StatusSource | None = None) -> list[Route]:
     async def healthz(_: Request) -> Response:
         return health(source)
 
+    async def readyz(_: Request) -> Response:
+        return ready(source())
+
     async def told(request: Request) -> Response:
         shown = public(source())
         return answer(request, shown, since=standing.since(shown, gate.clock.now()), public_url=gate.public_url)
@@ -135,6 +145,7 @@ def routes(gate: Gate, status: StatusSource | None = None) -> list[Route]:
 
     return [
         Route("/healthz", Resource(gate, {"GET": healthz}, refuse_json), name="healthz"),
+        Route("/readyz", Resource(gate, {"GET": readyz}, refuse_json), name="readyz"),
         Route("/status", Resource(gate, {"GET": told}, refuse), name="status"),
         Route("/status.json", Resource(gate, {"GET": told}, refuse_json), name="status.json"),
         Route("/status.atom", Resource(gate, {"GET": told}, refuse_json), name="status.atom"),
@@ -162,6 +173,27 @@ def health(source: StatusSource) -> Response:
         raise Held(f"the service is {state}", retry_after_seconds=5)
     said = RECOVERING if state == RECOVERING else "ok"
     return PlainTextResponse(f"{said}\n", headers={"cache-control": "no-store"})
+
+
+def ready(status: Mapping[str, Any], *, strangers: bool = False) -> Response:
+    """200 while all reads and writes are taken; else 503, and a JSON object that says why.
+
+    For those who wait for a start or an upgrade to be done, and for alarms. `/healthz` is what a proxy should ask: a
+    service that recovers serves whoever knocks first. `strangers`: nobody is known yet, so nothing is read or written.
+    """
+    fine, reason = readiness(status)
+    recovery = status.get("recovery")
+    told = {
+        "ready": fine,
+        "reads": not strangers and (fine or reason not in UNHEALTHY | {"unknown"}),
+        "writes": not strangers and (fine or reason == RECOVERING),
+        "reason": reason or None,
+        "recovery": _pick(recovery, ("stage", "progress", "forecast_seconds")) if recovery else None,
+    }
+    response = json_answer(msgspec.json.encode(told), 200 if fine else 503)
+    if not fine:
+        response.headers["retry-after"] = "5"
+    return response
 
 
 def wants_json(request: Request) -> bool:

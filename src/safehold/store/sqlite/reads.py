@@ -672,6 +672,12 @@ class SqliteReads:
         return {**counts, "accounts": accounts, "changes": changes}
 
     @guarded
+    def sizes(self) -> dict[str, int]:
+        """Bytes of live items by kind, those of the installation itself left out."""
+        rows: Any = self._db.execute("SELECT kind, SUM(bytes) FROM stream WHERE account <> 0 GROUP BY kind")
+        return {str(kind): 0 for kind in RESTORE_ORDER} | {str(RESTORE_ORDER[kind]): size for kind, size in rows}
+
+    @guarded
     def used_bytes(self, account: int) -> int:
         used: Any = self._db.execute(
             "SELECT COALESCE(SUM(bytes), 0) FROM stream WHERE account = ? AND kind <> ?", (account, _IDENTITY)
