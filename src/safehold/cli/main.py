@@ -28,6 +28,7 @@ COMMANDS = {
     "report": ("report", "write what was proved in a period as HTML and PDF, for whoever audits"),
     "history": ("history", "show what was changed, when and by whom"),
     "undo": ("undo", "bring an item, a collection or a kind back to what it was"),
+    "runbook": ("runbook", "say what to do when something has happened, and walk through it step by step"),
     "disaster": ("disaster", "strike simulated worlds as real services were struck, and count what is lost"),
     "import": ("import_", "take vCards, iCalendar files, notes and photos into an account"),
     "export": ("export", "write an account's data as files that other programs read"),
