@@ -20,7 +20,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from safehold.model.errors import BadRequest, OperatorError
+from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.model.mail import check_address
+from safehold.proof.durations import parse_duration
+from safehold.proof.objectives import AGES, DEFAULT_OBJECTIVES, PROMISES, Objectives, Targets
 from safehold.protocol.forwarded import NOBODY, UNIX, Proxies, is_host, read_proxies
 from safehold.recovery.retention import DEFAULT_POLICY, Policy, parse_policy, policy_text
 from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits
@@ -103,6 +106,20 @@ generations = "7 daily, 4 weekly, 12 monthly"  # generations kept besides, each 
 # A running service scrubs, attests and retains its own vaults in a process of low priority, where the keeper's key and
 # the identity lie beside the core.
 hours = 24             # so often; 0: never, because a keeper elsewhere does it
+
+[objectives]
+# What this service promises itself: status says whether each is met, at risk or violated, as measured and as forecast
+# from drills. Durations as "30s", "15m", "4h", "7d"; "" for none.
+rpo = "60s"            # at most so much may be lost where the core is, and all that fails together with it
+rto = "4h"             # everything is back within
+first_contact = "60s"  # somebody's contacts are back within
+# Evidence is never older; how often vaults are scrubbed, kept and drilled follows from it.
+scrub = "7d"           # each vault read whole, every byte checked
+replay = "7d"          # a generation replayed and attested, by a keeper
+drill = "7d"           # all of it recovered, compared and served
+# Of a kind (contacts, calendar, notes, tasks, photos, scores) rpo, rto and first_contact may be others:
+# [objectives.photos]
+# rto = "2d"
 
 [core]
 # A running service reads its whole core once a day, and mends what it finds damaged from the vaults.
@@ -228,6 +245,7 @@ class Config:
     status_folder: str = ""  # absolute or relative to the data folder; "": the status is not published
     mail: MailConfig = MailConfig()
     brakes: BrakeLimits = DEFAULT_BRAKES
+    objectives: Objectives = DEFAULT_OBJECTIVES
     auth_failures: int = 10
     auth_window_seconds: int = 60
     auth_remember_seconds: int = 300
@@ -382,7 +400,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     reader = _Reader(text, where)
     sections = (
         *("serve", "vaults", "limits", "snapshots", "recovery", "retention"),
-        *("keeper", "status", "mail", "brakes", "core", "auth", "log"),
+        *("keeper", "status", "mail", "brakes", "core", "auth", "objectives", "log"),
     )
     reader.only(tables, "", sections)
     serve = reader.table(tables, "serve", ("listen", "public_url", "trusted_proxies"))
@@ -422,6 +440,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
         status_folder=reader.text(status, "status", "file", ""),
         mail=reader.mail(tables),
         brakes=reader.brakes(brakes),
+        objectives=reader.objectives(tables),
         auth_failures=reader.count(auth, "failures", default.auth_failures),
         auth_window_seconds=reader.count(auth, "window_seconds", default.auth_window_seconds),
         auth_remember_seconds=reader.count(auth, "remember_seconds", default.auth_remember_seconds, least=0),
@@ -593,6 +612,35 @@ class _Reader:
         if found["share_percent"] > 100:
             raise self.error("brakes", "share_percent", "needs a whole number from 1 to 100")
         return BrakeLimits(**found)
+
+    def objectives(self, tables: Mapping[str, Any]) -> Objectives:
+        kinds = tuple(kind.value for kind in DATA_KINDS)
+        values = self.table(tables, "objectives", (*PROMISES, *AGES, *kinds))
+
+        def duration(table: Mapping[str, Any], where: str, key: str, default: float | None) -> float | None:
+            if key not in table:
+                return default
+            text = self.text(table, where, key, "")
+            try:
+                return parse_duration(text) if text.strip() else None
+            except ValueError as error:
+                raise self.error(
+                    where, key, str(error), 'for instance "30s", "15m", "4h" or "7d"; "" for none'
+                ) from None
+
+        default = DEFAULT_OBJECTIVES._asdict()
+        whole = {key: duration(values, "objectives", key, default[key]) for key in (*PROMISES, *AGES)}
+        own = []
+        for name in kinds:
+            table = values.get(name)
+            if table is None:
+                continue
+            where = f"objectives.{name}"
+            if not isinstance(table, dict):
+                raise self.error("objectives", name, f"this is a section: write [{where}]")
+            self.only(table, where, PROMISES)
+            own.append((Kind(name), Targets(*(duration(table, where, key, None) for key in PROMISES))))
+        return Objectives(**whole, kinds=tuple(own))
 
     def pull(self, values: Mapping[str, Any]) -> tuple[str, ...]:
         urls = values.get("pull", [])

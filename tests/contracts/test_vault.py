@@ -11,7 +11,7 @@ import pytest
 
 from safehold.adapters.vault_link import UnixLink
 from safehold.assembly.vault_serving import VaultServer
-from safehold.disaster.faults import power_loss_after
+from safehold.disaster.faults import count_write_points, power_loss_after
 from safehold.formats.mark import NAME as MARK
 from safehold.formats.mark import READER, reader
 from safehold.lab.simdisk import Crash, SimDisk
@@ -231,6 +231,44 @@ def test_an_append_of_nothing_makes_certain_of_what_another_process_failed_to_sy
     survivor = disk.kill()
     FolderVault("near", "/near", survivor).append("log/a", 6, b"")
     assert FolderVault("near", "/near", survivor.crash()).get("log/a") == b"onetwo"
+
+
+def test_an_append_of_nothing_makes_certain_of_a_name_that_another_process_failed_to_sync(disk: SimDisk) -> None:
+    vault = make_vault(disk, "near")
+    vault.append("log/before", 0, b"something")
+    disk.fail("sync_folder", error=errno.ENOSPC, path="/near/log")
+    with pytest.raises(VaultSuspect):
+        vault.append("log/a", 0, b"one")
+    survivor = disk.kill()
+    again = FolderVault("near", "/near", survivor)
+    again.append("log/a", 3, b"")
+    again.append("log/a", 3, b"two")
+    assert FolderVault("near", "/near", survivor.crash()).get("log/a") == b"onetwo"
+
+
+def test_an_append_of_nothing_leaves_what_is_there_at_every_write_point(disk: SimDisk) -> None:
+    make_vault(disk, "near").append("log/a", 0, b"one")
+    acted = disk.kill()
+    points = count_write_points(acted, lambda: FolderVault("near", "/near", acted).append("log/a", 3, b""))
+    assert points > 3
+    for point in range(points):
+        for seed in (None, 1, 2, 3):
+            struck = acted.survivor()
+            struck.on_write_point = power_loss_after(point)
+            with pytest.raises(Crash):
+                FolderVault("near", "/near", struck).append("log/a", 3, b"")
+            struck.on_write_point = None
+            assert FolderVault("near", "/near", struck.crash(seed)).get("log/a") == b"one"
+
+
+def test_an_append_of_nothing_to_a_full_disk_leaves_no_copy(disk: SimDisk) -> None:
+    vault = make_vault(disk, "near")
+    vault.append("log/a", 0, bytes(5000))
+    disk.capacity_bytes = disk.used_bytes() + 100
+    with pytest.raises(VaultFull):
+        vault.append("log/a", 5000, b"")
+    assert vault.get("log/a") == bytes(5000)
+    assert not list(disk.list("/near/tmp"))
 
 
 def remove_all(disk: RealDisk, folder: str) -> None:

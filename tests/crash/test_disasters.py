@@ -14,7 +14,7 @@ from safehold.disaster.scenario import MODULES, run, scenario_named
 
 SEEDS, MANY = (1,), 30
 #: Seeds that have once found something: losses of which nothing told, recoveries that refused their own plan.
-TELLING = {"sidekick-2009": (2, 12, 60, 75, 79, 185)}
+TELLING = {"sidekick-2009": (2, 12, 60, 75, 79, 185), "kde-2013": (7, 10, 16, 22, 25, 26)}
 #: Looked at in other processes; the others are only with --long.
 TWICE = ("sidekick-2009", "kde-2013")
 
@@ -32,23 +32,11 @@ def test_a_disaster(name: str, disaster_seed: int) -> None:
     check(name, disaster_seed)
 
 
-#: Seeds that are known to fail, and why; each is a fault that is still to be mended, of the world or of the house.
-OPEN = {
-    ("kde-2013", 7): "objects that are gone from an async vault's runs come back before a scrub has missed them",
-    ("kde-2013", 22): "as seed 7",
-    ("kde-2013", 25): "as seed 7",
-    ("kde-2013", 26): "as seed 7",
-    ("kde-2013", 10): "a near vault that was made anew ends before far, and each start after a recovery is refused",
-    ("kde-2013", 16): "as seed 10",
-}
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("name", MODULES)
 def test_many_of_a_disaster(name: str) -> None:
     for seed in range(1, MANY + 1):
-        if (name, seed) not in OPEN:
-            check(name, seed)
+        check(name, seed)
 
 
 def check(name: str, seed: int) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 
 import msgspec
 import pytest
 
 from safehold.archiver.log import DEFAULT_LIMITS, LogLimits, Written
+from safehold.archiver.shipped import FileBook
 from safehold.archiver.shipper import Shipper
 from safehold.formats import segment
 from safehold.formats.blob import blob_object
@@ -420,3 +422,111 @@ def ship_all(source: MemoryVault, target: RemoteVault) -> None:
             assert shipper.level
             return
     raise AssertionError("the shipper never ends")
+
+
+class Bookish:
+    """Near and far on one disk, and a shipper that keeps a page of what far has; `again` as after a restart."""
+
+    def __init__(self) -> None:
+        self.disk, self.clock = SimDisk(), SimClock()
+        self.near, self.far = make_vault(self.disk, "near"), make_vault(self.disk, "far")
+        self.removed: set[str] = set()
+        self.asked = 0
+        self.book = FileBook(self.disk, "/run", "far")
+        self.shipper = self.again()
+        self.writing = Writing([self.near], [self.far], clock=self.clock, limits=LogLimits(3000, 10.0))
+        self.blobs = [blob_object(bytes([n]) * 32) for n in range(5)]
+        self.runs = [f"runs/0000000{n}/body" for n in range(4)]
+
+    def again(self) -> Shipper:
+        self.shipper = Shipper(self.near, self.far, self.clock, book=self.book, excuses=self.excuses)
+        return self.shipper
+
+    def excuses(self) -> Callable[[str], bool]:
+        self.asked += 1
+        return self.removed.__contains__
+
+    def fill(self) -> None:
+        self.writing.write(7, each=2)
+        for name in (*self.blobs, *self.runs):
+            self.near.put(name, [b"bytes"])
+
+    def ship(self) -> list[str]:
+        for _ in range(2000):
+            if self.shipper.step() is None:
+                return self.shipper.missed()
+        raise AssertionError("the shipper never ends")
+
+
+def filled() -> Bookish:
+    world = Bookish()
+    world.fill()
+    assert world.ship() == []
+    return world
+
+
+@pytest.mark.parametrize(
+    ("hurt", "sorts"),
+    [
+        ("log", ["part of its log"]),
+        ("blobs", ["large bodies"]),
+        ("runs", ["run objects"]),
+        ("", ["part of its log", "large bodies", "run objects"]),
+    ],
+)
+def test_what_the_target_has_lost_is_told_before_it_is_shipped_again(hurt: str, sorts: list[str]) -> None:
+    world = filled()
+    for path in world.disk.files(f"/far/{hurt}".rstrip("/")):
+        if not path.endswith(("/FORMAT", "/reader.py")):
+            world.disk.lose(path)
+    world.far = folder_vault(world.disk, "far")
+    world.again()
+    told = world.ship()
+    assert [text.partition("far has lost ")[2].partition(":")[0] for text in told] == sorts
+    assert objects(world.far) == objects(world.near)
+    world.again()
+    assert world.ship() == [], "it has them again"
+
+
+def test_what_the_target_never_had_is_not_missed() -> None:
+    world = filled()
+    world.writing.write(3)
+    for name in (blob_object(b"\x03" * 31 + b"\0"), blob_object(b"\x77" * 32), "runs/00000009/body"):
+        world.near.put(name, [b"more"])
+    world.again()
+    assert world.ship() == []
+    assert world.asked == 0
+
+
+def test_what_a_keeper_removed_on_record_is_not_missed() -> None:
+    world = filled()
+    world.removed = {world.blobs[1], world.runs[2]}
+    for name in world.removed:
+        world.disk.lose(f"/far/{name}")
+    world.again()
+    assert world.ship() == []
+    assert world.asked == 2
+    world.disk.lose(f"/far/{world.blobs[0]}")
+    world.again()
+    (told,) = world.ship()
+    assert world.blobs[0] in told
+
+
+def test_without_its_page_nothing_is_missed() -> None:
+    world = filled()
+    for damage in (b"", b"\x93noise"):
+        world.disk.damage("/run/far.shipped", damage)
+        world.disk.lose(f"/far/{world.blobs[0]}")
+        world.again()
+        assert world.ship() == []
+    world.book.forget()
+    world.book.forget()
+    assert world.book.read() is None
+
+
+def test_a_page_that_cannot_be_written_hinders_nothing() -> None:
+    world = Bookish()
+    world.fill()
+    world.disk.fail("write", path="/run/", times=1000)
+    assert world.ship() == []
+    assert world.shipper.level

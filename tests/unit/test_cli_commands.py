@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -267,6 +268,24 @@ def test_check_fails_where_a_vault_is_missing(with_ada: Run, tmp_path: Path) -> 
     assert with_ada("status")[0] == 0
 
 
+def test_check_fails_where_a_sync_vault_is_there_and_nothing_can_be_written(with_ada: Run, tmp_path: Path) -> None:
+    near, early = tmp_path / "data" / "vaults" / "near", tmp_path / "early"
+    shutil.copytree(near, early)
+    assert with_ada("account", "add", "bob", "--password-stdin", stdin="x\n")[0] == 0
+    shutil.rmtree(near)
+    early.rename(near)
+    assert with_ada("recover", "run", "--yes", "--accept-loss")[0] == 0
+    code, told = with_ada("status", "--check")
+    assert code == 1
+    (incident,) = told["incidents"]
+    assert incident["what"] == "writing refused" and "near" in incident["message"]
+    assert "vault repair near" in incident["hint"]
+    assert with_ada("account", "add", "eve", "--password-stdin", stdin="x\n")[0] == 3
+    assert with_ada("vault", "repair", "near", "--yes")[0] == 0
+    assert with_ada("status", "--check")[0] == 0
+    assert with_ada("account", "add", "eve", "--password-stdin", stdin="x\n")[0] == 0
+
+
 def test_with_vaults_and_no_core_commands_name_recover_run(with_ada: Run, tmp_path: Path) -> None:
     core = tmp_path / "data" / "core"
     core.rename(tmp_path / "lost")
@@ -329,6 +348,37 @@ def test_a_plan_is_written_and_carried_out(with_ada: Run, tmp_path: Path) -> Non
     assert (code, told["executed"], told["lost"], told["verified"]) == (0, True, [], True)
     assert with_ada("status")[1]["items"]["contacts"] == 2
     assert with_ada("recover", "run", str(tmp_path / "cards" / "grace.vcf"))[0] == 2
+
+
+@pytest.mark.parametrize("left", ["all", "no core", "a vault and the key"])
+def test_a_plan_writes_nothing_but_its_plan_file(with_ada: Run, tmp_path: Path, left: str) -> None:
+    """I26. `core.db-shm` is what SQLite's readers of a core share, and says nothing of what is in it."""
+    import_cards(with_ada, tmp_path / "cards", "grace", "alan")
+    (tmp_path / "cards" / "rome.jpg").write_bytes(b"\xff\xd8\xff" + bytes(100_000))
+    assert with_ada("import", "ada", str(tmp_path / "cards"))[0] == 0
+    data, args = tmp_path / "data", list[str]()
+    if left == "no core":
+        (data / "core").rename(tmp_path / "lost")
+    elif left != "all":
+        data.rename(tmp_path / "away")
+        key = tmp_path / "away" / "keys" / "recovery.txt"
+        args = ["--vault", f"folder:{tmp_path / 'away' / 'vaults' / 'near'}", "--identity", str(key)]
+
+    def everything() -> dict[str, tuple[int, int, int, bytes]]:
+        return {
+            str(path.relative_to(tmp_path)): (
+                *(path.stat().st_ino, path.stat().st_mtime_ns if path.is_file() else 0, path.stat().st_mode),
+                path.read_bytes() if path.is_file() else b"",
+            )
+            for path in tmp_path.rglob("*")
+            if path.name != "core.db-shm"
+        }
+
+    before = everything()
+    assert with_ada("recover", "plan", "--output", str(tmp_path / "plan.json"), *args)[0] == 0
+    after = everything()
+    assert after.pop("plan.json")
+    assert after == before
 
 
 def test_a_plan_and_a_run_account_for_every_item(with_ada: Run, tmp_path: Path) -> None:

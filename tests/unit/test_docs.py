@@ -93,6 +93,22 @@ def test_every_decision_is_in_the_index_and_numbered_in_order() -> None:
     assert re.findall(r"^\| \[\d{4}\]\(([^)]+)\)", index, re.MULTILINE) == records
 
 
+@pytest.mark.parametrize("record", sorted((DOCS / "decisions").glob("[0-9]*.md"))[1:], ids=lambda p: p.name[:4])
+def test_records_have_one_form(record: Path) -> None:
+    """That of the template: number and sentence, date and standing, what; then the rest, each by words in bold."""
+    number, text = record.name[:4], record.read_text(encoding="utf-8")
+    row = re.search(
+        rf"^\| \[{number}\]\([^)]+\) \| (.*) \|$", (DOCS / "decisions" / "README.md").read_text(), re.MULTILINE
+    )
+    assert row is not None
+    title, date, what = text.split("\n\n")[:3]
+    assert title == f"# {number} {row[1]}"
+    assert re.fullmatch(r"\*\d{4}-\d{2}-\d{2}; (stands|replaced by \S+)\.?.*\*", date)
+    assert what.startswith("**What.**")
+    assert "**Rejected.**" in text
+    assert not re.search(r"^##+ ", text, re.MULTILINE)
+
+
 def test_every_configuration_that_is_shown_can_be_used() -> None:
     from safehold.config import parse
 

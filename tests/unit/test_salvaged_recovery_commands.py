@@ -15,10 +15,16 @@ import pytest
 from msgspec.structs import replace
 
 from safehold.assembly.recovering import refuse_less
+from safehold.assembly.salvaged import archive_found
+from safehold.assembly.site import Site
+from safehold.cli.main import main
+from safehold.config import load
 from safehold.model.errors import OperatorError
+from safehold.model.kinds import Kind
 from safehold.recovery.examine import State
 from safehold.recovery.plan import parse_plan
 from safehold.recovery.sources import SalvageMark
+from safehold.service.identity import SYSTEM_ACCOUNT
 from safehold.store.sqlite.core import SqliteCore
 from tests.unit.test_cli_commands import Run, import_cards, run, with_ada
 
@@ -116,6 +122,63 @@ def test_things_of_an_export_come_back_once_the_end_is_accepted(run: Run, old: P
     assert (code, told["returned"]["put"], contacts(run)) == (0, 1, 3)
     code, told = run("recover", "run", "--yes", "--salvage", out)
     assert (code, told["returned"]["put"], told["returned"]["skipped"]) == (0, 0, 1)
+
+
+def test_an_export_alone_says_how_it_comes_into_an_account(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export, out = tmp_path / "export", str(tmp_path / "found")
+    export.mkdir()
+    (export / "x.vcf").write_bytes(b"BEGIN:VCARD\r\nVERSION:3.0\r\nUID:x\r\nFN:X\r\nN:X;;;;\r\nEND:VCARD\r\n")
+
+    def said(*args: str) -> list[str]:
+        assert main(["--data", str(tmp_path / "data"), "salvage", str(export), *args]) == 1
+        return capsys.readouterr().out.splitlines()
+
+    lines = said("--out", str(tmp_path / "nobodys"))
+    assert "--account NAME" in lines[-1]
+    lines = said("--out", out, "--account", "ada")
+    assert "vault" not in "".join(lines) and "1 item of exports" in lines[2]
+    assert lines[-1].startswith("next: safehold account add ada; then safehold recover run --yes --salvage")
+    (told,) = (word.rstrip(",") for line in lines for word in line.split() if word.endswith(".txt,"))
+    assert Path(told).exists()
+    assert run("account", "add", "ada", "--password-stdin", stdin="secret\n")[0] == 0
+    code, told_of = run("recover", "run", "--yes", "--salvage", out)
+    assert (code, told_of["returned"]["put"], contacts(run)) == (0, 1, 1)
+
+
+def test_where_something_is_lost_a_plan_names_salvage(
+    run: Run, old: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = str(old / "keys" / "recovery.txt")
+
+    def said(*args: str) -> str:
+        main(["--data", str(tmp_path / "data"), "recover", "plan", "--identity", key, *args])
+        return capsys.readouterr().out
+
+    given = ("--vault", f"folder:{old / 'near'}")
+    assert "safehold salvage" not in said(*given)
+    segment = max((old / "near" / "log").rglob("*.seg"), key=lambda path: path.stat().st_size)
+    whole = segment.read_bytes()
+    segment.write_bytes(whole[: len(whole) // 2] + bytes(300) + whole[len(whole) // 2 + 300 :])
+    text = said(*given)
+    assert "lost: " in text and "safehold salvage SOURCE" in text
+
+
+def test_where_only_the_register_refuses_nothing_is_said_of_the_vaults(with_ada: Run, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with_ada("recover", "plan", "--output", str(tmp_path / "plan.json"))
+    plan = replace(parse_plan((tmp_path / "plan.json").read_bytes()), erased=[b"e" * 16])
+    core = SqliteCore.open(str(data / "core" / "core.db"))
+    core.begin()
+    core.hold(SYSTEM_ACCOUNT, Kind.IDENTITY, "revisions are missing")
+    core.commit()
+    core.close()
+    site = Site(data, load(data / "safehold.toml"))
+    (note,) = archive_found(site, plan)
+    assert "register" in note and "revisions are missing" in note
+    assert "vaults" not in note
+    assert all(vault["unarchived_changes"] == 0 for vault in with_ada("status")[1]["vaults"])
 
 
 def test_what_is_no_source_is_refused(run: Run, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from tests.support.logs import INSTALLATION, SEALER, make_vault, objects
 
 NAME = SegmentName(1, 0, 0)
 A = str(NAME)
+LATER = str(SegmentName(2, 0, 0))
 BLOB = f"blobs/ab/{'ab' * 32}"
 
 
@@ -196,6 +197,7 @@ def test_a_flood_stops_at_the_reserve_and_drops_nothing() -> None:
     world = Served(reserve_bytes=300_000, disk=disk)
     world.vault.append(A, 0, b"acknowledged")
     assert world.vault.put("keys/first", [b"there"])
+    world.vault.append(LATER, 0, b"short")
     size = 12
     with pytest.raises(VaultFull, match="300000"):
         while True:
@@ -212,7 +214,7 @@ def test_a_flood_stops_at_the_reserve_and_drops_nothing() -> None:
     assert list(disk.list("/v/tmp")) == []
     assert world.folder.get(A, 0, 12) == b"acknowledged"
     assert world.vault.get(A, 0, 12) == b"acknowledged"
-    world.vault.append(A, size, b"")  # what takes no room is done
+    world.vault.append(LATER, 5, b"")  # what is done within the reserve, and gives it back
     assert not world.vault.put("keys/first", ())
     assert world.vault.about()["room_bytes"] == disk.free_bytes("/v") - 300_000
 

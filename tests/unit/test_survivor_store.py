@@ -198,6 +198,27 @@ def test_it_can_be_read_while_more_is_put(store: SurvivorStore, monkeypatch: pyt
     assert len(list(store.known_items(KEY))) == len(made)
 
 
+def test_it_can_be_moved_with_the_bodies_that_lie_in_it(tmp_path: Path) -> None:
+    def put(folder: Path) -> bytes:
+        with SurvivorStore.open(str(folder), create=True) as store:
+            put_all(store)
+            store.blob(b"m" * 32, f"{folder}/bodies/ab/abc", 70_000, 1)
+            store.loose(loose("big.vcf", None, f"{folder}/bodies/cd/cde"))
+            return store.state()
+
+    def places(store: SurvivorStore) -> tuple[str | None, str | None, list[str]]:
+        return store.blob_path(b"m" * 32), store.blob_path(b"n" * 32), [item.path for item in store.loose_items()]
+
+    made, moved = tmp_path / "made", tmp_path / "moved"
+    state = put(made)
+    made.rename(moved)
+    assert put(tmp_path / "other") == state, "where a salvage lies says nothing of what it holds"
+    with SurvivorStore.open(str(moved)) as store:
+        assert places(store) == (f"{moved}/bodies/ab/abc", "/old/blobs/n", ["", f"{moved}/bodies/cd/cde"])
+        assert put(moved) == state
+        assert store.forget_erased([b"m" * 32]) == [f"{moved}/bodies/ab/abc"]
+
+
 def test_it_is_there_when_opened_again(tmp_path: Path) -> None:
     folder = tmp_path / "salvage"
     with SurvivorStore.open(str(folder), create=True) as store:

@@ -58,6 +58,27 @@ def claim_timeline(
     The timeline is above `above` and that of the core, whatever is left of the log.
     """
     problems: list[str] = []
+    sync, others, state = _judged(vaults, opener, core, problems)
+    highest = {name: seen.highest for name, seen in state.items()}
+    top = max(above, core.timeline, *highest.values())
+    _claim(sync, others, top + 1, sealer, highest, problems)
+    begins = {vault.name: beginning(vault) for vault in sync} if len(sync) > 1 else {}
+    for timeline in timelines(sync):
+        if timeline <= top:
+            _level(sync, timeline, begins, problems)
+    anchored = _anchor(sync, opener, core, problems)
+    return Claimed(top + 1, sync, others, problems, anchored)
+
+
+def refuse_unwritable(vaults: Sequence[LogVault], opener: Opener, core: LogPosition) -> None:
+    """Raises what a claim would refuse with; nothing is written."""
+    _judged(vaults, opener, core, [])
+
+
+def _judged(
+    vaults: Sequence[LogVault], opener: Opener, core: LogPosition, problems: list[str]
+) -> tuple[list[Vault], list[Vault], dict[str, _Seen]]:
+    """The vaults that can be reached, sync ones and others, and what a look at each says. Raises as a claim does."""
     sync, others = _reachable(vaults, problems)
     state = {vault.name: _look(vault, opener) for vault in sync}
     for vault in list(others):
@@ -71,15 +92,7 @@ def claim_timeline(
         problems.append(f"nothing is left of the log: it begins anew after generation {core.frame}")
         end = core
     _refuse_lost(sync, others, end, core, state)
-    highest = {name: seen.highest for name, seen in state.items()}
-    top = max(above, core.timeline, *highest.values())
-    _claim(sync, others, top + 1, sealer, highest, problems)
-    begins = {vault.name: beginning(vault) for vault in sync} if len(sync) > 1 else {}
-    for timeline in timelines(sync):
-        if timeline <= top:
-            _level(sync, timeline, begins, problems)
-    anchored = _anchor(sync, opener, core, problems)
-    return Claimed(top + 1, sync, others, problems, anchored)
+    return sync, others, state
 
 
 def _reachable(vaults: Sequence[LogVault], problems: list[str]) -> tuple[list[Vault], list[Vault]]:

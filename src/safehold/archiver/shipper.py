@@ -13,6 +13,8 @@ mentions a blob that it lacks, unless the source lacks it too.
 Run objects and evidence are shipped while the log has nothing to ship, in the order of their names: a manifest comes
 after its run objects. What is older than the oldest generation and evidence of the target was retained away there.
 
+What the target had and has lost meanwhile is shipped like the rest, and told (shipped.py).
+
 `live`: a writer appends to the source meanwhile. Then the end of its newest segment is shipped only as far as the
 notes say that it is synced; else a frame could survive in the target that the source lost.
 """
@@ -20,11 +22,13 @@ notes say that it is synced; else a frame could survive in the target that the s
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import zip_longest
 from typing import NamedTuple, TypeVar
 
 from safehold.archiver.log import Written
+from safehold.archiver.shipped import Book, Excused, Memory
 from safehold.formats import blob, evidence, run, segment
 from safehold.model.errors import SafeholdError
 from safehold.ports.vault import Vault, VaultSuspect, VaultUnanswered
@@ -56,9 +60,20 @@ class Shipper:
     """A Worker. The vault instances are its own. Wake it (Scheduler.wake) after `note` and `note_blob`."""
 
     def __init__(
-        self, source: Vault, target: Vault, clock: Clock, *, live: bool = False, gather_seconds: float = 0.0
+        self,
+        source: Vault,
+        target: Vault,
+        clock: Clock,
+        *,
+        live: bool = False,
+        gather_seconds: float = 0.0,
+        book: Book | None = None,
+        excuses: Callable[[], Excused] | None = None,
     ) -> None:
-        """`gather_seconds`: what is written within so short a time of the last append travels together."""
+        """`gather_seconds`: what is written within so short a time of the last append travels together.
+
+        `book`: where it keeps what the target has; `excuses` says what a keeper removed there on record.
+        """
         self._gather_seconds = gather_seconds
         self._appended_at = -gather_seconds
         #: Whether no step comes before the next `wake`. Read it after a note: who then sees True must wake.
@@ -83,6 +98,7 @@ class Shipper:
         self._trouble: str | None = None
         self._dead = False
         self._differences: dict[str, None] = {}
+        self._memory = Memory(source.name, target.name, book, excuses)
 
     @property
     def name(self) -> str:
@@ -157,6 +173,10 @@ class Shipper:
         """Objects that are longer in the target than in the source, or not the same: left as they are."""
         return list(self._differences)
 
+    def missed(self) -> list[str]:
+        """What the target had, and had lost when it was compared; each in words."""
+        return self._memory.missed()
+
     # -- the work
 
     def step(self) -> float | None:
@@ -178,12 +198,18 @@ class Shipper:
         self._trouble = None
         self._backoff = _BACKOFF_SECONDS[0]
         self.asleep = pause is None
+        if self.asleep and self.level and self._memory.is_due(self._clock.monotonic()):
+            self._remember()
         if self.asleep and (
             self._notes or self._blob_notes or self._object_notes
         ):  # it came while nobody was asleep yet
             self.asleep = False
             return 0.0
         return pause
+
+    def _remember(self) -> None:
+        with suppress(SafeholdError):  # else another time
+            self._memory.note_level(*self._last_in_target(), self._clock.monotonic())
 
     def _back_off(self, error: Exception) -> float:
         self._trouble = str(error)
@@ -235,6 +261,7 @@ class Shipper:
         size = self._source.size(name)
         if size is not None and self._target.size(name) is None:
             self._target.put(name, self._chunks(name, size))
+        self._memory.note_object(name)
         del self._objects[name]
         return True
 
@@ -246,11 +273,15 @@ class Shipper:
             oldest = min(have, default="")
             if prefix == run.RUNS_PREFIX:
                 oldest = oldest.rpartition("/")[0]
+            missing = []
             for info in self._source.list(prefix):
                 if info.name not in have and info.name >= oldest:
-                    self._objects[info.name] = None
+                    missing.append(info.name)
                 elif have.get(info.name, info.size) != info.size:
                     self._differ(f"{info.name} is not as long in {self._target.name} as in {self._source.name}")
+            if prefix == run.RUNS_PREFIX:
+                self._memory.runs_lack(have, missing)
+            self._objects.update(dict.fromkeys(missing))
         self._objects_compared = True
 
     def _begin(self) -> None:
@@ -260,6 +291,7 @@ class Shipper:
         covered = len(self._notes)
         newest = max(timelines([self._source]), default=0)
         backlog = tuple(self._look())
+        self._memory.log_lacks((piece.object, self._target.size(piece.object) or 0) for piece in backlog)
         self._sync_last()
         self._backlog = backlog
         self._newest = newest
@@ -434,6 +466,7 @@ class Shipper:
             self._differ(f"{name} is missing in {self._source.name}")
         elif self._target.size(name) is None:
             self._target.put(name, self._chunks(name, size))
+        self._memory.note_blob(name)
         del self._blobs[name]
 
     def _chunks(self, name: str, size: int) -> Iterator[bytes]:
@@ -445,7 +478,9 @@ class Shipper:
         have = {info.name for info in self._target.list(prefix)}
         if have:  # of the last one put the name may not be on disk; this makes sure of all in the folder
             self._target.put(min(have), ())
-        self._blobs.update(dict.fromkeys(info.name for info in self._source.list(prefix) if info.name not in have))
+        missing = [info.name for info in self._source.list(prefix) if info.name not in have]
+        self._memory.blobs_lack(have, missing)
+        self._blobs.update(dict.fromkeys(missing))
         self._blob_folder += 1
 
     def _waiting(self) -> list[Piece]:

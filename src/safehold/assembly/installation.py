@@ -188,7 +188,7 @@ class Installation(Site):
         try:
             core = self.open_reads()
         except (OperatorError, Damaged) as error:
-            return {**status_without_core(self, error), **self._status_besides(None)}
+            return self._with_missed({**status_without_core(self, error), **self._status_besides(None)})
         with closing(core):
             return self._status_of(core)
 
@@ -199,16 +199,24 @@ class Installation(Site):
 
         snapshots = {**described(look_at_tail(self)), "running": False}
         own = {"snapshots": snapshots, "recovery": stopped_recovery(self)}
-        return {**status_object(self, core, None), **self._status_besides(core), **own}
+        return self._with_missed({**status_object(self, core, None), **self._status_besides(core), **own})
+
+    def _with_missed(self, status: dict[str, Any]) -> dict[str, Any]:
+        """Jobs that nobody did are told where no service runs as well."""
+        from safehold.assembly.scheduler import Scheduler
+
+        return {**status, "incidents": [*status["incidents"], *Scheduler(self).missed()]}
 
     def _status_besides(self, core: CoreReads | None) -> dict[str, Any]:
         """What of the status object is known without a core as well."""
         from safehold.assembly.announced import as_facts
         from safehold.assembly.core_check import check_remembered
-        from safehold.assembly.scheduled_keeper import ScheduledKeeper
+        from safehold.assembly.scheduler import Scheduler
 
+        jobs = Scheduler(self)
         return {
-            "keeper": ScheduledKeeper(self).status(),
+            "keeper": jobs.keeper.status(),
+            "jobs": jobs.jobs(),
             "announcements": as_facts(self.announced().all(core)),
             "core": check_remembered(self.disk, str(self.core_check_path)),
             "last_recovery": None,

@@ -24,6 +24,7 @@ from typing import Any
 from safehold.adapters.lock import Locked
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.installation import Installation
+from safehold.assembly.jobs import KEEP, job_run
 from safehold.assembly.keeping import LastKeep, keep_vaults, keeper_lock, last_keep
 from safehold.assembly.site import Site
 from safehold.assembly.snapshot import take_snapshot
@@ -193,6 +194,17 @@ def _locked(site: Site) -> Iterator[None]:
 
 
 def _work(site: Site, limit_bytes: int, stopped: threading.Event | None) -> LastKeep:
+    with job_run(site, KEEP) as job:
+        last = _kept(site, limit_bytes, stopped)
+        troubles = [kept.trouble for kept in last.vaults if kept.trouble]
+        if troubles:
+            job.failed("; ".join(troubles))
+        elif any(kept.damaged or kept.refused for kept in last.vaults) or last.differences:
+            job.found("something is wrong: see `safehold keeper status`")
+    return last
+
+
+def _kept(site: Site, limit_bytes: int, stopped: threading.Event | None) -> LastKeep:
     differences = pull(site, stopped)
     last = keep_vaults(site, limit_bytes=limit_bytes, differences=differences)
     if site.has_core() and any(kept.wants_generation for kept in last.vaults):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from safehold.adapters.lock import FolderLock
 from safehold.adapters.processes import ForkedWorkers
@@ -140,13 +140,19 @@ class Sources:
         return LiveBlobs(site.disk, str(site.blobs_folder), str(site.scratch_folder), archive)
 
 
+class GivesRuns(Protocol):
+    """Fresh instances, for a process of its own."""
+
+    def runs(self) -> Runs: ...
+
+
 class _Helper:
     """What a worker process does: it opens vaults of its own at the first portion, and keeps what it read of them.
 
     The core it opens for each share: a connection that is left open would be in the way of its being put into place.
     """
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: GivesRuns) -> None:
         self._sources = sources
         self._readers: dict[int, GenerationReader] = {}
 
@@ -180,7 +186,7 @@ class _Helpers:
         return cast(Iterator[Found], self._workers.run(shares))
 
 
-def helpers_of(sources: Sources, stack: ExitStack, lock: FolderLock | None = None) -> _Helpers | None:
+def helpers_of(sources: GivesRuns, stack: ExitStack, lock: FolderLock | None = None) -> _Helpers | None:
     """Worker processes, where there is more than one processor. To be called before anything is open but the lock."""
     count = min(MOST_WORKERS, len(os.sched_getaffinity(0)))
     if count == 1:

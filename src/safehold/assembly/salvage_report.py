@@ -31,6 +31,7 @@ class SalvageReport(msgspec.Struct):
     scanned: Scanned
     plan: Plan | None
     people: int = 0  # who have a text
+    homeless: bool = False  # things of exports alone, and no installation here whose accounts they could go into
 
     @property
     def exit_code(self) -> int:
@@ -65,8 +66,10 @@ def report_on(site: Installation, scanned: Scanned, identity: Path | None, progr
         plan = site.recovery_plan(salvages=[scanned.out], identity=key, progress=progress)
         written = site.account_for(plan, Path(scanned.out), identity=key, progress=progress)
     except SafeholdError as error:
-        scanned.notes.append(f"no plan can be made of it: {error.message}")
-        told = SalvageReport(scanned, None)
+        homeless = bool(scanned.items) and not any(scanned.changes.values()) and not site.was_used()
+        why = "things out of exports go into accounts, and no installation is here" if homeless else error.message
+        scanned.notes.append(f"no plan can be made of it: {why}")
+        told = SalvageReport(scanned, None, homeless=homeless)
     else:
         told = SalvageReport(scanned, plan, written.accounts)
     data = msgspec.json.format(msgspec.json.encode(told.data()), indent=1)

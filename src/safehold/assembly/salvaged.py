@@ -94,13 +94,19 @@ def archive_found(site: Site, plan: Plan) -> list[str]:
     """
     try:
         with Session(site) as session:
-            # Opens a writer, which archives what is marked.
-            session.execute(NoteErased(account=SYSTEM_ACCOUNT, actor="recovery", erased=tuple(plan.erased)))
+            # Opens a writer, which archives what is marked, or raises.
+            note = NoteErased(account=SYSTEM_ACCOUNT, actor="recovery", erased=tuple(plan.erased))
+            (noted,) = session.execute_all([note])
     except SafeholdError as error:
         return [
             f"what was salvaged is in the core, and could not be written to the vaults yet: {error.message}; the next "
             "start of the service does that. Until then give --salvage with every `safehold recover run`: one without "
             "it would leave that out"
+        ]
+    if isinstance(noted, SafeholdError):
+        return [
+            f"who was erased, as what was salvaged says, could not be put into the register yet: {noted.message}; give "
+            "the same --salvage with every further `safehold recover run`, until one does not say this"
         ]
     return []
 

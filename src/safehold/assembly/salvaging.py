@@ -48,6 +48,7 @@ class Scanned(msgspec.Struct):
     aside: int
     notes: list[str]
     key: str = ""  # the file of the recovery key that was found, where none was given
+    owners: list[str] = []  # whose the items of exports are; "" among them where that is not known of all
 
 
 def salvage_into(
@@ -102,6 +103,7 @@ def salvage_into(
             counts.aside,
             notes,
             key.path,
+            store.owners(),
         )
     write_file(disk, f"{out}/{SOURCES_TEXT}", ("\n".join(describe(found)) + "\n").encode("utf-8", "replace"))
     disk.sync_folder(out)

@@ -25,7 +25,8 @@ LOOK_SECONDS = 30.0
 NICENESS = 19
 BACKOFF_SECONDS = (300.0, 6 * 3600.0)
 ENDING_SECONDS = 3.0
-_HOUR_MICROSECONDS = 3600 * 1_000_000
+_HOUR_SECONDS = 3600.0
+_MICROSECONDS = 1_000_000
 #: Exit codes of a child that came to an end: done, and found something wrong.
 _ENDED = (0, 1)
 
@@ -44,8 +45,10 @@ class ScheduledKeeper:
         self._pause = BACKOFF_SECONDS[0]
         self._trouble = ""
         self._last: LastKeep | None = last_keep(site)
+        #: Besides `keeper.hours`: as often as the objectives ask for it, in seconds.
+        self.wanted_seconds: float | None = None
 
-    def tick(self) -> None:
+    def tick(self, *, can_start: bool = True) -> None:
         """To be called about once a second."""
         now = self._site.clock.monotonic()
         if self._child is not None:
@@ -54,7 +57,7 @@ class ScheduledKeeper:
                 self._child = None
                 self._ended(code)
             return
-        if now - self._looked < LOOK_SECONDS:
+        if not can_start or now - self._looked < LOOK_SECONDS:
             return
         self._looked = now
         if now - self._began >= FIRST_SECONDS and now >= self._not_before and self._due():
@@ -64,6 +67,15 @@ class ScheduledKeeper:
         """End a child that runs."""
         child, self._child = self._child, None
         end_child(child, ENDING_SECONDS)
+
+    @property
+    def running(self) -> bool:
+        return self._child is not None
+
+    @property
+    def every_seconds(self) -> float:
+        hours = self._site.config.keeper_hours * _HOUR_SECONDS
+        return min(hours, self.wanted_seconds) if self.wanted_seconds is not None else hours
 
     def able(self) -> bool:
         """Whether this service keeps its own vaults at all."""
@@ -96,9 +108,8 @@ class ScheduledKeeper:
         self._last = last_keep(self._site)
         if not self.able():
             return False
-        now = self._site.clock.now()
-        hours = self._site.config.keeper_hours
-        return self._last is None or not 0 <= now - self._last.at < hours * _HOUR_MICROSECONDS
+        age = 0 if self._last is None else self._site.clock.now() - self._last.at
+        return self._last is None or not 0 <= age < self.every_seconds * _MICROSECONDS
 
     def _start(self) -> None:
         try:

@@ -21,8 +21,10 @@ from safehold.assembly.after import ghost_notes, in_batches, keep_report, not_ye
 from safehold.assembly.caring import Caring
 from safehold.assembly.finding import Lost, find_why_not
 from safehold.assembly.installation import Installation
-from safehold.assembly.scheduled import ScheduledSnapshots
-from safehold.assembly.scheduled_keeper import ScheduledKeeper
+from safehold.assembly.objectives import Measures
+from safehold.assembly.scheduler import Scheduler
+from safehold.assembly.series import SeriesRecorder
+from safehold.assembly.sizes import note_size
 from safehold.assembly.status import RECOVERING, SERVING, status_object
 from safehold.assembly.telling import Telling
 from safehold.assembly.watching import Watching
@@ -91,6 +93,8 @@ STOP_SECONDS = 4.0
 SETTLE_SECONDS = 5.0
 #: What a recovery has to tell people, and could not since nothing was written, is tried again after so long.
 TELL_AGAIN_SECONDS = 30.0
+#: How large the core is, is noted so often.
+SIZES_SECONDS = 6 * 3600.0
 #: Whoever asks for a fresh look at the vaults waits so long for each.
 LOOK_SECONDS = 2.0
 #: A thread that computes gives way after this long; the default of 5 ms would stall the event loop behind it.
@@ -177,8 +181,10 @@ class Service:
         self._last_recovery: dict[str, Any] | None = None
         self._after: asyncio.Task[None] | None = None  # keeps it alive
         self._untold: list[NoteGhosts | TellNotice] = []
-        self._snapshots = ScheduledSnapshots(installation)
-        self._keeper = ScheduledKeeper(installation)
+        self._measures = Measures(installation)
+        self._jobs = Scheduler(installation, self._measures)
+        self._sizes_at = -SIZES_SECONDS
+        self._series = SeriesRecorder(installation)
         self._ticking: asyncio.Task[None] | None = None
 
     def _open_writer(self) -> None:
@@ -256,13 +262,12 @@ class Service:
 
     def status(self) -> dict[str, Any]:
         noted = self._caring.incidents.incidents()
-        incidents = [*self._ahead.incidents(), *noted, *self._snapshots.incidents(), *self._keeper.incidents()]
-        incidents += self._telling.incidents()
-        status = status_object(self.installation, self.reads, self.writer, incidents, self._watching.vaults())
+        incidents = [*self._ahead.incidents(), *noted, *self._jobs.incidents(), *self._telling.incidents()]
+        looks = self._watching.vaults()
+        status = status_object(self.installation, self.reads, self.writer, incidents, looks, self._measures)
         announced = self._telling.announcements(self.reads)
         more: dict[str, Any] = {
-            "snapshots": self._snapshots.status(),
-            "keeper": self._keeper.status(),
+            **self._jobs.status(),
             "announcements": announced,
             "core": self._caring.status(),
         }
@@ -351,7 +356,7 @@ class Service:
         if objects:
             try:
                 await self.pump.exclusive(lambda: self.writer.note_objects(objects))
-                self._snapshots.look_again()
+                self._jobs.snapshots.look_again()
             except SafeholdError as error:
                 why = error.message
         down = {shipper.target: shipper.trouble for shipper in self.writer.shippers if shipper.trouble}
@@ -426,12 +431,26 @@ class Service:
             try:
                 self._watching.refresh()
                 await self.pump.exclusive(self.writer.tick)
-                self._snapshots.tick(can_start=self.writer.engine.stopped is None and self._recovery is None)
-                if self._recovery is None:  # in a core that is not whole yet nothing is to be compared or dropped
-                    self._keeper.tick()
+                # In a core that is not whole yet nothing is to be written, compared or dropped.
+                self._jobs.tick(writing=self.writer.engine.stopped is None, whole=self._recovery is None)
+                self._note_size()
+                self._series.tick(self.status)
                 await self._tell()
             except Exception:
                 _log.exception("the writer's housekeeping failed; it is tried again")
+
+    def _note_size(self) -> None:
+        """Now and then, beside everything else: what growth is known by."""
+        now = self.clock.monotonic()
+        if self._recovery is None and now - self._sizes_at >= SIZES_SECONDS:
+            self._sizes_at = now
+            self._beside(self._size)
+
+    def _size(self, reads: CoreReads) -> None:
+        try:
+            note_size(self.installation, reads)
+        except OSError as error:
+            _log.warning("how large the core is could not be noted: %s", error.strerror)
 
     def _end_to_renew(self) -> None:
         self.renewing = True
@@ -460,8 +479,7 @@ class Service:
             await self._in_time("the recovery", self._recovery.stop())
         last = self.status() if self._telling.publishes else {}
         await self._in_time("the published status", in_daemon(partial(self._telling.stop, last), "stop"))
-        await self._in_time("a snapshot", in_daemon(self._snapshots.stop, "stop"))
-        await self._in_time("the keeper", in_daemon(self._keeper.stop, "stop"))
+        await self._in_time("what is done regularly", in_daemon(self._jobs.stop, "stop"))
         await self._in_time("the local socket", in_daemon(self._channel.stop, "stop"))
         drained = await self._in_time("the changes that wait", self._drain())
         self._sign_in.close()
@@ -536,7 +554,7 @@ class Service:
 
     def _recovered(self, last: dict[str, Any]) -> None:
         self._recovery, self._last_recovery = None, last
-        self._snapshots.look_again()
+        self._jobs.snapshots.look_again()
         self._telling.recovery(None)
         self._after = asyncio.create_task(self._tell_rest())
 

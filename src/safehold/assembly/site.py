@@ -32,6 +32,7 @@ from safehold.vault.keyring import IDENTITY, KEEPER, Keyring, complete_keyring, 
 from safehold.vault.remote import RemoteVault
 
 if TYPE_CHECKING:  # brought in by the methods that need them: most commands write nothing and ask nobody
+    from safehold.archiver.shipped import FileBook
     from safehold.archiver.shipper import Shipper
     from safehold.assembly.writer import Writer
 
@@ -313,7 +314,14 @@ class Site:
             brakes=self.config.brakes,
             side_by_side=side_by_side,
             answers=partial(answers_within, seconds=ANSWER_SECONDS),
+            book_of=self.book_of,
         )
+
+    def book_of(self, vault: VaultConfig) -> FileBook:
+        """Where it is kept what a vault has, by who ships to it."""
+        from safehold.archiver.shipped import FileBook
+
+        return FileBook(self.disk, str(self.data / "run" / "shipped"), vault.name)
 
     def ask_service(self, request: bytes) -> bytes | None:
         """The running service's answer over the local socket; None where none runs.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from safehold.adapters.lock import FolderLock
 from safehold.assembly import renewal
+from safehold.assembly.drilling import sweep_drills
 from safehold.assembly.finding import Lost, find_core
 from safehold.assembly.installation import Installation
 from safehold.assembly.logs import tracer_of
@@ -49,6 +50,7 @@ def serve(installation: Installation, listen: tuple[str, int], announce: Announc
         require_free(*listen)
         coming = _prepared_if_it_must(installation, lost, stack, lock) if lost is not None else None
         installation.sweep()
+        sweep_drills(installation)
         sys.setswitchinterval(SWITCH_SECONDS)
         begins_again = uvloop.run(_serve(installation, listen, announce, coming))
     if begins_again:

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 from safehold.adapters.places import Place
 from safehold.adapters.watch import Seen
-from safehold.archiver.log import Mode
+from safehold.archiver.claiming import LogVault, Mode, refuse_unwritable
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.domains import Part, domain_risks, own_parts, vault_place
+from safehold.assembly.drill_record import drill_incidents, last_drill_object, remembered_drills
 from safehold.assembly.keystate import key_risks, key_state
 from safehold.assembly.mode_record import recorded_modes
+from safehold.assembly.objectives import Measures, Told
 from safehold.assembly.probing import BY_CONVENTION, remembered
 from safehold.assembly.site import CoreMissing, Site
 from safehold.assembly.vault_urls import AnyVault, full_url
@@ -31,7 +33,6 @@ from safehold.vault.log import VaultLogReader
 SERVING, RECOVERING, READ_ONLY, STOPPED = "serving", "recovering", "read-only", "stopped"
 #: States of a vault: a look into it has not ended yet, or has taken too long to be waited for.
 NOT_SEEN, NOT_ANSWERING = "not seen yet", "not answering"
-_OBJECTIVES = ("rpo", "rto", "first_contact")
 _MICROSECONDS = 1_000_000
 
 
@@ -41,16 +42,18 @@ def status_object(
     writer: Writer | None,
     devices_ahead: Sequence[dict[str, Any]] = (),
     looks: Looks | None = None,
+    measures: Measures | None = None,
 ) -> dict[str, Any]:
     """What stands on the status page. `writer` is the running one, or None where nothing runs.
 
-    `looks` are what is known of the vaults; without them they are looked at now.
+    `looks` are what is known of the vaults; without them they are looked at now. `measures`: of who is asked often.
     """
     counts, sizes = reads.counts(), reads.sizes()
     looks = looks_now(site) if looks is None else looks
     vaults = describe_vaults(site, writer, looks, reads)
     incidents = [*_incidents(site.config.vaults, vaults, writer), *_put_off(reads), *devices_ahead]
-    incidents += end_in_doubt(reads)
+    incidents += [*_unwritable(site, reads, writer, vaults), *end_in_doubt(reads), *_drills(site)]
+    told = (measures or Measures(site)).told(reads, vaults, looks)
     return {
         "service": _service_state(writer),
         "timeline": _timeline(reads, writer),
@@ -59,8 +62,8 @@ def status_object(
         "items": {kind.value: counts.get(kind.value, 0) for kind in DATA_KINDS},
         "bytes": {kind.value: sizes.get(kind.value, 0) for kind in DATA_KINDS},
         "vaults": vaults,
-        "objectives": _objectives(),
-        "incidents": incidents,
+        **_promised(told),
+        "incidents": [*incidents, *told.incidents],
         "intake": _intake(reads),
         "recovery": None,
         "risks": [*_risks(site, vaults, looks), *key_risks(site, reads)],
@@ -78,6 +81,7 @@ def status_without_core(site: Site, error: SafeholdError) -> dict[str, Any]:
         "summary": "The service's database is missing or damaged",
         "hint": error.hint,
     }
+    told = Measures(site).told(None, vaults, looks)
     return {
         "service": STOPPED,
         "timeline": None,
@@ -85,8 +89,8 @@ def status_without_core(site: Site, error: SafeholdError) -> dict[str, Any]:
         "changes": None,
         "items": dict.fromkeys(kind.value for kind in DATA_KINDS),
         "vaults": vaults,
-        "objectives": _objectives(),
-        "incidents": [lost, *_incidents(site.config.vaults, vaults, None)],
+        **_promised(told),
+        "incidents": [lost, *_incidents(site.config.vaults, vaults, None), *_drills(site), *told.incidents],
         "intake": None,
         "recovery": None,
         "risks": _risks(site, vaults, looks),
@@ -94,8 +98,12 @@ def status_without_core(site: Site, error: SafeholdError) -> dict[str, Any]:
     }
 
 
-def _objectives() -> dict[str, dict[str, Any]]:
-    return {name: {"target_seconds": None, "actual_seconds": None, "state": "not set"} for name in _OBJECTIVES}
+def _promised(told: Told) -> dict[str, Any]:
+    return {"objectives": told.objectives, "forecast": told.forecast, "evidence": told.evidence}
+
+
+def _drills(site: Site) -> list[dict[str, Any]]:
+    return drill_incidents(remembered_drills(site), [vault.name for vault in site.config.vaults])
 
 
 def _put_off(reads: CoreReads) -> list[dict[str, Any]]:
@@ -203,7 +211,9 @@ def describe_vaults(
     site: Site, writer: Writer | None, looks: Looks, reads: CoreReads | None = None
 ) -> list[dict[str, Any]]:
     """One line for each configured vault, as far as `looks` tell."""
-    return [_describe(site, vault, writer, looks[vault.name], reads) for vault in site.config.vaults]
+    drills = remembered_drills(site)
+    lines = [_describe(site, vault, writer, looks[vault.name], reads) for vault in site.config.vaults]
+    return [{**line, "last_drill": last_drill_object(site, line["name"], drills)} for line in lines]
 
 
 def _describe(
@@ -236,7 +246,6 @@ def _describe(
         "failure_domain": look.place.text() if look is not None and look.place is not None else None,
         "seen_seconds_ago": None if seen.age_seconds is None else round(seen.age_seconds, 1),
         "last_scrub": last_scrub_object(site, config.name),
-        "last_drill": None,
     }
 
 
@@ -297,6 +306,8 @@ def _incidents(
     if writer is not None and writer.engine.stopped is not None:
         stopped = writer.engine.stopped
         found.append({"what": "writing stopped", "message": stopped.message, "hint": stopped.hint})
+    for shipper in writer.shippers if writer is not None else ():
+        found += [_lost(shipper.target, told) for told in shipper.missed()]
     for config, vault in zip(configs, vaults, strict=True):
         if vault["state"] == "missing":
             message = f"the vault {vault['name']} is not at {vault['url']}"
@@ -336,6 +347,47 @@ def _incidents(
             }
         )
     return found
+
+
+def _lost(name: str, told: str) -> dict[str, Any]:
+    """What a vault had lost when it was last compared, for as long as this process runs."""
+    return {
+        "what": "vault lost objects",
+        "key": name,
+        "message": f"the vault {told}",
+        "summary": f"The vault {name} had lost objects",
+        "hint": f"see what happened to its disk, then run `safehold scrub {name}`",
+        "runbook": "damaged-vault",
+    }
+
+
+def _unwritable(
+    site: Site, reads: CoreReads, writer: Writer | None, vaults: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Why the next writer would refuse to write, where none runs: a sync vault may be there and not be level.
+
+    Of one that is away another incident tells.
+    """
+    away = any(vault["mode"] == Mode.SYNC and vault["state"] == "missing" for vault in vaults)
+    if writer is not None or away or not site.keyring.opener.can_open:
+        return []
+    opened = [LogVault(site.vault(config), Mode(config.mode)) for config in site.config.vaults]
+    try:
+        refuse_unwritable(opened, site.keyring.opener, reads.log_position())
+    except OperatorError as error:
+        return [
+            {
+                "what": "writing refused",
+                "message": f"nothing can be written: {error.message}",
+                "summary": "Nothing can be written",
+                "hint": error.hint,
+                "runbook": "damaged-vault",
+            }
+        ]
+    finally:
+        for vault, _ in opened:
+            vault.close()
+    return []
 
 
 def _damaged(name: str, count: int, *, kept_elsewhere: bool) -> dict[str, Any]:

@@ -28,6 +28,7 @@ def add_vault(site: Site, vault: VaultConfig) -> dict[str, Any]:
     create_vault(vault, site.data, site.disk, site.keyring.installation)
     copied_from = _copy(site, vault, others)
     FileNotebook(site.disk, notebook_folder(site), vault.name).forget()
+    site.book_of(vault).forget()
     site.config = configuration.add_vault(site.config_path, vault)
     take_up(site)
     probe_and_remember(site, vault)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from safehold.archiver.log import Log, LogVault, Mode, Written
+from safehold.archiver.shipped import Book, Excused
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.mode_record import modes_now, recorded_modes
 from safehold.config import VaultConfig
@@ -36,6 +37,7 @@ from safehold.ports.disk import Disk
 from safehold.ports.log import Hole, LogFrame
 from safehold.ports.vault import Vault
 from safehold.ports.world import Clock, Entropy
+from safehold.recovery.excuses import EvidenceExcuses
 from safehold.recovery.unknown import unknown_seconds
 from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits
 from safehold.service.engine import Engine
@@ -100,9 +102,10 @@ class Writer:
         brakes: BrakeLimits = DEFAULT_BRAKES,
         side_by_side: SideBySide = one_by_one,
         answers: Callable[[Callable[[], bool]], bool] = lambda look: look(),
+        book_of: Callable[[VaultConfig], Book | None] = lambda _: None,
     ) -> None:
         """`side_by_side` does several things that may hang, in a time; `answers` asks one that may, and takes no
-        answer for a no.
+        answer for a no. `book_of` says where the shipper of a vault keeps what that vault has.
         """
         self._open_core = open_core
         self._vaults = list(vaults)
@@ -113,6 +116,7 @@ class Writer:
         self._tell_committed = on_committed
         self._side_by_side = side_by_side
         self._answers = answers
+        self._book_of = book_of
         self._sealed_at = clock.monotonic()
         self._tended_at = clock.monotonic()
         self._mend = False  # whether vaults that lack what the core holds are to be given it
@@ -147,13 +151,24 @@ class Writer:
         source = next(v for v in self._vaults if v.mode == Mode.SYNC)
         made = [
             Shipper(
-                self._make_vault(source), self._make_vault(v), self._clock, live=True, gather_seconds=GATHER_SECONDS
+                self._make_vault(source),
+                self._make_vault(v),
+                self._clock,
+                live=True,
+                gather_seconds=GATHER_SECONDS,
+                book=self._book_of(v),
+                excuses=partial(self._excuses, v),
             )
             for v in vaults
             if v.mode != Mode.SYNC
         ]
         self._not_started += made
         return made
+
+    def _excuses(self, config: VaultConfig) -> Excused:
+        """What a keeper removed from a vault on record. Raises VaultDown."""
+        keys = self._keyring
+        return EvidenceExcuses.read(config.name, [self._make_vault(config)], keys.installation, keys.opener).missing
 
     def take_new_shippers(self) -> list[Shipper]:
         """Those that nobody has been given yet, to be run by the caller's scheduler."""

@@ -36,7 +36,7 @@ def configure(parser: Parser) -> None:
         "safehold recover plan --json",
         _plan,
         "Reads and verifies everything the vaults hold, says what would come back exact, older or lost, and how long "
-        "it takes. Writes nothing but the plan file.",
+        "it takes. Writes nothing but the plan file, and what --items and --salvage ask for.",
     )
     _filters(plan)
     plan.add_argument("--output", metavar="FILE", help=f"the plan file (default: {PLAN_NAME} in the data folder)")
@@ -98,8 +98,19 @@ def _plan(args: Namespace, context: Context) -> Answer:
         data["plan"] = None
         written = f"the plan could not be written to {path} ({error.strerror}): give --output FILE"
     told = _account_for(plan, args, context, data)
-    blocks = [*describe_plan(plan), *told, "nothing to do" if plan.nothing_to_do else written]
+    nothing = "nothing to do" if not plan.salvages else f"the core stays as it is; what it lacks is put back: {written}"
+    blocks = [*describe_plan(plan), *told, nothing if plan.nothing_to_do else written, *_look_further(plan)]
     return Answer(data, blocks, Exit(plan.report.exit_code))
+
+
+def _look_further(plan: Plan) -> list[str]:
+    """Where something is lost, and nothing but cores and vaults was asked for it."""
+    if not plan.report.lost or plan.salvages:
+        return []
+    return [
+        "more may be left in damaged vaults, old cores, disk images, exports or on devices: safehold salvage SOURCE... "
+        "--out DIR finds it, then plan again with --salvage DIR"
+    ]
 
 
 def _run(args: Namespace, context: Context) -> Answer:

@@ -6,12 +6,16 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safehold.cli.context import Context
 from safehold.cli.exits import Exit
 from safehold.cli.output import Answer, Table, count_text, size_text
 from safehold.cli.parser import Parser
 from safehold.cli.progress import Reporter
+
+if TYPE_CHECKING:
+    from safehold.assembly.salvage_report import SalvageReport
 
 EXAMPLE = """safehold salvage /mnt/torn-disk/safehold-data --out /srv/salvage --identity recovery.txt
   safehold salvage vaults/near vaults/far --out /srv/salvage
@@ -48,8 +52,9 @@ def _run(args: Namespace, context: Context) -> Answer:
         blocks += [f"{source['path']}: {problem}" for problem in source["problems"][:SHOWN]]
     chain, page = found.changes["chain"], found.changes["page"]
     blocks += [
-        f"{chain:,} changes that prove themselves, {page:,} of which the change before is lost; "
-        f"{found.items:,} items of exports; {found.bodies:,} bodies; {found.aside:,} pieces set aside",
+        f"{count_text(chain, 'change that proves itself', 'changes that prove themselves')}, {page:,} of which the "
+        f"change before is lost; {count_text(found.items, 'item')} of exports; "
+        f"{count_text(found.bodies, 'body', 'bodies')}; {count_text(found.aside, 'piece')} set aside",
         *found.notes,
     ]
     if told.plan is not None:
@@ -59,8 +64,19 @@ def _run(args: Namespace, context: Context) -> Answer:
         )
     if not any((chain, page, found.items, found.bodies)):
         blocks.append("nothing was found in these that could be brought back; " + LOOKED_FOR)
-    blocks += [
-        f"the report is in {found.out}/report.txt, what failed verification in {found.out}/quarantine",
-        f"next: safehold recover plan --salvage {found.out}",
-    ]
-    return Answer(told.data(), blocks, Exit(told.exit_code))
+    report = "report.txt" if told.plan is not None else "sources.txt"
+    blocks.append(f"the report is in {found.out}/{report}, what failed verification in {found.out}/quarantine")
+    return Answer(told.data(), [*blocks, *_next(told)], Exit(told.exit_code))
+
+
+def _next(told: SalvageReport) -> list[str]:
+    """What to do with what was found; nothing, where that is nothing."""
+    found = told.scanned
+    if told.homeless and "" in found.owners:
+        return ["next: the same with --account NAME: nobody knows whose these are"]
+    if told.homeless:
+        first = "; ".join(f"safehold account add {name}" for name in found.owners)
+        return [f"next: {first}; then safehold recover run --yes --salvage {found.out}, which puts these into it"]
+    if not any((*found.changes.values(), found.items, found.bodies)):
+        return []
+    return [f"next: safehold recover plan --salvage {found.out}"]

@@ -46,13 +46,14 @@ def add_options(parser: Parser) -> None:
 
 def run(args: Namespace, context: Context) -> Answer:
     """`args.name` is the vault, or None for all."""
+    from safehold.assembly.jobs import SCRUB, job_run
     from safehold.assembly.keeper import open_vaults
     from safehold.assembly.scrubbing import scrub_vaults
     from safehold.recovery.scrub import Level
 
     limit = parse_size(args.limit)
     site = open_vaults(context.data, context.config, context.config_path)
-    with Reporter() as reporter:
+    with job_run(site, SCRUB) as job, Reporter() as reporter:
         results = scrub_vaults(
             site,
             args.name,
@@ -62,6 +63,10 @@ def run(args: Namespace, context: Context) -> Answer:
             with_core=args.reconcile,
             progress=reporter,
         )
+        if troubles := [f"{result.vault}: {result.trouble}" for result in results if result.trouble]:
+            job.failed("; ".join(troubles))
+        elif not all(result.ok for result in results):
+            job.found("something is wrong: see what `safehold scrub` says")
     if not site.opener.can_open:
         say("the identity is not here: what seals say should be there is unknown, and was not compared")
     return answer(results)

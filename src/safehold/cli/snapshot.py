@@ -26,6 +26,7 @@ def configure(parser: Parser) -> None:
 
 
 def _snapshot(args: Namespace, context: Context) -> Answer:
+    from safehold.assembly.jobs import SNAPSHOT, job_run
     from safehold.assembly.site import Site
     from safehold.assembly.snapshot import as_json, take_snapshot
 
@@ -34,12 +35,14 @@ def _snapshot(args: Namespace, context: Context) -> Answer:
     site = Site(context.data, context.config, context.config_path)
     if not site.has_core():
         site = context.installation()
-    with Reporter() as report:
+    with job_run(site, SNAPSHOT) as job, Reporter() as report:
 
         def told(done: int, total: int) -> None:
             report("writing", done, total, "changes")
 
         snapshot = take_snapshot(site, full=args.full, workers=args.workers, told=told)
+        if not snapshot.sealed or snapshot.down:
+            job.failed("; ".join(f"{name}: {why}" for name, why in snapshot.down.items()) or snapshot.why_not_sealed)
     written = snapshot.written
     blocks = []
     if written.new:

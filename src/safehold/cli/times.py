@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, date, datetime
 
 from safehold.cli.exits import UsageError
 
@@ -68,3 +68,17 @@ def _moment(text: str) -> int:
         return int(moment.astimezone().timestamp()) * _MICROS + moment.microsecond
     except (ValueError, OverflowError, OSError):
         raise UsageError(f"{text!r} is not a time", hint=_HINT) from None
+
+
+def parse_day(text: str) -> int:
+    """The beginning, in UTC, of a day such as 2026-11-20; µs. Raises UsageError."""
+    try:
+        day = date.fromisoformat(text.strip())
+    except ValueError:
+        raise UsageError(f"{text!r} is not a day", hint="write it as 2026-11-20") from None
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * _MICROS
+
+
+def parse_day_end(text: str) -> int:
+    """The end of that day, which is the beginning of the next."""
+    return parse_day(text) + _UNIT_SECONDS["d"] * _MICROS

@@ -182,5 +182,6 @@ def damage_listing(disk: SimDisk, folder: str, rng: random.Random, *, for_good: 
         for path in sorted(chosen):
             disk.lose(path)
         return f"{len(chosen)} of {len(files)} files of {folder} are gone"
-    disk.hidden = chosen.__contains__
+    for path in chosen:
+        disk.hide(path)
     return f"{len(chosen)} of {len(files)} files of {folder} are not listed"

@@ -22,6 +22,7 @@ from typing import Any, Self, TypeVar
 import apsw
 
 from safehold.archiver.claiming import LogVault, Mode, claim_timeline
+from safehold.archiver.shipped import FileBook
 from safehold.assembly.core_check import CoreCare
 from safehold.assembly.read_repair import ReadRepair
 from safehold.assembly.writer import Writer
@@ -115,6 +116,8 @@ class House:
         #: Whether whoever knocks waits until its streams are in, asked for each step.
         self.patience: Callable[[], bool] = lambda: True
         self.brakes = DEFAULT_BRAKES
+        #: The folder in which shippers keep what their vaults have; "" where they keep nothing.
+        self.books = ""
         self.spans = SpanCache()
         self.proofs = Proofs()
         self.ahead: list[tuple[str, str, str]] = []
@@ -137,9 +140,11 @@ class House:
         quota_bytes: int = 0,
         brakes: BrakeLimits = DEFAULT_BRAKES,
         vaults: Sequence[VaultConfig] | None = None,
+        books: str = "",
     ) -> House:
         """An installation made from nothing, with these accounts, whose password is PASSWORD."""
         house = cls(SimDisk(), SimClock(), seed, vaults)
+        house.books = books
         house.quota_bytes = quota_bytes
         house.brakes = brakes
         house.load_keys()
@@ -195,7 +200,11 @@ class House:
             on_committed=self._committed,
             quota_bytes=self.quota_bytes,
             brakes=self.brakes,
+            book_of=self.book_of,
         )
+
+    def book_of(self, config: VaultConfig) -> FileBook | None:
+        return FileBook(self.disk, self.books, config.name) if self.books else None
 
     def boot(self, *, mend: bool = False, set_aside: Sequence[Hole] = ()) -> None:
         """Raises what hinders the writer from opening. `mend`: as after `vault add`, to level all vaults.
@@ -334,7 +343,7 @@ class House:
     def _on(self, disk: SimDisk) -> Self:
         self.abandon()
         after = type(self)(disk, self.sim_clock, f"{self.seed}+", self.vaults)
-        after.brakes = self.brakes
+        after.brakes, after.books = self.brakes, self.books
         return after
 
     # -- the gate --------------------------------------------------------------------------------------------

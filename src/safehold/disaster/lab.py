@@ -25,6 +25,7 @@ from safehold.disaster.costs import RESTART_SECONDS, Meter
 from safehold.disaster.generations import snapshot as take_snapshot
 from safehold.disaster.house import VAULTS, House
 from safehold.disaster.ledger import Ledger
+from safehold.disaster.vault_work import NOTEBOOKS
 from safehold.disaster.watch import Watch
 from safehold.lab.clients.client import Client
 from safehold.lab.clients.files import FileClient
@@ -57,7 +58,7 @@ class World:
         self.seed = seed
         self.rng = random.Random(f"{scenario} {seed}")
         self.users = [user_name(number) for number in range(accounts)]
-        self.house = House.new(f"{scenario} {seed}", tuple(self.users), vaults=vaults)
+        self.house = House.new(f"{scenario} {seed}", tuple(self.users), vaults=vaults, books=NOTEBOOKS)
         self.clock = self.house.sim_clock
         #: By id: a recovery may have to do without the identity that holds a name.
         self.names = {account.id: account.name for account in self.house.reads.accounts()}

@@ -185,6 +185,9 @@ def make_anew(house: House, config: VaultConfig, *, aside: bool) -> None:
     else:
         house.disk.lose(folder)
     FolderVault.create(config.name, folder, house.disk, house.keyring.installation).close()
+    book = house.book_of(config)
+    if book is not None:
+        book.forget()
     others = [vault for vault in vaults_of(house) if vault.name != config.name]
     if config.mode != Mode.SYNC or not others:
         return

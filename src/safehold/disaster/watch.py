@@ -86,6 +86,8 @@ class Watch:
     def scrub_all(self) -> list[ScrubResult]:
         """As the keeper does it each day, and as `safehold scrub`."""
         world = self._world
+        if not hasattr(world.house, "keyring"):  # a process of its own
+            world.house.load_keys()
         found = [scrub_vault(world.house, config, serving=world.serving) for config in world.house.vaults]
         self.scrubs = {result.vault: result for result in found}
         return found
@@ -122,7 +124,7 @@ class Watch:
         if self.snapshot_trouble:
             add("no snapshot", self.snapshot_trouble)
         for shipper in house.writer.shippers:
-            for difference in shipper.differences():
+            for difference in (*shipper.differences(), *shipper.missed()):
                 add("not the same", difference, shipper.target)
         with world.unmetered():
             for config in house.vaults:

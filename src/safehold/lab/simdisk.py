@@ -31,8 +31,9 @@ be served as if it were whole. (Where all lie at once and agree, nothing is left
 
 Bit rot, `flip_bit()`, and bytes that are written over from outside, `overwrite()`: MUST be detected when they are read.
 
-A damaged directory, `hidden`: what it says True of is not listed, though it can be opened by its name. MUST be noticed
-by the next check; what is not listed MUST NOT be taken for deleted.
+A damaged directory, `hide()`: names in it are not listed, though they can be opened. They are listed again once they
+are given anew, or after `mend_folders()`; a folder that is moved takes its damage along. MUST be noticed by the next
+check; what is not listed MUST NOT be taken for deleted.
 
 What time the disk takes, `meter`: it is told of every operation and of every byte, and may let a clock go on. Faults
 but errors and crash hooks stay with the disk over a crash, as its meter does.
@@ -89,16 +90,18 @@ class _Node:
 class _Folder:
     """A folder's names, likewise. A step is (name, what it names from then on, or None)."""
 
-    __slots__ = ("durable", "now", "steps")
+    __slots__ = ("durable", "hidden", "now", "steps")
 
     def __init__(self) -> None:
         self.now: dict[str, _Node | _Folder] = {}
+        self.hidden: set[str] = set()
         self.durable: dict[str, _Node | _Folder] = {}
         # One step may set several names: a rename within a folder is one.
         self.steps: list[dict[str, _Node | _Folder | None]] = []
 
     def step(self, names: dict[str, _Node | _Folder | None]) -> None:
         _rename(self.now, names)
+        self.hidden.difference_update(name for name, node in names.items() if node is None)
         self.steps.append(names)
 
 
@@ -140,8 +143,6 @@ class SimDisk:
         self.lies_about_sync = False
         #: Where it lies, if not everywhere.
         self.lies_below = "/"
-        #: Paths that their folders do not list any more.
-        self.hidden: Callable[[str], bool] | None = None
         #: Told of each operation by (path, its name, 0), and of what it moved by (path, "bytes", count).
         self.meter: Callable[[str, str, int], None] | None = None
         self.operations: Counter[str] = Counter()
@@ -200,6 +201,18 @@ class SimDisk:
         for there in (node.now, node.durable):
             del there[size:]
 
+    def hide(self, path: str) -> None:
+        """The folder that a file lies in does not list it any more."""
+        folder, name = self._parent(path)
+        folder.hidden.add(name)
+
+    def mend_folders(self) -> None:
+        """Folders list all that is in them again."""
+        folders = [self._root]
+        for folder in folders:
+            folder.hidden.clear()
+            folders += [node for node in folder.now.values() if isinstance(node, _Folder)]
+
     def copy(self, folder: str) -> SimDisk:
         """A disk of its own with the files of one folder, under the same paths, as they read now."""
         other = SimDisk()
@@ -255,6 +268,7 @@ class SimDisk:
                 for step in folder.steps[: rng.randint(0, len(folder.steps))]:
                     _rename(names, step)
             result = _Folder()
+            result.hidden = set(folder.hidden)
             for name in sorted(names):
                 node = names[name]
                 if isinstance(node, _Folder):
@@ -267,7 +281,7 @@ class SimDisk:
             return result
 
         after._root = survive(self._root)
-        after.hidden, after.meter = self.hidden, self.meter
+        after.meter = self.meter
         return after
 
     def kill(self) -> SimDisk:
@@ -275,7 +289,7 @@ class SimDisk:
         self._crashed = True
         after = SimDisk(capacity_bytes=self.capacity_bytes)
         after._root = self._root
-        after.hidden, after.meter = self.hidden, self.meter
+        after.meter = self.meter
         return after
 
     def lose(self, path: str) -> None:
@@ -369,8 +383,9 @@ class SimDisk:
 
     def list(self, folder: str) -> Iterator[Entry]:
         self.point("list", folder)
-        for name, node in list(self._folder(folder).now.items()):
-            if self.hidden is not None and self.hidden(f"{folder.rstrip('/')}/{name}"):
+        here = self._folder(folder)
+        for name, node in list(here.now.items()):
+            if name in here.hidden:
                 continue
             is_folder = isinstance(node, _Folder)
             yield Entry(name, is_folder, 0 if isinstance(node, _Folder) else len(node.now))

@@ -78,7 +78,8 @@ class Vault(Protocol):
     def append(self, name: str, expected: int, data: bytes) -> None:
         """Add data at the end of an object whose length must be `expected`, and sync it before returning.
 
-        Without data: make certain of the last MiB that is there, which another process may have failed to sync.
+        Without data: make certain of the object, its name and its last MiB, which another process may have failed to
+        sync. That may need room for a second copy of a short one.
 
         Raises LengthMismatch, VaultFull, VaultSuspect, VaultDown.
         """

@@ -485,7 +485,8 @@ def _nothing(sources: Sequence[Source], why: str) -> OperatorError:
     told = "; ".join(f"{source.vault}: {source.problem or why}" for source in sources)
     return OperatorError(
         f"nothing can be recovered from these vaults: {told or 'none is given'}",
-        hint="name a vault by --vault URL and its key by --identity FILE",
+        hint="name a vault by --vault URL and its key by --identity FILE; `safehold salvage` finds what is left of "
+        "damaged ones",
     )
 
 

@@ -218,7 +218,7 @@ class StreamProof:
         collection = row.fields.collection
         for id_ in self._collection_ids(collection, account):
             for prev in prevs:
-                if self._hash(row, account, id_, prev) == row.hash:
+                if change_hash(*self._hashed(row, account, id_, prev)) == row.hash:
                     self._learn(account, collection, id_)
                     return self._change(row, account, id_, prev)
                 if not self._all.may_search():
@@ -259,9 +259,12 @@ class StreamProof:
                 self._carved.put_collection(learned)
                 self._all.lost_collections.discard(number)
 
-    def _hash(self, row: CarvedRow, account: bytes, collection: bytes, prev: bytes) -> bytes:
+    def _hashed(
+        self, row: CarvedRow, account: bytes, collection: bytes, prev: bytes
+    ) -> tuple[bytes, Kind, int, int, int, int, Op, bytes, str, str, bytes, int, bytes, str, bytes]:
+        """What a change's hash covers, in the order in which Change and change_hash have it."""
         fields = row.fields
-        return change_hash(
+        return (
             account,
             self._kind,
             fields.timeline,
@@ -281,27 +284,7 @@ class StreamProof:
 
     def _change(self, row: CarvedRow, account: bytes, collection: bytes, prev: bytes) -> Change:
         fields = row.fields
-        return Change(
-            account,
-            self._kind,
-            fields.timeline,
-            row.rev,
-            fields.group,
-            fields.at,
-            OPS[fields.op],
-            collection,
-            fields.name,
-            fields.media,
-            fields.digest,
-            fields.size,
-            fields.props_digest,
-            fields.actor,
-            prev,
-            row.hash,
-            row.body,
-            fields.blob,
-            fields.props,
-        )
+        return Change(*self._hashed(row, account, collection, prev), row.hash, row.body, fields.blob, fields.props)
 
     # -- by its pages alone
 

@@ -94,7 +94,7 @@ class Scanner:
         """Raises NothingKnown, KeyAway, and OSError where a source cannot be read at all."""
         units = [unit for source in sources for unit in self._survey(source)]
         if not units:
-            raise NothingKnown("nothing that a salvage knows was found in these sources", hint=LOOKED_FOR, exit_code=2)
+            raise NothingKnown("nothing that a salvage knows was found in these sources", hint=LOOKED_FOR, exit_code=1)
         # A core is entered by who reads it, with its log apart.
         entered = [unit for unit in units if unit.sort is not Sort.CORE]
         numbers = {unit: self._ear.source(unit.path, _word(unit), unit.size) for unit in entered}

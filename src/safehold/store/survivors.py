@@ -3,7 +3,8 @@
 Layout. `salvage.db` lies in the salvage folder. Changes are kept as msgpack of `Change` without their bodies, which lie
 once each in `body` under their digest, whichever of changes, items and exports they came with: so a change whose record
 was found in one source gets the body that another source had. Meta `state` is a running digest of all that was put and
-was new: two salvages with the same state hold the same, put in the same order.
+was new: two salvages with the same state hold the same, put in the same order. Paths of files in the folder itself are
+kept from there on, so that it can be moved; those of others in full.
 
 Invariants:
 
@@ -16,6 +17,7 @@ Invariants:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from hashlib import sha256
@@ -124,8 +126,9 @@ class FindCounts(NamedTuple):
 class SurvivorStore:
     """One salvage: written by one process at a time, read by others meanwhile. Closing it keeps what was put."""
 
-    def __init__(self, opened: Opened, *, read_only: bool) -> None:
+    def __init__(self, opened: Opened, folder: str, *, read_only: bool) -> None:
         self._opened = opened
+        self._base = f"{os.path.abspath(folder)}/"
         self._db = opened.db
         self._read_only = read_only
         self._closed = False
@@ -155,7 +158,7 @@ class SurvivorStore:
             _prepare(opened, path, writes=flags != apsw.SQLITE_OPEN_READONLY)
             if create:
                 on.sync_folder(folder)
-            return cls(opened, read_only=read_only)
+            return cls(opened, folder, read_only=read_only)
         except BaseException as error:
             with suppress(apsw.Error):  # it is `error` that says what is wrong
                 close(opened)
@@ -262,7 +265,7 @@ class SurvivorStore:
                 loose.size,
                 loose.at,
                 loose.body is not None,
-                loose.path,
+                self._kept(loose.path),
                 loose.source,
                 loose.where,
             ),
@@ -325,7 +328,7 @@ class SurvivorStore:
     def blob(self, name: bytes, path: str, size: int, source: int) -> None:
         self._put(
             "INSERT INTO blob (name, path, size, source) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (name, path, size, source),
+            (name, self._kept(path), size, source),
         )
 
     # -- ports.survivors.Survivors
@@ -391,7 +394,13 @@ class SurvivorStore:
             " CASE WHEN has_body THEN body.body END, path, loose.source, place"
             " FROM loose LEFT JOIN body ON body.digest = loose.digest ORDER BY number"
         ):
-            yield Loose(row[0], RESTORE_ORDER[row[1]], *row[2:])
+            item = Loose(row[0], RESTORE_ORDER[row[1]], *row[2:])
+            yield item._replace(path=self._place(item.path))
+
+    @guarded
+    def owners(self) -> list[str]:
+        """For whom things of exports were given; "" among them where that is not known of all."""
+        return [name for (name,) in self._db.execute("SELECT DISTINCT account FROM loose ORDER BY account")]
 
     @guarded_iterator
     def asides(self) -> Iterator[Aside]:
@@ -423,7 +432,7 @@ class SurvivorStore:
         row = self._db.execute(
             "SELECT path FROM blob WHERE name = ? ORDER BY size DESC, number LIMIT 1", (name,)
         ).fetchone()
-        return None if row is None else row[0]
+        return None if row is None else self._place(row[0])
 
     @guarded
     def counts(self) -> FindCounts:
@@ -475,13 +484,21 @@ class SurvivorStore:
         self.commit()
         self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         named = "SELECT (SELECT count(*) FROM blob WHERE path = ?1) + (SELECT count(*) FROM loose WHERE path = ?1)"
-        return [path for path in paths if not self._row(named, (path,))[0]]
+        return [self._place(path) for path in paths if not self._row(named, (path,))[0]]
 
     # -- writing
 
     def _body(self, digest: bytes, body: bytes, source: int) -> None:
         assert sha256(body).digest() == digest, "a body was found under a digest that is not its own"
         self._put("INSERT INTO body VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (digest, source, body), len(body))
+
+    def _kept(self, path: str) -> str:
+        """As it is kept: from this folder on for what lies in it, so that the folder can be moved."""
+        return path.removeprefix(self._base)
+
+    def _place(self, path: str) -> str:
+        """Where what is kept under this path lies now."""
+        return f"{self._base}{path}" if path and not path.startswith("/") else path
 
     def _put(self, sql: str, values: tuple[Any, ...], size: int = 0) -> bool:
         """Whether it changed anything. Commits where the batch is full."""

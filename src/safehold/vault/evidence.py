@@ -34,6 +34,18 @@ LINKS = "links"
 MADE_UP = "made_up"
 
 
+class Foreign(Damaged):
+    """A record of another installation, or by a key that this one's root did not certify."""
+
+
+class Misplaced(Damaged):
+    """A whole record of this installation under another one's name."""
+
+
+class Newer(Damaged):
+    """A record of a version that only a newer release reads."""
+
+
 class Found(NamedTuple):
     """Evidence that holds. `role` is that of its signer; what only a keeper may attest counts only from a keeper."""
 
@@ -88,7 +100,7 @@ def read_evidence(
                 if name in found or name in skip or formats.parse_evidence_name(name) is None:
                     continue
                 try:
-                    found[name] = _verified(name, vault.get(name), installation, unpacker)
+                    found[name] = verify_evidence(name, vault.get(name), installation, unpacker)
                 except (Damaged, KeyError, VaultDown):  # one that cannot be read must not hide the rest
                     continue
         except VaultDown:
@@ -102,44 +114,69 @@ def missing_links(found: Iterable[Found], evidence_from: int = 0) -> list[str]:
     What is older than `evidence_from` (µs) may have been retained away, and with it what the first after that names;
     what a keeper's scrub has told already (the fact `links`) is on record.
     """
+    everything = list(found)
+    told = told_links(everything)
+    return sorted(gap.after for gap in chain_gaps(everything, evidence_from) if gap.after not in told)
+
+
+class ChainGap(NamedTuple):
+    """A record that is nowhere, as the signer's next one tells."""
+
+    digest: bytes  # SHA-256 of the object that is gone
+    after: str  # name of the one that names it
+    signer: str  # 8 hex digits
+    since: int  # µs: when the last one before the gap is from; 0: there is none
+    until: int  # µs: when the one that names it is from
+
+
+def chain_gaps(found: Iterable[Found], evidence_from: int = 0) -> list[ChainGap]:
+    """Where a signer's record names one before it that is not among all that was found, in order of time."""
     chains: dict[bytes, list[Found]] = {}
     digests: set[bytes] = set()
-    told: set[str] = set()
     for one in sorted(found, key=lambda each: each.name):
         chains.setdefault(one.signer, []).append(one)
         digests.add(one.digest)
-        if one.role is Role.KEEPER and isinstance(links := one.evidence.facts.get(LINKS), list):
-            told.update(name for name in links if isinstance(name, str))
-    missing: list[str] = []
-    for chain in chains.values():
-        earlier = 0  # µs, the one before in what was found
+    gaps: list[ChainGap] = []
+    for signer, chain in chains.items():
+        earlier = 0
         for one in chain:
             at, before = one.evidence.at, one.evidence.before
-            if before and before not in digests and earlier >= evidence_from and one.name not in told:
-                missing.append(one.name)
+            if before and before not in digests and earlier >= evidence_from:
+                gaps.append(ChainGap(before, one.name, signer.hex()[:8], earlier, at))
             earlier = at
-    return sorted(missing)
+    return sorted(gaps, key=lambda gap: gap.after)
 
 
-def _verified(name: str, data: bytes, installation: bytes, unpacker: Unpacker) -> Found:
-    """Raises Damaged."""
+def told_links(found: Iterable[Found]) -> dict[str, str]:
+    """What follows a record that is gone, to the name of the first keeper's record that has told so."""
+    told: dict[str, str] = {}
+    for one in sorted(found, key=lambda each: each.name):
+        if one.role is Role.KEEPER and isinstance(links := one.evidence.facts.get(LINKS), list):
+            for name in links:
+                if isinstance(name, str):
+                    told.setdefault(name, one.name)
+    return told
+
+
+def verify_evidence(name: str, data: bytes, installation: bytes, unpacker: Unpacker) -> Found:
+    """The record that an object holds, once all of it is proved. Raises Foreign, Misplaced, Newer, Damaged, KeyAway."""
     header, role, payload = _signed(name, data, installation)
     evidence = unpacker.unpack(payload, formats.DECODER)
     if evidence.version != formats.VERSION:
-        raise Damaged(f"it is of version {evidence.version}, which a newer release reads")
+        raise Newer(f"it is of version {evidence.version}, which a newer release reads")
     if evidence.at != header.generation:
         raise Damaged("it speaks of another moment than its name")
     return Found(name, evidence, role, header.writer_public, sha256(data).digest(), len(data))
 
 
 def _signed(name: str, data: bytes, installation: bytes) -> tuple[RunHeader, Role, bytes]:
-    """Its header, its signer's role and its payload. Raises Damaged."""
+    """Its header, its signer's role and its payload. Raises Foreign, Misplaced, Damaged."""
     header = formats.parse_evidence_header(data)
     if header is None or formats.parse_evidence_footer(data) != header:
         raise Damaged("its ends are damaged")
     role = role_of(header, installation)
-    if role is None or str(EvidenceName(header.generation, header.writer_public.hex()[:8])) != name:
-        raise Damaged("it is not this installation's, or another one's bytes")
+    if role is None:
+        raise Foreign("its signer was not certified by this installation's root")
     items = list(scan_frames(data, END_BYTES, len(data) - END_BYTES))
     frame = items[0] if len(items) == 1 else None
     if frame is None or isinstance(frame, BadRange) or frame.header.type is not FrameType.EVIDENCE:
@@ -147,6 +184,9 @@ def _signed(name: str, data: bytes, installation: bytes) -> tuple[RunHeader, Rol
     if frame.header.prev != sha256(data[:END_BYTES]).digest():
         raise Damaged("its frame is another object's")
     verify_frame(frame, header.writer_public)
+    own = str(EvidenceName(header.generation, header.writer_public.hex()[:8]))
+    if own != name:
+        raise Misplaced(f"its bytes are those of {own}")
     return header, role, frame.payload
 
 

@@ -7,9 +7,10 @@
     aside/                 what the keeper moved out of the way (vault/keeping.py); never read
 
 Put: temporary file, sync, link to the name (which fails where the name is taken), remove the temporary, sync the
-folder. Append: write, sync, and the folder at the first append through a handle; an append of nothing writes the end
-once more as it is, since after a sync that failed bytes can be read that no later sync would bring to disk. The
-handle of the last object appended to stays open; a handle whose sync failed is closed and never used again.
+folder. Append: write, sync, and the folder at the first append through a handle; an append of nothing writes what is
+there once more, since after a sync that failed bytes and names can be read that no later sync would bring to disk. A
+name is written once more by renaming a whole, synced copy over it: at no moment does the object lack it. The handle of
+the last object appended to stays open; a handle whose sync failed is closed and never used again.
 
 Append-only is by convention here: whoever may write the folder may also remove what is in it.
 """
@@ -30,6 +31,8 @@ from safehold.ports.vault import LengthMismatch, ObjectInfo, Vault, VaultDown, V
 _TEMPORARY = "tmp"
 ASIDE = "aside"
 _CERTAIN_BYTES = 1024 * 1024
+#: Segments are closed long before: a longer object was appended to after its name had been synced.
+_CERTAIN_NAME_BYTES = 8 * _CERTAIN_BYTES
 _SAFE_NAME = re.compile(
     r"(?!(?:tmp|aside)(?:/|\Z))[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*\Z", re.ASCII
 )
@@ -160,6 +163,9 @@ class FolderVault:
             raise self._refusal(error) from error
 
     def append(self, name: str, expected: int, data: bytes) -> None:
+        if not data and 0 < expected <= _CERTAIN_NAME_BYTES:
+            self._make_certain(name, expected)
+            return
         if name != self._open_name or self._open_file is None:
             self._open(name, expected)
         file = self._open_file
@@ -192,6 +198,28 @@ class FolderVault:
                 f"vault {self._name}: {name} was replaced or removed while it was being written",
                 hint=f"see what happened to {self._path}",
             )
+
+    def _make_certain(self, name: str, expected: int) -> None:
+        """Write an object and its name once more, as they are. Raises as `append`."""
+        self.close()
+        self._require()
+        path = self._at(name)
+        try:
+            length = self._disk.size(path)
+            if length != expected:
+                raise self._mismatch(name, expected, length)
+            copy = Putting(self, name, *self._temporary())
+        except FileNotFoundError:
+            raise self._mismatch(name, expected, 0) from None
+        except OSError as error:
+            raise self._refusal(error) from error
+        try:
+            for offset in range(0, expected, _CERTAIN_BYTES):
+                copy.write(self.get(name, offset, min(_CERTAIN_BYTES, expected - offset)))
+            copy.take_place(expected)
+        except Exception:
+            copy.abandon()
+            raise
 
     def close(self) -> None:
         file, self._open_file, self._open_name = self._open_file, None, ""
@@ -357,6 +385,24 @@ class Putting:
             except OSError as error:
                 raise vault._suspect(self._name, error) from error
         return not taken
+
+    def take_place(self, expected: int) -> None:
+        """Take the name from the object that has it: of so many bytes, and the same ones. Raises as `Vault.append`."""
+        vault, disk, path = self._vault, self._vault._disk, self._vault._at(self._name)
+        temporary = self.written()
+        try:
+            length = disk.size(path)
+            if length == expected:
+                disk.rename(temporary, path)
+            else:  # somebody appended meanwhile
+                disk.remove(temporary)
+                raise vault._mismatch(self._name, expected, length)
+        except OSError as error:
+            raise vault._refusal(error) from error
+        try:
+            disk.sync_folder(posixpath.dirname(path))
+        except OSError as error:
+            raise vault._suspect(self._name, error) from error
 
     def abandon(self) -> None:
         """Leave nothing behind, as far as the disk lets it."""

@@ -40,7 +40,8 @@ def _safety(status: Mapping[str, Any]) -> Iterator[Sample]:
     yield Sample("safehold_incidents", {}, len(lasting))
     alarms = status.get("alarms")
     yield from _one("safehold_alarms_open", len(alarms) if isinstance(alarms, list) else _of(alarms, "open"))
-    objectives: Mapping[str, Any] = status.get("objectives") or {}
+    promised = {**(status.get("objectives") or {}), **(status.get("evidence") or {})}
+    objectives = {name: one for name, one in promised.items() if one.get("target_seconds") is not None}
     for name, objective in objectives.items():
         labels = {"objective": name}
         yield Sample("safehold_objective_met", labels, float(_of(objective, "state") == "met"))

@@ -31,7 +31,9 @@ RECOVERING = "recovering"
 #: A public address must not make the core count again and again.
 FRESH_SECONDS = 1.0
 
-_STATUS_KEYS = ("service", "timeline", "accounts", "changes", "items", "objectives")
+_STATUS_KEYS = ("service", "timeline", "accounts", "changes", "items")
+#: Of an objective; why it stands so is the operator's.
+_OBJECTIVE_KEYS = ("target_seconds", "actual_seconds", "state")
 _VAULT_KEYS = (
     "name",
     "mode",
@@ -71,6 +73,10 @@ def remembered(gate: Gate) -> StatusSource:
 def public(status: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a status object that everybody may see."""
     shown = _pick(status, _STATUS_KEYS)
+    for promised in ("objectives", "evidence"):
+        told = status.get(promised)
+        if isinstance(told, Mapping):
+            shown[promised] = {str(name): _pick(one, _OBJECTIVE_KEYS) for name, one in list(told.items())[:_MAX_COUNTS]}
     shown["vaults"] = [_pick(vault, _VAULT_KEYS) for vault in status.get("vaults") or ()]
     shown["incidents"] = [_pick(incident, _INCIDENT_KEYS) for incident in status.get("incidents") or ()]
     recovery = status.get("recovery")

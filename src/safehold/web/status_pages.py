@@ -38,7 +38,8 @@ def status_html(shown: Mapping[str, Any], words: Words) -> str:
     if shown.get("recovery"):
         parts.append(recovery_html(shown["recovery"], words))
     parts += [_incident(incident, words) for incident in shown.get("incidents") or ()]
-    promised = {k: o for k, o in (shown.get("objectives") or {}).items() if o.get("target_seconds") is not None}
+    everything = {**(shown.get("objectives") or {}), **(shown.get("evidence") or {})}
+    promised = {name: one for name, one in everything.items() if one.get("target_seconds") is not None}
     if promised:
         parts.append(f"<h2>{words('promises')}</h2>" + _objectives(promised, words))
     if shown.get("vaults"):
@@ -186,7 +187,7 @@ def _objectives(objectives: Mapping[str, Any], words: Words) -> str:
         class_ = _STATE_CLASSES.get(state, "warn")
         rows.append(
             [
-                escape(words.either(f"objective.{name}", name)),
+                escape(_promise(name, words)),
                 words.duration(objective.get("target_seconds")),
                 words.duration(objective.get("actual_seconds")),
                 f'<span class="{class_}">{escape(words.either(f"objective.{state}", state))}</span>',
@@ -194,6 +195,13 @@ def _objectives(objectives: Mapping[str, Any], words: Words) -> str:
         )
     columns = [words("promise"), words("target"), words("measured"), words("state")]
     return table(columns, rows, numbers=frozenset((1, 2)))
+
+
+def _promise(name: str, words: Words) -> str:
+    """An objective, or that of one kind, in words."""
+    kind, _, plain = name.rpartition(".")
+    told = words.either(f"objective.{plain}", plain)
+    return f"{words.kind(kind)}: {told}" if kind in set(DATA_KINDS) else told
 
 
 def _vaults(vaults: list[Mapping[str, Any]], words: Words) -> str:

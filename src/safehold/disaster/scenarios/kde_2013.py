@@ -35,7 +35,8 @@ def _strike(world: World) -> None:
         world.go_down(kill=True)
     world.hurt = rng.choice(_STRUCK)
     for_good = rng.random() < 0.5
-    world.note(damage_listing(world.disk, world.hurt + rng.choice(_PARTS), rng, for_good=for_good))
+    part = world.hurt + rng.choice([part for part in _PARTS if world.disk.files(world.hurt + part)])
+    world.note(damage_listing(world.disk, part, rng, for_good=for_good))
 
 
 def _objects(world: World) -> dict[str, set[str]]:
@@ -49,7 +50,7 @@ def _objects(world: World) -> dict[str, set[str]]:
 def _recover(world: World) -> None:
     """A person mends the directories, then the vault from the other one."""
     recover(world)
-    world.disk.hidden = None
+    world.disk.mend_folders()
     world.watch.scrub_all()
     tend(world)
 
