@@ -124,8 +124,10 @@ class Watch:
         if self.snapshot_trouble:
             add("no snapshot", self.snapshot_trouble)
         for shipper in house.writer.shippers:
-            for difference in (*shipper.differences(), *shipper.missed()):
+            for difference in shipper.differences():
                 add("not the same", difference, shipper.target)
+            for missed in shipper.missed():
+                add("vault lost objects", missed, shipper.target)
         with world.unmetered():
             for config in house.vaults:
                 if not house.vault(config).available():
