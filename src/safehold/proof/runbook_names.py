@@ -50,6 +50,7 @@ RUNBOOK_OF = {
     "vault missing": "lost-vault",
     "vault not answering": "lost-vault",
     "vault damaged": "damaged-vault",
+    "vault lost objects": "damaged-vault",
     "evidence missing": "damaged-vault",
     "not the same": "damaged-vault",
     "not attested": "keeper",
