@@ -49,6 +49,8 @@ LOOK_SECONDS = 30.0
 NICENESS = 19
 ENDING_SECONDS = 3.0
 ROLLING = "drill-rolling"
+#: A drill beside a service takes no more than this share of one processor.
+_DRILL_WORDS: tuple[str, ...] = ("drill", "run", "--throttle", "0.25")
 _MICROSECONDS = 1_000_000
 #: Exit codes of a child that came to its end: done, and found something wrong.
 _ENDED = (0, 1)
@@ -180,10 +182,10 @@ class Scheduler:
             newest = drills[-1].at if drills else 0
             whole = max((d.at for d in drills if d.scope == "whole"), default=0)
             if cadence.drill is not None:
-                yield Wanted(DRILL, DRILL, ("drill", "run"), cadence.drill, self._as_run(DRILL, whole))
+                yield Wanted(DRILL, DRILL, _DRILL_WORDS, cadence.drill, self._as_run(DRILL, whole))
             if cadence.rolling is not None:
-                words = ("drill", "run", "--rolling")
-                yield Wanted(ROLLING, DRILL, words, cadence.rolling, self._as_run(DRILL, newest))
+                rolling = (*_DRILL_WORDS, "--rolling")
+                yield Wanted(ROLLING, DRILL, rolling, cadence.rolling, self._as_run(DRILL, newest))
         days = getattr(getattr(self._site.config, "alarms", None), "test_days", 0)
         if days and _exists("alarm"):
             run = last_run(self._site, ALARM_TEST)

@@ -67,6 +67,7 @@ def configure(parser: Parser) -> None:
 
 def _run(args: Namespace, context: Context) -> Answer:
     from safehold.assembly.drilling import LATEST, RANDOM, Wanted, run_drill
+    from safehold.assembly.jobs import DRILL, job_run
     from safehold.proof.drills import ROLLING, WHOLE
 
     if not 0 <= args.throttle <= 1:
@@ -76,8 +77,10 @@ def _run(args: Namespace, context: Context) -> Answer:
     to = args.to if args.to in (LATEST, RANDOM) else parse_time(args.to, time.time_ns() // 1000)
     site = context.installation()
     wanted = Wanted(args.vault, ROLLING if args.rolling else WHOLE, to, args.throttle, args.shares, args.by)
-    with Reporter() as reporter:
+    with job_run(site, DRILL) as job, Reporter() as reporter:
         drilled = run_drill(site, wanted, reporter)
+        if not drilled.ok:
+            job.found(f"the drill of {drilled.vault} failed")
     return Answer(drill_object(drilled), describe(drilled), Exit.DONE if drilled.ok else Exit.FOUND)
 
 
