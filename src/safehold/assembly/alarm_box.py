@@ -125,7 +125,9 @@ class AlarmBox:
             outcome = self.kept.outcomes.setdefault(channel, Outcome())
             now = self._clock.now()
             if outcome.failing_since is None:
-                _log.warning("an alarm does not get through by %s; `safehold alarm list` says why", channel.split()[0])
+                _log.warning(
+                    "an alarm does not get through by %s; `safehold alarm list` says why", channel.split(maxsplit=1)[0]
+                )
                 outcome.failing_since = now
             outcome.last_failed, outcome.why = now, why
 

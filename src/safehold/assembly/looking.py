@@ -239,11 +239,13 @@ class Looking:
 
     @staticmethod
     def _frames(looks: Mapping[str, VaultLook]) -> list[Witness]:
-        return [
-            Witness(f"the newest frame in the vault {name}", look.last_frame)
-            for name, look in looks.items()
-            if look.last_frame is not None
-        ]
+        found = []
+        for name, look in looks.items():
+            if look.last_frame is not None:
+                found.append(Witness(f"the newest frame in the vault {name}", look.last_frame))
+            if look.earlier_frame is not None:
+                found.append(Witness(f"the last run in the vault {name}", look.earlier_frame, earlier=True))
+        return found
 
 
 def writers_seen(names: Mapping[str, float], monotonic: float) -> tuple[WriterSeen, ...]:

@@ -52,6 +52,7 @@ class VaultLook(NamedTuple):
     last_seal: int | None = None  # µs
     last_frame: int | None = None  # µs
     last_number: int = 0
+    earlier_frame: int | None = None  # µs: the newest of the timeline before
     objects: int | None = None
     bytes: int | None = None
     bodies: frozenset[str] | None = None  # names of blob objects, where it was just listed
@@ -96,6 +97,9 @@ class VaultLooks:
             last_seal=max(seals, default=self._last.last_seal),
             last_frame=last.at if last is not None else None,
             last_number=last.number if last is not None else 0,
+            earlier_frame=max(
+                (f.header.at for f in frames if last and f.header.timeline < last.timeline), default=None
+            ),
         )
         found, vanished = self._listing(vault, found)
         now = self._clock.monotonic()

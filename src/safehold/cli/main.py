@@ -22,6 +22,7 @@ COMMANDS = {
     "keeper": ("keeper", "scrub, attest and retain vaults under credentials of its own"),
     "scrub": ("scrub", "read every vault whole and check every byte"),
     "drill": ("drill", "recover from one vault into a scratch core, compare and time it; surprise people"),
+    "alarm": ("alarm", "list what is wrong, test who is told of it, acknowledge"),
     "recover": ("recover", "bring the core back from vaults"),
     "salvage": ("salvage", "find what is left in torn cores, vaults with holes, exports and photos"),
     "evidence": ("evidence", "list, show and verify the signed records of what was done and found"),

@@ -63,12 +63,14 @@ class Witness(msgspec.Struct, frozen=True):
     """What another clock said.
 
     `exact`: it was asked just now (the Date of an HTTP answer). Else it tells only that it is not earlier than this: a
-    frame of the log, a vault's receipt, the last look of the run before.
+    frame of the log, a vault's receipt, the last look of the run before. `earlier`: it was written by a run before this
+    one, so that much later than it says how long nothing ran, or that the clock is ahead.
     """
 
     name: str
     at: int  # µs
     exact: bool = False
+    earlier: bool = False
 
 
 class WriterSeen(msgspec.Struct, frozen=True, kw_only=True):
