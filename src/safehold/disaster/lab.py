@@ -72,6 +72,7 @@ class World:
         self.far_is_whole = True
         self.copies: Copies | None = None  # of what a strike leaves, where a scenario has it noted
         self.salvages = False  # whether an operator has the remains salvaged before a recovery
+        self.remembered: object = None  # of the strike's own, for what comes after it
         self.hurt = ""
         self.objects_before: dict[str, set[str]] = {}
         self.wiped: dict[tuple[str, str, str], str] = {}  # device, path, name: why it was dropped there

@@ -79,6 +79,7 @@ RUNBOOK_OF = {
     "kind stopped": "shrunk",
     "account stopped": "shrunk",
     "kind empty": "shrunk",
+    "kind shrank": "mass-deletion",
     "bodies not covered": "shrunk",
     "wrong key": "key-lost",
     "recipients changed": "rotate-keys",
