@@ -57,6 +57,8 @@ CLOSING_STEPS = 10_000
 CLOSING_SECONDS = 8.0
 #: A seal follows so soon on what it seals.
 SEAL_SECONDS = 10.0
+#: Where nothing was written for so long, a seal says that somebody is there (rules: `writer silent`).
+BEAT_SECONDS = 900.0
 #: Accounts whose grace is over, and incidents whose notice is behind, are looked at so often.
 TEND_SECONDS = 60.0
 #: Frames that follow each other so closely are shipped to async vaults together: a sync for each would slow the rest.
@@ -132,6 +134,7 @@ class Writer:
         self._answers = answers
         self._book_of = book_of
         self._sealed_at = clock.monotonic()
+        self._wrote_at = clock.monotonic()
         self._tended_at = clock.monotonic()
         self._mend = False  # whether vaults that lack what the core holds are to be given it
         self._lost: Sequence[tuple[int, int]] = ()  # frames that no vault has whole: the core writes them again
@@ -454,6 +457,7 @@ class Writer:
     # -- along the way ---------------------------------------------------------------------------------------
 
     def _after_append(self, written: Written) -> None:
+        self._wrote_at = self._clock.monotonic()
         for shipper in self.shippers:
             shipper.note(written)
             if shipper.asleep:
@@ -534,6 +538,16 @@ class Writer:
         if self._log is not None:
             self._log.tick()
         self.engine.drain_intakes()
+
+    def beat(self) -> None:
+        """Say that somebody writes here, where nothing else was written for a while: a seal, though nothing is new.
+
+        Between batches. Whoever holds a vault misses it where the writer falls silent.
+        """
+        quiet = self._clock.monotonic() - self._wrote_at
+        if self.engine.stopped is None and self._log is not None and quiet >= BEAT_SECONDS:
+            self._log.mark_dirty()
+            self.engine.seal()
 
     def _is_there(self, config: VaultConfig) -> bool:
         vault = self._make_vault(config)
