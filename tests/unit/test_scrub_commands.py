@@ -341,6 +341,7 @@ def test_a_vault_that_lost_what_it_had_is_told_of_and_given_it_again(
             incidents = status_object(site, writer.engine.core, writer)["incidents"]
         finally:
             writer.close()
+        writer.ship_all()
     (told,) = [each for each in incidents if each["what"] == "vault lost objects"]
     assert told["key"] == "far"
     assert "far has lost run objects" in told["message"]
