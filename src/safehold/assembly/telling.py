@@ -271,6 +271,12 @@ class Telling:
 
 def make_postbox(site: Site) -> Postbox | None:
     """None where no mail server is configured."""
+    mailer = make_mailer(site)
+    return None if mailer is None else Postbox(mailer, site.clock)
+
+
+def make_mailer(site: Site) -> SmtpMailer | None:
+    """None where no mail server is configured."""
     mail = site.config.mail
     if not mail.host:
         return None
@@ -281,4 +287,4 @@ def make_postbox(site: Site) -> Postbox | None:
         return path.read_text(encoding="utf-8").rstrip("\r\n") if mail.password_file else ""
 
     server = SmtpServer(mail.host, mail.port, mail.tls, mail.user, mail.sender, password)
-    return Postbox(SmtpMailer(server), site.clock)
+    return SmtpMailer(server)

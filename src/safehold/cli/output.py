@@ -13,6 +13,9 @@ from typing import Any, TextIO
 from safehold.cli.exits import Exit
 from safehold.model import counting
 
+#: Set in the environment: with --json what a command says for people goes to standard error as well.
+TELL = "SAFEHOLD_TELL"
+
 
 @dataclass(frozen=True)
 class Table:
@@ -39,6 +42,9 @@ def print_answer(answer: Answer, *, as_json: bool) -> None:
     if answer.printed:
         return
     if as_json:
+        if os.environ.get(TELL):
+            for line in as_lines(answer.blocks):
+                say(line)
         print_json(answer.data)
         return
     for block in answer.blocks:
