@@ -80,7 +80,7 @@ def _run(args: Namespace, context: Context) -> Answer:
     with job_run(site, DRILL) as job, Reporter() as reporter:
         drilled = run_drill(site, wanted, reporter)
         if not drilled.ok:
-            job.found(f"the drill of {drilled.vault} failed")
+            job.found(f"the drill of {drilled.vault} failed: see `safehold drill list`")
     return Answer(drill_object(drilled), describe(drilled), Exit.DONE if drilled.ok else Exit.FOUND)
 
 
