@@ -18,7 +18,6 @@ import json
 import logging
 import subprocess
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import msgspec
@@ -66,7 +65,6 @@ class Wanted(NamedTuple):
     words: tuple[str, ...]
     every_seconds: float
     last: LastRun | None
-    heavy: bool = True
 
 
 class _Child(NamedTuple):
@@ -175,7 +173,7 @@ class Scheduler:
         cadence = self._measures.cadence()
         if cadence.scrub is not None:
             for config in self._site.config.vaults:
-                words = ("vault", "scrub", config.name)
+                words: tuple[str, ...] = ("vault", "scrub", config.name)
                 yield Wanted(f"scrub {config.name}", SCRUB, words, cadence.scrub, self._scrubbed(config.name))
         if self._site.identity_beside:
             drills = self._measures.drills()
@@ -187,10 +185,10 @@ class Scheduler:
             if cadence.rolling is not None:
                 words = ("drill", "run", "--rolling", *THROTTLED)
                 yield Wanted(ROLLING, DRILL, words, cadence.rolling, self._as_run(DRILL, newest))
-        days = getattr(getattr(self._site.config, "alarms", None), "test_days", 0)
-        if days and _exists("alarm"):
+        alarms = getattr(self._site.config, "alarms", None)
+        if alarms is not None and alarms.any and alarms.test_days:
             run = last_run(self._site, ALARM_TEST)
-            yield Wanted(ALARM_TEST, ALARM_TEST, ("alarm", "test"), days * DAY, run, heavy=False)
+            yield Wanted(ALARM_TEST, ALARM_TEST, ("alarm", "test"), alarms.test_days * DAY, run)
 
     def _scrubbed(self, vault: str) -> LastRun:
         return self._as_run(SCRUB, self._measures.scrubbed_at(vault) or 0)
@@ -247,10 +245,6 @@ class Scheduler:
             if told is not None:
                 found.append(told)
         return found
-
-
-def _exists(command: str) -> bool:
-    return find_spec(f"safehold.cli.{command}") is not None
 
 
 def _reason(output: bytes) -> str:
