@@ -26,7 +26,6 @@ from safehold.assembly.children import end_child, start_child
 from safehold.assembly.jobs import (
     ALARM_TEST,
     DRILL,
-    JOBS,
     KEEP,
     SCRUB,
     begin_to_count,
@@ -257,6 +256,3 @@ def _reason(output: bytes) -> str:
         return ""
     troubles = [f"{v.get('vault')}: {v['trouble']}" for v in said.get("vaults", ()) if v.get("trouble")]
     return str(said.get("error") or "; ".join(troubles))
-
-
-assert set(JOBS) >= {SCRUB, KEEP, DRILL, ALARM_TEST}
