@@ -179,13 +179,13 @@ class Scheduler:
             newest = drills[-1].at if drills else 0
             whole = max((d.at for d in drills if d.scope == "whole"), default=0)
             if cadence.drill is not None:
-                words = ("drill", "run", *THROTTLED)
-                yield Wanted(DRILL, DRILL, words, cadence.drill, self._as_run(DRILL, whole))
+                whole_drill = ("drill", "run", *THROTTLED)
+                yield Wanted(DRILL, DRILL, whole_drill, cadence.drill, self._as_run(DRILL, whole))
             if cadence.rolling is not None:
-                words = ("drill", "run", "--rolling", *THROTTLED)
-                yield Wanted(ROLLING, DRILL, words, cadence.rolling, self._as_run(DRILL, newest))
-        alarms = getattr(self._site.config, "alarms", None)
-        if alarms is not None and alarms.any and alarms.test_days:
+                rolling = ("drill", "run", "--rolling", *THROTTLED)
+                yield Wanted(ROLLING, DRILL, rolling, cadence.rolling, self._as_run(DRILL, newest))
+        alarms = self._site.config.alarms
+        if alarms.any and alarms.test_days:
             run = last_run(self._site, ALARM_TEST)
             yield Wanted(ALARM_TEST, ALARM_TEST, ("alarm", "test"), alarms.test_days * DAY, run)
 
