@@ -25,6 +25,7 @@ from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.model.mail import check_address
 from safehold.proof.durations import parse_duration
 from safehold.proof.objectives import AGES, DEFAULT_OBJECTIVES, PROMISES, Objectives, Targets
+from safehold.proof.surprises import SURPRISES
 from safehold.protocol.forwarded import NOBODY, UNIX, Proxies, is_host, read_proxies
 from safehold.recovery.retention import DEFAULT_POLICY, Policy, parse_policy, policy_text
 from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits
@@ -154,6 +155,11 @@ from = ""              # for instance "safehold@example.org"
 operator = ""          # who is told of recoveries, losses and vaults that are down
 vault_down_minutes = 30  # a vault is told of after so long
 
+[drills]
+# What `safehold drill surprise` may break, to see whether people get it right again, and how fast: "async vault away",
+# "service stopped", "core moved aside". Each is put back at the end of the drill, or by its runbook.
+surprise = []
+
 [alarms]
 # Who is told when something is wrong, beyond the page: of what, and in which shape, docs/alarms.md says.
 webhooks = []          # URLs that are sent each alarm as JSON
@@ -276,6 +282,7 @@ class Config:
     mail: MailConfig = MailConfig()
     alarms: AlarmConfig = AlarmConfig()
     brakes: BrakeLimits = DEFAULT_BRAKES
+    surprises: tuple[str, ...] = ()  # what a surprise drill may break: of proof.surprises.SURPRISES
     objectives: Objectives = DEFAULT_OBJECTIVES
     auth_failures: int = 10
     auth_window_seconds: int = 60
@@ -431,7 +438,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     reader = _Reader(text, where)
     sections = (
         *("serve", "vaults", "limits", "snapshots", "recovery", "retention"),
-        *("keeper", "status", "mail", "alarms", "brakes", "core", "auth", "objectives", "log"),
+        *("keeper", "status", "mail", "alarms", "brakes", "core", "auth", "objectives", "log", "drills"),
     )
     reader.only(tables, "", sections)
     serve = reader.table(tables, "serve", ("listen", "public_url", "trusted_proxies"))
@@ -443,6 +450,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     core = reader.table(tables, "core", ("check_mb_per_second",))
     status = reader.table(tables, "status", ("file",))
     brakes = reader.table(tables, "brakes", BrakeLimits._fields)
+    drills = reader.table(tables, "drills", ("surprise",))
     auth = reader.table(tables, "auth", ("failures", "window_seconds", "remember_seconds"))
     try:
         host, port = parse_listen(reader.text(serve, "serve", "listen", "127.0.0.1:8460"))
@@ -472,6 +480,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
         mail=reader.mail(tables),
         alarms=reader.alarms(tables),
         brakes=reader.brakes(brakes),
+        surprises=reader.surprises(drills),
         objectives=reader.objectives(tables),
         auth_failures=reader.count(auth, "failures", default.auth_failures),
         auth_window_seconds=reader.count(auth, "window_seconds", default.auth_window_seconds),
@@ -674,6 +683,13 @@ class _Reader:
         if found["share_percent"] > 100:
             raise self.error("brakes", "share_percent", "needs a whole number from 1 to 100")
         return BrakeLimits(**found)
+
+    def surprises(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        found = values.get("surprise", [])
+        if not isinstance(found, list) or any(not isinstance(what, str) or what not in SURPRISES for what in found):
+            known = ", ".join(f'"{name}"' for name in SURPRISES)
+            raise self.error("drills", "surprise", "needs a list of what may be broken", f"these can be: {known}")
+        return tuple(dict.fromkeys(found))
 
     def objectives(self, tables: Mapping[str, Any]) -> Objectives:
         kinds = tuple(kind.value for kind in DATA_KINDS)

@@ -1,4 +1,7 @@
-"""The service: writer, sign-in, edge, local socket and shippers in one process."""
+"""The service: writer, sign-in, edge, local socket and shippers in one process.
+
+Long, as all that the process runs, and in which order it begins and ends, has to be seen together.
+"""
 
 from __future__ import annotations
 

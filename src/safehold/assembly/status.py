@@ -20,6 +20,7 @@ from safehold.assembly.site import CoreMissing, Site
 from safehold.assembly.vault_urls import AnyVault, full_url
 from safehold.assembly.writer import Writer
 from safehold.config import VaultConfig
+from safehold.model.counting import count_text
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS
 from safehold.ports.core import CoreReads, LogPosition
@@ -119,7 +120,7 @@ def _put_off(reads: CoreReads) -> list[dict[str, Any]]:
     waiting = [erasing for erasing in erasing_accounts(reads) if reads.account_by_id(erasing.id) is not None]
     if not waiting:
         return []
-    count = "1 account is" if len(waiting) == 1 else f"{len(waiting)} accounts are"
+    count = count_text(len(waiting), "account is", "accounts are")
     return [
         {
             "what": "erasures put off",
@@ -351,7 +352,8 @@ def _incidents(
         found.append(
             {
                 "what": "evidence missing",
-                "message": f"{links} pieces of evidence are in no vault, which later ones name",
+                "message": f"{count_text(links, 'piece of evidence is', 'pieces of evidence are')} in no vault, which "
+                "later ones name",
                 "summary": "Evidence is missing",
                 "hint": "see who may remove objects from the vaults; `safehold scrub` names those that follow",
             }

@@ -26,6 +26,7 @@ from safehold.assembly.status_file import StatusFile
 from safehold.config import Config
 from safehold.model.change import Change, Op
 from safehold.model.commands import AnyCommand
+from safehold.model.counting import count_text
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.ports.core import CoreReads
@@ -212,7 +213,8 @@ class Telling:
         older, lost = (sum(getattr(count, what) for count in report.items.values()) for what in ("older", "lost"))
         affected = report.accounts - report.exact_accounts
         said = (
-            f"Of {report.accounts} accounts {affected} did not come back exactly: {older} items are older, {lost} are "
+            f"Of {count_text(report.accounts, 'account')} {affected} did not come back exactly: "
+            f"{count_text(older, 'item is', 'items are')} older, {lost} "
             "lost. `safehold recover report` names them; those whom it concerns are told on their pages."
         )
         self._to_operator("Safehold: loss", said, f"loss {report.timeline} {report.at}")

@@ -28,7 +28,7 @@ from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
 from safehold.model.change import Change
 from safehold.model.commands import FoundInstallation, NoteDoubt, NoteInstallation
 from safehold.model.errors import Damaged, Held, OperatorError, OutOfSpace, SafeholdError
-from safehold.model.kinds import Kind
+from safehold.model.kinds import PATH_IDENTITY, Kind
 from safehold.model.private import Private
 from safehold.model.stream import Head
 from safehold.ports.care import BodySource
@@ -81,6 +81,20 @@ def one_by_one(works: Sequence[Callable[[], object]], _seconds: float) -> bool:
     for work in works:
         work()
     return True
+
+
+class InstallationLost(OperatorError):
+    """The installation's own identity was written once, and its beginning is in no vault that was read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the identity of this installation itself (the key of its sync tokens, its configuration, the register of "
+            "who was erased) is lost in every vault that was read",
+            hint="bring back a vault or an old core that still has it: `safehold recover plan` reads every vault that "
+            "is configured, `safehold salvage SOURCE... --out DIR` whatever else is left, and `safehold recover run "
+            "--salvage DIR` brings it in. Do not make a new installation here: devices would take it for theirs, and "
+            "delete",
+        )
 
 
 class Writer:
@@ -395,13 +409,18 @@ class Writer:
             _log.warning("the large body of %r cannot be given to the vaults again: %s", Private(change.name), why)
 
     def found(self, config_text: str) -> None:
-        """The installation's own identity, where it is not there yet; what travels in it is brought up to date."""
+        """The installation's own identity, where it is not there yet; what travels in it is brought up to date.
+
+        Raises InstallationLost where it was there once.
+        """
         assert self._core is not None
         sealed = self._to_travel()
         modes = {MODES: encode_modes(modes_now(recorded_modes(self._core), self._vaults, self._clock.now()))}
         if self._core.account_by_id(SYSTEM_ACCOUNT) is None:
             self.engine.execute(FoundInstallation(account=SYSTEM_ACCOUNT, config=config_text, items=sealed | modes))
             return
+        if self._core.collection(0, PATH_IDENTITY) is None:
+            raise InstallationLost()
         items: dict[str, bytes | None] = {CONFIG: config_text.encode(), **sealed, **modes}
         if any(self._core.secret(0, name) != data for name, data in items.items()):
             self.engine.execute(NoteInstallation(account=SYSTEM_ACCOUNT, items=items))

@@ -500,6 +500,8 @@ class LawTwo(Course):
             loss = "core and near" if loss == "near" else "core"
         self.note(f"lost: {loss}")
         self._go_down(kill=self.rng.random() < 0.5)
+        if loss == "core and a segment" and not (self._recovering or self._held or self._near_gone):
+            self._seal_what_was_open()
         self._lose(loss)
         self._fuse = self.rng.randint(1, 200) if self.rng.random() < 0.4 else None
         while True:
@@ -510,6 +512,13 @@ class LawTwo(Course):
                 self.note("struck again")
                 self._go_down(kill=self.rng.random() < 0.5)
         self._fuse = None
+
+    def _seal_what_was_open(self) -> None:
+        """A start after a process that did not end well: its seal speaks of a segment that has none of its own."""
+        self._come_back("nothing")
+        if self.house.engine.stopped is None and not self.house.recovering:
+            self.house.engine.seal()
+        self._go_down(kill=True)
 
     def _lose(self, loss: str) -> None:
         disk = self.house.disk

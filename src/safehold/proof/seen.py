@@ -175,3 +175,6 @@ class Memory(msgspec.Struct):
     grew: float = 0.0  # when changes were last accepted
     changes: int = 0
     behind: dict[str, BehindSince] = {}  # by vault
+    most: dict[str, list[tuple[int, int]]] = {}  # by kind: (day, the most items that lived on it)
+    snapshot: int = 0  # µs, the last one seen
+    uncovered: float = -1.0  # when something first came after it; -1: nothing has
