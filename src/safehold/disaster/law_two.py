@@ -199,6 +199,8 @@ class LawTwo(Course):
         key = _key(request)
         if key is not None:
             self._changed[key] = self.step
+            if request.method == "DELETE":  # a person's wish that waited: an undo has come between, and it still stands
+                self._persons.delete(*key)
         try:
             answer = self._answer(request)
         except Crash:
@@ -360,6 +362,9 @@ class LawTwo(Course):
             there = {
                 n: e for n, e in there.items() if n in here or (n not in mine and not self._persons.wished(path, n))
             }
+            # A delete that was lost with the end: who deleted has nothing to learn from a token of before.
+            lost = {n for n in there if (path, n) in self._of_the_end and self._persons.ever_wished(path, n)}
+            there = {n: etag for n, etag in there.items() if n in here or n not in lost}
             if here != there:
                 raise Wrong(f"{device.table.client} has {_shown(here)} in {path}, not {_shown(there)}", "law 2")
 

@@ -80,22 +80,25 @@ def recover(
         blobs=blobs,
         runs=_runs(house),
     )
-    if core is not None:
-        with suppress(SafeholdError):  # a damaged one need not close well
-            core.close()
-    result = run_plan(
-        plan,
-        _reader(house),
-        make_core=make_core,
-        blobs=blobs,
-        disk=disk,
-        data="",
-        clock=house.clock,
-        claim=house.claim,
-        look=lambda: look(vaults_of(house)),
-        runs=_runs(house),
-        accept_loss=accept_loss,
-    )
+    try:
+        result = run_plan(
+            plan,
+            _reader(house),
+            make_core=make_core,
+            blobs=blobs,
+            disk=disk,
+            data="",
+            clock=house.clock,
+            claim=house.claim,
+            look=lambda: look(vaults_of(house)),
+            runs=_runs(house),
+            old=core,
+            accept_loss=accept_loss,
+        )
+    finally:
+        if core is not None:
+            with suppress(SafeholdError):  # a damaged one need not close well
+                core.close()
     return plan, result
 
 
