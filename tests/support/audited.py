@@ -169,7 +169,10 @@ def _rest(world: Audited) -> None:
     ]
     walked = {"name": "recover", "lang": "en", "began": at - HOUR, "steps": steps, "by": "Grace Okonjo", "ok": True}
     world.add("runbook", at + HOUR, walked)
-    world.add("probe", at + 2 * HOUR, {"append_only": "by convention", "url": "folder:vaults/near"}, "near")
+    surprise = {"at": at + 2 * HOUR, "what": "vault-away", "vault": "far", "runbook": "lost-vault", "ok": True}
+    surprise |= {"seconds": 184.25, "limit_seconds": 900.0, "undone": "", "approved_by": "Grace Okonjo"}
+    world.add("surprise", at + 2 * HOUR + HOUR // 20, surprise, "far")
+    world.add("probe", at + 3 * HOUR, {"append_only": "by convention", "url": "folder:vaults/near"}, "near")
 
 
 def _samples(world: Audited, draw: random.Random, day: int) -> None:

@@ -183,6 +183,9 @@ def test_recoveries_alarms_and_people_are_there(world: Audited, page: Any) -> No
     (row,) = table(page, "runbooks")
     assert (row["name"], row["result"], row["steps"], number(row["seconds"])) == ("recover", "done", "2", 53.5)
     assert [row["answer"] for row in table(page, "runbook-steps")] == ["Grace", "–"]
+    (row,) = table(page, "surprises")
+    assert (row["what"], row["result"], row["approved"]) == ("vault-away", "put right in time", "Grace Okonjo")
+    assert (number(row["seconds"]), number(row["limit"])) == (184.25, 900)
     assert [row["kind"] for row in table(page, "others")] == ["probe"]
 
 

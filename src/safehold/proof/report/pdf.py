@@ -237,7 +237,7 @@ def _widths(table: Table) -> list[float]:
         wanted.append(max(least[-1], min(longest + 7, _ROOM)))
     left = _ROOM - sum(least)
     more = [(want - need) * column.weight for want, need, column in zip(wanted, least, table.columns, strict=True)]
-    if left > 0 and sum(more):
+    if left > 0 and any(more):
         share = left / sum(more)
         least = [min(want, need + share * m) for want, need, m in zip(wanted, least, more, strict=True)]
     return [width * _ROOM / sum(least) for width in least]

@@ -325,6 +325,29 @@ class Sections:
         columns = [self._column(key, number=key in ("exit", "seconds")) for key in _STEP_KEYS]
         return section._replace(blocks=[*section.blocks, Table("runbook-steps", words("col.steps"), columns, steps)])
 
+    def surprises(self) -> Section:
+        rows: list[tuple[Cell, ...]] = []
+        for r in self.of_kind("surprise"):
+            facts, ok = r.facts, flag(r.facts, "ok") is True
+            result = State(self._words("in-time" if ok else "not-in-time"), Tone.GOOD if ok else Tone.BAD)
+            rows.append(
+                (
+                    Ref(r.number),
+                    time_text(began(r)),
+                    text(facts, "what"),
+                    text(facts, "vault") or None,
+                    text(facts, "runbook"),
+                    result,
+                    number(facts, "seconds"),
+                    number(facts, "limit_seconds"),
+                    text(facts, "undone") or None,
+                    text(facts, "approved_by") or None,
+                )
+            )
+        numbers = ("seconds", "limit")
+        keys = ("record", "began", "what", "vault", "runbook", "result", *numbers, "undone", "approved")
+        return self._table_section("surprises", keys, numbers, rows, [])
+
     def others(self, shown: set[str]) -> Section:
         """Records of kinds that have no section of their own."""
         found = [r for r in self._records if r.kind not in shown]
