@@ -131,8 +131,11 @@ class Answer:
 
     def __init__(self, status: int, headers: list[tuple[bytes, bytes]], pieces: list[bytes]) -> None:
         self.status = status
-        self.raw_headers = headers
-        self.headers = {name.decode(): value.decode("latin-1") for name, value in headers}
+        named = [(name, value) for name, value in headers if name != b"x-request-id"]
+        #: Of its own: two answers that say the same differ in it.
+        self.request_id = dict(headers)[b"x-request-id"].decode() if named != headers else ""
+        self.raw_headers = named
+        self.headers = {name.decode(): value.decode("latin-1") for name, value in named}
         self.pieces = pieces
         self.body = b"".join(pieces)
 

@@ -80,7 +80,7 @@ def test_another_home_is_forbidden_whether_it_exists_or_not(device: Device) -> N
         for name in ("bob", "nobody")
     ]
     answers += [device.propfind(f"/dav/principals/{name}/") for name in ("bob", "nobody")]
-    told = [a.body.replace(a.headers["x-request-id"].encode(), b"ID") for a in answers]
+    told = [a.body.replace(a.request_id.encode(), b"ID") for a in answers]
     assert {(a.status, a.error, body) for a, body in zip(answers, told, strict=True)} == {(403, "", told[0])}
 
 

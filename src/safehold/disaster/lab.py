@@ -72,6 +72,7 @@ class World:
         self.far_is_whole = True
         self.copies: Copies | None = None  # of what a strike leaves, where a scenario has it noted
         self.salvages = False  # whether an operator has the remains salvaged before a recovery
+        self.remembered: object = None  # of the strike's own, for what comes after it
         self.hurt = ""
         self.objects_before: dict[str, set[str]] = {}
         self.wiped: dict[tuple[str, str, str], str] = {}  # device, path, name: why it was dropped there
@@ -81,6 +82,7 @@ class World:
         #: Frames of the log that recoveries could not read, and of which they said that what they held is not known.
         self.lost_frames: list[tuple[int, int]] = []
         self.struck_at: int | None = None  # µs
+        self.ailing = False  # whether something is wrong before the strike, of which the service may tell
         self.down_at: int | None = None  # from when on it could not be used: the strike, unless that came later
         self.noticed_at: int | None = None
         self.contact_at: int | None = None
@@ -105,6 +107,8 @@ class World:
         """To a house that is new, or another one after a crash: hear what it commits, and time its disk."""
         self.house.on_committed = self._committed
         self.house.disk.meter = self._meter
+        if hasattr(self, "watch"):
+            self.watch.moved()
 
     def _committed(self, changes: Sequence[Change]) -> None:
         self._changes += changes
@@ -277,6 +281,7 @@ class World:
             return
         self.house.scheduler.run_for(min(seconds, 30.0))
         self.house.tick()
+        self.watch.look()
         self.clock.advance(max(0.0, seconds - 30.0))
         self.house.tick()
         self.house.scheduler.run_for(1)

@@ -22,9 +22,11 @@ from safehold.model.errors import OperatorError
 
 #: Module of scenarios/ by the name of its scenario.
 MODULES = {
+    "toy-story-2-1998": "toy_story_2_1998",
     "sidekick-2009": "sidekick_2009",
     "magnolia-2009": "magnolia_2009",
     "journalspace-2009": "journalspace_2009",
+    "google-music-2012": "google_music_2012",
     "kde-2013": "kde_2013",
     "code-spaces-2014": "code_spaces_2014",
     "gitlab-2017": "gitlab_2017",
@@ -32,6 +34,8 @@ MODULES = {
     "ovh-2021": "ovh_2021",
     "kyoto-2021": "kyoto_2021",
     "atlassian-2022": "atlassian_2022",
+    "unisuper-2024": "unisuper_2024",
+    "g-drive-2025": "g_drive_2025",
     "radicale-rollback": "radicale_rollback",
     "chaos": "chaos",
 }

@@ -1,8 +1,10 @@
-"""How long until the service itself says that something is wrong, and the checks that it makes by its own schedule.
+"""How long until an operator is alarmed, and the checks that the service makes by its own schedule.
 
-What counts is what an operator would be told without looking for it: the writer has stopped; an incident; a device that
-is ahead; a vault that is missing, differs, or that its shipper cannot get on with; a scrub that found damage; a core
-that asks to be made anew; an end of the log that is in doubt; a start that is refused, or that recovers.
+What counts is the moment at which the engine of alarms (proof/alarms.py) raises one: for what the rules
+(proof/rules.py) find in what was looked at, by the same looks as a service's (alarmed.py), or for an incident of the
+service: the writer has stopped; a device is ahead; a scrub found damage; a core asks to be made anew; an end of the
+log is in doubt. A start that is refused, or that recovers, is told by whoever starts it. An alarm while nothing is
+wrong is a failure of the run.
 
 The core is checked when `assembly.core_check` says that it is due (once a day), every vault is scrubbed once a day as
 the keeper does it, both by the simulated clock.
@@ -10,11 +12,14 @@ the keeper does it, both by the simulated clock.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from safehold.assembly.core_check import IDLE_SECONDS, PASS_SECONDS
+from safehold.disaster.alarmed import Alarmed
 from safehold.disaster.vault_work import scrub_vault
 from safehold.model.errors import SafeholdError
+from safehold.proof.alarms import RAISED, Condition
 from safehold.recovery.scrub import ScrubResult
 from safehold.service.ahead import doubts_of
 
@@ -40,19 +45,26 @@ class Watch:
         self.snapshot_trouble = ""
         self._scrubbed_at = world.clock.monotonic()
         self.deadline_seconds = SOON_SECONDS
+        self.alarmed = Alarmed(world.house)
+        #: Names of all alarms that were raised, in their order.
+        self.raised: list[str] = []
+        #: What a scenario has looked at besides: drills.
+        self.more: Callable[[], list[Condition]] = list
 
     # -- checks that are due -----------------------------------------------------------------------------------
 
     def care(self) -> None:
-        """Whatever is due now."""
+        """Whatever is due now, and a look at all there is."""
         world = self._world
         if not world.serving:
             return
+        self.look()
         now = world.clock.monotonic()
         self._check_core()
         if now - self._scrubbed_at >= SCRUB_SECONDS:
             self._scrubbed_at = now
             self.scrub_all()
+            self.look()
 
     def _check_core(self) -> None:
         """A whole pass, where one is due; else what was met meanwhile is traced and mended."""
@@ -82,43 +94,74 @@ class Watch:
 
     # -- what is said ------------------------------------------------------------------------------------------
 
+    def moved(self) -> None:
+        """The world lives in another house, or in one that was started again."""
+        self.alarmed.move(self._world.house)
+
     def says(self) -> list[str]:
-        """Everything that is wrong by the service's own word, now."""
-        said = [*self.refusals]
+        """Every incident that the service would tell of now, but for what the rules find."""
+        return [f"{one.what}: {one.message}" for one in self.incidents()]
+
+    def incidents(self) -> list[Condition]:
+        """As the status object has them, which the engine of alarms is given."""
+        found = [Condition(what="start", key=str(n), message=said) for n, said in enumerate(self.refusals)]
         world = self._world
         if not world.serving:
-            return said
+            return found
         house = world.house
+
+        def add(what: str, message: str, key: str = "") -> None:
+            found.append(Condition(what=what, key=key, message=message))
+
         if house.engine.stopped is not None:
-            said.append(f"writing stopped: {house.engine.stopped.message}")
-        said += [f"{each['what']}: {each['message']}" for each in house.incidents.incidents()]
-        said += [f"a device is ahead: {user}/{path}" for user, path, _ in house.ahead]
-        said += [f"the core is to be made anew: {why}" for why in house.renewals]
+            add("writing stopped", house.engine.stopped.message)
+        for incident in house.incidents.incidents():
+            add(str(incident["what"]), str(incident["message"]), str(incident.get("key", "")))
+        for user, path, _ in house.ahead:
+            add("device ahead", f"a device of {user} has seen what {path} lacks", f"{user}/{path}")
+        if house.renewals:
+            add("core damaged", f"the core is to be made anew: {house.renewals[-1]}", "renewal")
         if self.snapshot_trouble:
-            said.append(f"no snapshot could be taken: {self.snapshot_trouble}")
+            add("no snapshot", self.snapshot_trouble)
         for shipper in house.writer.shippers:
-            said += [*shipper.differences(), *shipper.missed()]
-            if shipper.trouble:
-                said.append(f"{shipper.target}: {shipper.trouble}")
+            for difference in shipper.differences():
+                add("not the same", difference, shipper.target)
+            for missed in shipper.missed():
+                add("vault lost objects", missed, shipper.target)
         with world.unmetered():
-            said += [f"the vault {v.name} is missing" for v in house.vaults if not house.vault(v).available()]
+            for config in house.vaults:
+                if not house.vault(config).available():
+                    add("vault missing", f"the vault {config.name} is missing", config.name)
             if house.engine.stopped is None and doubts_of(house.reads):
-                said.append("the end of the log is in doubt")
+                add("the end of the log is in doubt", "what the last moments held is not known")
         for result in self.scrubs.values():
             if result.damaged:
                 first = result.damaged[0]
                 more = f", and {len(result.damaged) - 1} more" if len(result.damaged) > 1 else ""
-                said.append(f"the vault {result.vault} is damaged: {first.object}: {first.why or first.problem}{more}")
+                why = f"the vault {result.vault} is damaged: {first.object}: {first.why or first.problem}{more}"
+                add("vault damaged", why, result.vault)
             elif result.trouble:
-                said.append(f"the vault {result.vault} cannot be scrubbed: {result.trouble}")
-        return said
+                add("job failed", f"the vault {result.vault} cannot be scrubbed: {result.trouble}", result.vault)
+        return [*found, *self.more()]
 
     def look(self) -> bool:
-        """Whether something is said now; the world takes note of when that was first."""
-        said = self.says()
-        if said:
-            self._world.noticed(said[0])
-        return bool(said)
+        """Whether an alarm stands now that was raised since the strike; the world takes note of when that was first."""
+        world = self._world
+        if world.house.disk.dead or not world.serving:
+            return world.noticed_at is not None
+        with world.unmetered():
+            told = self.alarmed.look(self.incidents())
+        raised = [one.alarm for one in told if one.sort == RAISED]
+        self.raised += [alarm.name for alarm in raised]
+        struck = world.struck_at
+        if struck is None:
+            if raised and not world.ailing:
+                world.wrong.append(f"an alarm while nothing was wrong: {raised[0].name}: {raised[0].message}")
+            return bool(raised)
+        since = [alarm for alarm in self.alarmed.alarms.open() if alarm.raised >= struck]
+        for alarm in since[:1]:
+            world.noticed(f"{alarm.name}: {alarm.message} (runbook {alarm.runbook})")
+        return bool(since)
 
     def notice(self, *, busy: bool = True) -> bool:
         """Life goes on until the service says something, or the deadline has passed. `busy`: devices sync meanwhile.

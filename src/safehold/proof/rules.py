@@ -18,6 +18,7 @@ from __future__ import annotations
 from safehold.proof.alarms import Condition
 from safehold.proof.limits import DEFAULT_LIMITS, Limits
 from safehold.proof.rules_clock import clock_jumped, clock_off, things_end
+from safehold.proof.rules_fewer import kind_shrank
 from safehold.proof.rules_fresh import (
     archiver_behind,
     evidence_old,
@@ -48,6 +49,7 @@ RULES = (
     kind_stopped,
     account_stopped,
     kind_empty,
+    kind_shrank,
     vault_shrank,
     bodies_uncovered,
     vault_away,

@@ -92,15 +92,21 @@ def evidence_old(sight: Sight, before: Sight | None, memory: Memory, limits: Lim
 
 
 def snapshot_old(sight: Sight, before: Sight | None, memory: Memory, limits: Limits) -> Iterator[Condition]:
-    """Much has come since the last generation, or there is none at all."""
-    del before
+    """Something has waited long for the next generation, or for the first. After a rest it has not waited at once."""
     last = sight.last_snapshot
     if last is None or not sight.changes or sight.recovering:
         return
-    seconds = (sight.now - last) / _MICROSECONDS if last else memory.seconds
-    came_since = not last or memory.seconds - memory.grew < seconds - 60
-    if seconds > limits.snapshot_age and came_since:
-        since = f"the last snapshot is {lasting(seconds)} old" if last else "there is no snapshot"
+    if last != memory.snapshot:
+        memory.snapshot, memory.uncovered = last, -1.0
+    came = memory.grew == memory.seconds and before is not None
+    if memory.uncovered < 0 and (came or not last):
+        memory.uncovered = memory.seconds
+    if memory.uncovered < 0:
+        return
+    seconds = memory.seconds - memory.uncovered
+    if seconds > limits.snapshot_age:
+        age = lasting((sight.now - last) / _MICROSECONDS) if last else ""
+        since = f"the last snapshot is {age} old" if last else "there is no snapshot"
         yield Condition(
             what="no snapshot",
             key="old",

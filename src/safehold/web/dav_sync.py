@@ -87,8 +87,8 @@ async def sync(call: Call, collection: Collection, asked: SyncCollection) -> Rep
 async def _report_loss(call: Call, error: DeviceAhead, point: SyncPoint) -> None:
     """Proof that something was lost here, and the name of a device that may still have it; kept, with the point."""
     gate, account, path = call.gate, call.account, call.target.full_path
-    _log.error("%s (account %s)", error.message, account.id.hex()[:8])
-    _log.debug("that account is %s, at %s, with %s", Private(account.name), Private(path), Private(call.device))
+    _log.error("%s (account %s, %s)", error.message, account.id.hex()[:8], call.device)
+    _log.debug("that account is %s, at %s", Private(account.name), Private(path))
     gate.device_ahead(account, path, call.device)
     proof = Proof(point.collection.hex(), path, point.rev, point.hash.hex(), call.device, gate.clock.now())
     if any(known.name == proof.name for known in proofs_of(gate.reads, account)):

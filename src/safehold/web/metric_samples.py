@@ -21,9 +21,10 @@ class Sample(NamedTuple):
     suffix: str = ""  # of a histogram: _bucket, _sum or _count
 
 
-def status_samples(status: Mapping[str, Any]) -> Iterator[Sample]:
-    """All that a status object tells, gaps left out."""
+def status_samples(status: Mapping[str, Any], now: int) -> Iterator[Sample]:
+    """All that a status object tells, gaps left out. `now` (µs) is what ages are counted back from."""
     yield from _safety(status)
+    yield from _evidence(status.get("evidence"), now)
     for vault in status.get("vaults") or ():
         yield from _vault(vault)
     yield from _core(status)
@@ -38,10 +39,10 @@ def _safety(status: Mapping[str, Any]) -> Iterator[Sample]:
     yield Sample("safehold_ready", {}, float(ready))
     yield Sample("safehold_recovering", {}, float(bool(status.get("recovery"))))
     yield Sample("safehold_incidents", {}, len(lasting))
-    alarms = status.get("alarms")
-    yield from _one("safehold_alarms_open", len(alarms) if isinstance(alarms, list) else _of(alarms, "open"))
-    promised = {**(status.get("objectives") or {}), **(status.get("evidence") or {})}
-    objectives = {name: one for name, one in promised.items() if one.get("target_seconds") is not None}
+    alarms = _of(status.get("alarms"), "open")
+    yield from _one("safehold_alarms_open", len(alarms) if isinstance(alarms, list) else None)
+    promised = [*_pairs(status.get("objectives")), *_pairs(status.get("evidence"))]
+    objectives = {name: one for name, one in promised if _of(one, "target_seconds") is not None}
     for name, objective in objectives.items():
         labels = {"objective": name}
         yield Sample("safehold_objective_met", labels, float(_of(objective, "state") == "met"))
@@ -49,11 +50,15 @@ def _safety(status: Mapping[str, Any]) -> Iterator[Sample]:
             yield from _one(f"safehold_objective_{figure}", _of(objective, figure), labels)
     forecast = status.get("forecast")
     for name in ("rto", "first_contact"):
-        told = _of(forecast, name)
-        figure = told if _is_number(told) else _of(told, "seconds")
-        yield from _one("safehold_forecast_seconds", figure, {"objective": name})
-    for name, told in _pairs(status.get("evidence")):
-        yield from _one("safehold_evidence_timestamp_seconds", moment(told), {"evidence": name})
+        yield from _one("safehold_forecast_seconds", _of(_of(forecast, name), "seconds"), {"objective": name})
+
+
+def _evidence(evidence: Any, now: int) -> Iterator[Sample]:
+    """Of the part that was proved longest ago: what one vault or account lacks is not proved."""
+    for name, told in _pairs(evidence):
+        age = _of(told, "actual_seconds")
+        at = now / _MICROSECONDS - age if _is_number(age) else None
+        yield from _one("safehold_evidence_timestamp_seconds", at, {"evidence": name})
 
 
 def _vault(vault: Any) -> Iterator[Sample]:
@@ -92,13 +97,9 @@ def _recovery(recovery: Any) -> Iterator[Sample]:
 
 
 def _jobs(jobs: Any) -> Iterator[Sample]:
-    """Jobs by name, as an object or as a list of objects that name themselves."""
-    if isinstance(jobs, list):
-        jobs = {_of(job, "job") or _of(job, "name"): job for job in jobs}
     for name, job in _pairs(jobs):
-        last = _of(job, "last") or job
-        yield from _one("safehold_job_last_run_timestamp_seconds", moment(_of(last, "ended")), {"job": name})
-        yield from _one("safehold_job_last_run_ok", _of(last, "ok"), {"job": name})
+        yield from _one("safehold_job_last_run_timestamp_seconds", moment(_of(job, "done")), {"job": name})
+        yield from _one("safehold_job_last_run_ok", _of(job, "ok"), {"job": name})
 
 
 def readiness(status: Mapping[str, Any]) -> tuple[bool, str]:

@@ -40,9 +40,11 @@ METRICS: dict[str, Metric] = {
     "safehold_objective_actual_seconds": _gauge("What is measured or forecast for it.", "objective"),
     "safehold_objective_met": _gauge("1, or 0 while it is at risk, violated or unknown.", "objective"),
     "safehold_forecast_seconds": _gauge("How long a recovery is forecast to take, by objective.", "objective"),
-    "safehold_evidence_timestamp_seconds": _gauge("When there was last evidence of a kind.", "evidence"),
-    "safehold_job_last_run_timestamp_seconds": _gauge("When a job last ended.", "job"),
-    "safehold_job_last_run_ok": _gauge("1 where it did what it was for.", "job"),
+    "safehold_evidence_timestamp_seconds": _gauge(
+        "When a sort of evidence was last complete: of each vault, or each share.", "evidence"
+    ),
+    "safehold_job_last_run_timestamp_seconds": _gauge("When a job last did what it is for.", "job"),
+    "safehold_job_last_run_ok": _gauge("0 where its last run failed.", "job"),
     # vaults
     "safehold_vault_reachable": _gauge("1 while the vault can be read.", "vault", "mode"),
     "safehold_vault_unarchived_changes": _gauge("Changes that a vault does not hold yet.", "vault", "mode"),

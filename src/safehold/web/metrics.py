@@ -72,7 +72,7 @@ def routes(gate: Gate, meter: Meter, status: StatusSource | None = None) -> list
     source = status or remembered(gate)
 
     async def metrics(_: Request) -> Response:
-        told = [*status_samples(source()), *meter_samples(meter), *figure_samples(gate.figures())]
+        told = [*status_samples(source(), gate.clock.now()), *meter_samples(meter), *figure_samples(gate.figures())]
         free = gate.free_bytes()
         if free is not None:
             told.append(Sample("safehold_free_bytes", {}, free))

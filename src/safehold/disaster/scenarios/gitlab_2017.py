@@ -23,8 +23,9 @@ get on, and what it lacks is counted, at each look at the status. Where core and
 async one lacks is counted as unknown seconds, the end of the log is in doubt, and no device is given a list until
 somebody has accepted that.
 
-Scored are loss, wiped devices, and what the status says of the starving vault within five minutes of the first change
-that it does not take. Whether a person is woken by it is an alarm's part, and not scored.
+Scored are loss, wiped devices, and the alarm: within five minutes of the first change that the starving vault does
+not take it has been raised, hours before the vault is needed, and names the runbook for a writer that fell silent.
+What the table counts as noticed is the wiping itself, by the next start.
 """
 
 from __future__ import annotations
@@ -76,14 +77,16 @@ def strike(world: World) -> None:
 
 
 def _check_it_is_told(world: World) -> None:
-    """Within five minutes of the first change that the vault does not take the status says so."""
+    """Within five minutes of the first change that the vault does not take somebody is alarmed, and told what it is."""
+    world.ailing = True
     world.by_hand(world.users[0], 1)
     began = world.clock.monotonic()
-    while not any(said.startswith("far") for said in world.watch.says()):
+    while not {"archiver stopped", "vault behind/far"} & set(world.watch.raised):
         world.pass_time(30)
         if world.clock.monotonic() - began > SOON_SECONDS:
-            world.wrong.append("the async vault takes nothing, and the status does not say so")
+            world.wrong.append("the async vault takes nothing, and nobody is alarmed")
             return
+    world.note(f"alarmed after {world.clock.monotonic() - began:.0f} s: {world.watch.raised[-1]}")
     if not world.house.writer.shippers[0].unarchived_changes:
         world.wrong.append("the async vault takes nothing, and the status counts nothing that it lacks")
 

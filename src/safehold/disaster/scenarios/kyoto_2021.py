@@ -20,8 +20,9 @@ same bytes from the other vault. A large body that is gone from the core is fetc
 without its mark is missing, not empty: writing stops at once. No start and no listing takes a missing file for a
 deleted item.
 
-Scored: nothing is lost, no device drops anything, and it is noticed by the next due scrub, where the mark goes at
-once. That a tidying removes at an unheard-of pace is an alarm's part, and not scored.
+Scored: nothing is lost, no device drops anything, and somebody is alarmed: a vault whose objects grow fewer without a
+retention on record is one within minutes, whoever removes them, and so is a large body that a vault no longer lists.
+Where so little goes that no such rule speaks, the next due scrub names it.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def strike(world: World) -> None:
     old = [path for folder in ("/blobs", "/near") for path in world.disk.files(folder)]
     old = [path for path in old if "/tmp/" not in path]
     world.live(2.0, edits=6)
+    world.snapshot()  # as each day on which something came
     world.pass_time((_OLD_DAYS - 2 + rng.uniform(0, 0.9)) * DAY_SECONDS)  # and little happens
     world.live(1.0, edits=4)
     world.pass_time(rng.uniform(0, 0.9) * DAY_SECONDS)
