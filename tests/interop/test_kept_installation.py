@@ -138,6 +138,7 @@ def test_weeks_of_snapshots_and_retention_leave_what_is_needed(tmp_path: Path, d
     assert log
 
 
+@pytest.mark.long  # by simulated months, test_erasure_months.py asks for the same in the ordinary suite
 def test_an_erased_account_is_gone_by_the_date_even_if_nobody_does_anything_more(tmp_path: Path) -> None:
     weeks = Weeks(tmp_path / "data", history=4)
     weeks.add("ann")
