@@ -6,20 +6,21 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench import backup_page
+from bench import backup_page, forecast_page
 from bench.goals import FIGURES, OURS, PEERS, Verdict, times_better
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, DAV, BACKUP = ROOT / "bench/results.json", ROOT / "bench/dav.json", ROOT / "bench/backup.json"
 FIRST_CONTACT = ROOT / "bench/first_contact.json"
+FORECAST = ROOT / "bench/forecast.json"
 PAGE = ROOT / "docs/performance.md"
 
 _HEAD = """\
 # Performance
 
-Written by `python -m bench.run`, `python -m bench.dav`, `python -m bench.backup` and `python -m bench.first_contact`;
-do not edit. What measures shares the machine with what it measures, so the ratios count and not the figures: rounds
-alternate between the sides of a comparison, and medians are compared.
+Written by `python -m bench.run`, `python -m bench.dav`, `python -m bench.backup`, `python -m bench.first_contact` and
+`python -m bench.forecast`; do not edit. What measures shares the machine with what it measures, so the ratios count and
+not the figures: rounds alternate between the sides of a comparison, and medians are compared.
 """
 
 _RUN = """
@@ -102,6 +103,7 @@ def write(
     dav: dict[str, Any] | None = None,
     backup: dict[str, Any] | None = None,
     first_contact: dict[str, Any] | None = None,
+    forecast: dict[str, Any] | None = None,
 ) -> None:
     """Keep new results, and write the page of these and the others' older ones."""
     parts = []
@@ -110,6 +112,7 @@ def write(
         (DAV, dav, dav_section),
         (BACKUP, backup, backup_page.section),
         (FIRST_CONTACT, first_contact, first_contact_section),
+        (FORECAST, forecast, forecast_page.section),
     )
     for path, new, section in sections:
         if new is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -24,6 +25,7 @@ from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.model.mail import check_address
 from safehold.proof.durations import parse_duration
 from safehold.proof.objectives import AGES, DEFAULT_OBJECTIVES, PROMISES, Objectives, Targets
+from safehold.proof.surprises import SURPRISES
 from safehold.protocol.forwarded import NOBODY, UNIX, Proxies, is_host, read_proxies
 from safehold.recovery.retention import DEFAULT_POLICY, Policy, parse_policy, policy_text
 from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits
@@ -38,6 +40,7 @@ MODES = ("sync", "async")
 AUTOMATIC, ASK = "automatic", "ask"
 #: How a connection to the mail server is encrypted.
 MAIL_TLS = ("starttls", "tls", "none")
+MAIL_KEYS = ("host", "port", "tls", "user", "password_file", "from", "operator", "vault_down_minutes")
 #: How the log is written, and from which level on; the first of each is the default.
 LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("info", "debug", "warning", "error")
@@ -152,6 +155,21 @@ from = ""              # for instance "safehold@example.org"
 operator = ""          # who is told of recoveries, losses and vaults that are down
 vault_down_minutes = 30  # a vault is told of after so long
 
+[drills]
+# What `safehold drill surprise` may break, to see whether people get it right again, and how fast: "async vault away",
+# "service stopped", "core moved aside". Each is put back at the end of the drill, or by its runbook.
+surprise = []
+
+[alarms]
+# Who is told when something is wrong, beyond the page: of what, and in which shape, docs/alarms.md says.
+webhooks = []          # URLs that are sent each alarm as JSON
+mail = []              # addresses, written to through [mail]
+command = ""           # a program with its arguments, given each alarm as JSON on its standard input
+heartbeat = ""         # a URL that is fetched while all is well, so that an outside monitor misses it when it is not …
+heartbeat_seconds = 60 # … so often
+test_days = 30         # all channels are tested at least so often
+silent_minutes = 45    # a keeper: after so long without a word from the service it alarms
+
 [auth]
 failures = 10          # wrong passwords that one place may send for one account …
 window_seconds = 60    # … within so many seconds, before it has to wait
@@ -212,6 +230,24 @@ class MailConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AlarmConfig:
+    """Where alarms go. Nowhere by default: then they stand on the page and in `status` alone."""
+
+    webhooks: tuple[str, ...] = ()
+    mail: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()  # argv
+    heartbeat: str = ""
+    heartbeat_seconds: int = 60
+    test_days: int = 30
+    silent_minutes: int = 45
+
+    @property
+    def any(self) -> bool:
+        """Whether somebody is told."""
+        return bool(self.webhooks or self.mail or self.command)
+
+
+@dataclass(frozen=True, slots=True)
 class LogConfig:
     """How the log is written, and how much of it. `access`: a line for each request."""
 
@@ -244,7 +280,9 @@ class Config:
     core_check_bytes: int = MIB  # a second; 0: never
     status_folder: str = ""  # absolute or relative to the data folder; "": the status is not published
     mail: MailConfig = MailConfig()
+    alarms: AlarmConfig = AlarmConfig()
     brakes: BrakeLimits = DEFAULT_BRAKES
+    surprises: tuple[str, ...] = ()  # what a surprise drill may break: of proof.surprises.SURPRISES
     objectives: Objectives = DEFAULT_OBJECTIVES
     auth_failures: int = 10
     auth_window_seconds: int = 60
@@ -400,7 +438,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     reader = _Reader(text, where)
     sections = (
         *("serve", "vaults", "limits", "snapshots", "recovery", "retention"),
-        *("keeper", "status", "mail", "brakes", "core", "auth", "objectives", "log"),
+        *("keeper", "status", "mail", "alarms", "brakes", "core", "auth", "objectives", "log", "drills"),
     )
     reader.only(tables, "", sections)
     serve = reader.table(tables, "serve", ("listen", "public_url", "trusted_proxies"))
@@ -412,6 +450,7 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
     core = reader.table(tables, "core", ("check_mb_per_second",))
     status = reader.table(tables, "status", ("file",))
     brakes = reader.table(tables, "brakes", BrakeLimits._fields)
+    drills = reader.table(tables, "drills", ("surprise",))
     auth = reader.table(tables, "auth", ("failures", "window_seconds", "remember_seconds"))
     try:
         host, port = parse_listen(reader.text(serve, "serve", "listen", "127.0.0.1:8460"))
@@ -439,7 +478,9 @@ def parse(text: str, where: str = FILE_NAME) -> Config:
         core_check_bytes=MIB * reader.count(core, "check_mb_per_second", 1, least=0, table="core"),
         status_folder=reader.text(status, "status", "file", ""),
         mail=reader.mail(tables),
+        alarms=reader.alarms(tables),
         brakes=reader.brakes(brakes),
+        surprises=reader.surprises(drills),
         objectives=reader.objectives(tables),
         auth_failures=reader.count(auth, "failures", default.auth_failures),
         auth_window_seconds=reader.count(auth, "window_seconds", default.auth_window_seconds),
@@ -564,8 +605,7 @@ class _Reader:
             raise self.error("retention", "generations", str(error), f'for instance "{policy_text()}"') from error
 
     def mail(self, tables: Mapping[str, Any]) -> MailConfig:
-        known = ("host", "port", "tls", "user", "password_file", "from", "operator", "vault_down_minutes")
-        values = self.table(tables, "mail", known)
+        values = self.table(tables, "mail", MAIL_KEYS)
         default = MailConfig()
 
         def text(key: str, otherwise: str = "") -> str:
@@ -592,6 +632,37 @@ class _Reader:
             vault_down_minutes=self.count(values, "vault_down_minutes", default.vault_down_minutes, table="mail"),
         )
 
+    def alarms(self, tables: Mapping[str, Any]) -> AlarmConfig:
+        numbers = ("heartbeat_seconds", "test_days", "silent_minutes")
+        values = self.table(tables, "alarms", ("webhooks", "mail", "command", "heartbeat", *numbers))
+        webhooks = self.texts(values, "alarms", "webhooks", '["https://hooks.example.org/safehold"]')
+        mail = self.texts(values, "alarms", "mail", '["eve@example.org"]')
+        heartbeat = self.text(values, "alarms", "heartbeat", "").strip()
+        for key, url in (*(("webhooks", url) for url in webhooks), *((("heartbeat", heartbeat),) if heartbeat else ())):
+            if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+                raise self.error("alarms", key, "needs URLs that begin with https:// or http://")
+        for address in mail:
+            try:
+                check_address(address)
+            except BadRequest as error:
+                raise self.error("alarms", "mail", error.message, error.hint) from error
+        if mail and not self.table(tables, "mail", MAIL_KEYS).get("host"):
+            raise self.error("alarms", "mail", "no mail can be sent: [mail] names no host", 'host = "mail.example.org"')
+        try:
+            command = tuple(shlex.split(self.text(values, "alarms", "command", "")))
+        except ValueError as error:
+            raise self.error("alarms", "command", f"cannot be taken apart: {error}") from error
+        default = AlarmConfig()
+        counts = {key: self.count(values, key, getattr(default, key), table="alarms") for key in numbers}
+        return AlarmConfig(webhooks, mail, command, heartbeat, **counts)
+
+    def texts(self, values: Mapping[str, Any], table: str, key: str, example: str) -> tuple[str, ...]:
+        """A list of texts."""
+        found = values.get(key, [])
+        if not isinstance(found, list) or not all(isinstance(one, str) and one.strip() for one in found):
+            raise self.error(table, key, "needs a list of texts in quotes", f"for instance {example}")
+        return tuple(dict.fromkeys(one.strip() for one in found))
+
     def log(self, tables: Mapping[str, Any]) -> LogConfig:
         values = self.table(tables, "log", ("format", "level", "access"))
         access = values.get("access", False)
@@ -612,6 +683,13 @@ class _Reader:
         if found["share_percent"] > 100:
             raise self.error("brakes", "share_percent", "needs a whole number from 1 to 100")
         return BrakeLimits(**found)
+
+    def surprises(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        found = values.get("surprise", [])
+        if not isinstance(found, list) or any(not isinstance(what, str) or what not in SURPRISES for what in found):
+            known = ", ".join(f'"{name}"' for name in SURPRISES)
+            raise self.error("drills", "surprise", "needs a list of what may be broken", f"these can be: {known}")
+        return tuple(dict.fromkeys(found))
 
     def objectives(self, tables: Mapping[str, Any]) -> Objectives:
         kinds = tuple(kind.value for kind in DATA_KINDS)

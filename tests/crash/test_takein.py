@@ -8,7 +8,9 @@ import pytest
 
 from safehold.archiver.shipper import Shipper
 from safehold.disaster.faults import power_loss_after
+from safehold.disaster.generations import snapshot
 from safehold.disaster.house import CORE_FOLDER, VAULTS, House
+from safehold.disaster.rebuilding import recover
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.model.change import Change
 from safehold.model.commands import AddAccount, Body, Outcome, PutItem
@@ -112,6 +114,39 @@ def test_what_far_had_not_yet_is_archived_again() -> None:
     after = house.crash()
     after.boot()
     assert names(after) == ["late-0", "late-1", "late-2", "more", "shipped"]
+
+
+def test_a_core_out_of_a_generation_beyond_the_end_of_the_log_is_whole_in_the_next_one() -> None:
+    """Rows that entered with the generation bear its frame; the log goes on below it where near was lost since."""
+    house = House.new(accounts=("ann", "bob"))
+    put(house, BOOK, "shipped")
+    house.close()
+    house = house.crash()
+    house.boot()
+    for number in range(9):
+        put(house, BOOK, f"late-{number}")
+    snapshot(house)
+    house.abandon()
+    house = house.kill()
+    house.disk.lose(CORE_FOLDER)
+    house.load_keys()
+    recover(house)
+    house.boot()
+    house.abandon()
+    house = house.kill()
+    near_anew(house)
+    house.boot(mend=True)
+    end = house.engine.core.log_position().frame
+    assert not house.engine.core.framed_changes(end, UNARCHIVED)
+    snapshot(house)
+    everything = [change.hash for _, _, change in journal(house)]
+    house.abandon()
+    house = house.kill()
+    house.disk.lose(CORE_FOLDER)
+    house.load_keys()
+    recover(house)
+    house.boot()
+    assert {*everything} == {change.hash for _, _, change in journal(house)}
 
 
 def test_power_loss_while_it_is_archived_again() -> None:

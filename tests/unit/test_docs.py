@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,12 @@ def test_the_readme_names_every_command() -> None:
     rows = [row for row in table.splitlines() if row.startswith("| `")]
     named = {name for row in rows for name in re.findall(r"`([a-z]+)`", row.split("|")[1])}
     assert named == set(COMMANDS)
+
+
+def test_a_module_of_more_than_500_lines_says_why_at_its_head() -> None:
+    texts = {path.relative_to(ROOT): path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py")}
+    long = {path: ast.get_docstring(ast.parse(text)) or "" for path, text in texts.items() if text.count("\n") > 500}
+    assert [str(path) for path, told in long.items() if not re.search(r"\bLong(er)?\b", told)] == []
 
 
 def invariants() -> list[int]:

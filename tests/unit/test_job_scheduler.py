@@ -114,11 +114,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     return World(tmp_path / "data", NO_KEEPER, monkeypatch)
 
 
-@pytest.fixture(autouse=True)
-def every_command_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler, "_exists", lambda command: command == "drill")
-
-
 def test_for_weeks_everything_is_done_as_often_as_the_objectives_ask(world: World) -> None:
     told: list[Any] = []
     world.pass_by(16 * DAY, 1800, lambda: told.extend(world.jobs.missed()))
@@ -128,7 +123,7 @@ def test_for_weeks_everything_is_done_as_often_as_the_objectives_ask(world: Worl
         times = world.began(f"vault scrub {vault}")
         assert 3 <= len(times) <= 4
         assert max(b - a for a, b in itertools.pairwise(times)) < 7 * DAY
-    whole = [at for at, words in world.started if words == "drill run"]
+    whole = [at for at, words in world.started if words == "drill run --throttle 0.25"]
     assert 3 <= len(whole) <= 4
     assert 13 <= len(world.began("drill run")) <= 17, "rolling ones daily, but where a whole one was due"
     evidence = Measures(world.site)._ages()
@@ -149,7 +144,6 @@ def test_nothing_heavy_begins_right_after_a_start_or_beside_a_recovery(world: Wo
 
 def test_the_keepers_scrubs_count_and_it_runs_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tmp_path / "data", DEFAULT_TEXT, monkeypatch)
-    monkeypatch.setattr(scheduler, "_exists", lambda _: False)
     kept = Child.leave
 
     def leave(child: Child) -> int:

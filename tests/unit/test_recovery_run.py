@@ -237,7 +237,7 @@ def test_a_core_that_is_ahead_of_the_vaults_is_left_alone(house: House) -> None:
     core.close()
     plan = house.plan({last + 1})
     assert plan.core is State.WHOLE
-    assert "1 changes that these vaults have not" in plan.core_reason
+    assert "1 change that these vaults have not" in plan.core_reason
 
 
 def test_a_core_that_is_behind_takes_in_the_rest_in_place(house: House) -> None:

@@ -295,3 +295,25 @@ def test_evidence_that_was_taken_away_is_missed_by_what_follows_it(lived: Run, v
     code, told = lived("scrub")
     assert (code, told["links"]) == (0, [])
     assert "evidence missing" not in [incident["what"] for incident in lived("status")[1]["incidents"]]
+
+
+def test_a_damaged_log_of_a_sync_vault_waits_for_a_recovery_unless_it_is_named(lived: Run, vaults: Path) -> None:
+    last = segments(vaults / "near")[-1]
+    whole = (vaults / "far" / last).read_bytes()
+    torn = whole[: len(whole) - 40]
+    (vaults / "near" / last).write_bytes(torn)
+    (vaults / "far" / blobs(vaults / "far")[0]).unlink()
+    shutil.rmtree(vaults.parent / "core")
+    code, told = lived("vault", "repair", "--yes")
+    assert code == 3
+    near, far = told["vaults"]
+    assert "the core is missing" in near["trouble"]
+    assert "safehold recover plan" in near["trouble"]
+    assert "safehold vault repair near --yes" in near["trouble"]
+    assert "trouble" not in far
+    assert list(sources(told)["far"].values()) == ["near"]
+    assert (vaults / "near" / last).read_bytes() == torn
+    code, told = lived("vault", "repair", "near", "--yes")
+    assert sources(told)["near"] == {last: "far"}
+    assert (vaults / "near" / last).read_bytes() == whole
+    assert torn in [path.read_bytes() for path in (vaults / "near" / "aside").rglob("*") if path.is_file()]

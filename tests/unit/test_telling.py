@@ -207,7 +207,7 @@ def test_a_loss_is_told_to_the_operator(telling: Telling, carrier: Carrier, hous
     look(telling, house)
     [letter] = carrier.sent
     assert letter.subject == "Safehold: loss"
-    assert "Of 3 accounts 1 did not come back exactly: 1 items are older, 2 are lost." in letter.text
+    assert "Of 3 accounts 1 did not come back exactly: 1 item is older, 2 lost." in letter.text
 
 
 def test_the_operator_is_told_of_a_vault_that_stays_down(telling: Telling, house: House, carrier: Carrier) -> None:

@@ -47,6 +47,7 @@ from safehold.formats.keys import Sealer
 from safehold.formats.payload import Packer
 from safehold.formats.run import RunName
 from safehold.formats.seal import SealedObject
+from safehold.model.counting import count_text
 from safehold.model.errors import Damaged, OperatorError, SafeholdError
 from safehold.ports.core import EMPTY_LOG, NOT_YET, CoreReads, LogPosition
 from safehold.ports.disk import Disk
@@ -514,7 +515,8 @@ def _require_whole(core: CoreReads) -> None:
     missing = core.held_for(NOT_YET)
     if missing:
         raise OperatorError(
-            f"{missing} streams have not been recovered yet, so no generation can be written",
+            f"{count_text(missing, 'stream has', 'streams have')} not been recovered yet, so no generation can be "
+            "written",
             hint="run `safehold recover run` for what was left out, then this",
         )
 

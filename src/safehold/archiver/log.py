@@ -218,6 +218,10 @@ class Log:
         self._unsealed.objects[object_.name] = object_
         self._unsealed.dirty = True
 
+    def mark_dirty(self) -> None:
+        """Let the next seal be written though nothing is new: it says that a writer is there."""
+        self._unsealed.dirty = True
+
     def seal(self) -> None:
         """Raises as `write`."""
         if not self._unsealed.dirty:

@@ -15,6 +15,7 @@ from safehold.formats.generation import RunEntry
 from safehold.formats.keys import Sealer
 from safehold.formats.run import PARTITIONS, partition_of
 from safehold.model.change import Change
+from safehold.model.counting import count_text
 from safehold.model.errors import Damaged
 from safehold.ports.core import RunRow
 from safehold.ports.disk import Disk
@@ -69,7 +70,7 @@ def _rows_of(reader: GenerationReader, entry: StreamEntry) -> Iterator[RunRow]:
         count += 1
         yield _row(change)
     if count != entry.changes:
-        raise _lost(entry.key, f"{entry.changes - count} changes of it cannot be read")
+        raise _lost(entry.key, f"{count_text(entry.changes - count, 'change')} of it cannot be read")
 
 
 def _row(change: Change) -> RunRow:

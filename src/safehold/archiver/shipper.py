@@ -17,6 +17,8 @@ What the target had and has lost meanwhile is shipped like the rest, and told (s
 
 `live`: a writer appends to the source meanwhile. Then the end of its newest segment is shipped only as far as the
 notes say that it is synced; else a frame could survive in the target that the source lost.
+
+Long, as each step goes on from what the one before has synced, compared and counted.
 """
 
 from __future__ import annotations

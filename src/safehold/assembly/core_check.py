@@ -13,6 +13,8 @@ What remains damaged after 1 and 2, and any disagreement between journal and tab
 
 No read transaction is kept open between two pieces, so that none keeps the WAL from being brought into the file. The
 writer's turn is taken for a page or row that is to be mended, and for nothing else.
+
+Long, as the three share what was met, and how far the pass has come.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import msgspec
 
 from safehold.assembly.read_repair import ReadRepair
 from safehold.model.change import NO_DIGEST, Change, Op
+from safehold.model.counting import count_text
 from safehold.model.errors import Damaged, Held, LostBody, SafeholdError
 from safehold.model.kinds import Kind
 from safehold.model.stream import BadChange, check_self
@@ -211,7 +214,9 @@ class CoreCare:
             else:
                 left += 1
         if left:
-            self.met(Damaged(f"{left} rows of the journal could not be mended by themselves", where="core"))
+            self.met(
+                Damaged(f"{count_text(left, 'row')} of the journal could not be mended by themselves", where="core")
+            )
 
     def _count_blob(self, name: bytes) -> None:
         self._incidents.end("large body damaged", name.hex())

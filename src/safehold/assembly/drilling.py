@@ -34,9 +34,11 @@ from safehold.archiver.told import Told
 from safehold.assembly.drill_compare import Compared, Comparison
 from safehold.assembly.drill_record import drills, record_drill
 from safehold.assembly.drill_serving import DAV_KINDS, Sampled, ScratchGate, draw, sample
+from safehold.assembly.objectives import foretold
 from safehold.assembly.recovering import helpers_of, make_core
 from safehold.assembly.scrubbing import Scrubbing, damage_object, find_vault
 from safehold.assembly.site import Site
+from safehold.assembly.sizes import measure
 from safehold.config import VaultConfig
 from safehold.formats.keys import KeyAway, Opener
 from safehold.formats.segment import LOG_PREFIX
@@ -46,6 +48,7 @@ from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
 from safehold.ports.log import Hole, LogReader
 from safehold.ports.vault import Vault, VaultDown
 from safehold.proof.drills import ROLLING, WHOLE, Drilled, KindTimed
+from safehold.proof.forecast import FIRST_CONTACT, RTO, Forecaster, Size
 from safehold.recovery.chains import StreamKey
 from safehold.recovery.drill import Passing, Rebuilt, first_contact, in_share, rebuild
 from safehold.recovery.judging import Damage, Problem
@@ -100,6 +103,7 @@ class _Found:
     sampled: Sampled = field(default_factory=lambda: Sampled(0, [], "nothing was asked"))
     first_contact_seconds: float | None = None
     forecast_seconds: float | None = None
+    forecast_first_contact_seconds: float | None = None
     accounts: int = 0
 
     def differs(self, sentences: Sequence[str]) -> None:
@@ -253,7 +257,7 @@ def run_drill(site: Site, wanted: Wanted, progress: Progress = silent) -> Drille
         course = _Course(site, config, share, wanted, sources, folder, throttle, progress)
         # Worker processes are made before anything is open that a fork must not share.
         course.helpers = None if throttle.active else helpers_of(sources, stack, lock)
-        drilled = course.run()
+        drilled = foretold(site, course.run())
     return record_drill(site, drilled, sources.upto)
 
 
@@ -285,6 +289,7 @@ class _Course:
 
     def run(self) -> Drilled:
         to = self._resolve()
+        self._forecast()
         self._first_contact()
         try:
             rebuilt = self._rebuild()
@@ -360,6 +365,15 @@ class _Course:
 
     # -- recovering
 
+    def _forecast(self) -> None:
+        """What is forecast for this drill before it begins, of a share its part: so that forecasts can be judged."""
+        with closing(self._site.open_reads()) as core:
+            size = Size(*(figure / self._share[1] for figure in measure(core, self._at).size()))
+        known = drills(self._site)
+        self._found.forecast_seconds = Forecaster(RTO, known).forecast(size, self._config.name).seconds
+        first = Forecaster(FIRST_CONTACT, known).forecast(size, self._config.name)
+        self._found.forecast_first_contact_seconds = first.seconds
+
     def _first_contact(self) -> None:
         """As soon as one account's contacts, drawn at random, could be answered."""
         with closing(self._site.open_reads()) as core:
@@ -397,7 +411,6 @@ class _Course:
             progress=self._progress,
         )
         self._found.stages |= {"read": rebuilt.read_seconds, "enter": rebuilt.enter_seconds}
-        self._found.forecast_seconds = rebuilt.forecast_seconds
         self._found.accounts = len(rebuilt.accounts)
         return rebuilt
 
@@ -545,7 +558,7 @@ class _Course:
             requests=found.sampled.requests,
             rule=found.sampled.rule,
             forecast_rto_seconds=_rounded(found.forecast_seconds),
-            forecast_first_contact_seconds=None,
+            forecast_first_contact_seconds=_rounded(found.forecast_first_contact_seconds),
             deviations=found.deviations,
             damaged=found.damaged,
             approved_by=self._wanted.by,

@@ -18,6 +18,7 @@ from safehold.archiver.claiming import Mode
 from safehold.assembly.renewal import wanted
 from safehold.assembly.site import CoreMissing, NoVaultInReach, Site
 from safehold.config import ASK
+from safehold.model.counting import count_text
 from safehold.model.errors import Damaged, NewerCore, OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS
 from safehold.ports.core import NOT_YET, CoreReads, LogPosition
@@ -198,6 +199,7 @@ def _in_short(site: Site, sources: Sources) -> str:
     kinds = ", ".join(f"{report.items[kind].expected} {kind}" for kind in DATA_KINDS if report.items[kind].expected)
     held = f"up to {kinds}" if kinds else "no items"
     return (
-        f"the vaults hold {report.accounts} accounts with {held} in {report.changes_expected} changes; "
+        f"the vaults hold {count_text(report.accounts, 'account')} with {held} in "
+        f"{count_text(report.changes_expected, 'change')}; "
         f"all of that would come back in about {report.seconds:.1f} s"
     )

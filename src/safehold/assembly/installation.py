@@ -209,6 +209,7 @@ class Installation(Site):
 
     def _status_besides(self, core: CoreReads | None) -> dict[str, Any]:
         """What of the status object is known without a core as well."""
+        from safehold.assembly.alarming import kept_facts
         from safehold.assembly.announced import as_facts
         from safehold.assembly.core_check import check_remembered
         from safehold.assembly.scheduler import Scheduler
@@ -220,6 +221,7 @@ class Installation(Site):
             "announcements": as_facts(self.announced().all(core)),
             "core": check_remembered(self.disk, str(self.core_check_path)),
             "last_recovery": None,
+            "alarms": kept_facts(self.disk, str(self.data / "run")),
         }
 
     def recovery_status(self) -> dict[str, Any]:

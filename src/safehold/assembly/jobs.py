@@ -1,6 +1,6 @@
 """Jobs that are done regularly, by whoever does them: a running service, a timer, a person.
 
-    run/jobs/NAME.lock     held while one runs: never two of a name at once, whatever the process
+    run/jobs/NAME.lock     held while one runs: never two of a name at once, whatever the process (I86)
     run/jobs/NAME.json     how the last run went (proof/schedule.py)
 
 The commands take the lock and keep the record themselves, so that a timer's run counts as a service's own does.

@@ -23,6 +23,7 @@ from typing import Any
 
 from safehold.adapters.lock import Locked
 from safehold.archiver.shipper import Shipper
+from safehold.assembly.alarming_keeper import KeeperAlarms
 from safehold.assembly.installation import Installation
 from safehold.assembly.jobs import KEEP, job_run
 from safehold.assembly.keeping import LastKeep, keep_vaults, keeper_lock, last_keep
@@ -60,6 +61,13 @@ hours = 24             # so often its vault is read whole, attested, and what is
 pull = [{pull}]
 socket = {socket}      # where it serves its vault to a core that appends to it (keeper:PATH there); "": nowhere
 users = [{users}]             # who may connect there besides its own user: the user that the service runs as
+
+[alarms]
+# Who is told where the service falls silent, or a vault is not as it should be. Mail needs a section [mail].
+webhooks = []
+mail = []
+command = ""
+silent_minutes = 45    # the service says something every quarter of an hour
 
 [retention]
 history_days = {days}
@@ -228,10 +236,14 @@ def run_keeper(site: Site, *, limit_bytes: int = 0) -> None:
         server = _server(site)
         if server is not None:
             server.start()
+        # In the folder of a service the files of that service's own alarms lie beside.
+        alarms = KeeperAlarms(site, str(site.data / "run" / ("" if isinstance(site, KeeperSite) else "keeper")))
+        alarms.start()
         try:
             failed_at: float | None = None
             while not stopped.is_set():
-                for difference in pull(site, stopped):
+                alarms.differences = pull(site, stopped)
+                for difference in alarms.differences:
                     _log.warning("%s", difference)
                 waited = failed_at is None or site.clock.monotonic() - failed_at >= RETRY_SECONDS
                 if not stopped.is_set() and waited and is_due(site):
@@ -246,6 +258,7 @@ def run_keeper(site: Site, *, limit_bytes: int = 0) -> None:
                         failed_at = site.clock.monotonic()
                 stopped.wait(PULL_SECONDS)
         finally:
+            alarms.stop()
             if server is not None:
                 server.stop()
 

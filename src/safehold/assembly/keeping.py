@@ -228,13 +228,21 @@ def keeper_incidents(last: LastKeep | None) -> list[dict[str, Any]]:
             found.append(
                 {
                     "what": "not attested",
+                    "key": kept.vault,
                     "message": f"the vault {kept.vault}: {why}",
                     "hint": "nothing is removed on its word; see `safehold vault scrub` and take a new snapshot",
                 }
             )
         if kept.trouble:
-            found.append({"what": "not kept", "message": kept.trouble, "hint": "it is tried again the next day"})
+            found.append(
+                {
+                    "what": "not kept",
+                    "key": kept.vault,
+                    "message": kept.trouble,
+                    "hint": "it is tried again the next day",
+                }
+            )
     for difference in last.differences if last is not None else ():
         hint = "nothing was changed in the copy; see what happened to the vault it is pulled from"
-        found.append({"what": "not the same", "message": difference, "hint": hint})
+        found.append({"what": "not the same", "key": difference, "message": difference, "hint": hint})
     return found

@@ -57,7 +57,7 @@ class Parts(NamedTuple):
     rooms: Callable[[], Sequence[RoomSeen]] = tuple
     timings: Callable[[], Timings] = Timings
     blob_names: Callable[[CoreReads], set[bytes]] | None = None
-    removals: Callable[[str], int] = lambda _: 0  # objects of a vault that were ever removed on record
+    removals: Callable[[str], tuple[int, int]] = lambda _: (0, 0)  # of a vault: VaultSeen.removals and removed
     ends: Callable[[], Sequence[End]] = tuple
     witnesses: Callable[[], Sequence[Witness]] = tuple
     channels: Callable[[], dict[str, str]] = dict
@@ -166,6 +166,7 @@ class Looking:
         scrub = _last_scrub(status, config.name)
         if look is None:
             return VaultSeen(name=config.name, sync=config.mode == "sync")
+        removals, removed = self._parts.removals(config.name)
         missing = None
         if look.bodies is not None and self._bodies is not None and not self._parts.recovering():
             missing = len(self._bodies - look.bodies - set(shipper.pending_blobs() if shipper else ()))
@@ -181,7 +182,8 @@ class Looking:
             unopened=look.unopened,
             objects=look.objects,
             bytes=look.bytes,
-            removals=self._parts.removals(config.name),
+            removals=removals,
+            removed=removed,
             last_seal=look.last_seal,
             last_scrub=scrub,
             generation=self._generation(config.name, look, items),
@@ -237,11 +239,13 @@ class Looking:
 
     @staticmethod
     def _frames(looks: Mapping[str, VaultLook]) -> list[Witness]:
-        return [
-            Witness(f"the newest frame in the vault {name}", look.last_frame)
-            for name, look in looks.items()
-            if look.last_frame is not None
-        ]
+        found = []
+        for name, look in looks.items():
+            if look.last_frame is not None:
+                found.append(Witness(f"the newest frame in the vault {name}", look.last_frame))
+            if look.earlier_frame is not None:
+                found.append(Witness(f"the last run in the vault {name}", look.earlier_frame, earlier=True))
+        return found
 
 
 def writers_seen(names: Mapping[str, float], monotonic: float) -> tuple[WriterSeen, ...]:

@@ -23,7 +23,7 @@ from safehold.vault.runs import list_generations
 from safehold.vault.segments import Copy, load_copy, segments, timelines
 
 #: Segments that are read back at a look, at most; and further back for the newest seal, once.
-BACK, SEAL_BACK = 4, 60
+BACK, SEAL_BACK = 3, 60
 #: A listing is repeated after so long, or after so many times what it took.
 LIST_SECONDS, LIST_TIMES = 120.0, 100.0
 #: Segments of which the length is remembered from listing to listing.
@@ -52,6 +52,7 @@ class VaultLook(NamedTuple):
     last_seal: int | None = None  # µs
     last_frame: int | None = None  # µs
     last_number: int = 0
+    earlier_frame: int | None = None  # µs: the newest of the timeline before
     objects: int | None = None
     bytes: int | None = None
     bodies: frozenset[str] | None = None  # names of blob objects, where it was just listed
@@ -96,6 +97,9 @@ class VaultLooks:
             last_seal=max(seals, default=self._last.last_seal),
             last_frame=last.at if last is not None else None,
             last_number=last.number if last is not None else 0,
+            earlier_frame=max(
+                (f.header.at for f in frames if last and f.header.timeline < last.timeline), default=None
+            ),
         )
         found, vanished = self._listing(vault, found)
         now = self._clock.monotonic()

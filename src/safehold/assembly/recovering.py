@@ -1,4 +1,7 @@
-"""Recovery wired to a data folder: which vaults, which keys, which core; the work is recovery's."""
+"""Recovery wired to a data folder: which vaults, which keys, which core; the work is recovery's.
+
+Long, as a run is one course of steps, each of which needs what those before it have made.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ from safehold.config import VaultConfig, check_vault
 from safehold.formats.evidence import VERSION, Evidence
 from safehold.formats.keys import FINGERPRINT_BYTES, SEALED_TO_OTHERS, Opener
 from safehold.model.commands import AcceptEnd, AcceptLoss, Undo
+from safehold.model.counting import count_text
 from safehold.model.errors import Damaged, NewerCore, NotFound, OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.blobs import BlobArchive
@@ -309,7 +313,8 @@ def refuse_less(plan: Plan, old: CoreReads | None) -> None:
     there, planned = old.counts()["changes"], plan.report.changes_recovered
     if there > planned:
         raise OperatorError(
-            f"the core that is here holds {there} changes, this plan brings back {planned}; nothing was changed",
+            f"the core that is here holds {count_text(there, 'change')}, this plan brings back {planned}; nothing was "
+            "changed",
             hint="give again by --salvage what that core was recovered from, or start the service, which writes to the "
             "vaults what they lack; to go on without it, move the folder core/ away first",
         )

@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from safehold.adapters.lock import FolderLock
+from safehold.archiver.claiming import Mode
 from safehold.assembly.keeping import keeper_lock
 from safehold.assembly.scrubbing import MAX_NAMED, Scrubbing, damage_object, notebook_folder, record
 from safehold.assembly.site import Site
@@ -151,11 +152,28 @@ class Repairing:
         result.mends = repairer.plan()
 
     def _copy_one(self, result: RepairResult, repairer: Repairer) -> None:
+        self._require_no_witness(result, repairer)
         try:
             result.remaining = repairer.carry_out()
         finally:
             result.mends += repairer.mended
             self._notebook(result.vault).forget({mend.damage.object: None for mend in repairer.mended})
+
+    def _require_no_witness(self, result: RepairResult, repairer: Repairer) -> None:
+        """While there is no core, a damaged log of a sync vault is what shows that its end may lack something. A
+        recovery has to see it before it is mended, unless somebody names that vault. Raises OperatorError.
+        """
+        name = result.vault
+        if self._only == name or self._site.has_core() or self._config(result).mode != Mode.SYNC:
+            return
+        log = [mend.damage for mend in repairer.plan() if segment.parse_name(mend.damage.object) is not None]
+        if log:
+            raise OperatorError(
+                f"{log[0].object} is {log[0].problem} and the core is missing: once that is mended, nothing but what "
+                "lies in aside/ still shows what the end of the log may lack",
+                hint="run `safehold recover plan` and `safehold recover run` first, which read what is left as it is; "
+                f"or mend it all the same with `safehold vault repair {name} --yes`",
+            )
 
     def _notebook(self, vault: str) -> FileNotebook:
         return FileNotebook(self._site.disk, notebook_folder(self._site), vault)

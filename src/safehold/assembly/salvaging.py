@@ -22,6 +22,7 @@ import msgspec
 
 from safehold.assembly.site import Site
 from safehold.formats.keys import KeyAway, Opener
+from safehold.model.counting import count_text
 from safehold.model.errors import OperatorError
 from safehold.ports.disk import Disk
 from safehold.ports.survivors import Proof, SalvageSource
@@ -198,13 +199,14 @@ def describe(found: Scanned) -> list[str]:
     """What was found for people, a line each."""
     lines = [f"salvage in {found.out}", ""]
     for source in found.sources:
-        lines.append(f"{source['sort']}: {source['path']} ({source['bytes']:,} bytes)")
+        lines.append(f"{source['sort']}: {source['path']} ({count_text(source['bytes'], 'byte')})")
         lines += [f"    {problem}" for problem in source["problems"]]
     lines += [
         "",
-        f"{found.changes[str(Proof.CHAIN)]:,} changes that prove themselves, {found.changes[str(Proof.PAGE)]:,} of "
-        f"which the change before is lost, {found.items:,} items of exports, {found.bodies:,} bodies",
+        f"{count_text(found.changes[str(Proof.CHAIN)], 'change that proves itself', 'changes that prove themselves')}, "
+        f"{found.changes[str(Proof.PAGE)]:,} of which the change before is lost, "
+        f"{count_text(found.items, 'item')} of exports, {count_text(found.bodies, 'body', 'bodies')}",
     ]
     if found.aside:
-        lines.append(f"{found.aside:,} pieces went aside: {found.out}/{FOLDER}/index.txt says why")
+        lines.append(f"{count_text(found.aside, 'piece')} went aside: {found.out}/{FOLDER}/index.txt says why")
     return [*lines, *found.notes]

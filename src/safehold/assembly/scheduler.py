@@ -49,6 +49,8 @@ LOOK_SECONDS = 30.0
 NICENESS = 19
 ENDING_SECONDS = 3.0
 ROLLING = "drill-rolling"
+#: Beside a service that answers people a drill takes a quarter of a processor at most.
+THROTTLED = ("--throttle", "0.25")
 _MICROSECONDS = 1_000_000
 #: Exit codes of a child that came to its end: done, and found something wrong.
 _ENDED = (0, 1)
@@ -175,16 +177,17 @@ class Scheduler:
             for config in self._site.config.vaults:
                 words = ("vault", "scrub", config.name)
                 yield Wanted(f"scrub {config.name}", SCRUB, words, cadence.scrub, self._scrubbed(config.name))
-        if self._site.identity_beside and _exists("drill"):
+        if self._site.identity_beside:
             drills = self._measures.drills()
             newest = drills[-1].at if drills else 0
             whole = max((d.at for d in drills if d.scope == "whole"), default=0)
             if cadence.drill is not None:
-                yield Wanted(DRILL, DRILL, ("drill", "run"), cadence.drill, self._as_run(DRILL, whole))
+                whole_drill = ("drill", "run", *THROTTLED)
+                yield Wanted(DRILL, DRILL, whole_drill, cadence.drill, self._as_run(DRILL, whole))
             if cadence.rolling is not None:
-                words = ("drill", "run", "--rolling")
-                yield Wanted(ROLLING, DRILL, words, cadence.rolling, self._as_run(DRILL, newest))
-        days = getattr(getattr(self._site.config, "alarms", None), "test_days", 0)
+                rolling = ("drill", "run", "--rolling", *THROTTLED)
+                yield Wanted(ROLLING, DRILL, rolling, cadence.rolling, self._as_run(DRILL, newest))
+        days = self._site.config.alarms.test_days
         if days and _exists("alarm"):
             run = last_run(self._site, ALARM_TEST)
             yield Wanted(ALARM_TEST, ALARM_TEST, ("alarm", "test"), days * DAY, run, heavy=False)

@@ -1,4 +1,7 @@
-"""The service: writer, sign-in, edge, local socket and shippers in one process."""
+"""The service: writer, sign-in, edge, local socket and shippers in one process.
+
+Long, as all that the process runs, and in which order it begins and ends, has to be seen together.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from safehold.adapters.process_facts import process_facts
 from safehold.adapters.threads import ThreadScheduler, in_daemon
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.after import ghost_notes, in_batches, keep_report, not_yet_told, notices
+from safehold.assembly.alarming_service import ServiceAlarms
 from safehold.assembly.caring import Caring
 from safehold.assembly.finding import Lost, find_why_not
 from safehold.assembly.installation import Installation
@@ -141,6 +145,8 @@ class Service:
         self._telling = Telling(installation, self._beside)
         self._loop = asyncio.get_running_loop()
         self.writer = installation.make_writer(wake=self._wake, on_committed=self._committed)
+        self._alarms = ServiceAlarms(installation, self.writer, self.status, lambda: self.recovering)
+        self.writer.engine.on_timed = self._alarms.timed
         self.pump = Pump(self.writer.engine, self._disk_thread)
         self.renewing = False  # whether it ends to begin again with a new core
         self._caring = Caring(installation, self.writer, self.pump.exclusive, self._end_to_renew)
@@ -270,6 +276,7 @@ class Service:
             **self._jobs.status(),
             "announcements": announced,
             "core": self._caring.status(),
+            "alarms": self._alarms.facts(),
         }
         if self._recovery is not None:
             more["recovery"] = self._recovery.status()
@@ -300,6 +307,7 @@ class Service:
         if accounts:
             self._loop.call_soon_threadsafe(self._forget_credentials, accounts)
         self._telling.committed(changes)
+        self._alarms.committed(changes)
 
     def _forget_credentials(self, accounts: set[bytes]) -> None:
         if SYSTEM_ACCOUNT in accounts:  # somebody was erased, and is no longer there to be named
@@ -409,6 +417,7 @@ class Service:
         self._start_shippers()
         self._channel.start()
         self._caring.start()
+        self._alarms.start(self._scheduler)
         if self._recovery is not None:
             self._recovery.start()
         if self._telling.postbox is not None:
@@ -431,6 +440,8 @@ class Service:
             try:
                 self._watching.refresh()
                 await self.pump.exclusive(self.writer.tick)
+                if self._recovery is None:
+                    await self.pump.exclusive(self.writer.beat)
                 # In a core that is not whole yet nothing is to be written, compared or dropped.
                 self._jobs.tick(writing=self.writer.engine.stopped is None, whole=self._recovery is None)
                 self._note_size()
@@ -474,6 +485,7 @@ class Service:
             self._ticking.cancel()
             if not await self._in_time("the writer's housekeeping", self._ended(self._ticking)):
                 return
+        await self._in_time("the look for alarms", in_daemon(self._alarms.stop, "stop"))
         await self._in_time("the care of the core", in_daemon(self._caring.stop, "stop"))
         if self._recovery is not None:
             await self._in_time("the recovery", self._recovery.stop())

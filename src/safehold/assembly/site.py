@@ -9,6 +9,7 @@ generations      what was written of generations (archiver/generation_ledger.py)
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -191,6 +192,26 @@ class Site:
         except (OSError, SafeholdError):
             return None
         return min(rooms)
+
+    def rooms(self) -> list[tuple[str, int, int]]:
+        """Disks that something is written to: what lies on it, free and all bytes (0: unknown). Parts of one disk are
+        one. What cannot be asked is left out.
+        """
+        found: dict[object, tuple[list[str], int, int]] = {}
+        places = [("core", self.data), *((f"vault {v.name}", v.place(self.data)) for v in self.config.vaults)]
+        for name, path in places:
+            config = next((v for v in self.config.vaults if name == f"vault {v.name}"), None)
+            try:
+                if config is not None and not config.is_folder:
+                    found[name] = ([name], self._room_in(config), 0)
+                    continue
+                stat = os.statvfs(path)
+                names, _, _ = found.setdefault(os.stat(path).st_dev, ([], 0, 0))
+                names.append(name)
+                found[os.stat(path).st_dev] = (names, stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize)
+            except (OSError, SafeholdError):
+                continue
+        return [(", ".join(names), free, total) for names, free, total in found.values()]
 
     def _room_in(self, config: VaultConfig) -> int:
         """Raises OSError, VaultDown where it is not known."""

@@ -20,9 +20,11 @@ from safehold.assembly.site import CoreMissing, Site
 from safehold.assembly.vault_urls import AnyVault, full_url
 from safehold.assembly.writer import Writer
 from safehold.config import VaultConfig
+from safehold.model.counting import count_text
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS
 from safehold.ports.core import CoreReads, LogPosition
+from safehold.proof.runbook_names import runbook_of
 from safehold.recovery.notebook import FileNotebook
 from safehold.service.erasing import erasing_accounts
 from safehold.service.incidents import end_in_doubt
@@ -63,7 +65,7 @@ def status_object(
         "bytes": {kind.value: sizes.get(kind.value, 0) for kind in DATA_KINDS},
         "vaults": vaults,
         **_promised(told),
-        "incidents": [*incidents, *told.incidents],
+        "incidents": with_runbooks([*incidents, *told.incidents]),
         "intake": _intake(reads),
         "recovery": None,
         "risks": [*_risks(site, vaults, looks), *key_risks(site, reads)],
@@ -90,12 +92,19 @@ def status_without_core(site: Site, error: SafeholdError) -> dict[str, Any]:
         "items": dict.fromkeys(kind.value for kind in DATA_KINDS),
         "vaults": vaults,
         **_promised(told),
-        "incidents": [lost, *_incidents(site.config.vaults, vaults, None), *_drills(site), *told.incidents],
+        "incidents": with_runbooks(
+            [lost, *_incidents(site.config.vaults, vaults, None), *_drills(site), *told.incidents]
+        ),
         "intake": None,
         "recovery": None,
         "risks": _risks(site, vaults, looks),
         "keys": None,
     }
+
+
+def with_runbooks(incidents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each with the runbook that it calls for, where it names none."""
+    return [{**incident, "runbook": incident.get("runbook") or runbook_of(incident["what"])} for incident in incidents]
 
 
 def _promised(told: Told) -> dict[str, Any]:
@@ -111,7 +120,7 @@ def _put_off(reads: CoreReads) -> list[dict[str, Any]]:
     waiting = [erasing for erasing in erasing_accounts(reads) if reads.account_by_id(erasing.id) is not None]
     if not waiting:
         return []
-    count = "1 account is" if len(waiting) == 1 else f"{len(waiting)} accounts are"
+    count = count_text(len(waiting), "account is", "accounts are")
     return [
         {
             "what": "erasures put off",
@@ -317,6 +326,7 @@ def _incidents(
             found.append(
                 {
                     "what": "vault missing",
+                    "key": vault["name"],
                     "message": message,
                     "summary": f"The vault {vault['name']} is away",
                     "hint": hint,
@@ -328,6 +338,7 @@ def _incidents(
             found.append(
                 {
                     "what": "vault not answering",
+                    "key": vault["name"],
                     "message": message,
                     "summary": f"The vault {vault['name']} is slow",
                     "hint": hint,
@@ -341,7 +352,8 @@ def _incidents(
         found.append(
             {
                 "what": "evidence missing",
-                "message": f"{links} pieces of evidence are in no vault, which later ones name",
+                "message": f"{count_text(links, 'piece of evidence is', 'pieces of evidence are')} in no vault, which "
+                "later ones name",
                 "summary": "Evidence is missing",
                 "hint": "see who may remove objects from the vaults; `safehold scrub` names those that follow",
             }
@@ -396,6 +408,7 @@ def _damaged(name: str, count: int, *, kept_elsewhere: bool) -> dict[str, Any]:
     hint = f"`safehold vault repair {name}` says how it would be mended, and with --yes mends it"
     return {
         "what": "vault damaged",
+        "key": name,
         "message": f"{count} {objects} in the vault {name} {were} damaged when it was last scrubbed",
         "summary": f"{count} damaged {objects} in the vault {name}",
         "hint": f"where its keeper runs: {hint}" if kept_elsewhere else hint,

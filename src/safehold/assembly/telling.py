@@ -26,6 +26,7 @@ from safehold.assembly.status_file import StatusFile
 from safehold.config import Config
 from safehold.model.change import Change, Op
 from safehold.model.commands import AnyCommand
+from safehold.model.counting import count_text
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.ports.core import CoreReads
@@ -212,7 +213,8 @@ class Telling:
         older, lost = (sum(getattr(count, what) for count in report.items.values()) for what in ("older", "lost"))
         affected = report.accounts - report.exact_accounts
         said = (
-            f"Of {report.accounts} accounts {affected} did not come back exactly: {older} items are older, {lost} are "
+            f"Of {count_text(report.accounts, 'account')} {affected} did not come back exactly: "
+            f"{count_text(older, 'item is', 'items are')} older, {lost} "
             "lost. `safehold recover report` names them; those whom it concerns are told on their pages."
         )
         self._to_operator("Safehold: loss", said, f"loss {report.timeline} {report.at}")
@@ -269,6 +271,12 @@ class Telling:
 
 def make_postbox(site: Site) -> Postbox | None:
     """None where no mail server is configured."""
+    mailer = make_mailer(site)
+    return None if mailer is None else Postbox(mailer, site.clock)
+
+
+def make_mailer(site: Site) -> SmtpMailer | None:
+    """None where no mail server is configured."""
     mail = site.config.mail
     if not mail.host:
         return None
@@ -279,4 +287,4 @@ def make_postbox(site: Site) -> Postbox | None:
         return path.read_text(encoding="utf-8").rstrip("\r\n") if mail.password_file else ""
 
     server = SmtpServer(mail.host, mail.port, mail.tls, mail.user, mail.sender, password)
-    return Postbox(SmtpMailer(server), site.clock)
+    return SmtpMailer(server)

@@ -28,7 +28,7 @@ from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
 from safehold.model.change import Change
 from safehold.model.commands import FoundInstallation, NoteDoubt, NoteInstallation
 from safehold.model.errors import Damaged, Held, OperatorError, OutOfSpace, SafeholdError
-from safehold.model.kinds import Kind
+from safehold.model.kinds import PATH_IDENTITY, Kind
 from safehold.model.private import Private
 from safehold.model.stream import Head
 from safehold.ports.care import BodySource
@@ -57,6 +57,8 @@ CLOSING_STEPS = 10_000
 CLOSING_SECONDS = 8.0
 #: A seal follows so soon on what it seals.
 SEAL_SECONDS = 10.0
+#: Where nothing was written for so long, a seal says that somebody is there (rules: `writer silent`).
+BEAT_SECONDS = 900.0
 #: Accounts whose grace is over, and incidents whose notice is behind, are looked at so often.
 TEND_SECONDS = 60.0
 #: Frames that follow each other so closely are shipped to async vaults together: a sync for each would slow the rest.
@@ -79,6 +81,20 @@ def one_by_one(works: Sequence[Callable[[], object]], _seconds: float) -> bool:
     for work in works:
         work()
     return True
+
+
+class InstallationLost(OperatorError):
+    """The installation's own identity was written once, and its beginning is in no vault that was read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the identity of this installation itself (the key of its sync tokens, its configuration, the register of "
+            "who was erased) is lost in every vault that was read",
+            hint="bring back a vault or an old core that still has it: `safehold recover plan` reads every vault that "
+            "is configured, `safehold salvage SOURCE... --out DIR` whatever else is left, and `safehold recover run "
+            "--salvage DIR` brings it in. Do not make a new installation here: devices would take it for theirs, and "
+            "delete",
+        )
 
 
 class Writer:
@@ -118,6 +134,7 @@ class Writer:
         self._answers = answers
         self._book_of = book_of
         self._sealed_at = clock.monotonic()
+        self._wrote_at = clock.monotonic()
         self._tended_at = clock.monotonic()
         self._mend = False  # whether vaults that lack what the core holds are to be given it
         self._lost: Sequence[tuple[int, int]] = ()  # frames that no vault has whole: the core writes them again
@@ -392,13 +409,18 @@ class Writer:
             _log.warning("the large body of %r cannot be given to the vaults again: %s", Private(change.name), why)
 
     def found(self, config_text: str) -> None:
-        """The installation's own identity, where it is not there yet; what travels in it is brought up to date."""
+        """The installation's own identity, where it is not there yet; what travels in it is brought up to date.
+
+        Raises InstallationLost where it was there once.
+        """
         assert self._core is not None
         sealed = self._to_travel()
         modes = {MODES: encode_modes(modes_now(recorded_modes(self._core), self._vaults, self._clock.now()))}
         if self._core.account_by_id(SYSTEM_ACCOUNT) is None:
             self.engine.execute(FoundInstallation(account=SYSTEM_ACCOUNT, config=config_text, items=sealed | modes))
             return
+        if self._core.collection(0, PATH_IDENTITY) is None:
+            raise InstallationLost()
         items: dict[str, bytes | None] = {CONFIG: config_text.encode(), **sealed, **modes}
         if any(self._core.secret(0, name) != data for name, data in items.items()):
             self.engine.execute(NoteInstallation(account=SYSTEM_ACCOUNT, items=items))
@@ -435,6 +457,7 @@ class Writer:
     # -- along the way ---------------------------------------------------------------------------------------
 
     def _after_append(self, written: Written) -> None:
+        self._wrote_at = self._clock.monotonic()
         for shipper in self.shippers:
             shipper.note(written)
             if shipper.asleep:
@@ -515,6 +538,16 @@ class Writer:
         if self._log is not None:
             self._log.tick()
         self.engine.drain_intakes()
+
+    def beat(self) -> None:
+        """Say that somebody writes here, where nothing else was written for a while: a seal, though nothing is new.
+
+        Between batches. Whoever holds a vault misses it where the writer falls silent.
+        """
+        quiet = self._clock.monotonic() - self._wrote_at
+        if self.engine.stopped is None and self._log is not None and quiet >= BEAT_SECONDS:
+            self._log.mark_dirty()
+            self.engine.seal()
 
     def _is_there(self, config: VaultConfig) -> bool:
         vault = self._make_vault(config)

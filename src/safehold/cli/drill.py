@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from safehold.cli.context import Context
 from safehold.cli.exits import Exit, UsageError
-from safehold.cli.output import Answer, Table, count_text, size_text, time_text
+from safehold.cli.output import Answer, Table, count_text, say, size_text, time_text
 from safehold.cli.parser import Parser
 from safehold.cli.progress import Reporter
 from safehold.cli.times import parse_time
@@ -49,11 +49,25 @@ def configure(parser: Parser) -> None:
         help="use at most this share of one processor, at the lowest priority, e.g. 0.25 (default: as a recovery does)",
     )
     run.add_argument("--by", metavar="NAME", default="", help="who asked for it, for the record")
+    surprise = parser.command(
+        "surprise",
+        "break something of the operator's list, and time the people until it is right again",
+        "safehold drill surprise --yes --by ada",
+        _surprise,
+        "Without --yes it says what might be broken, by which runbook it is put right, and how it is undone. What may "
+        "be is named in safehold.toml: [drills] surprise.",
+    )
+    surprise.add_argument("--yes", action="store_true", help="do it")
+    surprise.add_argument("--by", metavar="NAME", default="", help="who asked for it, for the record")
+    surprise.add_argument(
+        "--minutes", metavar="N", type=float, default=60.0, help="how long the people are given (default: 60)"
+    )
     parser.command("list", "say how the last drills went", "safehold drill list", _list)
 
 
 def _run(args: Namespace, context: Context) -> Answer:
     from safehold.assembly.drilling import LATEST, RANDOM, Wanted, run_drill
+    from safehold.assembly.jobs import DRILL, job_run
     from safehold.proof.drills import ROLLING, WHOLE
 
     if not 0 <= args.throttle <= 1:
@@ -63,8 +77,10 @@ def _run(args: Namespace, context: Context) -> Answer:
     to = args.to if args.to in (LATEST, RANDOM) else parse_time(args.to, time.time_ns() // 1000)
     site = context.installation()
     wanted = Wanted(args.vault, ROLLING if args.rolling else WHOLE, to, args.throttle, args.shares, args.by)
-    with Reporter() as reporter:
+    with job_run(site, DRILL) as job, Reporter() as reporter:
         drilled = run_drill(site, wanted, reporter)
+        if not drilled.ok:
+            job.found(f"the drill of {drilled.vault} failed: see `safehold drill list`")
     return Answer(drill_object(drilled), describe(drilled), Exit.DONE if drilled.ok else Exit.FOUND)
 
 
@@ -120,3 +136,28 @@ def _list(_args: Namespace, context: Context) -> Answer:
     ]
     table = Table(("when", "vault", "scope", "to", "items", "seconds", "result"), rows)
     return Answer({"drills": [drill_object(one) for one in known]}, [table] if rows else ["no drill is on record"])
+
+
+def _surprise(args: Namespace, context: Context) -> Answer:
+    from safehold.assembly.surprise import candidates, run_surprise
+    from safehold.proof.surprises import SURPRISES, as_object
+
+    if args.minutes <= 0:
+        raise UsageError(f"{args.minutes} is no number of minutes", hint="give a number above 0")
+    site = context.installation(make=False)
+    if not args.yes:
+        possible = candidates(site)
+        rows = [(what, SURPRISES[what].runbook, why or "it could be done now") for what, why in possible.items()]
+        data = [{"hindrance": why, **SURPRISES[what]._asdict()} for what, why in possible.items()]
+        if not rows:
+            blocks: list[str | Table] = ["nothing may be broken: name what may be in safehold.toml, [drills] surprise"]
+        else:
+            blocks = [Table(("what", "runbook", "now"), rows)]
+            blocks += [f"{what}: {SURPRISES[what].done}; at the end {SURPRISES[what].undone}" for what in possible]
+            blocks.append("nothing was touched: add --yes, and one of these is drawn")
+        return Answer({"executed": False, "candidates": data}, blocks)
+    found = run_surprise(site, by=args.by, limit_seconds=args.minutes * 60, tell=say)
+    result = f"right again after {found.seconds:.0f} s" if found.ok else f"not right again after {found.seconds:.0f} s"
+    told = [f"{found.what}: {result}", *([found.undone] if found.undone else [])]
+    told.append(f"evidence: {found.evidence or 'none could be kept'}")
+    return Answer({"executed": True, **as_object(found)}, told, Exit.DONE if found.ok else Exit.FOUND)

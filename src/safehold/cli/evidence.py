@@ -23,8 +23,7 @@ _PREFIX, _SUFFIX = "evidence/", ".ev"
 def configure(parser: Parser) -> None:
     listed = parser.command("list", "list the records that hold", EXAMPLE, _list)
     listed.add_argument("--kind", metavar="KIND", help="only of this kind, such as drill, scrub, repair or alarm")
-    listed.add_argument("--from", dest="begin", metavar="DATE", help="from this day on (UTC), such as 2026-10-01")
-    listed.add_argument("--to", dest="end", metavar="DATE", help="up to this day, which is included")
+    _add_days(listed)
     show = parser.command(
         "show",
         "show one record with all its facts",
@@ -32,7 +31,7 @@ def configure(parser: Parser) -> None:
         _show,
     )
     show.add_argument("name", metavar="NAME", help="as `evidence list` has it")
-    parser.command(
+    verify = parser.command(
         "verify",
         "prove every record, and name those that do not hold or are gone",
         "safehold evidence verify",
@@ -41,6 +40,12 @@ def configure(parser: Parser) -> None:
         "in its signer's chain. Exits with 1 where a record was tampered with, is another installation's, lies under "
         "another one's name, or is gone, unless a keeper's scrub has told of it before.",
     )
+    _add_days(verify)
+
+
+def _add_days(parser: Parser) -> None:
+    parser.add_argument("--from", dest="begin", metavar="DATE", help="from this day on (UTC), such as 2026-10-01")
+    parser.add_argument("--to", dest="end", metavar="DATE", help="up to this day, which is included")
 
 
 def _checked(context: Context) -> Checked:
@@ -51,16 +56,9 @@ def _checked(context: Context) -> Checked:
 
 
 def _list(args: Namespace, context: Context) -> Answer:
-    begin = parse_day(args.begin) if args.begin else 0
-    end = parse_day_end(args.end) if args.end else None
+    begin, end = _days(args)
     checked = _checked(context)
-    chosen = [
-        one
-        for one in checked.found
-        if (args.kind is None or one.evidence.kind == args.kind)
-        and begin <= one.evidence.at
-        and (end is None or one.evidence.at < end)
-    ]
+    chosen = [one for one in _within(checked, begin, end) if args.kind is None or one.evidence.kind == args.kind]
     rows = [
         (time_text(o.evidence.at), o.evidence.kind, o.evidence.vault or "-", o.role.name.lower(), o.name)
         for o in chosen
@@ -94,14 +92,26 @@ def _show(args: Namespace, context: Context) -> Answer:
     return Answer(data, blocks, Exit.FOUND if flaws else Exit.DONE)
 
 
-def _verify(_: Namespace, context: Context) -> Answer:
+def _days(args: Namespace) -> tuple[int, int | None]:
+    """Raises UsageError."""
+    return parse_day(args.begin) if args.begin else 0, parse_day_end(args.end) if args.end else None
+
+
+def _within(checked: Checked, begin: int, end: int | None) -> list[Found]:
+    return [one for one in checked.found if begin <= one.evidence.at and (end is None or one.evidence.at < end)]
+
+
+def _verify(args: Namespace, context: Context) -> Answer:
+    """All are proved, whatever the period: chains go through all of them. It says which the digest is of."""
     from safehold.recovery.evidence_check import records_digest
 
+    begin, end = _days(args)
     checked = _checked(context)
-    digest = records_digest(checked.found).hex()
+    chosen = _within(checked, begin, end)
+    digest = records_digest(chosen).hex()
     data = {
         "ok": checked.ok,
-        "records": len(checked.found),
+        "records": len(chosen),
         "digest": digest,
         "refused": flaws_data(checked.flaws),
         "unsettled": flaws_data(checked.unsettled),
@@ -110,7 +120,7 @@ def _verify(_: Namespace, context: Context) -> Answer:
     }
     told_of = told(checked)
     if checked.ok:
-        told_of.append(f"{count_text(len(checked.found), 'record')} hold; digest of all: {digest}")
+        told_of.append(f"{count_text(len(chosen), 'record')} of the period hold; their digest: {digest}")
     return Answer(data, told_of, exit_of(checked))
 
 

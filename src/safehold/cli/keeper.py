@@ -11,7 +11,7 @@ import msgspec
 
 from safehold.cli.context import Context
 from safehold.cli.exits import Exit
-from safehold.cli.output import Answer, Table, size_text
+from safehold.cli.output import Answer, Table, count_text, size_text
 from safehold.cli.parser import Parser
 from safehold.cli.scrub import parse_size
 
@@ -117,7 +117,7 @@ def _cut(args: Namespace, context: Context) -> Answer:
                 told = f"{cut.vault}: frames {hole[0]} to {hole[1]} can be read in no vault, though more comes after"
                 blocks.append(f"{told}: --from {hole[0]} would cut that off too")
             continue
-        lost = f"; {cut.changes} changes in them would not count any more" if cut.changes else ""
+        lost = f"; {count_text(cut.changes, 'change')} in them would not count any more" if cut.changes else ""
         blocks.append(f"{cut.vault}: frames {cut.first} to {cut.last} go{lost}; the log ends at frame {cut.upto.frame}")
         blocks += cut.why[:3]
         rows = [(p.object, size_text(p.size), size_text(p.stays) if p.stays else "set aside") for p in cut.pieces]
@@ -155,7 +155,7 @@ def answer(last: LastKeep) -> Answer:
     rows = []
     blocks: list[str | Table] = []
     for kept in last.vaults:
-        removed = kept.blocked or f"{kept.removed} objects, {size_text(kept.removed_bytes)}"
+        removed = kept.blocked or f"{count_text(kept.removed, 'object')}, {size_text(kept.removed_bytes)}"
         rows.append((kept.vault, kept.attested or "-", kept.damaged, kept.trouble or removed))
         blocks += [f"{kept.vault}: not attested: {why}" for why in kept.refused]
     blocks += [f"differs: {difference}" for difference in last.differences]

@@ -11,6 +11,10 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from safehold.cli.exits import Exit
+from safehold.model import counting
+
+#: Set in the environment: with --json what a command says for people goes to standard error as well.
+TELL = "SAFEHOLD_TELL"
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,9 @@ def print_answer(answer: Answer, *, as_json: bool) -> None:
     if answer.printed:
         return
     if as_json:
+        if os.environ.get(TELL):
+            for line in as_lines(answer.blocks):
+                say(line)
         print_json(answer.data)
         return
     for block in answer.blocks:
@@ -109,9 +116,7 @@ def size_text(count: int) -> str:
     return f"{value:.1f} TiB"
 
 
-def count_text(count: int, one: str, many: str = "") -> str:
-    """`1 item`, `2 items`."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
+count_text = counting.count_text
 
 
 def _print_table(table: Table) -> None:

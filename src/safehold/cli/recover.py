@@ -235,7 +235,7 @@ def describe_plan(plan: Plan) -> list[str | Table]:
         )
     blocks += plan.problems[:SHOWN]
     if len(plan.problems) > SHOWN:
-        blocks.append(f"and {len(plan.problems) - SHOWN} more problems, in the plan file")
+        blocks.append(f"and {count_text(len(plan.problems) - SHOWN, 'more problem')}, in the plan file")
     known = [(words, count) for words, count in plan.come_from() if words]
     blocks += [f"from {words}: {count_text(count, 'stream')}" for words, count in known[:SHOWN]]
     told = describe_report(plan.report, planned=True)
@@ -292,7 +292,7 @@ def describe_report(report: Report, *, planned: bool) -> list[str | Table]:
         revs = f"rev {loss.revs[0]}" if len(loss.revs) == 1 else revs
         blocks.append(f"lost: {loss.account or 'the installation'} {loss.kind} {where} ({revs})")
     if len(report.lost) > SHOWN:
-        blocks.append(f"and {len(report.lost) - SHOWN} more losses: --json names them all")
+        blocks.append(f"and {count_text(len(report.lost) - SHOWN, 'more loss', 'more losses')}: --json names them all")
     accounts, changes = count_text(report.accounts, "account"), count_text(report.changes_recovered, "change")
     takes = "would take about" if planned else "took"
     blocks.append(f"{accounts}, {changes} of {report.changes_expected}; {takes} {report.seconds:.1f} s")

@@ -109,5 +109,5 @@ def _describe_part(part: AccountPart) -> list[str | Table]:
         where = "/".join(filter(None, (loss.collection, loss.name))) or "something that nobody can name"
         blocks.append(f"lost: {who} {loss.kind} {where}")
     if len(part.lost) > SHOWN:
-        blocks.append(f"and {len(part.lost) - SHOWN} more losses of {who}")
+        blocks.append(f"and {count_text(len(part.lost) - SHOWN, 'more loss', 'more losses')} of {who}")
     return blocks

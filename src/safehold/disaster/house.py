@@ -6,6 +6,8 @@ come together share one group commit. Shippers run when `scheduler` is told to.
 
 Readers share the writer's one connection (a core on a simulated disk has no other), so there is nothing to read
 while the writer has given its core up; `readable` says so.
+
+Long, as all parts of an installation are put together here once, with neither thread nor clock of their own.
 """
 
 from __future__ import annotations

@@ -199,6 +199,8 @@ class LawTwo(Course):
         key = _key(request)
         if key is not None:
             self._changed[key] = self.step
+            if request.method == "DELETE":  # a person's wish that waited: an undo has come between, and it still stands
+                self._persons.delete(*key)
         try:
             answer = self._answer(request)
         except Crash:
@@ -360,6 +362,9 @@ class LawTwo(Course):
             there = {
                 n: e for n, e in there.items() if n in here or (n not in mine and not self._persons.wished(path, n))
             }
+            # A delete that was lost with the end: who deleted has nothing to learn from a token of before.
+            lost = {n for n in there if (path, n) in self._of_the_end and self._persons.ever_wished(path, n)}
+            there = {n: etag for n, etag in there.items() if n in here or n not in lost}
             if here != there:
                 raise Wrong(f"{device.table.client} has {_shown(here)} in {path}, not {_shown(there)}", "law 2")
 
@@ -500,6 +505,8 @@ class LawTwo(Course):
             loss = "core and near" if loss == "near" else "core"
         self.note(f"lost: {loss}")
         self._go_down(kill=self.rng.random() < 0.5)
+        if loss == "core and a segment" and not (self._recovering or self._held or self._near_gone):
+            self._seal_what_was_open()
         self._lose(loss)
         self._fuse = self.rng.randint(1, 200) if self.rng.random() < 0.4 else None
         while True:
@@ -510,6 +517,13 @@ class LawTwo(Course):
                 self.note("struck again")
                 self._go_down(kill=self.rng.random() < 0.5)
         self._fuse = None
+
+    def _seal_what_was_open(self) -> None:
+        """A start after a process that did not end well: its seal speaks of a segment that has none of its own."""
+        self._come_back("nothing")
+        if self.house.engine.stopped is None and not self.house.recovering:
+            self.house.engine.seal()
+        self._go_down(kill=True)
 
     def _lose(self, loss: str) -> None:
         disk = self.house.disk

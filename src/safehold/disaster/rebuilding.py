@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from safehold.lab.oracle import Wrong
 from safehold.model.change import Change
 from safehold.model.errors import OutOfSpace, SafeholdError
 from safehold.model.kinds import Kind
+from safehold.model.stream import Head
 from safehold.ports.log import LogFrame
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.run import Result, run_plan
@@ -79,22 +80,25 @@ def recover(
         blobs=blobs,
         runs=_runs(house),
     )
-    if core is not None:
-        with suppress(SafeholdError):  # a damaged one need not close well
-            core.close()
-    result = run_plan(
-        plan,
-        _reader(house),
-        make_core=make_core,
-        blobs=blobs,
-        disk=disk,
-        data="",
-        clock=house.clock,
-        claim=house.claim,
-        look=lambda: look(vaults_of(house)),
-        runs=_runs(house),
-        accept_loss=accept_loss,
-    )
+    try:
+        result = run_plan(
+            plan,
+            _reader(house),
+            make_core=make_core,
+            blobs=blobs,
+            disk=disk,
+            data="",
+            clock=house.clock,
+            claim=house.claim,
+            look=lambda: look(vaults_of(house)),
+            runs=_runs(house),
+            old=core,
+            accept_loss=accept_loss,
+        )
+    finally:
+        if core is not None:
+            with suppress(SafeholdError):  # a damaged one need not close well
+                core.close()
     return plan, result
 
 
@@ -118,25 +122,38 @@ class LostSegment(NamedTuple):
 
 
 def lose_segment(house: House, rng: random.Random) -> LostSegment | None:
-    """One that holds data, and nothing of an identity, is gone from every vault; None where there is none such."""
+    """One that holds data, and nothing of an identity, is gone from every vault; None where there is none such.
+
+    Rather one with the end of a stream, which only a seal after it still names: nothing else can tell of that loss.
+    """
     there = vaults_of(house)[:1]
     reader = VaultLogReader(there, house.keyring.opener)
     frames: dict[tuple[int, int], Sequence[Change]] = {}
+    seals: list[tuple[tuple[int, int], Mapping[tuple[bytes, Kind], Head]]] = []
     for entry in reader.entries():
         if isinstance(entry, LogFrame):
-            frames[entry.position.timeline, entry.position.frame] = entry.changes
+            at = entry.position.timeline, entry.position.frame
+            frames[at] = entry.changes
+            if entry.sealed:
+                seals.append((at, entry.heads))
+    ends = {(c.account, c.kind): Head(c.rev, c.hash) for at in sorted(frames) for c in frames[at]}
     objects = [each.name for vault in there for each in vault.list("log/")]
     names = sorted(name for name in map(parse_name, objects) if name is not None)
     some: list[LostSegment] = []
+    sealed: list[LostSegment] = []
     for name, after in pairwise(names):
         upto = after.first if after.timeline == name.timeline else 1 << 62
         inside = [at for at in frames if at[0] == name.timeline and name.first <= at[1] < upto]
         changes = [change for at in inside for change in frames[at]]
         if name.first and changes and all(change.kind is not Kind.IDENTITY for change in changes):
             some.append(LostSegment(str(name), frozenset(change.name for change in changes)))
+            heads = {(c.account, c.kind): Head(c.rev, c.hash) for c in changes}
+            last = {key for key, head in heads.items() if ends[key] == head}
+            if any(at not in inside and stated.get(key) == ends[key] for at, stated in seals for key in last):
+                sealed.append(some[-1])
     if not some:
         return None
-    chosen = rng.choice(some)
+    chosen = rng.choice(sealed or some)
     for vault in VAULTS:
         house.disk.lose(f"{house.folder(vault)}/{chosen.object}")
     return chosen

@@ -668,6 +668,10 @@ class CoreStore(CoreReads, Protocol):
         """All changes of a stream after rev are in this frame of the log."""
         ...
 
+    def set_frames_upto(self, frame: int) -> None:
+        """Changes whose frame is a later one, and that are not UNARCHIVED, are in this frame of the log or before."""
+        ...
+
     def set_frame_of(self, account: int, kind: Kind, rev: int, frame: int) -> None:
         """The change at rev is in this frame of the log."""
         ...

@@ -36,7 +36,8 @@ _LEAST_WIDTH = log(1.03)
 _OUTSIDE_WIDTH = 0.15
 #: Relative scatter that is reckoned with where drills are too few to show it, and the least.
 _SCATTER, _LEAST_SCATTER = 0.1, 1e-4
-_ROUNDS = 400
+#: By how many times itself a coefficient may well be off the reckoning's.
+_LOOSE = 4.0
 _RECENT = 3
 
 
@@ -200,7 +201,7 @@ def _fitted(what: str, points: Sequence[tuple[Size, float]]) -> _Fit:
     scatter = _SCATTER
     for _ in range(2):
         offs = [_off(found, size, seconds) for size, seconds in points]
-        if len(points) > len(prior):
+        if len(points) > _RECENT:
             scatter = max(_LEAST_SCATTER, 1.4826 * _median(sorted(map(abs, offs))))
         far = max(2.0 * scatter, 1e-3)
         weights = [1.0 if abs(off) <= far else far / abs(off) for off in offs]
@@ -215,14 +216,14 @@ def _off(coefficients: Sequence[float], size: Size, seconds: float) -> float:
 def _solved(
     points: Sequence[tuple[Size, float]], drawn: Sequence[float], pull: float, weights: Sequence[float]
 ) -> tuple[float, ...]:
-    """Least squares of relative errors, in units of `drawn`, towards 1 with the weight `pull`²."""
+    """Least squares of relative errors, in units of `drawn`, towards 1 as `pull` says."""
     width = len(drawn)
     rows = [tuple(c * x / s for c, x in zip(drawn, size.features(), strict=True)) for size, s in points]
     gram = [
         [sum(w * r[i] * r[j] for r, w in zip(rows, weights, strict=True)) for j in range(width)] for i in range(width)
     ]
     goal = [sum(w * r[i] for r, w in zip(rows, weights, strict=True)) for i in range(width)]
-    found = _active(gram, goal, pull * pull)
+    found = _active(gram, goal, (pull / _LOOSE) ** 2)
     return tuple(f * c for f, c in zip(found, drawn, strict=True))
 
 

@@ -24,7 +24,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     # size and completeness
     learned: float = 14 * DAY  # history before silence says anything
     kind_silence: float = DAY  # a kind is silent for at least so long …
-    account_silence: float = 7 * DAY
+    account_silence: float = 14 * DAY  # people go on holiday
     silence_times: float = 3.0  # … and for so many times its longest silence
     active_days: int = 7  # days of those two weeks on which something came: else silence is nothing new
     fewer_times: float = 10.0  # or so many times fewer than on its slowest day

@@ -4,7 +4,7 @@
 within. `first_contact`: the first account has its contacts back within. `scrub`, `replay`, `drill`: evidence of them is
 never older. All in seconds; None: not wanted. For a kind of data the first three may be others than for the whole.
 
-What cannot be told is *unknown*, never *met*: without a drill nobody knows how long a recovery takes (law 5).
+What cannot be told is *unknown*, never *met* (I85): without a drill nobody knows how long a recovery takes (law 5).
 """
 
 from __future__ import annotations
@@ -154,13 +154,14 @@ def judge_time(target: float | None, forecast: Forecast | None) -> Verdict:
         why = f"no drill has shown how long it takes; {forecast.basis}: {takes}"
         return Verdict(target, None, UNKNOWN, why)
     why = f"forecast from drills: {takes}, four times in five within {span}"
-    if forecast.high > target:
-        return Verdict(target, forecast.seconds, AT_RISK, f"{why}, which the target lies within")
     days = forecast.violated_in_days
+    breaks = "" if days is None else f"; growth breaks it in about {days:.0f} days"
+    if forecast.high > target:
+        why = f"{why}, within which the target lies{breaks}"
+        return Verdict(target, forecast.seconds, AT_RISK, why)
     if days is not None and days <= RISK_DAYS:
-        return Verdict(target, forecast.seconds, AT_RISK, f"{why}; growth breaks it in about {days:.0f} days")
-    if days is not None:
-        why += f"; growth breaks it in about {days:.0f} days"
+        return Verdict(target, forecast.seconds, AT_RISK, why + breaks)
+    why += breaks
     return Verdict(target, forecast.seconds, MET, why)
 
 

@@ -29,7 +29,7 @@ def clock_off(sight: Sight, before: Sight | None, memory: Memory, limits: Limits
     """Another clock says otherwise; or, at a start, nothing was seen for so long that the clock is to be doubted."""
     witnesses = [*sight.witnesses]
     if before is None and memory.wall:
-        witnesses.append(Witness("the last look of the run before", memory.wall))
+        witnesses.append(Witness("the last look of the run before", memory.wall, earlier=True))
     said: list[tuple[float, str]] = []
     for witness in witnesses:
         seconds = (sight.now - witness.at) / _MICROSECONDS
@@ -37,7 +37,7 @@ def clock_off(sight: Sight, before: Sight | None, memory: Memory, limits: Limits
             said.append((-seconds, f"{lasting(-seconds)} behind {witness.name}"))
         elif witness.exact and seconds > limits.off:
             said.append((seconds, f"{lasting(seconds)} ahead of {witness.name}"))
-    floor = [(sight.now - witness.at) / _MICROSECONDS for witness in witnesses if not witness.exact]
+    floor = [(sight.now - witness.at) / _MICROSECONDS for witness in witnesses if witness.earlier]
     if not said and floor and min(floor) > limits.away and sight.up_seconds < limits.told:
         said.append((min(floor), f"{lasting(min(floor))} later than anything that was ever written here"))
     if said:
@@ -61,6 +61,6 @@ def things_end(sight: Sight, before: Sight | None, memory: Memory, limits: Limit
             what=f"{end.what} ends",
             key=end.name,
             message=f"the {end.what} of {end.name} {when}",
-            hint="renew it" if end.what == "certificate" else "`safehold vault keys rotate` makes a new one",
+            hint="renew it" if end.what == "certificate" else "`safehold vault keys rotate writer` makes a new one",
             summary=f"A {end.what} is about to end",
         )

@@ -85,8 +85,8 @@ def vault_shrank(sight: Sight, before: Sight | None, memory: Memory, limits: Lim
         if known is None:
             memory.vaults[vault.name] = VaultMemory(vault.objects, vault.bytes, vault.removals)
             continue
-        gone = known.objects - vault.objects - max(0, vault.removals - known.removals)
-        retained = vault.removals > known.removals
+        retained = vault.removals != known.removals
+        gone = known.objects - vault.objects - (vault.removed if retained else 0)
         fewer = gone >= max(limits.shrink_least, limits.shrink_share * known.objects) or (vault.objects == 0 < gone)
         lighter = not retained and vault.bytes < known.bytes * (1 - limits.shrink_share)
         if fewer or lighter:

@@ -44,9 +44,7 @@ def vault_drops(sight: Sight, before: Sight | None, memory: Memory, limits: Limi
 def wrong_key(sight: Sight, before: Sight | None, memory: Memory, limits: Limits) -> Iterator[Condition]:
     """What is written now could not be opened with the key that is kept for the day of need."""
     del before, memory, limits
-    hint = (
-        "find the key that opens it before anything else is lost: `safehold vault keys` says what frames are sealed to"
-    )
+    hint = "find the key that opens it before anything else is lost: `safehold vault keys show` says who can read"
     for vault in sight.vaults:
         if vault.unopened:
             yield Condition(
@@ -65,7 +63,7 @@ def wrong_key(sight: Sight, before: Sight | None, memory: Memory, limits: Limits
             what="wrong key",
             key="identity",
             message="new frames are not sealed to the identity that lies here: it will not open them",
-            hint="`safehold vault keys add-recipient` seals to it again",
+            hint="`safehold vault keys add RECIPIENT` seals to it again",
             summary="A key does not fit",
         )
 

@@ -33,7 +33,8 @@ class VaultSeen(msgspec.Struct, frozen=True, kw_only=True):
     unopened: str = ""  # newest frames that the key at hand does not open, in words
     objects: int | None = None
     bytes: int | None = None
-    removals: int = 0  # objects ever removed on record (retention, repair): what may be missing without an alarm
+    removals: int = 0  # a mark that changes whenever retention has removed something, on record …
+    removed: int = 0  # … and how many objects it then removed
     last_seal: int | None = None  # µs
     last_scrub: int | None = None
     last_replay: int | None = None
@@ -62,12 +63,14 @@ class Witness(msgspec.Struct, frozen=True):
     """What another clock said.
 
     `exact`: it was asked just now (the Date of an HTTP answer). Else it tells only that it is not earlier than this: a
-    frame of the log, a vault's receipt, the last look of the run before.
+    frame of the log, a vault's receipt, the last look of the run before. `earlier`: it was written by a run before this
+    one, so that much later than it says how long nothing ran, or that the clock is ahead.
     """
 
     name: str
     at: int  # µs
     exact: bool = False
+    earlier: bool = False
 
 
 class WriterSeen(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,7 +47,6 @@ class Rebuilt(NamedTuple):
     report: Report
     notes: list[str]
     accounts: tuple[bytes, ...]  # that were recovered
-    forecast_seconds: float
     read_seconds: float
     enter_seconds: float
 
@@ -107,7 +106,6 @@ def rebuild(
     began = clock.monotonic()
     reader, runs = again()
     plan = glance(reader, vaults(), clock, runs, sync=sync) or _whole(again, vaults, clock, sync, helpers, progress)
-    forecast = _forecast(plan, share)
     plan, accounts = _choose(plan, share)
     read = clock.monotonic() - began
     before = clock.monotonic()
@@ -134,7 +132,7 @@ def rebuild(
     except NotAsGlanced:
         plan, accounts = _choose(_whole(again, vaults, clock, sync, helpers, progress), share)
         report, notes = run(plan)
-    return Rebuilt(plan, report, notes, accounts, forecast, read, clock.monotonic() - before)
+    return Rebuilt(plan, report, notes, accounts, read, clock.monotonic() - before)
 
 
 def _whole(
@@ -147,11 +145,6 @@ def _whole(
 ) -> Plan:
     reader, runs = again()
     return make_plan(reader, vaults(), clock, sync=sync, runs=runs, settling=helpers, progress=progress)
-
-
-def _forecast(plan: Plan, share: tuple[int, int]) -> float:
-    """What the plan forecasts, of which a share takes its part."""
-    return plan.report.seconds / share[1]
 
 
 def _choose(plan: Plan, share: tuple[int, int]) -> tuple[Plan, tuple[bytes, ...]]:

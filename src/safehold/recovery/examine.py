@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from safehold.model.counting import count_text
 from safehold.model.errors import SafeholdError
 from safehold.model.kinds import Kind
 from safehold.ports.core import EMPTY_LOG, NOT_YET, CoreReads, LogPosition
@@ -96,10 +97,12 @@ def compare(core: CoreReads, found: Finding, log: Chains, position_seen: bool) -
         behind += verdict is State.BEHIND
         lacking += verdict is State.PARTIAL
     if lacking or (behind and not position_seen):
-        reason = f"{lacking + behind} streams of it lack changes that the vaults have"
+        reason = (
+            f"{count_text(lacking + behind, 'stream of it lacks', 'streams of it lack')} changes that the vaults have"
+        )
         return msgspec.structs.replace(found, state=State.PARTIAL, reason=reason)
     if behind:
-        reason = f"{behind} streams of it end before the log does"
+        reason = f"{count_text(behind, 'stream of it ends', 'streams of it end')} before the log does"
         return msgspec.structs.replace(found, state=State.BEHIND, reason=reason)
     for key, sealed in log.sealed.items():
         if own.head(key).rev < sealed.rev:
@@ -129,4 +132,6 @@ def _stream(core: CoreReads, own: Chains, log: Chains, key: StreamKey) -> State:
 
 def _ahead(own: Chains, log: Chains) -> str:
     beyond = sum(max(0, own.head(key).rev - log.head(key).rev) for key in own.heads)
-    return f"it holds {beyond} changes that these vaults have not" if beyond else "it agrees with the vaults"
+    return (
+        f"it holds {count_text(beyond, 'change')} that these vaults have not" if beyond else "it agrees with the vaults"
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from safehold.model.counting import count_text
 from safehold.model.kinds import RESTORE_ORDER, Kind
 
 #: Entering and verifying one change, in seconds; measured, see docs/decisions/0009-recovery-in-one-pass.md.
@@ -64,7 +65,8 @@ def basis(pace: Pace) -> str:
     """Where the forecast comes from, in one sentence."""
     changes, seconds = sum(pace.changes.values()), sum(pace.seconds.values())
     text = (
-        f"{changes} changes were read and verified in {seconds:.2f} s while planning; entering and verifying one"
+        f"{count_text(changes, 'change was', 'changes were')} read and verified in {seconds:.2f} s while planning; "
+        "entering and verifying one"
         f" is reckoned at {(ENTER_SECONDS + VERIFY_SECONDS) * 1e6:.0f} µs"
     )
     blobs = sum(pace.blobs.values())

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from safehold.model.change import Change
+from safehold.model.counting import count_text
 from safehold.model.stream import Head
 from safehold.recovery.chains import Chains, StreamKey
 from safehold.recovery.examine import Finding, State
@@ -100,7 +101,7 @@ class Gaining:
         for other in self._others:
             who = f"{self._log.name_of(other.key[0]) or 'the installation'}, {other.key[1]}"
             found.append(
-                f"{who}: {other.changes} changes from rev {other.fork} on, of timeline {other.timeline} "
-                f"({other.source}), belong to a history that was not gone on with; they are left out"
+                f"{who}: {count_text(other.changes, 'change')} from rev {other.fork} on, of timeline {other.timeline} "
+                f"({other.source}), left out: the history that this belongs to was not gone on with"
             )
         return found

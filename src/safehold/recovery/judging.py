@@ -31,6 +31,7 @@ from safehold.formats.generation import parse_manifest_name
 from safehold.formats.run import parse_run_name
 from safehold.formats.seal import SealedObject
 from safehold.formats.segment import SegmentName
+from safehold.model.counting import count_text
 from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.recovery.objects import Fault, SegmentSeen
 from safehold.vault.segments import limits
@@ -364,7 +365,9 @@ class Judge:
             return
         covered = self._covered[name] = max(held)
         if covered < size and self._ends_with_footer(name, covered):
-            self._damage(name, Problem.CORRUPT, f"{size - covered} bytes stand behind its end")
+            self._damage(
+                name, Problem.CORRUPT, f"{count_text(size - covered, 'byte stands', 'bytes stand')} behind its end"
+            )
 
     def _whole_as_stated(self, name: str, size: int, stated: list[SealedObject]) -> None:
         if not any(sealed.size == size and self._holds(name, sealed) for sealed in stated):
@@ -594,10 +597,18 @@ class Judge:
             if name not in self._seen.listing:
                 self._damage(name, Problem.MISSING, "it was there when this vault was last read")
             elif self._seen.listing[name] < was.size:
-                self._damage(name, Problem.CORRUPT, f"it is cut short: it had {was.size} bytes when it was last read")
+                self._damage(
+                    name,
+                    Problem.CORRUPT,
+                    f"it is cut short: it had {count_text(was.size, 'byte')} when it was last read",
+                )
             elif was.final and self._seen.listing[name] > was.size:
                 extra = self._seen.listing[name] - was.size
-                self._damage(name, Problem.CORRUPT, f"{extra} bytes stand behind what it was when it was last read")
+                self._damage(
+                    name,
+                    Problem.CORRUPT,
+                    f"{count_text(extra, 'byte stands', 'bytes stand')} behind what it was when it was last read",
+                )
             elif was.digest and self._prefix(name, was.size) != was.digest:
                 self._damage(name, Problem.CORRUPT, "it is no longer what it was when this vault was last read")
         found: dict[str, Remembered] = {}

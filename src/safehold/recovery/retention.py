@@ -40,6 +40,7 @@ import msgspec
 from safehold.formats.generation import manifest_object, parse_manifest_name
 from safehold.formats.run import parse_run_name
 from safehold.formats.segment import HEADER_BYTES, LOG_PREFIX, SegmentName
+from safehold.model.counting import count_text
 from safehold.ports.core import LogPosition
 from safehold.vault.receipts import DAY, Attested, Receipts, RetainFacts
 
@@ -226,7 +227,7 @@ def choose(view: View, policy: Policy) -> Choice:
     if not blocked and len(attested) < 2:
         blocked = "fewer than two generations are attested and whole"
     if not blocked and horizon is None:
-        blocked = f"no attestation is {policy.history_days} days old yet"
+        blocked = f"no attestation is {count_text(policy.history_days, 'day')} old yet"
     oldest = next((g for g, _ in attested if horizon is not None and g.number <= horizon.generation), None)
     erased = _erased_at(view, horizon)
     if oldest is not None and oldest.holds & erased:

@@ -17,6 +17,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from safehold.model.change import canonical_props, props_digest
+from safehold.model.counting import count_text
 from safehold.model.errors import Damaged
 from safehold.model.items import Collection, Item
 from safehold.model.kinds import Kind
@@ -164,7 +165,7 @@ def compare_stream(
         changes = replay.chains.reached(key)
         astray = any(meant.path is None for meant in state.collections.values())  # items that are not listed
         if not astray and figures != StreamFigures(changes, compared.items, compared.bytes):
-            counted = f"{changes} changes, {compared.items} items and {compared.bytes} bytes"
+            counted = f"{count_text(changes, 'change')}, {count_text(compared.items, 'item')}, {compared.bytes} B"
             found.append(f"{who}: the core reckons with {figures}; it has {counted}")
         if compared.roots is not None and state_root(compared.roots) != root:
             found.append(f"{who}: what lives is not what the generation states")
@@ -305,7 +306,7 @@ def _compare_collection(compared: _Compared, collection: Collection, meant: Coll
         elif not _same_props(core, item, meant):
             yield f"/{item.name}: the properties are not those of the journal"
     if len({item.name for item in items}) != len(meant.items):
-        yield f" lists {len(items)} items; the journal has {len(meant.items)}"
+        yield f" lists {count_text(len(items), 'item')}; the journal has {len(meant.items)}"
     read = [item for item in items if name_key(item.name) not in meant.bare] if meant.bare else items
     yield from _compare_bodies(compared, collection, read if compared.bodies else _with_blobs(read, meant))
 

@@ -11,6 +11,7 @@ import hmac
 import re
 from hashlib import sha256
 
+from safehold.model.counting import count_text
 from safehold.ports.disk import Disk
 from safehold.ports.survivors import Aside
 from safehold.salvage.ear import Ear
@@ -59,7 +60,7 @@ def _fault(ear: Ear, name: bytes, digest: bytes, unread: int) -> str:
     if known == digest or (known is None and _keyed(ear, name, digest)):
         return ""
     if unread:
-        return f"the disk did not give {unread} bytes of it"
+        return f"the disk did not give {count_text(unread, 'byte')} of it"
     return "" if known is None else "its content is not what its name and the change that names it say"
 
 

@@ -24,6 +24,7 @@ from contextlib import ExitStack, closing
 from typing import NamedTuple
 
 from safehold.formats.sqlite_file import Malformed
+from safehold.model.counting import count_text
 from safehold.model.errors import OperatorError, OutOfSpace
 from safehold.ports.disk import Disk
 from safehold.ports.survivors import Finds
@@ -103,7 +104,7 @@ class _Scan:
             for medium in (main, beside):
                 if medium is not None and medium.unreadable_bytes:
                     number = self._main if medium is main else self._log
-                    self._finds.problem(number, f"{medium.unreadable_bytes:,} bytes cannot be read")
+                    self._finds.problem(number, f"{count_text(medium.unreadable_bytes, 'byte')} cannot be read")
             return found
 
     def _open(self, stack: ExitStack, path: str) -> Medium | None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from safehold.content.media import VCARD, sniff
+from safehold.model.counting import count_text
 from safehold.model.errors import Damaged, OperatorError, OutOfSpace, SafeholdError
 from safehold.model.kinds import HOME_CALENDARS, HOME_CONTACTS, ROOT_NOTES, ROOT_PHOTOS, CollectionType, Kind
 from safehold.salvage.loosely import Loosely, path_of, segment, text_of
@@ -94,7 +95,7 @@ class _Taking:
         if self._unknown:
             named = ", ".join(sorted(self._unknown)[:_MAX_EXTENSIONS])
             count = sum(self._unknown.values())
-            self._to.problem(f"{count} files that are nothing known ({named})")
+            self._to.problem(f"{count_text(count, 'file that is', 'files that are')} nothing known ({named})")
 
     def _look_around(self) -> None:
         """What files say of their neighbours."""
@@ -287,7 +288,7 @@ def take_export(tree: Tree, index: ExportIndex, to: Loosely, tell: Told = nobody
         except (OSError, *NO_JSON) as error:
             to.set_aside(member.where, f"it cannot be read: {error}", b"", entry.kind, member.name)
     if extra:
-        to.problem(f"{extra} files that the export's index does not name")
+        to.problem(f"{count_text(extra, 'file')} that the export's index does not name")
     for name in sorted(named):
         to.problem(f"{name} is named by the export's index and not there")
 

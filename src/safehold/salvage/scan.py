@@ -113,7 +113,7 @@ class Scanner:
         if found.passed and found.units:
             number = self._ear.source(found.units[0].path, _word(found.units[0]), found.units[0].size)
             for words, count in found.passed.items():
-                self._ear.problem(number, f"{count} {words} passed over")
+                self._ear.problem(number, f"passed over: {words} ({count})")
         return found.units
 
     # -- sealed things

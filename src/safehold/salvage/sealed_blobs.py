@@ -22,8 +22,8 @@ from safehold.salvage.marks import BlobStart
 from safehold.salvage.reading import CHUNK_BYTES, FoundFile, Reading, Step, reading
 
 ASIDE_BYTES = 1024 * 1024
-DAMAGED = "{} blobs that are damaged"
-UNOPENED = "{} blobs sealed to a key that was not given"
+DAMAGED = "blob that is damaged", "blobs that are damaged"
+UNOPENED = "blob sealed to a key that was not given", "blobs sealed to a key that was not given"
 #: Objects that are remembered; some 150 bytes each.
 MAX_OBJECTS = 20_000_000
 
@@ -43,7 +43,7 @@ class SealedBlobs:
         disk: Disk,
         keep: Keep,
         blob_path: Callable[[bytes], str | None],
-        count: Callable[[int, str], None],
+        count: Callable[[int, tuple[str, str]], None],
     ) -> None:
         self._ear = ear
         self._disk = disk

@@ -27,6 +27,7 @@ from safehold.formats.payload import Unpacker
 from safehold.formats.run import RunHeader
 from safehold.formats.segment import SegmentHeader
 from safehold.model.change import Change
+from safehold.model.counting import count_text
 from safehold.model.errors import Damaged
 from safehold.model.stream import BadChange, Head, check_self
 from safehold.ports.disk import Disk
@@ -77,7 +78,7 @@ class VaultParts:
         self._unpacker = Unpacker(opener)
         self.certified = Certified(opener.installation)
         self._waiting: list[_Waiting] = []
-        self._found: Counter[tuple[int, str]] = Counter()  # (source, word)
+        self._found: Counter[tuple[int, tuple[str, str]]] = Counter()  # (source, words for one and for many)
         self.frames = 0  # good ones
 
     def glance(self, files: Sequence[FoundFile]) -> None:
@@ -97,7 +98,7 @@ class VaultParts:
         with reading(self._disk, found) as file:
             count = _Scan(self, file, found, source, image).run(step)
             if file.unread:
-                self.ear.problem(source, f"{found.name}: the disk did not give {file.unread} bytes")
+                self.ear.problem(source, f"{found.name}: the disk did not give {count_text(file.unread, 'byte')}")
         return count
 
     def finish(self, step: Step = no_step) -> None:
@@ -107,7 +108,7 @@ class VaultParts:
         self._try_again(last=True)
         self.blobs.finish(self._opener, step)
         for (source, word), count in sorted(self._found.items()):
-            self.ear.problem(source, word.format(count))
+            self.ear.problem(source, count_text(count, *word))
         self._found.clear()
 
     def _learn_identities(self) -> bool:
@@ -149,18 +150,20 @@ class VaultParts:
         where = _where(found, frame)
         if not self.certified.signs(frame, end):
             if not self._wait(frame, found, source, last):
-                self.count(source, "{} frames whose signature does not match: damaged, or signed by nobody certified")
+                self.count(
+                    source, _of("frame", "whose signature does not match: damaged, or signed by nobody certified")
+                )
                 self._set_aside(frame, source, where, _UNSIGNED)
             return
         try:
             changes = self._open(frame, source)
         except SealedToOthers as error:
             if not self._wait(frame, found, source, last):
-                self.count(source, "{} frames sealed to a key that was not given")
+                self.count(source, _of("frame", "sealed to a key that was not given"))
                 self._aside_frame(frame, source, where, error.message)
             return
         except Damaged as error:
-            self.count(source, "{} frames that cannot be opened")
+            self.count(source, _of("frame", "that cannot be opened"))
             self._aside_frame(frame, source, where, error.message)
             return
         self.frames += 1
@@ -240,8 +243,12 @@ class VaultParts:
         data = (change.body or b"")[:ASIDE_BYTES]
         self.ear.aside(Aside(source, where, why, "change", data, change.account, change.kind, change.name))
 
-    def count(self, source: int, word: str, count: int = 1) -> None:
+    def count(self, source: int, word: tuple[str, str], count: int = 1) -> None:
         self._found[source, word] += count
+
+
+def _of(what: str, which: str) -> tuple[str, str]:
+    return f"{what} {which}", f"{what}s {which}"
 
 
 class _Scan:
@@ -299,9 +306,9 @@ class _Scan:
         self._end = None
         other = piece.header.installation
         if other != self._parts.certified.installation:
-            word = f"{{}} objects of another installation ({other.hex()})"
+            word = _of("object", f"of another installation ({other.hex()})")
         else:
-            word = "{} objects whose writer the installation never certified"
+            word = _of("object", "whose writer the installation never certified")
         if not piece.closing:
             self._parts.count(self._source, word)
 
@@ -312,7 +319,7 @@ class _Scan:
             self._broken = None
 
     def _aside_broken(self, broken: BrokenFrame, behind: bytes) -> None:
-        self._parts.count(self._source, "{} frames that are damaged")
+        self._parts.count(self._source, ("frame that is damaged", "frames that are damaged"))
         header = broken.header
         where = f"{self._found.name}: frame {header.number} at byte {broken.offset}"
         head = self._file.at(broken.offset, 88)
@@ -328,10 +335,12 @@ class _Scan:
             return
         size = gap.end - gap.offset
         if is_zeros(self._file, gap):
-            self._parts.count(self._source, "{} stretches of zeros where frames should be")
+            self._parts.count(
+                self._source, ("stretch of zeros where frames should be", "stretches of zeros where frames should be")
+            )
             return
-        self._parts.count(self._source, "{} stretches that are no frame")
-        where = f"{self._found.name}: {size} bytes at byte {gap.offset}"
+        self._parts.count(self._source, ("stretch that is no frame", "stretches that are no frame"))
+        where = f"{self._found.name}: {count_text(size, 'byte')} at byte {gap.offset}"
         data = self._file.at(gap.offset, min(size, ASIDE_BYTES))
         self._parts.ear.aside(Aside(self._source, where, "no frame begins there", "frame", data))
 

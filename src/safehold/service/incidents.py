@@ -49,6 +49,7 @@ class DevicesAhead:
         return [
             {
                 "what": "device ahead",
+                "key": f"{account} {path} {device}",
                 "since": stamp(seen.since),
                 "until": None,
                 "last_seen": stamp(seen.last),
@@ -141,11 +142,12 @@ class Incidents:
         return [
             {
                 "what": what,
+                "key": subject,
                 "since": stamp(noted.since),
                 "until": None if noted.until is None else stamp(noted.until),
                 "last_seen": stamp(noted.last),
                 "times": noted.times,
                 **noted.facts,
             }
-            for (what, _), noted in self._noted.items()
+            for (what, subject), noted in self._noted.items()
         ]

@@ -149,6 +149,9 @@ def mark_unarchived(
             archived[change.account, change.kind] = change.rev
     core.begin()
     try:
+        # What came out of a generation bears that one's frame, which may be beyond this end: numbers that are used anew
+        # would leave it out of the next generation.
+        core.set_frames_upto(end.frame)
         for (id_, kind), last in core.stream_ends().items():
             if last > archived.get((id_, kind), 0):
                 core.set_frame_after(id_, kind, archived.get((id_, kind), 0), UNARCHIVED)

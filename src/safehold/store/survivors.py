@@ -13,6 +13,8 @@ Invariants:
 2. what is put lies in transactions of BATCH_PUTS puts or BATCH_BYTES bytes; a kill loses the last of them, and putting
    the same sources again adds what is missing;
 3. what is read is streamed: memory does not grow with the salvage.
+
+Long, as the tables, what is put into them and what is read of them are one format.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from safehold.formats.keys import Opener
 from safehold.formats.payload import Unpacker
 from safehold.formats.segment import SegmentName
 from safehold.model.change import GENESIS, Change
+from safehold.model.counting import count_text
 from safehold.model.errors import Damaged, OperatorError
 from safehold.model.kinds import Kind
 from safehold.model.stream import BadChange, Head, check_self
@@ -386,8 +387,8 @@ class VaultLogReader:
         for copy in copies.loaded():
             if torn := copy.torn_bytes():
                 self.note(
-                    f"{copy.vault}: {copy.name}: the last {torn} bytes are a write that was cut short and never "
-                    "acknowledged, or damage at the very end"
+                    f"{copy.vault}: {copy.name}: the last {count_text(torn, 'byte is', 'bytes are')} a "
+                    "write that was cut short and never acknowledged, or damage at the very end"
                 )
 
     def _note_overhang(self, stretch: Stretch, found: dict[SegmentName, list[Holder]]) -> None:

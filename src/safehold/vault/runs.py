@@ -32,6 +32,7 @@ from safehold.formats.keys import Opener, Role
 from safehold.formats.payload import Unpacker
 from safehold.formats.run import Directory, FramePlace, Index, RunBase, RunHeader, RunStream
 from safehold.model.change import GENESIS, Change
+from safehold.model.counting import count_text
 from safehold.model.errors import Damaged
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.model.stream import Head
@@ -499,7 +500,8 @@ class _Frames:
             except (KeyError, VaultDown, Damaged) as error:
                 self._note(f"{vault.name}: {entry.object.name} cannot be searched for frames: {_words(error)}")
         if places:
-            self._note(f"{entry.object.name}: its directory is lost in every vault; {len(places)} frames were found")
+            found = count_text(len(places), "frame was", "frames were")
+            self._note(f"{entry.object.name}: its directory is lost in every vault; {found} found")
         nothing = FramePlace(0, 0, b"")
         frames = [places.get(number, nothing) for number in range(max(places, default=-1) + 1)]
         name = run.parse_run_name(entry.object.name)

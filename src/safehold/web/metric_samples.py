@@ -41,8 +41,8 @@ def _safety(status: Mapping[str, Any]) -> Iterator[Sample]:
     yield Sample("safehold_incidents", {}, len(lasting))
     alarms = _of(status.get("alarms"), "open")
     yield from _one("safehold_alarms_open", len(alarms) if isinstance(alarms, list) else None)
-    promised = {**(status.get("objectives") or {}), **(status.get("evidence") or {})}
-    objectives = {name: one for name, one in promised.items() if _of(one, "target_seconds") is not None}
+    promised = [*_pairs(status.get("objectives")), *_pairs(status.get("evidence"))]
+    objectives = {name: one for name, one in promised if _of(one, "target_seconds") is not None}
     for name, objective in objectives.items():
         labels = {"objective": name}
         yield Sample("safehold_objective_met", labels, float(_of(objective, "state") == "met"))

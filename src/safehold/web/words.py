@@ -3,6 +3,8 @@
 A language is chosen by `?lang=`, else by Accept-Language, else English. Each entry is a pair, so that neither
 language lacks one; `{…}` are the values that the caller gives. An entry of a count has a second form under `KEY.one`.
 Error bodies for programs (XML, JSON) are not among these: they stay as they are, in English.
+
+Long, as it is a table of everything that is said.
 """
 
 from __future__ import annotations

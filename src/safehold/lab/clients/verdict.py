@@ -18,10 +18,12 @@ class Persons:
 
     def __init__(self) -> None:
         self._items: set[Key] = set()
+        self._ever: set[Key] = set()
         self._collections: set[str] = set()
 
     def delete(self, path: str, name: str) -> None:
         self._items.add((path, name))
+        self._ever.add((path, name))
 
     def remove(self, path: str) -> None:
         self._collections.add(path)
@@ -36,3 +38,7 @@ class Persons:
 
     def wished(self, path: str, name: str) -> bool:
         return path in self._collections or (path, name) in self._items
+
+    def ever_wished(self, path: str, name: str) -> bool:
+        """Whether somebody deleted it once, whatever became of that."""
+        return path in self._collections or (path, name) in self._ever

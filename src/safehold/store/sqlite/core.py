@@ -22,7 +22,7 @@ from safehold.model.errors import Damaged, LostBody, OperatorError
 from safehold.model.kinds import Kind
 from safehold.model.stream import Base
 from safehold.ports.care import CareStore, ChangePlace, PageState
-from safehold.ports.core import INTAKE, CoreReads, CoreStore, IntakeFigures, LogPosition, WholeStream
+from safehold.ports.core import INTAKE, UNARCHIVED, CoreReads, CoreStore, IntakeFigures, LogPosition, WholeStream
 from safehold.ports.disk import Disk
 from safehold.store.sqlite import care
 from safehold.store.sqlite.apply import Applier
@@ -251,6 +251,11 @@ class SqliteCore(SqliteReads):
             """,
             (frame, account, KIND_NUMBERS[kind], rev),
         )
+
+    @guarded
+    def set_frames_upto(self, frame: int) -> None:
+        assert self._db.in_transaction, "set_frames_upto without begin"
+        self._db.execute("UPDATE journal SET frame = ? WHERE frame > ? AND frame < ?", (frame, frame, UNARCHIVED))
 
     @guarded
     def set_frame_of(self, account: int, kind: Kind, rev: int, frame: int) -> None:

@@ -1,0 +1,11 @@
+"""The report of a period: composed once, of verified evidence and recorded series, and drawn as HTML and as PDF.
+
+    words.py     what it says, in English and Spanish       document.py  sections, tables, figures: what it consists of
+    reading.py   facts of records, as they are found        gaps.py      days and spans without evidence
+    sections.py  records to sections                        figures.py   samples and drills to drawn plots
+    demands.py   what frameworks ask                        compose.py   all of it to a Document
+    html.py, pdf.py   a Document to bytes
+
+Both renderings show the same cells and the same shapes: what is in one is in the other. The same evidence, series and
+moment of making give the same bytes.
+"""
