@@ -71,9 +71,8 @@ def _live(world: World, seconds: float) -> None:
             world.photo(world.rng.choice(world.users))
         world.house.scheduler.run_for(10)
         _exclude(world)
-        world.pass_time(min(left, 30.0 if seconds <= SOON_SECONDS else 7200.0))
+        world.pass_time(min(left, 30.0 if seconds <= SOON_SECONDS else 21_600.0))
         _exclude(world)
-        world.watch.look()
 
 
 def expects(world: World, found: Score) -> str:
