@@ -44,9 +44,8 @@ def find_unmet(status: dict[str, Any]) -> list[str]:
     found += [f"alarm: {_with_hint(a)}" for a in alarms if (a["what"], a["key"]) not in told]
     if status.get("recovery"):
         found.append("a recovery is open")
-    told = {i.get("key") for i in status.get("incidents") or () if isinstance(i, dict) and i.get("what") == VIOLATED}
     for name, objective in _promised(status).items():
-        if objective.get("state") in UNMET and name not in told:
+        if objective.get("state") in UNMET and (VIOLATED, name) not in told:
             why = f": {objective['why']}" if objective.get("why") else ""
             found.append(f"objective {name}: {objective['state']}{why}")
     return found
