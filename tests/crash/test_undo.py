@@ -86,7 +86,8 @@ def cut_off_everywhere(
     assert happened == {True, False}
 
 
-def test_an_undo_is_whole_or_has_not_been() -> None:
+@every(2)
+def test_an_undo_is_whole_or_has_not_been(step: int) -> None:
     _, rev = changed()
 
     def check(house: House) -> bool:
@@ -94,7 +95,7 @@ def test_an_undo_is_whole_or_has_not_been() -> None:
         assert found in (THEN, NOW)
         return found == THEN
 
-    cut_off_everywhere(lambda: changed()[0], lambda house: undo(house, rev), check)
+    cut_off_everywhere(lambda: changed()[0], lambda house: undo(house, rev), check, step)
 
 
 @every(3)
@@ -111,7 +112,8 @@ def test_an_undo_in_parts_goes_on_where_it_was_cut_off(step: int) -> None:
     cut_off_everywhere(lambda: changed()[0], in_parts, lambda house: listing(house) == THEN, step)
 
 
-def test_the_delete_that_makes_an_incident_and_its_notice_are_one() -> None:
+@every(2)
+def test_the_delete_that_makes_an_incident_and_its_notice_are_one(step: int) -> None:
     limits = BrakeLimits(least_items=CARDS)
 
     def make() -> House:
@@ -144,10 +146,11 @@ def test_the_delete_that_makes_an_incident_and_its_notice_are_one() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(House, "boot", boot)
-        cut_off_everywhere(make, act, check)
+        cut_off_everywhere(make, act, check, step)
 
 
-def test_an_account_is_locked_or_it_is_not() -> None:
+@every(2)
+def test_an_account_is_locked_or_it_is_not(step: int) -> None:
     def make() -> House:
         house = House.new(accounts=("ann", "eve", "bob", "cay", "dan"))
         for name in ("eve", "bob", "cay"):
@@ -166,4 +169,4 @@ def test_an_account_is_locked_or_it_is_not() -> None:
         )
         return bool(waits)
 
-    cut_off_everywhere(make, act, check)
+    cut_off_everywhere(make, act, check, step)
