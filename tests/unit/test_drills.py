@@ -192,7 +192,11 @@ def flip(path: Path, place: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("folder", "place"), [("runs", 0.5), ("runs", 1.0), ("log", 0.5), ("blobs", 0.5), ("blobs", 1)]
+    ("folder", "place"),
+    [
+        *(("runs", 0.5), ("log", 0.5), ("blobs", 1.0)),
+        *(pytest.param(folder, place, marks=pytest.mark.long) for folder, place in (("runs", 1.0), ("blobs", 0.5))),
+    ],
 )
 def test_a_damaged_byte_is_found_and_named(data: Path, folder: str, place: float) -> None:
     name = objects(data)[folder][-1]
@@ -321,8 +325,8 @@ def exchanged_streams(patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "plant",
     [
-        *(later_in_runs, later_in_history, another_actor, swapped_bodies, exchanged_streams),
-        *(later_in_tables, swapped_in_tables),
+        *(later_in_runs, later_in_history, exchanged_streams, swapped_in_tables),
+        *(pytest.param(plant, marks=pytest.mark.long) for plant in (another_actor, swapped_bodies, later_in_tables)),
     ],
 )
 def test_a_bug_in_what_a_recovery_makes_is_found(data: Path, monkeypatch: pytest.MonkeyPatch, plant: Patch) -> None:
