@@ -596,7 +596,7 @@ class Writer:
         shipper.hurry()
         until = self._clock.monotonic() + CLOSING_SECONDS
         for _ in range(CLOSING_STEPS):
-            if shipper.level or shipper.step() is None or shipper.trouble or self._clock.monotonic() > until:
+            if shipper.step() is None or shipper.trouble or self._clock.monotonic() > until:
                 break
 
     def close(self) -> None:

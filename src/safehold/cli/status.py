@@ -37,12 +37,15 @@ def _run(args: Namespace, context: Context) -> Answer:
 
 def find_unmet(status: dict[str, Any]) -> list[str]:
     """What needs somebody, in plain words: incidents that go on, an open recovery, objectives at risk or violated."""
-    found = [f"incident: {_with_hint(i)}" for i in status.get("incidents") or () if not _is_over(i)]
+    incidents = [i for i in status.get("incidents") or () if not _is_over(i)]
+    found = [f"incident: {_with_hint(i)}" for i in incidents]
+    told = {(i.get("what"), i.get("key") or "") for i in incidents if isinstance(i, dict)}
+    alarms = (status.get("alarms") or {}).get("open") or ()
+    found += [f"alarm: {_with_hint(a)}" for a in alarms if (a["what"], a["key"]) not in told]
     if status.get("recovery"):
         found.append("a recovery is open")
-    told = {i.get("key") for i in status.get("incidents") or () if isinstance(i, dict) and i.get("what") == VIOLATED}
     for name, objective in _promised(status).items():
-        if objective.get("state") in UNMET and name not in told:
+        if objective.get("state") in UNMET and (VIOLATED, name) not in told:
             why = f": {objective['why']}" if objective.get("why") else ""
             found.append(f"objective {name}: {objective['state']}{why}")
     return found
