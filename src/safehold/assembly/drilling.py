@@ -34,7 +34,6 @@ from safehold.archiver.told import Told
 from safehold.assembly.drill_compare import Compared, Comparison
 from safehold.assembly.drill_record import drills, record_drill
 from safehold.assembly.drill_serving import DAV_KINDS, Sampled, ScratchGate, draw, sample
-from safehold.assembly.objectives import foretold
 from safehold.assembly.recovering import helpers_of, make_core
 from safehold.assembly.scrubbing import Scrubbing, damage_object, find_vault
 from safehold.assembly.site import Site
@@ -257,7 +256,7 @@ def run_drill(site: Site, wanted: Wanted, progress: Progress = silent) -> Drille
         course = _Course(site, config, share, wanted, sources, folder, throttle, progress)
         # Worker processes are made before anything is open that a fork must not share.
         course.helpers = None if throttle.active else helpers_of(sources, stack, lock)
-        drilled = foretold(site, course.run())
+        drilled = course.run()
     return record_drill(site, drilled, sources.upto)
 
 

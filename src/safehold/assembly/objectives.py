@@ -10,8 +10,6 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-
 from safehold.adapters.places import Place
 from safehold.adapters.watch import Seen
 from safehold.archiver.claiming import Mode
@@ -36,7 +34,6 @@ from safehold.proof.forecast import (
     growth,
     kind_seconds,
     reckoned,
-    size_of,
 )
 from safehold.proof.objectives import (
     AGES,
@@ -295,17 +292,6 @@ class Measures:
             self._known, self._read_at = known._replace(days=days, scrubbed=scrubbed), now
         assert self._known is not None
         return self._known
-
-
-def foretold(site: Site, drilled: Drilled) -> Drilled:
-    """A drill with what the drills before it would have said of one of its size; as it is where there are none."""
-    before = remembered_drills(site)
-    rto, first = (Forecaster(what, before).forecast(size_of(drilled), drilled.vault) for what in (RTO, FIRST_CONTACT))
-    if rto.drills:
-        drilled = msgspec.structs.replace(drilled, forecast_rto_seconds=round(rto.seconds, 4))
-    if first.drills:
-        drilled = msgspec.structs.replace(drilled, forecast_first_contact_seconds=round(first.seconds, 4))
-    return drilled
 
 
 def _scrubbed_at(site: Site, vault: str) -> int | None:
