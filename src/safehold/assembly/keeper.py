@@ -23,7 +23,6 @@ from typing import Any
 
 from safehold.adapters.lock import Locked
 from safehold.archiver.shipper import Shipper
-from safehold.assembly.alarming_keeper import KeeperAlarms
 from safehold.assembly.installation import Installation
 from safehold.assembly.jobs import KEEP, job_run
 from safehold.assembly.keeping import LastKeep, keep_vaults, keeper_lock, last_keep
@@ -225,6 +224,8 @@ def _kept(site: Site, limit_bytes: int, stopped: threading.Event | None) -> Last
 
 def run_keeper(site: Site, *, limit_bytes: int = 0) -> None:
     """Until SIGTERM or Ctrl-C: serve the vault where that is wanted, pull, and do the day's work when it is due."""
+    from safehold.assembly.alarming_keeper import KeeperAlarms  # what only reads vaults needs none
+
     stopped = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
