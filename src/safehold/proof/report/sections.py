@@ -430,13 +430,16 @@ class Sections:
         blocks: list[Block] = [Table(key, title, columns, rows)]
         if named:
             what = [self._column("record"), Column("what", self._words("col.what"), weight=8)]
-            blocks.append(Table(f"{key}-named", self._words("col.what"), what, named))
+            blocks.append(Table(f"{key}-named", self._words("detail"), what, named))
         return Section(key, title, blocks)
 
     def _column(self, key: str, *, number: bool = False) -> Column:
         return Column(key, self._words(f"col.{key}"), number=number, weight=_WEIGHTS.get(key, 1.0))
 
-    def _approved(self, facts: Mapping[str, Any]) -> str:
+    def _approved(self, facts: Mapping[str, Any]) -> str | None:
+        """Who asked: a person, or the schedule; where a record says neither, nothing is said here."""
+        if not isinstance(facts.get("approved_by"), str):
+            return None
         return text(facts, "approved_by") or self._words("schedule")
 
     def _yes_no(self, value: bool) -> State:
