@@ -23,7 +23,8 @@ from safehold.proof.report.document import (
 from safehold.proof.report.figures import forecast_figure, lag_figure, sizes_figure
 from safehold.proof.report.gaps import Days, days_of, days_without, in_rows, spans_without
 from safehold.proof.report.reading import count, flag
-from safehold.proof.report.sections import Record, Sections, attested
+from safehold.proof.report.record import Record, attested
+from safehold.proof.report.sections import Sections
 from safehold.proof.report.words import Words
 from safehold.proof.series import DAY, Read, Sample
 from safehold.recovery.evidence_check import Checked, records_digest

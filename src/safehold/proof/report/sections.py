@@ -3,42 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from safehold.proof.report.document import Block, Cell, Column, Pairs, Para, Ref, Section, State, Table, Tone, time_text
 from safehold.proof.report.figures import Shot, shots_figure
 from safehold.proof.report.reading import clipped, count, flag, in_short, items, maps, number, parts, text
+from safehold.proof.report.record import Record, attested, began
 from safehold.proof.report.words import Words
 from safehold.recovery.evidence_check import Checked, Flaw
-from safehold.vault.evidence import Found
 
 #: Of one record so many things are named; how many there were is said all the same.
 MOST_NAMED = 40
 #: Stages of a drill, in their order; others follow.
 _STAGES = ("read", "enter", "compare", "serve")
-
-
-class Record(NamedTuple):
-    """A record of the period, by its number in the list of all."""
-
-    number: int
-    found: Found
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        return self.found.evidence.facts
-
-    @property
-    def at(self) -> int:
-        return self.found.evidence.at
-
-    @property
-    def kind(self) -> str:
-        return self.found.evidence.kind
-
-    @property
-    def vault(self) -> str:
-        return self.found.evidence.vault
 
 
 class Sections:
@@ -430,13 +407,16 @@ class Sections:
         blocks: list[Block] = [Table(key, title, columns, rows)]
         if named:
             what = [self._column("record"), Column("what", self._words("col.what"), weight=8)]
-            blocks.append(Table(f"{key}-named", self._words("col.what"), what, named))
+            blocks.append(Table(f"{key}-named", self._words("detail"), what, named))
         return Section(key, title, blocks)
 
     def _column(self, key: str, *, number: bool = False) -> Column:
         return Column(key, self._words(f"col.{key}"), number=number, weight=_WEIGHTS.get(key, 1.0))
 
-    def _approved(self, facts: Mapping[str, Any]) -> str:
+    def _approved(self, facts: Mapping[str, Any]) -> str | None:
+        """Who asked: a person, or the schedule; where a record says neither, nothing is said here."""
+        if not isinstance(facts.get("approved_by"), str):
+            return None
         return text(facts, "approved_by") or self._words("schedule")
 
     def _yes_no(self, value: bool) -> State:
@@ -455,20 +435,6 @@ _WEIGHTS = {
     "rule": 0.8,
     "result": 1.2,
 }
-
-
-def began(record: Record) -> int:
-    """µs: when what it tells of began, where it says so."""
-    for key in ("began", "at"):
-        at = record.facts.get(key)
-        if isinstance(at, int) and not isinstance(at, bool) and 0 < at <= record.at:
-            return at
-    return record.at
-
-
-def attested(facts: Mapping[str, Any]) -> bool:
-    """What is as usual is left out of these facts."""
-    return flag(facts, "ok") is not False
 
 
 def _went_well(record: Record) -> bool:

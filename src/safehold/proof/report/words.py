@@ -80,6 +80,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "section.demands": ("Appendix A: what frameworks ask", "Anexo A: qué piden los marcos"),
     "section.records": ("Appendix B: all records of the period", "Anexo B: todos los registros del período"),
     "section.verify": ("Appendix C: how to verify this report", "Anexo C: cómo verificar este informe"),
+    "detail": ("In detail", "En detalle"),
     "none": ("There is no such record in this period.", "No hay ningún registro así en este período."),
     # -- column headings
     "col.record": ("no.", "n.º"),
