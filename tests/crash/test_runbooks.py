@@ -374,6 +374,15 @@ def test_objective(scene: Scene) -> None:
 
 @pytest.mark.long
 def test_alarm_channel(scene: Scene) -> None:
+    """The program that alarms go to cannot be reached at first; meanwhile somebody mends what it needs."""
+    told = scene.root / "told"
+    program = scene.root / "alarm.sh"
+    program.write_text(f"#!/bin/sh\nif [ -e {told} ]; then cat >> {told}; else touch {told}; exit 1; fi\n")
+    program.chmod(0o700)
+    path = scene.data / "safehold.toml"
+    text = path.read_text()
+    assert 'command = ""' in text
+    path.write_text(text.replace('command = ""', f'command = "{program}"', 1))
     scene.walk("alarm-channel", {"broken": "yes"})
 
 
