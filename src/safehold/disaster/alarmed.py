@@ -39,6 +39,7 @@ class Alarmed:
         self._appends: list[float] = []
         self._commits: list[float] = []
         self._chained = house.on_committed
+        self._known_keys: tuple[tuple[tuple[str, bytes], ...], Keys] | None = None
         self.move(house)
 
     def move(self, house: House) -> None:
@@ -86,6 +87,14 @@ class Alarmed:
         )
 
     def _keys(self) -> Keys:
+        """Read again only where the files have changed: that is most of what a look costs."""
+        disk = self.house.disk
+        files = tuple((path, disk.bytes_of(path)) for path in disk.files("/keys"))
+        if self._known_keys is None or self._known_keys[0] != files:
+            self._known_keys = (files, self._read_keys())
+        return self._known_keys[1]
+
+    def _read_keys(self) -> Keys:
         try:
             keys = load_keyring(self.house.disk, "/keys")
         except (OperatorError, OSError) as error:

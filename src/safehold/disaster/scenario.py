@@ -26,6 +26,7 @@ MODULES = {
     "sidekick-2009": "sidekick_2009",
     "magnolia-2009": "magnolia_2009",
     "journalspace-2009": "journalspace_2009",
+    "gmail-2011": "gmail_2011",
     "google-music-2012": "google_music_2012",
     "kde-2013": "kde_2013",
     "code-spaces-2014": "code_spaces_2014",

@@ -6,6 +6,7 @@
 
 The rules lie in rooms of their own: `rules_fresh` (lag, archiver, seals, evidence, snapshots, silent writers),
 `rules_size` (kinds and accounts that stopped arriving, empty kinds, vaults that shrank, bodies not covered),
+`rules_fewer` (kinds of which much has gone),
 `rules_vault` (dropped writes, keys, chains, channels), `rules_room` (slow and filling disks), `rules_clock` (clocks,
 certificates and keys that end). Each is `rule(sight, before, memory, limits) -> conditions`, `before` being
 the sight before it in this run, and may change the memory.

@@ -7,9 +7,9 @@ said, too large for it. That was known, and no alarm went off over it, since no 
 was lost; what its owners had mailed, printed or filed elsewhere was all that could be gathered again.
 
 Here the async vault is moved to another disk, without its large bodies, since they would have taken days; what comes
-after is excluded too. In some seeds they had never been taken at all. Everything else is shipped as always: the log,
-the generations, each small item. Somebody sees to what the alarm says after a time drawn from the seed, and the core
-and the sync vault burn after another. Either may come first.
+after is excluded too. Everything else is shipped as always: the log, the generations, each small item. Somebody sees
+to what the alarm says after a time drawn from the seed, and the core and the sync vault burn after another. Either may
+come first.
 
 That a backup ran says nothing about what it holds. The large bodies that live items name are compared with what each
 vault lists, and a vault that lacks some is an alarm that counts them, whether or not anything failed. What a vault
@@ -71,9 +71,8 @@ def _live(world: World, seconds: float) -> None:
             world.photo(world.rng.choice(world.users))
         world.house.scheduler.run_for(10)
         _exclude(world)
-        world.pass_time(min(left, 30.0 if seconds <= SOON_SECONDS else 7200.0))
+        world.pass_time(min(left, 30.0 if seconds <= SOON_SECONDS else 21_600.0))
         _exclude(world)
-        world.watch.look()
 
 
 def expects(world: World, found: Score) -> str:

@@ -81,9 +81,8 @@ def _live(world: World, full: Full, seconds: float) -> None:
             world.sync([world.rng.choice(world.devices)])
         world.house.scheduler.run_for(10)
         full.drop()
-        world.pass_time(min(left, 30.0 if seconds <= SOON_SECONDS else 7200.0))
+        world.pass_time(min(left, 30.0 if seconds <= SOON_SECONDS else 21_600.0))
         full.drop()
-        world.watch.look()
 
 
 def _see_to_it(world: World) -> None:
