@@ -220,12 +220,12 @@ def test_rotate_keys(scene: Scene) -> None:
 # -- what happens to accounts
 
 
+@pytest.mark.long
 def test_mass_deletion(scene: Scene) -> None:
     scene.start()
     password = scene.command("account", "app-password", "ada", "--label", "phone")[1]["password"]
     phone = scene.service.client("ada", password)
-    for number in range(CARDS):
-        assert phone.ask("DELETE", f"/dav/ada/contacts/default/card-{number}.vcf").status == 204
+    scene.delete_all(phone)
     assert scene.listed() == []
     changes = scene.command("history", "ada", "--path", "contacts/default", "--limit", str(CARDS))[1]["changes"]
     kind, _, rev = changes[-1]["change"].partition(":")
@@ -250,7 +250,7 @@ def test_mass_deletion_by_a_script(scene: Scene) -> None:
         assert scene.command("account", "erase", name, "--yes")[0] == 0
     scene.walk("mass-deletion", {"accounts": "yes", "erased": "bjorn"})
     scene.start()
-    assert scene.listed("bjorn") == ["card-0.vcf"]
+    assert len(scene.listed("bjorn")) == 1
 
 
 @pytest.mark.long
@@ -258,8 +258,7 @@ def test_one_account_that_was_emptied(scene: Scene) -> None:
     scene.start()
     client = scene.service.client("ada", PASSWORDS["ada"])
     point = scene.command("history", "ada", "--kind", "contacts", "--limit", "1")[1]["changes"][0]["change"]
-    for number in range(CARDS):
-        assert client.ask("DELETE", f"/dav/ada/contacts/default/card-{number}.vcf").status == 204
+    scene.delete_all(client)
     values = {
         "account": "ada",
         "kind": "contacts",
@@ -374,6 +373,15 @@ def test_objective(scene: Scene) -> None:
 
 @pytest.mark.long
 def test_alarm_channel(scene: Scene) -> None:
+    """The program that alarms go to cannot be reached at first; meanwhile somebody mends what it needs."""
+    told = scene.root / "told"
+    program = scene.root / "alarm.sh"
+    program.write_text(f"#!/bin/sh\nif [ -e {told} ]; then cat >> {told}; else touch {told}; exit 1; fi\n")
+    program.chmod(0o700)
+    path = scene.data / "safehold.toml"
+    text = path.read_text()
+    assert 'command = ""' in text
+    path.write_text(text.replace('command = ""', f'command = "{program}"', 1))
     scene.walk("alarm-channel", {"broken": "yes"})
 
 

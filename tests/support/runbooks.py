@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ PASSWORDS = {"ada": "correct horse", "bjorn": "battery staple"}
 #: Cards of ada; bjorn has one.
 CARDS = 30
 CONTACTS = CARDS + 1
+READY_SECONDS = 300.0
 
 
 def card(number: int) -> bytes:
@@ -33,25 +35,35 @@ def put_card(client: Client, number: int, home: str = "ada") -> None:
     assert answer.status == 201, answer
 
 
+def serve(service: Service) -> None:
+    """Start it, and wait until it answers, however busy the machine is."""
+    service.begin()
+    end = time.monotonic() + READY_SECONDS
+    while service.health() is None:
+        code = service.wait(0.05)
+        assert code is None, f"serve ended with exit {code}:\n{service.tail()}"
+        assert time.monotonic() < end, service.tail()
+
+
 def fill(data: Path) -> None:
-    """Two accounts, some cards and notes, a generation, and some changes after it."""
+    """Two accounts, some cards and a note, a generation, and some changes after it."""
     service = Service(data)
     for name, password in PASSWORDS.items():
         service.add_account(name, password)
-    service.start()
-    try:
-        ada = service.client("ada", PASSWORDS["ada"])
-        for number in range(CARDS - 5):
-            put_card(ada, number)
-        note = ada.put("/dav/ada/files/notes/long.txt", b"note " * 40_000, "text/plain", new=True)
-        assert note.status == 201
-        service.run("snapshot")
-        for number in range(CARDS - 5, CARDS):
-            put_card(ada, number)
-        put_card(service.client("bjorn", PASSWORDS["bjorn"]), 0, "bjorn")
-        assert service.stop() == 0
-    finally:
-        service.close()
+    files = data.parent / "files"
+    files.mkdir()
+
+    def cards(name: str, numbers: range) -> str:
+        path = files / f"{name}.vcf"
+        path.write_bytes(b"".join(map(card, numbers)))
+        return str(path)
+
+    (files / "long.txt").write_bytes(b"note " * 40_000)
+    service.run("import", "ada", cards("first", range(CARDS - 5)))
+    service.run("import", "ada", str(files / "long.txt"), "--kind", "notes")
+    service.run("snapshot")
+    service.run("import", "ada", cards("later", range(CARDS - 5, CARDS)))
+    service.run("import", "bjorn", cards("other", range(1)))
 
 
 class Scene:
@@ -71,7 +83,7 @@ class Scene:
         return self.data / "vaults" / "far"
 
     def start(self) -> None:
-        self.service.start()
+        serve(self.service)
 
     def recover(self) -> None:
         """The service starts, and recovers by itself."""
@@ -90,6 +102,11 @@ class Scene:
         items, _ = client.listing(f"/dav/{user}/contacts/default/")
         client.close()
         return sorted(items)
+
+    def delete_all(self, client: Client) -> None:
+        """As a device does that deletes ada's whole address book."""
+        for name in self.listed():
+            assert client.ask("DELETE", f"/dav/ada/contacts/default/{name}").status == 204
 
     def command(self, *args: str, data: Path | None = None) -> tuple[int, dict[str, Any]]:
         self._capsys.readouterr()

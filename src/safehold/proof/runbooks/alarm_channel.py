@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from safehold.proof.runbooks.value import Asks, Case, Gives, Runbook, Sort, Step, Text
+from safehold.proof.runbooks.value import Asks, Case, Expect, Gives, Runbook, Sort, Step, Test, Text
 
 _BROKEN = Case(
     "broken", Text("a channel failed, or what was sent did not arrive", "falló un canal, o lo enviado no llegó")
@@ -75,8 +75,10 @@ Tenga dos canales que no fallen a la vez.""",
         Step(
             "again",
             Text("Try every channel again", "Pruebe otra vez todos los canales"),
-            Text("It must end with 0.", "Debe terminar con 0."),
-            Gives(),
+            Text(
+                "It must end with 0, and name a channel at least.", "Debe terminar con 0, y nombrar al menos un canal."
+            ),
+            Gives((0,), (Expect("ok", Test.IS, True), Expect("channels", Test.FILLED))),
             ("alarm", "test"),
             changes=Text("a test is sent, and kept as evidence", "se envía una prueba, y queda como evidencia"),
         ),

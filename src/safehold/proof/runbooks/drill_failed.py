@@ -33,7 +33,7 @@ RUNBOOK = Runbook(
                 "En un núcleo de pruebas, desde el último punto. El núcleo vivo y la bóveda solo se leen. `deviations` y `damaged` nombran lo que está mal.",
             ),
             Gives((0, 1)),
-            ("drill", "run"),
+            ("drill", "run", "--vault", "{vault}"),
             changes=Text("evidence is added", "se añade evidencia"),
         ),
         Step(
@@ -76,7 +76,7 @@ RUNBOOK = Runbook(
             Text("Run a drill that succeeds", "Haga un simulacro que salga bien"),
             Text("It must end with 0, every stream equal.", "Debe terminar con 0, con todos los flujos iguales."),
             Gives((0,), (Expect("ok", Test.IS, True), Expect("damaged", Test.EMPTY))),
-            ("drill", "run"),
+            ("drill", "run", "--vault", "{vault}"),
             changes=Text("evidence is added", "se añade evidencia"),
         ),
         checked(),
