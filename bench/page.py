@@ -11,16 +11,17 @@ from bench.goals import FIGURES, OURS, PEERS, Verdict, times_better
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, DAV, BACKUP = ROOT / "bench/results.json", ROOT / "bench/dav.json", ROOT / "bench/backup.json"
-FIRST_CONTACT = ROOT / "bench/first_contact.json"
+FIRST_CONTACT, DRILL = ROOT / "bench/first_contact.json", ROOT / "bench/drill.json"
 FORECAST = ROOT / "bench/forecast.json"
 PAGE = ROOT / "docs/performance.md"
 
 _HEAD = """\
 # Performance
 
-Written by `python -m bench.run`, `python -m bench.dav`, `python -m bench.backup`, `python -m bench.first_contact` and
-`python -m bench.forecast`; do not edit. What measures shares the machine with what it measures, so the ratios count and
-not the figures: rounds alternate between the sides of a comparison, and medians are compared.
+Written by `python -m bench.run`, `python -m bench.dav`, `python -m bench.backup`, `python -m bench.first_contact`,
+`python -m bench.drill` and `python -m bench.forecast`; do not edit. What measures shares the machine with what it
+measures, so the ratios count and not the figures: rounds alternate between the sides of a comparison, and medians are
+compared.
 """
 
 _RUN = """
@@ -89,6 +90,22 @@ what they held together at their fullest.
 {machines}
 """
 
+_DRILL = """
+## A drill beside a service in use
+
+A service gets requests at a fixed rate, each at its own moment, and its latency counts from that. Rounds alternate
+between a throttled drill at work beside it and the same drill stopped. The ratio is the median over the pairs of
+rounds of their 99th percentiles' ratio, with the interval that resampling the pairs gives 95 times in 100. MB are what
+the drill held at its fullest; s what it took in all, without what throttling waited.
+
+{goals}
+| items | accounts | a second | pairs | p99 beside ms | p99 without ms | ratio | interval | drill s | MB |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+{rows}
+
+{machines}
+"""
+
 _TITLES = {
     "a_second": "a second",
     "p50_ms": "p50 ms",
@@ -103,6 +120,7 @@ def write(
     dav: dict[str, Any] | None = None,
     backup: dict[str, Any] | None = None,
     first_contact: dict[str, Any] | None = None,
+    drill: dict[str, Any] | None = None,
     forecast: dict[str, Any] | None = None,
 ) -> None:
     """Keep new results, and write the page of these and the others' older ones."""
@@ -112,6 +130,7 @@ def write(
         (DAV, dav, dav_section),
         (BACKUP, backup, backup_page.section),
         (FIRST_CONTACT, first_contact, first_contact_section),
+        (DRILL, drill, drill_section),
         (FORECAST, forecast, forecast_page.section),
     )
     for path, new, section in sections:
@@ -132,6 +151,24 @@ def older_first_contact() -> dict[str, Any]:
     found = dict(json.loads(FIRST_CONTACT.read_text())) if FIRST_CONTACT.exists() else {"sizes": {}}
     found["sizes"] = {size: told for size, told in found["sizes"].items() if "cpu_times" in told}
     return found
+
+
+def older_drill() -> dict[str, Any]:
+    """The same of drills."""
+    return dict(json.loads(DRILL.read_text())) if DRILL.exists() else {"sizes": {}}
+
+
+def drill_section(results: dict[str, Any]) -> str:
+    sizes = sorted(results["sizes"].values(), key=lambda each: int(each["items"]))
+    rows = [
+        f"| {s['items']:,} | {s['accounts']:,} | {s['rate']:.0f} | {s['pairs']} | {s['p99_beside_ms']:.1f} "
+        f"| {s['p99_without_ms']:.1f} | {s['ratio']:.2f} | {s['ratio_low']:.2f} to {s['ratio_high']:.2f} "
+        f"| {s['drill_seconds']:.1f} | {s['peak_bytes'] / 1e6:.0f} |"
+        for s in sizes
+    ]
+    machines = dict.fromkeys(f"Machine: {s['machine']}.\nVersions: {s['versions']}." for s in sizes)
+    goals = _goals([Verdict(*verdict) for verdict in results["goals"]])
+    return _DRILL.format(goals=goals, rows="\n".join(rows), machines="\n\n".join(machines))
 
 
 def first_contact_section(results: dict[str, Any]) -> str:

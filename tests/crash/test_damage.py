@@ -41,9 +41,11 @@ from safehold.vault.looking import RepairedVault, ScrubbedVault
 from safehold.vault.runs import Runs
 from tests.crash.test_takein import BOOK, put
 from tests.support.damages import DamagedWorld, Harm, KeptMemoryVault, Notes, Objects, harm, objects
+from tests.support.thinning import every
 
 WORLDS = 8
-DAMAGES = 500
+#: In the ordinary suite, and in long runs.
+QUICK, DAMAGES = 150, 500
 #: Of these, how many are recovered from, in a core of its own.
 RECOVERED = 10
 
@@ -53,14 +55,21 @@ def world(seed: int) -> DamagedWorld:
     return DamagedWorld(seed, runs=seed % 2 == 0)
 
 
-def seeds(config: pytest.Config, share: int = 1) -> Iterator[int]:
-    """Of damages; one in `share`."""
+@pytest.fixture(params=[QUICK, pytest.param(DAMAGES, marks=pytest.mark.long)])
+def damages(request: pytest.FixtureRequest) -> int:
+    """How many there are, unless --damages says."""
+    count: int = request.param
+    return count
+
+
+def seeds(config: pytest.Config, damages: int, share: int = 1) -> Iterator[int]:
+    """Of so many damages; one in `share`."""
     first, count = config.getoption("--damage-seed"), config.getoption("--damages")
     if first is not None and count is None:
         yield first
         return
     first = first or 0
-    yield from range(first, first + (count or DAMAGES), share)
+    yield from range(first, first + (count or damages), share)
 
 
 def damaged(seed: int) -> tuple[DamagedWorld, Objects, Harm]:
@@ -73,8 +82,8 @@ def names(found: list[Damage]) -> set[str]:
     return {damage.object for damage in found}
 
 
-def test_every_damage_is_found_and_mended(request: pytest.FixtureRequest) -> None:
-    for seed in seeds(request.config):
+def test_every_damage_is_found_and_mended(request: pytest.FixtureRequest, damages: int) -> None:
+    for seed in seeds(request.config, damages):
         here, hit, done = damaged(seed)
         found = here.scrub(hit, here.far, Notes(here.remembered))
         assert set(done.objects) <= names(found), (seed, done, found)
@@ -88,8 +97,8 @@ def test_every_damage_is_found_and_mended(request: pytest.FixtureRequest) -> Non
         assert here.scrub(vault.objects, here.far, Notes(here.remembered)) == [], (seed, done)
 
 
-def test_what_was_there_is_kept_aside(request: pytest.FixtureRequest) -> None:
-    for seed in seeds(request.config, 10):
+def test_what_was_there_is_kept_aside(request: pytest.FixtureRequest, damages: int) -> None:
+    for seed in seeds(request.config, damages, 10):
         here, hit, done = damaged(seed)
         vault = KeptMemoryVault("near", hit)
         here.repairer(vault, here.far).carry_out()
@@ -97,16 +106,16 @@ def test_what_was_there_is_kept_aside(request: pytest.FixtureRequest) -> None:
             assert data in (vault.objects.get(name), vault.aside.get(name)), (seed, done, name)
 
 
-def test_every_damage_is_found_in_a_vault_alone(request: pytest.FixtureRequest) -> None:
-    for seed in seeds(request.config, 3):
+def test_every_damage_is_found_in_a_vault_alone(request: pytest.FixtureRequest, damages: int) -> None:
+    for seed in seeds(request.config, damages, 3):
         here, hit, done = damaged(seed)
         found = here.scrub(hit, None, Notes(here.remembered), core=False)
         assert set(done.objects) <= names(found), (seed, done, found)
 
 
-def test_every_damage_is_found_without_the_identity(request: pytest.FixtureRequest) -> None:
+def test_every_damage_is_found_without_the_identity(request: pytest.FixtureRequest, damages: int) -> None:
     known = {n: _remembered_without_identity(world(n)) for n in range(WORLDS)}
-    for seed in seeds(request.config, 3):
+    for seed in seeds(request.config, damages, 3):
         here, hit, done = damaged(seed)
         found = here.scrub(hit, here.far, Notes(known[seed % WORLDS]), offline=True)
         assert set(done.objects) <= names(found), (seed, done, found)
@@ -118,9 +127,9 @@ def _remembered_without_identity(here: DamagedWorld) -> dict[str, Remembered]:
     return notes.kept
 
 
-def test_many_damages_at_once_are_mended(request: pytest.FixtureRequest) -> None:
+def test_many_damages_at_once_are_mended(request: pytest.FixtureRequest, damages: int) -> None:
     """In one vault any, and in both, where no object is hit in both."""
-    for seed in seeds(request.config, 5):
+    for seed in seeds(request.config, damages, 5):
         here = world(seed % WORLDS)
         rng = random.Random(f"damages {seed}")
         hit, told = here.near, []
@@ -169,8 +178,8 @@ def _repairer(here: DamagedWorld, vault: KeptMemoryVault, other: KeptMemoryVault
 # -- recovery from what is left
 
 
-def test_a_plan_from_the_damaged_vault_alone_names_what_is_lost(request: pytest.FixtureRequest) -> None:
-    for seed in seeds(request.config, 2):
+def test_a_plan_from_the_damaged_vault_alone_names_what_is_lost(request: pytest.FixtureRequest, damages: int) -> None:
+    for seed in seeds(request.config, damages, 2):
         here, hit, done = damaged(seed)
         vault = KeptMemoryVault("near", hit)
         runs = Runs([vault], here.opener)
@@ -221,7 +230,7 @@ def _frames_hit(whole: Objects, hit: Objects) -> set[int]:
 def test_a_recovery_from_the_damaged_vault_alone(request: pytest.FixtureRequest) -> None:
     """Every item comes back as it was, or is named as lost or older, or is one of a stream of which a rev is lost."""
     count = max(1, (request.config.getoption("--damages") or DAMAGES) * RECOVERED // DAMAGES)
-    for seed in list(seeds(request.config))[:count]:
+    for seed in list(seeds(request.config, DAMAGES))[:count]:
         here, hit, done = damaged(seed)
         if "FORMAT" in done.objects:
             continue
@@ -448,7 +457,8 @@ def _frames_of(house: House) -> dict[tuple[bytes, str, int], int]:
 
 
 @pytest.mark.parametrize("power", [False, True])
-def test_lost_frames_are_written_again_once_wherever_that_is_cut_off(power: bool) -> None:
+@every(3)
+def test_lost_frames_are_written_again_once_wherever_that_is_cut_off(power: bool, step: int) -> None:
     """The segment in the middle is gone from both vaults; every change of it is in one new frame in the end."""
     point = 0
     done = False
@@ -491,7 +501,7 @@ def test_lost_frames_are_written_again_once_wherever_that_is_cut_off(power: bool
             for c in entry.changes
         ]
         assert sorted(told) == sorted(before), point
-        point += 1
+        point += step
     assert point > 5
 
 

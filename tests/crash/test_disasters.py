@@ -24,7 +24,7 @@ TELLING = {
     "g-drive-2025": (2,),
 }
 #: Looked at in other processes; the others are only with --long.
-TWICE = ("sidekick-2009", "kde-2013")
+TWICE = ("sidekick-2009",)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -29,6 +29,7 @@ from safehold.vault.folder import FolderVault
 from safehold.vault.runs import Generation, Runs, StreamKey
 from safehold.vault.segments import Copy, segments, timelines
 from tests.crash.test_takein import BOOK, NOTES, put
+from tests.support.thinning import every
 
 NEAR, FAR = house_module.VAULTS
 SECOND = VaultConfig("second", "folder:/second", "sync")
@@ -144,27 +145,30 @@ def with_a_generation() -> House:
     return house
 
 
-def test_a_full_generation_whose_writer_is_killed_anywhere_is_finished() -> None:
+@every(4)
+def test_a_full_generation_whose_writer_is_killed_anywhere_is_finished(step: int) -> None:
     points = write_points(new_house)
     assert points > 60
-    for number in range(points):
+    for number in range(0, points, step):
         house = new_house()
         struck_at(house, number)
         go_on(house.kill(), f"killed at write point {number} of {points}")
 
 
-def test_a_delta_whose_writer_is_killed_anywhere_is_finished() -> None:
+@every(4)
+def test_a_delta_whose_writer_is_killed_anywhere_is_finished(step: int) -> None:
     points = write_points(with_a_generation)
-    for number in range(points):
+    for number in range(0, points, step):
         house = with_a_generation()
         struck_at(house, number)
         go_on(house.kill(), f"killed at write point {number} of {points}")
 
 
 @pytest.mark.parametrize("seed", [None, 1, 2])
-def test_a_generation_whose_writer_loses_power_anywhere_is_finished(seed: int | None) -> None:
+@every(4)
+def test_a_generation_whose_writer_loses_power_anywhere_is_finished(seed: int | None, step: int) -> None:
     points = write_points(new_house)
-    for number in range(0, points, 1 if seed is None else 3):
+    for number in range(0, points, step if seed is None else 3 * step):
         house = new_house()
         struck_at(house, number)
         go_on(house.crash(seed), f"power lost at write point {number} of {points}, seed {seed}")

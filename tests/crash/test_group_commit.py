@@ -103,7 +103,9 @@ def crash_at(house: House, point: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("torn", [None, 1, 2], ids=["dropped", "torn-1", "torn-2"])
+@pytest.mark.parametrize(
+    "torn", [None, 1, pytest.param(2, marks=pytest.mark.long)], ids=["dropped", "torn-1", "torn-2"]
+)
 def test_power_loss_at_every_write_point(write_points: int, torn: int | None) -> None:
     assert write_points > 10, "the group goes through vault, blob and core"
     outcomes = set()

@@ -20,6 +20,7 @@ from safehold.model.kinds import Kind
 from safehold.ports.core import NOT_YET
 from safehold.service import intake
 from tests.support.absent import Stream, bring_back, take_away
+from tests.support.thinning import every
 
 BOOK = "/dav/ann/contacts/default"
 NOTES = "/dav/ann/files/notes"
@@ -150,13 +151,14 @@ def test_taking(end: Callable[[House], House]) -> None:
 
 
 @ENDS
-def test_entering(end: Callable[[House], House]) -> None:
+@every(4)
+def test_entering(end: Callable[[House], House], step: int) -> None:
     house, away = ready(sent=True)
     points = count_write_points(house.disk, lambda: enter(house, away))
     assert points > 10, "several frames"
     assert state(house) == NEW
     check_entered_once(house)
-    for point in range(0, points, _step(end)):
+    for point in range(0, points, _step(end) * step):
         house, away = ready(sent=True)
         house.disk.on_write_point = power_loss_after(point)
         died = False

@@ -21,6 +21,7 @@ from safehold.recovery.run import Result, run_plan
 from safehold.recovery.sources import look
 from safehold.store.sqlite.core import SqliteCore
 from tests.support.recovery_fakes import FakeBlobs, FakeClock, History, card, state_of
+from tests.support.thinning import every
 
 DATA = "/data"
 
@@ -148,11 +149,12 @@ def killed_at(history: History, number: int, how: type[BaseException]) -> SimDis
     return disk
 
 
-def test_a_run_that_is_killed_anywhere_goes_on(history: History) -> None:
+@every(3)
+def test_a_run_that_is_killed_anywhere_goes_on(history: History, step: int) -> None:
     undisturbed = with_old_core()
     first = recover(history, undisturbed).report
     expected = outcome(undisturbed)
-    for number in range(points(history)):
+    for number in range(0, points(history), step):
         disk = killed_at(history, number, Kill)
         report = recover(history, disk).report
         assert outcome(disk) == expected, f"killed at write point {number}"
@@ -165,11 +167,12 @@ def test_a_run_that_is_killed_anywhere_goes_on(history: History) -> None:
 
 
 @pytest.mark.parametrize("seed", [None, 1, 2])
-def test_a_run_that_loses_power_anywhere_goes_on(history: History, seed: int | None) -> None:
+@every(3)
+def test_a_run_that_loses_power_anywhere_goes_on(history: History, seed: int | None, step: int) -> None:
     undisturbed = with_old_core()
     recover(history, undisturbed)
     expected = outcome(undisturbed)
-    for number in range(0, points(history), 1 if seed is None else 3):
+    for number in range(0, points(history), step if seed is None else 3 * step):
         disk = killed_at(history, number, Crash).crash(seed)
         recover(history, disk)
         assert outcome(disk) == expected, f"power lost at write point {number}"

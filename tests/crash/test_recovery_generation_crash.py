@@ -27,6 +27,7 @@ from safehold.vault.runs import Runs
 from tests.support.recovery_fakes import FakeBlobs, FakeClock, History, card, state_of
 from tests.support.recovery_vaults import Vaults
 from tests.support.runs import Generations, framed
+from tests.support.thinning import every
 
 DATA = "/data"
 #: Write points are many, and alike: every so many-th is tried.
@@ -153,11 +154,12 @@ def test_the_loss_is_there_to_be_told(vaults: Vaults) -> None:
     assert result.notes
 
 
-def test_a_run_that_is_killed_anywhere_goes_on(vaults: Vaults) -> None:
+@every(3)
+def test_a_run_that_is_killed_anywhere_goes_on(vaults: Vaults, step: int) -> None:
     undisturbed = new_disk()
     first = recover(vaults, copied(vaults), undisturbed).report
     expected = outcome(undisturbed)
-    for number in range(0, points(vaults), STEP):
+    for number in range(0, points(vaults), STEP * step):
         near = copied(vaults)
         disk = killed_at(vaults, near, number, Kill)
         report = recover(vaults, near, disk).report
@@ -170,11 +172,12 @@ def test_a_run_that_is_killed_anywhere_goes_on(vaults: Vaults) -> None:
 
 
 @pytest.mark.parametrize("seed", [None, 1])
-def test_a_run_that_loses_power_anywhere_goes_on(vaults: Vaults, seed: int | None) -> None:
+@every(3)
+def test_a_run_that_loses_power_anywhere_goes_on(vaults: Vaults, seed: int | None, step: int) -> None:
     undisturbed = new_disk()
     recover(vaults, copied(vaults), undisturbed)
     expected = outcome(undisturbed)
-    for number in range(0, points(vaults), 5 * STEP):
+    for number in range(0, points(vaults), 5 * STEP * step):
         near = copied(vaults)
         disk = killed_at(vaults, near, number, Crash).crash(seed)
         recover(vaults, near, disk)

@@ -13,6 +13,7 @@ from safehold.formats.segment import HEADER_BYTES, LOG_PREFIX
 from safehold.lab.simdisk import Crash
 from safehold.recovery.retention import Policy
 from tests.support.months import DAY_SECONDS, NAMES, Months
+from tests.support.thinning import every
 
 
 def live(months: Months, days: int, *, check_every: int = 5) -> dict[str, list[int]]:
@@ -70,7 +71,8 @@ def names(months: Months, *, evidence: bool = False) -> dict[str, int]:
     return {name: size for name, size in listed.items() if evidence or not name.startswith("evidence/")}
 
 
-def test_retention_that_is_killed_anywhere_loses_nothing_and_goes_on() -> None:
+@every(3)
+def test_retention_that_is_killed_anywhere_loses_nothing_and_goes_on(step: int) -> None:
     months = furnished()
     months.elsewhere = months.copied("near")
     before = names(months, evidence=True)
@@ -78,7 +80,7 @@ def test_retention_that_is_killed_anywhere_loses_nothing_and_goes_on() -> None:
     meant = names(months)
     gone = before.keys() - names(months, evidence=True).keys()
     assert points > 40
-    for point in range(0, points, 1 if points < 150 else 2):
+    for point in range(0, points, step if points < 150 else 2 * step):
         disk = months.elsewhere = months.copied("near")
         disk.on_write_point = power_loss_after(point)
         with suppress(Crash):

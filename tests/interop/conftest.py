@@ -10,7 +10,7 @@ import pytest
 from tests.support.service import Client, Service
 
 CI_SEEDS = 20
-QUICK_SEEDS = 2
+QUICK_SEEDS = 1
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -119,12 +119,13 @@ class Weeks:
         shutil.rmtree(aside)
 
 
-def test_weeks_of_snapshots_and_retention_leave_what_is_needed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("days", [14, pytest.param(24, marks=pytest.mark.long)])
+def test_weeks_of_snapshots_and_retention_leave_what_is_needed(tmp_path: Path, days: int) -> None:
     weeks = Weeks(tmp_path / "data", history=4)
     weeks.add("ann")
     weeks.add("eve")
     sizes = []
-    for day in range(24):
+    for day in range(days):
         weeks.pass_day(changes=weeks.random.randrange(5))
         sizes.append(sum(info.size for info in kept_vault(weeks.site, weeks.site.config.vaults[0]).list()))
         if day in (10, 18):
@@ -137,6 +138,7 @@ def test_weeks_of_snapshots_and_retention_leave_what_is_needed(tmp_path: Path) -
     assert log
 
 
+@pytest.mark.long  # by simulated months, test_erasure_months.py asks for the same in the ordinary suite
 def test_an_erased_account_is_gone_by_the_date_even_if_nobody_does_anything_more(tmp_path: Path) -> None:
     weeks = Weeks(tmp_path / "data", history=4)
     weeks.add("ann")

@@ -182,7 +182,13 @@ def caddy(folder: Path, ports: Ports, patience: str) -> list[str]:
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(kind, marks=pytest.mark.skipif(shutil.which(kind) is None, reason=f"{kind} is not installed"))
+        pytest.param(
+            kind,
+            marks=[
+                pytest.mark.skipif(shutil.which(kind) is None, reason=f"{kind} is not installed"),
+                pytest.mark.xdist_group(kind),  # each is set up once, and its service with it
+            ],
+        )
         for kind in PROXIES
     ],
 )

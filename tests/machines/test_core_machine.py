@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -337,5 +338,11 @@ class CoreMachine(RuleBasedStateMachine):
         return self.core.collection(self.number(account), path)
 
 
+class MoreCore(CoreMachine):
+    """The same, more often."""
+
+
 TestCore = CoreMachine.TestCase
-TestCore.settings = settings(max_examples=40, stateful_step_count=40, deadline=None, print_blob=True)
+TestCore.settings = settings(max_examples=20, stateful_step_count=40, deadline=None, print_blob=True)
+TestMoreCore = pytest.mark.long(MoreCore.TestCase)
+TestMoreCore.settings = settings(max_examples=80, stateful_step_count=40, deadline=None, print_blob=True)

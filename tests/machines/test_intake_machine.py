@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -195,5 +196,11 @@ class IntakeMachine(RuleBasedStateMachine):
             assert self.house.reads.intakes() == {}
 
 
+class MoreIntake(IntakeMachine):
+    """The same, more often."""
+
+
 TestIntake = IntakeMachine.TestCase
-TestIntake.settings = settings(max_examples=40, stateful_step_count=30, deadline=None, print_blob=True)
+TestIntake.settings = settings(max_examples=15, stateful_step_count=30, deadline=None, print_blob=True)
+TestMoreIntake = pytest.mark.long(MoreIntake.TestCase)
+TestMoreIntake.settings = settings(max_examples=80, stateful_step_count=30, deadline=None, print_blob=True)

@@ -145,3 +145,35 @@ def test_the_page_tells_every_phase_and_every_flaw() -> None:
     told = page.dav_section(results | {"goals": goals.verdicts(results)})
     assert all(f"| {name} |" in told for name in dav.PHASES)
     assert "Safehold, poll: a flaw." in told
+
+
+def test_what_a_drill_costs_is_judged_by_the_median_of_its_pairs() -> None:
+    import random
+
+    from bench import drill
+
+    ratios = [1.0, 1.1, 1.2, 1.1, 9.0, 1.0, 1.1]  # one of them a disturbance of the machine
+    low, high = drill.interval(ratios, random.Random(1))
+    assert 1.0 <= low <= 1.1 <= high <= 1.2
+    size: dict[str, Any] = {
+        "machine": "one",
+        "versions": "these",
+        "items": 1_000_000,
+        "accounts": 2_000,
+        "rate": 100.0,
+        "pairs": 7,
+        "throttle": 0.25,
+        "p99_beside_ms": 11.0,
+        "p99_without_ms": 10.0,
+        "ratio": 1.1,
+        "ratio_low": low,
+        "ratio_high": high,
+        "drill_seconds": 90.0,
+        "peak_bytes": 300_000_000,
+        "wrong": [],
+    }
+    assert [met for _, _, met in drill.verdicts({"": size})] == [True, True, True]
+    worse = {**size, "ratio": 1.3, "peak_bytes": 600_000_000, "wrong": ["ada, contacts: another time"]}
+    assert [met for _, _, met in drill.verdicts({"": worse})] == [False, False, False]
+    section = page.drill_section({"sizes": {"1000000": size}, "goals": drill.verdicts({"": size})})
+    assert "| 1,000,000 | 2,000 | 100 | 7 | 11.0 | 10.0 | 1.10 |" in section

@@ -205,6 +205,22 @@ def test_a_size_a_day_is_kept(house: House) -> None:
     assert remembered_sizes(house.site) == []
 
 
+def test_a_plan_takes_its_seconds_from_drills_where_there_are_any(house: House) -> None:
+    with house.site.session() as session:
+        session.execute(AddAccount(account=session.entropy.bytes(16), name="ada", password=None))
+    (house.data / "core").rename(house.data / "lost")
+    before = house.site.recovery_plan()
+    assert "drill" not in before.basis
+    for changes in (1_000, 5_000, 20_000):
+        note_drill(house.site, drilled(changes, 30 + changes * 1e-3, at=house.clock.now() + changes))
+    plan = house.site.recovery_plan()
+    assert plan.basis.startswith("from 3 drills, near: four times in five within")
+    assert plan.report.seconds == pytest.approx(30, rel=0.3) and plan.report.seconds > 10 * before.report.seconds
+    assert sum(stage.seconds for stage in plan.report.stages) == pytest.approx(plan.report.seconds)
+    assert 0 < plan.report.first_contact_seconds <= plan.report.seconds
+    assert [stage.items for stage in plan.report.stages] == [stage.items for stage in before.report.stages]
+
+
 def test_the_status_command_the_page_and_the_check_say_so(house: House, capsys: pytest.CaptureFixture[str]) -> None:
     line = ["--data", str(house.data), "status"]
     assert main([*line, "--check"]) == 0

@@ -12,6 +12,7 @@ import pytest
 from safehold.cli.main import COMMANDS, build_parser
 from safehold.cli.parser import chosen_command
 from safehold.cli.runbook_pages import pages
+from safehold.proof.runbook_names import RUNBOOKS
 from safehold.proof.runbooks import NAMES, all_runbooks, runbook_named
 from safehold.proof.runbooks.value import (
     LANGUAGES,
@@ -123,6 +124,10 @@ def test_steps_are_named_asked_for_and_said_what_they_change(book: Runbook) -> N
         assert not step.dangerous or step.changes.en, f"{step.name} is dangerous, and does not say what it changes"
         assert not isinstance(step.check, Asks) or step.command is None, f"{step.name} can be checked by its command"
         assert step.command is not None or not isinstance(step.check, Gives) or step.check.command is not None
+
+
+def test_alarms_name_the_same_runbooks() -> None:
+    assert set(NAMES) == set(RUNBOOKS)
 
 
 def test_names_of_other_runbooks_lead_to_one() -> None:

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from safehold.assembly.site import Site
+from safehold.assembly.status import status_object
+from safehold.config import load
 from safehold.store.realdisk import RealDisk
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.evidence import read_evidence
@@ -317,3 +320,33 @@ def test_a_damaged_log_of_a_sync_vault_waits_for_a_recovery_unless_it_is_named(l
     assert sources(told)["near"] == {last: "far"}
     assert (vaults / "near" / last).read_bytes() == whole
     assert torn in [path.read_bytes() for path in (vaults / "near" / "aside").rglob("*") if path.is_file()]
+
+
+def test_a_vault_that_lost_what_it_had_is_told_of_and_given_it_again(
+    lived: Run, vaults: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert (vaults.parent / "run" / "shipped" / "far.shipped").is_file()
+    runs = sorted(path for path in (vaults / "far" / "runs").rglob("*") if path.is_file())
+    for path in runs:
+        path.unlink()
+    data = vaults.parent
+    site = Site(data, load(data / "safehold.toml"))
+    with site.lock():
+        writer = site.make_writer()
+        try:
+            writer.open()
+            (shipper,) = writer.shippers
+            while shipper.step() is not None:
+                pass
+            incidents = status_object(site, writer.engine.core, writer)["incidents"]
+        finally:
+            writer.close()
+        writer.ship_all()
+    (told,) = [each for each in incidents if each["what"] == "vault lost objects"]
+    assert told["key"] == "far"
+    assert "far has lost run objects" in told["message"]
+    assert "safehold vault scrub far" in told["hint"]
+    assert told["runbook"] == "damaged-vault"
+    assert "has lost run objects" in caplog.text
+    assert all(path.is_file() for path in runs)
+    assert lived("scrub")[0] == 0

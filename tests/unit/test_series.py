@@ -35,6 +35,7 @@ FIVE_MINUTES = int(SAMPLE_SECONDS * 1_000_000)
 STATUS: dict[str, Any] = {
     "service": "serving",
     "items": {"contacts": 3, "photos": 0},
+    "bytes": {"contacts": 900},
     "vaults": [
         {"name": "near", "lag_seconds": 0.0, "last_scrub": {"bytes": 77}},
         {"name": "far", "lag_seconds": None, "last_scrub": None},
@@ -72,6 +73,7 @@ def test_a_sample_says_what_a_status_says() -> None:
         {"rpo": Standing(60.0, 1.25, "met")},
         {"rto": Foreseen(10.0, 8.0, 13.0)},
         {"near": 77},
+        {"contacts": 900},
         1,
     )
     assert decode_lines(encode_line(sample)).samples == [sample]

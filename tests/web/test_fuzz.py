@@ -30,7 +30,7 @@ from tests.support.fuzz.requests import Asked, request
 
 STORY = 40  # requests on one core
 AT_ONCE = 250  # stories
-CI_REQUESTS = 5000
+CI_REQUESTS = 2000
 LONG_REQUESTS = 30_000
 #: A request that takes so long is a hang: of processor time, whatever else the machine does, and of waiting.
 CPU_SECONDS = 20

@@ -56,7 +56,9 @@ def ask(
 ) -> HttpAnswer:
     """One request. Raises HttpFailed where there is no answer of the 200s in time."""
     host = urlsplit(url).netloc.rpartition("@")[2]
-    opener = build_opener(HTTPHandler(), HTTPSHandler(context=ssl.create_default_context()), _SameHost())
+    by_tls = urlsplit(url).scheme == "https"  # reading all authorities takes a while
+    secure = [HTTPSHandler(context=ssl.create_default_context())] if by_tls else []
+    opener = build_opener(HTTPHandler(), *secure, _SameHost())
     request = Request(url, data=body, headers=dict(headers or {}), method=method)  # noqa: S310 - the scheme is checked
     try:
         with opener.open(request, timeout=timeout_seconds) as answer:

@@ -10,6 +10,7 @@ The page may itself be lost at any time: then nothing is told, and the next scru
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Protocol
@@ -18,6 +19,8 @@ import msgspec
 
 from safehold.formats import run
 from safehold.ports.disk import Disk
+
+_log = logging.getLogger(__name__)
 
 VERSION = 1
 #: A page is written no more often.
@@ -101,9 +104,11 @@ class Memory:
         if not names:
             return
         excused: Excused = self._excuses() if self._excuses is not None else lambda _: False
-        lost = dict.fromkeys(name for name in names if not excused(name))
+        known = self._missed.get(sort, {})
+        lost = dict.fromkeys(name for name in names if name not in known and not excused(name))
         if lost:
-            self._missed.setdefault(sort, {}).update(lost)
+            self._missed[sort] = {**known, **lost}
+            _log.warning("vault %s has lost %s: %s; it is shipped again", self._target, sort, ", ".join(list(lost)[:3]))
 
     # -- the next page
 
@@ -123,6 +128,10 @@ class Memory:
         """Whether a page may be written at this moment (monotonic seconds)."""
         since = self._written_at
         return self._book is not None and (since is None or now - since >= PAGE_SECONDS)
+
+    def hurry(self) -> None:
+        """The next page is due at once: for an end."""
+        self._written_at = None
 
     def note_level(self, log: str, log_bytes: int, now: float) -> None:
         """The target is level, and its log ends here: write the page, if it says something new."""

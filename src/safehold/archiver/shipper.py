@@ -225,6 +225,7 @@ class Shipper:
     def hurry(self) -> None:
         """Gather no more: ship at once. For an end."""
         self._gather_seconds = 0.0
+        self._memory.hurry()
 
     def _work(self) -> float | None:
         """One bounded piece: compare, or a blob, or up to a megabyte of the log."""

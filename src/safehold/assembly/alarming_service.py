@@ -143,7 +143,8 @@ class ServiceAlarms:
         self._certificate.refresh()
         self._told_status = self._ask_status() or self._told_status
         if not self._stop.is_set():
-            self.alarming.look(self._looking.sight(looks, self._keys, self._told_status), self._told_status)
+            # How old scrubs, replays and drills are is the objectives' to say, which the status object tells.
+            self.alarming.look(self._looking.sight(looks, self._keys), self._told_status)
 
     def _watch(self, config: VaultConfig) -> Watch[VaultLook]:
         watch = self._vaults[config] = Watch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from safehold.assembly.drill_record import remembered_drills
 from safehold.assembly.probing import remembered
 from safehold.assembly.scrubbing import notebook_folder
 from safehold.assembly.site import Site
@@ -21,11 +22,11 @@ def check_site_evidence(site: Site) -> Checked:
 
 
 def remembered_names(site: Site) -> set[str]:
-    """Records that this data folder knows to have been put: what scrubs have met, and what probes left.
+    """Records that this data folder knows to have been put: what scrubs have met, what probes and drills left.
 
     The chain tells of every record that is gone but a signer's last; this often tells of that.
     """
-    names: set[str] = set()
+    names = {drilled.evidence for drilled in remembered_drills(site) if drilled.evidence}
     for config in site.config.vaults:
         book = FileNotebook(site.disk, notebook_folder(site), config.name)
         probed = remembered(site, config.name)

@@ -83,12 +83,14 @@ class Installation(Site):
 
         With `at_once` it is carried out at once, and verified then: a glance may do.
         """
+        from safehold.assembly.plan_forecast import by_drills
         from safehold.assembly.recovering import Sources, plan_recovery
         from safehold.assembly.salvaged import salvage_folders
 
         folders = salvage_folders(self, salvages, identity=identity, progress=progress)
         sources = Sources(self, only=source, url=vault, identity=identity, salvages=folders)
-        return plan_recovery(self, sources, account=account, kind=kind, to=to, at_once=at_once, progress=progress)
+        plan = plan_recovery(self, sources, account=account, kind=kind, to=to, at_once=at_once, progress=progress)
+        return by_drills(self, plan)
 
     def recover(
         self, plan: Plan, *, accept_loss: bool = False, identity: Path | None = None, progress: Progress = silent

@@ -161,7 +161,7 @@ class Repairing:
 
     def _require_no_witness(self, result: RepairResult, repairer: Repairer) -> None:
         """While there is no core, a damaged log of a sync vault is what shows that its end may lack something. A
-        recovery has to see it before it is mended, unless somebody names that vault. Raises OperatorError.
+        recovery has to see it before it is mended, unless somebody names that vault (I81). Raises OperatorError.
         """
         name = result.vault
         if self._only == name or self._site.has_core() or self._config(result).mode != Mode.SYNC:

@@ -12,6 +12,7 @@ from safehold import __version__
 from safehold.assembly.evidence import check_site_evidence
 from safehold.assembly.series import read_series
 from safehold.assembly.site import Site
+from safehold.proof.objectives import AGES, PROMISES
 from safehold.proof.report.compose import Basis, Figures, compose
 from safehold.proof.report.document import day_text
 from safehold.proof.report.html import html_of
@@ -58,9 +59,10 @@ def make_report(
 
 def targets(site: Site) -> dict[str, float]:
     """What is wanted, in seconds, by objective."""
-    objectives = getattr(site.config, "objectives", None)
-    names = ("rpo", "rto", "first_contact", "scrub", "replay", "drill")
-    found = {name: getattr(objectives, name, None) for name in names}
+    wanted = site.config.objectives
+    found = {name: getattr(wanted, name) for name in (*PROMISES, *AGES)}
+    for kind, own in wanted.kinds:
+        found.update((f"{kind.value}.{name}", getattr(own, name)) for name in PROMISES)
     return {name: float(seconds) for name, seconds in found.items() if seconds is not None}
 
 

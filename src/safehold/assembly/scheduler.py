@@ -18,7 +18,6 @@ import json
 import logging
 import subprocess
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import msgspec
@@ -27,7 +26,6 @@ from safehold.assembly.children import end_child, start_child
 from safehold.assembly.jobs import (
     ALARM_TEST,
     DRILL,
-    JOBS,
     KEEP,
     SCRUB,
     begin_to_count,
@@ -66,7 +64,6 @@ class Wanted(NamedTuple):
     words: tuple[str, ...]
     every_seconds: float
     last: LastRun | None
-    heavy: bool = True
 
 
 class _Child(NamedTuple):
@@ -175,7 +172,7 @@ class Scheduler:
         cadence = self._measures.cadence()
         if cadence.scrub is not None:
             for config in self._site.config.vaults:
-                words = ("vault", "scrub", config.name)
+                words: tuple[str, ...] = ("vault", "scrub", config.name)
                 yield Wanted(f"scrub {config.name}", SCRUB, words, cadence.scrub, self._scrubbed(config.name))
         if self._site.identity_beside:
             drills = self._measures.drills()
@@ -187,10 +184,10 @@ class Scheduler:
             if cadence.rolling is not None:
                 rolling = ("drill", "run", "--rolling", *THROTTLED)
                 yield Wanted(ROLLING, DRILL, rolling, cadence.rolling, self._as_run(DRILL, newest))
-        days = self._site.config.alarms.test_days
-        if days and _exists("alarm"):
+        alarms = self._site.config.alarms
+        if alarms.any and alarms.test_days:
             run = last_run(self._site, ALARM_TEST)
-            yield Wanted(ALARM_TEST, ALARM_TEST, ("alarm", "test"), days * DAY, run, heavy=False)
+            yield Wanted(ALARM_TEST, ALARM_TEST, ("alarm", "test"), alarms.test_days * DAY, run)
 
     def _scrubbed(self, vault: str) -> LastRun:
         return self._as_run(SCRUB, self._measures.scrubbed_at(vault) or 0)
@@ -249,10 +246,6 @@ class Scheduler:
         return found
 
 
-def _exists(command: str) -> bool:
-    return find_spec(f"safehold.cli.{command}") is not None
-
-
 def _reason(output: bytes) -> str:
     """Why a child did not come to its end, in its own words."""
     try:
@@ -263,6 +256,3 @@ def _reason(output: bytes) -> str:
         return ""
     troubles = [f"{v.get('vault')}: {v['trouble']}" for v in said.get("vaults", ()) if v.get("trouble")]
     return str(said.get("error") or "; ".join(troubles))
-
-
-assert set(JOBS) >= {SCRUB, KEEP, DRILL, ALARM_TEST}

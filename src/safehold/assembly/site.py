@@ -317,6 +317,7 @@ class Site:
         """A writer that is not yet open; its caller holds the lock."""
         from safehold.adapters.threads import answers_within, side_by_side
         from safehold.assembly.writer import Writer
+        from safehold.proof.cadence import cadence
 
         self.complete_keys()
         return Writer(
@@ -336,6 +337,7 @@ class Site:
             side_by_side=side_by_side,
             answers=partial(answers_within, seconds=ANSWER_SECONDS),
             book_of=self.book_of,
+            seal_seconds=cadence(self.config.objectives).seal,
         )
 
     def book_of(self, vault: VaultConfig) -> FileBook:

@@ -368,7 +368,7 @@ def _lost(name: str, told: str) -> dict[str, Any]:
         "key": name,
         "message": f"the vault {told}",
         "summary": f"The vault {name} had lost objects",
-        "hint": f"see what happened to its disk, then run `safehold scrub {name}`",
+        "hint": f"see what happened to its disk, then run `safehold vault scrub {name}`",
         "runbook": "damaged-vault",
     }
 

@@ -119,11 +119,13 @@ class Writer:
         side_by_side: SideBySide = one_by_one,
         answers: Callable[[Callable[[], bool]], bool] = lambda look: look(),
         book_of: Callable[[VaultConfig], Book | None] = lambda _: None,
+        seal_seconds: float = SEAL_SECONDS,
     ) -> None:
         """`side_by_side` does several things that may hang, in a time; `answers` asks one that may, and takes no
         answer for a no. `book_of` says where the shipper of a vault keeps what that vault has.
         """
         self._open_core = open_core
+        self._seal_seconds = seal_seconds
         self._vaults = list(vaults)
         self._make_vault = make_vault
         self._keyring = keyring
@@ -529,7 +531,7 @@ class Writer:
         now = self._clock.monotonic()
         if now - self._tried_at >= SLOW_TRY_SECONDS:
             self._tries = 0
-        if now - self._sealed_at >= SEAL_SECONDS:
+        if now - self._sealed_at >= self._seal_seconds:
             self._sealed_at = now
             self.engine.seal()
         if now - self._tended_at >= TEND_SECONDS:
@@ -594,7 +596,7 @@ class Writer:
         shipper.hurry()
         until = self._clock.monotonic() + CLOSING_SECONDS
         for _ in range(CLOSING_STEPS):
-            if shipper.level or shipper.step() is None or shipper.trouble or self._clock.monotonic() > until:
+            if shipper.step() is None or shipper.trouble or self._clock.monotonic() > until:
                 break
 
     def close(self) -> None:

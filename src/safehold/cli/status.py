@@ -16,6 +16,8 @@ EXAMPLE = "safehold status --check"
 
 #: What an objective's state is called when it needs somebody.
 UNMET = ("at risk", "violated")
+#: The incident that a violated one is as well.
+VIOLATED = "objective violated"
 
 
 def configure(parser: Parser) -> None:
@@ -35,13 +37,24 @@ def _run(args: Namespace, context: Context) -> Answer:
 
 def find_unmet(status: dict[str, Any]) -> list[str]:
     """What needs somebody, in plain words: incidents that go on, an open recovery, objectives at risk or violated."""
-    found = [f"incident: {_with_hint(i)}" for i in status.get("incidents") or () if not _is_over(i)]
+    incidents = [i for i in status.get("incidents") or () if not _is_over(i)]
+    found = [f"incident: {_with_hint(i)}" for i in incidents]
+    told = {(i.get("what"), i.get("key") or "") for i in incidents if isinstance(i, dict)}
+    alarms = (status.get("alarms") or {}).get("open") or ()
+    found += [f"alarm: {_with_hint(a)}" for a in alarms if (a["what"], a["key"]) not in told]
     if status.get("recovery"):
         found.append("a recovery is open")
-    for name, objective in (status.get("objectives") or {}).items():
-        if isinstance(objective, dict) and objective.get("state") in UNMET:
-            found.append(f"objective {name}: {objective['state']}")
+    for name, objective in _promised(status).items():
+        if objective.get("state") in UNMET and (VIOLATED, name) not in told:
+            why = f": {objective['why']}" if objective.get("why") else ""
+            found.append(f"objective {name}: {objective['state']}{why}")
     return found
+
+
+def _promised(status: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Objectives, and ages of evidence, by name."""
+    both = {**(status.get("objectives") or {}), **(status.get("evidence") or {})}
+    return {name: one for name, one in both.items() if isinstance(one, dict)}
 
 
 def _with_hint(incident: Any) -> str:
@@ -76,13 +89,13 @@ def describe(status: dict[str, Any], unmet: Sequence[str]) -> list[str | Table]:
         ("objective", "target s", "actual s", "state"),
         [
             (name, _text(o.get("target_seconds")), _text(o.get("actual_seconds")), _text(o.get("state")))
-            for name, o in (status.get("objectives") or {}).items()
-            if isinstance(o, dict) and o.get("target_seconds") is not None
+            for name, o in _promised(status).items()
+            if o.get("target_seconds") is not None
         ],
     )
     blocks: list[str | Table] = [head, counts, vaults]
     if objectives.rows:
-        blocks.append(objectives)
+        blocks += [objectives, *_forecast_text(status)]
     if status.get("snapshots"):
         blocks.append(_snapshots_text(status["snapshots"]))
     if status.get("core"):
@@ -91,6 +104,16 @@ def describe(status: dict[str, Any], unmet: Sequence[str]) -> list[str | Table]:
         blocks.append(_keeper_text(status["keeper"]))
     risks = [f"at risk: {risk}" for risk in status.get("risks") or ()]
     return [*blocks, *risks, *(unmet or ["nothing is unmet"])]
+
+
+def _forecast_text(status: dict[str, Any]) -> list[str]:
+    """How long a recovery would take, and what that is said from."""
+    told = (status.get("forecast") or {}).get("rto")
+    if not told:
+        return []
+    words = f"a recovery would take {told['seconds']:.3g} s, {told['low_seconds']:.3g} to {told['high_seconds']:.3g}"
+    off = "" if told["median_error"] is None else f", off by {told['median_error']:.0%} in the median so far"
+    return [f"{words} ({told['basis']}{off})"]
 
 
 def _core_text(told: dict[str, Any]) -> str:

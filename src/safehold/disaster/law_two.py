@@ -40,7 +40,7 @@ from safehold.lab.oracle import Wrong
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.lab.wire import Answer, Request, href, make_collection
 from safehold.model.commands import AcceptEnd, EraseAccount, LetGo, Outcome, Undo
-from safehold.model.errors import OperatorError, SafeholdError
+from safehold.model.errors import Damaged, OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.log import Hole
 from safehold.service.ahead import ACCEPT, END, KEEP, doubts_of, proofs_of, standing_doubts
@@ -597,13 +597,26 @@ class LawTwo(Course):
             self._start(lambda: self._recover_and_boot(loss))
         self._near_gone = False
         self._end_given_up -= {user for user in USERS if self._is_in_doubt(user)}
-        self._check_truth()
+        try:
+            self._check_truth()
+        except Damaged:
+            self._renew()
+            self._check_truth()
         if loss == "core" and not self.house.recovering and self.rng.random() < 0.3:
             self.note("to an earlier time")
             to = self._some_time()
             for user in USERS:
                 for kind in DATA_KINDS:
                     self._undo(user, kind, to)
+
+    def _renew(self) -> None:
+        """Rot that a recovery of a part did not meet: as the service does it once a read has, the core is made anew."""
+        self.note("renewed")
+        self._go_down(kill=True)
+        self.house.load_keys()
+        self.house.disk.lose(CORE_FOLDER)
+        self._recovering = False
+        self.house.boot(set_aside=self._recover(whole=True))
 
     def _is_in_doubt(self, user: str) -> bool:
         """Whether something that was lost, and that nothing names, is not given up, or not any more."""

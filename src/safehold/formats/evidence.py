@@ -36,8 +36,8 @@ class EvidenceName(NamedTuple):
 class Evidence(msgspec.Struct, frozen=True, array_like=True):
     """The payload of an EVIDENCE frame.
 
-    `kind`: scrub, repair, attest, retain, recovery, drill, alarm, runbook, probe, mode. `facts` are of that kind, JSON
-    values only.
+    `kind`: scrub, repair, attest, retain, recovery, drill, alarm, runbook, surprise, probe, mode. `facts` are of that
+    kind, JSON values only.
     """
 
     version: int

@@ -1,1 +1,1 @@
-"""Proof before the disaster: objectives and their cadence, forecasts, rules of alarms, reports of evidence. Pure."""
+"""Proof before the disaster: objectives and cadence, forecasts, alarms, reports of evidence, runbooks. Pure."""

@@ -180,7 +180,7 @@ def _kept_errors(what: str, drills: Sequence[tuple[Drilled, float]]) -> list[flo
     errors = []
     for place in range(max(0, len(drills) - MOST_ERRORS), len(drills)):
         drilled, seconds = drills[place]
-        told = _foretold(what, drilled)
+        told = _foretold(what, drilled) if place else None  # before the first drill there was a reckoning at most
         if told is None and len(drills) > 2:
             others = [(size_of(d), s) for n, (d, s) in enumerate(drills) if n != place]
             told = _fitted(what, others).seconds(size_of(drilled))

@@ -45,6 +45,7 @@ class Sample(msgspec.Struct, frozen=True, omit_defaults=True):
     objectives: dict[str, Standing] = {}
     forecast: dict[str, Foreseen] = {}  # by objective
     vault_bytes: dict[str, int] = {}  # as last scrubbed
+    bytes: dict[str, int] = {}  # of bodies, by kind
     incidents: int = 0  # that go on
 
     def worst_lag(self) -> float:
@@ -74,6 +75,7 @@ def sample_of(status: Mapping[str, Any], at: int) -> Sample:
         },
         _forecasts(_dict(status.get("forecast"))),
         {str(vault.get("name")): size for vault in vaults if isinstance(size := _scrubbed(vault), int)},
+        {kind: size for kind, size in _dict(status.get("bytes")).items() if isinstance(size, int)},
         sum(1 for one in _list(status.get("incidents")) if isinstance(one, dict) and one.get("until") is None),
     )
 

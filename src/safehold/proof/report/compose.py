@@ -29,7 +29,7 @@ from safehold.proof.series import DAY, Read, Sample
 from safehold.recovery.evidence_check import Checked, records_digest
 
 #: Kinds of records that have a section of their own.
-SHOWN = {"drill", "scrub", "repair", "attest", "recovery", "alarm", "runbook"}
+SHOWN = {"drill", "scrub", "repair", "attest", "recovery", "alarm", "runbook", "surprise"}
 #: What evidence may be too old of, and the kind of record that it is.
 AGED = {"scrub": "scrub", "replay": "attest", "drill": "drill"}
 _ORDER = ("rpo", "rto", "first_contact", "scrub", "replay", "drill")
@@ -106,6 +106,7 @@ class _Composer:
             sections.recoveries(),
             sections.alarms(),
             sections.runbooks(),
+            sections.surprises(),
             sections.others(SHOWN),
             self._gaps(),
             sections.refused(basis.checked),
@@ -280,7 +281,7 @@ class _Composer:
                 moments = [
                     one.evidence.at
                     for one in basis.checked.found
-                    if one.evidence.kind == kind and vault in ("", one.evidence.vault)
+                    if one.evidence.kind == kind and vault in ("", one.evidence.vault) and not _is_bad(Record(0, one))
                 ]
                 for span in spans_without(self._begin, self._end, moments, int(most * _MICROSECONDS)):
                     length = round((span.end - span.begin) / DAY, 2)

@@ -33,7 +33,7 @@ DEMANDS = (
             "regularidad, con escenarios elegidos por probabilidad y daño, también sin personas clave, y los planes "
             "se revisan según lo hallado.",
         ),
-        ("drills", "runbooks", "objectives", "gaps"),
+        ("drills", "runbooks", "surprises", "objectives", "gaps"),
         (
             "How scenarios were chosen, tests without key people, and how plans were revised.",
             "Cómo se eligieron los escenarios, las pruebas sin personas clave y cómo se revisaron los planes.",
@@ -75,7 +75,7 @@ DEMANDS = (
             "acaba en "
             "un informe con resultados, recomendaciones y acciones, que se revisan y se llevan a cabo.",
         ),
-        ("runbooks", "drills", "repairs"),
+        ("runbooks", "surprises", "drills", "repairs"),
         (
             "Recommendations and their follow-up by management.",
             "Las recomendaciones y su seguimiento por la dirección.",
@@ -95,7 +95,7 @@ DEMANDS = (
             "rendimiento en otro "
             "equipo; vuelta a la normalidad; coordinación con otros planes. Se anotan resultados y lecciones.",
         ),
-        ("alarms", "drills", "recoveries", "runbooks", "objectives"),
+        ("alarms", "drills", "recoveries", "runbooks", "surprises", "objectives"),
         (
             "Whether the scratch core lay on other equipment; external connectivity; other plans.",
             "Si el núcleo aparte estaba en otro equipo; la conectividad externa; otros planes.",

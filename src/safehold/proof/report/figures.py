@@ -149,11 +149,13 @@ def sizes_figure(words: Words, samples: Sequence[Sample], begin: int, end: int) 
     buckets = in_buckets(samples, begin, end)
     shapes: list[Shape] = []
     across, wide, high = 3, WIDTH / 3, 104.0
-    rows: list[tuple[str, int | None, int | None, int | None, int | None]] = []
+    rows: list[tuple[str | int | None, ...]] = []
     for place, kind in enumerate(kinds):
         counts = [(b.at, max((s.items[kind] for s in b.samples if kind in s.items), default=None)) for b in buckets]
         seen = [sample.items[kind] for sample in samples if kind in sample.items]
-        rows.append((words.known(f"kind.{kind}", kind), seen[0], seen[-1], min(seen), max(seen)))
+        sizes: list[int | None] = [sample.bytes.get(kind) for sample in samples if kind in sample.items]
+        name = words.known(f"kind.{kind}", kind)
+        rows.append((name, seen[0], seen[-1], min(seen), max(seen), sizes[0], sizes[-1]))
         left, upper = place % across * wide, place // across * high
         box = Box(left + 8, upper + 30, left + wide - 12, upper + high - 14, begin, end, max(1.0, max(seen) * 1.1))
         shapes += [
@@ -168,6 +170,8 @@ def sizes_figure(words: Words, samples: Sequence[Sample], begin: int, end: int) 
         Column("latest", words("col.latest"), number=True),
         Column("low", "min", number=True),
         Column("high", "max", number=True),
+        Column("first-bytes", words("col.first-bytes"), number=True),
+        Column("latest-bytes", words("col.latest-bytes"), number=True),
     ]
     table = Table("sizes-figures", words("figure.table", title=title), columns, rows)
     tall = max(1, -(-len(kinds) // across)) * high

@@ -76,13 +76,14 @@ td.t{white-space:nowrap;font-variant-numeric:tabular-nums}
 figure{margin:1.5rem 0;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.9rem 1rem 1rem}
 figcaption{font-weight:600;margin-bottom:.15rem}
 figure p{color:var(--soft);font-size:.9rem;margin:.1rem 0 .6rem}
-figure svg{display:block;width:100%;height:auto;max-width:60rem}
+figure svg{display:block;width:100%;height:auto}
 figure .wide{border:0;border-top:1px solid var(--line);border-radius:0;margin:.8rem 0 0;max-height:22rem;overflow:auto}
 svg text{font:11px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;fill:var(--soft)}
 svg text.name{font-weight:600;fill:var(--ink)}svg text.value{fill:var(--ink)}svg text.target{fill:var(--warn)}
 svg .line{fill:none;stroke-width:1.7;stroke-linejoin:round;stroke-linecap:round}
 svg .axis{stroke:var(--soft);stroke-width:1}svg .grid{stroke:var(--line);stroke-width:1}
-svg .target{stroke:var(--warn);stroke-width:1.4;stroke-dasharray:6 4}svg text.target{stroke:none}
+svg .target{stroke:var(--warn);stroke-width:1.4;stroke-dasharray:6 4}
+svg text.target{paint-order:stroke;stroke:var(--card);stroke-width:3;stroke-dasharray:none}
 svg .s0{stroke:var(--s0)}svg .s1{stroke:var(--s1);stroke-dasharray:7 3}svg .s2{stroke:var(--s2);stroke-dasharray:2 3}
 svg .s3{stroke:var(--s3);stroke-dasharray:9 3 2 3}svg .s4{stroke:var(--s4);stroke-dasharray:4 2}
 svg .s5{stroke:var(--s5);stroke-dasharray:1 4}

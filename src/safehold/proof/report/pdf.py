@@ -54,7 +54,7 @@ _STROKES: dict[str, tuple[str, float, tuple[float, ...]]] = {
 }
 _FILLS = {"band": "#cfe2df", "gap": "#ecebe8"}
 _LABELS = {"text": (_SOFT, False), "soft": (_SOFT, False), "target": ("#8a5100", False), "value": (_INK, False)}
-_CELL_POINTS, _MONO_POINTS, _LABEL_POINTS = 6.6, 5.2, 7.6
+_CELL_POINTS, _HEAD_POINTS, _MONO_POINTS, _LABEL_POINTS = 6.6, 6.2, 5.2, 7.6
 _PLAIN, _BOLD, _MONO = "Vera", "VeraBd", "Courier"
 
 
@@ -139,7 +139,6 @@ def _story(document: Document) -> Iterator[Any]:
         yield CondPageBreak(60 * _MM)
         heading = _paragraph(f"{number}  {section.title}", size=14, font=_BOLD, leading=20)
         heading.section_key, heading.section_title = section.key, _written(f"{number}  {section.title}")
-        heading.keepWithNext = True
         yield heading
         for block in section.blocks:
             yield from _block(block)
@@ -184,11 +183,11 @@ def _pairs(pairs: Pairs, *, mono: bool = False) -> Iterator[Any]:
 
 
 def _table(table: Table) -> Iterator[Any]:
-    from reportlab.platypus import LongTable, Spacer
+    from reportlab.platypus import CondPageBreak, LongTable, Spacer
 
     widths = _widths(table)
     rows: list[list[Any]] = [
-        [_paragraph(c.title, size=6.2, color=_SOFT, leading=7.6, right=c.number) for c in table.columns]
+        [_paragraph(c.title, size=_HEAD_POINTS, color=_SOFT, leading=7.6, right=c.number) for c in table.columns]
     ]
     anchors = table.key == "records"
     for row in table.rows:
@@ -199,7 +198,7 @@ def _table(table: Table) -> Iterator[Any]:
             ]
         )
     caption = _paragraph(table.caption, size=8.2, font=_BOLD, leading=11)
-    caption.keepWithNext = True
+    yield CondPageBreak(28 * _MM)
     yield Spacer(1, 2 * _MM)
     yield caption
     grid = LongTable(rows, colWidths=widths, repeatRows=1)
@@ -225,37 +224,47 @@ def _paddings(points: float) -> list[Any]:
 
 
 def _widths(table: Table) -> list[float]:
-    """Each column what its longest word needs, and of what is left by weight as much as its text could use."""
+    """Each column what its longest word needs, then by weight up to what its text wants; the rest in proportion."""
     least, wanted = [], []
     for place, column in enumerate(table.columns):
-        texts = [cell_text(row[place]) for row in table.rows]
-        font, size = (_MONO, _MONO_POINTS) if column.mono else (_PLAIN, _CELL_POINTS)
-        longest = max((_text_width(text, font, size) for text in texts), default=0.0)
-        word = max((_text_width(w, font, size) for text in texts for w in text.split(" ")), default=0.0)
-        head = max(_text_width(w, _PLAIN, 6.2) for w in column.title.split(" "))
-        least.append(max(head, longest if column.number else min(word, 90.0 * column.weight)) + 7)
+        cells = [row[place] for row in table.rows]
+        whole = [_width_of(column, cell) for cell in cells]
+        words = [_width_of(column, cell, word) for cell in cells for word in cell_text(cell).split(" ")]
+        head = max(_text_width(word, _PLAIN, _HEAD_POINTS) for word in column.title.split(" "))
+        longest = max(whole, default=0.0)
+        word = longest if column.number else min(max(words, default=0.0), 90.0 * column.weight)
+        least.append(max(head, word) + 7)
         wanted.append(max(least[-1], min(longest + 7, _ROOM)))
     left = _ROOM - sum(least)
-    if left < 0:  # too many columns: all give in
-        return [width * _ROOM / sum(least) for width in least]
     more = [(want - need) * column.weight for want, need, column in zip(wanted, least, table.columns, strict=True)]
-    total = sum(more)
-    if not total:
-        return [need + left / len(least) for need in least]
-    return [need + left * share / total for need, share in zip(least, more, strict=True)]
+    if left > 0 and any(more):
+        share = left / sum(more)
+        least = [min(want, need + share * m) for want, need, m in zip(wanted, least, more, strict=True)]
+    return [width * _ROOM / sum(least) for width in least]
+
+
+def _width_of(column: Column, cell: Cell, word: str | None = None) -> float:
+    font, size = _font_of(column, cell)
+    return _text_width(cell_text(cell) if word is None else word, font, size)
+
+
+def _font_of(column: Column, cell: Cell) -> tuple[str, float]:
+    if isinstance(cell, State):
+        return _BOLD, _CELL_POINTS
+    return (_MONO, _MONO_POINTS) if column.mono else (_PLAIN, _CELL_POINTS)
 
 
 def _cell(column: Column, cell: Cell, width: float, *, anchor: bool) -> Any:
     """A plain text where it fits into a line: a paragraph costs a hundred times as much."""
     text = cell_text(cell)
-    font, size = (_MONO, _MONO_POINTS) if column.mono else (_PLAIN, _CELL_POINTS)
+    font, size = _font_of(column, cell)
     if isinstance(cell, Ref):
         mark = (
             f'<a name="r{cell.number}"/>{text}' if anchor else f'<a href="#r{cell.number}" color="{_MARK}">{text}</a>'
         )
         return _paragraph(mark, size=size, marked=True)
     if isinstance(cell, State):
-        return _paragraph(text, size=size, color=_TONES[cell.tone], font=_BOLD)
+        return _paragraph(text, size=size, color=_TONES[cell.tone], font=font)
     if not column.mono and _text_width(text, font, size) <= width:
         return _written(text)
     return _paragraph(text, size=size, font=font, breaks=column.mono, right=column.number)
@@ -305,9 +314,8 @@ def _drawn(figure: Figure) -> Any:
     scale = _ROOM / figure.width
 
     class Drawing(Flowable):  # type: ignore[misc]
-        width, height = _ROOM, figure.height * scale
-
         def wrap(self, *_: float) -> tuple[float, float]:
+            self.width, self.height = _ROOM, figure.height * scale
             return self.width, self.height
 
         def draw(self) -> None:

@@ -67,11 +67,12 @@ class Sections:
             self._drill_figure("contact", "first_contact_seconds", targets.get("first_contact")),
         ]
         if rules:
+            blocks.append(Para(words("drills.rules")))
             blocks.append(Pairs("drill-rules", [(f"R{n + 1}", rule) for n, rule in enumerate(rules)]))
         rows = [(Ref(r.number), what) for r in found for what in _deviations(r.facts)]
         if rows:
             columns = [self._column("record"), Column("what", words("col.what"), weight=8)]
-            blocks.append(Table("drill-deviations", words("differs"), columns, rows))
+            blocks.append(Table("drill-deviations", words("drills.deviations"), columns, rows))
         else:
             blocks.append(Para(words("drills.none-differ"), Tone.GOOD))
         return self._section("drills", blocks)
@@ -182,7 +183,7 @@ class Sections:
                 )
             )
             told = [_damage_text(each) for each in maps(facts, "damaged")]
-            told += [f"evidence before {name}" for name in items(facts, "links")]
+            told += [self._words("scrub.link", name=name) for name in items(facts, "links")]
             told += [str(each) for each in items(both, "differences")]
             named += [(Ref(r.number), what) for what in _most(told)]
         keys = ("record", "at", "vault", "level", "result", "objects", "bytes", "seconds", "roots", "approved")
@@ -208,10 +209,13 @@ class Sections:
                     self._approved(facts),
                 )
             )
-            told = [f"{_damage_text(each)} ← {text(each, 'from')}" for each in maps(facts, "repaired")]
+            told = [
+                self._words("repaired.from", what=_damage_text(each), source=text(each, "from"))
+                for each in maps(facts, "repaired")
+            ]
             told += [str(each) for each in items(facts, "mended")]
-            told += [f"{_damage_text(each)} !" for each in maps(facts, "remaining")]
-            told += [f"made up for: {name}" for name in parts(facts, "made_up")]
+            told += [self._words("repaired.not", what=_damage_text(each)) for each in maps(facts, "remaining")]
+            told += [self._words("repaired.made-up", what=name) for name in parts(facts, "made_up")]
             told = told or [in_short(facts)]
             named += [(Ref(r.number), what) for what in _most(told)]
         keys = ("record", "at", "vault", "result", "repaired", "remaining", "approved")
@@ -320,6 +324,29 @@ class Sections:
             return section
         columns = [self._column(key, number=key in ("exit", "seconds")) for key in _STEP_KEYS]
         return section._replace(blocks=[*section.blocks, Table("runbook-steps", words("col.steps"), columns, steps)])
+
+    def surprises(self) -> Section:
+        rows: list[tuple[Cell, ...]] = []
+        for r in self.of_kind("surprise"):
+            facts, ok = r.facts, flag(r.facts, "ok") is True
+            result = State(self._words("in-time" if ok else "not-in-time"), Tone.GOOD if ok else Tone.BAD)
+            rows.append(
+                (
+                    Ref(r.number),
+                    time_text(began(r)),
+                    text(facts, "what"),
+                    text(facts, "vault") or None,
+                    text(facts, "runbook"),
+                    result,
+                    number(facts, "seconds"),
+                    number(facts, "limit_seconds"),
+                    text(facts, "undone") or None,
+                    text(facts, "approved_by") or None,
+                )
+            )
+        numbers = ("seconds", "limit")
+        keys = ("record", "began", "what", "vault", "runbook", "result", *numbers, "undone", "approved")
+        return self._table_section("surprises", keys, numbers, rows, [])
 
     def others(self, shown: set[str]) -> Section:
         """Records of kinds that have no section of their own."""

@@ -47,6 +47,14 @@ RUNBOOK = Runbook(
             "/srv/safehold/core",
         ),
         Asked(
+            "blobs",
+            Text(
+                "Where are its large bodies? (the folder blobs/ beside it)",
+                "¿Dónde están sus cuerpos grandes? (la carpeta blobs/ junto a él)",
+            ),
+            "/srv/safehold/blobs",
+        ),
+        Asked(
             "salvage",
             Text("Into which folder is it to be salvaged?", "¿En qué carpeta hay que rescatarlo?"),
             "/srv/salvage",
@@ -119,11 +127,11 @@ RUNBOOK = Runbook(
             "salvage",
             Text("Read the core, while there is one", "Lea el núcleo, mientras lo haya"),
             Text(
-                "What the vaults hold cannot be opened by anybody any more. The core is not encrypted: what it holds is salvaged. Stop the service first, and copy `blobs/` beside it: give the whole data folder if both are there.",
-                "Lo que contienen las bóvedas ya no puede abrirlo nadie. El núcleo no está cifrado: lo que contiene se rescata. Pare antes el servicio, y copie `blobs/` junto a él: dé la carpeta de datos entera si están los dos.",
+                "What the vaults hold cannot be opened by anybody any more. The core is not encrypted: what it holds is salvaged. Stop the service first. Do not give the whole data folder: what lies in its vaults would ask for the key.",
+                "Lo que contienen las bóvedas ya no puede abrirlo nadie. El núcleo no está cifrado: lo que contiene se rescata. Pare antes el servicio. No dé la carpeta de datos entera: lo que hay en sus bóvedas pediría la clave.",
             ),
             Gives((0, 1), (Expect("changes.chain", Test.LEAST, 1),)),
-            ("salvage", "{core}", "--out", "{salvage}"),
+            ("salvage", "{core}", "{blobs}", "--out", "{salvage}"),
             changes=Text(
                 "it fills the given folder with personal data in the clear",
                 "llena la carpeta dada de datos personales sin cifrar",

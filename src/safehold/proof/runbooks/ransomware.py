@@ -77,7 +77,14 @@ RUNBOOK = Runbook(
                 "Move the folder `core/` and the folder of the overwritten vault (`vaults/near`) out of the data folder, and keep them: what can still be read in them may be salvaged later ([both-lost](both-lost.md)). Remove nothing.",
                 "Mueva la carpeta `core/` y la carpeta de la bóveda sobrescrita (`vaults/near`) fuera de la carpeta de datos, y consérvelas: lo que aún se pueda leer en ellas puede rescatarse después ([both-lost](both-lost.md)). No elimine nada.",
             ),
-            Gives((0,), (Expect("vaults.name={bad}.state", Test.IS, "missing"),), ("status",)),
+            Gives(
+                (0,),
+                (
+                    Expect("vaults.name={bad}.state", Test.IS, "missing"),
+                    Expect("incidents.what=core missing.what", Test.FILLED),
+                ),
+                ("status",),
+            ),
             changes=Text("the overwritten files lie elsewhere", "los ficheros sobrescritos están en otro lugar"),
         ),
         Step(

@@ -1,0 +1,123 @@
+"""A small installation that trouble is made in, and a walk through a runbook that ends it.
+
+The walk is the real command with `--yes`. Where it stops before a step that a person has to do, the test does it, by
+the name of the step, and the walk goes on with `--resume`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from safehold.cli.main import main
+from tests.support.service import Client, Service
+
+PASSWORDS = {"ada": "correct horse", "bjorn": "battery staple"}
+#: Cards of ada; bjorn has one.
+CARDS = 30
+CONTACTS = CARDS + 1
+
+
+def card(number: int) -> bytes:
+    lines = ("BEGIN:VCARD", "VERSION:3.0", f"UID:card-{number}", f"FN:Person {number}", "N:;;;;", "END:VCARD", "")
+    return "\r\n".join(lines).encode()
+
+
+def put_card(client: Client, number: int, home: str = "ada") -> None:
+    answer = client.put(f"/dav/{home}/contacts/default/card-{number}.vcf", card(number), "text/vcard", new=True)
+    assert answer.status == 201, answer
+
+
+def fill(data: Path) -> None:
+    """Two accounts, some cards and notes, a generation, and some changes after it."""
+    service = Service(data)
+    for name, password in PASSWORDS.items():
+        service.add_account(name, password)
+    service.start()
+    try:
+        ada = service.client("ada", PASSWORDS["ada"])
+        for number in range(CARDS - 5):
+            put_card(ada, number)
+        note = ada.put("/dav/ada/files/notes/long.txt", b"note " * 40_000, "text/plain", new=True)
+        assert note.status == 201
+        service.run("snapshot")
+        for number in range(CARDS - 5, CARDS):
+            put_card(ada, number)
+        put_card(service.client("bjorn", PASSWORDS["bjorn"]), 0, "bjorn")
+        assert service.stop() == 0
+    finally:
+        service.close()
+
+
+class Scene:
+    """A copy of it, at most one service on it, and the walks through runbooks."""
+
+    def __init__(self, base: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.root = root
+        self.data = root / "data"
+        shutil.copytree(base, self.data)
+        self.service = Service(self.data)
+        self._capsys = capsys
+
+    def near(self) -> Path:
+        return self.data / "vaults" / "near"
+
+    def far(self) -> Path:
+        return self.data / "vaults" / "far"
+
+    def start(self) -> None:
+        self.service.start()
+
+    def recover(self) -> None:
+        """The service starts, and recovers by itself."""
+        self.start()
+        self.service.run("recover", "status", "--wait")
+
+    def stop(self) -> None:
+        assert self.service.stop() == 0
+
+    def contacts(self) -> int:
+        return int(self.service.status()["items"]["contacts"])
+
+    def listed(self, user: str = "ada") -> list[str]:
+        """What a device of this person is shown."""
+        client = self.service.client(user, PASSWORDS[user])
+        items, _ = client.listing(f"/dav/{user}/contacts/default/")
+        client.close()
+        return sorted(items)
+
+    def command(self, *args: str, data: Path | None = None) -> tuple[int, dict[str, Any]]:
+        self._capsys.readouterr()
+        code = main(["--data", str(data or self.data), *args, "--json"])
+        said = self._capsys.readouterr()
+        return code, json.loads(said.out) if said.out.strip() else {}
+
+    def walk(
+        self,
+        name: str,
+        values: Mapping[str, str] | None = None,
+        acts: Mapping[str, Callable[[], None]] | None = None,
+        *,
+        data: Path | None = None,
+        lang: str = "en",
+    ) -> dict[str, Any]:
+        """To the end, every check good."""
+        left = dict(acts or {})
+        given = [word for pair in (values or {}).items() for word in ("--set", "=".join(pair))]
+        line = ["runbook", "run", name, "--yes", "--by", "the test", "--lang", lang, *given]
+        code, said = self.command(*line, data=data)
+        while code == 3 and said.get("next") in left:
+            left.pop(said["next"])()
+            code, said = self.command(*line, "--resume", data=data)
+        assert code == 0, (code, said.get("stopped"), said.get("error"), said.get("steps"))
+        assert not left, f"nobody asked for {sorted(left)}"
+        assert said["ok"] and said["stopped"] is None
+        return said
+
+    def close(self) -> None:
+        self.service.close()
