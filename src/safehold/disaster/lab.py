@@ -89,6 +89,7 @@ class World:
         self.back_at: int | None = None
         self.photo_at: int | None = None
         self._changes: list[Change] = []
+        self._without_snapshot = 0  # days
         self._fresh: list[Client] = []
         self.excused: Collection[Key] = ()  # items that are not exact, once they have been counted
         self._began = self.clock.now()
@@ -256,14 +257,17 @@ class World:
             for user in self.users[WITH_DEVICES:]:
                 self.by_hand(user, 1)
             self.pass_time(max(60.0, began + (day + 1) * DAY_SECONDS * days / whole - self._elapsed()))
-            if snapshots and self.rng.random() < 0.7:
+            if snapshots and (self.rng.random() < 0.7 or self._without_snapshot):
                 self.snapshot()
+            else:
+                self._without_snapshot += 1
 
     def _elapsed(self) -> float:
         return (self.clock.now() - self._began) / 1_000_000
 
     def snapshot(self, *, full: bool = False) -> None:
         """As the running service takes one by itself."""
+        self._without_snapshot = 0
         if self.house.recovering or not self.serving or self.house.engine.stopped is not None:
             return
         try:
