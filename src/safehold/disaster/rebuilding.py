@@ -19,6 +19,7 @@ from safehold.model.errors import OutOfSpace, SafeholdError
 from safehold.model.kinds import Kind
 from safehold.model.stream import Head
 from safehold.ports.log import LogFrame
+from safehold.recovery.examine import State
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.sources import look
@@ -80,6 +81,9 @@ def recover(
         blobs=blobs,
         runs=_runs(house),
     )
+    if core is not None and plan.core in (State.BEHIND, State.WHOLE):  # it is written to: nobody else has it open
+        core.close()
+        core = None
     try:
         result = run_plan(
             plan,
