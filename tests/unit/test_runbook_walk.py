@@ -167,6 +167,13 @@ def test_nothing_is_made_where_there_is_nothing(tmp_path: Path, monkeypatch: Any
     assert sorted(path.name for path in desk.data.iterdir()) == ["run"]
 
 
+def test_a_copy_that_was_not_made_is_not_taken_for_one(desk: Desk, tmp_path: Path) -> None:
+    """Looking for an installation would make one, which the check would then find."""
+    copy = tmp_path / "copy"
+    code, said, _ = desk.run("move-host", "--yes", "--set", f"new={copy}")
+    assert code == 3 and said["next"] == "copy" and not copy.exists()
+
+
 def test_a_walk_reads_back_as_it_was_kept() -> None:
     book = runbook_named("lost-vault")
     walk = begin(book, "es", "ada", 7)

@@ -14,6 +14,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from safehold.assembly.runbook_record import WalkRecord
@@ -37,6 +38,10 @@ from safehold.proof.runbooks.walk import (
     begin,
     failed_at,
 )
+
+
+#: Commands that are at home where there is no installation.
+MAKES_NOTHING = ("recover", "salvage", "--version")
 
 
 class Ran(NamedTuple):
@@ -201,6 +206,9 @@ class Walking:
     def _run(self, command: Sequence[str], *, judged: bool, quiet: bool = False) -> Ran:
         """As a process of its own; its standard output is read where it is judged."""
         context = self._context
+        if (missing := _no_installation(command, context)) is not None:
+            self._tell(f"there is no installation in {missing}")
+            return Ran(Exit.UNFINISHED, None)
         line = [sys.executable, "-m", "safehold"]
         if "--data" not in command:
             line += ["--data", str(context.data)]
@@ -227,6 +235,15 @@ class Walking:
         lang = self._walk.lang
         text = words.STOPPED.to(lang).format(number=self._walk.at + 1, title=step.title.to(lang))
         return Stopped(text, Exit.UNFINISHED)
+
+
+def _no_installation(command: Sequence[str], context: Context) -> Path | None:
+    """The folder, where a command would make an installation by looking for one: that is no check, and no cure."""
+    if command[0] in MAKES_NOTHING or tuple(command[:2]) == ("keeper", "init"):
+        return None
+    folder = Path(command[command.index("--data") + 1]) if "--data" in command else context.data
+    config = folder / context.config_path.name if "--data" in command else context.config_path
+    return None if config.exists() else folder
 
 
 def _guide(book: Runbook, args: Namespace) -> Guide:
