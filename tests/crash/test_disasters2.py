@@ -11,6 +11,7 @@ from safehold.archiver.shipper import Shipper
 from safehold.disaster import upkeep
 from safehold.disaster.scenario import run, scenario_named
 from safehold.model.errors import SafeholdError
+from safehold.proof.rules import Rules
 from safehold.recovery.build import Build
 from safehold.recovery.judging import Judge, Judgement
 from safehold.service.erasure_rules import ErasureRules
@@ -20,8 +21,14 @@ from safehold.vault.admission import Admission
 Patch = pytest.MonkeyPatch
 
 
+def rules_that_find_nothing(patch: Patch) -> None:
+    patch.setattr(Rules, "judge", lambda *_: [])
+
+
 def silent_shippers(patch: Patch) -> None:
+    """Nor does a rule ask what they have brought."""
     patch.setattr(Shipper, "trouble", property(lambda _: None))
+    rules_that_find_nothing(patch)
 
 
 def no_brake_on_erasures(patch: Patch) -> None:
@@ -52,7 +59,9 @@ def bodies_that_nobody_checks(patch: Patch) -> None:
 
 
 def scrubs_that_miss_nothing(patch: Patch) -> None:
+    """Nor does a rule notice that a vault holds less."""
     judge = Judge.judge
+    rules_that_find_nothing(patch)
     patch.setattr(Judge, "judge", lambda self: Judgement([], judge(self).remember, judge(self).end))
 
 
