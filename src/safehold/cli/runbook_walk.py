@@ -39,7 +39,6 @@ from safehold.proof.runbooks.walk import (
     failed_at,
 )
 
-
 #: Commands that are at home where there is no installation.
 MAKES_NOTHING = ("recover", "salvage", "--version")
 
