@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from safehold.archiver.shipper import Shipper
-from safehold.assembly.looking_core import ChainWalk, Heard
+from safehold.assembly.looking_core import ChainWalk, Heard, Stream
 from safehold.assembly.looking_vault import Openers, VaultLook, VaultLooks
 from safehold.config import VaultConfig
 from safehold.formats.blob import blob_object
 from safehold.formats.keys import Opener, recipient_of
-from safehold.model.errors import OutOfSpace, SafeholdError
+from safehold.model.errors import Damaged, OutOfSpace, SafeholdError
 from safehold.model.kinds import DATA_KINDS
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.ports.vault import Vault
@@ -91,7 +91,10 @@ class Looking:
     def position(self) -> LogPosition | None:
         """Up to where the core has committed: every sync vault must hold it."""
         reads = self._parts.reads()
-        return None if reads is None else reads.log_position()
+        try:
+            return None if reads is None else reads.log_position()
+        except Damaged:  # another tells of that
+            return None
 
     def look_at_vault(self, config: VaultConfig, position: LogPosition | None, keys: Keys) -> VaultLook:
         """`position` was asked for before. Raises nothing."""
@@ -125,11 +128,7 @@ class Looking:
         parts = self._parts
         reads = parts.reads()
         kinds, accounts, streams = self._heard.take()
-        counts = reads.counts() if reads is not None else None
-        items = {str(kind): counts.get(str(kind), 0) for kind in DATA_KINDS} if counts is not None else {}
-        if reads is not None:
-            self._count(reads.log_position().frame, items)
-            self._list_bodies(reads)
+        counts, items, named = self._look_at_core(reads, accounts)
         timings = parts.timings()
         own = next((opener for _, opener in keys.openers if opener.can_open), None)
         vaults = tuple(self._vault(c, looks.get(c.name), status, items) for c in parts.configs())
@@ -142,12 +141,12 @@ class Looking:
             changes=counts["changes"] if counts is not None else None,
             items=items,
             arrived=kinds,
-            arrived_accounts=self._named(reads, accounts),
+            arrived_accounts=named,
             vaults=vaults,
             rooms=tuple(parts.rooms()),
             appends=timings.appends,
             commits=timings.commits,
-            chains=self._walk.walk(reads, streams) if reads is not None and not parts.recovering() else None,
+            chains=self._chains(reads, streams),
             recipients=keys.recipients,
             own_recipient=_recipient(own),
             key_wrong=keys.wrong,
@@ -157,6 +156,32 @@ class Looking:
             channels=parts.channels(),
             last_alarm_test=parts.last_test(),
         )
+
+    def _look_at_core(
+        self, reads: CoreReads | None, accounts: Mapping[bytes, int]
+    ) -> tuple[Mapping[str, int] | None, dict[str, int], dict[str, int]]:
+        """Counts, live items by kind, and who is who; nothing where a page cannot be read, which another one tells of.
+
+        What is wrong elsewhere must be told all the same.
+        """
+        if reads is None:
+            return None, {}, {}
+        try:
+            counts = reads.counts()
+            items = {str(kind): counts.get(str(kind), 0) for kind in DATA_KINDS}
+            self._count(reads.log_position().frame, items)
+            self._list_bodies(reads)
+            return counts, items, self._named(reads, accounts)
+        except Damaged:
+            return None, {}, {}
+
+    def _chains(self, reads: CoreReads | None, streams: Sequence[Stream]) -> dict[str, str] | None:
+        if reads is None or self._parts.recovering():
+            return None
+        try:
+            return self._walk.walk(reads, streams)
+        except Damaged:
+            return None
 
     def _vault(
         self, config: VaultConfig, look: VaultLook | None, status: Mapping[str, Any] | None, items: dict[str, int]

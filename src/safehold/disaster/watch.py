@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from safehold.assembly.core_check import IDLE_SECONDS, PASS_SECONDS
 from safehold.disaster.alarmed import Alarmed
 from safehold.disaster.vault_work import scrub_vault
-from safehold.model.errors import SafeholdError
+from safehold.model.errors import Damaged, SafeholdError
 from safehold.proof.alarms import RAISED, Condition
 from safehold.recovery.scrub import ScrubResult
 from safehold.service.ahead import doubts_of
@@ -132,8 +132,11 @@ class Watch:
             for config in house.vaults:
                 if not house.vault(config).available():
                     add("vault missing", f"the vault {config.name} is missing", config.name)
-            if house.engine.stopped is None and doubts_of(house.reads):
-                add("the end of the log is in doubt", "what the last moments held is not known")
+            try:
+                if house.engine.stopped is None and doubts_of(house.reads):
+                    add("the end of the log is in doubt", "what the last moments held is not known")
+            except Damaged as error:  # met by this look; the service's own check traces it
+                add("core damaged", error.message, "met")
         for result in self.scrubs.values():
             if result.damaged:
                 first = result.damaged[0]
