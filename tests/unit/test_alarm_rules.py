@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
+from safehold.assembly.looking_vault import _vanished
 from safehold.proof.limits import DAY, HOUR, Limits
 from safehold.proof.rules import Rules
 from safehold.proof.rules_room import days_left, p99
@@ -101,6 +102,25 @@ def test_a_vault_shrinks_only_by_retention() -> None:
     assert watched.see(DAY, vaults=(vault(602, removals=1, removed=320),)) == {}
     said = watched.see(60, vaults=(vault(400, removals=2, removed=10),))
     assert "vault shrank/far" in said, "more is gone than retention tells of"
+
+
+def test_a_listing_that_shows_later_what_retention_has_removed_is_excused() -> None:
+    watched = Watched()
+    watched.see(60, vaults=(vault(900),))
+    assert not watched.see(60, vaults=(vault(900, removals=1, removed=300),))
+    assert not watched.see(40_000, vaults=(vault(600, removals=1, removed=300),)), "the next look may be late"
+    assert set(watched.see(60, vaults=(vault(300, removals=1, removed=300),))) == {"vault shrank/far"}, "once only"
+
+
+def test_what_retention_takes_of_a_log_has_not_vanished() -> None:
+    before = {f"log/00000001/{n:08}-{n * 9:012}.seg": 5000 for n in range(6)} | {"log/00000002/00000000-x.seg": 900}
+    after = dict(list(before.items())[4:]) | {"log/00000001/00000000-000000000000.seg": 300}
+    assert _vanished(before, after) == ""
+    del after["log/00000001/00000005-000000000045.seg"]
+    assert _vanished(before, after) == "log/00000001/00000005-000000000045.seg is gone"
+    before, after = {"log/1": 2, "log/2": 5, "log/3": 1}, {"log/1": 2, "log/2": 4, "log/3": 1}
+    assert _vanished(before, after) == "log/2 is shorter than it was"
+    assert _vanished(before, {}) == "its log is gone"
 
 
 def test_a_disk_that_fills_says_when() -> None:

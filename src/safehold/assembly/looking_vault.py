@@ -197,8 +197,12 @@ def _newest(vault: Vault, most: int) -> list[Copy]:
 
 
 def _vanished(before: dict[str, int], now: dict[str, int]) -> str:
-    """What of the log was listed, and is gone or shorter; not what retention takes, from its beginning."""
-    oldest = min(now, default="")
+    """What of the log was listed, and is gone or shorter; not what retention takes, from its beginning.
+
+    Of a timeline it leaves the first segment, or the claim that this one begins with.
+    """
+    first = "/00000000-"
+    oldest = min((name for name in now if first not in name), default=min(now, default=""))
     gone = [name for name, size in before.items() if name > oldest and now.get(name, -1) < size]
     if before and not now:
         return "its log is gone"

@@ -84,6 +84,7 @@ class Alarmed:
             rooms=lambda: [RoomSeen("the installation", house.disk.free_bytes("/"))],
             timings=self._take_timings,
             blob_names=_blob_names,
+            removals=lambda vault: house.removals.get(vault, (0, 0)),
         )
 
     def _keys(self) -> Keys:

@@ -120,6 +120,8 @@ class House:
         self.brakes = DEFAULT_BRAKES
         #: The folder in which shippers keep what their vaults have; "" where they keep nothing.
         self.books = ""
+        #: By vault: when its keeper removed something last (µs), and how many objects.
+        self.removals: dict[str, tuple[int, int]] = {}
         self.spans = SpanCache()
         self.proofs = Proofs()
         self.ahead: list[tuple[str, str, str]] = []
@@ -345,7 +347,7 @@ class House:
     def _on(self, disk: SimDisk) -> Self:
         self.abandon()
         after = type(self)(disk, self.sim_clock, f"{self.seed}+", self.vaults)
-        after.brakes, after.books = self.brakes, self.books
+        after.brakes, after.books, after.removals = self.brakes, self.books, self.removals
         return after
 
     # -- the gate --------------------------------------------------------------------------------------------

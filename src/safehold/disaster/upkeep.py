@@ -52,7 +52,10 @@ def keep(
     verdicts = keeper.attest()
     first = next((d for d in scrubbed.damaged if d.problem is not Problem.UNEXPECTED), None)
     damaged = f"{first.object} is {first.problem}" if first is not None else ""
-    return verdicts, keeper.retain(kept(house, config, clock), damaged)
+    plan = keeper.retain(kept(house, config, clock), damaged)
+    if gone := len(plan.remove) + len(plan.shorten) + len(plan.aside):
+        house.removals[config.name] = (house.clock.now(), gone)
+    return verdicts, plan
 
 
 def frozen_by(vault: KeptFolderVault) -> str:

@@ -18,6 +18,9 @@ WEEKS, DAYS = 4, 28
 #: Accounts whose arrivals are remembered; those heard of longest ago make room.
 MOST_ACCOUNTS = 10_000
 
+#: What retention says that it removed is looked for in listings for so long.
+OWED_SECONDS = 2 * 3600.0
+
 
 def kind_stopped(sight: Sight, before: Sight | None, memory: Memory, limits: Limits) -> Iterator[Condition]:
     """A kind whose changes came all the time, and come no more."""
@@ -85,8 +88,12 @@ def vault_shrank(sight: Sight, before: Sight | None, memory: Memory, limits: Lim
         if known is None:
             memory.vaults[vault.name] = VaultMemory(vault.objects, vault.bytes, vault.removals)
             continue
-        retained = vault.removals != known.removals
-        gone = known.objects - vault.objects - (vault.removed if retained else 0)
+        # A listing is older than the look that brings it: what was removed since shows in a later one.
+        if vault.removals != known.removals:
+            known.removals, known.owed, known.owed_at = vault.removals, known.owed + vault.removed, memory.seconds
+        retained, excused = known.owed > 0, min(max(0, known.objects - vault.objects), known.owed)
+        known.owed -= excused
+        gone = known.objects - vault.objects - excused
         fewer = gone >= max(limits.shrink_least, limits.shrink_share * known.objects) or (vault.objects == 0 < gone)
         lighter = not retained and vault.bytes < known.bytes * (1 - limits.shrink_share)
         if fewer or lighter:
@@ -95,7 +102,9 @@ def vault_shrank(sight: Sight, before: Sight | None, memory: Memory, limits: Lim
                 f"{vault.objects} with {vault.bytes}; no retention on record has removed them"
             )
             known.shrank_at = memory.seconds
-        known.objects, known.bytes, known.removals = vault.objects, vault.bytes, vault.removals
+        known.objects, known.bytes = vault.objects, vault.bytes
+        if memory.seconds - known.owed_at > OWED_SECONDS:
+            known.owed = 0
         if known.shrank and memory.seconds - known.shrank_at <= limits.told:
             yield Condition(
                 what="vault shrank",

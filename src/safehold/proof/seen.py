@@ -135,6 +135,8 @@ class VaultMemory(msgspec.Struct):
     objects: int = 0
     bytes: int = 0
     removals: int = 0
+    owed: int = 0  # objects that retention has removed, and that no listing has shown to be gone yet …
+    owed_at: float = 0.0  # … since
     shrank: str = ""  # in words; "" where it did not
     shrank_at: float = 0.0
 

@@ -91,6 +91,12 @@ class Unit(NamedTuple):
         return sum(found.size for found in self.files)
 
 
+#: What a service notes for itself in its data folder: nothing of anybody's lies there.
+_OWN_NOTES = re.compile(
+    r"(?:^|/)run/(?:(?:drills|sizes|alarms)\.json|(?:jobs|runbooks)/[^/]+\.json|series/[^/]+\.jsonl|shipped/[^/]+\.shipped)$"
+)
+
+
 class Look(NamedTuple):
     """What lies at a path, links not followed."""
 
@@ -221,6 +227,8 @@ class _Surveying:
         media = media_for(lower)
         if media.startswith(("image/", "video/")) and not what_is_wrong(media, head):
             return Sort.FILES
+        if _OWN_NOTES.search(found.name):
+            return None
         if _is_text(head):
             return None if lower.endswith(_CORE_TAILS) else Sort.FILES
         if sniff(head) is not None or lower.endswith(tuple(extensions())):
