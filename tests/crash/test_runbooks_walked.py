@@ -227,13 +227,13 @@ def test_mass_deletion(scene: Scene) -> None:
     phone = scene.service.client("ada", password)
     scene.delete_all(phone)
     assert scene.listed() == []
-    changes = scene.command("history", "ada", "--path", "contacts/default", "--limit", str(CARDS))[1]["changes"]
-    kind, _, rev = changes[-1]["change"].partition(":")
+    changes = scene.command("history", "ada", "--path", "contacts/default", "--limit", str(CARDS))[1]["history"]
+    first = changes[-1]
     values = {
         "account": "ada",
         "label": "phone",
         "path": "contacts/default",
-        "point": f"{kind}:{int(rev) - 1}",
+        "point": f"{first['kind']}:{first['rev'] - 1}",
         "device": "yes",
         "items": "yes",
     }
@@ -257,12 +257,12 @@ def test_mass_deletion_by_a_script(scene: Scene) -> None:
 def test_one_account_that_was_emptied(scene: Scene) -> None:
     scene.start()
     client = scene.service.client("ada", PASSWORDS["ada"])
-    point = scene.command("history", "ada", "--kind", "contacts", "--limit", "1")[1]["changes"][0]["change"]
+    newest = scene.command("history", "ada", "--kind", "contacts", "--limit", "1")[1]["history"][0]
     scene.delete_all(client)
     values = {
         "account": "ada",
         "kind": "contacts",
-        "point": point,
+        "point": f"contacts:{newest['rev']}",
         "folder": str(scene.root / "export"),
         "deleted": "yes",
     }

@@ -191,8 +191,11 @@ class Installation(Site):
             core = self.open_reads()
         except (OperatorError, Damaged) as error:
             return self._with_missed({**status_without_core(self, error), **self._status_besides(None)})
-        with closing(core):
-            return self._status_of(core)
+        try:
+            with closing(core):
+                return self._status_of(core)
+        except Damaged as error:  # a page that nothing has met before
+            return self._with_missed({**status_without_core(self, error), **self._status_besides(None)})
 
     def _status_of(self, core: CoreReads) -> dict[str, Any]:
         from safehold.assembly.scheduled import described, look_at_tail

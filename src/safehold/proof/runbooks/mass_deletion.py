@@ -77,7 +77,7 @@ RUNBOOK = Runbook(
                 "The person finds it under `/history` and, where it was a great share (25 % of 20 or more items within an hour), as a notice on their page, which leads to the way back. The `change` column names each change. The point before it is the one before: before `contacts:121` it was as after `contacts:120`. `safehold history ada --removed` tells of collections that were removed as a whole, with the point before.",
                 "La persona lo encuentra en `/history` y, si fue una gran parte (el 25 % de 20 o más elementos en una hora), como aviso en su página, que lleva al camino de vuelta. La columna `change` nombra cada cambio. El punto anterior a uno es el de antes: antes de `contacts:121` estaba como después de `contacts:120`. `safehold history ada --removed` dice qué colecciones se eliminaron enteras, con el punto anterior.",
             ),
-            Gives((0,), (Expect("changes", Test.FILLED),)),
+            Gives((0,), (Expect("history", Test.FILLED),)),
             ("history", "{account}", "--path", "{path}"),
             only=_ITEMS,
         ),
