@@ -24,7 +24,7 @@ from safehold.ports.vault import Vault
 from safehold.recovery.chains import StreamKey
 from safehold.recovery.replay import ERASED_PREFIX, erased_id
 from safehold.recovery.report import Progress, silent
-from safehold.vault.log import VaultLogReader
+from safehold.vault.log import NotOnTheLog, VaultLogReader
 from safehold.vault.runs import Runs
 
 #: Sentences, at most.
@@ -74,13 +74,14 @@ def _in_vault(
 ) -> tuple[dict[StreamKey, _Known], int]:
     """The streams as the vault has them at the core's position, and the generation that this begins with."""
     runs = Runs([vault], opener)
-    newest = next((g for g in runs.generations() if g.number <= upto.frame), None)
+    reader = VaultLogReader([vault], opener)
+    newest = next((g for g in runs.generations() if g.number <= upto.frame and _leads_on(reader, g.position)), None)
     known: dict[StreamKey, _Known] = {}
     if newest is not None:
         for entry in runs.reader(newest).streams():
             known[entry.key] = _Known(entry.head, entry.head.rev if entry.root else 0, entry.root)
     count = 0
-    for frame in VaultLogReader([vault], opener).entries(newest.position if newest is not None else EMPTY_LOG):
+    for frame in reader.entries(newest.position if newest is not None else EMPTY_LOG):
         if isinstance(frame, Hole):
             continue
         if frame.position.frame > upto.frame:
@@ -96,6 +97,15 @@ def _in_vault(
         count += len(frame.changes)
         progress(f"reconcile {vault.name}: log", count, 0, "changes")
     return known, newest.number if newest is not None else 0
+
+
+def _leads_on(reader: VaultLogReader, position: LogPosition) -> bool:
+    """Whether the log leads past there: not from a generation of an end that was lost, whose numbers are used anew."""
+    try:
+        reader.check(position)
+    except NotOnTheLog:
+        return False
+    return True
 
 
 def _compare(reads: CoreReads, key: StreamKey, told: _Known, *, complete: bool) -> tuple[str, bool]:
