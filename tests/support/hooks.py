@@ -13,6 +13,7 @@ class HookServer:
 
     def __init__(self) -> None:
         self.received: list[dict[str, Any]] = []
+        self.heard = threading.Event()  # set with the first of them
         self.fetched: list[str] = []
         self.status = 204
         self.date: str | None = None
@@ -24,6 +25,7 @@ class HookServer:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if outer.status < 300:
                     outer.received.append(json.loads(body))
+                    outer.heard.set()
                 self._answer()
 
             def do_GET(self) -> None:
