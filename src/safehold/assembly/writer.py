@@ -38,7 +38,8 @@ from safehold.ports.log import Hole, LogFrame
 from safehold.ports.vault import Vault
 from safehold.ports.world import Clock, Entropy
 from safehold.recovery.excuses import EvidenceExcuses
-from safehold.recovery.unknown import unknown_seconds
+from safehold.recovery.mended_ends import mended_ends
+from safehold.recovery.unknown import at_end, unknown_seconds
 from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits
 from safehold.service.engine import Engine
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
@@ -373,15 +374,29 @@ class Writer:
 
         A commit follows its frame: of what was acknowledged a sound core lacks nothing, and at most one frame that was
         not. One that lacks more has been put back, or its disk has lost what it had synced. If then the log does not
-        end cleanly in any sync vault, what stood there is damage, and not a write that was cut short.
+        end cleanly in any sync vault, what stood there is damage, and not a write that was cut short. Nor does it where
+        that was mended since, or the vault made anew from one that was behind (I93).
         """
         if len(lacked) < 2 or core.end_in_doubt():
             return
         last = lacked[-1]
         sync = [config for config in self._vaults if config.mode == Mode.SYNC]
-        if any(self._ends_cleanly(config, log, last.position) for config in sync):
+        hidden = self._mended(last)
+        if any(config.name not in hidden and self._ends_cleanly(config, log, last.position) for config in sync):
             return
         self._put_end_in_doubt(core, str(log.timeline), last.at)
+
+    def _mended(self, last: LogFrame) -> set[str]:
+        """The vaults of which evidence says that what stood in their log from this frame on was mended."""
+        at = last.position
+        vaults = [vault for vault in map(self._make_vault, self._vaults) if vault.available()]
+        try:
+            told = mended_ends(vaults, self._keyring.opener, at, last.at)
+            names = {vault.name: segments([vault], at.timeline) for vault in vaults}
+            return {vault for vault in names if any(at_end(vault, names[vault], problem, at) for problem in told)}
+        finally:
+            for vault in vaults:
+                vault.close()
 
     def _ends_cleanly(self, config: VaultConfig, log: Log, last: LogPosition) -> bool:
         """Whether a vault's log has nothing unreadable after this frame, in the timelines before the newest."""
