@@ -26,11 +26,12 @@ from safehold.formats.modes import MODES, encode_modes
 from safehold.formats.seal import SealedObject
 from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
 from safehold.model.change import Change
-from safehold.model.commands import FoundInstallation, NoteDoubt, NoteInstallation
+from safehold.model.commands import Command, FoundInstallation, NoteDoubt, NoteInstallation
 from safehold.model.errors import Damaged, Held, OperatorError, OutOfSpace, SafeholdError
 from safehold.model.kinds import PATH_IDENTITY, Kind
 from safehold.model.private import Private
 from safehold.model.stream import Head
+from safehold.model.token import TOKEN_KEY
 from safehold.ports.care import BodySource
 from safehold.ports.core import EMPTY_LOG, NOT_YET, LogPosition
 from safehold.ports.disk import Disk
@@ -436,17 +437,26 @@ class Writer:
         if self._core.account_by_id(SYSTEM_ACCOUNT) is None:
             self.engine.execute(FoundInstallation(account=SYSTEM_ACCOUNT, config=config_text, items=sealed | modes))
             return
-        if self._core.collection(0, PATH_IDENTITY) is None:
+        if self._core.collection(0, PATH_IDENTITY) is None or self._core.secret(0, TOKEN_KEY) is None:
             raise InstallationLost()
         items: dict[str, bytes | None] = {CONFIG: config_text.encode(), **sealed, **modes}
         if any(self._core.secret(0, name) != data for name, data in items.items()):
-            self.engine.execute(NoteInstallation(account=SYSTEM_ACCOUNT, items=items))
+            self._note(NoteInstallation(account=SYSTEM_ACCOUNT, items=items), "what travels in it")
         self._note_doubt()
+
+    def _note(self, command: Command, what: str) -> None:
+        """In the installation's own identity. Where that misses revisions it is held until their loss is on record; the
+        accounts, which are whole, need not wait for a person's word on that.
+        """
+        try:
+            self.engine.execute(command)
+        except Held as error:
+            _log.warning("%s could not be entered: %s", what, error.message)
 
     def _note_doubt(self) -> None:
         """What a recovery has left in the core alone goes into the log with the first frame that can be written."""
         if self._core is not None and self._core.end_in_doubt():
-            self.engine.execute(NoteDoubt(account=SYSTEM_ACCOUNT, actor="recovery"))
+            self._note(NoteDoubt(account=SYSTEM_ACCOUNT, actor="recovery"), "that the end of the log is in doubt")
 
     def _to_travel(self) -> dict[str, bytes]:
         """Keys that are here and do not travel yet, or travel sealed to others than today's recipients."""
