@@ -339,7 +339,7 @@ def test_a_sync_vault_is_not_filled_from_an_async_one_beside_a_core_that_cannot_
         path.write_bytes(bytes(path.stat().st_size))
     code, told = lived("vault", "add", "near")
     assert code == 3
-    assert "the core cannot be read, and far" in told["error"]["message"]
+    assert "the core cannot be read, and far" in told["error"]
 
 
 def test_a_vault_that_lost_what_it_had_is_told_of_and_given_it_again(
