@@ -392,7 +392,7 @@ class Writer:
         at = last.position
         vaults = [vault for vault in map(self._make_vault, self._vaults) if vault.available()]
         try:
-            told = mended_ends(vaults, self._keyring.opener, at, last.at)
+            told = mended_ends(vaults, self._keyring.opener, at, at, last.at)
             names = {vault.name: segments([vault], at.timeline) for vault in vaults}
             return {vault for vault in names if any(at_end(vault, names[vault], problem, at) for problem in told)}
         finally:
