@@ -24,6 +24,7 @@ from safehold.formats.seal import SealedObject
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.ports.vault import Vault
+from safehold.service.control import decode_json, encode_objects
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.log import NotOnTheLog, VaultLogReader
 from safehold.vault.runs import Runs
@@ -58,7 +59,7 @@ def take_snapshot(site: Site, *, full: bool, workers: int = 0, told: Told = lamb
         maker = _RunMaker(site)
         stack.callback(maker.close)
         pool: Workers = stack.enter_context(ForkedWorkers(count, maker)) if count > 1 else _Alone(maker)
-        if _tell_service(site, []) is not None:
+        if site.ask_or_lock(encode_objects([]), stack) is not None:
             return _beside_service(site, stack, pool, full=full, told=told)
         return _alone(site, stack, pool, full=full, told=told)
 
@@ -107,19 +108,12 @@ def _beside_service(site: Site, stack: ExitStack, workers: Workers, *, full: boo
 
 def _tell_service(site: Site, objects: Sequence[SealedObject]) -> dict[str, Any] | None:
     """What a running service answers that is to seal these; None where none runs."""
-    if not site.socket_path.exists():
-        return None
-    from safehold.service.control import decode_json, encode_objects  # not waited for where there is no service
-
     answer = site.ask_service(encode_objects(objects))
     return None if answer is None else decode_json(answer)
 
 
 def _alone(site: Site, stack: ExitStack, workers: Workers, *, full: bool, told: Told) -> Snapshot:
-    try:
-        stack.enter_context(site.lock())
-    except Locked:
-        raise OperatorError("the service is just starting or ending", hint="try again in a moment") from None
+    """The lock is held."""
     core = site.open_reads()
     stack.callback(core.close)
     generations = generation_writer(site, workers, told)
