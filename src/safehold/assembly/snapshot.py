@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from hashlib import sha256
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safehold.adapters.lock import Locked
@@ -116,7 +117,7 @@ def _alone(site: Site, stack: ExitStack, workers: Workers, *, full: bool, told: 
     """The lock is held."""
     core = site.open_reads()
     stack.callback(core.close)
-    generations = generation_writer(site, workers, told)
+    generations = generation_writer(site, _LoadingMeanwhile(workers), told)
     written = generations.write(core, full=full, may_drop=lambda: _allowed_to_drop(site))
     why, shippers = _seal(site, generations, written) if written.objects else ("", _ship_alone(site))
     level = {s.target: s.trouble or "it could not be brought level in time" for s in shippers if not s.level}
@@ -219,6 +220,18 @@ class _RunMaker:
     def close(self) -> None:
         if self._core is not None:
             self._core.close()
+
+
+class _LoadingMeanwhile:
+    """Workers beside whose first jobs this process, which would only wait, loads what sealing takes."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+
+    def run(self, jobs: Sequence[RunJob]) -> Iterator[RunEntry]:
+        entries = self._workers.run(jobs)
+        import_module("safehold.assembly.writer")
+        return entries
 
 
 class _Alone:
