@@ -1,5 +1,4 @@
-"""One suite for every vault: what ports.vault promises. The folder vault runs on a real and on a simulated disk, and is
-served to another process with and without a socket."""
+"""One suite for every vault: what ports.vault promises. tests/support/vault_kinds says which kinds there are."""
 
 from __future__ import annotations
 
@@ -9,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from safehold.adapters.vault_link import UnixLink
-from safehold.assembly.vault_serving import VaultServer
 from safehold.disaster.faults import count_write_points, power_loss_after
 from safehold.formats.mark import NAME as MARK
 from safehold.formats.mark import READER, reader
@@ -19,38 +16,36 @@ from safehold.model.errors import OperatorError
 from safehold.ports.vault import LengthMismatch, ObjectInfo, Vault, VaultDown, VaultFull, VaultSuspect
 from safehold.store.realdisk import RealDisk
 from safehold.vault.folder import FolderVault, place_reader
-from safehold.vault.memory import MemoryVault
-from safehold.vault.remote import RemoteVault
-from safehold.vault.served import ServedVault
-from tests.support.links import direct
-from tests.support.logs import INSTALLATION, make_kept_vault, make_vault
+from tests.support.logs import INSTALLATION, make_vault
+from tests.support.vault_kinds import Open, VaultKind, vault_parameters
 
 A, B = "log/00000001/00000000-000000000000.seg", "log/00000001/00000001-000000000007.seg"
 
 
-@pytest.fixture(
-    params=["memory", "folder on a real disk", "folder on a simulated disk", "folder of a keeper", "served", "socket"]
-)
-def vault(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Vault]:
-    place = str(tmp_path / "v")
-    match request.param:
-        case "memory":
-            yield MemoryVault("v")
-        case "folder of a keeper":
-            yield make_kept_vault(RealDisk(), "v", place)
-        case "served":
-            disk = SimDisk()
-            make_vault(disk, "v", place)
-            yield RemoteVault("v", place, direct(ServedVault(place, disk)), INSTALLATION)
-        case "socket":
-            make_vault(RealDisk(), "v", place)
-            address = str(tmp_path / "v.sock")
-            server = VaultServer(place, address)
-            server.start()
-            yield RemoteVault("v", address, lambda: UnixLink(address), INSTALLATION)
-            server.stop()
-        case _:
-            yield make_vault(SimDisk() if "simulated" in request.param else RealDisk(), "v", place)
+@pytest.fixture(params=vault_parameters())
+def kind(request: pytest.FixtureRequest) -> VaultKind:
+    kind: VaultKind = request.param
+    return kind
+
+
+@pytest.fixture
+def opens(kind: VaultKind, tmp_path: Path) -> Iterator[Open]:
+    """Opens an instance of one new vault, as often as is wanted; they are closed at the end."""
+    opened: list[Vault] = []
+    with kind.place(tmp_path) as place:
+
+        def open_() -> Vault:
+            opened.append(place())
+            return opened[-1]
+
+        yield open_
+        for vault in opened:
+            vault.close()
+
+
+@pytest.fixture
+def vault(opens: Open) -> Vault:
+    return opens()
 
 
 def listed(vault: Vault, prefix: str = "") -> list[ObjectInfo]:
@@ -75,12 +70,13 @@ def test_put_leaves_what_is_there(vault: Vault) -> None:
     assert listed(vault) == [ObjectInfo("keys/a", 3)]
 
 
-def test_what_is_large_comes_back_as_it_was(vault: Vault) -> None:
-    large = bytes(range(256)) * 40_000  # 10 MB
-    assert vault.put("recovery/plan/large", [large[:5_000_000], large[5_000_000:]])
+def test_what_is_large_comes_back_as_it_was(vault: Vault, kind: VaultKind) -> None:
+    size = kind.large_bytes
+    large = (bytes(range(256)) * (size // 256 + 1))[:size]
+    assert vault.put("recovery/plan/large", [large[: size // 2], large[size // 2 :]])
     assert vault.get("recovery/plan/large") == large
     vault.append(A, 0, large)
-    assert vault.get(A, 9_000_000, 1000) == large[9_000_000:9_001_000]
+    assert vault.get(A, size * 9 // 10, 1000) == large[size * 9 // 10 :][:1000]
     assert vault.get(A) == large
 
 
@@ -130,8 +126,8 @@ def test_lists_are_sorted_and_cut_by_prefix(vault: Vault) -> None:
     assert vault.available()
 
 
-def test_a_long_list_is_whole_also_while_something_else_is_asked(vault: Vault) -> None:
-    given = [f"keys/{folder}/{number:04d}" for folder in "abc" for number in range(700)]
+def test_a_long_list_is_whole_also_while_something_else_is_asked(vault: Vault, kind: VaultKind) -> None:
+    given = [f"keys/{folder}/{number:04d}" for folder in "abc" for number in range(kind.many_objects // 3)]
     for name in given:
         vault.put(name, [b"x"])
     seen = []
