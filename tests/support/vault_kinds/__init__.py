@@ -33,6 +33,8 @@ class VaultKind(NamedTuple):
     #: Bytes and objects that the long tests of the suite may use: less where every request costs.
     large_bytes: int = 10_000_000
     many_objects: int = 2_100
+    #: Whether instances may be used by several threads at once; not where all share a simulated disk.
+    threads: bool = True
     #: Marks of pytest for all tests of this kind: `pytest.mark.long`, or a `skipif` where its server is not installed.
     marks: Sequence[pytest.MarkDecorator] = ()
 

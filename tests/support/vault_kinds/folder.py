@@ -47,9 +47,9 @@ def kept_on_a_simulated_disk(root: Path, clock: Clock) -> Iterator[KeptVault]:
 
 
 KINDS: tuple[VaultKind, ...] = (
-    VaultKind("folder on a real disk", on_a_real_disk),
-    VaultKind("folder on a simulated disk", on_a_simulated_disk),
-    VaultKind("folder of a keeper", of_a_keeper),
+    VaultKind("folder on a real disk", on_a_real_disk, many_objects=300),
+    VaultKind("folder on a simulated disk", on_a_simulated_disk, threads=False),
+    VaultKind("folder of a keeper", of_a_keeper, many_objects=300),
 )
 KEPT_KINDS = (
     KeptVaultKind("folder on a real disk", kept_on_a_real_disk),

@@ -38,4 +38,7 @@ def at_a_socket(root: Path) -> Iterator[Open]:
         server.stop()
 
 
-KINDS: tuple[VaultKind, ...] = (VaultKind("served", served), VaultKind("keeper at a socket", at_a_socket))
+KINDS: tuple[VaultKind, ...] = (
+    VaultKind("served", served, threads=False),
+    VaultKind("keeper at a socket", at_a_socket, many_objects=1_050),  # more than one page of a listing
+)
