@@ -31,7 +31,7 @@ from typing import NamedTuple, TypeVar
 
 from safehold.archiver.log import Written
 from safehold.archiver.shipped import Book, Excused, Memory
-from safehold.formats import blob, evidence, run, segment
+from safehold.formats import blob, evidence, generation, run, segment
 from safehold.model.errors import SafeholdError
 from safehold.ports.vault import Vault, VaultSuspect, VaultUnanswered
 from safehold.ports.world import Clock
@@ -278,7 +278,9 @@ class Shipper:
                 oldest = oldest.rpartition("/")[0]
             missing = []
             for info in self._source.list(prefix):
-                if info.name not in have and info.name >= oldest:
+                if not _is_object(info.name):
+                    self._differ(f"{info.name} in {self._source.name} is no object of a vault: it is not shipped")
+                elif info.name not in have and info.name >= oldest:
                     missing.append(info.name)
                 elif have.get(info.name, info.size) != info.size:
                     self._differ(f"{info.name} is not as long in {self._target.name} as in {self._source.name}")
@@ -481,7 +483,8 @@ class Shipper:
         have = {info.name for info in self._target.list(prefix)}
         if have:  # of the last one put the name may not be on disk; this makes sure of all in the folder
             self._target.put(min(have), ())
-        missing = [info.name for info in self._source.list(prefix) if info.name not in have]
+        held = [info.name for info in self._source.list(prefix)]
+        missing = [name for name in held if name not in have and blob.parse_object(name) is not None]
         self._memory.blobs_lack(have, missing)
         self._blobs.update(dict.fromkeys(missing))
         self._blob_folder += 1
@@ -492,6 +495,12 @@ class Shipper:
 
     def _differ(self, text: str) -> None:
         self._differences[text] = None
+
+
+def _is_object(name: str) -> bool:
+    """Whether a run, a manifest or evidence may bear this name; anything else in their folders is a stray."""
+    known = run.parse_run_name(name), generation.parse_manifest_name(name), evidence.parse_evidence_name(name)
+    return any(each is not None for each in known)
 
 
 def _frozen(notes: deque[T]) -> list[T]:
