@@ -297,6 +297,10 @@ class Site:
         """An empty file is none: a start that was killed while it made one leaves that."""
         return self.core_path.exists() and self.core_path.stat().st_size > 0
 
+    def why_no_core(self) -> str:
+        """Where none can be read: the end of a sentence that begins with `the core`."""
+        return "cannot be read" if self.has_core() else "is missing"
+
     def _require_core(self) -> None:
         if not self.has_core():
             self.refuse_history_without_core()
