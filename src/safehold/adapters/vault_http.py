@@ -148,6 +148,10 @@ class HttpLink:
                 self._drop()
                 why = doubt = f"it ended the connection: {_why(error)}"
                 continue
+            if answer.headers.get("Content-Length") is None and not answer.chunked:
+                self._drop()  # headers that are cut off look like an answer
+                why = doubt = "it ended the connection within its answer"
+                continue
             self._used_at = time.monotonic()
             if answer.will_close:
                 self._drop()

@@ -260,6 +260,10 @@ async def _serve(
     housekeeping = threading.Thread(target=_housekeeping, args=(vaults, ended), name="guests", daemon=True)
     housekeeping.start()
     require_free(host, port)
+    from safehold.assembly.vault_server_alarms import ServerAlarms  # what only invites needs none
+
+    alarms = ServerAlarms(server, config)
+    alarms.start()
     try:
         await serve(
             app,
@@ -273,6 +277,7 @@ async def _serve(
     finally:
         ended.set()
         app.close()
+        alarms.stop()
 
 
 def require_free(host: str, port: int) -> None:
