@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safehold.assembly.site import Site
-from safehold.config import Config, VaultConfig
+from safehold.config import Config, check_vault
 from safehold.model.errors import Damaged, OperatorError
 from safehold.recovery.report import Progress, silent
 
@@ -261,7 +261,7 @@ class Installation(Site):
         """Make a vault, or make one anew whose folder is missing, and bring it level. Raises OperatorError."""
         from safehold.assembly.vaults import add_vault
 
-        return add_vault(self, VaultConfig(name, url, mode))
+        return add_vault(self, check_vault(name, url, mode))
 
 
 def open_installation(data: Path, config: Config, *, make: bool, config_path: Path | None = None) -> Installation:

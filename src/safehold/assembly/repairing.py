@@ -292,6 +292,11 @@ def _is_of_runs(name: str) -> bool:
 
 def _require_own(site: Site, config: VaultConfig) -> None:
     """Only whoever may write the vault's folder can mend it. Raises OperatorError that names them."""
+    if config.is_server:
+        raise OperatorError(
+            f"the vault {config.name} is held by the vault server at {config.url}, and nobody else may mend it",
+            hint="what it lacks is shipped again; what is damaged there its operator mends with a keeper",
+        )
     if not config.is_folder:
         raise OperatorError(
             f"the vault {config.name} is held by a keeper, and only the keeper may mend it",

@@ -321,7 +321,9 @@ def _incidents(
         if vault["state"] == "missing":
             message = f"the vault {vault['name']} is not at {vault['url']}"
             hint = f"mount its disk, or make it anew with `safehold vault add {vault['name']}`"
-            if not config.is_folder:
+            if config.is_server:
+                hint = "see whether the vault server runs there and can be reached from here"
+            elif not config.is_folder:
                 hint = "see whether its keeper runs (`safehold keeper run`) and serves that socket"
             found.append(
                 {
