@@ -274,6 +274,11 @@ def _is_of_runs(name: str) -> bool:
 
 def _require_own(site: Site, config: VaultConfig) -> None:
     """Only whoever may write the vault's folder can mend it. Raises OperatorError that names them."""
+    if config.is_s3:
+        raise OperatorError(
+            f"the vault {config.name} is in a bucket, where nothing that is damaged can be replaced",
+            hint="what it lacks is shipped again by itself; add another bucket or prefix with `safehold vault add`",
+        )
     if not config.is_folder:
         raise OperatorError(
             f"the vault {config.name} is held by a keeper, and only the keeper may mend it",

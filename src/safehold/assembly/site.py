@@ -187,7 +187,7 @@ class Site:
         try:
             rooms = [self.disk.free_bytes(str(self.data))]
             for config in self.config.vaults:
-                if config.mode == Mode.SYNC:
+                if config.mode == Mode.SYNC and not config.is_s3:  # a bucket does not fill
                     rooms.append(self._room_in(config))
         except (OSError, SafeholdError):
             return None
@@ -202,6 +202,8 @@ class Site:
         for name, path in places:
             config = next((v for v in self.config.vaults if name == f"vault {v.name}"), None)
             try:
+                if config is not None and config.is_s3:
+                    continue
                 if config is not None and not config.is_folder:
                     found[name] = ([name], self._room_in(config), 0)
                     continue
