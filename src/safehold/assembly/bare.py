@@ -145,7 +145,12 @@ def _places(site: Site, config: Config, given: AnyVault, notes: list[str]) -> tu
     """Other URLs for vaults, and vaults to be left out: one sync vault at least is there afterwards."""
     missing = [v for v in config.vaults if not _is_here(site, v, given)]
     for vault in missing:
-        if vault.mode != Mode.SYNC:
+        if vault.is_s3:
+            notes.append(
+                f"the vault {vault.name} is at {vault.url}, and its credentials are not on this machine: put them into "
+                f"{site.keys_folder / vault.s3.credentials_file}"
+            )
+        elif vault.mode != Mode.SYNC:
             notes.append(
                 f"the vault {vault.name} is not at {vault.url} on this machine: bring its folder there, or make it "
                 f"anew with `safehold vault add {vault.name}`"
@@ -156,7 +161,8 @@ def _places(site: Site, config: Config, given: AnyVault, notes: list[str]) -> tu
     else:
         first, *others = [v for v in missing if v.mode == Mode.SYNC]
         lost = [v.name for v in others]
-        moved = {first.name: _place_for(site, first, given, notes)}
+        taken = any(v.url == given.url for v in config.vaults if v != first)
+        moved = {first.name: _place_for(site, first, given, notes, taken=taken)}
     for name in lost:
         notes.append(f"the vault {name} is not on this machine and stands in the configuration as a comment")
     return moved, lost
@@ -167,9 +173,12 @@ def _is_here(site: Site, vault: VaultConfig, given: AnyVault) -> bool:
     return found.available() and (found.url != given.url or _is_writable(site, found))
 
 
-def _place_for(site: Site, vault: VaultConfig, given: AnyVault, notes: list[str]) -> str:
-    """The URL that a sync vault has from now on: that of the given one, or of a copy where that takes nothing."""
-    if _is_writable(site, given):
+def _place_for(site: Site, vault: VaultConfig, given: AnyVault, notes: list[str], *, taken: bool) -> str:
+    """The URL that a sync vault has from now on: that of the given one, or of a copy where that takes nothing.
+
+    `taken`: the given one is another vault of the configuration, and stays that.
+    """
+    if not taken and _is_writable(site, given):
         notes.append(f"the vault {vault.name} was at {vault.url}, which is not on this machine: it is {given.url} now")
         return given.url
     own = f"{FOLDER_SCHEME}vaults/{vault.name}"
@@ -180,7 +189,8 @@ def _place_for(site: Site, vault: VaultConfig, given: AnyVault, notes: list[str]
     url = next(url for url, path in paths.items() if f"{FOLDER_SCHEME}{path}" != given.url)
     target = FolderVault.create(vault.name, paths[url], site.disk, site.opener.installation)
     copy_vault(site, given, target)
-    notes.append(f"nothing can be written to {given.url}: the vault {vault.name} at {url} is a copy of it")
+    why = f"{given.url} stays the vault that it was" if taken else f"nothing can be written to {given.url}"
+    notes.append(f"{why}: the vault {vault.name} at {url} is a copy of it")
     return url
 
 
