@@ -65,9 +65,10 @@ def kept_configs(site: Site, only: str | None = None) -> list[VaultConfig]:
             exit_code=2,
         )
     if only is not None and not chosen[0].is_folder:
+        who = "the vault server" if chosen[0].is_server else "a keeper"
         raise OperatorError(
-            f"the vault {only} is held by a keeper at {chosen[0].url}",
-            hint="retention is that keeper's work: run it there",
+            f"the vault {only} is held by {who} at {chosen[0].url}",
+            hint="retention is done where it lies: run it there",
             exit_code=2,
         )
     return [config for config in chosen if config.is_folder]

@@ -6,7 +6,8 @@ Two questions, neither of which touches data:
                   append with another length, of no bytes, is refused
     a bucket      the same, of an object that is no part of the vault (vault/s3_probe.py)
     the files     whether they can be overwritten, shortened, renamed or removed from here (adapters/rights.py); of
-                  a keeper's vault those of the folder that it says it serves
+                  a keeper's vault those of the folder that it says it serves; those of a server on another
+                  machine are out of reach
 
 A vault is append-only, *enforced*, where the port holds and the files give nothing. Else it is so *by convention*.
 What was found lies in run/probe/, and as evidence in the vaults once it is something new.
@@ -16,11 +17,13 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 import msgspec
 
+from safehold.adapters.places import machine
 from safehold.adapters.rights import Rights, find_rights
 from safehold.assembly.site import Site
 from safehold.assembly.vault_urls import AnyVault
@@ -138,9 +141,17 @@ def _files(site: Site, config: VaultConfig, vault: AnyVault) -> tuple[int | None
     holder, folder = about.get("user"), about.get("folder")
     if not isinstance(holder, int) or not isinstance(folder, str):
         raise VaultDown("its keeper does not say who it is and what it serves")
+    if config.is_server and is_elsewhere(about):  # nothing here reaches the files
+        return holder, Rights(False, False, False, False)
     if holder == os.geteuid():  # whoever may signal or trace a process may do all that it may
         return holder, Rights(True, True, True, True)
     return holder, find_rights(folder)
+
+
+def is_elsewhere(about: Mapping[str, Any]) -> bool:
+    """Whether a vault server that says this of itself runs on another machine than this process."""
+    theirs, ours = about.get("machine"), machine()
+    return bool(theirs) and bool(ours) and theirs != ours
 
 
 def _keeps_what_is_there(vault: AnyVault, own: str) -> bool | None:

@@ -279,6 +279,11 @@ def _require_own(site: Site, config: VaultConfig) -> None:
             f"the vault {config.name} is in a bucket, where nothing that is damaged can be replaced",
             hint="what it lacks is shipped again by itself; add another bucket or prefix with `safehold vault add`",
         )
+    if config.is_server:
+        raise OperatorError(
+            f"the vault {config.name} is held by the vault server at {config.url}, and nobody else may mend it",
+            hint="what it lacks is shipped again; what is damaged there its operator mends with a keeper",
+        )
     if not config.is_folder:
         raise OperatorError(
             f"the vault {config.name} is held by a keeper, and only the keeper may mend it",

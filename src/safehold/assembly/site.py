@@ -198,15 +198,15 @@ class Site:
         one. What cannot be asked is left out.
         """
         found: dict[object, tuple[list[str], int, int]] = {}
-        places = [("core", self.data), *((f"vault {v.name}", v.place(self.data)) for v in self.config.vaults)]
-        for name, path in places:
-            config = next((v for v in self.config.vaults if name == f"vault {v.name}"), None)
+        for config in (None, *self.config.vaults):
+            name = "core" if config is None else f"vault {config.name}"
             try:
                 if config is not None and config.is_s3:
                     continue
                 if config is not None and not config.is_folder:
                     found[name] = ([name], self._room_in(config), 0)
                     continue
+                path = self.data if config is None else config.place(self.data)
                 stat = os.statvfs(path)
                 names, _, _ = found.setdefault(os.stat(path).st_dev, ([], 0, 0))
                 names.append(name)
@@ -222,7 +222,7 @@ class Site:
             if isinstance(vault, RemoteVault):
                 room = vault.about().get("room_bytes")
                 if not isinstance(room, int):
-                    raise VaultDown(f"the keeper of {config.name} does not say what room it has")
+                    raise VaultDown(f"who holds the vault {config.name} does not say what room it has")
                 return room
             return self.disk.free_bytes(str(config.place(self.data)))
         finally:

@@ -324,6 +324,8 @@ def _incidents(
             hint = f"mount its disk, or make it anew with `safehold vault add {vault['name']}`"
             if config.is_s3:
                 hint = f"`safehold vault probe {vault['name']}` says what hinders: the network, or the credentials"
+            elif config.is_server:
+                hint = "see whether the vault server runs there and can be reached from here"
             elif not config.is_folder:
                 hint = "see whether its keeper runs (`safehold keeper run`) and serves that socket"
             found.append(

@@ -18,7 +18,7 @@ COMMANDS = {
     "account": ("account", "add, list and erase accounts, and set their passwords"),
     "status": ("status", "say how the service, its vaults and its objectives stand"),
     "snapshot": ("snapshot", "write what is new into the vaults as runs, which recovery reads fast"),
-    "vault": ("vault", "list, add, scrub and repair vaults; show, print, replace and move keys"),
+    "vault": ("vault", "list, add, scrub, repair and serve vaults; show, print, replace and move keys"),
     "keeper": ("keeper", "scrub, attest and retain vaults under credentials of its own"),
     "scrub": ("scrub", "read every vault whole and check every byte"),
     "drill": ("drill", "recover from one vault into a scratch core, compare and time it; surprise people"),

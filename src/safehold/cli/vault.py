@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from dataclasses import replace
 
-from safehold.cli import scrub, vault_keys, vault_repair, vault_retain
+from safehold.cli import scrub, vault_keys, vault_repair, vault_retain, vault_server
 from safehold.cli.context import Context
 from safehold.cli.exits import Exit
 from safehold.cli.output import Answer, Table
@@ -30,7 +30,8 @@ def configure(parser: Parser) -> None:
         "url",
         metavar="URL",
         nargs="?",
-        help="folder:PATH, or keeper:SOCKET-PATH, absolute or relative to the data folder; or s3:BUCKET/PREFIX",
+        help="folder:PATH, or keeper:SOCKET-PATH, absolute or relative to the data folder; or s3:BUCKET/PREFIX; or the "
+        "one-time code of a vault server's operator",
     )
     add.add_argument(
         "--mode",
@@ -90,6 +91,7 @@ def configure(parser: Parser) -> None:
     check.add_argument("name", metavar="NAME", nargs="?", help="the vault (default: all)")
     scrub.add_options(check)
     vault_repair.configure(parser)
+    vault_server.configure(parser)
     vault_retain.configure(
         parser.command(
             "retain",
@@ -109,9 +111,12 @@ def _list(_args: Namespace, context: Context) -> Answer:
 
 def _add(args: Namespace, context: Context) -> Answer:
     known = {vault.name: vault for vault in context.config.vaults}.get(args.name)
-    vault = _wanted(args, known)
     # Where the core is gone a vault may be needed to recover into; nothing else is made then.
     installation = context.installation(make=not (context.data / "keys").exists())
+    if args.url and vault_server.is_code(args.url):
+        check_vault(args.name, f"{FOLDER_SCHEME}x", args.mode or "async")  # before the code is used
+        args.url = vault_server.redeem(installation, args.url)
+    vault = _wanted(args, known)
     added = installation.vault_add(vault.name, vault.url, vault.mode, vault.s3)
     return Answer({"vault": added}, [f"the vault {vault.name} stands at {vault.url} ({vault.mode})"])
 
