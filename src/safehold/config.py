@@ -57,7 +57,7 @@ _SERVER_URL = re.compile(r"https?://[^/?#@\s]+/v1/([0-9a-f]{32})")
 _PIN = re.compile(r"sha256:[0-9a-f]{64}")
 #: Keys of a vault that is at a server.
 _VAULT_KEYS = ("token_file", "certificate", "insecure")
-_S3_URL = re.compile(r"s3:[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+_S3_URL = re.compile(r"s3:[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*(@\d{8}T\d{6}Z)?")
 #: Keys of a vault that is in a bucket.
 S3_KEYS = ("endpoint", "region", "credentials_file", "lock_days", "batch_seconds", "batch_bytes")
 _VAULT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from safehold.adapters.objectstore import S3ObjectStore
+from safehold.ports.objectstore import StoreError
 from tests.support.s3 import CORE, REGION, S3Server, seaweed
 from tests.support.service import Service
 from tests.support.waiting import until
@@ -133,3 +134,20 @@ def test_all_of_it_comes_back_from_the_bucket_alone(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recover_bare(world, tmp_path / "machine", monkeypatch)
+
+
+def test_a_thief_with_all_that_the_host_has_takes_nothing(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Overwrites everything, deletes, forges an end; then even the owner's credentials are used to delete."""
+    thief = world.thief
+    for stored in list(thief.list(f"{PREFIX}/")):
+        thief.put(stored.key, b"forged", unless_there=False)
+        for target in (stored, stored._replace(version="")):
+            with pytest.raises(StoreError, match="403"):
+                thief.delete(target)
+        with pytest.raises(StoreError, match="403"):
+            world.owner.delete(stored)
+        world.owner.delete(stored._replace(version=""))
+    report = recover_bare(world, tmp_path / "after", monkeypatch)
+    assert report["verified"]

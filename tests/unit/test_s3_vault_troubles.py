@@ -5,7 +5,9 @@ Against a real SeaweedFS, and a real rclone for what it ignores.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,11 +18,13 @@ from safehold.formats import mark
 from safehold.model.errors import OperatorError
 from safehold.ports.objectstore import Put, Stored, StoreError
 from safehold.ports.vault import LengthMismatch, Vault, VaultDown
-from safehold.vault.s3 import S3Vault
+from safehold.vault.s3 import MOMENT_FORMAT, S3Vault
 from safehold.vault.s3_probe import try_out
+from tests.support.changes import Streams
 from tests.support.cut_proxy import CutProxy, cut_proxy
-from tests.support.logs import INSTALLATION
+from tests.support.logs import INSTALLATION, Writing, read
 from tests.support.s3 import CORE, S3Server, rclone
+from tests.support.thief import FORKS, Thief
 from tests.support.vault_kinds.s3 import bucket, shared_server
 
 A = "log/00000001/00000000-000000000000.seg"
@@ -106,6 +110,46 @@ def test_a_listing_that_is_late_does_not_end_the_log(locked: S3Vault, monkeypatc
     with pytest.raises(LengthMismatch, match="6 bytes"):
         vault.append(A, 3, b"other")
     vault.append(A, 6, b"!")
+
+
+def moment_before(vault: S3Vault) -> str:
+    """The last moment at which all that is there was put, once the store's clock has gone on."""
+    last = max(stored.modified for stored, _ in vault.store.versions(vault.root))
+    for number in itertools.count():
+        key = f"{vault.root}!tick/{number}"
+        vault.store.put(key, b"")
+        found = vault.store.find(key)
+        if found is not None and found.modified > last:
+            return datetime.fromtimestamp(last, UTC).strftime(MOMENT_FORMAT)
+    raise AssertionError("it counts on")
+
+
+@pytest.mark.parametrize(
+    "fork", ["a claim that continues an earlier frame", "a fork put whole", "a segment that begins early"]
+)
+def test_before_a_thief_came_who_signs_as_the_writer_all_of_it_is_there(place: str, fork: str) -> None:
+    bucket("locked", lock_days=1)
+    core = S3ObjectStore(shared_server().settings("locked", CORE))
+    streams = Streams()
+    one = Writing([S3Vault.create("v", place, core, INSTALLATION, sync=True)], streams=streams)
+    one.write(4)
+    one.log.close()
+    vault = S3Vault("v", place, core, INSTALLATION, sync=True)
+    two = Writing([vault], core=one.log.position, streams=streams)
+    two.write(6)
+    acknowledged = [*one.acknowledged, *two.acknowledged]
+    moment = moment_before(vault)
+    FORKS[fork](Thief(fresh(vault), two.log.position, one.log.position.frame + 1))
+    assert read(fresh(vault))[0] != acknowledged, "a bucket takes what is signed; else this shows nothing"
+    past = S3Vault("v", f"{place}@{moment}", core, INSTALLATION)
+    changes, holes, _ = read(past)
+    assert (changes, holes) == (acknowledged, [])
+    assert past.folders("log/") == ["00000001", "00000002"]
+    for act in (lambda: past.put("keys/a", [b"a"]), lambda: past.append(A, past.size(A) or 0, b"x")):
+        with pytest.raises(VaultDown, match="past"):
+            act()
+    with pytest.raises(VaultDown, match="no vault"):
+        S3Vault("v", f"{place}@20200101T000000Z", core, INSTALLATION).size("keys/a")
 
 
 @pytest.fixture

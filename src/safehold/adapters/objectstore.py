@@ -11,7 +11,8 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -199,7 +200,9 @@ class S3ObjectStore:
         if answer.status == 404:
             return None
         self._require(answer, f"a look for {key}")
-        return Stored(key, int(answer.headers.get("content-length", "0")))
+        moment = parsedate_to_datetime(answer.headers["last-modified"]) if "last-modified" in answer.headers else None
+        size = int(answer.headers.get("content-length", "0"))
+        return Stored(key, size, modified=int(moment.timestamp()) if moment is not None else 0)
 
     def list(self, prefix: str) -> Iterator[Stored]:
         if self.features().versioned:
@@ -285,15 +288,14 @@ class S3ObjectStore:
     def _list_plain(self, prefix: str) -> Iterator[Stored]:
         for page in self._pages(prefix):
             for each in page.iterfind("{*}Contents"):
-                yield Stored(_text(each, "Key"), int(_text(each, "Size") or 0))
+                yield _stored(each)
 
     def _all_versions(self, prefix: str, page_keys: int = 0) -> Iterator[_Version]:
         for page in self._pages(prefix, page_keys=page_keys):
             for each in page:
                 sort = each.tag.rpartition("}")[2] if isinstance(each.tag, str) else ""
                 if sort in ("Version", "DeleteMarker"):
-                    stored = Stored(_text(each, "Key"), int(_text(each, "Size") or 0), _text(each, "VersionId"))
-                    yield _Version(stored, sort == "DeleteMarker")
+                    yield _Version(_stored(each), sort == "DeleteMarker")
 
     def _pages(self, prefix: str, delimiter: str = "", page_keys: int = 0) -> Iterator[_Element]:
         """A page that leads nowhere ends in an error: half a listing is not taken for a whole one."""
@@ -412,6 +414,16 @@ def _parsed(response: Response) -> _Element:
 def _text(element: _Element, path: str) -> str:
     found = element.find("{*}" + path)
     return "" if found is None else (found.text or "")
+
+
+def _stored(entry: _Element) -> Stored:
+    """An entry of a listing."""
+    modified = _text(entry, "LastModified")
+    try:
+        moment = int(datetime.fromisoformat(modified).timestamp()) if modified else 0
+        return Stored(_text(entry, "Key"), int(_text(entry, "Size") or 0), _text(entry, "VersionId"), moment)
+    except ValueError as error:
+        raise StoreError(f"a listing cannot be read: {error}") from None
 
 
 def _reason(response: Response) -> str:

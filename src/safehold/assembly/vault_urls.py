@@ -189,7 +189,7 @@ def s3_store(config: VaultConfig, data: Path) -> S3ObjectStore:
 
     key = (config, data)
     if key not in _STORES:
-        bucket = config.url.removeprefix(config.scheme).partition("/")[0]
+        bucket = config.url.removeprefix(config.scheme).partition("@")[0].partition("/")[0]
         options = config.s3
         _STORES[key] = S3ObjectStore(
             lambda: find_settings(

@@ -34,11 +34,15 @@ class Put(Enum):
 
 
 class Stored(NamedTuple):
-    """The first version of a key; `version` is "" in a bucket that keeps none."""
+    """The first version of a key; `version` is "" in a bucket that keeps none.
+
+    `modified`: when it was put, by the store's own clock, in seconds since 1970; 0 where that is not known.
+    """
 
     key: str
     size: int
     version: str = ""
+    modified: int = 0
 
 
 class Part(NamedTuple):

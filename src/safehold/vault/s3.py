@@ -18,6 +18,10 @@ In a bucket that keeps versions the first version of a key is the one that count
 deletion nor a put on top of it changes what is read here. Only the log is appended to: a slot of any other object is
 nobody's.
 
+`s3:BUCKET/PREFIX@20261127T134500Z` is the vault as it was at that moment, by the store's own clock: what was put later
+is not there, and nothing can be added. In a bucket that keeps versions and locks them no thief can have changed it,
+whoever signed what came later.
+
 A store that ignores the condition (`Traits.conditional`, found by putting FORMAT once more as it is) is used for a
 vault that follows, by one writer, who looks before and reads back after: VaultDown for a sync vault.
 """
@@ -26,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import chain, groupby
 
 from safehold.formats import mark, segment
@@ -45,6 +50,8 @@ from safehold.vault.folder import is_object_name, place_reader, require_object_n
 SCHEME = "s3:"
 SLOT_MARK = "!"
 _DIGITS = 20
+#: After @ in a URL; in UTC.
+MOMENT_FORMAT = "%Y%m%dT%H%M%SZ"
 #: Objects beyond this are put in parts.
 LARGE_BYTES = 16 * 1024 * 1024
 #: Objects whose slots are remembered.
@@ -62,7 +69,9 @@ class S3Vault:
     ) -> None:
         self._name = name
         self._place = place.strip("/")
-        _, _, prefix = self._place.partition("/")
+        where, _, moment = self._place.partition("@")
+        self._upto = _moment(moment) if moment else None
+        _, _, prefix = where.partition("/")
         self._root = f"{prefix}/" if prefix else ""
         self._store = store
         self._wanted = installation
@@ -102,6 +111,11 @@ class S3Vault:
         return f"{SCHEME}{self._place}"
 
     @property
+    def is_past(self) -> bool:
+        """Whether this is the vault as it was at a moment."""
+        return self._upto is not None
+
+    @property
     def root(self) -> str:
         """What stands before an object's name in its key."""
         return self._root
@@ -122,8 +136,12 @@ class S3Vault:
         assert prefix.endswith("/")
         if not is_object_name(f"{prefix}x"):
             return []
-        with self._told():
-            found = [each for each in self._store.folders(self._root + prefix) if is_object_name(prefix + each)]
+        if self.is_past:  # a folder may hold only what came later
+            names = (name.removeprefix(prefix).partition("/") for name, _ in self._listed(prefix))
+            found = sorted({folder for folder, slash, _ in names if slash})
+        else:
+            with self._told():
+                found = [each for each in self._store.folders(self._root + prefix) if is_object_name(prefix + each)]
         if not found:
             self._require()
         return found
@@ -171,6 +189,7 @@ class S3Vault:
 
     def put(self, name: str, chunks: Iterable[bytes]) -> bool:
         require_object_name(self._name, name)
+        self._require_present()
         self._require(anew=True)
         key = self._key(name)
         held: list[bytes] = []
@@ -200,6 +219,7 @@ class S3Vault:
 
     def append(self, name: str, expected: int, data: bytes) -> None:
         require_object_name(self._name, name)
+        self._require_present()
         if not _may_grow(name):
             raise VaultDown(f"vault {self._name}: only the log is appended to, and {name!r} is no part of it")
         slots = self._before_append(name, expected)
@@ -225,6 +245,23 @@ class S3Vault:
 
     def clear_temporary(self) -> None:
         """What was not put whole bears no name; a rule of the bucket removes it (docs/s3.md)."""
+
+    # -- looking into the store
+
+    def _find(self, key: str) -> Stored | None:
+        """Raises StoreError."""
+        found = self._store.find(key)
+        return found if found is not None and self._was_there(found) else None
+
+    def _was_there(self, stored: Stored) -> bool:
+        return self._upto is None or 0 < stored.modified <= self._upto
+
+    def _require_present(self) -> None:
+        if self._upto is not None:
+            raise VaultDown(
+                f"vault {self._name}: {self.url} is what was there at a moment that is past: nothing is added to it",
+                hint="leave @ and the moment out of its URL",
+            )
 
     # -- appending
 
@@ -292,7 +329,7 @@ class S3Vault:
                 known = self._slots.get(name)
                 if known is not None:
                     return known
-                found = self._store.find(self._key(name))
+                found = self._find(self._key(name))
                 if found is not None:
                     self._remember(name, (found,))
                 return None if found is None else (found,)
@@ -308,7 +345,7 @@ class S3Vault:
         if all(slot.version for slot in slots) or not self._store_keeps():
             return slots
         with self._told():
-            found = tuple(slot if slot.version else self._store.find(slot.key) or slot for slot in slots)
+            found = tuple(slot if slot.version else self._find(slot.key) or slot for slot in slots)
         self._remember(name, found)
         return found
 
@@ -317,7 +354,7 @@ class S3Vault:
         with self._told():
             while True:
                 key = self._slot_key(name, _length(slots)) if slots else self._key(name)
-                found = self._store.find(key)
+                found = self._find(key)
                 if found is None or (slots and not found.size):
                     break
                 slots = (*slots, found)
@@ -334,7 +371,7 @@ class S3Vault:
         if prefix and not is_object_name(f"{prefix}x"):
             return
         with self._told():
-            for name, group in groupby(self._store.list(self._root + prefix), key=name_of):
+            for name, group in groupby(filter(self._was_there, self._store.list(self._root + prefix)), key=name_of):
                 slots = self._dense(name, group) if is_object_name(name) else ()
                 if slots and name.startswith(prefix):
                     self._remember(name, slots)
@@ -364,7 +401,7 @@ class S3Vault:
         if self._recognised and not anew and self._store_keeps():
             return  # it cannot have gone
         with self._told():
-            found = self._store.find(self._key(mark.NAME))
+            found = self._find(self._key(mark.NAME))
             data = b"" if found is None or self._recognised else self._store.get(found)
         if found is None:
             raise VaultDown(
@@ -412,6 +449,14 @@ class S3Vault:
             "overwrite each other: no answer can wait for it",
             hint="use it in mode async, or another store",
         )
+
+
+def _moment(text: str) -> int:
+    """Seconds since 1970. Raises OperatorError."""
+    try:
+        return int(datetime.strptime(text, MOMENT_FORMAT).replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        raise OperatorError(f"{text!r} is no moment", hint="write it as 20261127T134500Z", exit_code=2) from None
 
 
 def _may_grow(name: str) -> bool:
