@@ -292,6 +292,11 @@ def _is_of_runs(name: str) -> bool:
 
 def _require_own(site: Site, config: VaultConfig) -> None:
     """Only whoever may write the vault's folder can mend it. Raises OperatorError that names them."""
+    if config.is_s3:
+        raise OperatorError(
+            f"the vault {config.name} is in a bucket, where nothing that is damaged can be replaced",
+            hint="what it lacks is shipped again by itself; add another bucket or prefix with `safehold vault add`",
+        )
     if config.is_server:
         raise OperatorError(
             f"the vault {config.name} is held by the vault server at {config.url}, and nobody else may mend it",

@@ -190,7 +190,7 @@ class Site:
         try:
             rooms = [self.disk.free_bytes(str(self.data))]
             for config in self.config.vaults:
-                if config.mode == Mode.SYNC:
+                if config.mode == Mode.SYNC and not config.is_s3:  # a bucket does not fill
                     rooms.append(self._room_in(config))
         except (OSError, SafeholdError):
             return None
@@ -204,6 +204,8 @@ class Site:
         for config in (None, *self.config.vaults):
             name = "core" if config is None else f"vault {config.name}"
             try:
+                if config is not None and config.is_s3:
+                    continue
                 if config is not None and not config.is_folder:
                     found[name] = ([name], self._room_in(config), 0)
                     continue
