@@ -56,7 +56,8 @@ class Throttle:
 def step_back() -> None:
     """The lowest priority of this process, and the idle class of processor and disk where the system offers them.
 
-    Niceness alone lets a process that wakes wait until this one has had its turn; of the idle class it takes over at once.
+    Niceness alone lets a process that wakes wait until this one has had its turn; from the idle class it takes over at
+    once.
     """
     with suppress(OSError):
         os.nice(_NICE)
