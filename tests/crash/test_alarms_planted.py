@@ -200,6 +200,9 @@ class Forgetful:
     def run_spans(self, *args: Any, **kwargs: Any) -> list[RunSpan]:
         return [span for span in self._core.run_spans(*args, **kwargs) if span.kind is not Kind.CONTACTS]
 
+    def run_streams(self, upto: int) -> int:
+        return len(self.run_spans(0, upto))
+
     def counts(self) -> dict[str, int]:
         return {**self._core.counts(), "contacts": 0}
 
