@@ -47,7 +47,8 @@ class Claimed(NamedTuple):
     sync: list[Vault]
     others: list[Vault]  # async vaults that could be reached
     problems: list[str]
-    anchored: list[tuple[SegmentName, int, int]]  # segments made: name, size, changes
+    #: What the core is about to take in, for those who ship it: segment, end of it there, changes.
+    to_tell: list[tuple[SegmentName, int, int]]
 
 
 def claim_timeline(
@@ -75,7 +76,7 @@ def claim_timeline(
         if timeline <= top:
             _level(sync, timeline, begins, problems)
     anchored = _anchor(sync, opener, core, problems)
-    return Claimed(top + 1, sync, others, problems, anchored)
+    return Claimed(top + 1, sync, others, problems, [*_ahead_of(core, sync, anchored), *anchored])
 
 
 def refuse_unwritable(vaults: Sequence[LogVault], opener: Opener, core: LogPosition) -> None:
@@ -308,6 +309,28 @@ def _anchor(
         f"they are kept once more in {anchor}"
     )
     return [(anchor, sum(map(len, parts)), sum(frame.header.changes for frame in frames))]
+
+
+def _ahead_of(
+    core: LogPosition, sync: list[Vault], anchored: Sequence[tuple[SegmentName, int, int]]
+) -> list[tuple[SegmentName, int, int]]:
+    """As `_anchor` returns: where else frames lie that the core lacks, each where it was written last.
+
+    A claim that wrote them once more may have failed before it could tell anybody.
+    """
+    seen = {number for name, _, _ in anchored for number in load_copy(sync[0], name).frames}
+    found: list[tuple[SegmentName, int, int]] = []
+    for timeline in reversed(timelines(sync)):
+        for name, holders in reversed(segments(sync, timeline).items()):
+            frames = load_copy(holders[0].vault, name).frames
+            new = [frame for number, frame in frames.items() if number > core.frame and number not in seen]
+            seen.update(frame.header.number for frame in new)
+            changes = sum(frame.header.changes for frame in new)
+            if changes:
+                found.append((name, max(frame.offset + len(frame.data) for frame in new), changes))
+            if frames and min(frames) <= core.frame:
+                return found[::-1]
+    return found[::-1]
 
 
 def _frame_in(copies: list[Copy], number: int, reader: VaultLogReader) -> RawFrame | None:

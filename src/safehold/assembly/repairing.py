@@ -214,19 +214,19 @@ class Repairing:
     def _ask_core(self, frames: list[tuple[int, int]], blobs: list[bytes]) -> None:
         """The writer, where it runs, or one opened here. Raises what hinders it."""
         wanted = MakeUp(frames, [name.hex() for name in blobs])
-        answer = self._site.ask_service(encode_make_up(wanted))
-        if answer is not None:
-            told = decode_json(answer)
-            if not told.get("ok"):
-                raise OperatorError(f"the service could not write again what the vaults have lost: {told.get('why')}")
-            return
-        with self._site.lock():
-            writer = self._site.make_writer()
-            try:
-                writer.make_up(frames, blobs)
-            finally:
-                writer.close()
-            writer.ship_all()
+        with ExitStack() as stack:
+            answer = self._site.ask_or_lock(encode_make_up(wanted), stack)
+            if answer is None:
+                writer = self._site.make_writer()
+                try:
+                    writer.make_up(frames, blobs)
+                finally:
+                    writer.close()
+                writer.ship_all()
+                return
+        told = decode_json(answer)
+        if not told.get("ok"):
+            raise OperatorError(f"the service could not write again what the vaults have lost: {told.get('why')}")
 
     def _lost_blobs(self) -> list[bytes]:
         """Bodies that no vault has whole; what is left of them is moved aside, so that they can be put again."""
@@ -292,6 +292,16 @@ def _is_of_runs(name: str) -> bool:
 
 def _require_own(site: Site, config: VaultConfig) -> None:
     """Only whoever may write the vault's folder can mend it. Raises OperatorError that names them."""
+    if config.is_s3:
+        raise OperatorError(
+            f"the vault {config.name} is in a bucket, where nothing that is damaged can be replaced",
+            hint="what it lacks is shipped again by itself; add another bucket or prefix with `safehold vault add`",
+        )
+    if config.is_server:
+        raise OperatorError(
+            f"the vault {config.name} is held by the vault server at {config.url}, and nobody else may mend it",
+            hint="what it lacks is shipped again; what is damaged there its operator mends with a keeper",
+        )
     if not config.is_folder:
         raise OperatorError(
             f"the vault {config.name} is held by a keeper, and only the keeper may mend it",

@@ -176,7 +176,8 @@ class Writer:
                 self._make_vault(v),
                 self._clock,
                 live=True,
-                gather_seconds=GATHER_SECONDS,
+                gather_seconds=v.s3.batch_seconds if v.is_s3 else GATHER_SECONDS,
+                gather_bytes=v.s3.batch_bytes if v.is_s3 else 0,
                 book=self._book_of(v),
                 excuses=partial(self._excuses, v),
             )
