@@ -468,6 +468,32 @@ def test_put_that_finds_the_name_taken_makes_it_last(disk: SimDisk) -> None:
     assert FolderVault("near", "/near", disk.crash(), INSTALLATION).get("x/a") == b"one"
 
 
+@pytest.mark.parametrize("by", ["put", "clearing up"])
+def test_a_name_that_another_process_failed_to_sync_is_given_again(disk: SimDisk, by: str) -> None:
+    vault = make_vault(disk, "near")
+    vault.put("x/other", [b"something"])
+    disk.fail("sync_folder", error=errno.EIO, path="/near/x")
+    with pytest.raises(VaultSuspect):
+        vault.put("x/a", [b"one"])
+    disk.mend()
+    survivor = disk.kill()
+    again = FolderVault("near", "/near", survivor, INSTALLATION)
+    if by == "put":
+        assert not again.put("x/a", [b"one"])
+    else:
+        again.clear_temporary()
+        assert list(survivor.list("/near/tmp")) == []
+    assert FolderVault("near", "/near", survivor.crash(), INSTALLATION).get("x/a") == b"one"
+
+
+def test_a_put_that_went_well_leaves_nothing_in_doubt(disk: SimDisk) -> None:
+    vault = make_vault(disk, "near")
+    vault.put("x/a", [b"one"])
+    assert list(disk.list("/near/tmp")) == []
+    points = count_write_points(disk, lambda: vault.put("x/a", [b"one"]))
+    assert points == 1, "one sync of the folder"
+
+
 @pytest.mark.parametrize(
     ("operation", "error", "expected"),
     [

@@ -208,6 +208,22 @@ def test_a_repair_beside_a_core_that_has_all_hides_nothing(house: House) -> None
     assert unknown(house) == 0
 
 
+def test_a_core_knows_of_all_changes_though_a_seal_came_after_the_last(house: House) -> None:
+    house.boot()
+    put(house, "last")
+    before = copy_of(house.disk)
+    house.engine.seal()
+    house.scheduler.run_for(60)
+    house = house.kill()
+    house.load_keys()
+    put_back(house.disk, before)
+    house.disk.flip_bit(max(log_of(house, NEAR).items())[1], 600)
+    repair_vaults(house, serving=False)
+    assert [path for path in house.disk.files(NEAR) if "/evidence/" in path]
+    lose_core(house, "gone")
+    assert unknown(house) == 0
+
+
 def test_what_was_written_since_ends_it(house: House) -> None:
     lose_core(house, "damaged")
     tear_near(house)
@@ -232,8 +248,9 @@ def test_of_a_cut_the_core_of_nobody_knew(house: House) -> None:
     name = max(log_of(house, NEAR))
     facts = {"repaired": [{"object": str(name), "from": "cut"}], FRAMES: [9, 9]}
     put_evidence([vault], sealer, house.clock, Evidence(VERSION, REPAIR, 0, "near", LogPosition(1, 8, b""), b"", facts))
-    assert mended_ends([vault], opener, LogPosition(1, 8, b""), None)
-    assert not mended_ends([vault], opener, LogPosition(1, 9, b""), None), "the log has gone on since"
+    at = LogPosition(1, 8, b"")
+    assert mended_ends([vault], opener, at, at, None)
+    assert not mended_ends([vault], opener, at, LogPosition(1, 9, b""), None), "the log has gone on since"
 
 
 def test_evidence_of_an_earlier_time_is_not_read(house: House) -> None:
@@ -242,5 +259,5 @@ def test_evidence_of_an_earlier_time_is_not_read(house: House) -> None:
     facts = {"repaired": [{"object": str(max(log_of(house, NEAR))), "from": "far"}]}
     put_evidence([vault], sealer, house.clock, Evidence(VERSION, REPAIR, 0, "near", EMPTY_LOG, b"", facts))
     at, last = house.clock.now(), LogPosition(1, 8, b"")
-    assert mended_ends([vault], opener, last, at + 3600 * 1_000_000)
-    assert not mended_ends([vault], opener, last, at + 25 * 3600 * 1_000_000)
+    assert mended_ends([vault], opener, last, last, at + 3600 * 1_000_000)
+    assert not mended_ends([vault], opener, last, last, at + 25 * 3600 * 1_000_000)

@@ -300,17 +300,24 @@ def test_evidence_that_was_taken_away_is_missed_by_what_follows_it(lived: Run, v
     assert "evidence missing" not in [incident["what"] for incident in lived("status")[1]["incidents"]]
 
 
-def test_a_damaged_log_of_a_sync_vault_waits_for_a_recovery_unless_it_is_named(lived: Run, vaults: Path) -> None:
+@pytest.mark.parametrize("core", ["is missing", "cannot be read"])
+def test_a_damaged_log_of_a_sync_vault_waits_for_a_recovery_unless_it_is_named(
+    lived: Run, vaults: Path, core: str
+) -> None:
     last = segments(vaults / "near")[-1]
     whole = (vaults / "far" / last).read_bytes()
     torn = whole[: len(whole) - 40]
     (vaults / "near" / last).write_bytes(torn)
     (vaults / "far" / blobs(vaults / "far")[0]).unlink()
-    shutil.rmtree(vaults.parent / "core")
+    if core == "is missing":
+        shutil.rmtree(vaults.parent / "core")
+    else:
+        for path in (vaults.parent / "core").iterdir():
+            path.write_bytes(bytes(path.stat().st_size))
     code, told = lived("vault", "repair", "--yes")
     assert code == 3
     near, far = told["vaults"]
-    assert "the core is missing" in near["trouble"]
+    assert f"the core {core}" in near["trouble"]
     assert "safehold recover plan" in near["trouble"]
     assert "safehold vault repair near --yes" in near["trouble"]
     assert "trouble" not in far
@@ -320,6 +327,19 @@ def test_a_damaged_log_of_a_sync_vault_waits_for_a_recovery_unless_it_is_named(l
     assert sources(told)["near"] == {last: "far"}
     assert (vaults / "near" / last).read_bytes() == whole
     assert torn in [path.read_bytes() for path in (vaults / "near" / "aside").rglob("*") if path.is_file()]
+    code, plan = lived("recover", "plan")
+    assert plan["unknown_seconds"] >= 1, "evidence says what was mended, and that no core knew more"
+
+
+def test_a_sync_vault_is_not_filled_from_an_async_one_beside_a_core_that_cannot_be_read(
+    lived: Run, vaults: Path
+) -> None:
+    shutil.rmtree(vaults / "near")
+    for path in (vaults.parent / "core").iterdir():
+        path.write_bytes(bytes(path.stat().st_size))
+    code, told = lived("vault", "add", "near")
+    assert code == 3
+    assert "the core cannot be read, and far" in told["error"]
 
 
 def test_a_vault_that_lost_what_it_had_is_told_of_and_given_it_again(

@@ -76,6 +76,8 @@ def claim_timeline(
         if timeline <= top:
             _level(sync, timeline, begins, problems)
     anchored = _anchor(sync, opener, core, problems)
+    if recovering:  # nobody ships meanwhile, and to look for all that no core has would be to read the whole log
+        return Claimed(top + 1, sync, others, problems, anchored)
     return Claimed(top + 1, sync, others, problems, [*_ahead_of(core, sync, anchored), *anchored])
 
 

@@ -26,7 +26,7 @@ from safehold.formats.modes import MODES, encode_modes
 from safehold.formats.seal import SealedObject
 from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
 from safehold.model.change import Change
-from safehold.model.commands import Command, FoundInstallation, NoteDoubt, NoteInstallation
+from safehold.model.commands import FoundInstallation, NoteDoubt, NoteInstallation
 from safehold.model.errors import Damaged, Held, OperatorError, OutOfSpace, SafeholdError
 from safehold.model.kinds import PATH_IDENTITY, Kind
 from safehold.model.private import Private
@@ -393,7 +393,7 @@ class Writer:
         at = last.position
         vaults = [vault for vault in map(self._make_vault, self._vaults) if vault.available()]
         try:
-            told = mended_ends(vaults, self._keyring.opener, at, last.at)
+            told = mended_ends(vaults, self._keyring.opener, at, at, last.at)
             names = {vault.name: segments([vault], at.timeline) for vault in vaults}
             return {vault for vault in names if any(at_end(vault, names[vault], problem, at) for problem in told)}
         finally:
@@ -445,7 +445,7 @@ class Writer:
             self._note(NoteInstallation(account=SYSTEM_ACCOUNT, items=items), "what travels in it")
         self._note_doubt()
 
-    def _note(self, command: Command, what: str) -> None:
+    def _note(self, command: NoteInstallation | NoteDoubt, what: str) -> None:
         """In the installation's own identity. Where that misses revisions it is held until their loss is on record; the
         accounts, which are whole, need not wait for a person's word on that.
         """

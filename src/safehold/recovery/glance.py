@@ -76,7 +76,8 @@ def glance(
         if entry.account not in log.erased:
             log.state(entry.key, origin.base_of(entry), entry.head, entry.changes)
     end, last_at, last_from = origin.position, origin.generation.manifest.at, ""
-    spoken, spoken_at = end, last_at
+    changed = spoken = end
+    spoken_at = last_at
     if origin.last is not None:
         last_at, last_from = origin.last.at, origin.last.source
     from_log: set[StreamKey] = set()
@@ -91,6 +92,7 @@ def glance(
         end, last_at, last_from = frame.position, frame.at, frame.source
         if frame.changes or frame.sealed:
             spoken, spoken_at = end, frame.at
+        changed = end if frame.changes else changed
     log.finish()
     if any(origin.behind(entry) for entry in rest if entry.account not in log.erased):
         return None
@@ -100,7 +102,7 @@ def glance(
         return None
     selection = select(log, accounts, kinds, Finding(State.MISSING, ""))
     counted = [key for key in log.chains.streams() if selection.counted(*key)]
-    mended = mended_ends(runs.vaults, runs.opener, spoken, spoken_at)
+    mended = mended_ends(runs.vaults, runs.opener, changed, spoken, spoken_at)
     problems = [*reader.problems(), *runs.problems(), *mended, *vouched_by_nobody(origin, log)]
     seconds = glanced(log.changes)
     total = sum(seconds.values())

@@ -57,11 +57,14 @@ def tell_before(
     put_evidence(vaults, sealer, clock, Evidence(VERSION, REPAIR, 0, vault, core, b"", facts))
 
 
-def mended_ends(vaults: Sequence[Vault], opener: Opener, spoken: LogPosition, spoken_at: int | None) -> list[str]:
+def mended_ends(
+    vaults: Sequence[Vault], opener: Opener, changed: LogPosition, spoken: LogPosition, spoken_at: int | None
+) -> list[str]:
     """Of each object of a log that was mended where it may have held more than is known: a sentence `VAULT: OBJECT: …`.
 
-    `spoken` is the last frame that says what was written, and `spoken_at` (µs) about when; None reads all evidence. A
-    repair beside a core that had all of that hid nothing. Without the identity nobody can read evidence.
+    `spoken` is the last frame that says what was written, and `spoken_at` (µs) about when; None reads all evidence.
+    `changed` is the last one with changes: up to there a core had all, beside which a repair hid nothing. Without the
+    identity nobody can read evidence.
     """
     if not opener.can_open:
         return []
@@ -69,15 +72,17 @@ def mended_ends(vaults: Sequence[Vault], opener: Opener, spoken: LogPosition, sp
     told = []
     for found in read_evidence(vaults, opener.installation, opener, skip=skip):
         one = found.evidence
-        if one.kind == REPAIR and not _known(one, spoken):
+        if one.kind == REPAIR and not _known(one, changed, spoken):
             told += [f"{one.vault}: {name}: {MENDED}" for name in _segments(one)]
     return list(dict.fromkeys(told))
 
 
-def _known(one: Evidence, spoken: LogPosition) -> bool:
-    """Whether whoever mended knew how the log ended: of a repair by the core that was there, of a cut never."""
-    upto, last = tuple(one.upto[:2]), (spoken.timeline, spoken.frame)
-    return upto < last if FRAMES in one.facts else upto >= last
+def _known(one: Evidence, changed: LogPosition, spoken: LogPosition) -> bool:
+    """Whether whoever mended knew how the log ended: of a repair the core that was there, of a cut nobody."""
+    upto = tuple(one.upto[:2])
+    if FRAMES in one.facts:
+        return upto < (spoken.timeline, spoken.frame)
+    return upto >= (changed.timeline, changed.frame)
 
 
 def _segments(one: Evidence) -> list[SegmentName]:

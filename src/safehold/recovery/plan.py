@@ -133,6 +133,7 @@ class _Reading(msgspec.Struct):
     holes: list[Hole]
     pace: Pace
     end: LogPosition = EMPTY_LOG
+    changed: LogPosition = EMPTY_LOG  # of the last frame with changes
     spoken: LogPosition = EMPTY_LOG  # of the last frame that says what was written
     spoken_at: int | None = None
     last_at: int | None = None
@@ -214,7 +215,7 @@ def make_plan(
         *_doubts(replay),  # first: of many problems a few are shown
         *reader.problems(),
         *(runs.problems() if runs is not None else ()),
-        *(mended_ends(runs.vaults, runs.opener, reading.spoken, reading.spoken_at) if runs is not None else ()),
+        *_mended(runs, reading),
         *log.chains.problems,
         *vouched_by_nobody(origin, log),
         *(gaining.told() if gaining is not None else ()),
@@ -301,7 +302,7 @@ def _read(
     settling: Settling | None,
     probe: Probe | None,
 ) -> _Reading:
-    reading = _Reading([], new_pace(), position_seen=origin.position == position)
+    reading = _Reading([], new_pace(), changed=origin.position, position_seen=origin.position == position)
     _read_generation(origin, log, witness, clock, reading, progress, settling, probe)
     before = clock.monotonic()
     uncovered = Uncovered()
@@ -321,6 +322,8 @@ def _read(
         reading.end, reading.last_at, reading.last_from = entry.position, entry.at, entry.source
         if entry.changes or entry.sealed:
             reading.spoken, reading.spoken_at = entry.position, entry.at
+        if entry.changes:
+            reading.changed = entry.position
         reading.heard |= bool(entry.changes or entry.heads)
         reading.position_seen |= entry.position == position
         after = clock.monotonic()
@@ -431,6 +434,12 @@ def _count(reading: _Reading, gaining: Gaining, find: Find, log: Replay) -> None
 
 def _all_verified(log: Replay, reading: _Reading) -> bool:
     return not log.chains.refused and not _lost_at_end(reading) and reading.all_known
+
+
+def _mended(runs: Runs | None, reading: _Reading) -> list[str]:
+    if runs is None:
+        return []
+    return mended_ends(runs.vaults, runs.opener, reading.changed, reading.spoken, reading.spoken_at)
 
 
 def _lost_at_end(reading: _Reading) -> bool:

@@ -240,7 +240,7 @@ class Staged:
                 last_at, last_from = origin.last.at, origin.last.source
         problems = [*reader.problems(), *(runs.problems() if runs is not None else ())]
         if runs is not None:
-            problems += mended_ends(runs.vaults, runs.opener, tail.spoken, tail.spoken_at)
+            problems += mended_ends(runs.vaults, runs.opener, tail.changed, tail.spoken, tail.spoken_at)
         whole = whole_at_end(sources, sync, last_from, tail.spoken, problems) and not tail.lost_at_end
         record = Record(
             timeline=timeline,

@@ -37,6 +37,7 @@ class Tail:
         self.end = self.before = start  # `before`: of the last good frame before that claim
         self.last_at: int | None = None  # of that frame: its time, and the vault that it was read from
         self.last_from = ""
+        self.changed = start  # the last frame with changes
         self.spoken = start  # the last frame that says what was written
         self.spoken_at: int | None = None
         self._claimed = claimed
@@ -78,6 +79,8 @@ class Tail:
             self.before, self.last_at, self.last_from = frame.position, frame.at, frame.source
         if frame.changes or frame.sealed:
             self.spoken, self.spoken_at = frame.position, frame.at
+        if frame.changes:
+            self.changed = frame.position
         if self._bytes > MOST_BYTES:
             raise TooLong(
                 "the log after the newest generation is too long to be recovered from while serving",

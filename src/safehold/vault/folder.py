@@ -3,14 +3,16 @@
     FORMAT                 the mark: without it this is no vault, and nothing in it is believed to be absent
     reader.py              reads all of it without Safehold
     log/…  blobs/…         objects
-    tmp/                   objects being put
+    tmp/                   objects being put, each under a number and the name that it is to have
     aside/                 what the keeper moved out of the way (vault/keeping.py); never read
 
-Put: temporary file, sync, link to the name (which fails where the name is taken), remove the temporary, sync the
-folder. Append: write, sync, and the folder at the first append through a handle; an append of nothing writes what is
-there once more, since after a sync that failed bytes and names can be read that no later sync would bring to disk. A
-name is written once more by renaming a whole, synced copy over it: at no moment does the object lack it. The handle of
-the last object appended to stays open; a handle whose sync failed is closed and never used again.
+Put: temporary file, sync, link to the name (which fails where the name is taken), sync the folder, remove the
+temporary. Where the folder could not be synced, or the process was killed before, the temporary is left: it says that
+the name may not last, whatever syncs follow, and whoever puts that name next, or clears up, writes it once more.
+Append: write, sync, and the folder at the first append through a handle; an append of nothing writes what is there once
+more, since after a sync that failed bytes and names can be read that no later sync would bring to disk. A name is
+written once more by renaming a whole, synced copy over it: at no moment does the object lack it. The handle of the last
+object appended to stays open; a handle whose sync failed is closed and never used again.
 
 Append-only is by convention here: whoever may write the folder may also remove what is in it.
 """
@@ -87,6 +89,7 @@ class FolderVault:
         try:
             if disk.exists(vault._at(mark.NAME)):
                 vault._require()
+                vault._settle(mark.NAME)
                 place_reader(vault)
                 return vault
             disk.make_folders(vault._at(_TEMPORARY))
@@ -96,7 +99,7 @@ class FolderVault:
                     f"{path} is not empty and no vault: it holds {', '.join(strange[:3])}",
                     hint="name an empty or a new folder for the vault",
                 )
-            putting = Putting(vault, mark.NAME, *vault._temporary())
+            putting = Putting(vault, mark.NAME, *vault._temporary(mark.NAME))
             putting.write(mark.encode_mark(installation))
             putting.finish()
             place_reader(vault)
@@ -179,10 +182,11 @@ class FolderVault:
         self._require()
         try:
             if there:  # under a name that whoever put it may not have lived to sync
+                self._settle(name)
                 self._disk.sync_folder(posixpath.dirname(self._at(name)))
                 return None
             self._disk.make_folders(posixpath.dirname(self._at(name)))
-            return Putting(self, name, *self._temporary())
+            return Putting(self, name, *self._temporary(name))
         except OSError as error:
             raise self._refusal(error) from error
 
@@ -233,7 +237,7 @@ class FolderVault:
             length = self._disk.size(path)
             if length != expected:
                 raise self._mismatch(name, expected, length)
-            copy = Putting(self, name, *self._temporary())
+            copy = Putting(self, name, *self._temporary(name))
         except FileNotFoundError:
             raise self._mismatch(name, expected, 0) from None
         except OSError as error:
@@ -246,18 +250,32 @@ class FolderVault:
             copy.abandon()
             raise
 
+    def _settle(self, name: str) -> None:
+        """Make certain of an object whose put has left its temporary. Raises as `append`, OSError."""
+        if any(_name_in(entry) == _flat(name) for entry in self._left_over()):
+            self._make_certain(name, self.size(name) or 0)
+
+    def _left_over(self) -> Sequence[str]:
+        try:
+            return [entry.name for entry in self._disk.list(self._at(_TEMPORARY))]
+        except FileNotFoundError:
+            return []
+
     def close(self) -> None:
         file, self._open_file, self._open_name = self._open_file, None, ""
         if file is not None:
             file.close()
 
     def clear_temporary(self) -> None:
-        """Remove what interrupted puts left. Only while nothing else writes to this vault."""
+        """Remove what interrupted puts left, and make certain of names that they gave. Only while nothing else writes
+        to this vault.
+        """
         try:
-            for entry in list(self._disk.list(self._at(_TEMPORARY))):
-                self._disk.remove(self._at(f"{_TEMPORARY}/{entry.name}"))
-        except FileNotFoundError:
-            pass
+            for entry in self._left_over():
+                name = _name_in(entry).replace("+", "/")
+                if is_object_name(name) and (size := self.size(name)):
+                    self._make_certain(name, size)
+                self._disk.remove(self._at(f"{_TEMPORARY}/{entry}"))
         except OSError as error:
             raise self._refusal(error) from error
 
@@ -280,12 +298,12 @@ class FolderVault:
             raise self._refusal(error) from error
         self._open_name, self._open_is_new = name, True
 
-    def _temporary(self) -> tuple[str, File]:
-        """A new file in tmp/, under the first number that is free."""
+    def _temporary(self, name: str) -> tuple[str, File]:
+        """A new file in tmp/ for an object of this name, under the first number that is free."""
         self._disk.make_folders(self._at(_TEMPORARY))
         number = 0
         while True:
-            path = self._at(f"{_TEMPORARY}/{number:08d}")
+            path = self._at(f"{_TEMPORARY}/{number:08d}+{_flat(name)}")
             try:
                 return path, self._disk.open(path, write=True, create=True, exclusive=True)
             except FileExistsError:
@@ -395,23 +413,30 @@ class Putting:
         """Give it its name; False where that was taken meanwhile."""
         vault, disk, path = self._vault, self._vault._disk, self._vault._at(self._name)
         temporary = self.written()
-        taken = False
+        taken = linked = False
         try:
             try:
                 disk.link(temporary, path)
+                linked = True
             except FileExistsError:
                 taken = True
             finally:
-                with contextlib.suppress(FileNotFoundError):
-                    disk.remove(temporary)
+                if not linked:
+                    self._remove(temporary)
         except OSError as error:
             raise vault._refusal(error) from error
-        if not taken:
+        if linked:
             try:
                 disk.sync_folder(posixpath.dirname(path))
-            except OSError as error:
+            except OSError as error:  # the temporary stays, and says so
                 raise vault._suspect(self._name, error) from error
+            with contextlib.suppress(OSError):
+                self._remove(temporary)
         return not taken
+
+    def _remove(self, temporary: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._vault._disk.remove(temporary)
 
     def take_place(self, expected: int) -> None:
         """Take the name from the object that has it: of so many bytes, and the same ones. Raises as `Vault.append`."""
@@ -438,6 +463,15 @@ class Putting:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 self._vault._disk.remove(temporary)
+
+
+def _flat(name: str) -> str:
+    return name.replace("/", "+")
+
+
+def _name_in(temporary: str) -> str:
+    """The flat name that a temporary file was to have; "" in one of an earlier release."""
+    return temporary.partition("+")[2]
 
 
 def place_reader(vault: Vault) -> None:

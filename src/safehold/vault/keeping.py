@@ -108,7 +108,7 @@ class KeptFolderVault(FolderVault):
 
     def _written(self, name: str, chunks: Iterable[bytes]) -> str:
         """A temporary file that holds all of an object, synced; its path."""
-        putting = Putting(self, name, *self._temporary())
+        putting = Putting(self, name, *self._temporary(name))
         try:
             for chunk in chunks:
                 putting.write(chunk)
