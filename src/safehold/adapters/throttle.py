@@ -19,7 +19,8 @@ _NICE = 19
 class Throttle:
     """`rest` waits as long as is needed for the process to have used no more than `share` of a processor.
 
-    `share` 0 or 1 and above: it never waits. `waited_seconds` is what it has waited in all.
+    `share` 0 or 1 and above: it never waits. `waited_seconds` is what it has waited in all, as `now` (monotonic) tells:
+    whoever stands back at the lowest priority sleeps longer than was asked for, and that is no work either.
     """
 
     def __init__(
@@ -27,10 +28,12 @@ class Throttle:
         share: float,
         cpu: Callable[[], float] = time.process_time,
         wait: Callable[[float], None] = time.sleep,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._share = share
         self._cpu = cpu
         self._wait = wait
+        self._now = now
         self._before = cpu()
         self.waited_seconds = 0.0
 
@@ -46,10 +49,11 @@ class Throttle:
         if used < SLICE_SECONDS:
             return
         left = used * (1 / self._share - 1)
-        self.waited_seconds += left
+        began = self._now()
         while left > 0:
             self._wait(min(left, LONGEST_SECONDS))
             left -= LONGEST_SECONDS
+        self.waited_seconds += self._now() - began
         self._before = self._cpu()
 
 

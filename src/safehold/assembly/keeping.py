@@ -17,6 +17,7 @@ from safehold.assembly.scrubbing import find_vault, notebook_folder, scrub_vault
 from safehold.assembly.site import Site
 from safehold.config import VaultConfig
 from safehold.model.errors import OperatorError, OutOfSpace
+from safehold.ports.whole_file import read_json, write_whole
 from safehold.recovery.attest import Verdict
 from safehold.recovery.judging import Problem, Remembered
 from safehold.recovery.keeper import VaultKeeper
@@ -197,34 +198,15 @@ def _path(site: Site) -> str:
 
 def remember(site: Site, last: LastKeep) -> None:
     """Whole or not at all. Raises OperatorError."""
-    folder, path = str(site.data / "run"), _path(site)
     try:
-        site.disk.make_folders(folder)
-        file = site.disk.open(f"{path}.new", write=True, create=True)
-        try:
-            file.truncate(0)
-            file.write_at(0, msgspec.json.encode(last))
-            file.sync()
-        finally:
-            file.close()
-        site.disk.rename(f"{path}.new", path)
-        site.disk.sync_folder(folder)
+        write_whole(site.disk, _path(site), msgspec.json.encode(last))
     except OSError as error:
-        raise OperatorError(f"what the keeper did cannot be noted in {path}: {error.strerror}") from error
+        raise OperatorError(f"what the keeper did cannot be noted in {_path(site)}: {error.strerror}") from error
 
 
 def last_keep(site: Site) -> LastKeep | None:
     """None where it was never done, or the note cannot be read."""
-    try:
-        file = site.disk.open(_path(site))
-    except OSError:
-        return None
-    try:
-        return msgspec.json.decode(file.read_at(0, file.size()), type=LastKeep)
-    except (OSError, msgspec.MsgspecError):
-        return None
-    finally:
-        file.close()
+    return read_json(site.disk, _path(site), LastKeep)
 
 
 def keeper_incidents(last: LastKeep | None) -> list[dict[str, Any]]:
