@@ -1,16 +1,23 @@
-"""Staying out of the way: a share of one processor at most, and the lowest priority for processor and disk."""
+"""Staying out of the way: a share of one processor at most, and the lowest priority for processor and disk.
+
+A rest that is only taken between steps of work is as coarse as the longest step, and whoever asks meanwhile meets a
+processor, or caches and memory that two share, that are taken for all of it. So rests are also taken in the middle of a
+step, when the system tells that so much has been used.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
-#: So much of the processor is used between two rests: what somebody else waits for at most, where there is one core.
-SLICE_SECONDS = 0.01
+#: So much of the processor is used between two rests. The system may count in ticks of some ms.
+SLICE_SECONDS = 0.002
 #: The longest rest at a time.
 LONGEST_SECONDS = 5.0
 _NICE = 19
@@ -35,6 +42,7 @@ class Throttle:
         self._wait = wait
         self._now = now
         self._before = cpu()
+        self._resting = False
         self.waited_seconds = 0.0
 
     @property
@@ -43,11 +51,12 @@ class Throttle:
 
     def rest(self) -> None:
         """Cheap where there is nothing to wait for; called often."""
-        if not self.active:
+        if not self.active or self._resting:
             return
         used = self._cpu() - self._before
         if used < SLICE_SECONDS:
             return
+        self._resting = True
         left = used * (1 / self._share - 1)
         began = self._now()
         while left > 0:
@@ -55,6 +64,21 @@ class Throttle:
             left -= LONGEST_SECONDS
         self.waited_seconds += self._now() - began
         self._before = self._cpu()
+        self._resting = False
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Rest wherever the main thread is, after each slice that is used, not only where it asks to."""
+        if not self.active or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGPROF, lambda *_: self.rest())
+        signal.setitimer(signal.ITIMER_PROF, SLICE_SECONDS, SLICE_SECONDS)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.signal(signal.SIGPROF, before)
 
 
 def step_back() -> None:
