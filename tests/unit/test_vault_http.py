@@ -19,9 +19,10 @@ from safehold.formats.vaultcode import VaultCode, encode_code, is_code, parse_co
 from safehold.model.errors import Damaged, NotFound
 from safehold.ports.link import NoAnswer, NotSent
 from safehold.ports.vault import LengthMismatch, VaultDown, VaultFull, VaultUnanswered
+from safehold.store.realdisk import RealDisk
 from safehold.vault import http_guests
 from safehold.vault.http_guests import PROOFS
-from tests.support.logs import INSTALLATION
+from tests.support.logs import INSTALLATION, make_kept_vault
 from tests.support.vault_http import TOKEN, CutLine, HttpServer, Said
 
 A = "log/00000001/00000000-000000000000.seg"
@@ -394,6 +395,22 @@ def test_a_quota_stops_writing_and_drops_nothing(plain: HttpServer) -> None:
     plain.host.refresh()
     assert vault.put("keys/large", [b"x" * 100_000] * 4)
     assert not list((plain.folder(guest) / "tmp").iterdir())
+
+
+def test_what_a_keeper_removes_where_it_lies_makes_room(plain: HttpServer) -> None:
+    guest = plain.invite("kept", quota=500_000)
+    vault = plain.vault(guest)
+    vault.append(A, 0, b"one")
+    assert vault.put("keys/old", [b"x" * 300_000])
+    with pytest.raises(VaultFull):
+        vault.put("keys/new", [b"x" * 300_000])
+    kept = make_kept_vault(RealDisk(), "v", str(plain.folder(guest)))
+    kept.set_aside("keys/old")
+    kept.purge_aside(None)
+    plain.host.refresh()
+    assert vault.put("keys/new", [b"x" * 300_000])
+    vault.append(A, 3, b"two")
+    assert vault.get(A) == b"onetwo"
 
 
 # -- lines that break

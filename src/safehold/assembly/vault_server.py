@@ -155,6 +155,7 @@ class VaultHost:
         self._quotas: dict[str, VaultQuota] = {}
         self._limits: dict[str, int] = {}
         self._signature: object = None
+        self._kept: dict[str, object] = {}
         self._recounted = server.clock.monotonic()
         self.refresh()
         for guest in server.guests.all():
@@ -178,13 +179,20 @@ class VaultHost:
         return True
 
     def refresh(self) -> None:
-        """Take up what commands have changed. Raises OSError."""
+        """Take up what commands have changed, and keepers of single vaults. Raises OSError."""
         guests = self._server.guests
         signature = _signature(self._server.folder / "installations")
         if signature != self._signature:
-            guests.load()
+            guests.reload()
             self._signature = signature
             self._limits = {guest.id: guest.record.quota_bytes for guest in guests.all()}
+        with self._lock:
+            served = list(self._served)
+        for guest_id in served:
+            kept = _kept_signature(guests.vault_folder(guest_id))
+            if self._kept.get(guest_id) != kept:
+                self._kept[guest_id] = kept
+                self.forget(guest_id)
         now = self._server.clock.monotonic()
         if now - self._recounted > RECOUNT_SECONDS:
             self._recounted = now
@@ -216,6 +224,7 @@ class VaultHost:
                     quota=quota,
                 )
                 self._served[guest.id], self._quotas[guest.id] = served, quota
+                self._kept[guest.id] = _kept_signature(folder)
             self._limits.setdefault(guest.id, guest.record.quota_bytes)
             return served
 
@@ -303,6 +312,16 @@ def _signature(folder: Path) -> object:
                 stat = os.stat(f"{entry.path}/guest.json")
                 found.append((entry.name, stat.st_mtime_ns, stat.st_ino))
     return sorted(found)
+
+
+def _kept_signature(folder: str) -> object:
+    """Something that differs once a keeper has set aside or removed what the server may remember."""
+    found = []
+    for name in ("aside", "log", "runs"):
+        with suppress(FileNotFoundError):
+            found.append(os.stat(f"{folder}/{name}").st_mtime_ns)
+            found += [os.stat(entry.path).st_mtime_ns for entry in os.scandir(f"{folder}/log")] if name == "log" else []
+    return found
 
 
 # -- TLS

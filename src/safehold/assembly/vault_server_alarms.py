@@ -87,7 +87,7 @@ class _GuestAlarms:
             vaults=(VaultSeen(name=record.name, sync=True, available=look.available, dropped=look.dropped),),
             rooms=tuple(self._rooms(record, look)),
             writers=writers_seen(since, clock.monotonic()),
-            witnesses=self.alarming.box.witnesses(),
+            witnesses=tuple(self.alarming.box.witnesses()),
         )
         return self.alarming.look(sight, None)
 
