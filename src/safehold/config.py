@@ -49,12 +49,17 @@ FOLDER_SCHEME = "folder:"
 KEEPER_SCHEME = "keeper:"
 #: A vault server's: https://HOST:PORT/v1/GUEST, or http:// to one on this machine.
 SERVER_SCHEMES = ("https:", "http:")
-SCHEMES = (FOLDER_SCHEME, KEEPER_SCHEME, *SERVER_SCHEMES)
+#: An S3 store's: s3:BUCKET/PREFIX.
+S3_SCHEME = "s3:"
+SCHEMES = (FOLDER_SCHEME, KEEPER_SCHEME, *SERVER_SCHEMES, S3_SCHEME)
 
 _SERVER_URL = re.compile(r"https?://[^/?#@\s]+/v1/([0-9a-f]{32})")
 _PIN = re.compile(r"sha256:[0-9a-f]{64}")
 #: Keys of a vault that is at a server.
 _VAULT_KEYS = ("token_file", "certificate", "insecure")
+_S3_URL = re.compile(r"s3:[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*(@\d{8}T\d{6}Z)?")
+#: Keys of a vault that is in a bucket.
+S3_KEYS = ("endpoint", "region", "credentials_file", "lock_days", "batch_seconds", "batch_bytes")
 _VAULT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _SIZE = re.compile(r"(\d+)\s*(KiB|MiB|GiB)?")
 _UNITS = {None: 1, "KiB": KIB, "MiB": MIB, "GiB": GIB}
@@ -81,6 +86,7 @@ trusted_proxies = []
 # A change is answered only once every vault in mode "sync" holds it; "async" vaults follow within moments.
 # url: "folder:PATH", PATH absolute or relative to the data folder. Put them on disks that do not fail together.
 # Or "keeper:PATH": the socket of a keeper that holds the vault as another user, so that nothing here can harm it.
+# Or "s3:BUCKET/PREFIX": a bucket at any S3 store; docs/s3.md says what it takes, and how it is made safe.
 # Or "https://HOST:PORT/v1/GUEST": a vault server elsewhere, as `safehold vault add NAME CODE` enters it.
 [vaults.near]
 url = "folder:vaults/near"
@@ -191,6 +197,18 @@ access = false         # a line for each request
 
 
 @dataclass(frozen=True, slots=True)
+class S3Options:
+    """How a bucket is reached and used. What is "" comes from the environment (AWS_…)."""
+
+    endpoint: str = ""
+    region: str = ""
+    credentials_file: str = ""  # absolute or relative to keys/
+    lock_days: int = 0  # the retention that the bucket is to give whatever is put; 0: none is asked for
+    batch_seconds: int = 1  # what is written within so long travels as one object …
+    batch_bytes: int = 256 * KIB  # … unless so much is waiting
+
+
+@dataclass(frozen=True, slots=True)
 class VaultConfig:
     """A vault by name: `url` is of one of SCHEMES, `mode` is sync (written ahead) or async (follows).
 
@@ -204,6 +222,7 @@ class VaultConfig:
     token_file: str = ""
     certificate: str = ""
     insecure: bool = False
+    s3: S3Options = S3Options()
 
     @property
     def scheme(self) -> str:
@@ -212,6 +231,10 @@ class VaultConfig:
     @property
     def is_folder(self) -> bool:
         return self.scheme == FOLDER_SCHEME
+
+    @property
+    def is_s3(self) -> bool:
+        return self.scheme == S3_SCHEME
 
     @property
     def is_server(self) -> bool:
@@ -380,7 +403,7 @@ def move_vaults(text: str, moved: Mapping[str, str], left_out: Collection[str] =
     stood there becomes comments. Raises ConfigError where the text is none, or cannot be changed so.
     """
     config = parse(text)
-    vaults = tuple(VaultConfig(v.name, moved.get(v.name, v.url), v.mode) for v in config.vaults)
+    vaults = tuple(replace(v, url=moved.get(v.name, v.url)) for v in config.vaults)
     wanted = replace(config, vaults=tuple(v for v in vaults if v.name not in left_out))
     urls = {f"vaults.{name}": f"url = {json.dumps(url, ensure_ascii=False)}" for name, url in moved.items()}
     gone = {f"vaults.{name}" for name in left_out}
@@ -564,13 +587,15 @@ def check_vault(name: str, url: str, mode: str) -> VaultConfig:
     if not url.startswith(SCHEMES) or url in SCHEMES or "\0" in url:
         raise ConfigError(
             f"{url!r} is not the URL of a vault",
-            hint="write folder:PATH, keeper:SOCKET-PATH, or https://HOST:PORT/v1/GUEST",
+            hint="write folder:PATH, keeper:SOCKET-PATH, https://HOST:PORT/v1/GUEST, or s3:BUCKET/PREFIX",
         )
     if url.startswith(SERVER_SCHEMES) and not _SERVER_URL.fullmatch(url):
         raise ConfigError(
             f"{url!r} is not the URL of a vault at a server",
             hint="it is https://HOST:PORT/v1/ and 32 hexadecimal digits, as `safehold vault add NAME CODE` enters it",
         )
+    if url.startswith(S3_SCHEME) and not _S3_URL.fullmatch(url):
+        raise ConfigError(f"{url!r} names no bucket", hint="write s3:BUCKET/PREFIX, of letters, digits and - _ .")
     if mode not in MODES:
         raise ConfigError(f"{mode!r} is not a mode of a vault", hint="sync or async")
     return VaultConfig(name, url, mode)
@@ -821,12 +846,32 @@ class _Reader:
             raise self.error(table, "insecure", "needs true or false")
         if vault.scheme == "http:" and not insecure and not is_loopback(vault.url):
             raise self.error(table, "url", "without TLS a token can be read on its way", "https://, or insecure = true")
-        return replace(
+        vault = replace(
             vault,
             token_file=self.text(values, table, "token_file", "").strip(),
             certificate=self.text(values, table, "certificate", "").strip(),
             insecure=insecure,
         )
+        return self.s3_options(vault, values, table)
+
+    def s3_options(self, vault: VaultConfig, values: Mapping[str, Any], table: str) -> VaultConfig:
+        """The keys that only a vault in a bucket has."""
+        given = [key for key in S3_KEYS if key in values]
+        if given and not vault.is_s3:
+            raise self.error(table, given[0], "only a vault in a bucket has this", 'its url begins with "s3:"')
+        default = S3Options()
+        endpoint = self.text(values, table, "endpoint", "").strip().rstrip("/")
+        if endpoint and not (urlsplit(endpoint).scheme in ("http", "https") and urlsplit(endpoint).hostname):
+            raise self.error(table, "endpoint", "needs a URL that begins with https:// or http://")
+        options = S3Options(
+            endpoint=endpoint,
+            region=self.text(values, table, "region", "").strip(),
+            credentials_file=self.text(values, table, "credentials_file", "").strip(),
+            lock_days=self.count(values, "lock_days", 0, least=0, table=table),
+            batch_seconds=self.count(values, "batch_seconds", default.batch_seconds, least=0, table=table),
+            batch_bytes=self.size(values, "batch_bytes", default.batch_bytes, table=table),
+        )
+        return replace(vault, s3=options)
 
     def vaults(self, tables: Mapping[str, Any]) -> tuple[VaultConfig, ...]:
         if "vaults" not in tables:
@@ -837,14 +882,15 @@ class _Reader:
             raise self.error("", "vaults", "each vault is a section: write [vaults.NAME]")
         for name, values in section.items():
             table = f"vaults.{name}"
-            self.only(values, table, ("url", "mode", *_VAULT_KEYS))
+            self.only(values, table, ("url", "mode", *_VAULT_KEYS, *S3_KEYS))
             if "url" not in values:
                 raise self.error("vaults", name, "url is missing", hint='url = "folder:PATH"')
             url, mode = self.text(values, table, "url", ""), self.text(values, table, "mode", "async")
             try:
-                found.append(self.vault_options(check_vault(name, url, mode), values, table))
+                checked = check_vault(name, url, mode)
             except ConfigError as error:
                 raise self.error("vaults", name, error.message, error.hint) from error
+            found.append(self.vault_options(checked, values, table))
         if not any(vault.mode == "sync" for vault in found):
             raise self.error(
                 "", "vaults", "no vault is in mode sync", hint="nothing would be vaulted before it is acknowledged"
@@ -881,11 +927,15 @@ def _vault_text(vault: VaultConfig) -> str:
             lines.append(f"{key} = {_quoted(value)}")
     if vault.insecure:
         lines.append("insecure = true")
+    for key in S3_KEYS:
+        value = getattr(vault.s3, key)
+        if value != getattr(S3Options(), key):
+            lines.append(f"{key} = {_quoted(value)}")
     return "\n".join(lines) + "\n"
 
 
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)  # a basic TOML string takes JSON's escapes
+def _quoted(value: str | int) -> str:
+    return json.dumps(value, ensure_ascii=False)  # a basic TOML string takes JSON's escapes
 
 
 def _replace(path: Path, text: str) -> None:

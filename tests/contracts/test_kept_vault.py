@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from safehold.store.realdisk import RealDisk
 from safehold.vault.folder import FolderVault
 from safehold.vault.keeping import KeptFolderVault
 from tests.support.logs import INSTALLATION, make_kept_vault
+from tests.support.vault_kinds import KeptVaultKind, kept_vault_parameters
 
 A = "log/00000001/00000000-000000000000.seg"
 
@@ -29,10 +30,11 @@ def clock() -> SimClock:
     return SimClock()
 
 
-@pytest.fixture(params=["folder on a real disk", "folder on a simulated disk"])
-def vault(request: pytest.FixtureRequest, tmp_path: Path, clock: SimClock) -> KeptVault:
-    disk: Disk = SimDisk() if "simulated" in request.param else RealDisk()
-    return make_kept_vault(disk, "v", str(tmp_path / "v"), clock)
+@pytest.fixture(params=kept_vault_parameters())
+def vault(request: pytest.FixtureRequest, tmp_path: Path, clock: SimClock) -> Iterator[KeptVault]:
+    kind: KeptVaultKind = request.param
+    with kind.place(tmp_path, clock) as vault:
+        yield vault
 
 
 def names(vault: Vault, prefix: str = "") -> list[str]:
@@ -128,8 +130,10 @@ def test_strange_names_are_refused(vault: KeptVault, name: str) -> None:
             act()
 
 
-def test_a_writer_notices_that_its_object_was_replaced(vault: KeptVault, tmp_path: Path) -> None:
-    writer = FolderVault("v", str(tmp_path / "v"), vault._disk, INSTALLATION)  # type: ignore[attr-defined]
+@pytest.mark.parametrize("disk", [RealDisk(), SimDisk()], ids=["real disk", "simulated disk"])
+def test_a_writer_notices_that_its_object_was_replaced(disk: Disk, tmp_path: Path) -> None:
+    vault = make_kept_vault(disk, "v", str(tmp_path / "v"))
+    writer = FolderVault("v", str(tmp_path / "v"), disk, INSTALLATION)
     writer.append(A, 0, b"one")
     vault.replace(A, [b"one"])
     with pytest.raises(VaultDown, match="replaced"):
@@ -138,9 +142,11 @@ def test_a_writer_notices_that_its_object_was_replaced(vault: KeptVault, tmp_pat
     assert vault.get(A) == b"onetwo"
 
 
-def test_a_vault_that_is_away_is_down(vault: KeptVault, tmp_path: Path) -> None:
+@pytest.mark.parametrize("disk", [RealDisk(), SimDisk()], ids=["real disk", "simulated disk"])
+def test_a_vault_that_is_away_is_down(disk: Disk, tmp_path: Path) -> None:
+    vault = make_kept_vault(disk, "v", str(tmp_path / "v"))
     vault.put(A, [b"x"])
-    vault._disk.rename(str(tmp_path / "v"), str(tmp_path / "w"))  # type: ignore[attr-defined]
+    disk.rename(str(tmp_path / "v"), str(tmp_path / "w"))
     acts: list[Callable[[], object]] = [
         lambda: vault.set_aside(A),
         lambda: vault.replace(A, [b"x"]),

@@ -436,7 +436,7 @@ class Bookish:
         self.shipper = self.again()
         self.writing = Writing([self.near], [self.far], clock=self.clock, limits=LogLimits(3000, 10.0))
         self.blobs = [blob_object(bytes([n]) * 32) for n in range(5)]
-        self.runs = [f"runs/0000000{n}/body" for n in range(4)]
+        self.runs = [f"runs/00000000000{n}/000.run" for n in range(4)]
 
     def again(self) -> Shipper:
         self.shipper = Shipper(self.near, self.far, self.clock, book=self.book, excuses=self.excuses)
@@ -491,7 +491,7 @@ def test_what_the_target_has_lost_is_told_before_it_is_shipped_again(hurt: str, 
 def test_what_the_target_never_had_is_not_missed() -> None:
     world = filled()
     world.writing.write(3)
-    for name in (blob_object(b"\x03" * 31 + b"\0"), blob_object(b"\x77" * 32), "runs/00000009/body"):
+    for name in (blob_object(b"\x03" * 31 + b"\0"), blob_object(b"\x77" * 32), "runs/000000000009/000.run"):
         world.near.put(name, [b"more"])
     world.again()
     assert world.ship() == []
@@ -530,3 +530,25 @@ def test_a_page_that_cannot_be_written_hinders_nothing() -> None:
     world.disk.fail("write", path="/run/", times=1000)
     assert world.ship() == []
     assert world.shipper.level
+
+
+@pytest.mark.parametrize("served", [False, True], ids=["folder", "served"])
+def test_strays_in_the_source_are_told_and_hold_up_nothing(served: bool) -> None:
+    """A person's or a system's own file among the objects: no vault takes its name."""
+    disk, clock = SimDisk(), SimClock()
+    near, far = make_vault(disk, "near"), make_vault(disk, "far")
+    target = RemoteVault("far", "/far", direct(ServedVault("/far", disk)), INSTALLATION) if served else far
+    for stray in ("blobs/ab/.nfs0001", "blobs/ab/copy of it", "runs/.DS_Store", "evidence/list (1).txt"):
+        disk.make_folders(f"/near/{stray.rpartition('/')[0]}")
+        disk.open(f"/near/{stray}", write=True, create=True).write_at(0, b"stray")
+    name = blob_object(b"\xab" * 32)
+    near.put(name, [b"bytes"])
+    Writing([near], [target], clock=clock).write(3)
+    shipper = Shipper(near, target, clock)
+    for _ in range(600):
+        if shipper.step() is None:
+            break
+    assert shipper.level and shipper.trouble is None
+    assert far.get(name) == b"bytes"
+    assert [text.split(" in ")[0] for text in shipper.differences()] == ["runs/.DS_Store", "evidence/list (1).txt"]
+    assert {n for n in objects(far) if not n.startswith("log/")} == {"FORMAT", "reader.py", name}

@@ -31,7 +31,7 @@ from typing import NamedTuple, TypeVar
 
 from safehold.archiver.log import Written
 from safehold.archiver.shipped import Book, Excused, Memory
-from safehold.formats import blob, evidence, run, segment
+from safehold.formats import blob, evidence, generation, run, segment
 from safehold.model.errors import SafeholdError
 from safehold.ports.vault import Vault, VaultSuspect, VaultUnanswered
 from safehold.ports.world import Clock
@@ -56,6 +56,11 @@ class Piece(NamedTuple):
     changes: int
     since: float  # monotonic seconds: when the oldest of it was written
     open: bool = False  # of a live source's newest segment, found by looking: wait for a note
+    found: bool = False  # by looking: nobody has vouched that the source has synced it
+
+
+class _Shrunk(SafeholdError):
+    """What was found in the source is not there any more: it had not synced it, and lost its power."""
 
 
 class Shipper:
@@ -69,14 +74,17 @@ class Shipper:
         *,
         live: bool = False,
         gather_seconds: float = 0.0,
+        gather_bytes: int = 0,
         book: Book | None = None,
         excuses: Callable[[], Excused] | None = None,
     ) -> None:
-        """`gather_seconds`: what is written within so short a time of the last append travels together.
+        """`gather_seconds`: what is written within so short a time of the last append travels together, but no more of
+        it than `gather_bytes` waits, unless that is 0.
 
         `book`: where it keeps what the target has; `excuses` says what a keeper removed there on record.
         """
         self._gather_seconds = gather_seconds
+        self._gather_bytes = gather_bytes
         self._appended_at = -gather_seconds
         #: Whether no step comes before the next `wake`. Read it after a note: who then sees True must wake.
         self.asleep = False
@@ -187,7 +195,7 @@ class Shipper:
             return None
         try:
             pause = self._work()
-        except VaultUnanswered as error:  # a lost answer, and no failed sync: look again at all that is there
+        except (VaultUnanswered, _Shrunk) as error:  # and no failed sync here: look again at all that is there
             self._looked, self._blob_folder, self._at = False, 0, None
             return self._back_off(error)
         except VaultSuspect as error:
@@ -246,9 +254,15 @@ class Shipper:
         if not self._backlog:
             return None
         wait = self._appended_at + self._gather_seconds - self._clock.monotonic()
-        if wait > 0 and len(self._backlog) == 1:
+        if wait > 0 and len(self._backlog) == 1 and not self._is_batch(self._backlog[0]):
             return wait
         return 0.0 if self._ship_piece(self._backlog[0]) else None
+
+    def _is_batch(self, piece: Piece) -> bool:
+        """Whether enough of it waits to travel before its time."""
+        at = self._at
+        have = at[1] if at is not None and at[0] == piece.object else 0
+        return 0 < self._gather_bytes <= piece.end - have
 
     def _ship_object(self) -> bool:
         """Compare, or ship one object; False where there is nothing to do."""
@@ -278,7 +292,9 @@ class Shipper:
                 oldest = oldest.rpartition("/")[0]
             missing = []
             for info in self._source.list(prefix):
-                if info.name not in have and info.name >= oldest:
+                if not _is_object(info.name):
+                    self._differ(f"{info.name} in {self._source.name} is no object of a vault: it is not shipped")
+                elif info.name not in have and info.name >= oldest:
                     missing.append(info.name)
                 elif have.get(info.name, info.size) != info.size:
                     self._differ(f"{info.name} is not as long in {self._target.name} as in {self._source.name}")
@@ -348,7 +364,7 @@ class Shipper:
         headers = [f.header for f in copy.frames.values() if f.offset + len(f.data) > shipped]
         now, wall = self._clock.monotonic(), self._clock.now()
         since = min((now - max(0.0, (wall - h.at) / _MICROSECONDS) for h in headers), default=now)
-        return Piece(object_, size, sum(h.changes for h in headers), since, open_ and not copy.closed)
+        return Piece(object_, size, sum(h.changes for h in headers), since, open_ and not copy.closed, found=True)
 
     def _last_in_target(self) -> tuple[str, int]:
         """The last object that a shipper appended to in the target, and its size there; ("", 0) where there is none.
@@ -407,7 +423,7 @@ class Shipper:
                 if info.size > shipped:
                     piece = self._piece(info.name, shipped, info.size, later.name if later else "", open_=False)
                     if piece.end > shipped:
-                        yield Piece(info.name, piece.end, 0, self._clock.monotonic())
+                        yield Piece(info.name, piece.end, 0, self._clock.monotonic(), found=True)
 
     def _settled(self, piece: Piece) -> int:
         """Up to where a piece may be shipped now."""
@@ -428,7 +444,8 @@ class Shipper:
         if have < settled:
             data = self._source.get(piece.object, have, min(CHUNK_BYTES, settled - have))
             if not data:
-                raise SafeholdError(f"{piece.object} is shorter in {self._source.name} than was written")
+                kind = _Shrunk if piece.found else SafeholdError
+                raise kind(f"{piece.object} is shorter in {self._source.name} than was written")
             self._target.append(piece.object, have, data)
             self._at = (piece.object, have + len(data))
             self._appended_at = self._clock.monotonic() if len(data) < CHUNK_BYTES else -self._gather_seconds
@@ -481,7 +498,8 @@ class Shipper:
         have = {info.name for info in self._target.list(prefix)}
         if have:  # of the last one put the name may not be on disk; this makes sure of all in the folder
             self._target.put(min(have), ())
-        missing = [info.name for info in self._source.list(prefix) if info.name not in have]
+        held = [info.name for info in self._source.list(prefix)]
+        missing = [name for name in held if name not in have and blob.parse_object(name) is not None]
         self._memory.blobs_lack(have, missing)
         self._blobs.update(dict.fromkeys(missing))
         self._blob_folder += 1
@@ -492,6 +510,12 @@ class Shipper:
 
     def _differ(self, text: str) -> None:
         self._differences[text] = None
+
+
+def _is_object(name: str) -> bool:
+    """Whether a run, a manifest or evidence may bear this name; anything else in their folders is a stray."""
+    known = run.parse_run_name(name), generation.parse_manifest_name(name), evidence.parse_evidence_name(name)
+    return any(each is not None for each in known)
 
 
 def _frozen(notes: deque[T]) -> list[T]:
@@ -509,9 +533,9 @@ def _joined(pieces: Iterable[Piece]) -> list[Piece]:
     for piece in pieces:
         last = joined[-1] if joined else None
         if last is not None and last.object == piece.object and not last.open:
-            joined[-1] = Piece(
-                piece.object, max(last.end, piece.end), last.changes + piece.changes, min(last.since, piece.since)
-            )
+            found = max(last, piece, key=lambda each: each.end).found
+            changes, since = last.changes + piece.changes, min(last.since, piece.since)
+            joined[-1] = Piece(piece.object, max(last.end, piece.end), changes, since, found=found)
         else:
             joined.append(piece)
     return joined

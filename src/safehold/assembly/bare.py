@@ -33,6 +33,7 @@ from safehold.recovery.selection import SYSTEM
 from safehold.vault import keyring
 from safehold.vault.folder import FolderVault
 from safehold.vault.runs import GenerationReader, Runs
+from safehold.vault.s3 import S3Vault
 
 
 def with_older_identities(reader: LogReader, runs: Runs, opener: Opener) -> Opener:
@@ -143,9 +144,20 @@ def bring_config(site: Site, travelled: bytes | None, given: AnyVault) -> list[s
 
 def _places(site: Site, config: Config, given: AnyVault, notes: list[str]) -> tuple[dict[str, str], list[str]]:
     """Other URLs for vaults, and vaults to be left out: one sync vault at least is there afterwards."""
-    missing = [v for v in config.vaults if not _is_here(site, v, given)]
+    suspect = [v for v in config.vaults if v.mode != Mode.SYNC and _is_past_of(given, v)]
+    missing = [v for v in config.vaults if v not in suspect and not _is_here(site, v, given)]
+    for vault in suspect:
+        notes.append(
+            f"the vault {vault.name} at {vault.url} was read as it once was: what came later is in doubt, so that it "
+            "stands in the configuration as a comment; add another with `safehold vault add`"
+        )
     for vault in missing:
-        if vault.mode != Mode.SYNC:
+        if vault.is_s3:
+            notes.append(
+                f"the vault {vault.name} is at {vault.url}, and its credentials are not on this machine: put them into "
+                f"{site.keys_folder / vault.s3.credentials_file}"
+            )
+        elif vault.mode != Mode.SYNC:
             notes.append(
                 f"the vault {vault.name} is not at {vault.url} on this machine: bring its folder there, or make it "
                 f"anew with `safehold vault add {vault.name}`"
@@ -160,7 +172,11 @@ def _places(site: Site, config: Config, given: AnyVault, notes: list[str]) -> tu
         moved = {first.name: _place_for(site, first, given, notes, taken=taken)}
     for name in lost:
         notes.append(f"the vault {name} is not on this machine and stands in the configuration as a comment")
-    return moved, lost
+    return moved, [*lost, *(v.name for v in suspect)]
+
+
+def _is_past_of(given: AnyVault, vault: VaultConfig) -> bool:
+    return isinstance(given, S3Vault) and given.is_past and given.url.partition("@")[0] == vault.url
 
 
 def _is_here(site: Site, vault: VaultConfig, given: AnyVault) -> bool:
@@ -191,6 +207,8 @@ def _place_for(site: Site, vault: VaultConfig, given: AnyVault, notes: list[str]
 
 def _is_writable(site: Site, vault: AnyVault) -> bool:
     """Whether an object can be made there. Who serves a vault over a socket takes what it may take."""
+    if isinstance(vault, S3Vault):
+        return not vault.is_past
     if not isinstance(vault, FolderVault):
         return True
     folder = vault.url.removeprefix(FOLDER_SCHEME)

@@ -3,7 +3,12 @@
 What repair and retention need beyond that is `KeptVault`, which only a keeper is given: it runs under credentials that
 nothing beside the core has.
 
-Object names are relative paths of safe ASCII segments (`log/00000001/00000000.seg`, `blobs/ab/abcd…`).
+Object names are relative paths of safe ASCII segments (`log/00000001/00000000.seg`, `blobs/ab/abcd…`), each of up to
+100 characters, and none lies below another object's. Any other name is refused by what adds (VaultDown), and nothing is
+there under it for what looks: nothing outside of the vault is ever read or written, whatever the name.
+
+Who looks sees of an append all, none or a part of it from its beginning, and of a put all or nothing. What an instance
+returned from is seen by every other at once. A listing has what was there when it began, and may have what came since.
 """
 
 from __future__ import annotations

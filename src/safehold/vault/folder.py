@@ -44,6 +44,23 @@ def is_object_name(name: str) -> bool:
     return _SAFE_NAME.match(name) is not None
 
 
+def require_object_name(vault: str, name: str) -> None:
+    """Raises VaultDown where no object may bear it: nothing of the kind is ever put or appended to."""
+    if not is_object_name(name):
+        raise VaultDown(
+            f"vault {vault}: {name!r} is no name of an object in a vault",
+            hint="see where that name comes from: it was not given by Safehold",
+        )
+
+
+def _leads_out(path: str) -> bool:
+    """Whether a path may lead out of the vault, or is none: what is there is then never looked at.
+
+    Other strange names are looked at: people leave files in folders, and a scrub names them.
+    """
+    return "\0" in path or any(part in ("", ".", "..") for part in path.split("/"))
+
+
 class FolderVault:
     """Implements ports.vault.Vault. `installation` is the id its FORMAT must bear; None takes any.
 
@@ -105,7 +122,9 @@ class FolderVault:
 
     def folders(self, prefix: str) -> Sequence[str]:
         assert prefix.endswith("/")
-        return sorted(entry.name for entry in self._entries(prefix.rstrip("/")) if entry.is_folder)
+        if _leads_out(prefix[:-1]):
+            return []
+        return sorted(entry.name for entry in self._entries(prefix[:-1]) if entry.is_folder)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         return self.list_after(prefix, "")
@@ -116,6 +135,8 @@ class FolderVault:
         return self._walk(folder, prefix, after)
 
     def size(self, name: str) -> int | None:
+        if _leads_out(name):
+            return None
         try:
             return self._disk.size(self._at(name))
         except (FileNotFoundError, NotADirectoryError):
@@ -125,6 +146,8 @@ class FolderVault:
             raise self._refusal(error) from error
 
     def get(self, name: str, offset: int = 0, count: int | None = None) -> bytes:
+        if _leads_out(name):
+            raise KeyError(name)
         try:
             file = self._disk.open(self._at(name))
             try:
@@ -151,6 +174,7 @@ class FolderVault:
 
     def begin(self, name: str) -> Putting | None:
         """A put in pieces, for who is handed them one by one; None, and nothing done, where the name is taken."""
+        require_object_name(self._name, name)
         there = self.size(name) is not None
         self._require()
         try:
@@ -202,6 +226,7 @@ class FolderVault:
     def _make_certain(self, name: str, expected: int) -> None:
         """Write an object and its name once more, as they are. Raises as `append`."""
         self.close()
+        require_object_name(self._name, name)
         self._require()
         path = self._at(name)
         try:
@@ -241,7 +266,7 @@ class FolderVault:
 
     def _open(self, name: str, expected: int) -> None:
         """Open an object to append to it, making it where the expected length is 0."""
-        assert is_object_name(name), name
+        require_object_name(self._name, name)
         self.close()
         path = self._at(name)
         self._require()
@@ -268,6 +293,8 @@ class FolderVault:
 
     def _entries(self, folder: str) -> Sequence[Entry]:
         """Entries of a folder under the vault's path; what is being put and what was set aside are left out."""
+        if folder and _leads_out(folder):
+            return []
         try:
             entries = list(self._disk.list(self._at(folder) if folder else self._path))
         except (FileNotFoundError, NotADirectoryError):

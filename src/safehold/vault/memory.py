@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from safehold.ports.vault import LengthMismatch, ObjectInfo, Vault, VaultDown, VaultFull
+from safehold.vault.folder import require_object_name
 
 
 class MemoryVault:
@@ -29,7 +30,7 @@ class MemoryVault:
 
     def folders(self, prefix: str) -> Sequence[str]:
         self._require()
-        below = (name[len(prefix) :] for name in self.objects if name.startswith(prefix))
+        below = (name[len(prefix) :] for name in sorted(self.objects) if name.startswith(prefix))
         return sorted({rest.split("/")[0] for rest in below if "/" in rest})
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
@@ -49,15 +50,19 @@ class MemoryVault:
 
     def put(self, name: str, chunks: Iterable[bytes]) -> bool:
         self._require()
+        require_object_name(self._name, name)
         if name in self.objects:
             return False
         data = b"".join(chunks)
+        if name in self.objects:  # meanwhile
+            return False
         self._take_room(len(data))
         self.objects[name] = data
         return True
 
     def append(self, name: str, expected: int, data: bytes) -> None:
         self._require()
+        require_object_name(self._name, name)
         held = self.objects.get(name, b"")
         if len(held) != expected:
             raise LengthMismatch(f"vault {self._name}: {name} is {len(held)} bytes long and should be {expected}")
