@@ -18,6 +18,7 @@ from safehold.formats.mark import NAME as MARK
 from safehold.formats.vaultcode import VaultCode, encode_code, is_code, parse_code
 from safehold.model.errors import Damaged, NotFound
 from safehold.ports.link import NoAnswer, NotSent
+from safehold.ports.objectstore import Costs
 from safehold.ports.vault import LengthMismatch, VaultDown, VaultFull, VaultUnanswered
 from safehold.store.realdisk import RealDisk
 from safehold.vault import http_guests
@@ -540,3 +541,16 @@ def test_plain_http_leaves_this_machine_only_where_that_is_said(tmp_path: Path) 
         parse(f'[vaults.v]\nurl = "{url}"\nmode = "sync"\n')
     assert parse(f'[vaults.v]\nurl = "{url}"\nmode = "sync"\ninsecure = true\n').vaults[0].insecure
     assert parse(f'[vaults.v]\nurl = "{url.replace("192.0.2.1", "127.0.0.1")}"\nmode = "sync"\n').vaults[0].is_server
+
+
+def test_what_goes_over_a_link_is_counted(plain: HttpServer, guest: str) -> None:
+    costs = Costs()
+    link = HttpLink(lambda: plain.access(guest), costs=costs)
+    link.ask(vaultwire.encode(HELLO))
+    link.ask(vaultwire.encode(vaultwire.Append(A, 0, b"x" * 1000)))
+    link.ask(vaultwire.encode(vaultwire.Get(A, 0, 1000)))
+    assert (costs.writes, costs.reads, costs.failures) == (1, 2, 0)
+    assert 1000 < costs.sent_bytes < 1300 and 1000 < costs.received_bytes < 1300
+    with pytest.raises((NotSent, NoAnswer)):
+        link.ask(b"rubbish")
+    assert costs.failures == 1

@@ -26,7 +26,7 @@ from safehold.formats import vaultcode
 from safehold.model.errors import Damaged, OperatorError, SafeholdError
 from safehold.ports.disk import Disk
 from safehold.ports.link import NoAnswer, NotSent
-from safehold.ports.objectstore import StoreError
+from safehold.ports.objectstore import Costs, StoreError
 from safehold.ports.world import Entropy
 from safehold.vault.folder import FolderVault
 from safehold.vault.remote import RemoteVault
@@ -41,6 +41,8 @@ _MAX_TOKEN_BYTES = 4096
 
 #: One store for each bucket and prefix: what it costs and what it ignores is known of it as long as the process lives.
 _STORES: dict[tuple[VaultConfig, Path], S3ObjectStore] = {}
+#: What went over all links to one vault at a server.
+_COSTS: dict[tuple[str, Path], Costs] = {}
 
 
 def open_vault(config: VaultConfig, data: Path, disk: Disk, installation: bytes | None) -> AnyVault:
@@ -65,7 +67,10 @@ def _at_server(config: VaultConfig, data: Path, disk: Disk, installation: bytes 
     def access() -> Access:
         return _access(config, data, disk)
 
-    return HttpVault(config.name, config.url, lambda: HttpLink(access), installation, lock=threading.Lock())
+    costs = _COSTS.setdefault((config.url, data), Costs())
+    return HttpVault(
+        config.name, config.url, lambda: HttpLink(access, costs=costs), installation, lock=threading.Lock()
+    )
 
 
 def _access(config: VaultConfig, data: Path, disk: Disk) -> Access:
@@ -200,7 +205,9 @@ def s3_store(config: VaultConfig, data: Path) -> S3ObjectStore:
 
 
 def store_costs(config: VaultConfig, data: Path) -> dict[str, int] | None:
-    """What this process has asked of a bucket's store; None for other vaults."""
+    """What this process has asked of a bucket's store or of a vault server; None for other vaults."""
+    if config.is_server:
+        return msgspec.structs.asdict(_COSTS.get((config.url, data), Costs()))
     return msgspec.structs.asdict(s3_store(config, data).costs) if config.is_s3 else None
 
 
