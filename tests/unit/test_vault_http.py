@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from safehold.adapters.vault_http import DIGEST, HttpLink, content_digest, join
+from safehold.assembly.vault_urls import redeem_code
 from safehold.formats import vaultwire
 from safehold.formats.mark import NAME as MARK
 from safehold.formats.vaultcode import VaultCode, encode_code, is_code, parse_code
-from safehold.model.errors import Damaged, NotFound
+from safehold.model.errors import Damaged, NotFound, OperatorError
 from safehold.ports.link import NoAnswer, NotSent
 from safehold.ports.objectstore import Costs
 from safehold.ports.vault import LengthMismatch, VaultDown, VaultFull, VaultUnanswered
@@ -554,3 +555,24 @@ def test_what_goes_over_a_link_is_counted(plain: HttpServer, guest: str) -> None
     with pytest.raises((NotSent, NoAnswer)):
         link.ask(b"rubbish")
     assert costs.failures == 1
+
+
+def test_a_code_that_may_only_read_adds_no_vault_and_takes_no_others_token(plain: HttpServer, tmp_path: Path) -> None:
+    known, code = plain.server.invite("reading", read_only=True)
+    entropy = plain.server.entropy
+    with pytest.raises(OperatorError, match="may only read"):
+        redeem_code(code, tmp_path, RealDisk(), entropy, INSTALLATION, to_write=True)
+    url = redeem_code(code, tmp_path, RealDisk(), entropy, INSTALLATION)
+    assert url == f"{plain.config.url}/v1/{known.id}"
+    token = tmp_path / "keys" / f"{known.id}.token"
+    assert token.stat().st_mode & 0o777 == 0o600
+    text = token.read_text()
+    assert redeem_code(code, tmp_path, RealDisk(), entropy, INSTALLATION) == url  # from here it was used already
+    _, again = plain.server.invite(again="reading", read_only=True)
+    with pytest.raises(OperatorError, match="there is a token"):
+        redeem_code(again, tmp_path, RealDisk(), entropy, INSTALLATION)
+    assert token.read_text() == text
+    with pytest.raises(OperatorError, match="does not take this code"):
+        redeem_code(code, tmp_path / "elsewhere", RealDisk(), entropy, INSTALLATION)
+    with pytest.raises(OperatorError, match="checksum"):
+        redeem_code(code[:-1] + ("2" if code[-1] != "2" else "3"), tmp_path, RealDisk(), entropy, INSTALLATION)

@@ -120,7 +120,9 @@ def _pin(config: VaultConfig, data: Path, noted: str) -> bytes:
         raise NotSent(f"the certificate {wanted} cannot be read: {error}") from None
 
 
-def redeem_code(text: str, data: Path, disk: Disk, entropy: Entropy, installation: bytes) -> str:
+def redeem_code(
+    text: str, data: Path, disk: Disk, entropy: Entropy, installation: bytes, *, to_write: bool = False
+) -> str:
     """Use a one-time code of a vault server: the URL of the vault, whose token lies in keys/ then.
 
     The token is on disk before the code is used, so that a code whose answer got lost can be used again from here.
@@ -132,11 +134,24 @@ def redeem_code(text: str, data: Path, disk: Disk, entropy: Entropy, installatio
         code = vaultcode.parse_code(text)
     except Damaged as error:
         raise OperatorError(error.message, hint="copy the whole line that the server's operator sent") from None
+    if to_write and code.read_only:
+        raise OperatorError(
+            "the token that comes with this code may only read",
+            hint="`safehold vault join CODE` takes it, for a keeper; to add a vault another code is needed",
+            exit_code=2,
+        )
     url = f"{code.address}/v1/{code.guest.hex()}"
     path = VaultConfig("joined", url, "async").token_path(data)
     mark = f"code: {sha256(code.secret).hexdigest()[:16]}"
-    if mark in _token_text(disk, path).splitlines():
+    there = _token_text(disk, path)
+    if mark in there.splitlines():
         return url
+    if code.read_only and there:
+        raise OperatorError(
+            f"there is a token for this vault in {path}, and this code's may only read",
+            hint="use the code where it is for: in the folder of a keeper",
+            exit_code=2,
+        )
     new = path.with_name(f"{path.name}.{sha256(code.secret).hexdigest()[:8]}.new")
     disk.make_folders(str(path.parent))
     if not disk.exists(str(new)):

@@ -11,7 +11,7 @@ from safehold.cli.output import Answer, Table, print_json, size_text, time_text
 from safehold.cli.parser import Parser
 
 if TYPE_CHECKING:
-    from safehold.assembly import Installation
+    from safehold.assembly.site import Site
     from safehold.vault.http_guests import Guest
 
 
@@ -86,12 +86,12 @@ def is_code(text: str) -> bool:
     return is_one(text)
 
 
-def redeem(installation: Installation, code: str) -> str:
-    """The URL of the vault that a code is for. Raises OperatorError."""
+def redeem(installation: Site, code: str, *, to_write: bool = False) -> str:
+    """The URL of the vault that a code is for; `to_write`: which is to be written to. Raises OperatorError."""
     from safehold.assembly.vault_urls import redeem_code
 
     site = installation
-    return redeem_code(code, site.data, site.disk, site.entropy, site.opener.installation)
+    return redeem_code(code, site.data, site.disk, site.entropy, site.opener.installation, to_write=to_write)
 
 
 def _serve(args: Namespace, context: Context) -> Answer:
@@ -201,5 +201,5 @@ def _join(args: Namespace, context: Context) -> Answer:
     from safehold.assembly.keeper import open_vaults
 
     site = open_vaults(context.data, context.config, context.config_path)
-    url = redeem(site, args.code)  # type: ignore[arg-type]
+    url = redeem(site, args.code)
     return Answer({"url": url}, [f"the vault is at {url}; its token lies in {site.keys_folder}"])
