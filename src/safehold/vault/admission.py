@@ -147,7 +147,7 @@ class Admission:
             for number, frame in voided.items():
                 if repeated is None or repeated.get(number) != frame.data:
                     raise self._void(f"{name} would make frame {number} of {earlier} void")
-            # By rule 5 what is before holds only lower numbers. One signed frame tells: a signature takes 0.1 ms to check.
+            # By rule 5 what is before holds only lower numbers. One signed frame tells: each takes 0.1 ms to check.
             if not voided and any(reader.signed(copy, frame) for frame in reversed(copy.frames.values())):
                 return
 
