@@ -173,6 +173,10 @@ class HttpLink:
                 why = doubt = "its answer was changed on its way"
                 self._drop()
                 continue
+            if answer.status == 408:
+                self._drop()
+                why = "it did not get the whole request in time"
+                continue
             why = _REFUSED.get(answer.status, f"it answered {answer.status} {answer.reason}")
             if answer.status not in _REFUSED:
                 doubt = doubt or why
