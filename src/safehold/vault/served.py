@@ -71,8 +71,12 @@ class ServedVault:
         about: Callable[[], dict[str, Any]] = dict,
         lock: AbstractContextManager[Any] | None = None,
         quota: Quota | None = None,
+        refused: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`about` are facts of the server for its clients, such as its user and the disk that it lies on."""
+        """`about` are facts of the server for its clients, such as its user and the disk that it lies on.
+
+        `refused` is told, under the lock, of what would have made void what is in the log.
+        """
         self.path = path
         self.disk = disk
         self.installation = installation
@@ -80,6 +84,7 @@ class ServedVault:
         self.about = about
         self.lock: AbstractContextManager[Any] = nullcontext() if lock is None else lock
         self._quota = quota
+        self.refused = refused
         self.held_bytes = 0  # under the lock
         self._judge = self.open()
         self._admission: Admission | None = None
@@ -232,7 +237,11 @@ class ServedSession:
             length = self._vault.size(asked.name) or 0
             if length != asked.expected:
                 raise LengthMismatch(f"{asked.name} is {length} bytes long and should be {asked.expected}")
-            found = served.admission().check_append(name, asked.expected, asked.data)
+            try:
+                found = served.admission().check_append(name, asked.expected, asked.data)
+            except (LengthMismatch, VaultDown) as error:
+                served.refused(error.message)
+                raise
             self._vault.append(asked.name, asked.expected, asked.data)
             served.took(len(asked.data), new=not length)
             served.admission().done(name, found)
@@ -288,7 +297,8 @@ class ServedSession:
         try:
             admission.check_new(name, data)
             return admission.check_frames(name, data)
-        except LengthMismatch as error:
+        except (LengthMismatch, VaultDown) as error:
+            self._served.refused(error.message)
             raise VaultDown(error.message, hint=error.hint) from None
 
     def _abandon(self) -> None:
