@@ -607,6 +607,13 @@ def is_loopback(url: str) -> bool:
     return host == "::1" or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
 
 
+def same_vault(url: str, other: str) -> bool:
+    """Whether two URLs name one vault: a guest of a vault server is the same at whatever address that is reached."""
+    if url.startswith(SERVER_SCHEMES) and other.startswith(SERVER_SCHEMES):
+        return url.rpartition("/")[2] == other.rpartition("/")[2]
+    return url == other
+
+
 def is_pin(text: str) -> bool:
     """Whether a text names a key by its SHA-256."""
     return _PIN.fullmatch(text) is not None
@@ -890,9 +897,10 @@ class _Reader:
             )
         places: dict[str, str] = {}
         for vault in found:
-            other = places.setdefault(os.path.normpath(vault.url), vault.name)
+            other = places.setdefault(vault.guest if vault.is_server else os.path.normpath(vault.url), vault.name)
             if other != vault.name:
-                raise self.error("vaults", vault.name, f"lies in the same folder as the vault {other}")
+                what = "is the same at a server" if vault.is_server else "lies in the same folder"
+                raise self.error("vaults", vault.name, f"{what} as the vault {other}")
         return tuple(found)
 
 

@@ -97,6 +97,7 @@ class Shipper:
         self._blob_notes: deque[str] = deque()
         self._blobs: dict[str, None] = {}
         self._blob_folder = 0  # of 256: how far the blobs of both were compared
+        self._blob_folders: frozenset[str] = frozenset()  # those of them that are there in either
         self._object_notes: deque[str] = deque()
         self._objects: dict[str, None] = {}  # runs and evidence to be shipped
         self._objects_compared = False
@@ -494,6 +495,14 @@ class Shipper:
             yield self._source.get(name, offset, CHUNK_BYTES)
 
     def _compare_blobs(self) -> None:
+        """The next folder that is there: most vaults have few, and each costs a request where one is far away."""
+        if not self._blob_folder:
+            vaults = (self._source, self._target)
+            self._blob_folders = frozenset(name for vault in vaults for name in vault.folders(blob.BLOB_PREFIX))
+        while f"{self._blob_folder:02x}" not in self._blob_folders:
+            self._blob_folder += 1
+            if self._blob_folder == _BLOB_FOLDERS:
+                return
         prefix = f"{blob.BLOB_PREFIX}{self._blob_folder:02x}/"
         have = {info.name for info in self._target.list(prefix)}
         if have:  # of the last one put the name may not be on disk; this makes sure of all in the folder

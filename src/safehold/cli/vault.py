@@ -115,7 +115,7 @@ def _add(args: Namespace, context: Context) -> Answer:
     installation = context.installation(make=not (context.data / "keys").exists())
     if args.url and vault_server.is_code(args.url):
         check_vault(args.name, f"{FOLDER_SCHEME}x", args.mode or "async")  # before the code is used
-        args.url = vault_server.redeem(installation, args.url)
+        args.url = vault_server.redeem(installation, args.url, to_write=True)
     vault = _wanted(args, known)
     added = installation.vault_add(vault.name, vault.url, vault.mode, vault.s3)
     return Answer({"vault": added}, [f"the vault {vault.name} stands at {vault.url} ({vault.mode})"])
