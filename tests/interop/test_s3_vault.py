@@ -127,7 +127,7 @@ def test_the_bucket_is_probed_and_append_only(world: World) -> None:
 
 def test_a_scrub_reads_it_whole(world: World) -> None:
     out = world.service.run("vault", "scrub", "bucket").out
-    assert out is not None and all(each["ok"] for each in out["vaults"]), out
+    assert out is not None and out["ok"] and out["vaults"][0]["objects"] > 5, out
 
 
 def test_all_of_it_comes_back_from_the_bucket_alone(
