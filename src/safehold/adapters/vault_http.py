@@ -155,7 +155,7 @@ class HttpLink:
             self._used_at = time.monotonic()
             if answer.will_close:
                 self._drop()
-            if answer.headers.get_content_type() == MEDIA_TYPE and answer.status not in _REFUSED:
+            if answer.headers.get_content_type() == MEDIA_TYPE:
                 if answer.headers.get(DIGEST) == content_digest(body):
                     return body
                 why = doubt = "its answer was changed on its way"

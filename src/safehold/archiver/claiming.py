@@ -47,18 +47,27 @@ class Claimed(NamedTuple):
     sync: list[Vault]
     others: list[Vault]  # async vaults that could be reached
     problems: list[str]
-    anchored: list[tuple[SegmentName, int, int]]  # segments made: name, size, changes
+    #: What the core is about to take in, for those who ship it: segment, end of it there, changes.
+    to_tell: list[tuple[SegmentName, int, int]]
 
 
 def claim_timeline(
-    vaults: Sequence[LogVault], sealer: Sealer, opener: Opener, core: LogPosition, above: int = 0
+    vaults: Sequence[LogVault],
+    sealer: Sealer,
+    opener: Opener,
+    core: LogPosition,
+    above: int = 0,
+    *,
+    recovering: bool = False,
 ) -> Claimed:
     """Look, refuse or claim, level the sync vaults. Raises OperatorError (VaultDown, Superseded), OutOfSpace.
 
-    The timeline is above `above` and that of the core, whatever is left of the log.
+    The timeline is above `above` and that of the core, whatever is left of the log. A recovery (`recovering`), whose
+    sync vault is the one that leads furthest, is never refused for what that one lacks: it reads what is left of all,
+    and a claim that an earlier try has left in another vault alone is no frame.
     """
     problems: list[str] = []
-    sync, others, state = _judged(vaults, opener, core, problems)
+    sync, others, state = _judged(vaults, opener, core, problems, recovering=recovering)
     highest = {name: seen.highest for name, seen in state.items()}
     top = max(above, core.timeline, *highest.values())
     _claim(sync, others, top + 1, sealer, highest, problems)
@@ -67,7 +76,7 @@ def claim_timeline(
         if timeline <= top:
             _level(sync, timeline, begins, problems)
     anchored = _anchor(sync, opener, core, problems)
-    return Claimed(top + 1, sync, others, problems, anchored)
+    return Claimed(top + 1, sync, others, problems, [*_ahead_of(core, sync, anchored), *anchored])
 
 
 def refuse_unwritable(vaults: Sequence[LogVault], opener: Opener, core: LogPosition) -> None:
@@ -76,7 +85,7 @@ def refuse_unwritable(vaults: Sequence[LogVault], opener: Opener, core: LogPosit
 
 
 def _judged(
-    vaults: Sequence[LogVault], opener: Opener, core: LogPosition, problems: list[str]
+    vaults: Sequence[LogVault], opener: Opener, core: LogPosition, problems: list[str], *, recovering: bool = False
 ) -> tuple[list[Vault], list[Vault], dict[str, _Seen]]:
     """The vaults that can be reached, sync ones and others, and what a look at each says. Raises as a claim does."""
     sync, others = _reachable(vaults, problems)
@@ -91,7 +100,8 @@ def _judged(
     if end == EMPTY_LOG and core != EMPTY_LOG and _generation_at(sync, opener, core):
         problems.append(f"nothing is left of the log: it begins anew after generation {core.frame}")
         end = core
-    _refuse_lost(sync, others, end, core, state)
+    if not recovering:
+        _refuse_lost(sync, others, end, core, state)
     return sync, others, state
 
 
@@ -299,6 +309,28 @@ def _anchor(
         f"they are kept once more in {anchor}"
     )
     return [(anchor, sum(map(len, parts)), sum(frame.header.changes for frame in frames))]
+
+
+def _ahead_of(
+    core: LogPosition, sync: list[Vault], anchored: Sequence[tuple[SegmentName, int, int]]
+) -> list[tuple[SegmentName, int, int]]:
+    """As `_anchor` returns: where else frames lie that the core lacks, each where it was written last.
+
+    A claim that wrote them once more may have failed before it could tell anybody.
+    """
+    seen = {number for name, _, _ in anchored for number in load_copy(sync[0], name).frames}
+    found: list[tuple[SegmentName, int, int]] = []
+    for timeline in reversed(timelines(sync)):
+        for name, holders in reversed(segments(sync, timeline).items()):
+            frames = load_copy(holders[0].vault, name).frames
+            new = [frame for number, frame in frames.items() if number > core.frame and number not in seen]
+            seen.update(frame.header.number for frame in new)
+            changes = sum(frame.header.changes for frame in new)
+            if changes:
+                found.append((name, max(frame.offset + len(frame.data) for frame in new), changes))
+            if frames and min(frames) <= core.frame:
+                return found[::-1]
+    return found[::-1]
 
 
 def _frame_in(copies: list[Copy], number: int, reader: VaultLogReader) -> RawFrame | None:

@@ -113,7 +113,7 @@ class Log:
         self._stopped: OperatorError | None = None
         #: Names the blobs that some async vault lacks, for the seal.
         self.pending_blobs: Callable[[], Sequence[str]] = list
-        for name, size, changes in claimed.anchored:
+        for name, size, changes in claimed.to_tell:
             on_written(Written(str(name), size, changes, clock.now()))
 
     @classmethod

@@ -56,6 +56,11 @@ class Piece(NamedTuple):
     changes: int
     since: float  # monotonic seconds: when the oldest of it was written
     open: bool = False  # of a live source's newest segment, found by looking: wait for a note
+    found: bool = False  # by looking: nobody has vouched that the source has synced it
+
+
+class _Shrunk(SafeholdError):
+    """What was found in the source is not there any more: it had not synced it, and lost its power."""
 
 
 class Shipper:
@@ -190,7 +195,7 @@ class Shipper:
             return None
         try:
             pause = self._work()
-        except VaultUnanswered as error:  # a lost answer, and no failed sync: look again at all that is there
+        except (VaultUnanswered, _Shrunk) as error:  # and no failed sync here: look again at all that is there
             self._looked, self._blob_folder, self._at = False, 0, None
             return self._back_off(error)
         except VaultSuspect as error:
@@ -359,7 +364,7 @@ class Shipper:
         headers = [f.header for f in copy.frames.values() if f.offset + len(f.data) > shipped]
         now, wall = self._clock.monotonic(), self._clock.now()
         since = min((now - max(0.0, (wall - h.at) / _MICROSECONDS) for h in headers), default=now)
-        return Piece(object_, size, sum(h.changes for h in headers), since, open_ and not copy.closed)
+        return Piece(object_, size, sum(h.changes for h in headers), since, open_ and not copy.closed, found=True)
 
     def _last_in_target(self) -> tuple[str, int]:
         """The last object that a shipper appended to in the target, and its size there; ("", 0) where there is none.
@@ -418,7 +423,7 @@ class Shipper:
                 if info.size > shipped:
                     piece = self._piece(info.name, shipped, info.size, later.name if later else "", open_=False)
                     if piece.end > shipped:
-                        yield Piece(info.name, piece.end, 0, self._clock.monotonic())
+                        yield Piece(info.name, piece.end, 0, self._clock.monotonic(), found=True)
 
     def _settled(self, piece: Piece) -> int:
         """Up to where a piece may be shipped now."""
@@ -439,7 +444,8 @@ class Shipper:
         if have < settled:
             data = self._source.get(piece.object, have, min(CHUNK_BYTES, settled - have))
             if not data:
-                raise SafeholdError(f"{piece.object} is shorter in {self._source.name} than was written")
+                kind = _Shrunk if piece.found else SafeholdError
+                raise kind(f"{piece.object} is shorter in {self._source.name} than was written")
             self._target.append(piece.object, have, data)
             self._at = (piece.object, have + len(data))
             self._appended_at = self._clock.monotonic() if len(data) < CHUNK_BYTES else -self._gather_seconds
@@ -527,9 +533,9 @@ def _joined(pieces: Iterable[Piece]) -> list[Piece]:
     for piece in pieces:
         last = joined[-1] if joined else None
         if last is not None and last.object == piece.object and not last.open:
-            joined[-1] = Piece(
-                piece.object, max(last.end, piece.end), last.changes + piece.changes, min(last.since, piece.since)
-            )
+            found = max(last, piece, key=lambda each: each.end).found
+            changes, since = last.changes + piece.changes, min(last.since, piece.since)
+            joined[-1] = Piece(piece.object, max(last.end, piece.end), changes, since, found=found)
         else:
             joined.append(piece)
     return joined

@@ -539,7 +539,7 @@ def _claim(site: Site, sources: Sources, above: int) -> int:
     vaults = [LogVault(vault, Mode.ASYNC if n else Mode.SYNC) for n, (_, vault) in enumerate(ends)]
     keyring = site.keyring
     try:
-        return claim_timeline(vaults, keyring.sealer, keyring.opener, EMPTY_LOG, above).timeline
+        return claim_timeline(vaults, keyring.sealer, keyring.opener, EMPTY_LOG, above, recovering=True).timeline
     finally:
         for entry in vaults:
             entry.vault.close()

@@ -12,13 +12,14 @@ import contextlib
 import os
 import re
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safehold.adapters.lock import PATIENCE_SECONDS, FolderLock, Locked
-from safehold.adapters.system import SystemClock, SystemEntropy
+from safehold.adapters.system import SystemClock, SystemEntropy, pause
 from safehold.archiver.claiming import Mode
 from safehold.assembly.vault_urls import AnyVault, has_history, open_vault
 from safehold.config import FILE_NAME, Config, VaultConfig
@@ -43,6 +44,8 @@ _HALF_WRITTEN = re.compile(r"body-[0-9]+|[0-9a-f]+-[0-9]+\.sealed")
 
 #: An async vault that says nothing for so long is left to its shipper.
 ANSWER_SECONDS = 5.0
+#: Whether a service listens by now is looked for so often.
+LOOK_SECONDS = 0.05
 
 
 class CoreMissing(OperatorError):
@@ -296,6 +299,10 @@ class Site:
         """An empty file is none: a start that was killed while it made one leaves that."""
         return self.core_path.exists() and self.core_path.stat().st_size > 0
 
+    def why_no_core(self) -> str:
+        """Where none can be read: the end of a sentence that begins with `the core`."""
+        return "cannot be read" if self.has_core() else "is missing"
+
     def _require_core(self) -> None:
         if not self.has_core():
             self.refuse_history_without_core()
@@ -351,17 +358,49 @@ class Site:
     def ask_service(self, request: bytes) -> bytes | None:
         """The running service's answer over the local socket; None where none runs.
 
-        Raises OperatorError where one runs and does not answer.
+        One that starts or ends has left a socket behind at which nobody listens: it is waited for. Raises
+        OperatorError where one runs and does not answer.
         """
         if not self.socket_path.exists():
             return None
-        from safehold.adapters.channel import UnixChannel
+        from safehold.adapters.channel import NobodyListens, UnixChannel
 
-        try:
-            return UnixChannel().request(str(self.socket_path), request)
-        except ConnectionError as error:
-            if not self.is_locked():
+        until = self.clock.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return UnixChannel().request(str(self.socket_path), request)
+            except ConnectionError as error:
+                if not self._is_held_by_another():
+                    return None
+                if isinstance(error, NobodyListens) and self.clock.monotonic() < until:
+                    pause(LOOK_SECONDS)
+                    continue
+                raise OperatorError(
+                    f"the running service does not answer: {error}", hint="look at its log, or stop it and try again"
+                ) from error
+
+    def ask_or_lock(self, request: bytes, stack: ExitStack) -> bytes | None:
+        """As `ask_service`; where none runs `stack` has the lock afterwards.
+
+        Between a service's lock and its socket, as it starts and as it ends, there is neither an answer nor the lock
+        to be had: that is waited for. Raises OperatorError.
+        """
+        until = self.clock.monotonic() + PATIENCE_SECONDS
+        while True:
+            answer = self.ask_service(request)
+            if answer is not None:
+                return answer
+            try:
+                stack.enter_context(FolderLock(str(self._lock_path)))
                 return None
-            raise OperatorError(
-                f"the running service does not answer: {error}", hint="look at its log, or stop it and try again"
-            ) from error
+            except Locked as error:
+                if error.holder == os.getpid() or self.clock.monotonic() >= until:
+                    raise
+            pause(LOOK_SECONDS)
+
+    def _is_held_by_another(self) -> bool:
+        try:
+            with FolderLock(str(self._lock_path)):
+                return False
+        except Locked as error:
+            return error.holder != os.getpid()

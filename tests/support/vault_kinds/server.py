@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from tests.support.vault_http import HttpServer
 from tests.support.vault_kinds import Open, VaultKind
 
@@ -24,5 +26,5 @@ def at_a_server(root: Path, *, tls: bool) -> Iterator[Open]:
 
 KINDS: tuple[VaultKind, ...] = (
     VaultKind("vault server", partial(at_a_server, tls=True), large_bytes=5_000_000, many_objects=1_050),
-    VaultKind("vault server without TLS", partial(at_a_server, tls=False), large_bytes=5_000_000, many_objects=1_050),
+    VaultKind("vault server without TLS", partial(at_a_server, tls=False), marks=(pytest.mark.long,)),
 )
