@@ -222,13 +222,22 @@ class S3ObjectStore:
         if self.features().versioned:
             first = next(self._firsts(key, page_keys=_FIND_KEYS), None)  # nothing that begins so comes before it
             return first if first is not None and first.key == key else None
+        answer = self._head(key)
+        if answer is None:
+            return None
+        moment = parsedate_to_datetime(answer.headers["last-modified"]) if "last-modified" in answer.headers else None
+        size = int(answer.headers.get("content-length", "0"))
+        return Stored(key, size, modified=int(moment.timestamp()) if moment is not None else 0)
+
+    def peek(self, key: str) -> bool:
+        return self._head(key) is not None
+
+    def _head(self, key: str) -> Response | None:
         answer = self._client.request("HEAD", key)
         if answer.status == 404:
             return None
         self._require(answer, f"a look for {key}")
-        moment = parsedate_to_datetime(answer.headers["last-modified"]) if "last-modified" in answer.headers else None
-        size = int(answer.headers.get("content-length", "0"))
-        return Stored(key, size, modified=int(moment.timestamp()) if moment is not None else 0)
+        return answer
 
     def list(self, prefix: str) -> Iterator[Stored]:
         if self.features().versioned:
