@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from safehold.adapters.objectstore import PART_BYTES, S3ObjectStore
+from safehold.adapters.processes import ForkedWorkers
 from safehold.formats import mark
 from safehold.model.errors import OperatorError
 from safehold.ports.objectstore import Put, Stored, StoreError
@@ -218,6 +219,13 @@ def test_a_bucket_is_made_for_one_vault_alone(place: str) -> None:
     stranger = S3ObjectStore(shared_server().settings("locked", ("NOBODY000000", "x" * 20)))
     with pytest.raises(VaultDown, match="not told"):
         S3Vault("v", place, stranger, INSTALLATION).size("x")
+
+
+def test_a_process_that_was_forked_reads_all_the_same(locked: S3Vault) -> None:
+    before = whole(locked)
+    with ForkedWorkers(2, lambda _: (whole(locked), whole(fresh(locked)))) as workers:
+        assert list(workers.run([1, 2])) == [(before, before)] * 2
+    assert whole(locked) == before
 
 
 def test_of_two_large_puts_the_first_stays() -> None:
