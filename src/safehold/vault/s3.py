@@ -205,9 +205,7 @@ class S3Vault:
                 if size > LARGE_BYTES:
                     break
             if size > LARGE_BYTES:
-                if self._store.find(key) is not None:
-                    return False
-                return self._store.put_large(key, chain(held, rest)) is Put.DONE
+                return self._put_large(name, key, chain(held, rest))
             data = b"".join(held)
             if conditional:
                 put = self._store.put(key, data)
@@ -216,6 +214,24 @@ class S3Vault:
                 return False
             self._put_and_read_back(name, key, data)
             return True
+
+    def _put_large(self, name: str, key: str, chunks: Iterable[bytes]) -> bool:
+        """Looked for first: not every store that keeps to conditions does so at the end of an upload in parts."""
+        if self._store.find(key) is not None:
+            return False
+        sent = 0
+
+        def counted() -> Iterator[bytes]:
+            nonlocal sent
+            for chunk in chunks:
+                sent += len(chunk)
+                yield chunk
+
+        done = self._store.put_large(key, counted()) is Put.DONE
+        there = self._store.find(key) if done else None
+        if done and (there is None or there.size != sent):
+            raise self._other_than_put(name)
+        return done
 
     def append(self, name: str, expected: int, data: bytes) -> None:
         require_object_name(self._name, name)
@@ -296,11 +312,13 @@ class S3Vault:
         self._store.put(key, data)
         if not self._is_own(key, data):
             self._slots.pop(name, None)
-            raise VaultSuspect(
-                f"vault {self._name}: {name} was put and reads otherwise: this store ignores conditions, and somebody "
-                "else writes there",
-                hint=f"let one installation alone write to {self.url}",
-            )
+            raise self._other_than_put(name)
+
+    def _other_than_put(self, name: str) -> VaultSuspect:
+        return VaultSuspect(
+            f"vault {self._name}: {name} was put and reads otherwise: somebody else writes there at the same moment",
+            hint=f"let one installation alone write to {self.url}",
+        )
 
     def _is_conditional(self) -> bool:
         """Whether the store refuses to put what is there: asked once, with FORMAT as it is. Raises StoreError."""
