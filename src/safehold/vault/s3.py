@@ -410,9 +410,8 @@ class S3Vault:
         return tuple(slots)
 
     def _remember(self, name: str, slots: tuple[Stored, ...]) -> None:
-        self._slots.pop(name, None)
-        while len(self._slots) >= _REMEMBERED:
-            self._slots.pop(next(iter(self._slots)))
+        if len(self._slots) >= _REMEMBERED:
+            self._slots.clear()
         self._slots[name] = slots
 
     # -- what it says
