@@ -15,7 +15,7 @@ from safehold.assembly.drill_record import drill_incidents, last_drill_object, r
 from safehold.assembly.keystate import key_risks, key_state
 from safehold.assembly.mode_record import recorded_modes
 from safehold.assembly.objectives import Measures, Told
-from safehold.assembly.probing import BY_CONVENTION, remembered
+from safehold.assembly.probing import BY_CONVENTION, put_over_text, remembered
 from safehold.assembly.site import CoreMissing, Site
 from safehold.assembly.vault_urls import AnyVault, full_url, store_costs
 from safehold.assembly.writer import Writer
@@ -433,4 +433,6 @@ def _risks(site: Site, vaults: list[dict[str, Any]], looks: Looks) -> list[str]:
     found = {name: seen.found for name, seen in looks.items() if seen.found is not None and seen.found.available}
     parts = [Part(v.name, found[v.name].place) for v in site.config.vaults if v.name in found]
     own = next((look.own for look in found.values() if look.own), ())
-    return domain_risks(parts, own, {vault["name"]: vault["append_only"] for vault in vaults})
+    put_over = [put_over_text(vault["name"], vault["probed"] or {}) for vault in vaults]
+    domains = domain_risks(parts, own, {vault["name"]: vault["append_only"] for vault in vaults})
+    return [*filter(None, put_over), *domains]

@@ -122,7 +122,7 @@ def _add(args: Namespace, context: Context) -> Answer:
 
 
 def _probe(args: Namespace, context: Context) -> Answer:
-    from safehold.assembly.probing import probe_and_remember
+    from safehold.assembly.probing import probe_and_remember, put_over_text
     from safehold.assembly.scrubbing import find_vault
 
     installation = context.installation()
@@ -134,8 +134,9 @@ def _probe(args: Namespace, context: Context) -> Answer:
         told = (_told(verb, getattr(each, verb)) for verb in verbs)
         rows.append((each.vault, each.why or each.append_only, *told, ", ".join(each.ignores) or "-"))
     heads = ("vault", "append-only", "second put", "wrong length", *verbs[2:], "its store ignores")
-    code = Exit.UNFINISHED if any(each.why for each in found) else Exit.DONE
-    return Answer({"vaults": [each.facts() for each in found]}, [Table(heads, rows)], exit=code)
+    put_over = [text for each in found if (text := put_over_text(each.vault, each.facts()))]
+    code = Exit.UNFINISHED if any(each.why for each in found) else Exit.FOUND if put_over else Exit.DONE
+    return Answer({"vaults": [each.facts() for each in found]}, [Table(heads, rows), *put_over], exit=code)
 
 
 def _told(verb: str, found: bool | None) -> str:
