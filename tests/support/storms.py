@@ -9,7 +9,9 @@ from safehold.archiver.log import Log, LogLimits, LogVault, Mode, Written
 from safehold.archiver.shipper import Shipper
 from safehold.formats.blob import blob_object
 from safehold.formats.segment import parse_name
+from safehold.lab.faulty_link import Network
 from safehold.lab.faulty_vault import Fault, Place, Plan
+from safehold.lab.simdisk import SimDisk
 from safehold.lab.world import SimClock
 from safehold.model.change import Change
 from safehold.model.errors import OutOfSpace, SafeholdError
@@ -18,9 +20,12 @@ from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.log import Hole
 from safehold.ports.vault import Vault, VaultDown
 from safehold.vault.memory import MemoryVault
+from safehold.vault.remote import RemoteVault
 from safehold.vault.segments import load_copy
+from safehold.vault.served import ServedVault
 from tests.support.changes import Streams, account_id
-from tests.support.logs import OPENER, SEALER, read
+from tests.support.links import direct
+from tests.support.logs import INSTALLATION, OPENER, SEALER, make_vault, read
 
 #: What strikes at a sync vault. One that lies breaks law 1's ground, and one whose listing is late the port's promise.
 SYNC_FAULTS = dict.fromkeys((Fault.SLOW, Fault.DOWN, Fault.FULL, Fault.TORN, Fault.UNANSWERED, Fault.UNSYNCED), 1.0)
@@ -54,6 +59,7 @@ class Storm:
         self.streams = Streams()
         self.log: Log | None = None
         self.refused = 0
+        self.last_written = ("", 0)
         self.opened = 0
         self.told: list[str] = []
         self.shipper = self._new_shipper()
@@ -98,6 +104,9 @@ class Storm:
             self.refused += 1
             self.log = None
         else:
+            name, size = self.last_written
+            short = [place.inner.name for place in self.sync if (place.inner.size(name) or 0) < size]
+            assert not short, (self.seed, "acknowledged before it was synced", short)  # law 1
             self.acknowledged += made
             self._commit(made, self.log.position)
 
@@ -188,6 +197,7 @@ class Storm:
         return Shipper(self.sync[0].open(), self.far.open(), self.clock, live=True)
 
     def _note(self, written: Written) -> None:
+        self.last_written = (written.object, written.size)
         self.shipper.note(written)
 
     # -- what must hold
@@ -235,8 +245,7 @@ class Storm:
 
     def settle(self) -> None:
         """The storm is over: all is brought to rest, and everything acknowledged is in both."""
-        for place in self.places:
-            place.plan.calm()
+        self.calm()
         self.log = None
         assert self.open(), (self.seed, self.told[-1])
         if self.shipper.step() is None and self.shipper.trouble is not None:  # what it needs is a start
@@ -255,6 +264,10 @@ class Storm:
             self._assert_there(changes)
             assert [c.hash for c in changes] == [c.hash for c in self.in_core], (self.seed, vault.name)
 
+    def calm(self) -> None:
+        for place in self.places:
+            place.plan.calm()
+
     def _steps(self) -> Iterator[float]:
         for _ in range(3000):
             pause = self.shipper.step()
@@ -262,3 +275,33 @@ class Storm:
                 return
             yield pause
         raise AssertionError(f"seed {self.seed}: the shipper never ends: {self.shipper.trouble}")
+
+
+class LinkedPlace(Place):
+    """A folder vault that is served, judged as every served vault is, and reached over a network that misbehaves."""
+
+    def __init__(self, name: str, network_seed: str, clock: SimClock, share: float) -> None:
+        disk = SimDisk()
+        super().__init__(make_vault(disk, name), Plan(0))
+        self.network = Network(direct(ServedVault(f"/{name}", disk)), clock, network_seed, share)
+
+    def open(self) -> Vault:  # type: ignore[override]
+        return RemoteVault(self.inner.name, f"/{self.inner.name}", self.network.connect, INSTALLATION)
+
+
+class NetworkStorm(Storm):
+    """Whole vaults over a bad network: far always, near by the seed, so that law 1 is put to the test as well."""
+
+    def _place(self, name: str, share: float, faults: Mapping[Fault, float]) -> Place:
+        if name == "far" or self.seed % 2:
+            return LinkedPlace(name, f"{name} {self.seed}", self.clock, share)
+        return super()._place(name, 0.0, faults)
+
+    @property
+    def networks(self) -> list[Network]:
+        return [place.network for place in self.places if isinstance(place, LinkedPlace)]
+
+    def calm(self) -> None:
+        super().calm()
+        for network in self.networks:
+            network.settle()
