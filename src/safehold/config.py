@@ -50,6 +50,8 @@ KEEPER_SCHEME = "keeper:"
 SCHEMES = (FOLDER_SCHEME, KEEPER_SCHEME)
 
 _VAULT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_PARITY = re.compile(r"([0-9]{1,3})\+([0-9]{1,3})", re.ASCII)
+MAX_PARITY_COLUMNS = 255
 _SIZE = re.compile(r"(\d+)\s*(KiB|MiB|GiB)?")
 _UNITS = {None: 1, "KiB": KIB, "MiB": MIB, "GiB": GIB}
 _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
@@ -75,6 +77,7 @@ trusted_proxies = []
 # A change is answered only once every vault in mode "sync" holds it; "async" vaults follow within moments.
 # url: "folder:PATH", PATH absolute or relative to the data folder. Put them on disks that do not fail together.
 # Or "keeper:PATH": the socket of a keeper that holds the vault as another user, so that nothing here can harm it.
+# parity = "10+2": a folder's vault also holds parity, from which it is mended without another vault.
 [vaults.near]
 url = "folder:vaults/near"
 mode = "sync"
@@ -185,11 +188,15 @@ access = false         # a line for each request
 
 @dataclass(frozen=True, slots=True)
 class VaultConfig:
-    """A vault by name: `url` is folder:PATH or keeper:PATH, `mode` is sync (written ahead) or async (follows)."""
+    """A vault by name: `url` is folder:PATH or keeper:PATH, `mode` is sync (written ahead) or async (follows).
+
+    `parity` of a folder: k and m, so that of k + m columns any m may be lost; None for none.
+    """
 
     name: str
     url: str
     mode: str
+    parity: tuple[int, int] | None = None
 
     @property
     def scheme(self) -> str:
@@ -351,7 +358,7 @@ def move_vaults(text: str, moved: Mapping[str, str], left_out: Collection[str] =
     stood there becomes comments. Raises ConfigError where the text is none, or cannot be changed so.
     """
     config = parse(text)
-    vaults = tuple(VaultConfig(v.name, moved.get(v.name, v.url), v.mode) for v in config.vaults)
+    vaults = tuple(replace(v, url=moved.get(v.name, v.url)) for v in config.vaults)
     wanted = replace(config, vaults=tuple(v for v in vaults if v.name not in left_out))
     urls = {f"vaults.{name}": f"url = {json.dumps(url, ensure_ascii=False)}" for name, url in moved.items()}
     gone = {f"vaults.{name}" for name in left_out}
@@ -526,7 +533,7 @@ def parse_public_url(text: str) -> str:
     return f"{parts.scheme}://{host}"
 
 
-def check_vault(name: str, url: str, mode: str) -> VaultConfig:
+def check_vault(name: str, url: str, mode: str, parity: str = "") -> VaultConfig:
     """A vault's settings, judged. Raises ConfigError."""
     if not _VAULT_NAME.fullmatch(name):
         raise ConfigError(
@@ -536,7 +543,20 @@ def check_vault(name: str, url: str, mode: str) -> VaultConfig:
         raise ConfigError(f"{url!r} is not the URL of a vault", hint="write folder:PATH, or keeper:SOCKET-PATH")
     if mode not in MODES:
         raise ConfigError(f"{mode!r} is not a mode of a vault", hint="sync or async")
-    return VaultConfig(name, url, mode)
+    vault = VaultConfig(name, url, mode, _parity(parity) if parity else None)
+    if parity and not vault.is_folder:
+        raise ConfigError("only a vault in a folder has parity", hint="leave `parity` out")
+    return vault
+
+
+def _parity(text: str) -> tuple[int, int]:
+    match = _PARITY.fullmatch(text)
+    data, more = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not data or not more or data + more > MAX_PARITY_COLUMNS:
+        raise ConfigError(
+            f"{text!r} is no parity", hint='write "10+2": with 10 columns of data 2 more, up to 255 in all'
+        )
+    return data, more
 
 
 class _Reader:
@@ -765,12 +785,12 @@ class _Reader:
             raise self.error("", "vaults", "each vault is a section: write [vaults.NAME]")
         for name, values in section.items():
             table = f"vaults.{name}"
-            self.only(values, table, ("url", "mode"))
+            self.only(values, table, ("url", "mode", "parity"))
             if "url" not in values:
                 raise self.error("vaults", name, "url is missing", hint='url = "folder:PATH"')
             url, mode = self.text(values, table, "url", ""), self.text(values, table, "mode", "async")
             try:
-                found.append(check_vault(name, url, mode))
+                found.append(check_vault(name, url, mode, self.text(values, table, "parity", "")))
             except ConfigError as error:
                 raise self.error("vaults", name, error.message, error.hint) from error
         if not any(vault.mode == "sync" for vault in found):
@@ -803,7 +823,8 @@ def _line_of(text: str, table: str, key: str) -> int | None:
 
 def _vault_text(vault: VaultConfig) -> str:
     url = json.dumps(vault.url, ensure_ascii=False)  # a basic TOML string takes JSON's escapes
-    return f'\n[vaults.{vault.name}]\nurl = {url}\nmode = "{vault.mode}"\n'
+    parity = "" if vault.parity is None else f'parity = "{vault.parity[0]}+{vault.parity[1]}"\n'
+    return f'\n[vaults.{vault.name}]\nurl = {url}\nmode = "{vault.mode}"\n{parity}'
 
 
 def _replace(path: Path, text: str) -> None:
