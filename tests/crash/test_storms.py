@@ -8,6 +8,8 @@ from __future__ import annotations
 import pytest
 
 from safehold.lab.faulty_link import State
+from safehold.lab.faulty_vault import Fault
+from tests.support.logs import read
 from tests.support.storms import NetworkStorm, Storm
 
 SEEDS = 120
@@ -54,3 +56,25 @@ def test_an_hour_over_a_bad_network_loses_nothing(seed: int) -> None:
     assert len(spells) == len(State), (seed, spells)
     assert len(storm.acknowledged) > 30, (seed, len(storm.acknowledged))
     assert storm.refused or not seed % 2, "a sync vault that is away refuses writes"
+
+
+def test_a_sync_vault_that_lies_about_its_syncs_is_found_out() -> None:
+    """Nothing can keep what it loses; but no start goes on as if nothing had happened, and a reading names the hole."""
+    lost = 0
+    for seed in range(40):
+        storm = Storm(seed, share=0.4, sync_faults={Fault.LYING: 1.0}, async_faults={Fault.DOWN: 1.0})
+        for _ in range(30):
+            storm.rng.choice((storm.write, storm.write, storm.tick, storm.ship))()
+        storm.calm()
+        for place in storm.sync:
+            place.power_loss()
+        changes, holes, _ = read(*(place.inner for place in storm.sync))
+        there = {change.hash for change in changes}
+        missing = [change for change in storm.acknowledged if change.hash not in there]
+        storm.restart()
+        opened = storm.open()
+        assert not missing or not opened or holes, (seed, len(missing))
+        if missing and not opened:
+            lost += 1
+            assert "lost" in storm.told[-1] or "cannot be read" in storm.told[-1], (seed, storm.told[-1])
+    assert lost > 3

@@ -105,7 +105,7 @@ class Storm:
             self.log = None
         else:
             name, size = self.last_written
-            short = [place.inner.name for place in self.sync if (place.inner.size(name) or 0) < size]
+            short = [place.inner.name for place in self.sync if place.said_to_be_synced(name) < size]
             assert not short, (self.seed, "acknowledged before it was synced", short)  # law 1
             self.acknowledged += made
             self._commit(made, self.log.position)
@@ -213,9 +213,7 @@ class Storm:
         for info in beneath.list("log/"):
             name = parse_name(info.name)
             assert name is not None
-            have = there.inner.size(info.name) or 0
-            if info.name in there.lied:
-                have = there.size(info.name) or 0
+            have = there.said_to_be_synced(info.name)
             for number, frame in load_copy(beneath, name).frames.items():
                 copies.setdefault(number, []).append(frame.offset + len(frame.data) <= have)
                 facts[number] = (frame.header.changes, frame.header.at)
