@@ -71,10 +71,11 @@ def within_strength(groups: list[Group], whole: Objects, hit: Objects) -> set[st
     return found
 
 
+@pytest.mark.parametrize("seeds", [60, pytest.param(1000, marks=pytest.mark.long)])
 @pytest.mark.parametrize("many", [1, 3], ids=["one at a time", "a few at a time"])
-def test_damages_are_mended_up_to_the_strength_and_named_beyond_it(many: int) -> None:
+def test_damages_are_mended_up_to_the_strength_and_named_beyond_it(many: int, seeds: int) -> None:
     mended = beyond = 0
-    for seed in range(60):
+    for seed in range(seeds):
         here, whole, groups = world(seed % WORLDS)
         rng = random.Random(f"parity {many} {seed}")
         hit = whole
