@@ -37,7 +37,10 @@ _AS_FAST_AS_IT_GOES = (
 )
 #: What every command imports once its line has been read, and what each of these does besides.
 _NEEDED = ("safehold.cli.context", "safehold.cli.output", "safehold.assembly.installation")
-_BESIDES = {"snapshot": ("safehold.assembly.snapshot",), "scrub": ("safehold.assembly.scrubbing",)}
+_BESIDES = {
+    "snapshot": ("safehold.assembly.jobs", "safehold.assembly.snapshot"),
+    "scrub": ("safehold.assembly.scrubbing",),
+}
 
 
 def command(*arguments: str) -> dict[str, Any]:

@@ -47,8 +47,19 @@ LOG_LEVELS = ("info", "debug", "warning", "error")
 #: Schemes of vault URLs: a folder, or the socket of a keeper; the path is absolute or relative to the data folder.
 FOLDER_SCHEME = "folder:"
 KEEPER_SCHEME = "keeper:"
-SCHEMES = (FOLDER_SCHEME, KEEPER_SCHEME)
+#: A vault server's: https://HOST:PORT/v1/GUEST, or http:// to one on this machine.
+SERVER_SCHEMES = ("https:", "http:")
+#: An S3 store's: s3:BUCKET/PREFIX.
+S3_SCHEME = "s3:"
+SCHEMES = (FOLDER_SCHEME, KEEPER_SCHEME, *SERVER_SCHEMES, S3_SCHEME)
 
+_SERVER_URL = re.compile(r"https?://[^/?#@\s]+/v1/([0-9a-f]{32})")
+_PIN = re.compile(r"sha256:[0-9a-f]{64}")
+#: Keys of a vault that is at a server.
+_VAULT_KEYS = ("token_file", "certificate", "insecure")
+_S3_URL = re.compile(r"s3:[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*(@\d{8}T\d{6}Z)?")
+#: Keys of a vault that is in a bucket.
+S3_KEYS = ("endpoint", "region", "credentials_file", "lock_days", "batch_seconds", "batch_bytes")
 _VAULT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _PARITY = re.compile(r"([0-9]{1,3})\+([0-9]{1,3})", re.ASCII)
 MAX_PARITY_COLUMNS = 255
@@ -77,6 +88,8 @@ trusted_proxies = []
 # A change is answered only once every vault in mode "sync" holds it; "async" vaults follow within moments.
 # url: "folder:PATH", PATH absolute or relative to the data folder. Put them on disks that do not fail together.
 # Or "keeper:PATH": the socket of a keeper that holds the vault as another user, so that nothing here can harm it.
+# Or "s3:BUCKET/PREFIX": a bucket at any S3 store; docs/s3.md says what it takes, and how it is made safe.
+# Or "https://HOST:PORT/v1/GUEST": a vault server elsewhere, as `safehold vault add NAME CODE` enters it.
 # parity = "10+2": a folder's vault also holds parity, from which it is mended without another vault.
 [vaults.near]
 url = "folder:vaults/near"
@@ -187,8 +200,23 @@ access = false         # a line for each request
 
 
 @dataclass(frozen=True, slots=True)
+class S3Options:
+    """How a bucket is reached and used. What is "" comes from the environment (AWS_…)."""
+
+    endpoint: str = ""
+    region: str = ""
+    credentials_file: str = ""  # absolute or relative to keys/
+    lock_days: int = 0  # the retention that the bucket is to give whatever is put; 0: none is asked for
+    batch_seconds: int = 1  # what is written within so long travels as one object …
+    batch_bytes: int = 256 * KIB  # … unless so much is waiting
+
+
+@dataclass(frozen=True, slots=True)
 class VaultConfig:
-    """A vault by name: `url` is folder:PATH or keeper:PATH, `mode` is sync (written ahead) or async (follows).
+    """A vault by name: `url` is of one of SCHEMES, `mode` is sync (written ahead) or async (follows).
+
+    Of a vault server: where its token lies, relative to keys/ ("": a file by the guest's name), which key it must show
+    ("": what its token's file says; a PEM file, or sha256:HEX), and whether plain http may leave this machine.
 
     `parity` of a folder: k and m, so that of k + m columns any m may be lost; None for none.
     """
@@ -196,6 +224,10 @@ class VaultConfig:
     name: str
     url: str
     mode: str
+    token_file: str = ""
+    certificate: str = ""
+    insecure: bool = False
+    s3: S3Options = S3Options()
     parity: tuple[int, int] | None = None
 
     @property
@@ -206,8 +238,27 @@ class VaultConfig:
     def is_folder(self) -> bool:
         return self.scheme == FOLDER_SCHEME
 
+    @property
+    def is_s3(self) -> bool:
+        return self.scheme == S3_SCHEME
+
+    @property
+    def is_server(self) -> bool:
+        """Whether it is reached over the network."""
+        return self.scheme in SERVER_SCHEMES
+
+    @property
+    def guest(self) -> str:
+        """What a vault server calls the installation."""
+        assert self.is_server, self.url
+        return self.url.rpartition("/")[2]
+
+    def token_path(self, data: Path) -> Path:
+        return data / "keys" / (self.token_file or f"{self.guest}.token")
+
     def place(self, data: Path) -> Path:
         """The folder, or the keeper's socket, that the URL names; a relative path lies in the data folder."""
+        assert not self.is_server, self.url
         return data / self.url.removeprefix(self.scheme)
 
     def folder(self, data: Path) -> Path:
@@ -540,10 +591,20 @@ def check_vault(name: str, url: str, mode: str, parity: str = "") -> VaultConfig
             f"{name!r} is not a name for a vault", hint="lowercase letters, digits and -, at most 32 of them"
         )
     if not url.startswith(SCHEMES) or url in SCHEMES or "\0" in url:
-        raise ConfigError(f"{url!r} is not the URL of a vault", hint="write folder:PATH, or keeper:SOCKET-PATH")
+        raise ConfigError(
+            f"{url!r} is not the URL of a vault",
+            hint="write folder:PATH, keeper:SOCKET-PATH, https://HOST:PORT/v1/GUEST, or s3:BUCKET/PREFIX",
+        )
+    if url.startswith(SERVER_SCHEMES) and not _SERVER_URL.fullmatch(url):
+        raise ConfigError(
+            f"{url!r} is not the URL of a vault at a server",
+            hint="it is https://HOST:PORT/v1/ and 32 hexadecimal digits, as `safehold vault add NAME CODE` enters it",
+        )
+    if url.startswith(S3_SCHEME) and not _S3_URL.fullmatch(url):
+        raise ConfigError(f"{url!r} names no bucket", hint="write s3:BUCKET/PREFIX, of letters, digits and - _ .")
     if mode not in MODES:
         raise ConfigError(f"{mode!r} is not a mode of a vault", hint="sync or async")
-    vault = VaultConfig(name, url, mode, _parity(parity) if parity else None)
+    vault = VaultConfig(name, url, mode, parity=_parity(parity) if parity else None)
     if parity and not vault.is_folder:
         raise ConfigError("only a vault in a folder has parity", hint="leave `parity` out")
     return vault
@@ -557,6 +618,17 @@ def _parity(text: str) -> tuple[int, int]:
             f"{text!r} is no parity", hint='write "10+2": with 10 columns of data 2 more, up to 255 in all'
         )
     return data, more
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL's host is this machine whatever its name service says."""
+    host = urlsplit(url).hostname or ""
+    return host == "::1" or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+
+
+def is_pin(text: str) -> bool:
+    """Whether a text names a key by its SHA-256."""
+    return _PIN.fullmatch(text) is not None
 
 
 class _Reader:
@@ -776,6 +848,43 @@ class _Reader:
             raise self.error(table, key, f"needs {needed}", hint='bytes, or a text such as "8 MiB"')
         return value
 
+    def vault_options(self, vault: VaultConfig, values: Mapping[str, Any], table: str) -> VaultConfig:
+        """The keys that only vaults of some kinds have."""
+        given = [key for key in _VAULT_KEYS if key in values]
+        if given and not vault.is_server:
+            raise self.error(table, given[0], "only a vault at a server has this", "its url begins with https://")
+        insecure = values.get("insecure", False)
+        if not isinstance(insecure, bool):
+            raise self.error(table, "insecure", "needs true or false")
+        if vault.scheme == "http:" and not insecure and not is_loopback(vault.url):
+            raise self.error(table, "url", "without TLS a token can be read on its way", "https://, or insecure = true")
+        vault = replace(
+            vault,
+            token_file=self.text(values, table, "token_file", "").strip(),
+            certificate=self.text(values, table, "certificate", "").strip(),
+            insecure=insecure,
+        )
+        return self.s3_options(vault, values, table)
+
+    def s3_options(self, vault: VaultConfig, values: Mapping[str, Any], table: str) -> VaultConfig:
+        """The keys that only a vault in a bucket has."""
+        given = [key for key in S3_KEYS if key in values]
+        if given and not vault.is_s3:
+            raise self.error(table, given[0], "only a vault in a bucket has this", 'its url begins with "s3:"')
+        default = S3Options()
+        endpoint = self.text(values, table, "endpoint", "").strip().rstrip("/")
+        if endpoint and not (urlsplit(endpoint).scheme in ("http", "https") and urlsplit(endpoint).hostname):
+            raise self.error(table, "endpoint", "needs a URL that begins with https:// or http://")
+        options = S3Options(
+            endpoint=endpoint,
+            region=self.text(values, table, "region", "").strip(),
+            credentials_file=self.text(values, table, "credentials_file", "").strip(),
+            lock_days=self.count(values, "lock_days", 0, least=0, table=table),
+            batch_seconds=self.count(values, "batch_seconds", default.batch_seconds, least=0, table=table),
+            batch_bytes=self.size(values, "batch_bytes", default.batch_bytes, table=table),
+        )
+        return replace(vault, s3=options)
+
     def vaults(self, tables: Mapping[str, Any]) -> tuple[VaultConfig, ...]:
         if "vaults" not in tables:
             return DEFAULT_VAULTS
@@ -785,14 +894,15 @@ class _Reader:
             raise self.error("", "vaults", "each vault is a section: write [vaults.NAME]")
         for name, values in section.items():
             table = f"vaults.{name}"
-            self.only(values, table, ("url", "mode", "parity"))
+            self.only(values, table, ("url", "mode", "parity", *_VAULT_KEYS, *S3_KEYS))
             if "url" not in values:
                 raise self.error("vaults", name, "url is missing", hint='url = "folder:PATH"')
             url, mode = self.text(values, table, "url", ""), self.text(values, table, "mode", "async")
             try:
-                found.append(check_vault(name, url, mode, self.text(values, table, "parity", "")))
+                checked = check_vault(name, url, mode, self.text(values, table, "parity", ""))
             except ConfigError as error:
                 raise self.error("vaults", name, error.message, error.hint) from error
+            found.append(self.vault_options(checked, values, table))
         if not any(vault.mode == "sync" for vault in found):
             raise self.error(
                 "", "vaults", "no vault is in mode sync", hint="nothing would be vaulted before it is acknowledged"
@@ -822,9 +932,23 @@ def _line_of(text: str, table: str, key: str) -> int | None:
 
 
 def _vault_text(vault: VaultConfig) -> str:
-    url = json.dumps(vault.url, ensure_ascii=False)  # a basic TOML string takes JSON's escapes
-    parity = "" if vault.parity is None else f'parity = "{vault.parity[0]}+{vault.parity[1]}"\n'
-    return f'\n[vaults.{vault.name}]\nurl = {url}\nmode = "{vault.mode}"\n{parity}'
+    lines = [f"\n[vaults.{vault.name}]", f"url = {_quoted(vault.url)}", f'mode = "{vault.mode}"']
+    for key in ("token_file", "certificate"):
+        if value := getattr(vault, key):
+            lines.append(f"{key} = {_quoted(value)}")
+    if vault.insecure:
+        lines.append("insecure = true")
+    if vault.parity is not None:
+        lines.append(f'parity = "{vault.parity[0]}+{vault.parity[1]}"')
+    for key in S3_KEYS:
+        value = getattr(vault.s3, key)
+        if value != getattr(S3Options(), key):
+            lines.append(f"{key} = {_quoted(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(value: str | int) -> str:
+    return json.dumps(value, ensure_ascii=False)  # a basic TOML string takes JSON's escapes
 
 
 def _replace(path: Path, text: str) -> None:

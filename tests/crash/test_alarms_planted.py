@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from safehold.assembly.looking import BODIES_SECONDS
+from safehold.assembly.looking_vault import LIST_SECONDS
 from safehold.disaster.alarmed import Alarmed
 from safehold.disaster.generations import snapshot
 from safehold.disaster.house import CORE_PATH, House
@@ -198,6 +200,9 @@ class Forgetful:
     def run_spans(self, *args: Any, **kwargs: Any) -> list[RunSpan]:
         return [span for span in self._core.run_spans(*args, **kwargs) if span.kind is not Kind.CONTACTS]
 
+    def run_streams(self, upto: int) -> int:
+        return len(self.run_spans(0, upto))
+
     def counts(self) -> dict[str, int]:
         return {**self._core.counts(), "contacts": 0}
 
@@ -219,6 +224,47 @@ def test_a_snapshot_that_holds_all_is_no_alarm(day: Day) -> None:
         snapshot(day.house, full=True)
         day.run(300)
     assert day.alarmed.told == []
+
+
+def photo(day: Day, name: str) -> str:
+    """Put one, large enough for a blob, and have it shipped; the path of its blob in the vault far."""
+    house = day.house
+    before = set(house.disk.files("/far/blobs"))
+    body = day.rng.randbytes(300_000)
+    answer = house.request("PUT", f"/dav/ann/files/photos/{name}", body, {"content-type": "image/jpeg"})
+    assert answer.status == 201
+    while house.scheduler.run_one():
+        pass
+    (path,) = set(house.disk.files("/far/blobs")) - before
+    return path
+
+
+def test_a_folder_of_bodies_that_is_not_covered(day: Day) -> None:
+    """The vault says yes to what comes into it, and no copy of it is ever there."""
+    photo(day, "covered.jpg")
+    day.run(900)
+    assert day.alarmed.told == []
+    day.house.disk.lose(photo(day, "left-out.jpg"))
+    told = day.until("bodies not covered", within=BODIES_SECONDS + LIST_SECONDS)
+    assert told.alarm.key == "far" and told.alarm.runbook == "shrunk" and told.alarm.message.startswith("1 photos")
+    assert {told.alarm.what for told in day.alarmed.told} == {"bodies not covered"}
+
+
+def test_a_photo_that_comes_while_vaults_are_looked_at_is_no_alarm(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time that the core is asked for its bodies one has come since the vaults were listed."""
+    house, real = day.house, SqliteCore.blob_names
+    came: list[str] = []
+
+    def names(core: SqliteCore) -> set[bytes]:
+        came.append(f"during-{len(came)}.jpg")
+        body = day.rng.randbytes(300_000)
+        path = f"/dav/ann/files/photos/{came[-1]}"
+        assert house.request("PUT", path, body, {"content-type": "image/jpeg"}).status == 201
+        return real(core)
+
+    monkeypatch.setattr(SqliteCore, "blob_names", names)
+    day.run(3 * BODIES_SECONDS)
+    assert len(came) >= 3 and day.alarmed.told == []
 
 
 def test_a_wrong_key(day: Day) -> None:

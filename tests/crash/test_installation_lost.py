@@ -9,6 +9,8 @@ from safehold.disaster.course import quietly
 from safehold.disaster.house import CORE_FOLDER, House
 from safehold.disaster.rebuilding import recover
 from safehold.lab.simdisk import SimDisk
+from safehold.model.kinds import Kind
+from tests.crash.test_core_behind import BOOK, put
 
 
 def test_a_start_without_the_installations_own_identity_says_what_to_do() -> None:
@@ -30,6 +32,33 @@ def test_a_start_without_the_installations_own_identity_says_what_to_do() -> Non
             house.boot(set_aside=plan.holes)
     assert "safehold salvage" in caught.value.hint
     assert "--salvage DIR" in caught.value.hint
+    house.abandon()
+
+
+def test_a_start_goes_on_where_the_installations_own_identity_misses_what_it_can_do_without() -> None:
+    """Nothing can be entered there until the loss is on record; the accounts need not wait for that."""
+    house = House.new(1)
+    for config in ("one", "another", "a third"):
+        house.sim_clock.advance(11)
+        house.tick()
+        house.writer.found(config)
+    house.sim_clock.advance(11)
+    house.tick()
+    put(house, "card")
+    house.scheduler.run_for(60)
+    house.close()
+    house = house.kill()
+    for vault in ("/near", "/far"):
+        house.disk.lose(sorted(house.disk.files(f"{vault}/log"))[2])
+    for folder in (CORE_FOLDER, "/blobs"):
+        house.disk.lose(folder)
+    house.load_keys()
+    with quietly():
+        plan, _ = recover(house)
+        assert plan.holes
+        house.boot(set_aside=plan.holes)
+    assert house.reads.held(0, Kind.IDENTITY)
+    assert house.request("GET", f"{BOOK}/card.vcf").status == 200
     house.abandon()
 
 

@@ -19,7 +19,7 @@ from safehold.config import DEFAULT_TEXT, FILE_NAME, load, write
 from safehold.vault.keyring import IDENTITY, KEEPER, RECIPIENTS
 from tests.support.waiting import until
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 300.0
 
 
 def safehold(*words: str, exit: int = 0) -> dict[str, Any]:

@@ -31,7 +31,7 @@ HOST = "dav.example.org"
 PASSWORD = "correct horse"
 BOOK = "/dav/ada/contacts/default/"
 PHOTOS = "/dav/ada/files/photos/"
-READY_SECONDS = 20
+READY_SECONDS = 300
 FAILURES = 3
 MIB = 1 << 20
 

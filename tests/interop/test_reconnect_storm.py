@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.service import Service
+from tests.support.waiting import until
 
 DEVICES = 500
 PEOPLE = tuple(f"user{number}" for number in range(10))
 PASSWORD = "correct horse"
-WAIT_SECONDS = 120.0
+WAIT_SECONDS = 600.0
 _BODY = b'<D:propfind xmlns:D="DAV:"><D:prop><D:getetag/></D:prop></D:propfind>'
 
 
@@ -87,8 +88,7 @@ def test_all_devices_at_once_after_a_restart(service: Service) -> None:
     headers = credentials(service)
     service.kill()
     service.start()
-    while service.health() != 200:
-        time.sleep(0.05)
+    until(lambda: service.health() == 200)
     first, half, all_in = asyncio.run(storm(service.port, headers))
     print(f"first answers {dict(first)}; half in after {half:.2f} s, all after {all_in:.2f} s")
     assert set(first) <= {207, 503}

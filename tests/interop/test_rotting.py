@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from safehold.store.sqlite.core import SqliteCore
 from safehold.store.sqlite.vfs import PAGE_BYTES, page_checksum
 from safehold.vault.evidence import read_evidence
 from tests.support.service import Service
+from tests.support.waiting import until
 
 USER, PASSWORD = "ada", "correct horse"
 BOOK = f"/dav/{USER}/contacts/default"
@@ -81,13 +80,6 @@ def evidence(service: Service) -> list[bytes]:
     return [repr(each.evidence.facts).encode() for each in found if each.evidence.kind == "repair"]
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 30.0) -> None:
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until
-        time.sleep(0.2)
-
-
 def test_bodies_and_blobs_that_rot_are_given_and_mended(filled: Service) -> None:
     core = filled.data / "core" / "core.db"
     pages = body_pages(core)
@@ -105,12 +97,12 @@ def test_bodies_and_blobs_that_rot_are_given_and_mended(filled: Service) -> None
     answer = client.ask("GET", f"{NOTES}/large.txt", headers={"Range": "bytes=990-1020"})
     assert (answer.status, answer.body) == (206, LARGE[990:1021])
     assert client.ask("GET", f"{NOTES}/large.txt").body == LARGE
-    wait_for(lambda: filled.status()["core"]["mended"] > len(pages))
+    until(lambda: filled.status()["core"]["mended"] > len(pages))
     status = filled.status()
     assert {"body mended", "large body mended"} <= {incident["what"] for incident in status["incidents"]}
     assert status["core"]["damaged"] == 0
     assert blob.read_bytes() == LARGE
-    wait_for(lambda: any(b"large body" in found for found in evidence(filled)))
+    until(lambda: any(b"large body" in found for found in evidence(filled)))
     filled.stop()
     assert bad_pages(core) == []
     filled.start()
@@ -126,7 +118,7 @@ def test_the_check_reads_all_of_it_and_mends_what_nobody_asked_for(filled: Servi
     pages = body_pages(core)[:5]
     damage(core, pages, random.Random(2))
     filled.start()
-    wait_for(lambda: filled.status()["core"]["last_check"] is not None)
+    until(lambda: filled.status()["core"]["last_check"] is not None)
     told = filled.status()["core"]
     assert told["mended"] >= len(pages)
     assert told["damaged"] == 0
@@ -186,7 +178,7 @@ def test_what_cannot_be_mended_is_made_anew_while_serving(filled: Service, table
             assert answer.body.count(b"<D:response>") == len(CARDS) + 1
         return answer.status == 207 and bool(renewed)
 
-    wait_for(is_new, 60)
+    until(is_new, 60)
     assert 503 in seen or table == "item_uid"
     client = filled.client(USER, PASSWORD)
     assert client.listing(f"{BOOK}/")[0] == etags
@@ -196,7 +188,7 @@ def test_what_cannot_be_mended_is_made_anew_while_serving(filled: Service, table
     if written == 201:
         assert client.ask("GET", f"{NOTES}/late.txt").body == late
     assert client.ask("GET", f"{NOTES}/large.txt").body == LARGE
-    wait_for(lambda: filled.status()["recovery"] is None)
+    until(lambda: filled.status()["recovery"] is None)
     assert not (filled.data / "core" / "renew.json").exists()
     filled.stop()
     assert bad_pages(core) == []
@@ -215,7 +207,7 @@ def test_a_start_that_cannot_renew_a_marked_core_serves_it(filled: Service) -> N
     filled.stop()
     (filled.data / "elsewhere").rename(near)
     filled.start()
-    wait_for(lambda: filled.client(USER, PASSWORD).ask("GET", f"{BOOK}/1.vcf").body == CARDS["1.vcf"])
+    until(lambda: filled.client(USER, PASSWORD).ask("GET", f"{BOOK}/1.vcf").body == CARDS["1.vcf"])
     assert not mark.exists()
     filled.close()
 
@@ -239,7 +231,7 @@ def test_a_core_that_is_removed_below_the_service_is_made_anew(filled: Service, 
         told = filled.run("status", codes=None).out or {}
         return answer.status == 207 and told.get("last_recovery") is not None
 
-    wait_for(is_new, 60)
+    until(is_new, 60)
     assert (core / "core.db").stat().st_ino != (filled.data / "elsewhere" / "core.db").stat().st_ino
     assert filled.client(USER, PASSWORD).listing(f"{BOOK}/")[0] == etags
     assert filled.status()["last_recovery"]["lost"] == 0

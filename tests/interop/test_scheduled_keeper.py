@@ -24,7 +24,7 @@ from safehold.vault.keyring import IDENTITY
 from tests.interop.test_kept_installation import Weeks, tree
 from tests.support import waiting
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 300.0
 
 
 @pytest.fixture

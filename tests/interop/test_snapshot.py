@@ -6,8 +6,7 @@ import fcntl
 import os
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,7 @@ import pytest
 
 from tests.interop.test_serve import PASSWORD, put_cards
 from tests.support.service import Service, command_line, environment
-
-LONG_SECONDS = 60.0  # no test waits so long unless it fails
+from tests.support.waiting import LONG_SECONDS, until
 
 
 @pytest.fixture
@@ -40,13 +38,6 @@ def snapshot(service: Service, *args: str, code: int = 0) -> dict[str, Any]:
     out = service.run("snapshot", *args, codes=(code,)).out
     assert out is not None
     return out
-
-
-def until(found: Callable[[], bool]) -> None:
-    end = time.monotonic() + LONG_SECONDS
-    while not found():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def test_beside_a_service_it_is_sealed_and_shipped(service: Service) -> None:
@@ -132,14 +123,14 @@ def test_two_at_once_do_not_meet(service: Service) -> None:
     assert len(generations(service, "near")) == 1
 
 
-@pytest.mark.parametrize("seconds", [0.35, 0.5, 0.65])
-def test_a_command_that_is_killed_is_gone_on_with(service: Service, seconds: float) -> None:
-    """With all its workers, at some moment; the service does not notice."""
+@pytest.mark.parametrize("there", ["run/snapshot", "vaults/near/tmp/*", "vaults/near/runs/**/*.run", "generations"])
+def test_a_command_that_is_killed_is_gone_on_with(service: Service, there: str) -> None:
+    """With all its workers, once it has come so far; the service does not notice."""
     service.start()
     put_cards(service, 0, 40)
     line = command_line(service.data, "--json", "snapshot", "--workers", "3")
     process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
-    time.sleep(seconds)
+    until(lambda: process.poll() is not None or any(service.data.glob(there)))
     process.kill()
     process.wait()
     put_cards(service, 100, 3)

@@ -14,7 +14,7 @@ from tests.support.service import Service
 from tests.support.smtp import MailServer
 
 PASSWORD = "correct horse"
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 300.0
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ BOOK = f"/dav/{USER}/contacts/default/"
 SEEDS, QUICK = 10, 1
 CARDS, EVENTS, TASKS = 80, 60, 15
 DELETED, ADDED = 6, 6
-WAIT_SECONDS = 90.0
+WAIT_SECONDS = 300.0
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -20,7 +20,7 @@ from safehold.store.realdisk import RealDisk
 
 #: Users that no machine's own accounts are likely to have.
 CORE_USER, KEEPER_USER = 42_001, 42_002
-READY_SECONDS = 30.0
+READY_SECONDS = 300.0
 ACT_SECONDS = 120.0
 _context = multiprocessing.get_context("fork")  # another user may not reach the interpreter's files, but has its copy
 

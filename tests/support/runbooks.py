@@ -43,6 +43,7 @@ def serve(service: Service) -> None:
         code = service.wait(0.05)
         assert code is None, f"serve ended with exit {code}:\n{service.tail()}"
         assert time.monotonic() < end, service.tail()
+    assert (service.data / "run" / "safehold.sock").exists(), "who sees it answer may give a command"
 
 
 def fill(data: Path) -> None:

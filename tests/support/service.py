@@ -21,8 +21,12 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_SECONDS = 60.0
-COMMAND_SECONDS = 120.0
+#: Nothing takes so long unless it fails, however busy the machine is.
+READY_SECONDS = 300.0
+COMMAND_SECONDS = 600.0
+STOP_SECONDS = 120.0
+#: A connection that has been idle for longer is not used again.
+IDLE_SECONDS = 5.0
 DAV = "{DAV:}"
 
 
@@ -162,7 +166,7 @@ class Service:
             self.strike()
             self._process.wait(30)
 
-    def stop(self, seconds: float = 30) -> int | None:
+    def stop(self, seconds: float = STOP_SECONDS) -> int | None:
         """SIGTERM; the exit code, or None if it still runs after so many seconds."""
         assert self._process is not None
         if self._process.poll() is None:
@@ -218,7 +222,7 @@ class Client:
     """One keep-alive connection with Basic credentials. Paths are given decoded; used by one thread at a time.
 
     A connection that breaks raises OSError or http.client.HTTPException: then the outcome of the request is
-    unknown, and nothing is sent a second time.
+    unknown, and nothing is sent a second time. One that was idle is opened anew before.
     """
 
     def __init__(
@@ -227,16 +231,21 @@ class Client:
         self.user = user
         self.origin = f"http://127.0.0.1:{port}"
         self._login = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-        self._connection = connection or http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self._connection = connection or http.client.HTTPConnection("127.0.0.1", port, timeout=READY_SECONDS)
+        self._used_at = time.monotonic()
 
     def ask(
         self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None, *, query: bool = True
     ) -> Answer:
         """One request. Without `query` a question mark is part of the path."""
         target = quote(path, safe="/?=&" if query else "/")
+        if time.monotonic() - self._used_at > IDLE_SECONDS:  # the service may be about to close it
+            self._connection.close()
         self._connection.request(method, target, body or None, {"Authorization": self._login} | (headers or {}))
         answer = self._connection.getresponse()
-        return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+        found = Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+        self._used_at = time.monotonic()
+        return found
 
     def xml(self, method: str, path: str, body: str, depth: str = "0") -> Answer:
         headers = {"Content-Type": "application/xml; charset=utf-8", "Depth": depth}

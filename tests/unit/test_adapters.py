@@ -22,7 +22,7 @@ from safehold.adapters.threads import ThreadScheduler
 from safehold.model.errors import Held
 from safehold.ports.world import Handler
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 300.0
 
 
 # -- clock, entropy, passwords ---------------------------------------------------------------------------------

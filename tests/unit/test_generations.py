@@ -29,7 +29,7 @@ from safehold.model.stream import Head
 from safehold.ports.core import NOT_YET
 from safehold.vault.memory import MemoryVault
 from safehold.vault.runs import Runs
-from tests.support.changes import collection_id
+from tests.support.changes import account_id, collection_id
 from tests.support.generations import KINDS, Home, position, read
 from tests.support.logs import OPENER, SEALER
 from tests.support.runs import live_changes, root_of
@@ -165,7 +165,19 @@ def _generations_are_the_journal(data: st.DataObject) -> None:
             kept = live_changes(before)
             assert found.get(key, []) == [*kept, *after]
         _check_entries(home, number, upto)
+        assert home.core.run_streams(number) == len(home.core.run_spans(0, number))
     assert home.vaults[0].objects == home.vaults[1].objects
+
+
+def test_streams_that_began_later_are_not_counted() -> None:
+    home = Home(accounts=2)
+    before = home.frame
+    late = account_id(7)
+    home.enter([home.streams.mkcol(late, Kind.NOTES, "notes/x")])
+    home.put(2, 1)
+    counted = [home.core.run_streams(frame) for frame in range(home.frame + 1)]
+    assert counted == [len(home.core.run_spans(0, frame)) for frame in range(home.frame + 1)]
+    assert counted[0] == 0 and counted[before] == 2 * len(KINDS) and counted[-1] == 2 * len(KINDS) + 1
 
 
 def _newest(vault: MemoryVault) -> tuple[Runs, Any]:

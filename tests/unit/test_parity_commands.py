@@ -64,7 +64,7 @@ def test_who_asks_for_none_has_none(with_ada: Run, tmp_path: Path) -> None:
 
 
 def test_what_may_be_configured() -> None:
-    assert parse(ALONE).vaults == (VaultConfig("near", "folder:vaults/near", "sync", (4, 2)),)
+    assert parse(ALONE).vaults == (VaultConfig("near", "folder:vaults/near", "sync", parity=(4, 2)),)
     assert check_vault("near", "folder:x", "sync").parity is None
     for wrong in ("10", "10+0", "0+2", "254+2", "10+2+1", "-1+2", "ten+2", "10 + 2"):
         with pytest.raises(ConfigError, match="parity"):

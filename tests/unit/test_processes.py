@@ -12,6 +12,7 @@ import pytest
 from safehold.adapters.lock import FolderLock
 from safehold.adapters.processes import ForkedWorkers
 from safehold.model.errors import Damaged, OperatorError
+from tests.support.waiting import until
 
 
 def square(number: int) -> int:
@@ -78,10 +79,7 @@ def test_workers_end_where_their_maker_is_gone() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(maker, 0)
     left = [int(text) for text in os.read(ours, 1000).decode().split(",")]
-    end = time.monotonic() + 30
-    while any(_runs(process) for process in left):
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until(lambda: not any(_runs(process) for process in left))
     os.close(ours)
     os.close(theirs)
 

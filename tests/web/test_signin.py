@@ -18,7 +18,7 @@ from safehold.web.signin import SignIn
 from tests.support.identities import Identities
 
 PEER = "192.0.2.1"
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 300.0
 
 
 def basic(password: str) -> str:

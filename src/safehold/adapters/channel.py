@@ -28,6 +28,10 @@ REQUEST_SECONDS = 10.0
 MAX_CONNECTIONS = 16
 
 
+class NobodyListens(ConnectionError):
+    """The request has reached nobody, so that it may be sent again."""
+
+
 class UnixChannel:
     """`ports.world.Channel`: the asking side. An address is the path of a socket."""
 
@@ -36,13 +40,16 @@ class UnixChannel:
         self._limit = max_message_bytes
 
     def request(self, address: str, payload: bytes) -> bytes:
-        """Raises ConnectionError where nobody listens, the answer does not come, or a message is too long."""
+        """Raises NobodyListens; ConnectionError where the answer does not come, or a message is too long."""
         if len(payload) > self._limit:
             raise ConnectionError(f"a request of {len(payload)} bytes is over the limit of {self._limit}")
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock, short_address(address) as short:
                 sock.settimeout(self._timeout)
-                sock.connect(short)
+                try:
+                    sock.connect(short)
+                except (FileNotFoundError, ConnectionRefusedError) as error:
+                    raise NobodyListens(f"nobody listens at {address}") from error
                 send(sock, payload)
                 return receive(sock, self._limit)
         except ConnectionError:

@@ -12,7 +12,9 @@ from safehold.model.errors import OperatorError
 
 
 class Locked(OperatorError):
-    """Another process has the lock."""
+    """Another process has the lock; `holder` is its pid, where it is known."""
+
+    holder: int | None = None
 
 
 #: How long it is waited for another command's work, which mostly takes less than a second.
@@ -36,10 +38,12 @@ class FolderLock:
         if not self._comes_free(descriptor):
             holder = os.read(descriptor, 32).decode("ascii", "replace").strip()
             os.close(descriptor)
-            raise Locked(
+            taken = Locked(
                 f"another Safehold process{f' ({holder})' if holder else ''} is writing to this data folder",
                 hint="stop it, or wait until it has ended",
             )
+            taken.holder = int(holder) if holder.isdecimal() else None
+            raise taken
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor

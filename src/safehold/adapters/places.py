@@ -15,7 +15,9 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from hashlib import sha256
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 #: A loop device on a loop device on …: followed no deeper.
 _MAX_DEPTH = 8
@@ -37,6 +39,15 @@ class Place(NamedTuple):
     def text(self) -> str:
         """In one line, for people and for `failure_domain`."""
         return f"{', '.join(sorted(self.fails_with))} of {self.host}"
+
+
+def place_of_store(endpoint: str) -> Place:
+    """Where what is kept at a URL lies: all of it fails with its server, which may be on this machine."""
+    parts = urlsplit(endpoint)
+    host = parts.hostname or ""
+    if host in ("localhost", "::1") or host.startswith("127."):
+        return Place("", "s3", socket.gethostname(), frozenset((f"store {parts.netloc}",)))
+    return Place("", "s3", host, frozenset((f"server {host}",)))
 
 
 class Mount(NamedTuple):
@@ -75,6 +86,13 @@ def place_from(described: object) -> Place | None:
 
 def host_name() -> str:
     return socket.gethostname() or "this machine"
+
+
+def machine() -> str:
+    """A name of the running kernel that tells it from every other, and tells nobody else anything; "" where unknown."""
+    with suppress(OSError):
+        return sha256(b"safehold machine" + _read("/proc/sys/kernel/random/boot_id").encode()).hexdigest()[:32]
+    return ""
 
 
 class _Looker:

@@ -54,9 +54,16 @@ class Throttle:
 
 
 def step_back() -> None:
-    """The lowest priority of this process, and the idle class of disk access where the system offers that."""
+    """The lowest priority of this process, and the idle class of processor and disk where the system offers them.
+
+    Niceness alone lets a process that wakes wait until this one has had its turn; from the idle class it takes over at
+    once.
+    """
     with suppress(OSError):
         os.nice(_NICE)
+    if hasattr(os, "SCHED_IDLE"):
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     ionice = shutil.which("ionice")
     if ionice is not None:
         with suppress(OSError, subprocess.SubprocessError):

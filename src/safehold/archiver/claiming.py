@@ -52,14 +52,22 @@ class Claimed(NamedTuple):
 
 
 def claim_timeline(
-    vaults: Sequence[LogVault], sealer: Sealer, opener: Opener, core: LogPosition, above: int = 0
+    vaults: Sequence[LogVault],
+    sealer: Sealer,
+    opener: Opener,
+    core: LogPosition,
+    above: int = 0,
+    *,
+    recovering: bool = False,
 ) -> Claimed:
     """Look, refuse or claim, level the sync vaults. Raises OperatorError (VaultDown, Superseded), OutOfSpace.
 
-    The timeline is above `above` and that of the core, whatever is left of the log.
+    The timeline is above `above` and that of the core, whatever is left of the log. A recovery (`recovering`), whose
+    sync vault is the one that leads furthest, is never refused for what that one lacks: it reads what is left of all,
+    and a claim that an earlier try has left in another vault alone is no frame.
     """
     problems: list[str] = []
-    sync, others, state = _judged(vaults, opener, core, problems)
+    sync, others, state = _judged(vaults, opener, core, problems, recovering=recovering)
     highest = {name: seen.highest for name, seen in state.items()}
     top = max(above, core.timeline, *highest.values())
     _claim(sync, others, top + 1, sealer, highest, problems)
@@ -80,7 +88,7 @@ def refuse_unwritable(vaults: Sequence[LogVault], opener: Opener, core: LogPosit
 
 
 def _judged(
-    vaults: Sequence[LogVault], opener: Opener, core: LogPosition, problems: list[str]
+    vaults: Sequence[LogVault], opener: Opener, core: LogPosition, problems: list[str], *, recovering: bool = False
 ) -> tuple[list[Vault], list[Vault], dict[str, _Seen]]:
     """The vaults that can be reached, sync ones and others, and what a look at each says. Raises as a claim does."""
     sync, others = _reachable(vaults, problems)
@@ -95,7 +103,8 @@ def _judged(
     if end == EMPTY_LOG and core != EMPTY_LOG and _generation_at(sync, opener, core):
         problems.append(f"nothing is left of the log: it begins anew after generation {core.frame}")
         end = core
-    _refuse_lost(sync, others, end, core, state)
+    if not recovering:
+        _refuse_lost(sync, others, end, core, state)
     return sync, others, state
 
 

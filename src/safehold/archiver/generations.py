@@ -191,8 +191,6 @@ class GenerationWriter:
         plan = self._plan(core, ledger, full=full, may_drop=may_drop)
         new = plan is not None
         if plan is not None:
-            ledger = Ledger(ledger.newest, plan, ledger.unsealed)
-            self._save(ledger)
             ledger = self._carry_out(ledger, plan)
         newest = ledger.newest
         return Written(
@@ -225,7 +223,6 @@ class GenerationWriter:
         number = position.frame
         if newest is None or newest.manifest.upto[1] < number:
             plan = self._plan_of(position, newest, FULL, changes, streams, items, dropped_upto)
-            self._save(Ledger(newest, plan, ledger.unsealed))
             ledger = self._carry_out(ledger, plan)
             return Written(number, True, True, self._changes, self._bytes, list(ledger.unsealed), dict(self._down), 0)
         return Written(newest.manifest.upto[1], False, False, 0, 0, list(ledger.unsealed), dict(self._down), 0)
@@ -347,7 +344,7 @@ class GenerationWriter:
         for span in core.run_spans(choice.since, position.frame):
             counts[run.partition_of(span.id)] += span.rev - span.after_rev
         items = {name: count for name, count in core.counts().items() if name not in ("accounts", "changes")}
-        streams = len(core.run_spans(0, position.frame))
+        streams = core.run_streams(position.frame)
         return self._plan_of(position, newest, choice, counts, streams, items, dropped_upto)
 
     def _plan_of(
@@ -387,7 +384,11 @@ class GenerationWriter:
     # -- carrying it out
 
     def _carry_out(self, ledger: Ledger, plan: GenerationPlan) -> Ledger:
-        """Write what is missing of a planned generation, then its manifest."""
+        """Write what is missing of a planned generation, then its manifest.
+
+        The plan goes on record with its first object: before that nothing of it can be in a vault, and a newer plan
+        does as well.
+        """
         done = {number: entry for number, entry in plan.done.items() if self._spread(entry.object)}
         plan = self._renumbered(plan, done)
         total = sum(planned.changes for planned in plan.runs)
@@ -529,7 +530,7 @@ def _is_same(core: CoreReads, manifest: Manifest) -> bool:
     """
     upto = manifest.upto[1]
     counted = levels(manifest.runs)[1 if manifest.dropped_upto else 0 :]
-    return len(core.run_spans(0, upto)) == manifest.streams and all(
+    return core.run_streams(upto) == manifest.streams and all(
         core.framed_changes(level.since, level.upto) == level.changes for level in counted
     )
 

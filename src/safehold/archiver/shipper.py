@@ -76,14 +76,17 @@ class Shipper:
         *,
         live: bool = False,
         gather_seconds: float = 0.0,
+        gather_bytes: int = 0,
         book: Book | None = None,
         excuses: Callable[[], Excused] | None = None,
     ) -> None:
-        """`gather_seconds`: what is written within so short a time of the last append travels together.
+        """`gather_seconds`: what is written within so short a time of the last append travels together, but no more of
+        it than `gather_bytes` waits, unless that is 0.
 
         `book`: where it keeps what the target has; `excuses` says what a keeper removed there on record.
         """
         self._gather_seconds = gather_seconds
+        self._gather_bytes = gather_bytes
         self._appended_at = -gather_seconds
         #: Whether no step comes before the next `wake`. Read it after a note: who then sees True must wake.
         self.asleep = False
@@ -253,9 +256,15 @@ class Shipper:
         if not self._backlog:
             return None
         wait = self._appended_at + self._gather_seconds - self._clock.monotonic()
-        if wait > 0 and len(self._backlog) == 1:
+        if wait > 0 and len(self._backlog) == 1 and not self._is_batch(self._backlog[0]):
             return wait
         return 0.0 if self._ship_piece(self._backlog[0]) else None
+
+    def _is_batch(self, piece: Piece) -> bool:
+        """Whether enough of it waits to travel before its time."""
+        at = self._at
+        have = at[1] if at is not None and at[0] == piece.object else 0
+        return 0 < self._gather_bytes <= piece.end - have
 
     def _ship_object(self) -> bool:
         """Compare, or ship one object; False where there is nothing to do."""

@@ -26,7 +26,7 @@ from safehold.assembly.alarm_box import (
     write_whole,
 )
 from safehold.assembly.site import Site
-from safehold.assembly.telling import make_mailer
+from safehold.assembly.telling import Configured, make_mailer
 from safehold.config import AlarmConfig, Config
 from safehold.ports.alarms import AlarmFailed, Channel
 from safehold.ports.disk import Disk
@@ -157,7 +157,7 @@ def _is_well(sight: Sight, status: Mapping[str, Any] | None, still_open: Sequenc
 # -- what is configured ------------------------------------------------------------------------------------------
 
 
-def make_channels(site: Site) -> list[Channel]:
+def make_channels(site: Configured) -> list[Channel]:
     """Those of `[alarms]`, each under a name of its own."""
     config = site.config.alarms
     found: list[Channel] = [Webhook(url) for url in config.webhooks]

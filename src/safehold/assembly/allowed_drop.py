@@ -15,7 +15,6 @@ from safehold.assembly.site import Site
 from safehold.formats.evidence import EVIDENCE_PREFIX
 from safehold.model.errors import SafeholdError
 from safehold.ports.vault import Vault
-from safehold.recovery.keeper import keeper_words
 from safehold.vault.evidence import read_evidence
 from safehold.vault.receipts import Receipts
 
@@ -40,10 +39,13 @@ def allowed_to_drop(site: Site) -> int:
         found = read_evidence(there, site.opener.installation, site.opener, page.seen)
     except SafeholdError:
         return 0
-    words = keeper_words(found)
-    for config in site.config.vaults:
-        allowed = Receipts(config.name, words).drop_upto
-        page.allowed[config.name] = max(page.allowed.get(config.name, 0), allowed)
+    if found:
+        from safehold.recovery.keeper import keeper_words  # new evidence is rare, and this takes longer than to look
+
+        words = keeper_words(found)
+        for config in site.config.vaults:
+            allowed = Receipts(config.name, words).drop_upto
+            page.allowed[config.name] = max(page.allowed.get(config.name, 0), allowed)
     if found or not page.seen <= listed:
         page.seen = (page.seen | {one.name for one in found}) & listed
         _save(site, page)

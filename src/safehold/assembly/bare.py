@@ -33,6 +33,7 @@ from safehold.recovery.selection import SYSTEM
 from safehold.vault import keyring
 from safehold.vault.folder import FolderVault
 from safehold.vault.runs import GenerationReader, Runs
+from safehold.vault.s3 import S3Vault
 
 
 def with_older_identities(reader: LogReader, runs: Runs, opener: Opener) -> Opener:
@@ -143,9 +144,20 @@ def bring_config(site: Site, travelled: bytes | None, given: AnyVault) -> list[s
 
 def _places(site: Site, config: Config, given: AnyVault, notes: list[str]) -> tuple[dict[str, str], list[str]]:
     """Other URLs for vaults, and vaults to be left out: one sync vault at least is there afterwards."""
-    missing = [v for v in config.vaults if not _is_here(site, v, given)]
+    suspect = [v for v in config.vaults if v.mode != Mode.SYNC and _is_past_of(given, v)]
+    missing = [v for v in config.vaults if v not in suspect and not _is_here(site, v, given)]
+    for vault in suspect:
+        notes.append(
+            f"the vault {vault.name} at {vault.url} was read as it once was: what came later is in doubt, so that it "
+            "stands in the configuration as a comment; add another with `safehold vault add`"
+        )
     for vault in missing:
-        if vault.mode != Mode.SYNC:
+        if vault.is_s3:
+            notes.append(
+                f"the vault {vault.name} is at {vault.url}, and its credentials are not on this machine: put them into "
+                f"{site.keys_folder / vault.s3.credentials_file}"
+            )
+        elif vault.mode != Mode.SYNC:
             notes.append(
                 f"the vault {vault.name} is not at {vault.url} on this machine: bring its folder there, or make it "
                 f"anew with `safehold vault add {vault.name}`"
@@ -156,10 +168,15 @@ def _places(site: Site, config: Config, given: AnyVault, notes: list[str]) -> tu
     else:
         first, *others = [v for v in missing if v.mode == Mode.SYNC]
         lost = [v.name for v in others]
-        moved = {first.name: _place_for(site, first, given, notes)}
+        taken = any(v.url == given.url for v in config.vaults if v != first)
+        moved = {first.name: _place_for(site, first, given, notes, taken=taken)}
     for name in lost:
         notes.append(f"the vault {name} is not on this machine and stands in the configuration as a comment")
-    return moved, lost
+    return moved, [*lost, *(v.name for v in suspect)]
+
+
+def _is_past_of(given: AnyVault, vault: VaultConfig) -> bool:
+    return isinstance(given, S3Vault) and given.is_past and given.url.partition("@")[0] == vault.url
 
 
 def _is_here(site: Site, vault: VaultConfig, given: AnyVault) -> bool:
@@ -167,9 +184,12 @@ def _is_here(site: Site, vault: VaultConfig, given: AnyVault) -> bool:
     return found.available() and (found.url != given.url or _is_writable(site, found))
 
 
-def _place_for(site: Site, vault: VaultConfig, given: AnyVault, notes: list[str]) -> str:
-    """The URL that a sync vault has from now on: that of the given one, or of a copy where that takes nothing."""
-    if _is_writable(site, given):
+def _place_for(site: Site, vault: VaultConfig, given: AnyVault, notes: list[str], *, taken: bool) -> str:
+    """The URL that a sync vault has from now on: that of the given one, or of a copy where that takes nothing.
+
+    `taken`: the given one is another vault of the configuration, and stays that.
+    """
+    if not taken and _is_writable(site, given):
         notes.append(f"the vault {vault.name} was at {vault.url}, which is not on this machine: it is {given.url} now")
         return given.url
     own = f"{FOLDER_SCHEME}vaults/{vault.name}"
@@ -180,12 +200,15 @@ def _place_for(site: Site, vault: VaultConfig, given: AnyVault, notes: list[str]
     url = next(url for url, path in paths.items() if f"{FOLDER_SCHEME}{path}" != given.url)
     target = FolderVault.create(vault.name, paths[url], site.disk, site.opener.installation)
     copy_vault(site, given, target)
-    notes.append(f"nothing can be written to {given.url}: the vault {vault.name} at {url} is a copy of it")
+    why = f"{given.url} stays the vault that it was" if taken else f"nothing can be written to {given.url}"
+    notes.append(f"{why}: the vault {vault.name} at {url} is a copy of it")
     return url
 
 
 def _is_writable(site: Site, vault: AnyVault) -> bool:
     """Whether an object can be made there. Who serves a vault over a socket takes what it may take."""
+    if isinstance(vault, S3Vault):
+        return not vault.is_past
     if not isinstance(vault, FolderVault):
         return True
     folder = vault.url.removeprefix(FOLDER_SCHEME)

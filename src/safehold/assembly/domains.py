@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from safehold.adapters.places import Place, look_at_place, place_from
-from safehold.assembly.probing import ENFORCED
+from safehold.adapters.places import Place, host_name, look_at_place, place_from, place_of_store
+from safehold.assembly.probing import ENFORCED, is_elsewhere
 from safehold.assembly.site import Site
-from safehold.assembly.vault_urls import AnyVault
+from safehold.assembly.vault_urls import AnyVault, s3_store
 from safehold.config import VaultConfig
 from safehold.model.errors import SafeholdError
+from safehold.ports.objectstore import StoreError
 from safehold.vault.remote import RemoteVault
+from safehold.vault.s3 import S3Vault
 
 CORE, KEYS = "the core", "the keys"
 #: How a cause is told: its first word, in adapters/places.py, to the words before its name.
@@ -35,9 +37,15 @@ class Part(NamedTuple):
 
 def vault_place(site: Site, config: VaultConfig, vault: AnyVault) -> Place | None:
     """Where a vault lies; of a keeper's what it says itself. May hang."""
-    with suppress(OSError, SafeholdError):
+    with suppress(OSError, SafeholdError, StoreError):
         if isinstance(vault, RemoteVault):
-            return place_from(vault.about().get("place"))
+            about = vault.about()
+            place = place_from(about.get("place"))
+            if place is not None and config.is_server and is_elsewhere(about) and place.host == host_name():
+                place = place._replace(host=f"another {place.host}")  # machines that bear one name are not one
+            return place
+        if isinstance(vault, S3Vault):
+            return place_of_store(s3_store(config, site.data).settings.endpoint)
         return look_at_place(str(config.place(site.data)))
     return None
 
@@ -60,14 +68,19 @@ def _shared(vaults: Sequence[Part], own: Sequence[Part]) -> Iterator[str]:
     """Of each cause that takes a vault and something else. Causes that take the same are told once."""
     told: set[tuple[str, ...]] = set()
     parts = [*vaults, *own]
-    for cause in sorted({c for part in vaults if part.place for c in part.place.fails_with}):
+    for cause, host in sorted({c for part in vaults if part.place for c in _causes(part.place)}):
         sort, _, name = cause.partition(" ")
-        together = tuple(part.name for part in parts if part.place and cause in part.place.fails_with)
+        together = tuple(part.name for part in parts if part.place and (cause, host) in _causes(part.place))
         if sort not in _CAUSES or len(together) < 2 or together in told:
             continue
         told.add(together)
         takes = _ALL.get(len(together), "them all")
         yield f"{_listed(together)} {_CAUSES[sort]} ({name}): one failure takes {takes}"
+
+
+def _causes(place: Place) -> set[tuple[str, str]]:
+    """What a place fails with, and the machine that it is in: a file server is the same from all of them."""
+    return {(cause, "" if cause.startswith("server ") else place.host) for cause in place.fails_with}
 
 
 def _in_memory(vaults: Sequence[Part]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from safehold.adapters.system import pause
 from safehold.assembly.drill_record import remembered_drills
 from safehold.assembly.probing import remembered
 from safehold.assembly.scrubbing import notebook_folder
@@ -9,13 +10,16 @@ from safehold.assembly.site import Site
 from safehold.formats.evidence import EVIDENCE_PREFIX
 from safehold.recovery.evidence_check import Checked, check_evidence
 from safehold.recovery.notebook import FileNotebook
+from safehold.recovery.under_way import UnderWay
 
 
 def check_site_evidence(site: Site) -> Checked:
     """Every record in every configured vault. Raises OperatorError, KeyAway where the identity is not here."""
     vaults = [site.vault(config) for config in site.config.vaults]
     try:
-        return check_evidence(vaults, site.opener.installation, site.opener, remembered_names(site))
+        names = remembered_names(site)
+        under_way = UnderWay(site.clock, pause)
+        return check_evidence(vaults, site.opener.installation, site.opener, under_way, names)
     finally:
         for vault in vaults:
             vault.close()

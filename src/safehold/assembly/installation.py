@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safehold.assembly.site import Site
-from safehold.config import Config, VaultConfig
+from safehold.config import Config, S3Options, check_vault
 from safehold.model.errors import Damaged, OperatorError
 from safehold.recovery.report import Progress, silent
 
@@ -257,11 +258,11 @@ class Installation(Site):
         with closing(core):
             return describe_vaults(self, None, looks_now(self), core)
 
-    def vault_add(self, name: str, url: str, mode: str) -> dict[str, Any]:
+    def vault_add(self, name: str, url: str, mode: str, s3: S3Options | None = None) -> dict[str, Any]:
         """Make a vault, or make one anew whose folder is missing, and bring it level. Raises OperatorError."""
         from safehold.assembly.vaults import add_vault
 
-        return add_vault(self, VaultConfig(name, url, mode))
+        return add_vault(self, replace(check_vault(name, url, mode), s3=s3 or S3Options()))
 
 
 def open_installation(data: Path, config: Config, *, make: bool, config_path: Path | None = None) -> Installation:

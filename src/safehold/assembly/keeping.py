@@ -60,10 +60,17 @@ class LastKeep(msgspec.Struct, omit_defaults=True):
 def kept_configs(site: Site, only: str | None = None) -> list[VaultConfig]:
     """The vaults that are kept here. Raises OperatorError where `only` is none of them."""
     chosen = list(site.config.vaults) if only is None else [find_vault(site, only)]
-    if only is not None and not chosen[0].is_folder:
+    if only is not None and chosen[0].is_s3:
         raise OperatorError(
-            f"the vault {only} is held by a keeper at {chosen[0].url}",
-            hint="retention is that keeper's work: run it there",
+            f"the vault {only} is in a bucket, from which nothing is removed here",
+            hint="a rule of the bucket may let old versions expire (docs/s3.md)",
+            exit_code=2,
+        )
+    if only is not None and not chosen[0].is_folder:
+        who = "the vault server" if chosen[0].is_server else "a keeper"
+        raise OperatorError(
+            f"the vault {only} is held by {who} at {chosen[0].url}",
+            hint="retention is done where it lies: run it there",
             exit_code=2,
         )
     return [config for config in chosen if config.is_folder]

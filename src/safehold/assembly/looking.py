@@ -193,7 +193,9 @@ class Looking:
             return VaultSeen(name=config.name, sync=config.mode == "sync")
         removals, removed = self._parts.removals(config.name)
         missing = None
-        if look.bodies is not None and self._bodies is not None and not self._parts.recovering():
+        # Of what came into the core since a vault was listed that listing knows nothing.
+        comparable = self._bodies is not None and self._bodies_at < look.listed_at
+        if look.bodies is not None and self._bodies is not None and comparable and not self._parts.recovering():
             missing = len(self._bodies - look.bodies - set(shipper.pending_blobs() if shipper else ()))
         return VaultSeen(
             name=config.name,

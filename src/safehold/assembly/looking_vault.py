@@ -56,6 +56,7 @@ class VaultLook(NamedTuple):
     objects: int | None = None
     bytes: int | None = None
     bodies: frozenset[str] | None = None  # names of blob objects, where it was just listed
+    listed_at: float = 0.0  # monotonic: when the listing that gave them began
     generation: Manifested | None = None
 
 
@@ -129,7 +130,7 @@ class VaultLooks:
         self._segments = dict(sorted(log.items())[-MOST_SEGMENTS:])
         self._listed_at = began
         self._list_seconds = self._clock.monotonic() - began
-        return found._replace(objects=count, bytes=size, bodies=frozenset(bodies)), vanished
+        return found._replace(objects=count, bytes=size, bodies=frozenset(bodies), listed_at=began), vanished
 
     def _newest_generation(self, vault: Vault, openers: Openers) -> Manifested | None:
         """Read once, where a key is at hand that opens it."""

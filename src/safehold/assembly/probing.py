@@ -4,8 +4,10 @@ Two questions, neither of which touches data:
 
     the port      a second put of a name, of the evidence of an earlier probe, is refused and leaves the first; an
                   append with another length, of no bytes, is refused
+    a bucket      the same, of an object that is no part of the vault (vault/s3_probe.py)
     the files     whether they can be overwritten, shortened, renamed or removed from here (adapters/rights.py); of
-                  a keeper's vault those of the folder that it says it serves
+                  a keeper's vault those of the folder that it says it serves; those of a server on another
+                  machine are out of reach
 
 A vault is append-only, *enforced*, where the port holds and the files give nothing. Else it is so *by convention*.
 What was found lies in run/probe/, and as evidence in the vaults once it is something new.
@@ -15,11 +17,13 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 import msgspec
 
+from safehold.adapters.places import machine
 from safehold.adapters.rights import Rights, find_rights
 from safehold.assembly.site import Site
 from safehold.assembly.vault_urls import AnyVault
@@ -28,9 +32,12 @@ from safehold.formats import evidence as evidence_format
 from safehold.formats.evidence import Evidence
 from safehold.model.errors import OperatorError, OutOfSpace, SafeholdError
 from safehold.ports.core import EMPTY_LOG
+from safehold.ports.objectstore import StoreError
 from safehold.ports.vault import LengthMismatch, VaultDown
 from safehold.vault.evidence import put_evidence
 from safehold.vault.remote import RemoteVault
+from safehold.vault.s3 import S3Vault
+from safehold.vault.s3_probe import try_out
 
 ENFORCED, BY_CONVENTION = "enforced", "by convention"
 #: A probe is done again after so long, and whenever a vault's URL or mode has changed.
@@ -55,6 +62,8 @@ class Probed(msgspec.Struct, frozen=True):
     rename: bool | None
     holder: int | None = None  # the user that holds the vault, where that is known
     why: str = ""  # it could not be found out
+    ignores: tuple[str, ...] = ()  # of a bucket's store: what a safe one does and it does not
+    lock_days: int | None = None  # of a bucket: how long it keeps what is put, whoever deletes it
     evidence: str = ""  # the object that says so, and that the next probe tries to put once more
 
     @property
@@ -85,6 +94,8 @@ def probe(site: Site, config: VaultConfig, own: str = "") -> Probed:
         if not vault.available():
             vault.size("FORMAT")
             return msgspec.structs.replace(nothing, why="it cannot be reached")
+        if isinstance(vault, S3Vault):
+            return _probe_bucket(site, vault, msgspec.structs.replace(nothing, evidence=own))
         holder, rights = _files(site, config, vault)
         return msgspec.structs.replace(
             nothing,
@@ -102,6 +113,25 @@ def probe(site: Site, config: VaultConfig, own: str = "") -> Probed:
         vault.close()
 
 
+def _probe_bucket(site: Site, vault: S3Vault, nothing: Probed) -> Probed:
+    """Of a bucket the object that is tried out is one of the probe's own. Raises SafeholdError."""
+    try:
+        found = try_out(vault.store, vault.root, site.clock.now())
+    except StoreError as error:
+        raise VaultDown(str(error)) from error
+    return msgspec.structs.replace(
+        nothing,
+        put_if_absent=found.conditional,
+        append_length=found.conditional,  # a slot is such a put
+        overwrite=found.overwrite,
+        shorten=found.overwrite,
+        delete=found.delete,
+        rename=found.delete,
+        ignores=tuple(found.ignores),
+        lock_days=found.lock_days,
+    )
+
+
 def _files(site: Site, config: VaultConfig, vault: AnyVault) -> tuple[int | None, Rights]:
     """Who holds the vault's files, and what this user may do to them. Raises OSError, VaultDown."""
     if not isinstance(vault, RemoteVault):
@@ -111,9 +141,17 @@ def _files(site: Site, config: VaultConfig, vault: AnyVault) -> tuple[int | None
     holder, folder = about.get("user"), about.get("folder")
     if not isinstance(holder, int) or not isinstance(folder, str):
         raise VaultDown("its keeper does not say who it is and what it serves")
+    if config.is_server and is_elsewhere(about):  # nothing here reaches the files
+        return holder, Rights(False, False, False, False)
     if holder == os.geteuid():  # whoever may signal or trace a process may do all that it may
         return holder, Rights(True, True, True, True)
     return holder, find_rights(folder)
+
+
+def is_elsewhere(about: Mapping[str, Any]) -> bool:
+    """Whether a vault server that says this of itself runs on another machine than this process."""
+    theirs, ours = about.get("machine"), machine()
+    return bool(theirs) and bool(ours) and theirs != ours
 
 
 def _keeps_what_is_there(vault: AnyVault, own: str) -> bool | None:

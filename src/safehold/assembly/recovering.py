@@ -19,7 +19,7 @@ from safehold.assembly.bare import bring_what_travels, with_older_identities
 from safehold.assembly.salvaged import archive_found, make_ready, open_find, put_back
 from safehold.assembly.session import Session
 from safehold.assembly.site import Site
-from safehold.assembly.vault_urls import AnyVault, open_vault, with_scheme
+from safehold.assembly.vault_urls import AnyVault, is_code, open_vault, redeem_code, with_scheme
 from safehold.config import VaultConfig, check_vault
 from safehold.formats.evidence import VERSION, Evidence
 from safehold.formats.keys import FINGERPRINT_BYTES, SEALED_TO_OTHERS, Opener
@@ -81,11 +81,13 @@ class Sources:
     ) -> None:
         """`salvages` are folders of what was salvaged: with them neither a vault nor a key need be there."""
         self._site = site
-        self._configs = _chosen(site, only, url)
         self._given = url is not None
         self.salvages = list(salvages)
         if identity is not None:
             site.use_identity(load_identity(site.disk, str(identity)))
+        if url is not None and is_code(url):
+            url = redeem_code(url, site.data, site.disk, site.entropy, site.opener.installation)
+        self._configs = _chosen(site, only, url)
         if self.salvages and identity is None and not is_complete(site.disk, str(site.keys_folder)):
             self._configs = []
             self.opener = Opener((), bytes(FINGERPRINT_BYTES))
@@ -537,7 +539,7 @@ def _claim(site: Site, sources: Sources, above: int) -> int:
     vaults = [LogVault(vault, Mode.ASYNC if n else Mode.SYNC) for n, (_, vault) in enumerate(ends)]
     keyring = site.keyring
     try:
-        return claim_timeline(vaults, keyring.sealer, keyring.opener, EMPTY_LOG, above).timeline
+        return claim_timeline(vaults, keyring.sealer, keyring.opener, EMPTY_LOG, above, recovering=True).timeline
     finally:
         for entry in vaults:
             entry.vault.close()

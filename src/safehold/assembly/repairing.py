@@ -16,11 +16,12 @@ import pwd
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
 from safehold.adapters.lock import FolderLock
 from safehold.archiver.claiming import Mode
 from safehold.assembly.keeping import keeper_lock
-from safehold.assembly.scrubbing import MAX_NAMED, Scrubbing, damage_object, notebook_folder, record
+from safehold.assembly.scrubbing import MAX_NAMED, Scrubbing, damage_object, evidence_sealer, notebook_folder, record
 from safehold.assembly.site import Site
 from safehold.assembly.snapshot import take_snapshot
 from safehold.config import VaultConfig
@@ -28,10 +29,12 @@ from safehold.formats import blob, segment
 from safehold.formats.generation import parse_manifest_name
 from safehold.formats.run import parse_run_name
 from safehold.model.errors import Damaged, OperatorError, OutOfSpace
+from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.log import Hole
 from safehold.ports.vault import VaultDown
 from safehold.recovery.excuses import EvidenceExcuses
 from safehold.recovery.judging import Damage, Inventory, Problem
+from safehold.recovery.mended_ends import log_mends, tell_before
 from safehold.recovery.notebook import FileNotebook
 from safehold.recovery.repair import Mend, Repairer, Way
 from safehold.recovery.report import Progress, silent
@@ -102,7 +105,7 @@ class Repairing:
     def _copy_all(self) -> Scrubbing:
         scrubbing = Scrubbing(self._site, progress=self._progress)
         for config in scrubbing.chosen(self._only):
-            self._each(scrubbing, config, self._copy_one)
+            self._each(scrubbing, config, partial(self._copy_one, scrubbing))
         return scrubbing
 
     def _each(
@@ -151,29 +154,44 @@ class Repairing:
     def _plan_one(result: RepairResult, repairer: Repairer) -> None:
         result.mends = repairer.plan()
 
-    def _copy_one(self, result: RepairResult, repairer: Repairer) -> None:
-        self._require_no_witness(result, repairer)
+    def _copy_one(self, scrubbing: Scrubbing, result: RepairResult, repairer: Repairer) -> None:
+        self._require_no_witness(scrubbing, result, repairer)
         try:
             result.remaining = repairer.carry_out()
         finally:
             result.mends += repairer.mended
             self._notebook(result.vault).forget({mend.damage.object: None for mend in repairer.mended})
 
-    def _require_no_witness(self, result: RepairResult, repairer: Repairer) -> None:
-        """While there is no core, a damaged log of a sync vault is what shows that its end may lack something. A
-        recovery has to see it before it is mended, unless somebody names that vault (I81). Raises OperatorError.
+    def _require_no_witness(self, scrubbing: Scrubbing, result: RepairResult, repairer: Repairer) -> None:
+        """While there is no core that can be read, a damaged log of a sync vault is what shows that its end may lack
+        something. A recovery has to see it before it is mended, unless somebody names that vault (I81). Raises
+        OperatorError.
+
+        What is mended all the same, or beside a core that nobody has open, is in evidence before: a recovery, or a
+        start, hears of it from there (I93).
         """
-        name = result.vault
-        if self._only == name or self._site.has_core() or self._config(result).mode != Mode.SYNC:
+        name, core = result.vault, scrubbing.core
+        if self._config(result).mode != Mode.SYNC:
             return
-        log = [mend.damage for mend in repairer.plan() if segment.parse_name(mend.damage.object) is not None]
-        if log:
+        log = log_mends(repairer.plan())
+        if not log:
+            return
+        if core == EMPTY_LOG and self._only != name:
+            first = log[0].damage
             raise OperatorError(
-                f"{log[0].object} is {log[0].problem} and the core is missing: once that is mended, nothing but what "
-                "lies in aside/ still shows what the end of the log may lack",
+                f"{first.object} is {first.problem} and the core {self._site.why_no_core()}: once that is mended, "
+                "nothing but what lies in aside/ still shows what the end of the log may lack",
                 hint="run `safehold recover plan` and `safehold recover run` first, which read what is left as it is; "
                 f"or mend it all the same with `safehold vault repair {name} --yes`",
             )
+        if scrubbing.settled.frame is None:
+            self._tell_before(name, log, core)
+
+    def _tell_before(self, name: str, log: Sequence[Mend], core: LogPosition) -> None:
+        sealer = evidence_sealer(self._site)
+        if sealer is not None:
+            vaults = [vault for vault in map(self._site.vault, self._site.config.vaults) if vault.available()]
+            tell_before(vaults, sealer, self._site.clock, name, log, core)
 
     def _notebook(self, vault: str) -> FileNotebook:
         return FileNotebook(self._site.disk, notebook_folder(self._site), vault)
@@ -196,19 +214,19 @@ class Repairing:
     def _ask_core(self, frames: list[tuple[int, int]], blobs: list[bytes]) -> None:
         """The writer, where it runs, or one opened here. Raises what hinders it."""
         wanted = MakeUp(frames, [name.hex() for name in blobs])
-        answer = self._site.ask_service(encode_make_up(wanted))
-        if answer is not None:
-            told = decode_json(answer)
-            if not told.get("ok"):
-                raise OperatorError(f"the service could not write again what the vaults have lost: {told.get('why')}")
-            return
-        with self._site.lock():
-            writer = self._site.make_writer()
-            try:
-                writer.make_up(frames, blobs)
-            finally:
-                writer.close()
-            writer.ship_all()
+        with ExitStack() as stack:
+            answer = self._site.ask_or_lock(encode_make_up(wanted), stack)
+            if answer is None:
+                writer = self._site.make_writer()
+                try:
+                    writer.make_up(frames, blobs)
+                finally:
+                    writer.close()
+                writer.ship_all()
+                return
+        told = decode_json(answer)
+        if not told.get("ok"):
+            raise OperatorError(f"the service could not write again what the vaults have lost: {told.get('why')}")
 
     def _lost_blobs(self) -> list[bytes]:
         """Bodies that no vault has whole; what is left of them is moved aside, so that they can be put again."""
@@ -274,6 +292,16 @@ def _is_of_runs(name: str) -> bool:
 
 def _require_own(site: Site, config: VaultConfig) -> None:
     """Only whoever may write the vault's folder can mend it. Raises OperatorError that names them."""
+    if config.is_s3:
+        raise OperatorError(
+            f"the vault {config.name} is in a bucket, where nothing that is damaged can be replaced",
+            hint="what it lacks is shipped again by itself; add another bucket or prefix with `safehold vault add`",
+        )
+    if config.is_server:
+        raise OperatorError(
+            f"the vault {config.name} is held by the vault server at {config.url}, and nobody else may mend it",
+            hint="what it lacks is shipped again; what is damaged there its operator mends with a keeper",
+        )
     if not config.is_folder:
         raise OperatorError(
             f"the vault {config.name} is held by a keeper, and only the keeper may mend it",

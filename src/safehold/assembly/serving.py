@@ -413,9 +413,12 @@ class Service:
 
     # -- starting and ending ---------------------------------------------------------------------------------
 
+    def listen(self) -> None:
+        """At the local socket. Whoever sees the port answer finds that it answers too: to be called before."""
+        self._channel.start()
+
     def start(self) -> None:
         self._start_shippers()
-        self._channel.start()
         self._caring.start()
         self._alarms.start(self._scheduler)
         if self._recovery is not None:

@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from safehold.adapters.lock import Locked
 from safehold.adapters.passwords import Argon2Hasher
 from safehold.adapters.system import SystemEntropy
 from safehold.assembly.site import Site
@@ -94,7 +93,7 @@ class Session:
     def execute_all(self, commands: Sequence[AnyCommand]) -> list[Outcome | SafeholdError]:
         """Changes in one transaction; each succeeds or is refused for itself."""
         if self._writer is None:
-            answer = self._site.ask_service(encode_commands(commands))
+            answer = self._site.ask_or_lock(encode_commands(commands), self._stack)
             if answer is not None:
                 return decode_results(answer)
             self._open_writer()
@@ -102,12 +101,7 @@ class Session:
         return list(self._writer.engine.execute_all(commands))
 
     def _open_writer(self) -> None:
-        try:
-            self._stack.enter_context(self._site.lock())
-        except Locked:
-            if not self._site.socket_path.exists():
-                raise
-            raise OperatorError("the service is just starting or ending", hint="try again in a moment") from None
+        """The lock is held."""
         writer = self._site.make_writer()
         self._stack.callback(writer.ship_all)
         self._stack.callback(writer.close)

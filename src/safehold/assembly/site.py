@@ -12,13 +12,14 @@ import contextlib
 import os
 import re
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safehold.adapters.lock import PATIENCE_SECONDS, FolderLock, Locked
-from safehold.adapters.system import SystemClock, SystemEntropy
+from safehold.adapters.system import SystemClock, SystemEntropy, pause
 from safehold.archiver.claiming import Mode
 from safehold.assembly.vault_urls import AnyVault, has_history, open_vault
 from safehold.config import FILE_NAME, Config, VaultConfig
@@ -43,6 +44,8 @@ _HALF_WRITTEN = re.compile(r"body-[0-9]+|[0-9a-f]+-[0-9]+\.sealed")
 
 #: An async vault that says nothing for so long is left to its shipper.
 ANSWER_SECONDS = 5.0
+#: Whether a service listens by now is looked for so often.
+LOOK_SECONDS = 0.05
 
 
 class CoreMissing(OperatorError):
@@ -187,7 +190,7 @@ class Site:
         try:
             rooms = [self.disk.free_bytes(str(self.data))]
             for config in self.config.vaults:
-                if config.mode == Mode.SYNC:
+                if config.mode == Mode.SYNC and not config.is_s3:  # a bucket does not fill
                     rooms.append(self._room_in(config))
         except (OSError, SafeholdError):
             return None
@@ -198,13 +201,15 @@ class Site:
         one. What cannot be asked is left out.
         """
         found: dict[object, tuple[list[str], int, int]] = {}
-        places = [("core", self.data), *((f"vault {v.name}", v.place(self.data)) for v in self.config.vaults)]
-        for name, path in places:
-            config = next((v for v in self.config.vaults if name == f"vault {v.name}"), None)
+        for config in (None, *self.config.vaults):
+            name = "core" if config is None else f"vault {config.name}"
             try:
+                if config is not None and config.is_s3:
+                    continue
                 if config is not None and not config.is_folder:
                     found[name] = ([name], self._room_in(config), 0)
                     continue
+                path = self.data if config is None else config.place(self.data)
                 stat = os.statvfs(path)
                 names, _, _ = found.setdefault(os.stat(path).st_dev, ([], 0, 0))
                 names.append(name)
@@ -220,7 +225,7 @@ class Site:
             if isinstance(vault, RemoteVault):
                 room = vault.about().get("room_bytes")
                 if not isinstance(room, int):
-                    raise VaultDown(f"the keeper of {config.name} does not say what room it has")
+                    raise VaultDown(f"who holds the vault {config.name} does not say what room it has")
                 return room
             return self.disk.free_bytes(str(config.place(self.data)))
         finally:
@@ -294,6 +299,10 @@ class Site:
         """An empty file is none: a start that was killed while it made one leaves that."""
         return self.core_path.exists() and self.core_path.stat().st_size > 0
 
+    def why_no_core(self) -> str:
+        """Where none can be read: the end of a sentence that begins with `the core`."""
+        return "cannot be read" if self.has_core() else "is missing"
+
     def _require_core(self) -> None:
         if not self.has_core():
             self.refuse_history_without_core()
@@ -349,17 +358,49 @@ class Site:
     def ask_service(self, request: bytes) -> bytes | None:
         """The running service's answer over the local socket; None where none runs.
 
-        Raises OperatorError where one runs and does not answer.
+        One that starts or ends has left a socket behind at which nobody listens: it is waited for. Raises
+        OperatorError where one runs and does not answer.
         """
         if not self.socket_path.exists():
             return None
-        from safehold.adapters.channel import UnixChannel
+        from safehold.adapters.channel import NobodyListens, UnixChannel
 
-        try:
-            return UnixChannel().request(str(self.socket_path), request)
-        except ConnectionError as error:
-            if not self.is_locked():
+        until = self.clock.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return UnixChannel().request(str(self.socket_path), request)
+            except ConnectionError as error:
+                if not self._is_held_by_another():
+                    return None
+                if isinstance(error, NobodyListens) and self.clock.monotonic() < until:
+                    pause(LOOK_SECONDS)
+                    continue
+                raise OperatorError(
+                    f"the running service does not answer: {error}", hint="look at its log, or stop it and try again"
+                ) from error
+
+    def ask_or_lock(self, request: bytes, stack: ExitStack) -> bytes | None:
+        """As `ask_service`; where none runs `stack` has the lock afterwards.
+
+        Between a service's lock and its socket, as it starts and as it ends, there is neither an answer nor the lock
+        to be had: that is waited for. Raises OperatorError.
+        """
+        until = self.clock.monotonic() + PATIENCE_SECONDS
+        while True:
+            answer = self.ask_service(request)
+            if answer is not None:
+                return answer
+            try:
+                stack.enter_context(FolderLock(str(self._lock_path)))
                 return None
-            raise OperatorError(
-                f"the running service does not answer: {error}", hint="look at its log, or stop it and try again"
-            ) from error
+            except Locked as error:
+                if error.holder == os.getpid() or self.clock.monotonic() >= until:
+                    raise
+            pause(LOOK_SECONDS)
+
+    def _is_held_by_another(self) -> bool:
+        try:
+            with FolderLock(str(self._lock_path)):
+                return False
+        except Locked as error:
+            return error.holder != os.getpid()

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from hashlib import sha256
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safehold.adapters.lock import Locked
@@ -24,6 +25,7 @@ from safehold.formats.seal import SealedObject
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.ports.vault import Vault
+from safehold.service.control import decode_json, encode_objects
 from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.log import NotOnTheLog, VaultLogReader
 from safehold.vault.runs import Runs
@@ -58,7 +60,7 @@ def take_snapshot(site: Site, *, full: bool, workers: int = 0, told: Told = lamb
         maker = _RunMaker(site)
         stack.callback(maker.close)
         pool: Workers = stack.enter_context(ForkedWorkers(count, maker)) if count > 1 else _Alone(maker)
-        if _tell_service(site, []) is not None:
+        if site.ask_or_lock(encode_objects([]), stack) is not None:
             return _beside_service(site, stack, pool, full=full, told=told)
         return _alone(site, stack, pool, full=full, told=told)
 
@@ -107,22 +109,15 @@ def _beside_service(site: Site, stack: ExitStack, workers: Workers, *, full: boo
 
 def _tell_service(site: Site, objects: Sequence[SealedObject]) -> dict[str, Any] | None:
     """What a running service answers that is to seal these; None where none runs."""
-    if not site.socket_path.exists():
-        return None
-    from safehold.service.control import decode_json, encode_objects  # not waited for where there is no service
-
     answer = site.ask_service(encode_objects(objects))
     return None if answer is None else decode_json(answer)
 
 
 def _alone(site: Site, stack: ExitStack, workers: Workers, *, full: bool, told: Told) -> Snapshot:
-    try:
-        stack.enter_context(site.lock())
-    except Locked:
-        raise OperatorError("the service is just starting or ending", hint="try again in a moment") from None
+    """The lock is held."""
     core = site.open_reads()
     stack.callback(core.close)
-    generations = generation_writer(site, workers, told)
+    generations = generation_writer(site, _LoadingMeanwhile(workers), told)
     written = generations.write(core, full=full, may_drop=lambda: _allowed_to_drop(site))
     why, shippers = _seal(site, generations, written) if written.objects else ("", _ship_alone(site))
     level = {s.target: s.trouble or "it could not be brought level in time" for s in shippers if not s.level}
@@ -225,6 +220,18 @@ class _RunMaker:
     def close(self) -> None:
         if self._core is not None:
             self._core.close()
+
+
+class _LoadingMeanwhile:
+    """Workers beside whose first jobs this process, which would only wait, loads what sealing takes."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+
+    def run(self, jobs: Sequence[RunJob]) -> Iterator[RunEntry]:
+        entries = self._workers.run(jobs)
+        import_module("safehold.assembly.writer")
+        return entries
 
 
 class _Alone:

@@ -101,6 +101,7 @@ async def _serve_whole(service: Service, listen: tuple[str, int], announce: Anno
         announce(_url(*listen), [a.name for a in service.reads.accounts()])
 
     try:
+        service.listen()
         await serve_until_told(make_app(service, tracer_of(service.installation)), *listen, started)
     finally:
         await service.stop()
@@ -118,17 +119,18 @@ async def _serve_recovering(
     services: list[Service] = []
 
     async def started() -> None:
-        front.start()
         under_way = await front.begin()
         service = Service(installation)
         services.append(service)
         service.recover(under_way)
         await front.end()
+        service.listen()
         service.start()
         front.door.open(make_app(service, front.tracer))
         announce(_url(*listen), [a.name for a in service.reads.accounts()])
 
     try:
+        front.start()
         await serve_until_told(front.door, *listen, started)
     finally:
         await front.end()

@@ -17,7 +17,7 @@ from safehold.assembly.mode_record import recorded_modes
 from safehold.assembly.objectives import Measures, Told
 from safehold.assembly.probing import BY_CONVENTION, remembered
 from safehold.assembly.site import CoreMissing, Site
-from safehold.assembly.vault_urls import AnyVault, full_url
+from safehold.assembly.vault_urls import AnyVault, full_url, store_costs
 from safehold.assembly.writer import Writer
 from safehold.config import VaultConfig
 from safehold.model.counting import count_text
@@ -255,6 +255,7 @@ def _describe(
         "failure_domain": look.place.text() if look is not None and look.place is not None else None,
         "seen_seconds_ago": None if seen.age_seconds is None else round(seen.age_seconds, 1),
         "last_scrub": last_scrub_object(site, config.name),
+        "costs": store_costs(config, site.data),
     }
 
 
@@ -321,7 +322,11 @@ def _incidents(
         if vault["state"] == "missing":
             message = f"the vault {vault['name']} is not at {vault['url']}"
             hint = f"mount its disk, or make it anew with `safehold vault add {vault['name']}`"
-            if not config.is_folder:
+            if config.is_s3:
+                hint = f"`safehold vault probe {vault['name']}` says what hinders: the network, or the credentials"
+            elif config.is_server:
+                hint = "see whether the vault server runs there and can be reached from here"
+            elif not config.is_folder:
                 hint = "see whether its keeper runs (`safehold keeper run`) and serves that socket"
             found.append(
                 {

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -275,7 +275,16 @@ def make_postbox(site: Site) -> Postbox | None:
     return None if mailer is None else Postbox(mailer, site.clock)
 
 
-def make_mailer(site: Site) -> SmtpMailer | None:
+class Configured(Protocol):
+    """Whoever has a configuration, and a folder that its paths are relative to."""
+
+    @property
+    def data(self) -> Path: ...
+    @property
+    def config(self) -> Config: ...
+
+
+def make_mailer(site: Configured) -> SmtpMailer | None:
     """None where no mail server is configured."""
     mail = site.config.mail
     if not mail.host:

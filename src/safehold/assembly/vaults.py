@@ -8,13 +8,15 @@ from safehold import config as configuration
 from safehold.archiver.log import Mode
 from safehold.archiver.shipper import Shipper
 from safehold.assembly.probing import probe_and_remember
-from safehold.assembly.scrubbing import notebook_folder
+from safehold.assembly.scrubbing import core_position, evidence_sealer, notebook_folder
 from safehold.assembly.site import Site
 from safehold.assembly.taking_up import take_up
 from safehold.assembly.vault_urls import create_vault, full_url
 from safehold.config import VaultConfig
 from safehold.model.errors import OperatorError
+from safehold.ports.core import EMPTY_LOG
 from safehold.ports.vault import Vault
+from safehold.recovery.mended_ends import log_copied, tell_before
 from safehold.recovery.notebook import FileNotebook
 
 
@@ -42,12 +44,13 @@ def add_vault(site: Site, vault: VaultConfig) -> dict[str, Any]:
 
 def _require_core_or_nothing(site: Site, vault: VaultConfig, others: list[VaultConfig]) -> None:
     """A sync vault copied from async ones would vouch for a tail that these never had: the core comes back first."""
-    if site.core_path.exists() or vault.mode != Mode.SYNC:
+    if vault.mode != Mode.SYNC or core_position(site) != EMPTY_LOG:
         return
     there = [o for o in others if site.vault(o).available()]
     if there and all(o.mode != Mode.SYNC for o in there):
         raise OperatorError(
-            f"the core is missing, and {there[0].name}, from which it would be copied, may lack the last changes",
+            f"the core {site.why_no_core()}, and {there[0].name}, from which it would be copied, may lack the last "
+            "changes",
             hint="run `safehold recover run` first, then this",
         )
 
@@ -57,9 +60,19 @@ def _copy(site: Site, vault: VaultConfig, others: list[VaultConfig]) -> list[str
     for other in sorted(others, key=lambda v: v.mode != Mode.SYNC):
         source = site.vault(other)
         if source.available():
+            if vault.mode == Mode.SYNC and other.mode != Mode.SYNC:
+                _tell_before(site, vault, source)
             copy_vault(site, source, site.vault(vault))
             return [other.name]
     return []
+
+
+def _tell_before(site: Site, vault: VaultConfig, source: Vault) -> None:
+    """What is copied from an async vault vouches for no end but one that the core knows (I93)."""
+    sealer = evidence_sealer(site)
+    if sealer is not None:
+        copies = log_copied(source)
+        tell_before([source, site.vault(vault)], sealer, site.clock, vault.name, copies, core_position(site))
 
 
 def copy_vault(site: Site, source: Vault, target: Vault) -> None:

@@ -26,11 +26,12 @@ from safehold.formats.modes import MODES, encode_modes
 from safehold.formats.seal import SealedObject
 from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
 from safehold.model.change import Change
-from safehold.model.commands import FoundInstallation, NoteDoubt, NoteInstallation
+from safehold.model.commands import Command, FoundInstallation, NoteDoubt, NoteInstallation
 from safehold.model.errors import Damaged, Held, OperatorError, OutOfSpace, SafeholdError
 from safehold.model.kinds import PATH_IDENTITY, Kind
 from safehold.model.private import Private
 from safehold.model.stream import Head
+from safehold.model.token import TOKEN_KEY
 from safehold.ports.care import BodySource
 from safehold.ports.core import EMPTY_LOG, NOT_YET, LogPosition
 from safehold.ports.disk import Disk
@@ -38,7 +39,8 @@ from safehold.ports.log import Hole, LogFrame
 from safehold.ports.vault import Vault
 from safehold.ports.world import Clock, Entropy
 from safehold.recovery.excuses import EvidenceExcuses
-from safehold.recovery.unknown import unknown_seconds
+from safehold.recovery.mended_ends import mended_ends
+from safehold.recovery.unknown import at_end, unknown_seconds
 from safehold.service.brakes import DEFAULT_BRAKES, BrakeLimits
 from safehold.service.engine import Engine
 from safehold.service.identity import SYSTEM_ACCOUNT, touches_credentials
@@ -174,7 +176,8 @@ class Writer:
                 self._make_vault(v),
                 self._clock,
                 live=True,
-                gather_seconds=GATHER_SECONDS,
+                gather_seconds=v.s3.batch_seconds if v.is_s3 else GATHER_SECONDS,
+                gather_bytes=v.s3.batch_bytes if v.is_s3 else 0,
                 book=self._book_of(v),
                 excuses=partial(self._excuses, v),
             )
@@ -373,15 +376,29 @@ class Writer:
 
         A commit follows its frame: of what was acknowledged a sound core lacks nothing, and at most one frame that was
         not. One that lacks more has been put back, or its disk has lost what it had synced. If then the log does not
-        end cleanly in any sync vault, what stood there is damage, and not a write that was cut short.
+        end cleanly in any sync vault, what stood there is damage, and not a write that was cut short. Nor does it where
+        that was mended since, or the vault made anew from one that was behind (I93).
         """
         if len(lacked) < 2 or core.end_in_doubt():
             return
         last = lacked[-1]
         sync = [config for config in self._vaults if config.mode == Mode.SYNC]
-        if any(self._ends_cleanly(config, log, last.position) for config in sync):
+        hidden = self._mended(last)
+        if any(config.name not in hidden and self._ends_cleanly(config, log, last.position) for config in sync):
             return
         self._put_end_in_doubt(core, str(log.timeline), last.at)
+
+    def _mended(self, last: LogFrame) -> set[str]:
+        """The vaults of which evidence says that what stood in their log from this frame on was mended."""
+        at = last.position
+        vaults = [vault for vault in map(self._make_vault, self._vaults) if vault.available()]
+        try:
+            told = mended_ends(vaults, self._keyring.opener, at, last.at)
+            names = {vault.name: segments([vault], at.timeline) for vault in vaults}
+            return {vault for vault in names if any(at_end(vault, names[vault], problem, at) for problem in told)}
+        finally:
+            for vault in vaults:
+                vault.close()
 
     def _ends_cleanly(self, config: VaultConfig, log: Log, last: LogPosition) -> bool:
         """Whether a vault's log has nothing unreadable after this frame, in the timelines before the newest."""
@@ -421,17 +438,26 @@ class Writer:
         if self._core.account_by_id(SYSTEM_ACCOUNT) is None:
             self.engine.execute(FoundInstallation(account=SYSTEM_ACCOUNT, config=config_text, items=sealed | modes))
             return
-        if self._core.collection(0, PATH_IDENTITY) is None:
+        if self._core.collection(0, PATH_IDENTITY) is None or self._core.secret(0, TOKEN_KEY) is None:
             raise InstallationLost()
         items: dict[str, bytes | None] = {CONFIG: config_text.encode(), **sealed, **modes}
         if any(self._core.secret(0, name) != data for name, data in items.items()):
-            self.engine.execute(NoteInstallation(account=SYSTEM_ACCOUNT, items=items))
+            self._note(NoteInstallation(account=SYSTEM_ACCOUNT, items=items), "what travels in it")
         self._note_doubt()
+
+    def _note(self, command: Command, what: str) -> None:
+        """In the installation's own identity. Where that misses revisions it is held until their loss is on record; the
+        accounts, which are whole, need not wait for a person's word on that.
+        """
+        try:
+            self.engine.execute(command)
+        except Held as error:
+            _log.warning("%s could not be entered: %s", what, error.message)
 
     def _note_doubt(self) -> None:
         """What a recovery has left in the core alone goes into the log with the first frame that can be written."""
         if self._core is not None and self._core.end_in_doubt():
-            self.engine.execute(NoteDoubt(account=SYSTEM_ACCOUNT, actor="recovery"))
+            self._note(NoteDoubt(account=SYSTEM_ACCOUNT, actor="recovery"), "that the end of the log is in doubt")
 
     def _to_travel(self) -> dict[str, bytes]:
         """Keys that are here and do not travel yet, or travel sealed to others than today's recipients."""

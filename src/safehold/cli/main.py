@@ -18,7 +18,7 @@ COMMANDS = {
     "account": ("account", "add, list and erase accounts, and set their passwords"),
     "status": ("status", "say how the service, its vaults and its objectives stand"),
     "snapshot": ("snapshot", "write what is new into the vaults as runs, which recovery reads fast"),
-    "vault": ("vault", "list, add, scrub and repair vaults; show, print, replace and move keys"),
+    "vault": ("vault", "list, add, scrub, repair and serve vaults; show, print, replace and move keys"),
     "keeper": ("keeper", "scrub, attest and retain vaults under credentials of its own"),
     "scrub": ("scrub", "read every vault whole and check every byte"),
     "drill": ("drill", "recover from one vault into a scratch core, compare and time it; surprise people"),
@@ -44,8 +44,8 @@ exit codes:
   3  could not finish"""
 
 
-def build_parser(command: str | None) -> Parser:
-    """The whole tree, with the options of one command only; the others cost nothing."""
+def build_parser(command: str | None, *, alone: bool = False) -> Parser:
+    """The whole tree, with the options of one command only; the others are there by name, or not at all (`alone`)."""
     parser = Parser(
         prog="safehold",
         example=EXAMPLE + "\n" + EXIT_TABLE,
@@ -56,7 +56,7 @@ def build_parser(command: str | None) -> Parser:
         if name == command:
             chosen = import_module(f"safehold.cli.{module}")
             chosen.configure(parser.command(name, text, chosen.EXAMPLE, description=chosen.__doc__ or ""))
-        else:
+        elif not alone:
             parser.command(name, text, "")
     return parser
 
@@ -82,7 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> Exit:
-    parser = build_parser(chosen_command(arguments))
+    command = chosen_command(arguments)
+    # Who asks for help may mean what stands before the command: then all are listed.
+    parser = build_parser(command, alone=command in COMMANDS and not {"-h", "--help"} & set(arguments))
     try:
         parsed = parser.parse_args(arguments)
     except SystemExit as leave:  # --help and --version have printed

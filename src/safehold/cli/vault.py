@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import replace
 
-from safehold.cli import scrub, vault_keys, vault_parity, vault_repair, vault_retain
+from safehold.cli import scrub, vault_keys, vault_parity, vault_repair, vault_retain, vault_server
 from safehold.cli.context import Context
 from safehold.cli.exits import Exit
 from safehold.cli.output import Answer, Table
 from safehold.cli.parser import Parser
-from safehold.config import FOLDER_SCHEME, MODES, VaultConfig, check_vault
+from safehold.config import FOLDER_SCHEME, MODES, ConfigError, S3Options, VaultConfig, check_vault
 
 EXAMPLE = "safehold vault list"
 
@@ -29,12 +30,23 @@ def configure(parser: Parser) -> None:
         "url",
         metavar="URL",
         nargs="?",
-        help="folder:PATH, or keeper:SOCKET-PATH; absolute or relative to the data folder",
+        help="folder:PATH, or keeper:SOCKET-PATH, absolute or relative to the data folder; or s3:BUCKET/PREFIX; or the "
+        "one-time code of a vault server's operator",
     )
     add.add_argument(
         "--mode",
         choices=MODES,
         help="sync: written ahead of every answer; async: follows within moments (default: async, or as configured)",
+    )
+    add.add_argument("--endpoint", metavar="URL", help="of a bucket: its store (default: AWS_ENDPOINT_URL, or AWS)")
+    add.add_argument("--region", metavar="NAME", help="of a bucket: its region (default: AWS_REGION, or us-east-1)")
+    add.add_argument(
+        "--credentials-file",
+        metavar="FILE",
+        help="of a bucket: aws_access_key_id and aws_secret_access_key, absolute or relative to keys/ (default: AWS_…)",
+    )
+    add.add_argument(
+        "--lock-days", metavar="DAYS", type=int, help="of a bucket: how long it must keep whatever is put (Object Lock)"
     )
     probed = parser.command(
         "probe",
@@ -88,6 +100,7 @@ def configure(parser: Parser) -> None:
             vault_parity.__doc__ or "",
         )
     )
+    vault_server.configure(parser)
     vault_retain.configure(
         parser.command(
             "retain",
@@ -107,10 +120,13 @@ def _list(_args: Namespace, context: Context) -> Answer:
 
 def _add(args: Namespace, context: Context) -> Answer:
     known = {vault.name: vault for vault in context.config.vaults}.get(args.name)
-    vault = _wanted(args, known)
     # Where the core is gone a vault may be needed to recover into; nothing else is made then.
     installation = context.installation(make=not (context.data / "keys").exists())
-    added = installation.vault_add(vault.name, vault.url, vault.mode)
+    if args.url and vault_server.is_code(args.url):
+        check_vault(args.name, f"{FOLDER_SCHEME}x", args.mode or "async")  # before the code is used
+        args.url = vault_server.redeem(installation, args.url)
+    vault = _wanted(args, known)
+    added = installation.vault_add(vault.name, vault.url, vault.mode, vault.s3)
     return Answer({"vault": added}, [f"the vault {vault.name} stands at {vault.url} ({vault.mode})"])
 
 
@@ -125,8 +141,8 @@ def _probe(args: Namespace, context: Context) -> Answer:
     rows = []
     for each in found:
         told = (_told(verb, getattr(each, verb)) for verb in verbs)
-        rows.append((each.vault, each.why or each.append_only, *told))
-    heads = ("vault", "append-only", "second put", "wrong length", *verbs[2:])
+        rows.append((each.vault, each.why or each.append_only, *told, ", ".join(each.ignores) or "-"))
+    heads = ("vault", "append-only", "second put", "wrong length", *verbs[2:], "its store ignores")
     code = Exit.UNFINISHED if any(each.why for each in found) else Exit.DONE
     return Answer({"vaults": [each.facts() for each in found]}, [Table(heads, rows)], exit=code)
 
@@ -152,4 +168,16 @@ def _wanted(args: Namespace, known: VaultConfig | None) -> VaultConfig:
     """The vault as the line and the configuration together say it."""
     default_url = known.url if known else f"{FOLDER_SCHEME}vaults/{args.name}"
     default_mode = known.mode if known else "async"
-    return check_vault(args.name, args.url or default_url, args.mode or default_mode)
+    vault = check_vault(args.name, args.url or default_url, args.mode or default_mode)
+    given = {
+        "endpoint": args.endpoint and args.endpoint.rstrip("/"),
+        "region": args.region,
+        "credentials_file": args.credentials_file,
+        "lock_days": args.lock_days,
+    }
+    given = {key: value for key, value in given.items() if value is not None}
+    if given and not vault.is_s3:
+        raise ConfigError(
+            f"--{next(iter(given)).replace('_', '-')} is for a vault in a bucket", hint="s3:BUCKET/PREFIX"
+        )
+    return replace(vault, s3=replace(known.s3 if known else S3Options(), **given))

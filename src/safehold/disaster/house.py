@@ -282,7 +282,7 @@ class House:
         ends = [(VaultLogReader([vault], keyring.opener).end(), vault) for vault in there]
         ends.sort(key=lambda each: (each[0].timeline, each[0].frame), reverse=True)
         vaults = [LogVault(vault, Mode.ASYNC if n else Mode.SYNC) for n, (_, vault) in enumerate(ends)]
-        return claim_timeline(vaults, keyring.sealer, keyring.opener, EMPTY_LOG).timeline
+        return claim_timeline(vaults, keyring.sealer, keyring.opener, EMPTY_LOG, recovering=True).timeline
 
     def _make_core(self, folder: str) -> SqliteCore:
         return self.opened(SqliteCore.open(f"{folder}/core.db", disk=self.disk, create=True))

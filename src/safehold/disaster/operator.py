@@ -278,7 +278,7 @@ def bring_back(world: World) -> None:
             plan, result = recover_run(house, salvaged=salvaged)
         except SafeholdError as error:
             world.note(f"nothing can be recovered yet: {error.message}")
-            repair_vaults(house, serving=False)
+            repair_vaults(house, serving=False, named=_named(house, error))
             house.abandon()
             world.go_down(kill=True)
             continue
@@ -290,6 +290,11 @@ def bring_back(world: World) -> None:
                 _put_back(world, salvaged)
             return
     world.wrong.append("the service did not start after its recovery")
+
+
+def _named(house: House, error: SafeholdError) -> list[str]:
+    """The vaults whose repair a hint asks for by their names."""
+    return [config.name for config in house.vaults if f"vault repair {config.name}" in error.hint]
 
 
 def _put_back(world: World, salvaged: Salvaged) -> None:
@@ -314,7 +319,7 @@ def _opens(world: World) -> bool:
         house.boot(mend=True)
     except SafeholdError as error:
         world.note(f"the start after it is refused: {error.message}")
-        repair_vaults(house, serving=False)  # as the refusal hints at
+        repair_vaults(house, serving=False, named=_named(house, error))  # as the refusal hints at
         house.abandon()
         world.go_down(kill=True)
         return False

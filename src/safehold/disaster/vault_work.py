@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from safehold.archiver.claiming import Mode
 from safehold.archiver.shipper import Shipper
 from safehold.config import VaultConfig
 from safehold.disaster.generations import snapshot
-from safehold.disaster.house import House
+from safehold.disaster.house import CORE_FOLDER, House
 from safehold.formats import blob, mark, segment
 from safehold.model.errors import SafeholdError
-from safehold.ports.core import EMPTY_LOG
+from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.log import Hole
 from safehold.recovery.excuses import EvidenceExcuses
 from safehold.recovery.judging import Damage, Problem, Standing
+from safehold.recovery.mended_ends import log_copied, log_mends, tell_before
 from safehold.recovery.notebook import FileNotebook
-from safehold.recovery.repair import Repairer
+from safehold.recovery.repair import Mend, Repairer
 from safehold.recovery.scrub import LookedAt, Pace, Scrubber, ScrubResult, named_blobs, scrub
+from safehold.store.sqlite.core import SqliteCore
 from safehold.vault.folder import FolderVault
 from safehold.vault.log import VaultLogReader
 from safehold.vault.looking import RepairedVault, ScrubbedVault
@@ -97,9 +99,12 @@ def _standing(house: House, config: VaultConfig, *, serving: bool) -> Standing:
 # -- repair --------------------------------------------------------------------------------------------------------
 
 
-def repair_vaults(house: House, *, serving: bool) -> dict[str, list[Damage]]:
-    """As `safehold vault repair --yes`: copied from each other, then written again by the core; what remains."""
-    remaining = _copy_all(house, serving=serving)
+def repair_vaults(house: House, *, serving: bool, named: Collection[str] = ()) -> dict[str, list[Damage]]:
+    """As `safehold vault repair --yes`: copied from each other, then written again by the core; what remains.
+
+    `named`: vaults of which that is said once more, by their names.
+    """
+    remaining = _copy_all(house, serving=serving, named=named)
     if serving and house.engine.stopped is None and any(remaining.values()):
         with suppress(SafeholdError):
             _write_again(house, [damage for damages in remaining.values() for damage in damages])
@@ -121,7 +126,7 @@ def mend_marks(house: House) -> None:
             house.disk.sync_folder(house.folder(config))
 
 
-def _copy_all(house: House, *, serving: bool) -> dict[str, list[Damage]]:
+def _copy_all(house: House, *, serving: bool, named: Collection[str] = ()) -> dict[str, list[Damage]]:
     found = {}
     for config in house.vaults:
         kept = _kept(house, config)
@@ -144,9 +149,36 @@ def _copy_all(house: House, *, serving: bool) -> dict[str, list[Damage]]:
             excuses=EvidenceExcuses.read(config.name, everyone, keyring.installation, keyring.opener),
             named=list(named_blobs(kept, keyring.opener, inventory)),
         )
+        log = log_mends(repairer.plan()) if config.mode == Mode.SYNC and not serving else []
+        if log:
+            # It shows what the end of the log may lack (I81).
+            if _core_position(house) == EMPTY_LOG and config.name not in named:
+                found[config.name] = [mend.damage for mend in log]
+                continue
+            _tell_before(house, config, log)
         found[config.name] = repairer.carry_out()
         notebook.forget({mend.damage.object: None for mend in repairer.mended})
     return found
+
+
+def _core_position(house: House) -> LogPosition:
+    """Up to where a core that can be read has taken the log in; EMPTY_LOG where it cannot say."""
+    path = f"{CORE_FOLDER}/core.db"
+    if not house.disk.exists(path) or not house.disk.size(path):
+        return EMPTY_LOG
+    try:
+        core = house.opened(SqliteCore.open(path, disk=house.disk.copy(CORE_FOLDER)))
+        try:
+            return core.log_position()
+        finally:
+            core.close()
+    except SafeholdError:
+        return EMPTY_LOG
+
+
+def _tell_before(house: House, config: VaultConfig, log: Sequence[Mend]) -> None:
+    core = _core_position(house)
+    tell_before(vaults_of(house), house.keyring.sealer, house.clock, config.name, log, core)
 
 
 def _kept(house: House, config: VaultConfig) -> RepairedVault:
@@ -191,6 +223,7 @@ def make_anew(house: House, config: VaultConfig, *, aside: bool) -> None:
     others = [vault for vault in vaults_of(house) if vault.name != config.name]
     if config.mode != Mode.SYNC or not others:
         return
+    _tell_before(house, config, log_copied(others[0]))
     shipper = Shipper(others[0], house.vault(config), house.clock)
     for _ in range(_MOST_STEPS):
         if shipper.level or shipper.trouble:

@@ -49,6 +49,17 @@ def unspell(label: str, text: str, size: int) -> bytes:
     return data
 
 
+def unspell_any(label: str, text: str) -> bytes:
+    """As `unspell`, where the length is not known before. Raises Damaged."""
+    digits = len(_compact(text).removeprefix(_compact(label)))
+    return unspell(label, text, max(0, digits * 5 // 8 - CHECKSUM_BYTES))
+
+
+def is_spelled(label: str, text: str) -> bool:
+    """Whether a text begins with that label, whatever follows."""
+    return _compact(text).startswith(_compact(label))
+
+
 def spelled_in(label: str, text: str) -> list[str]:
     """The spelled keys in a text, each from its label on; the text as it is where no label stands in it."""
     compact, begin = _compact(text), _compact(label)

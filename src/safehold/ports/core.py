@@ -479,6 +479,10 @@ class CoreReads(Protocol):
         """
         ...
 
+    def run_streams(self, upto: int) -> int:
+        """How many spans `run_spans(0, upto)` has, in a fraction of its time."""
+        ...
+
     def run_rows(self, account: int, kind: Kind, after_rev: int, upto_rev: int) -> Iterator[RunRow]:
         """The changes of a stream after one rev, up to another, in rev order; made for reading all of a core."""
         ...

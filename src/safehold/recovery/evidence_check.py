@@ -20,6 +20,7 @@ from safehold.formats.payload import Unpacker
 from safehold.model.errors import Damaged
 from safehold.ports.vault import Vault, VaultDown
 from safehold.recovery.excuses import EvidenceExcuses
+from safehold.recovery.under_way import UnderWay
 from safehold.vault.evidence import (
     VAULTS,
     ChainGap,
@@ -78,7 +79,11 @@ def records_digest(found: Iterable[Found]) -> bytes:
 
 
 def check_evidence(
-    vaults: Sequence[Vault], installation: bytes, opener: Opener, remembered: Collection[str] = ()
+    vaults: Sequence[Vault],
+    installation: bytes,
+    opener: Opener,
+    under_way: UnderWay,
+    remembered: Collection[str] = (),
 ) -> Checked:
     """Look at every record. `remembered` are names of such as were put, by what else remembers them.
 
@@ -92,7 +97,8 @@ def check_evidence(
     found = [looking.found[name] for name in sorted(looking.found)]
     words = [one.evidence for one in found if one.role is Role.KEEPER]
     excuses = {vault.name: EvidenceExcuses(vault.name, words) for vault in vaults}
-    flaws = [*looking.flaws, *_removed(looking, excuses)]
+    removed = _removed(looking, excuses, under_way)
+    flaws = [*looking.flaws, *removed]
     evidence_from = max((each.evidence_from for each in excuses.values()), default=0)
     missing = _missing(looking, found, remembered, evidence_from)
     away = looking.away
@@ -112,6 +118,7 @@ class _Looking:
         self._unpacker = unpacker
         self.found: dict[str, Found] = {}
         self.copies: dict[str, list[str]] = {}
+        self.vaults: dict[str, Vault] = {}  # those that could be listed
         self.listed: dict[str, set[str]] = {}  # by the vault's name
         self.flaws: list[Flaw] = []
         self.away: list[str] = []
@@ -124,9 +131,20 @@ class _Looking:
             names = sorted(info.name for info in vault.list(EVIDENCE_PREFIX))
             for name in names:
                 self._one(vault, name)
+            self.vaults[vault.name] = vault
             self.listed[vault.name] = set(names)
         except VaultDown:
             self.away.append(vault.name)
+
+    def has_come(self, vault: str, name: str, under_way: UnderWay) -> bool:
+        """Whether a record that was not listed was put meanwhile; it is proved like the others then."""
+        try:
+            if not under_way.has_come(self.vaults[vault], name):
+                return False
+            self._one(self.vaults[vault], name)
+        except VaultDown:
+            self.away.append(vault)
+        return True
 
     def _one(self, vault: Vault, name: str) -> None:
         """Raises VaultDown."""
@@ -153,7 +171,7 @@ class _Looking:
         self.flaws.append(Flaw(name, vault.name, problem, why))
 
 
-def _removed(looking: _Looking, excuses: dict[str, EvidenceExcuses]) -> list[Flaw]:
+def _removed(looking: _Looking, excuses: dict[str, EvidenceExcuses], under_way: UnderWay) -> list[Flaw]:
     """Records that hold elsewhere and are gone from a vault that they were put into."""
     flaws = []
     for name, one in looking.found.items():
@@ -161,6 +179,8 @@ def _removed(looking: _Looking, excuses: dict[str, EvidenceExcuses]) -> list[Fla
         for vault in said if isinstance(said, list) else ():
             listed = looking.listed.get(vault)
             if listed is not None and name not in listed and not excuses[vault].missing(name):
+                if looking.has_come(vault, name, under_way):
+                    continue
                 why = f"it was put there; whole copies: {', '.join(looking.copies[name])}"
                 flaws.append(Flaw(name, vault, Problem.REMOVED, why))
     return flaws

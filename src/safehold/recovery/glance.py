@@ -18,6 +18,7 @@ from safehold.ports.world import Clock
 from safehold.recovery.chains import StreamKey
 from safehold.recovery.examine import Finding, State
 from safehold.recovery.forecast import glanced, glanced_basis
+from safehold.recovery.mended_ends import mended_ends
 from safehold.recovery.origin import Origin, divide, feed, finish, ignore
 from safehold.recovery.plan import (
     MAX_PROBLEMS,
@@ -75,7 +76,7 @@ def glance(
         if entry.account not in log.erased:
             log.state(entry.key, origin.base_of(entry), entry.head, entry.changes)
     end, last_at, last_from = origin.position, origin.generation.manifest.at, ""
-    spoken = end
+    spoken, spoken_at = end, last_at
     if origin.last is not None:
         last_at, last_from = origin.last.at, origin.last.source
     from_log: set[StreamKey] = set()
@@ -89,7 +90,7 @@ def glance(
             log.seal(frame.heads)
         end, last_at, last_from = frame.position, frame.at, frame.source
         if frame.changes or frame.sealed:
-            spoken = end
+            spoken, spoken_at = end, frame.at
     log.finish()
     if any(origin.behind(entry) for entry in rest if entry.account not in log.erased):
         return None
@@ -99,7 +100,8 @@ def glance(
         return None
     selection = select(log, accounts, kinds, Finding(State.MISSING, ""))
     counted = [key for key in log.chains.streams() if selection.counted(*key)]
-    problems = [*reader.problems(), *runs.problems(), *vouched_by_nobody(origin, log)]
+    mended = mended_ends(runs.vaults, runs.opener, spoken, spoken_at)
+    problems = [*reader.problems(), *runs.problems(), *mended, *vouched_by_nobody(origin, log)]
     seconds = glanced(log.changes)
     total = sum(seconds.values())
     items = _items(counted, live)

@@ -18,7 +18,7 @@ Long, as the five rules share what was read of a vault, and each excuses what an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from hashlib import sha256
 from typing import NamedTuple, Protocol
@@ -178,8 +178,10 @@ class Judge:
         excuses: Excuses | None = None,
         named: Iterable[str] = (),
         texts: Iterable[str] = (mark.NAME,),
+        has_come: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """`texts` are the readable objects that have to be there.
+        """`texts` are the readable objects that have to be there. `has_come`: whether evidence that was not listed here
+        is here now.
 
         `named`: blobs that changes after the last seal name.
         """
@@ -191,6 +193,7 @@ class Judge:
         self._excuses = excuses or NoExcuses()
         self._named = set(named)
         self._texts = tuple(texts)
+        self._has_come = has_come
         self._damaged: dict[str, Damage] = {}
         self._covered: dict[str, int] = {}  # how much of a segment the largest statement that holds covers
         #: What is stated of each object, once it was judged.
@@ -438,7 +441,7 @@ class Judge:
             return self._standing.settled is None and peer.sound(name)
         if parse_parity_name(name) is not None:  # another vault's covers what lies there
             return peer.name == PARITY_SOURCE and peer.sound(name)
-        return parse_evidence_name(name) is not None and self._is_placed(name, peer)
+        return parse_evidence_name(name) is not None and self._is_placed(name, peer) and not self._has_come(name)
 
     def _is_placed(self, name: str, peer: Peer) -> bool:
         """Whether a peer's evidence says that it was put here too: a vault that was away has not lost it."""

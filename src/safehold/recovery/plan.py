@@ -31,6 +31,7 @@ from safehold.recovery.examine import Finding, State, compare, inspect
 from safehold.recovery.find import Find, Probe
 from safehold.recovery.forecast import Pace, basis, forecast, new_pace
 from safehold.recovery.gaining import Gaining
+from safehold.recovery.mended_ends import mended_ends
 from safehold.recovery.mending import CORE, LOG, Mender, generation_words
 from safehold.recovery.origin import Origin, divide, feed, finish, ignore
 from safehold.recovery.portions import Settling, Wanted, no_rows, portions
@@ -133,6 +134,7 @@ class _Reading(msgspec.Struct):
     pace: Pace
     end: LogPosition = EMPTY_LOG
     spoken: LogPosition = EMPTY_LOG  # of the last frame that says what was written
+    spoken_at: int | None = None
     last_at: int | None = None
     last_from: str = ""
     position_seen: bool = False
@@ -212,6 +214,7 @@ def make_plan(
         *_doubts(replay),  # first: of many problems a few are shown
         *reader.problems(),
         *(runs.problems() if runs is not None else ()),
+        *(mended_ends(runs.vaults, runs.opener, reading.spoken, reading.spoken_at) if runs is not None else ()),
         *log.chains.problems,
         *vouched_by_nobody(origin, log),
         *(gaining.told() if gaining is not None else ()),
@@ -317,7 +320,7 @@ def _read(
             log.seal(entry.heads)
         reading.end, reading.last_at, reading.last_from = entry.position, entry.at, entry.source
         if entry.changes or entry.sealed:
-            reading.spoken = entry.position
+            reading.spoken, reading.spoken_at = entry.position, entry.at
         reading.heard |= bool(entry.changes or entry.heads)
         reading.position_seen |= entry.position == position
         after = clock.monotonic()

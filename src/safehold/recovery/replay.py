@@ -273,7 +273,7 @@ class Replay:
         taken.inline += change.size if change.body is not None else 0
         if change.account == SYSTEM and change.name in TRAVELLING:
             self._carry(change)
-        elif kind is Kind.IDENTITY and change.op is Op.PUT:
+        elif kind is Kind.IDENTITY:
             self._identity(change)
 
     def _carry(self, change: Change) -> None:
@@ -283,13 +283,17 @@ class Replay:
             self.travelling.pop(change.name, None)
 
     def _identity(self, change: Change) -> None:
-        gone = erased_id(change)
+        """As the core does it: also where whoever wrote this was none of ours, for a recovery brings that back too."""
+        gone = erased_id(change) if change.op is Op.PUT else None
         if gone is not None:
             self._erase(gone)
-        elif change.name == PROFILE and change.body is not None:
+        elif change.op is Op.RMCOL or (change.op is Op.DELETE and change.name == PROFILE):
+            self.names[change.account] = ""
+        elif change.op is Op.PUT and change.name == PROFILE and change.body is not None:
             try:
                 self.names[change.account] = _decode_profile(change.body).name
             except msgspec.MsgspecError:
+                self.names[change.account] = ""
                 self.chains.note(f"account {change.account.hex()}: its profile cannot be read")
 
     def _erase(self, account: bytes) -> None:

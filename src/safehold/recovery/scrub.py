@@ -49,6 +49,7 @@ from safehold.recovery.judging import (
 from safehold.recovery.objects import Keys, Read, SegmentSeen, check_blob, check_framed, is_signed, read_segment
 from safehold.recovery.reconcile import Reconciled
 from safehold.recovery.report import Progress, silent
+from safehold.recovery.under_way import UnderWay
 from safehold.vault import recoveries
 from safehold.vault.log import VaultLogReader
 from safehold.vault.runs import Runs
@@ -77,6 +78,8 @@ class Pace:
         self._rate = bytes_per_second
         self._began = clock.monotonic()
         self.taken = 0
+        #: What is being put meanwhile.
+        self.under_way = UnderWay(clock, wait)
 
     def took(self, count: int) -> None:
         self.taken += count
@@ -202,6 +205,10 @@ class Scrubber:
         """Whether whoever wrote a segment with this header signed a frame."""
         parsed = segment.parse_segment_header(header)
         return parsed is not None and self._keys.certified(parsed) and is_signed(frame, parsed.writer_public)
+
+    def has_come(self, name: str) -> bool:
+        """Whether evidence that was not listed is there now. Raises VaultDown."""
+        return self._pace.under_way.has_come(self.vault, name)
 
     def look(self, name: str, size: int) -> Inventory:
         """An inventory of one object alone. Raises VaultDown."""
@@ -403,6 +410,7 @@ def scrub(
             excuses=excused,
             named=named,
             texts=scrubber.texts,
+            has_come=scrubber.has_come,
         )
         damaged, remember, end = judge.judge()
         unopened = {*inventory.unopened, *(name for name, seen in inventory.segments.items() if seen.unopened)}

@@ -43,6 +43,7 @@ from safehold.recovery import staged_record as records
 from safehold.recovery.ahead import Ahead, Direct, Long
 from safehold.recovery.blobs import loss_of, restore
 from safehold.recovery.chains import StreamKey
+from safehold.recovery.mended_ends import mended_ends
 from safehold.recovery.origin import Origin
 from safehold.recovery.place import Memo, Place
 from safehold.recovery.plan import check_sources
@@ -238,6 +239,8 @@ class Staged:
             if origin.last is not None:
                 last_at, last_from = origin.last.at, origin.last.source
         problems = [*reader.problems(), *(runs.problems() if runs is not None else ())]
+        if runs is not None:
+            problems += mended_ends(runs.vaults, runs.opener, tail.spoken, tail.spoken_at)
         whole = whole_at_end(sources, sync, last_from, tail.spoken, problems) and not tail.lost_at_end
         record = Record(
             timeline=timeline,

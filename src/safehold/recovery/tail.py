@@ -38,6 +38,7 @@ class Tail:
         self.last_at: int | None = None  # of that frame: its time, and the vault that it was read from
         self.last_from = ""
         self.spoken = start  # the last frame that says what was written
+        self.spoken_at: int | None = None
         self._claimed = claimed
         self.holes: list[Hole] = []
         #: Whether there can be no stream that nothing names: a seal came after each hole that speaks of all before it.
@@ -76,7 +77,7 @@ class Tail:
         if self._claimed is None or self.end.timeline < self._claimed:
             self.before, self.last_at, self.last_from = frame.position, frame.at, frame.source
         if frame.changes or frame.sealed:
-            self.spoken = frame.position
+            self.spoken, self.spoken_at = frame.position, frame.at
         if self._bytes > MOST_BYTES:
             raise TooLong(
                 "the log after the newest generation is too long to be recovered from while serving",

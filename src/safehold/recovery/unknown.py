@@ -13,6 +13,10 @@ from safehold.recovery.sources import Source
 _SECOND = 1_000_000
 #: Where the end is not known that is told, whatever the clocks say: 0 means that it is known.
 LEAST_SECONDS = 1.0
+#: What a problem ends with that tells of an object which looks whole (mended_ends.py).
+MENDED = "it was mended before a recovery had read it"
+#: In so many segments of a timeline stands what stood at its end: each start that was cut short may have added one.
+LAST_SEGMENTS = 4
 
 
 def whole_at_end(
@@ -22,8 +26,9 @@ def whole_at_end(
 
     `last_from` is the vault that the last frame came from; `spoken` the last frame that says what was written, by
     changes or a seal: what comes after it, starts that failed have left, and they knew no more of the end before them.
-    `problems` are those of the log reader, each of which begins with `VAULT: OBJECT:`. Damage further up, healed from
-    another vault or counted as lost, does not matter here.
+    `problems` are those of the log reader, each of which begins with `VAULT: OBJECT:`, and what was mended before a
+    recovery had read it (mended_ends.py). Damage further up, healed from another vault or counted as lost, does not
+    matter here.
 
     One that lacks a generation which others have, though it was the first to be given it, has lost what it had: then
     its log may have lost its end as well, wherever that looks whole.
@@ -33,16 +38,27 @@ def whole_at_end(
         if source.vault == last_from and source.vault in sync and not source.problem:
             if source.generation < newest:
                 return False
-            ends = tuple(f"{source.vault}: {name}:" for name in _end_of(source, spoken))
-            return not any(problem.startswith(ends) for problem in problems)
+            names = [name for text in source.last if (name := parse_name(text)) is not None]
+            return not any(at_end(source.vault, names, problem, spoken) for problem in problems)
     return False
 
 
-def _end_of(source: Source, spoken: LogPosition) -> list[SegmentName]:
-    """The segment that holds this frame, and those after it."""
-    names = [name for text in source.last if (name := parse_name(text)) is not None]
-    begun = [name for name in names if (name.timeline, name.first) <= (spoken.timeline, spoken.frame)]
-    return [name for name in names if not begun or name >= max(begun)]
+def at_end(vault: str, names: Collection[SegmentName], problem: str, spoken: LogPosition) -> bool:
+    """Whether a problem is of the end of this vault's log, which begins with the segment that holds this frame.
+
+    Where none of the segments (`names`, the last ones) does, all are younger. What stands there no more, for it was
+    moved aside, is after it by its name all the same. What was mended need not hold the frame any more: whoever
+    claimed a timeline since has made the frames certain in a segment after it.
+    """
+    whose, _, rest = problem.partition(": ")
+    name = parse_name(rest.partition(":")[0]) if whose == vault else None
+    if name is None:
+        return False
+    begun = sorted(each for each in names if (each.timeline, each.first) <= (spoken.timeline, spoken.frame))
+    if problem.endswith(MENDED):
+        held = [each for each in begun if each.timeline == spoken.timeline][-LAST_SEGMENTS:]
+        return name.timeline >= spoken.timeline and (not held or name >= held[0])
+    return name >= (begun[-1] if begun else min(names, default=name))
 
 
 def unknown_seconds(whole: bool, last_at: int | None, lost_at: int) -> float:

@@ -63,25 +63,35 @@ def put_evidence(vaults: Sequence[Vault], sealer: Sealer, clock: Clock, evidence
     Raises VaultDown where no vault takes it.
     """
     there = [vault for vault in vaults if vault.available()]
-    at, before = _last_of(there, sealer.writer.public)
-    at = max(at + 1, clock.now())
+    last, before = _last_of(there, sealer.writer.public)
+    at = max(last + 1, clock.now())
     facts = {**evidence.facts, VAULTS: [vault.name for vault in there]}
-    value = msgspec.structs.replace(evidence, version=formats.VERSION, at=at, before=before, facts=facts)
-    name = str(EvidenceName(at, sealer.writer.public.hex()[:8]))
-    data = _encode(value, sealer)
-    taken = 0
+    while True:
+        value = msgspec.structs.replace(evidence, version=formats.VERSION, at=at, before=before, facts=facts)
+        name = str(EvidenceName(at, sealer.writer.public.hex()[:8]))
+        data = _encode(value, sealer)
+        if _put_into(there, name, data):
+            break
+        at += 1  # somebody else has put one in the same microsecond, or what lies there is no record
+    role = role_of(_header(value, sealer), sealer.installation)
+    assert role is not None, "signed with a key that the root did not certify"
+    return Found(name, value, role, sealer.writer.public, sha256(data).digest(), len(data))
+
+
+def _put_into(vaults: Sequence[Vault], name: str, data: bytes) -> bool:
+    """False, and nothing done, where the first that takes any has another object of this name. Raises VaultDown."""
+    taken = False
     trouble: VaultDown | OutOfSpace | None = None
-    for vault in there:
+    for vault in vaults:
         try:
-            vault.put(name, (data,))
-            taken += 1
+            if not vault.put(name, (data,)) and not taken and vault.get(name) != data:
+                return False
+            taken = True
         except (VaultDown, OutOfSpace) as error:
             trouble = error
     if not taken:
         raise trouble or VaultDown("no vault can be reached to keep evidence in", hint="mount one")
-    role = role_of(_header(value, sealer), sealer.installation)
-    assert role is not None, "signed with a key that the root did not certify"
-    return Found(name, value, role, sealer.writer.public, sha256(data).digest(), len(data))
+    return True
 
 
 def read_evidence(

@@ -40,6 +40,8 @@ from safehold.ports.vault import Vault, VaultDown
 from safehold.vault.segments import Copy, Holder, limits, load_copy, lost_at_end, segments, timelines
 
 _GLANCE_BYTES = 64 * 1024
+#: Of a timeline the end is looked for in so many segments: each start that was cut short may have added one.
+_LAST_SEGMENTS = 4
 _MAX_PROBLEMS = 1000
 T = TypeVar("T")
 _UNSIGNED = "its signature does not match"
@@ -109,11 +111,15 @@ class VaultLogReader:
         _check_start(stretches, after)
         run = _Run(after)
         witness = _SealWitness(begins=after == EMPTY_LOG)
+        spoken = after
         for stretch in stretches:
             for entry in self._stretch(stretch, run):
                 for problem in witness.look(entry):
                     self.note(problem)
+                if isinstance(entry, LogFrame) and not entry.claim:
+                    spoken = entry.position
                 yield entry
+        self._note_torn_before(stretches, spoken)
         yield from self._lost_end(run)
 
     def check(self, position: LogPosition) -> None:
@@ -385,11 +391,48 @@ class VaultLogReader:
 
     def _note_torn(self, copies: _Copies) -> None:
         for copy in copies.loaded():
-            if torn := copy.torn_bytes():
-                self.note(
-                    f"{copy.vault}: {copy.name}: the last {count_text(torn, 'byte is', 'bytes are')} a "
-                    "write that was cut short and never acknowledged, or damage at the very end"
-                )
+            self._note_torn_copy(copy)
+
+    def _note_torn_copy(self, copy: Copy, last: SegmentName | None = None) -> None:
+        """`last` is the timeline's last segment, which the end of the log is looked for in."""
+        if torn := copy.torn_bytes():
+            before = "" if last in (None, copy.name) else f"{last}: of {copy.name}, before it, "
+            self.note(
+                f"{copy.vault}: {before or f'{copy.name}: '}the last {count_text(torn, 'byte is', 'bytes are')} a "
+                "write that was cut short and never acknowledged, or damage at the very end"
+            )
+
+    def _note_torn_before(self, stretches: Sequence[Stretch], spoken: LogPosition) -> None:
+        """Torn ends after the last frame that says what was written, in segments that are the last no more.
+
+        Who claims a timeline makes frames certain in a segment of their own, after one that was left open, and may come
+        no further: the one before still shows how the log had ended.
+        """
+        for stretch in stretches:
+            if stretch.timeline < spoken.timeline:
+                continue
+            names = self._segments(stretch.timeline)
+            for name, holders in list(names.items())[-_LAST_SEGMENTS:]:
+                for holder in holders:
+                    copy = None if self._is_closed(holder, name) else self._copy_of(holder, name)
+                    last = max(copy.frames, default=name.first) if copy is not None else 0
+                    if copy is not None and last >= spoken.frame and (stretch.last is None or last <= stretch.last):
+                        self._note_torn_copy(copy, max(names))
+
+    @staticmethod
+    def _copy_of(holder: Holder, name: SegmentName) -> Copy | None:
+        try:
+            return load_copy(holder.vault, name)
+        except (KeyError, VaultDown):
+            return None
+
+    def _is_closed(self, holder: Holder, name: SegmentName) -> bool:
+        """Whether a footer ends it; True too where it cannot be read, of which others speak."""
+        try:
+            end = holder.vault.get(str(name), max(0, holder.size - segment.HEADER_BYTES))
+        except (KeyError, VaultDown):
+            return True
+        return segment.parse_segment_footer(end) is not None
 
     def _note_overhang(self, stretch: Stretch, found: dict[SegmentName, list[Holder]]) -> None:
         """Frames of a timeline beyond the one that the next timeline continues from."""

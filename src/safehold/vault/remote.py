@@ -65,6 +65,10 @@ class RemoteVault:
     def url(self) -> str:
         return f"{SCHEME}{self._address}"
 
+    @property
+    def _hint(self) -> str:
+        return f"see whether its keeper runs (`safehold keeper run`) and serves {self._address}"
+
     def available(self) -> bool:
         try:
             return self._ask(vaultwire.Look(), vaultwire.Flag).value
@@ -180,7 +184,7 @@ class RemoteVault:
                     raise self._down(str(error)) from error
                 raise VaultUnanswered(
                     f"vault {self._name}: no answer came: {error}; what was written may or may not be there",
-                    hint=f"see whether its keeper runs and serves {self._address}",
+                    hint=self._hint,
                 ) from error
         raise AssertionError("the second try is a fresh one")
 
@@ -194,7 +198,7 @@ class RemoteVault:
             self._check(welcome)
         except (NotSent, NoAnswer) as error:
             link.close()
-            raise self._down(f"{error}; it may not let this user in") from error
+            raise self._down(self._not_let_in(str(error))) from error
         except VaultDown:
             link.close()
             raise
@@ -208,7 +212,7 @@ class RemoteVault:
         if self._wanted is not None and welcome.installation != self._wanted:
             raise VaultDown(
                 f"vault {self._name} at {self._address} belongs to another installation ({welcome.installation.hex()})",
-                hint="name the right socket",
+                hint="name the right place",
             )
 
     def _parse(self, data: bytes) -> Answer:
@@ -232,10 +236,10 @@ class RemoteVault:
                 raise VaultDown(message, hint=refusal.hint)
 
     def _down(self, why: str) -> VaultDown:
-        return VaultDown(
-            f"vault {self._name} cannot be used: {why}",
-            hint=f"see whether its keeper runs (`safehold keeper run`) and serves {self._address}",
-        )
+        return VaultDown(f"vault {self._name} cannot be used: {why}", hint=self._hint)
+
+    def _not_let_in(self, why: str) -> str:
+        return f"{why}; it may not let this user in"
 
     def _nonsense(self, what: str) -> VaultDown:
         return VaultDown(f"vault {self._name}: its server answered {what}", hint=f"see what serves {self._address}")

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from safehold.formats import blob, vaultwire
 from safehold.formats.evidence import parse_evidence_name
@@ -46,6 +46,16 @@ _ERRORS: tuple[tuple[type[SafeholdError], str], ...] = (
 )
 
 
+class Quota(Protocol):
+    """What may lie in one vault, beside what its disk has room for. Safe from any thread."""
+
+    def room_bytes(self) -> int: ...
+
+    def took(self, count: int) -> None:
+        """So many bytes more lie there; fewer, where it is negative."""
+        ...
+
+
 class ServedVault:
     """What all sessions share. `lock` is held while something is appended or given its name."""
 
@@ -58,6 +68,7 @@ class ServedVault:
         reserve_bytes: int = DEFAULT_RESERVE_BYTES,
         about: Callable[[], dict[str, Any]] = dict,
         lock: AbstractContextManager[Any] | None = None,
+        quota: Quota | None = None,
     ) -> None:
         """`about` are facts of the server for its clients, such as its user and the disk that it lies on."""
         self.path = path
@@ -66,6 +77,7 @@ class ServedVault:
         self.reserve_bytes = reserve_bytes
         self.about = about
         self.lock: AbstractContextManager[Any] = nullcontext() if lock is None else lock
+        self._quota = quota
         self._judge = self.open()
         self._admission: Admission | None = None
 
@@ -96,7 +108,13 @@ class ServedVault:
 
     def room_bytes(self) -> int:
         """What may still be added. Raises OSError."""
-        return max(0, self.disk.free_bytes(self.path) - self.reserve_bytes)
+        room = max(0, self.disk.free_bytes(self.path) - self.reserve_bytes)
+        return room if self._quota is None else min(room, self._quota.room_bytes())
+
+    def took(self, count: int, *, new: bool = False) -> None:
+        """So much more lies in the vault; `new`: under a name that was not there."""
+        if self._quota is not None:
+            self._quota.took(count + (_OBJECT_BYTES if new else 0))
 
     def require_room(self, count: int) -> None:
         """Raises VaultFull, VaultDown."""
@@ -105,8 +123,10 @@ class ServedVault:
         except OSError as error:
             raise VaultDown(f"the vault's folder cannot be looked at: {error.strerror}") from error
         if count + _OBJECT_BYTES > room:
+            limited = self._quota is not None and self._quota.room_bytes() <= room
+            why = "its quota is used up" if limited else f"the last {self.reserve_bytes} are kept free"
             raise VaultFull(
-                f"the vault has no room for {count} bytes: the last {self.reserve_bytes} are kept free",
+                f"the vault has no room for {count} bytes: {why}",
                 hint="its keeper makes room; nothing that is there is dropped for it",
             )
 
@@ -124,8 +144,10 @@ class _Incoming:
 class ServedSession:
     """Implements ports.link.Session."""
 
-    def __init__(self, served: ServedVault) -> None:
+    def __init__(self, served: ServedVault, *, may_append: bool = True) -> None:
+        """Without `may_append` it can only look."""
         self._served = served
+        self._may_append = may_append
         self._vault = served.open()
         self._incoming: _Incoming | None = None
         self._greeted = False
@@ -153,8 +175,15 @@ class ServedSession:
         self._abandon()
         self._vault.close()
 
+    @property
+    def incoming(self) -> bool:
+        """Whether an object is on its way in."""
+        return self._incoming is not None
+
     def _answer(self, asked: Request) -> Answer | None:
         vault = self._vault
+        if not self._may_append and isinstance(asked, vaultwire.Append | vaultwire.Put):
+            raise VaultDown("this token may only read", hint="another token is needed to write here")
         match asked:
             case vaultwire.Hello():
                 self._greeted = True
@@ -195,6 +224,7 @@ class ServedSession:
                 raise LengthMismatch(f"{asked.name} is {length} bytes long and should be {asked.expected}")
             found = served.admission().check_append(name, asked.expected, asked.data)
             self._vault.append(asked.name, asked.expected, asked.data)
+            served.took(len(asked.data), new=not length)
             served.admission().done(name, found)
         return vaultwire.Flag(True)
 
@@ -219,6 +249,7 @@ class ServedSession:
                 raise VaultDown(f"{incoming.name} is longer than a segment that is put whole may be")
             incoming.data += data
         incoming.putting.write(data)
+        self._served.took(len(data))
         return vaultwire.Flag(True)
 
     def _finish(self) -> Answer | None:
@@ -231,8 +262,9 @@ class ServedSession:
             try:
                 done = incoming.putting.finish()
             except Exception:
-                incoming.putting.abandon()
+                self._drop(incoming)
                 raise
+            self._served.took(0 if done else -incoming.putting.size, new=done)
             if done and incoming.segment:
                 self._served.admission().done(incoming.segment, found)
         return vaultwire.Flag(done)
@@ -249,7 +281,11 @@ class ServedSession:
     def _abandon(self) -> None:
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
-            incoming.putting.abandon()
+            self._drop(incoming)
+
+    def _drop(self, incoming: _Incoming) -> None:
+        incoming.putting.abandon()
+        self._served.took(-incoming.putting.size)
 
     def _facts(self) -> dict[str, Any]:
         facts = dict(self._served.about())

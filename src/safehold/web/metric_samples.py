@@ -73,6 +73,13 @@ def _vault(vault: Any) -> Iterator[Sample]:
     yield from _one("safehold_vault_last_scrub_damaged_objects", _of(scrub, "damaged"), labels)
     yield from _one("safehold_vault_last_drill_timestamp_seconds", moment(drill), labels)
     yield from _one("safehold_vault_last_drill_ok", _of(drill, "ok"), labels)
+    costs = _of(vault, "costs")
+    for kind, figure in {"write": "writes", "read": "reads", "delete": "deletes", "failed": "failures"}.items():
+        yield from _one("safehold_vault_requests_total", _of(costs, figure), {**labels, "kind": kind})
+    for direction in ("sent", "received"):
+        yield from _one(
+            "safehold_vault_traffic_bytes_total", _of(costs, f"{direction}_bytes"), {**labels, "direction": direction}
+        )
 
 
 def _core(status: Mapping[str, Any]) -> Iterator[Sample]:

@@ -34,7 +34,17 @@ _HEAD_AT = """
     SELECT rev FROM journal INDEXED BY journal_stream WHERE account = ? AND kind = ? AND frame <= ?
     ORDER BY rev DESC LIMIT 1
 """
-
+#: Streams that have a head at a frame, without looking up which it is.
+_COUNT = f"""
+    SELECT COUNT(*) FROM stream s JOIN account a ON a.number = s.account
+    WHERE s.rev > 0 AND (
+        s.base_rev > 0 OR (s.account, s.kind) NOT IN ({_LATER})
+        OR EXISTS (
+            SELECT 1 FROM journal j INDEXED BY journal_stream
+            WHERE j.account = s.account AND j.kind = s.kind AND j.frame <= ?
+        )
+    )
+"""
 
 #: Fetched at a time, each with a body of 64 KiB at most: less than a step through three generators for each of them.
 ROWS = 100
@@ -43,6 +53,12 @@ ROWS = 100
 def framed_changes(db: apsw.Connection, after: int, upto: int) -> int:
     sql = "SELECT COUNT(*) FROM journal INDEXED BY journal_frame WHERE frame > ? AND frame <= ?"
     count: Any = db.execute(sql, (after, upto)).get
+    return int(count)
+
+
+def run_streams(db: apsw.Connection, upto: int) -> int:
+    """See ports.core."""
+    count: Any = db.execute(_COUNT, (upto, upto)).get
     return int(count)
 
 

@@ -636,6 +636,10 @@ class SqliteReads:
         with self.snapshot():
             return outgoing.run_spans(self._db, after, upto, first_id, last_id)
 
+    @guarded
+    def run_streams(self, upto: int) -> int:
+        return outgoing.run_streams(self._db, upto)
+
     @guarded_iterator
     def run_rows(self, account: int, kind: Kind, after_rev: int, upto_rev: int) -> Iterator[RunRow]:
         yield from outgoing.run_rows(self._db, account, kind, after_rev, upto_rev)

@@ -1,0 +1,436 @@
+"""An S3 bucket: objects are put and read with obstore, the rest is asked with requests signed here (s3_requests.py).
+
+obstore tries again by itself, after waits that double and are drawn at random, where a store is slow or down; it has no
+listing of versions, no settings of buckets, and no upload in parts under a condition.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from safehold.adapters.s3_requests import TRIES, Response, S3Settings, SignedClient, wait_before_try
+from safehold.ports.objectstore import (
+    Costs,
+    Features,
+    ObjectStore,
+    Part,
+    Put,
+    Stored,
+    StoreError,
+    StoreFull,
+    StoreUnanswered,
+    Traits,
+)
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+    from obstore.store import S3Store
+
+__all__ = ["S3ObjectStore", "S3Settings"]
+
+#: An upload in parts begins beyond so much, in parts of so many bytes: S3 takes 10,000 of them.
+PART_BYTES = 16 * 1024 * 1024
+#: Versions on a page where one key is looked for.
+_FIND_KEYS = 10
+#: Objects that are read at once where several are asked for.
+_AT_ONCE = 8
+_RETRY: Any = {
+    "max_retries": 4,
+    "retry_timeout": timedelta(seconds=30),
+    "backoff": {"init_backoff": timedelta(milliseconds=200), "max_backoff": timedelta(seconds=5), "base": 2},
+}
+_CLIENT: Any = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}
+#: How a store answers what it does not know.
+_UNKNOWN = (400, 405, 501)
+#: What stores answer where there is no room.
+_FULL = ("507", "QuotaExceeded", "InsufficientStorage", "StorageFull", "EntityTooLarge")
+_NOT_SENT = ("Connection refused", "dns error", "failed to lookup", "tcp connect error", "invalid peer certificate")
+
+
+class StoreUnsent(StoreError):
+    """What was to be sent did not reach the store: it may in a moment."""
+
+
+class _Version(NamedTuple):
+    stored: Stored
+    marker: bool
+
+
+class S3ObjectStore:
+    """Implements ports.objectstore.ObjectStore."""
+
+    def __init__(self, settings: S3Settings | Callable[[], S3Settings]) -> None:
+        """Settings that have to be found first are, when something is asked for; what hinders it is a StoreError."""
+        self._given = settings
+        self._found: SignedClient | None = None
+        self._costs, self._traits = Costs(), Traits()
+        self._features: Features | None = None
+        self._lock = threading.Lock()
+        self._store: S3Store | None = None
+        self._putting: S3Store | None = None
+
+    @property
+    def settings(self) -> S3Settings:
+        return self._client.settings
+
+    @property
+    def _client(self) -> SignedClient:
+        with self._lock:
+            if self._found is None:
+                settings = self._given() if callable(self._given) else self._given
+                self._found = SignedClient(settings, self._costs)
+            return self._found
+
+    @property
+    def costs(self) -> Costs:
+        return self._costs
+
+    @property
+    def traits(self) -> Traits:
+        return self._traits
+
+    def features(self) -> Features:
+        if self._features is None:
+            self._features = self._ask_features()
+        return self._features
+
+    def put(self, key: str, data: bytes, *, unless_there: bool = True) -> Put:
+        """Tried again here, not by obstore: whether an earlier try may have come through has to be known."""
+        import obstore
+
+        mode: Any = "create" if unless_there else "overwrite"
+        unsure = False
+        for number in range(TRIES):
+            if number:
+                wait_before_try(number)
+            self._costs.writes += 1
+            self._costs.sent_bytes += len(data)
+            try:
+                obstore.put(self._once, key, data, mode=mode, use_multipart=False)
+                return Put.DONE
+            except obstore.exceptions.AlreadyExistsError:
+                return Put.UNSURE if unsure else Put.TAKEN
+            except obstore.exceptions.BaseError as error:
+                refusal = self._refusal(error, changes=True)
+                unsure = unsure or isinstance(refusal, StoreUnanswered)
+                again = isinstance(refusal, StoreUnanswered | StoreUnsent) and number + 1 < TRIES
+                if not again:
+                    raise (StoreUnanswered(str(refusal)) if unsure else refusal) from error
+        raise AssertionError("the last try ends in an answer or an error")
+
+    def put_large(self, key: str, chunks: Iterable[bytes]) -> Put:
+        """The parts go one after the other. Where the end has no answer, nobody knows."""
+        upload = ""
+        marks: list[str] = []
+        try:
+            for part in _parts(chunks):
+                if not upload:
+                    begun = self._client.request("POST", key, {"uploads": ""}, _checked(b""))
+                    upload = _text(self._xml(begun, "an upload"), "UploadId")
+                query = {"partNumber": str(len(marks) + 1), "uploadId": upload}
+                sent = self._client.request("PUT", key, query, _checked(part), part)
+                self._require(sent, "a part of an upload")
+                marks.append(sent.headers.get("etag", ""))
+            body = "".join(
+                f"<Part><PartNumber>{number}</PartNumber><ETag>{mark.replace(chr(34), '&quot;')}</ETag></Part>"
+                for number, mark in enumerate(marks, 1)
+            )
+            body = f"<CompleteMultipartUpload>{body}</CompleteMultipartUpload>"
+            ended = self._client.request(
+                "POST", key, {"uploadId": upload}, {"if-none-match": "*"}, body.encode(), again=False
+            )
+            taken = ended.status in (409, 412)
+            if not taken:
+                if b"<Error>" in ended.body:  # an error can come after a good status here
+                    raise StoreUnanswered(f"the end of an upload was answered with {_reason(ended)}")
+                self._require(ended, "the end of an upload")
+                upload = ""
+            return Put.TAKEN if taken else Put.DONE
+        finally:
+            if upload:
+                self._forget(key, upload)
+
+    def _forget(self, key: str, upload: str) -> None:
+        """An upload that came to no end costs room: its parts go, if the credentials let them."""
+        try:
+            self._client.request("DELETE", key, {"uploadId": upload})
+        except StoreError:
+            return
+
+    def get(self, stored: Stored, start: int = 0, stop: int | None = None) -> bytes:
+        import obstore
+
+        stop = stored.size if stop is None else min(stop, stored.size)
+        if start >= stop:
+            return b""
+        self._costs.reads += 1
+        options: Any = {"version": stored.version} if stored.version else {}
+        if (start, stop) != (0, stored.size):
+            options["range"] = (start, stop)
+        try:
+            data = bytes(obstore.get(self._objects, stored.key, options=options).bytes())
+        except (obstore.exceptions.NotFoundError, FileNotFoundError):
+            raise KeyError(stored.key) from None
+        except obstore.exceptions.BaseError as error:
+            raise self._refusal(error) from error
+        self._costs.received_bytes += len(data)
+        if len(data) != stop - start:
+            raise StoreError(f"{stored.key} came with {len(data)} bytes for {stop - start}")
+        return data
+
+    def get_parts(self, parts: Sequence[Part]) -> Sequence[bytes]:
+        if len(parts) < 2:
+            return [self.get(*part) for part in parts]
+        with ThreadPoolExecutor(min(_AT_ONCE, len(parts))) as pool:
+            return list(pool.map(lambda part: self.get(*part), parts))
+
+    def find(self, key: str) -> Stored | None:
+        if self.features().versioned:
+            first = next(self._firsts(key, page_keys=_FIND_KEYS), None)  # nothing that begins so comes before it
+            return first if first is not None and first.key == key else None
+        answer = self._client.request("HEAD", key)
+        if answer.status == 404:
+            return None
+        self._require(answer, f"a look for {key}")
+        moment = parsedate_to_datetime(answer.headers["last-modified"]) if "last-modified" in answer.headers else None
+        size = int(answer.headers.get("content-length", "0"))
+        return Stored(key, size, modified=int(moment.timestamp()) if moment is not None else 0)
+
+    def list(self, prefix: str) -> Iterator[Stored]:
+        if self.features().versioned:
+            yield from self._firsts(prefix)
+        else:
+            yield from self._list_plain(prefix)
+
+    def _firsts(self, prefix: str, page_keys: int = 0) -> Iterator[Stored]:
+        for _, group in groupby(self._all_versions(prefix, page_keys), key=lambda version: version.stored.key):
+            firsts = [version.stored for version in group if not version.marker]
+            if firsts:
+                yield firsts[-1]
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        found: set[str] = set()
+        for page in self._pages(prefix, "/"):
+            for each in page.iterfind("{*}CommonPrefixes/{*}Prefix"):
+                found.add((each.text or "").removeprefix(prefix).rstrip("/"))
+        return sorted(found - {""})
+
+    def versions(self, prefix: str) -> Iterator[tuple[Stored, bool]]:
+        yield from self._all_versions(prefix)
+
+    def takes_wrong_checksum(self, key: str) -> bool:
+        answer = self._client.request("PUT", key, headers=_checked(b"these"), body=b"those")
+        if answer.status >= 500 or answer.status in (401, 403):
+            self._require(answer, "a put with a wrong checksum")
+        return answer.good
+
+    def delete(self, stored: Stored) -> None:
+        query = {"versionId": stored.version} if stored.version else {}
+        answer = self._client.request("DELETE", stored.key, query)
+        if answer.status != 404:
+            self._require(answer, f"a removal of {stored.key}")
+
+    # -- buckets
+
+    def list_buckets(self) -> Sequence[str]:
+        found = self._xml(self._client.request("GET", bucket=""), "a listing of buckets")
+        return [each.text or "" for each in found.iterfind("{*}Buckets/{*}Bucket/{*}Name")]
+
+    def make_bucket(self, *, versioned: bool = False, lock_days: int = 0) -> None:
+        """`lock_days`: with Object Lock, and a default retention of so many days that nobody can end."""
+        headers = {"x-amz-bucket-object-lock-enabled": "true"} if lock_days else {}
+        self._require(self._client.request("PUT", headers=headers), "making the bucket")
+        if versioned and not lock_days:
+            body = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
+            self._require(self._client.request("PUT", "", {"versioning": ""}, _checked(body), body), "versioning")
+        if lock_days:
+            self.set_lock(lock_days)
+        self._features = None
+
+    def set_lock(self, days: int) -> None:
+        """Ask for a default retention: whatever is put from then on cannot be removed for so long, by anybody."""
+        rule = f"<Rule><DefaultRetention><Mode>COMPLIANCE</Mode><Days>{days}</Days></DefaultRetention></Rule>"
+        body = (
+            f"<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled>{rule}</ObjectLockConfiguration>"
+        ).encode()
+        self._require(self._client.request("PUT", "", {"object-lock": ""}, _checked(body), body), "a retention")
+        self._features = None
+
+    def _ask_features(self) -> Features:
+        """A store that has no such settings keeps no versions. One that does not tell now is asked another time."""
+        settings = self.settings
+        versioning = self._client.request("GET", "", {"versioning": ""})
+        if versioning.status == 404:
+            raise StoreError(f"there is no bucket {settings.bucket} at {settings.endpoint}")
+        if not versioning.good and versioning.status not in _UNKNOWN:
+            raise StoreError(f"whether {settings.bucket} keeps versions is not told here: {_reason(versioning)}")
+        if not versioning.good or _text(_parsed(versioning), "Status") not in ("Enabled", "Suspended"):
+            return Features()
+        locked = self._client.request("GET", "", {"object-lock": ""})
+        if not locked.good and locked.status not in (*_UNKNOWN, 403, 404):
+            raise StoreError(f"whether {settings.bucket} locks what it keeps is not told here: {_reason(locked)}")
+        if not locked.good:
+            return Features(versioned=True)
+        path, parsed = "Rule/{*}DefaultRetention/{*}", _parsed(locked)
+        days, years = int(_text(parsed, f"{path}Days") or 0), int(_text(parsed, f"{path}Years") or 0)
+        return Features(True, days + 365 * years, _text(parsed, f"{path}Mode"))
+
+    # -- listings
+
+    def _list_plain(self, prefix: str) -> Iterator[Stored]:
+        for page in self._pages(prefix):
+            for each in page.iterfind("{*}Contents"):
+                yield _stored(each)
+
+    def _all_versions(self, prefix: str, page_keys: int = 0) -> Iterator[_Version]:
+        for page in self._pages(prefix, page_keys=page_keys):
+            for each in page:
+                sort = each.tag.rpartition("}")[2] if isinstance(each.tag, str) else ""
+                if sort in ("Version", "DeleteMarker"):
+                    yield _Version(_stored(each), sort == "DeleteMarker")
+
+    def _pages(self, prefix: str, delimiter: str = "", page_keys: int = 0) -> Iterator[_Element]:
+        """A page that leads nowhere ends in an error: half a listing is not taken for a whole one."""
+        versioned = self.features().versioned
+        first = {"prefix": prefix, **({"delimiter": delimiter} if delimiter else {})}
+        first |= {"max-keys": str(page_keys)} if page_keys else {}
+        first |= {"versions": ""} if versioned else {"list-type": "2"}
+        next_: dict[str, str] = {}
+        while True:
+            page = self._xml(self._client.request("GET", "", {**first, **next_}), "a listing")
+            yield page
+            if _text(page, "IsTruncated") != "true":
+                return
+            before = next_
+            if versioned:
+                next_ = {"key-marker": _text(page, "NextKeyMarker")}
+                if marker := _text(page, "NextVersionIdMarker"):
+                    next_["version-id-marker"] = marker
+            else:
+                next_ = {"continuation-token": _text(page, "NextContinuationToken")}
+            if next_ == before or not any(next_.values()):
+                raise StoreError("a listing leads nowhere")
+
+    # -- answers
+
+    @property
+    def _objects(self) -> S3Store:
+        settings = self.settings
+        with self._lock:
+            if self._store is None:
+                self._store = _open(settings, _RETRY)
+            return self._store
+
+    @property
+    def _once(self) -> S3Store:
+        """For puts: it tries once."""
+        settings = self.settings
+        with self._lock:
+            if self._putting is None:
+                self._putting = _open(settings, {"max_retries": 0})
+            return self._putting
+
+    def _refusal(self, error: Exception, *, changes: bool = False) -> StoreError:
+        import obstore
+
+        self._costs.failures += 1
+        text, _, cause = str(error).partition("\n\nDebug source:")
+        text = " ".join(text.split())
+        if any(sign in cause for sign in _NOT_SENT):
+            return StoreUnsent(f"{text}: the store cannot be reached")
+        denied = (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError)
+        if isinstance(error, denied):
+            return StoreError(f"these credentials are refused: {text}")
+        if any(sign in text for sign in _FULL):
+            return StoreFull(text)
+        sent = isinstance(error, obstore.exceptions.GenericError)
+        return StoreUnanswered(text) if changes and sent else StoreError(text)
+
+    def _require(self, response: Response, what: str) -> None:
+        if not response.good:
+            self._costs.failures += 1
+            reason = f"{what} was answered with {_reason(response)}"
+            full = any(sign in reason for sign in _FULL)
+            raise (StoreFull if full else StoreError)(reason)
+
+    def _xml(self, response: Response, what: str) -> _Element:
+        self._require(response, what)
+        return _parsed(response)
+
+
+def _open(settings: S3Settings, retry: Any) -> S3Store:
+    from obstore.store import S3Store
+
+    config: Any = {
+        "endpoint": settings.endpoint,
+        "region": settings.region,
+        "access_key_id": settings.access_key,
+        "secret_access_key": settings.secret_key,
+        "checksum_algorithm": "sha256",
+        "virtual_hosted_style_request": False,
+        **({"session_token": settings.session_token} if settings.session_token else {}),
+    }
+    client: Any = {**_CLIENT, "allow_http": settings.endpoint.startswith("http://")}
+    return S3Store(settings.bucket, config=config, client_options=client, retry_config=retry)
+
+
+def _parts(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    held: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        held.append(chunk)
+        size += len(chunk)
+        if size >= PART_BYTES:
+            whole = b"".join(held)
+            for start in range(0, size - size % PART_BYTES, PART_BYTES):
+                yield whole[start : start + PART_BYTES]
+            held, size = [whole[size - size % PART_BYTES :]], size % PART_BYTES
+    if size:
+        yield b"".join(held)
+
+
+def _checked(body: bytes) -> Mapping[str, str]:
+    """A bucket with Object Lock takes nothing without a checksum."""
+    return {"x-amz-checksum-sha256": base64.b64encode(hashlib.sha256(body).digest()).decode()} if body else {}
+
+
+def _parsed(response: Response) -> _Element:
+    from lxml import etree
+
+    try:
+        return etree.fromstring(response.body, etree.XMLParser(resolve_entities=False, no_network=True))
+    except etree.XMLSyntaxError as error:
+        raise StoreError(f"the store answered what is no XML: {error}") from None
+
+
+def _text(element: _Element, path: str) -> str:
+    found = element.find("{*}" + path)
+    return "" if found is None else (found.text or "")
+
+
+def _stored(entry: _Element) -> Stored:
+    """An entry of a listing."""
+    modified = _text(entry, "LastModified")
+    try:
+        moment = int(datetime.fromisoformat(modified).timestamp()) if modified else 0
+        return Stored(_text(entry, "Key"), int(_text(entry, "Size") or 0), _text(entry, "VersionId"), moment)
+    except ValueError as error:
+        raise StoreError(f"a listing cannot be read: {error}") from None
+
+
+def _reason(response: Response) -> str:
+    """The status, and the store's own word for it."""
+    text = response.body[:2000].decode("utf-8", "replace")
+    words = [text.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0] for tag in ("Code", "Message")]
+    return " ".join((str(response.status), *(word for word in words if word)))
+
+
+_: type[ObjectStore] = S3ObjectStore

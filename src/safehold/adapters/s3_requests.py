@@ -1,0 +1,199 @@
+"""Requests to an S3 store that are signed here: those for which obstore has no call.
+
+Listings of versions, the settings of a bucket, uploads in parts that end only where the name is free. Signed as AWS
+Signature Version 4 says (docs.aws.amazon.com, "Signature Version 4 signing process"), in the Authorization header, with
+the digest of the body; addressed by path, which every store understands.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.client
+import random
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import quote, urlsplit
+
+from safehold.ports.objectstore import Costs, StoreError, StoreUnanswered
+
+TIMEOUT_SECONDS = 30.0
+#: A request that cannot have done harm is tried so often, after waits that double from the first on, at random between
+#: nothing and that: many who lost the same store do not come back in one moment.
+TRIES = 4
+_FIRST_WAIT_SECONDS = 0.2
+_TRY_AGAIN = frozenset((429, 500, 502, 503, 504))
+_UNRESERVED = "-._~"
+
+
+class S3Settings(NamedTuple):
+    """How a bucket is reached."""
+
+    endpoint: str  # scheme, host and port
+    region: str
+    bucket: str
+    access_key: str
+    secret_key: str
+    session_token: str = ""
+
+
+class Response(NamedTuple):
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+
+    @property
+    def good(self) -> bool:
+        return 200 <= self.status < 300
+
+
+def signed_headers(
+    settings: S3Settings,
+    method: str,
+    host: str,
+    path: str,
+    query: Mapping[str, str],
+    headers: Mapping[str, str],
+    body: bytes,
+    moment: time.struct_time,
+) -> dict[str, str]:
+    """All headers of a request, Authorization among them; `path` is encoded already."""
+    stamp, day = time.strftime("%Y%m%dT%H%M%SZ", moment), time.strftime("%Y%m%d", moment)
+    digest = hashlib.sha256(body).hexdigest()
+    sent = {name.lower(): value.strip() for name, value in headers.items()}
+    sent |= {"host": host, "x-amz-date": stamp}
+    sent.setdefault("x-amz-content-sha256", digest)
+    if settings.session_token:
+        sent["x-amz-security-token"] = settings.session_token
+    names = ";".join(sorted(sent))
+    canonical = "\n".join(
+        (
+            method,
+            path,
+            query_text(query),
+            *(f"{name}:{sent[name]}" for name in sorted(sent)),
+            "",
+            names,
+            sent["x-amz-content-sha256"],
+        )
+    )
+    scope = f"{day}/{settings.region}/s3/aws4_request"
+    to_sign = "\n".join(("AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()))
+    key = f"AWS4{settings.secret_key}".encode()
+    for part in (day, settings.region, "s3", "aws4_request", to_sign):
+        key = hmac.digest(key, part.encode(), "sha256")
+    credential = f"{settings.access_key}/{scope}"
+    sent["authorization"] = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={key.hex()}"
+    return sent
+
+
+def query_text(query: Mapping[str, str]) -> str:
+    pairs = sorted((quote(k, safe=_UNRESERVED), quote(v, safe=_UNRESERVED)) for k, v in query.items())
+    return "&".join(f"{k}={v}" for k, v in pairs)
+
+
+def wait_before_try(number: int) -> None:
+    """Before the second try, which is number 1, and those after it."""
+    time.sleep(random.uniform(0, _FIRST_WAIT_SECONDS * 2**number))  # noqa: S311  # not a secret
+
+
+class SignedClient:
+    """Sends signed requests over connections that are kept. Safe from any thread."""
+
+    def __init__(self, settings: S3Settings, costs: Costs) -> None:
+        self.settings = settings
+        self._costs = costs
+        parts = urlsplit(settings.endpoint)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise StoreError(f"{settings.endpoint!r} is no address of a store: it begins with https://")
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._host, self._port = parts.hostname, parts.port
+        self._host_header = parts.netloc.rpartition("@")[2]
+        self._idle: list[http.client.HTTPConnection] = []
+        self._lock = threading.Lock()
+
+    def request(
+        self,
+        method: str,
+        key: str = "",
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        *,
+        bucket: str | None = None,
+        again: bool = True,
+    ) -> Response:
+        """Its answer, whatever the status. `again`: it may be sent once more where no answer came.
+
+        Raises StoreError where the store is not reached, StoreUnanswered where it may have been carried out.
+        """
+        name = self.settings.bucket if bucket is None else bucket
+        path = "/" + quote(f"{name}/{key}" if key else name, safe="/" + _UNRESERVED)
+        tries = TRIES if again else 1
+        for number in range(tries):
+            if number:
+                wait_before_try(number)
+            self._count(method, query or {}, body)
+            try:
+                response = self._send(method, path, query or {}, headers or {}, body)
+            except (OSError, http.client.HTTPException) as error:
+                if number + 1 < tries:
+                    continue
+                self._costs.failures += 1
+                text = f"no answer came from {self.settings.endpoint}: {str(error) or type(error).__name__}"
+                unsent = isinstance(error, ConnectionRefusedError | ssl.SSLError) or method in ("GET", "HEAD")
+                raise (StoreError(text) if unsent else StoreUnanswered(text)) from error
+            self._costs.received_bytes += len(response.body)
+            if response.status not in _TRY_AGAIN or number + 1 == tries:
+                return response
+        raise AssertionError("every try ends in an answer or an error")
+
+    def _count(self, method: str, query: Mapping[str, str], body: bytes) -> None:
+        if method == "DELETE":
+            self._costs.deletes += 1
+        elif method in ("GET", "HEAD") and not ({"list-type", "versions"} & set(query)):
+            self._costs.reads += 1
+        else:
+            self._costs.writes += 1
+        self._costs.sent_bytes += len(body)
+
+    def _send(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
+    ) -> Response:
+        signed = signed_headers(self.settings, method, self._host_header, path, query, headers, body, time.gmtime())
+        target = f"{path}?{query_text(query)}" if query else path
+        with self._lock:
+            idle = self._idle.pop() if self._idle else None
+        connection = idle or self._connect()
+        while True:
+            try:
+                connection.request(method, target, body or None, signed)
+                answer = connection.getresponse()
+                data = answer.read()
+                break
+            except (OSError, http.client.HTTPException) as error:
+                connection.close()
+                ended = isinstance(error, http.client.RemoteDisconnected | BrokenPipeError | ConnectionResetError)
+                if connection is not idle or not ended:  # one that lay idle may have been ended long ago
+                    raise
+                connection = self._connect()
+        if answer.will_close:
+            connection.close()
+        else:
+            with self._lock:
+                self._idle.append(connection)
+        return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, data)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if self._tls is None:
+            return http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_SECONDS)
+        return http.client.HTTPSConnection(self._host, self._port, timeout=TIMEOUT_SECONDS, context=self._tls)
+
+    def close(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()

@@ -1,0 +1,367 @@
+"""A vault server in a folder: made, its guests let in, and served until it is told to stop.
+
+    server.toml        assembly/vault_server_config.py
+    tls/               certificate and key, made at first use
+    installations/     the guests (vault/http_guests.py), each with a vault
+    run/               locks
+
+What a guest may do is judged by vault/served.py and vault/admission.py, as over a keeper's socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from safehold.adapters.lock import PATIENCE_SECONDS, FolderLock, Locked
+from safehold.adapters.places import describe_place, machine
+from safehold.adapters.system import SystemClock, SystemEntropy
+from safehold.adapters.vault_http import key_digest
+from safehold.adapters.vault_http_server import VaultApp, serve
+from safehold.assembly.vault_server_config import DEFAULT_PORT, FILE_NAME, TEXT, ServerConfig, load_server
+from safehold.config import parse_listen
+from safehold.formats.vaultcode import VaultCode, encode_code
+from safehold.model.errors import OperatorError
+from safehold.ports.link import Session
+from safehold.store.realdisk import RealDisk
+from safehold.vault.folder import FolderVault
+from safehold.vault.http_guests import Admitted, Guest, Guests
+from safehold.vault.http_quota import VaultQuota
+from safehold.vault.served import ServedSession, ServedVault
+
+#: Records that a command has changed are taken up within so long.
+REFRESH_SECONDS = 1.0
+#: What lies in each vault is counted anew so often.
+RECOUNT_SECONDS = 3600.0
+_CERTIFICATE_DAYS = 20 * 365
+
+
+class ServerFolder:
+    """The folder as commands use it, whether or not it is served."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.disk = RealDisk()
+        self.clock = SystemClock()
+        self.entropy = SystemEntropy()
+        self.guests = Guests(str(folder), self.disk, self.clock, self.entropy, self._lock)
+        self._guard = threading.Lock()
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        with self._guard, FolderLock(str(self.folder / "run" / "guests"), PATIENCE_SECONDS):
+            yield
+
+    def make(
+        self,
+        *,
+        listen: str | None = None,
+        url: str | None = None,
+        certificate: str | None = None,
+        key: str | None = None,
+        tls: bool = True,
+    ) -> ServerConfig:
+        """Make it where it is not there; what is given counts only then. Raises OperatorError."""
+        if not (self.folder / FILE_NAME).exists():
+            where = listen or f"0.0.0.0:{DEFAULT_PORT}"
+            host, port = parse_listen(where)
+            outside = socket.getfqdn() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+            text = TEXT.format(
+                listen=json.dumps(where),
+                url=json.dumps(url or f"{'https' if tls else 'http'}://{outside}:{port}"),
+                tls=json.dumps(tls),
+                certificate=json.dumps(os.path.abspath(certificate) if certificate else "tls/certificate.pem"),
+                key=json.dumps(os.path.abspath(key) if key else "tls/key.pem"),
+                pinned=json.dumps(tls and certificate is None),
+            )
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write(self.folder / FILE_NAME, text.encode(), 0o600)
+        config = load_server(self.folder)
+        if config.certificate is not None and config.key is not None and not config.certificate.exists():
+            make_certificate(config.certificate, config.key, config.url)
+        return config
+
+    def invite(
+        self,
+        name: str = "",
+        *,
+        again: str = "",
+        quota_bytes: int | None = None,
+        dead_man_seconds: int | None = None,
+        read_only: bool = False,
+        url: str | None = None,
+    ) -> tuple[Guest, str]:
+        """A guest, new or (`again`) one that is there, and a one-time code for it. Raises OperatorError, NotFound."""
+        config = load_server(self.folder)
+        self.guests.load()
+        name = name or f"guest-{len(self.guests.all()) + 1}"
+        guest = self.guests.find(again) if again else self.guests.invite(name)
+        changed = {"quota_bytes": quota_bytes, "dead_man_seconds": dead_man_seconds}
+        if wanted := {key: value for key, value in changed.items() if value is not None}:
+            guest = self.guests.change(guest.id, **wanted)
+        secret = self.guests.new_code(guest.id, read_only=read_only)
+        pin = self.pin(config) if config.pinned else b""
+        return guest, encode_code(VaultCode(url or config.url, bytes.fromhex(guest.id), secret, pin, read_only))
+
+    def pin(self, config: ServerConfig) -> bytes:
+        """SHA-256 of the server's public key. Raises OperatorError."""
+        import ssl
+
+        assert config.certificate is not None
+        try:
+            der = ssl.PEM_cert_to_DER_cert(_first_certificate(config.certificate.read_text(encoding="ascii")))
+            return key_digest(der)
+        except (OSError, ValueError) as error:
+            raise OperatorError(f"the certificate {config.certificate} cannot be read: {error}") from error
+
+    def used_bytes(self, guest: Guest) -> int:
+        """Raises OSError."""
+        quota = VaultQuota(self.disk, self.guests.vault_folder(guest.id), lambda: 0, threading.Lock())
+        return quota.used_bytes()
+
+
+class _Seat:
+    """One guest's vault, as it is served. Implements adapters.vault_http_server.Guest."""
+
+    def __init__(self, host: VaultHost, admitted: Admitted, served: ServedVault) -> None:
+        self._host = host
+        self._admitted = admitted
+        self._served = served
+
+    @property
+    def key(self) -> tuple[str, bool]:
+        return self._admitted.guest.id, self._admitted.may_append
+
+    def open_session(self) -> Session:
+        return ServedSession(self._served, may_append=self._admitted.may_append)
+
+
+class VaultHost:
+    """Implements adapters.vault_http_server.Host."""
+
+    def __init__(self, server: ServerFolder, config: ServerConfig) -> None:
+        self._server = server
+        self._reserve = config.reserve_bytes
+        self._lock = threading.Lock()
+        self._served: dict[str, ServedVault] = {}
+        self._quotas: dict[str, VaultQuota] = {}
+        self._limits: dict[str, int] = {}
+        self._signature: object = None
+        self._recounted = server.clock.monotonic()
+        self.refresh()
+        for guest in server.guests.all():
+            vault = self._open(guest).open()
+            if vault.available():
+                vault.clear_temporary()
+
+    def admit(self, guest: str, token: bytes) -> _Seat | None:
+        admitted = self._server.guests.admit(guest, token)
+        return None if admitted is None else _Seat(self, admitted, self._open(admitted.guest))
+
+    def redeem(self, guest: str, secret: bytes, installation: bytes, token: bytes) -> bool:
+        """Raises OSError, OperatorError."""
+        admitted = self._server.guests.redeem(guest, secret, installation, token)
+        if admitted is None:
+            return False
+        folder = self._server.guests.vault_folder(guest)
+        FolderVault.create("vault", folder, self._server.disk, installation).close()
+        with self._lock:
+            self._served.pop(guest, None)
+        return True
+
+    def refresh(self) -> None:
+        """Take up what commands have changed. Raises OSError."""
+        guests = self._server.guests
+        signature = _signature(self._server.folder / "installations")
+        if signature != self._signature:
+            guests.load()
+            self._signature = signature
+            self._limits = {guest.id: guest.record.quota_bytes for guest in guests.all()}
+        now = self._server.clock.monotonic()
+        if now - self._recounted > RECOUNT_SECONDS:
+            self._recounted = now
+            for quota in list(self._quotas.values()):
+                quota.recount()
+
+    def forget(self, guest: str) -> None:
+        """Retention has taken something out of this vault."""
+        with self._lock:
+            served = self._served.get(guest)
+        if served is not None:
+            served.forget()
+            self._quotas[guest].recount()
+
+    def _open(self, guest: Guest) -> ServedVault:
+        with self._lock:
+            served = self._served.get(guest.id)
+            if served is None:
+                folder = self._server.guests.vault_folder(guest.id)
+                name = guest.id
+                quota = VaultQuota(self._server.disk, folder, lambda: self._limits.get(name, 0), threading.Lock())
+                served = ServedVault(
+                    folder,
+                    self._server.disk,
+                    bytes.fromhex(guest.record.installation) or None,
+                    reserve_bytes=self._reserve,
+                    about=lambda: about(folder),
+                    lock=threading.Lock(),
+                    quota=quota,
+                )
+                self._served[guest.id], self._quotas[guest.id] = served, quota
+            self._limits.setdefault(guest.id, guest.record.quota_bytes)
+            return served
+
+
+def about(folder: str) -> dict[str, Any]:
+    """What a guest is told of where its vault lies: what it needs to judge what fails together, and who may do what."""
+    return {"user": os.geteuid(), "folder": folder, "place": describe_place(folder), "machine": machine()}
+
+
+def run_server(
+    folder: Path, config: ServerConfig, listen: tuple[str, int] | None, announce: Callable[[str], None]
+) -> None:
+    """Serve until SIGTERM or Ctrl-C. Raises OperatorError."""
+    server = ServerFolder(folder)
+    host, port = listen or (config.host, config.port)
+    lock = FolderLock(str(folder / "run" / "serving"))
+    try:
+        lock.acquire()
+    except Locked:
+        raise OperatorError(f"another vault server serves {folder}", hint="stop it first") from None
+    try:
+        asyncio.run(_serve(server, config, host, port, announce))
+    except OSError as error:
+        raise OperatorError(
+            f"{host} port {port} cannot be served at: {error.strerror or error}",
+            hint="choose another place with --listen HOST:PORT",
+        ) from error
+    finally:
+        lock.release()
+
+
+async def _serve(
+    server: ServerFolder, config: ServerConfig, host: str, port: int, announce: Callable[[str], None]
+) -> None:
+    vaults = VaultHost(server, config)
+    app = VaultApp(vaults)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    ended = threading.Event()
+    housekeeping = threading.Thread(target=_housekeeping, args=(vaults, ended), name="guests", daemon=True)
+    housekeeping.start()
+    require_free(host, port)
+    from safehold.assembly.vault_server_alarms import ServerAlarms  # what only invites needs none
+
+    alarms = ServerAlarms(server, config)
+    alarms.start()
+    try:
+        await serve(
+            app,
+            host,
+            port,
+            stopping,
+            certificate=config.certificate,
+            key=config.key,
+            listening=lambda: announce(config.url),
+        )
+    finally:
+        ended.set()
+        app.close()
+        alarms.stop()
+
+
+def require_free(host: str, port: int) -> None:
+    """Raises OSError where something else listens there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+
+
+def _housekeeping(vaults: VaultHost, ended: threading.Event) -> None:
+    while not ended.wait(REFRESH_SECONDS):
+        with suppress(OSError):
+            vaults.refresh()
+
+
+def _signature(folder: Path) -> object:
+    """Something that differs once a record has been changed."""
+    found = []
+    with suppress(FileNotFoundError):
+        for entry in os.scandir(folder):
+            with suppress(OSError):
+                stat = os.stat(f"{entry.path}/guest.json")
+                found.append((entry.name, stat.st_mtime_ns, stat.st_ino))
+    return sorted(found)
+
+
+# -- TLS
+
+
+def make_certificate(certificate: Path, key: Path, url: str) -> None:
+    """A key and a certificate that it signs itself. Raises OperatorError."""
+    from datetime import UTC, datetime, timedelta
+    from ipaddress import ip_address
+    from urllib.parse import urlsplit
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    secret = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a vault server of Safehold")])
+    host = urlsplit(url).hostname or "localhost"
+    named: x509.GeneralName = x509.DNSName(host)
+    with suppress(ValueError):
+        named = x509.IPAddress(ip_address(host))
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(secret.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=_CERTIFICATE_DAYS))
+        .add_extension(x509.SubjectAlternativeName([named]), critical=False)
+        .sign(secret, hashes.SHA256())
+    )
+    try:
+        key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        certificate.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(key, secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+        _write(certificate, made.public_bytes(Encoding.PEM), 0o644)
+    except OSError as error:
+        raise OperatorError(f"no certificate could be made in {key.parent}: {error.strerror}") from error
+
+
+def _first_certificate(pem: str) -> str:
+    end = "-----END CERTIFICATE-----"
+    return pem[: pem.index(end) + len(end)]
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    """Whole or not at all, synced."""
+    temporary = path.with_name(path.name + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,470 @@
+"""A vault in a bucket of an object store: `s3:BUCKET/PREFIX`.
+
+    PREFIX/FORMAT                            the mark, as in a folder
+    PREFIX/reader.py  PREFIX/blobs/…         an object that was put: one key, its name
+    PREFIX/log/…/….seg                       an object that is appended to: its first bytes …
+    PREFIX/log/…/….seg!00000000000000004096  … and a *slot* for each later append, named by where it begins
+
+A bucket knows no append. A slot is put under the condition that nothing bears its key; so of two writers who append at
+one place one is refused, and what is there stays. An object is its slots as far as they follow each other without a
+hole: one beyond a hole is nobody's. `!` is in no object's name, and comes before every letter that is: what belongs
+together stands together in a listing. A bucket that is copied to a folder is a folder vault but for the slots, which
+`cat` in the order of their names puts together.
+
+Listings are not relied on for the end of the log: whether there is a next slot is asked for by its key. Whatever was
+read once stays as it is, so that it is asked for no more.
+
+In a bucket that keeps versions the first version of a key is the one that counts (ports/objectstore.py): neither a
+deletion nor a put on top of it changes what is read here. Only the log is appended to: a slot of any other object is
+nobody's.
+
+`s3:BUCKET/PREFIX@20261127T134500Z` is the vault as it was at that moment, by the store's own clock: what was put later
+is not there, and nothing can be added. In a bucket that keeps versions and locks them no thief can have changed it,
+whoever signed what came later.
+
+A store that ignores the condition (`Traits.conditional`, found by putting FORMAT once more as it is) is used for a
+vault that follows, by one writer, who looks before and reads back after: VaultDown for a sync vault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import chain, groupby
+
+from safehold.formats import mark, segment
+from safehold.model.errors import Damaged, OperatorError
+from safehold.ports.objectstore import ObjectStore, Part, Put, Stored, StoreError, StoreFull, StoreUnanswered
+from safehold.ports.vault import (
+    LengthMismatch,
+    ObjectInfo,
+    Vault,
+    VaultDown,
+    VaultFull,
+    VaultSuspect,
+    VaultUnanswered,
+)
+from safehold.vault.folder import is_object_name, place_reader, require_object_name
+
+SCHEME = "s3:"
+SLOT_MARK = "!"
+_DIGITS = 20
+#: After @ in a URL; in UTC.
+MOMENT_FORMAT = "%Y%m%dT%H%M%SZ"
+#: Objects beyond this are put in parts.
+LARGE_BYTES = 16 * 1024 * 1024
+#: Objects whose slots are remembered.
+_REMEMBERED = 65_536
+
+
+class S3Vault:
+    """Implements ports.vault.Vault. `installation` is the id that its mark must bear; None takes any.
+
+    `place` is BUCKET/PREFIX, as the store's owner writes it; `sync`: answers wait for it.
+    """
+
+    def __init__(
+        self, name: str, place: str, store: ObjectStore, installation: bytes | None = None, *, sync: bool = False
+    ) -> None:
+        self._name = name
+        self._place = place.strip("/")
+        where, _, moment = self._place.partition("@")
+        self._upto = _moment(moment) if moment else None
+        _, _, prefix = where.partition("/")
+        self._root = f"{prefix}/" if prefix else ""
+        self._store = store
+        self._wanted = installation
+        self._sync = sync
+        self._recognised = False
+        self._slots: dict[str, tuple[Stored, ...]] = {}
+
+    @classmethod
+    def create(cls, name: str, place: str, store: ObjectStore, installation: bytes, *, sync: bool = False) -> S3Vault:
+        """Write FORMAT and the reader; harmless where it is a vault of this installation already.
+
+        Raises OperatorError where something else lies there, or where the store cannot be used in this mode.
+        """
+        vault = cls(name, place, store, installation, sync=sync)
+        with vault._told():
+            if store.find(vault._key(mark.NAME)) is None:
+                strange = next(iter(store.list(vault._root)), None)
+                if strange is not None:
+                    raise OperatorError(
+                        f"{vault.url} is not empty and no vault: it holds {strange.key}",
+                        hint="name a prefix of its own for the vault",
+                    )
+                store.put(vault._key(mark.NAME), mark.encode_mark(installation))
+        vault._require()
+        with vault._told():
+            if not vault._is_conditional() and sync:
+                raise vault._unfit()
+        place_reader(vault)
+        return vault
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def url(self) -> str:
+        return f"{SCHEME}{self._place}"
+
+    @property
+    def is_past(self) -> bool:
+        """Whether this is the vault as it was at a moment."""
+        return self._upto is not None
+
+    @property
+    def root(self) -> str:
+        """What stands before an object's name in its key."""
+        return self._root
+
+    @property
+    def store(self) -> ObjectStore:
+        return self._store
+
+    def available(self) -> bool:
+        self._recognised = False
+        try:
+            self._require()
+        except VaultDown:
+            return False
+        return True
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        assert prefix.endswith("/")
+        if not is_object_name(f"{prefix}x"):
+            return []
+        if self.is_past:  # a folder may hold only what came later
+            names = (name.removeprefix(prefix).partition("/") for name, _ in self._listed(prefix))
+            found = sorted({folder for folder, slash, _ in names if slash})
+        else:
+            with self._told():
+                found = [each for each in self._store.folders(self._root + prefix) if is_object_name(prefix + each)]
+        if not found:
+            self._require()
+        return found
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Collected first: stores that lie on a file system list in another order than that of the names."""
+        found = sorted(self._listed(prefix))
+        if not found:
+            self._require()
+        for name, slots in found:
+            if name == found[-1][0] and _may_grow(name):  # the newest of its timeline: it may have slots since
+                slots = self._grown(name, slots)
+            yield ObjectInfo(name, _length(slots))
+
+    def size(self, name: str) -> int | None:
+        slots = self._look(name)
+        if slots is None:
+            self._require()
+            return None
+        return _length(slots)
+
+    def get(self, name: str, offset: int = 0, count: int | None = None) -> bytes:
+        known = self._slots.get(name)
+        if known is not None and _may_grow(name) and (count is None or offset + count > _length(known)):
+            known = None
+        slots = known or self._look(name)
+        if slots is None:
+            self._require()
+            raise KeyError(name)
+        slots = self._versioned(name, slots)
+        stop = _length(slots) if count is None else min(offset + count, _length(slots))
+        parts, start = [], 0
+        for slot in slots:
+            if start < stop and start + slot.size > offset:
+                parts.append(Part(slot, max(offset, start) - start, min(stop - start, slot.size)))
+            start += slot.size
+        try:
+            with self._told():
+                found = self._store.get_parts(parts)
+        except KeyError:
+            self._slots.pop(name, None)
+            self._require()
+            raise KeyError(name) from None
+        return found[0] if len(found) == 1 else b"".join(found)
+
+    def put(self, name: str, chunks: Iterable[bytes]) -> bool:
+        require_object_name(self._name, name)
+        self._require_present()
+        self._require(anew=True)
+        key = self._key(name)
+        held: list[bytes] = []
+        rest = iter(chunks)
+        size = 0
+        with self._told(changes=True):
+            conditional = self._is_conditional()
+            if not conditional and self._sync:
+                raise self._unfit()
+            for chunk in rest:
+                held.append(chunk)
+                size += len(chunk)
+                if size > LARGE_BYTES:
+                    break
+            if size > LARGE_BYTES:
+                if self._store.find(key) is not None:
+                    return False
+                return self._store.put_large(key, chain(held, rest)) is Put.DONE
+            data = b"".join(held)
+            if conditional:
+                put = self._store.put(key, data)
+                return put is Put.DONE or (put is Put.UNSURE and self._is_own(key, data))
+            if self._store.find(key) is not None:
+                return False
+            self._put_and_read_back(name, key, data)
+            return True
+
+    def append(self, name: str, expected: int, data: bytes) -> None:
+        require_object_name(self._name, name)
+        self._require_present()
+        if not _may_grow(name):
+            raise VaultDown(f"vault {self._name}: only the log is appended to, and {name!r} is no part of it")
+        slots = self._before_append(name, expected)
+        if not data and slots is not None:
+            return  # what a store has answered is there
+        key = self._key(name) if slots is None else self._slot_key(name, expected)
+        with self._told(changes=True):
+            if not self._is_conditional():
+                if self._sync:
+                    raise self._unfit()
+                if self._store.find(key) is not None:
+                    raise self._mismatch(name, expected)
+                self._put_and_read_back(name, key, data)
+            else:
+                put = self._store.put(key, data)
+                if put is Put.TAKEN or (put is Put.UNSURE and not self._is_own(key, data)):
+                    self._slots.pop(name, None)
+                    raise self._mismatch(name, expected)
+        self._remember(name, (*(slots or ()), Stored(key, len(data))))
+
+    def close(self) -> None:
+        self._slots.clear()
+
+    def clear_temporary(self) -> None:
+        """What was not put whole bears no name; a rule of the bucket removes it (docs/s3.md)."""
+
+    # -- looking into the store
+
+    def _find(self, key: str) -> Stored | None:
+        """Raises StoreError."""
+        found = self._store.find(key)
+        return found if found is not None and self._was_there(found) else None
+
+    def _was_there(self, stored: Stored) -> bool:
+        return self._upto is None or 0 < stored.modified <= self._upto
+
+    def _require_present(self) -> None:
+        if self._upto is not None:
+            raise VaultDown(
+                f"vault {self._name}: {self.url} is what was there at a moment that is past: nothing is added to it",
+                hint="leave @ and the moment out of its URL",
+            )
+
+    # -- appending
+
+    def _before_append(self, name: str, expected: int) -> tuple[Stored, ...] | None:
+        """Its slots, which end at `expected`; None where nothing is there. Raises LengthMismatch, VaultDown."""
+        slots = self._slots.get(name)
+        if slots is None or _length(slots) != expected or not expected:
+            self._require(anew=True)
+            slots = self._look(name)
+        elif not self._store_keeps():
+            with self._told():  # an object that was removed meanwhile must not take acknowledged writes
+                if self._store.find(slots[-1].key) is None:
+                    self._slots.pop(name, None)
+                    raise VaultDown(
+                        f"vault {self._name}: {name} was removed while it was being written",
+                        hint=f"see what happened to {self.url}",
+                    )
+        if (0 if slots is None else _length(slots)) != expected:
+            raise self._mismatch(name, expected)
+        return slots
+
+    def _store_keeps(self) -> bool:
+        with self._told():
+            return self._store.features().versioned
+
+    def _is_own(self, key: str, data: bytes) -> bool:
+        """Whether a key that an earlier try of a put may have taken holds these very bytes. Raises StoreError."""
+        there = self._store.find(key)
+        return there is not None and there.size == len(data) and self._store.get(there) == data
+
+    def _put_and_read_back(self, name: str, key: str, data: bytes) -> None:
+        self._store.put(key, data)
+        if not self._is_own(key, data):
+            self._slots.pop(name, None)
+            raise VaultSuspect(
+                f"vault {self._name}: {name} was put and reads otherwise: this store ignores conditions, and somebody "
+                "else writes there",
+                hint=f"let one installation alone write to {self.url}",
+            )
+
+    def _is_conditional(self) -> bool:
+        """Whether the store refuses to put what is there: asked once, with FORMAT as it is. Raises StoreError."""
+        traits = self._store.traits
+        if traits.conditional is None:
+            there = self._store.find(self._key(mark.NAME))
+            if there is None:
+                raise StoreError(f"{mark.NAME} is gone")
+            traits.conditional = self._store.put(there.key, self._store.get(there)) is not Put.DONE
+        return traits.conditional
+
+    # -- slots
+
+    def _key(self, name: str) -> str:
+        return f"{self._root}{name}"
+
+    def _slot_key(self, name: str, offset: int) -> str:
+        return f"{self._root}{name}{SLOT_MARK}{offset:0{_DIGITS}d}"
+
+    def _look(self, name: str) -> tuple[Stored, ...] | None:
+        """The slots of an object as they are now; None where there is none. Raises VaultDown."""
+        if not is_object_name(name):
+            return None
+        with self._told():
+            if not _may_grow(name):
+                known = self._slots.get(name)
+                if known is not None:
+                    return known
+                found = self._find(self._key(name))
+                if found is not None:
+                    self._remember(name, (found,))
+                return None if found is None else (found,)
+            slots = self._slots.get(name, ())
+            if not slots:
+                first = next(self._listed(name), None)
+                slots = first[1] if first is not None and first[0] == name else ()
+        slots = self._grown(name, slots)
+        return slots or None
+
+    def _versioned(self, name: str, slots: tuple[Stored, ...]) -> tuple[Stored, ...]:
+        """With the versions of those that this instance put itself, which are looked up when they are read."""
+        if all(slot.version for slot in slots) or not self._store_keeps():
+            return slots
+        with self._told():
+            found = tuple(slot if slot.version else self._find(slot.key) or slot for slot in slots)
+        self._remember(name, found)
+        return found
+
+    def _grown(self, name: str, slots: tuple[Stored, ...]) -> tuple[Stored, ...]:
+        """With those that a listing did not show, each asked for by its key."""
+        with self._told():
+            while True:
+                key = self._slot_key(name, _length(slots)) if slots else self._key(name)
+                found = self._find(key)
+                if found is None or (slots and not found.size):
+                    break
+                slots = (*slots, found)
+        if slots:
+            self._remember(name, slots)
+        return slots
+
+    def _listed(self, prefix: str) -> Iterator[tuple[str, tuple[Stored, ...]]]:
+        """Objects whose names begin so, with their slots. Raises VaultDown."""
+
+        def name_of(stored: Stored) -> str:
+            return stored.key.removeprefix(self._root).partition(SLOT_MARK)[0]
+
+        if prefix and not is_object_name(f"{prefix}x"):
+            return
+        with self._told():
+            for name, group in groupby(filter(self._was_there, self._store.list(self._root + prefix)), key=name_of):
+                slots = self._dense(name, group) if is_object_name(name) else ()
+                if slots and name.startswith(prefix):
+                    self._remember(name, slots)
+                    yield name, slots
+
+    def _dense(self, name: str, listed: Iterable[Stored]) -> tuple[Stored, ...]:
+        """As many slots as follow each other without a hole."""
+        slots: list[Stored] = []
+        end = 0
+        grows = _may_grow(name)
+        for stored in listed:
+            if stored.key == (self._slot_key(name, end) if slots else self._key(name)) and (grows or not slots):
+                slots.append(stored)
+                end += stored.size
+        return tuple(slots)
+
+    def _remember(self, name: str, slots: tuple[Stored, ...]) -> None:
+        self._slots.pop(name, None)
+        while len(self._slots) >= _REMEMBERED:
+            self._slots.pop(next(iter(self._slots)))
+        self._slots[name] = slots
+
+    # -- what it says
+
+    def _require(self, *, anew: bool = False) -> None:
+        """Raises VaultDown where this is not the vault it should be. Reads FORMAT once, then only looks for it."""
+        if self._recognised and not anew and self._store_keeps():
+            return  # it cannot have gone
+        with self._told():
+            found = self._find(self._key(mark.NAME))
+            data = b"" if found is None or self._recognised else self._store.get(found)
+        if found is None:
+            raise VaultDown(
+                f"vault {self._name}: there is no vault in {self.url}",
+                hint="name the right bucket and prefix; to begin a new vault there, use `safehold vault add`",
+            )
+        if self._recognised:
+            return
+        try:
+            installation = mark.parse_mark(data)
+        except Damaged as error:
+            raise VaultDown(f"vault {self._name} in {self.url}: {error.message}") from None
+        if self._wanted is not None and installation != self._wanted:
+            raise VaultDown(
+                f"vault {self._name} in {self.url} belongs to another installation ({installation.hex()})",
+                hint="name the right bucket and prefix, or another with `safehold vault add`",
+            )
+        self._recognised = True
+
+    @contextmanager
+    def _told(self, *, changes: bool = False) -> Iterator[None]:
+        """The store's errors in a vault's words."""
+        hint = f"see whether the store of {self.url} can be reached, and what its credentials may do"
+        try:
+            yield
+        except StoreFull as error:
+            raise VaultFull(f"vault {self._name} is full: {error}", hint=f"make room in {self.url}") from error
+        except StoreUnanswered as error:
+            sort: Callable[..., VaultDown | VaultSuspect] = VaultUnanswered if changes else VaultDown
+            raise sort(f"vault {self._name}: {error}; what was written may or may not be there", hint=hint) from error
+        except StoreError as error:
+            raise VaultDown(f"vault {self._name} cannot be used: {error}", hint=hint) from error
+
+    def _mismatch(self, name: str, expected: int) -> LengthMismatch:
+        slots = self._look(name)
+        length = 0 if slots is None else _length(slots)
+        return LengthMismatch(
+            f"vault {self._name}: {name} is {length} bytes long and should be {expected}",
+            hint="another writer appended to it, or the vault lost what was written",
+        )
+
+    def _unfit(self) -> VaultDown:
+        return VaultDown(
+            f"vault {self._name}: the store of {self.url} ignores conditional writes, so that two writers can "
+            "overwrite each other: no answer can wait for it",
+            hint="use it in mode async, or another store",
+        )
+
+
+def _moment(text: str) -> int:
+    """Seconds since 1970. Raises OperatorError."""
+    try:
+        return int(datetime.strptime(text, MOMENT_FORMAT).replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        raise OperatorError(f"{text!r} is no moment", hint="write it as 20261127T134500Z", exit_code=2) from None
+
+
+def _may_grow(name: str) -> bool:
+    return name.startswith(segment.LOG_PREFIX)
+
+
+def _length(slots: Sequence[Stored]) -> int:
+    return sum(slot.size for slot in slots)
+
+
+_: type[Vault] = S3Vault

@@ -1,0 +1,263 @@
+"""A vault in a bucket when things go wrong: thieves, lost answers, late listings, stores that ignore conditions.
+
+Against a real SeaweedFS, and a real rclone for what it ignores.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from safehold.adapters.objectstore import PART_BYTES, S3ObjectStore
+from safehold.formats import mark
+from safehold.model.errors import OperatorError
+from safehold.ports.objectstore import Put, Stored, StoreError
+from safehold.ports.vault import LengthMismatch, Vault, VaultDown
+from safehold.vault.s3 import MOMENT_FORMAT, S3Vault
+from safehold.vault.s3_probe import try_out
+from tests.support.changes import Streams
+from tests.support.cut_proxy import CutProxy, cut_proxy
+from tests.support.logs import INSTALLATION, Writing, read
+from tests.support.s3 import CORE, S3Server, rclone
+from tests.support.thief import FORKS, Thief
+from tests.support.vault_kinds.s3 import bucket, shared_server
+
+A = "log/00000001/00000000-000000000000.seg"
+SLOT = f"{A}!{{:020d}}"
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest) -> str:
+    return f"locked/{request.node.name.translate(str.maketrans('[]', '--'))}"
+
+
+@pytest.fixture
+def locked(place: str) -> Iterator[S3Vault]:
+    """A vault with some bytes in it, under the core's credentials, in a bucket that keeps versions and locks them."""
+    owner = bucket("locked", lock_days=1)
+    core = S3ObjectStore(shared_server().settings("locked", CORE))
+    vault = S3Vault.create("v", place, core, INSTALLATION)
+    vault.append(A, 0, b"one")
+    vault.append(A, 3, b"two")
+    assert vault.put("keys/a", [b"a"])
+    yield vault
+    assert owner.features().lock_days == 1
+
+
+def fresh(vault: S3Vault) -> S3Vault:
+    return S3Vault("v", vault.url.removeprefix("s3:"), vault.store, INSTALLATION)
+
+
+def whole(vault: Vault) -> dict[str, bytes]:
+    return {info.name: vault.get(info.name) for info in vault.list() if info.name != mark.READER}
+
+
+@pytest.mark.parametrize("who", ["the core", "the owner"])
+def test_whatever_a_thief_does_the_first_version_is_read(locked: S3Vault, who: str) -> None:
+    before = whole(locked)
+    assert before[A] == b"onetwo"
+    thief = locked.store if who == "the core" else bucket("locked", lock_days=1)
+    keys = [stored for stored, _ in thief.versions(locked.root)]
+    assert len(keys) == 5  # FORMAT, the reader, two slots, a key
+    done = 0
+    for stored in keys:
+        for act in (
+            lambda s: thief.put(s.key, b"forged", unless_there=False),
+            lambda s: thief.delete(s._replace(version="")),
+            thief.delete,
+        ):
+            try:
+                act(stored)
+                done += 1
+            except StoreError:
+                continue
+    assert done >= len(keys), "overwriting must have been possible, or this shows nothing"
+    assert whole(locked) == before
+    after = fresh(locked)
+    assert whole(after) == before and after.available()
+    assert after.folders("log/") == ["00000001"]
+    assert (after.size(A), after.get(A, 2, 2)) == (6, b"et")
+    assert not after.put("keys/a", [b"again"]) or whole(fresh(locked)) == before
+    after.append(A, 6, b"three")
+    assert fresh(locked).get(A) == b"onetwothree"
+
+
+def test_slots_beyond_a_hole_and_of_what_does_not_grow_are_nobodys(locked: S3Vault) -> None:
+    thief = locked.store
+    for key in (SLOT.format(7), SLOT.format(100), SLOT.format(3)[:-1], "keys/a!00000000000000000001", "!x", "keys/b!1"):
+        thief.put(f"{locked.root}{key}", b"forged")
+    after = fresh(locked)
+    assert whole(after) == {mark.NAME: mark.encode_mark(INSTALLATION), A: b"onetwo", "keys/a": b"a"}
+    assert after.put("keys/b", [b"b"])
+
+
+def test_a_listing_that_is_late_does_not_end_the_log(locked: S3Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = S3ObjectStore(shared_server().settings("locked", CORE))
+    truth = late.list
+
+    def listed(prefix: str) -> Iterator[Stored]:
+        return (stored for stored in truth(prefix) if "!" not in stored.key)
+
+    monkeypatch.setattr(late, "list", listed)
+    vault = S3Vault("v", locked.url.removeprefix("s3:"), late, INSTALLATION)
+    assert [info.size for info in vault.list("log/")] == [6]
+    assert vault.get(A) == b"onetwo"
+    with pytest.raises(LengthMismatch, match="6 bytes"):
+        vault.append(A, 3, b"other")
+    vault.append(A, 6, b"!")
+
+
+def moment_before(vault: S3Vault) -> str:
+    """The last moment at which all that is there was put, once the store's clock has gone on."""
+    last = max(stored.modified for stored, _ in vault.store.versions(vault.root))
+    for number in itertools.count():
+        key = f"{vault.root}!tick/{number}"
+        vault.store.put(key, b"")
+        found = vault.store.find(key)
+        if found is not None and found.modified > last:
+            return datetime.fromtimestamp(last, UTC).strftime(MOMENT_FORMAT)
+    raise AssertionError("it counts on")
+
+
+@pytest.mark.parametrize(
+    "fork", ["a claim that continues an earlier frame", "a fork put whole", "a segment that begins early"]
+)
+def test_before_a_thief_came_who_signs_as_the_writer_all_of_it_is_there(place: str, fork: str) -> None:
+    bucket("locked", lock_days=1)
+    core = S3ObjectStore(shared_server().settings("locked", CORE))
+    streams = Streams()
+    one = Writing([S3Vault.create("v", place, core, INSTALLATION, sync=True)], streams=streams)
+    one.write(4)
+    one.log.close()
+    vault = S3Vault("v", place, core, INSTALLATION, sync=True)
+    two = Writing([vault], core=one.log.position, streams=streams)
+    two.write(6)
+    acknowledged = [*one.acknowledged, *two.acknowledged]
+    moment = moment_before(vault)
+    FORKS[fork](Thief(fresh(vault), two.log.position, one.log.position.frame + 1))
+    assert read(fresh(vault))[0] != acknowledged, "a bucket takes what is signed; else this shows nothing"
+    past = S3Vault("v", f"{place}@{moment}", core, INSTALLATION)
+    changes, holes, _ = read(past)
+    assert (changes, holes) == (acknowledged, [])
+    assert past.folders("log/") == ["00000001", "00000002"]
+    for act in (lambda: past.put("keys/a", [b"a"]), lambda: past.append(A, past.size(A) or 0, b"x")):
+        with pytest.raises(VaultDown, match="past"):
+            act()
+    with pytest.raises(VaultDown, match="no vault"):
+        S3Vault("v", f"{place}@20200101T000000Z", core, INSTALLATION).size("keys/a")
+
+
+@pytest.fixture
+def cut() -> Iterator[CutProxy]:
+    port = urlsplit(shared_server().endpoint).port
+    assert port is not None
+    with cut_proxy(port) as proxy:
+        yield proxy
+
+
+def test_an_answer_that_is_lost_is_found_out(place: str, cut: CutProxy) -> None:
+    bucket("locked", lock_days=1)
+    settings = shared_server().settings("locked", CORE)._replace(endpoint=cut.endpoint)
+    vault = S3Vault.create("v", place, S3ObjectStore(settings), INSTALLATION)
+    vault.append(A, 0, b"one")
+    cut.lose = {"PUT": 1}
+    vault.append(A, 3, b"two")
+    assert cut.lose == {"PUT": 0}
+    cut.lose = {"PUT": 1, "GET": 1}
+    assert vault.put("keys/a", [b"a"])
+    cut.lose = {"GET": 1}
+    assert whole(fresh(vault)) == {mark.NAME: mark.encode_mark(INSTALLATION), A: b"onetwo", "keys/a": b"a"}
+    assert len(list(vault.store.versions(vault.root))) == 5  # nothing was put twice
+
+
+def test_a_store_that_is_away_is_down_and_nothing_is_made_up(place: str, cut: CutProxy) -> None:
+    bucket("locked", lock_days=1)
+    settings = shared_server().settings("locked", CORE)._replace(endpoint=cut.endpoint)
+    vault = S3Vault.create("v", place, S3ObjectStore(settings), INSTALLATION)
+    vault.append(A, 0, b"one")
+    cut.strike()
+    for act in (
+        lambda: vault.size("keys/none"),
+        lambda: list(vault.list()),
+        lambda: vault.append(A, 3, b"two"),
+    ):
+        with pytest.raises(VaultDown):
+            act()
+    assert not vault.available()
+    assert vault.store.costs.failures > 0
+
+
+def test_what_the_probe_finds_of_a_store_that_locks(locked: S3Vault) -> None:
+    found = try_out(locked.store, locked.root, 1)
+    assert found.ignores == []
+    assert not found.overwrite and not found.delete and found.versioned and found.lock_days == 1
+    assert try_out(bucket("locked", lock_days=1), locked.root, 2).delete is False, "not even its owner can"
+    plain = bucket("plain")
+    found = try_out(plain, "some/", 3)
+    assert found.overwrite and found.delete and found.ignores == ["Object Lock"]
+    assert "keys/a" in whole(fresh(locked)) and not any("probe" in info.name for info in locked.list())
+
+
+def test_a_bucket_is_made_for_one_vault_alone(place: str) -> None:
+    store = bucket("locked", lock_days=1)
+    S3Vault.create("v", place, store, INSTALLATION)
+    assert S3Vault.create("v", place, store, INSTALLATION).available()
+    with pytest.raises(VaultDown, match="another installation"):
+        S3Vault.create("v", place, store, b"o" * 16)
+    store.put(f"{place.partition('/')[2]}-full/letter.txt", b"dear")
+    with pytest.raises(OperatorError, match=r"letter\.txt"):
+        S3Vault.create("v", f"{place}-full", store, INSTALLATION)
+    nowhere = S3Vault("v", "no-such-bucket/x", S3ObjectStore(shared_server().settings("no-such-bucket")), INSTALLATION)
+    with pytest.raises(VaultDown, match="no bucket"):
+        nowhere.size("x")
+    stranger = S3ObjectStore(shared_server().settings("locked", ("NOBODY000000", "x" * 20)))
+    with pytest.raises(VaultDown, match="not told"):
+        S3Vault("v", place, stranger, INSTALLATION).size("x")
+
+
+def test_of_two_large_puts_the_first_stays() -> None:
+    store = bucket("locked", lock_days=1)
+
+    def chunks(letter: bytes) -> Iterator[bytes]:
+        for _ in range(3):
+            yield letter * (PART_BYTES // 2)
+
+    assert store.put_large("large/x", chunks(b"a")) is Put.DONE
+    assert store.put_large("large/x", chunks(b"b")) is Put.TAKEN
+    found = store.find("large/x")
+    assert found is not None and store.get(found) == b"a" * (PART_BYTES // 2 * 3)
+
+
+@pytest.fixture(scope="module")
+def ignorant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with rclone(tmp_path_factory.mktemp("rclone")) as server:
+        server.bucket("ignorant")
+        yield server
+
+
+def test_a_store_that_ignores_conditions_is_told_of_and_used_by_one_writer(ignorant: S3Server, tmp_path: Path) -> None:
+    store = S3ObjectStore(ignorant.settings("ignorant"))
+    found = try_out(store, "", 1)
+    assert found.ignores == ["conditional writes", "checksums", "Object Lock"]
+    assert not found.conditional and found.overwrite and found.delete
+    with pytest.raises(VaultDown, match="ignores conditional writes"):
+        S3Vault.create("v", "ignorant/sync", store, INSTALLATION, sync=True)
+    vault = S3Vault.create("v", "ignorant/follows", store, INSTALLATION)
+    assert store.traits.conditional is False
+    other = fresh(vault)
+    vault.append(A, 0, b"one")
+    other.append(A, 3, b"two")
+    with pytest.raises(LengthMismatch):
+        vault.append(A, 3, b"x")
+    assert vault.put("keys/a", [b"a"])
+    assert not other.put("keys/a", [b"b"])
+    assert whole(fresh(vault)) == {mark.NAME: mark.encode_mark(INSTALLATION), A: b"onetwo", "keys/a": b"a"}
+    sync = S3Vault("v", "ignorant/follows", store, INSTALLATION, sync=True)
+    for act in (lambda: sync.append(A, 6, b"x"), lambda: sync.put("keys/b", [b"x"])):
+        with pytest.raises(VaultDown, match="ignores conditional writes"):
+            act()
