@@ -5,12 +5,15 @@ Nothing acknowledged is lost, the backlog is caught up, and status is true at ev
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from safehold.lab.faulty_link import State
 from safehold.lab.faulty_vault import Fault
 from tests.support.logs import read
-from tests.support.storms import NetworkStorm, Storm
+from tests.support.storms import NetworkStorm, ServerStorm, Storm
+from tests.support.vault_http import HttpServer
 
 SEEDS = 120
 STEPS = 60
@@ -38,9 +41,7 @@ def test_no_storm_loses_what_was_acknowledged(block: int) -> None:
     assert acknowledged > 300
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_an_hour_over_a_bad_network_loses_nothing(seed: int) -> None:
-    storm = NetworkStorm(seed, share=(0.6, 0.25)[seed % 2])
+def an_hour(storm: NetworkStorm) -> None:
     looked = 0
     while storm.clock.monotonic() < 3600.0:
         storm.act()
@@ -53,9 +54,26 @@ def test_an_hour_over_a_bad_network_loses_nothing(seed: int) -> None:
     for network in storm.networks:
         for state, count in network.spells.items():
             spells[state] = spells.get(state, 0) + count
-    assert len(spells) == len(State), (seed, spells)
-    assert len(storm.acknowledged) > 30, (seed, len(storm.acknowledged))
-    assert storm.refused or not seed % 2, "a sync vault that is away refuses writes"
+    assert len(spells) == len(State), (storm.seed, spells)
+    assert len(storm.acknowledged) > 30, (storm.seed, len(storm.acknowledged))
+    assert storm.refused or not storm.seed % 2, "a sync vault that is away refuses writes"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_an_hour_over_a_bad_network_loses_nothing(seed: int) -> None:
+    an_hour(NetworkStorm(seed, share=(0.6, 0.25)[seed % 2]))
+
+
+@pytest.mark.parametrize("seed", [2, 3, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(4, 12))])
+def test_an_hour_to_a_vault_server_over_a_bad_network_loses_nothing(seed: int, tmp_path: Path) -> None:
+    server = HttpServer(tmp_path / "server", tls=False)
+    server.start()
+    storm = ServerStorm(seed, server, (0.6, 0.25)[seed % 2])
+    try:
+        an_hour(storm)
+    finally:
+        storm.close()
+        server.stop()
 
 
 def test_a_sync_vault_that_lies_about_its_syncs_is_found_out() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 
+from safehold.adapters.vault_http import HttpLink
 from safehold.archiver.log import Log, LogLimits, LogVault, Mode, Written
 from safehold.archiver.shipper import Shipper
 from safehold.formats.blob import blob_object
@@ -19,6 +20,9 @@ from safehold.model.stream import Head
 from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.log import Hole
 from safehold.ports.vault import Vault, VaultDown
+from safehold.store.realdisk import RealDisk
+from safehold.vault.folder import FolderVault
+from safehold.vault.http_vault import HttpVault
 from safehold.vault.memory import MemoryVault
 from safehold.vault.remote import RemoteVault
 from safehold.vault.segments import load_copy
@@ -26,6 +30,7 @@ from safehold.vault.served import ServedVault
 from tests.support.changes import Streams, account_id
 from tests.support.links import direct
 from tests.support.logs import INSTALLATION, OPENER, SEALER, make_vault, read
+from tests.support.vault_http import HttpServer
 
 #: What strikes at a sync vault. One that lies breaks law 1's ground, and one whose listing is late the port's promise.
 SYNC_FAULTS = dict.fromkeys((Fault.SLOW, Fault.DOWN, Fault.FULL, Fault.TORN, Fault.UNANSWERED, Fault.UNSYNCED), 1.0)
@@ -303,3 +308,45 @@ class NetworkStorm(Storm):
         super().calm()
         for network in self.networks:
             network.settle()
+
+
+class ServerPlace(Place):
+    """A vault at a real vault server, in threads of this process, over a network that misbehaves."""
+
+    def __init__(self, server: HttpServer, name: str, network_seed: str, clock: SimClock, share: float) -> None:
+        guest = server.invite(name)
+        folder = FolderVault(name, str(server.folder(guest)), RealDisk(), INSTALLATION)
+        super().__init__(folder, Plan(0))
+        self._access = server.access(guest)
+        self.network = Network(lambda: HttpLink(lambda: self._access), clock, network_seed, share)
+        self._opened: list[Vault] = []
+
+    def open(self) -> Vault:  # type: ignore[override]
+        self._opened.append(HttpVault(self.inner.name, self._access.url, self.network.connect, INSTALLATION))
+        return self._opened[-1]
+
+    def close(self) -> None:
+        for vault in self._opened:
+            vault.close()
+
+
+class ServerStorm(NetworkStorm):
+    """As NetworkStorm, at a vault server."""
+
+    def __init__(self, seed: int, server: HttpServer, share: float) -> None:
+        self._server = server
+        super().__init__(seed, share=share)
+
+    def _place(self, name: str, share: float, faults: Mapping[Fault, float]) -> Place:
+        if name == "far" or self.seed % 2:
+            return ServerPlace(self._server, name, f"{name} {self.seed}", self.clock, share)
+        return Storm._place(self, name, 0.0, faults)
+
+    @property
+    def networks(self) -> list[Network]:
+        return [place.network for place in self.places if isinstance(place, ServerPlace)]
+
+    def close(self) -> None:
+        for place in self.places:
+            if isinstance(place, ServerPlace):
+                place.close()
