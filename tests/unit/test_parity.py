@@ -144,6 +144,15 @@ def test_the_longest_object_of_a_group_can_go_missing() -> None:
         vault.objects[longest.name] = objects[longest.name]
 
 
+def test_what_is_longer_than_a_group_is_told_and_not_covered() -> None:
+    objects = blobs(random.Random(8), 20, 3000)
+    vault = KeptMemoryVault("near", {**objects, blob_object(b"l" * 32): bytes(20_001)})
+    writer = ParityWriter(vault, 2, 1, max_group_bytes=20_000)
+    assert writer.cover(everything=True) > 1 and not writer.waiting
+    assert [(info.name, info.size) for info in writer.too_long] == [(blob_object(b"l" * 32), 20_001)]
+    assert all(sum(member.size for member in group.members) <= 20_000 for group in groups_of(vault))
+
+
 def test_beyond_its_strength_nothing_is_given_and_that_is_told() -> None:
     vault = covered(blobs(random.Random(6), 17))
     whole = dict(vault.objects)

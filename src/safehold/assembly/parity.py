@@ -13,13 +13,15 @@ from safehold.vault.parity import ParityWriter
 
 
 class Covered(NamedTuple):
-    """One vault: groups written now, and what no group covers yet: objects and bytes."""
+    """One vault: groups written now, and what no group covers yet, or will as it is too long: objects and bytes."""
 
     vault: str
     parity: tuple[int, int]
     written: int
     waiting: int
     waiting_bytes: int
+    too_long: int
+    too_long_bytes: int
 
 
 def cover_vault(site: Site, config: VaultConfig, *, everything: bool = False) -> Covered | None:
@@ -35,8 +37,8 @@ def cover_vault(site: Site, config: VaultConfig, *, everything: bool = False) ->
         written = writer.cover(everything=everything)
     finally:
         vault.close()
-    waiting = writer.waiting
-    return Covered(config.name, config.parity, written, len(waiting), sum(info.size for info in waiting))
+    waiting, too_long = ((len(infos), sum(i.size for i in infos)) for infos in (writer.waiting, writer.too_long))
+    return Covered(config.name, config.parity, written, *waiting, *too_long)
 
 
 def cover_vaults(site: Site, only: str | None = None, *, everything: bool = False) -> list[Covered]:

@@ -26,6 +26,7 @@ def run(args: Namespace, context: Context) -> Answer:
     blocks: list[str | Table] = [
         f"{c.vault}: {count_text(c.written, 'group')} written ({c.parity[0]}+{c.parity[1]}); "
         f"{count_text(c.waiting, 'object')}, {size_text(c.waiting_bytes)}, wait for a group that is full"
+        + (f"; {count_text(c.too_long, 'object')}, {size_text(c.too_long_bytes)}, are too long" if c.too_long else "")
         for c in done
     ]
     vaults = [
@@ -35,6 +36,8 @@ def run(args: Namespace, context: Context) -> Answer:
             "groups_written": c.written,
             "objects_waiting": c.waiting,
             "bytes_waiting": c.waiting_bytes,
+            "objects_too_long": c.too_long,
+            "bytes_too_long": c.too_long_bytes,
         }
         for c in done
     ]

@@ -3,7 +3,7 @@
 It covers closed segments, blobs, runs, manifests and evidence, in groups, each written once: objects of about one
 length, in the order in which they came as far as their names tell it. A group takes objects until they are together at
 least k times as long as the longest of them: then any one of them may go missing whole. What came last waits for its
-group; `waiting` says so.
+group; `waiting` says so. What is longer than a group may be is not covered: `too_long`.
 
 Who rebuilds reads a group whole and believes a block where its digest holds, and an object where its SHA-256 does:
 what does not come out right is not given at all (I101). Parity is not signed: what was rebuilt is judged by seals and
@@ -26,7 +26,7 @@ from safehold.ports.vault import KeptVault, ObjectInfo, Vault, VaultDown
 #: The name under which rebuilt objects are a source beside other vaults. No vault can have it.
 PARITY_SOURCE = "its own parity"
 BLOCK_BYTES = 4096
-#: A group is read whole: so much of it at most, but for a single object that is longer.
+#: A group is held in memory whole, about three times. What is longer by itself is not covered.
 MAX_GROUP_BYTES = 64 * 1024 * 1024
 #: Shorter groups are not worth their table.
 MIN_GROUP_BYTES = 64 * 1024
@@ -72,14 +72,16 @@ class ParityWriter:
         self._data, self._count = data, count
         self._max_group_bytes = max_group_bytes
         self.waiting: Sequence[ObjectInfo] = ()  # what no group covers yet
+        self.too_long: Sequence[ObjectInfo] = ()  # what none will
 
     def cover(self, *, everything: bool = False) -> int:
         """Write the groups that are due, or one over what is left of each class too; how many. Raises as a put."""
         covered = {m.name: m.size for group in groups_of(self._vault) for m in group.members}
         new = [info for info in self._objects() if covered.get(info.name) != info.size and self._is_closed(info)]
+        self.too_long = [info for info in new if info.size > self._max_group_bytes]
         left: list[ObjectInfo] = []
         written = 0
-        for alike in _by_class(new):
+        for alike in _by_class(info for info in new if info.size <= self._max_group_bytes):
             start = 0
             while count := self._due(alike, start, everything=everything):
                 self._write(alike[start : start + count])
