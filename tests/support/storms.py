@@ -34,7 +34,7 @@ from tests.support.vault_http import HttpServer
 
 #: What strikes at a sync vault. One that lies breaks law 1's ground, and one whose listing is late the port's promise.
 SYNC_FAULTS = dict.fromkeys((Fault.SLOW, Fault.DOWN, Fault.FULL, Fault.TORN, Fault.UNANSWERED, Fault.UNSYNCED), 1.0)
-ASYNC_FAULTS = dict.fromkeys(Fault, 1.0)
+ASYNC_FAULTS = {**dict.fromkeys(Fault, 1.0), Fault.LYING: 3.0, Fault.UNSYNCED: 2.0}
 LIMITS = LogLimits(3000, 20.0)
 
 
