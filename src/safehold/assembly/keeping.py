@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from safehold.adapters.lock import FolderLock
+from safehold.assembly.parity import cover_vault
 from safehold.assembly.scrubbing import find_vault, notebook_folder, scrub_vaults
 from safehold.assembly.site import Site
 from safehold.config import VaultConfig
@@ -25,6 +26,7 @@ from safehold.recovery.notebook import FileNotebook
 from safehold.recovery.place import Place
 from safehold.recovery.report import Progress, silent
 from safehold.recovery.retention import Plan
+from safehold.recovery.scrub import ScrubResult
 from safehold.vault.evidence import Found
 from safehold.vault.keeping import KeptFolderVault
 from safehold.vault.recoveries import open_recoveries
@@ -169,6 +171,12 @@ def _keep(site: Site, config: VaultConfig, result: KeptVault, able: bool, limit_
         result.trouble = scrubbed.trouble
         return
     result.damaged = len(scrubbed.damaged)
+    _retain(site, config, result, scrubbed, able)
+    if not result.damaged:  # else what is damaged would wait for a group of its own
+        cover_vault(site, config)
+
+
+def _retain(site: Site, config: VaultConfig, result: KeptVault, scrubbed: ScrubResult, able: bool) -> None:
     if not able:
         result.blocked = "the keeper's key and the identity are not both here: nothing is attested, nothing removed"
         return

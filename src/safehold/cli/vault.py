@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from dataclasses import replace
 
-from safehold.cli import scrub, vault_keys, vault_repair, vault_retain, vault_server
+from safehold.cli import scrub, vault_keys, vault_parity, vault_repair, vault_retain, vault_server
 from safehold.cli.context import Context
 from safehold.cli.exits import Exit
 from safehold.cli.output import Answer, Table
@@ -91,6 +91,15 @@ def configure(parser: Parser) -> None:
     check.add_argument("name", metavar="NAME", nargs="?", help="the vault (default: all)")
     scrub.add_options(check)
     vault_repair.configure(parser)
+    vault_parity.configure(
+        parser.command(
+            "parity",
+            "write what a damaged vault can be mended from by itself",
+            "safehold vault parity near",
+            vault_parity.run,
+            vault_parity.__doc__ or "",
+        )
+    )
     vault_server.configure(parser)
     vault_retain.configure(
         parser.command(
