@@ -71,7 +71,7 @@ def _run(args: Namespace, context: Context) -> Answer:
     from safehold.proof.drills import ROLLING, WHOLE
 
     if not 0 <= args.throttle <= 1:
-        raise UsageError(f"{args.throttle} is no share", hint="give a number between 0 and 1, e.g. --throttle 0.25")
+        raise UsageError(f"{args.throttle} is no share", hint="give a number between 0 and 1, e.g. --throttle 0.1")
     if args.shares < 1:
         raise UsageError(f"{args.shares} is no number of shares", hint="give 1 or more")
     to = args.to if args.to in (LATEST, RANDOM) else parse_time(args.to, time.time_ns() // 1000)
