@@ -46,7 +46,7 @@ def configure(parser: Parser) -> None:
         metavar="SHARE",
         type=float,
         default=0.0,
-        help="use at most this share of one processor, at the lowest priority, e.g. 0.25 (default: as a recovery does)",
+        help="use at most this share of one processor, at the lowest priority, e.g. 0.1 (default: as a recovery does)",
     )
     run.add_argument("--by", metavar="NAME", default="", help="who asked for it, for the record")
     surprise = parser.command(
