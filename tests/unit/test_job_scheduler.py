@@ -123,7 +123,7 @@ def test_for_weeks_everything_is_done_as_often_as_the_objectives_ask(world: Worl
         times = world.began(f"vault scrub {vault}")
         assert 3 <= len(times) <= 4
         assert max(b - a for a, b in itertools.pairwise(times)) < 7 * DAY
-    whole = [at for at, words in world.started if words == "drill run --throttle 0.25"]
+    whole = [at for at, words in world.started if words == "drill run --throttle 0.1"]
     assert 3 <= len(whole) <= 4
     assert 13 <= len(world.began("drill run")) <= 21, "rolling ones daily, and whole ones"
     evidence = Measures(world.site)._ages()

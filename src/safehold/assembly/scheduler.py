@@ -47,8 +47,8 @@ LOOK_SECONDS = 30.0
 NICENESS = 19
 ENDING_SECONDS = 3.0
 ROLLING = "drill-rolling"
-#: Beside a service that answers people a drill takes a quarter of a processor at most.
-THROTTLED = ("--throttle", "0.25")
+#: Beside a service that answers people a drill takes a tenth of a processor at most.
+THROTTLED = ("--throttle", "0.1")
 _MICROSECONDS = 1_000_000
 #: Exit codes of a child that came to its end: done, and found something wrong.
 _ENDED = (0, 1)

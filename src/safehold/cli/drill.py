@@ -46,7 +46,7 @@ def configure(parser: Parser) -> None:
         metavar="SHARE",
         type=float,
         default=0.0,
-        help="use at most this share of one processor, at the lowest priority, e.g. 0.25 (default: as a recovery does)",
+        help="use at most this share of one processor, at the lowest priority, e.g. 0.1 (default: as a recovery does)",
     )
     run.add_argument("--by", metavar="NAME", default="", help="who asked for it, for the record")
     surprise = parser.command(
@@ -71,7 +71,7 @@ def _run(args: Namespace, context: Context) -> Answer:
     from safehold.proof.drills import ROLLING, WHOLE
 
     if not 0 <= args.throttle <= 1:
-        raise UsageError(f"{args.throttle} is no share", hint="give a number between 0 and 1, e.g. --throttle 0.25")
+        raise UsageError(f"{args.throttle} is no share", hint="give a number between 0 and 1, e.g. --throttle 0.1")
     if args.shares < 1:
         raise UsageError(f"{args.shares} is no number of shares", hint="give 1 or more")
     to = args.to if args.to in (LATEST, RANDOM) else parse_time(args.to, time.time_ns() // 1000)
