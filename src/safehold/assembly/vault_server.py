@@ -29,13 +29,13 @@ from safehold.adapters.places import describe_place, machine
 from safehold.adapters.system import SystemClock, SystemEntropy
 from safehold.adapters.vault_http import key_digest
 from safehold.adapters.vault_http_server import VaultApp, serve
-from safehold.assembly.alarm_box import read_whole, write_whole
 from safehold.assembly.vault_server_config import DEFAULT_PORT, FILE_NAME, TEXT, ServerConfig, load_server
 from safehold.config import parse_listen
 from safehold.formats.vaultcode import VaultCode, encode_code
 from safehold.model.errors import OperatorError
 from safehold.ports.link import Session
 from safehold.ports.vault import Vault, VaultDown
+from safehold.ports.whole_file import read_whole, write_whole
 from safehold.store.realdisk import RealDisk
 from safehold.vault.folder import FolderVault
 from safehold.vault.http_guests import Admitted, Guest, Guests

@@ -17,13 +17,13 @@ from typing import NamedTuple
 import msgspec
 
 from safehold.adapters.threads import ThreadScheduler
-from safehold.assembly.alarm_box import read_whole, write_whole
 from safehold.assembly.alarming import Alarming, limits_of, make_channels
 from safehold.assembly.looking import writers_seen
 from safehold.assembly.looking_vault import VaultLook, VaultLooks
 from safehold.assembly.vault_server import ServerFolder, read_refused
 from safehold.assembly.vault_server_config import ServerConfig
 from safehold.config import Config
+from safehold.ports.whole_file import read_whole, write_whole
 from safehold.ports.world import Worker
 from safehold.proof.alarm_words import Sender
 from safehold.proof.alarms import LOOK_SECONDS, Told

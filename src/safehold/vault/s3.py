@@ -24,6 +24,8 @@ whoever signed what came later.
 
 A store that ignores the condition (`Traits.conditional`, found by putting FORMAT once more as it is) is used for a
 vault that follows, by one writer, who looks before and reads back after: VaultDown for a sync vault.
+
+Long, since a vault's verbs share what is known of the slots.
 """
 
 from __future__ import annotations
