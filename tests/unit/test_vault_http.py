@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import socket
 import threading
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from safehold.adapters.vault_http import DIGEST, HttpLink, content_digest, join
+from safehold.adapters.vault_http_server import JOINS
 from safehold.assembly.vault_urls import redeem_code
 from safehold.formats import vaultwire
 from safehold.formats.mark import NAME as MARK
@@ -24,6 +27,7 @@ from safehold.ports.vault import LengthMismatch, VaultDown, VaultFull, VaultUnan
 from safehold.store.realdisk import RealDisk
 from safehold.vault import http_guests
 from safehold.vault.http_guests import PROOFS
+from safehold.vault.served import ServedSession
 from tests.support.logs import INSTALLATION, make_kept_vault
 from tests.support.vault_http import TOKEN, CutLine, HttpServer, Said
 
@@ -210,6 +214,63 @@ def test_a_code_lets_one_installation_in_with_one_token(secure: HttpServer) -> N
     join(url, again.pin, again.secret, INSTALLATION, other)
     for token in (TOKEN, THEIR_TOKEN):
         assert secure.vault(guest.id, token).available()
+
+
+def test_a_further_code_leaves_all_links_under_one_lock(plain: HttpServer, guest: str) -> None:
+    """Of two that append with locks of their own, one would write over what the other was acknowledged."""
+    seat = plain.host.admit(guest, TOKEN)
+    assert seat is not None
+    before = seat.open_session()
+    for token in (TOKEN, THEIR_TOKEN):
+        assert plain.invite(plain.server.guests.find(guest).record.name, token=token) == guest
+    after = plain.host.admit(guest, THEIR_TOKEN)
+    assert after is not None
+    assert isinstance(before, ServedSession)
+    assert before._served is after._served
+    assert before._served.lock is after._served.lock
+
+
+def test_there_are_no_more_codes_than_tokens_would_be_known(plain: HttpServer, guest: str) -> None:
+    guests = plain.server.guests
+    guests.change(guest, codes=[])  # as when the one that it came with has ended
+    for _ in range(PROOFS - 1):  # with the token that is there
+        guests.new_code(guest)
+    with pytest.raises(OperatorError, match="that is enough"):
+        guests.new_code(guest)
+
+
+def test_those_who_try_codes_have_few_threads(tmp_path: Path) -> None:
+    release = threading.Event()
+    server = HttpServer(tmp_path / "server", tls=False)
+    server.start()
+    try:
+        guest = server.invite("ada")
+        host = server.host
+        redeem = host.redeem
+
+        def slow(*asked: Any) -> bool:
+            release.wait(60)
+            return redeem(*asked)
+
+        host.redeem = slow  # type: ignore[method-assign]
+        body = json.dumps({"installation": "00", "token": "00"}).encode()
+        headers = {"Authorization": "Bearer 00", DIGEST: content_digest(body)}
+        said: queue.Queue[Said] = queue.Queue()
+        strangers = [
+            threading.Thread(target=lambda: said.put(server.say("POST", f"/v1/{'f' * 32}/join", body, headers)))
+            for _ in range(JOINS + 2)
+        ]
+        for each in strangers:
+            each.start()
+        assert [said.get(timeout=30).status for _ in range(2)] == [429, 429]
+        assert server.vault(guest).available()
+        release.set()
+        for each in strangers:
+            each.join(60)
+        assert [said.get(timeout=30).status for _ in range(JOINS)] == [401] * JOINS
+    finally:
+        release.set()
+        server.stop()
 
 
 def test_a_code_ends(secure: HttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
