@@ -623,6 +623,9 @@ def test_a_code_that_may_only_read_adds_no_vault_and_takes_no_others_token(plain
     entropy = plain.server.entropy
     with pytest.raises(OperatorError, match="may only read"):
         redeem_code(code, tmp_path, RealDisk(), entropy, INSTALLATION, to_write=True)
+    (tmp_path / "keys").mkdir()
+    begun = f"{known.id}.token.{sha256(parse_code(code).secret).hexdigest()[:8]}.new"
+    (tmp_path / "keys" / begun).touch(0o600)  # by a try that ended before it was written
     url = redeem_code(code, tmp_path, RealDisk(), entropy, INSTALLATION)
     assert url == f"{plain.config.url}/v1/{known.id}"
     token = tmp_path / "keys" / f"{known.id}.token"
