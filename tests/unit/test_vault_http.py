@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from safehold.adapters.vault_http import DIGEST, HttpLink, content_digest, join
-from safehold.adapters.vault_http_server import JOINS
+from safehold.adapters.vault_http_server import JOINS, Sessions, _Gone
 from safehold.assembly.vault_urls import redeem_code
 from safehold.formats import vaultwire
 from safehold.formats.mark import NAME as MARK
@@ -365,6 +365,29 @@ def test_a_request_that_comes_again_is_carried_out_once(plain: HttpServer, guest
     # In a link of its own it is judged as whatever comes late is.
     plain.ask(guest, HELLO, SESSION_B, 1)
     assert plain.ask(guest, append, SESSION_B, 2).status == 409
+
+
+def test_a_request_that_failed_half_way_is_not_carried_out_again() -> None:
+    class Stranger:
+        key = ("somebody", True)
+        carried_out = closed = 0
+
+        def open_session(self) -> Stranger:
+            return self
+
+        def answer(self, request: bytes) -> bytes | None:
+            self.carried_out += 1
+            raise ArithmeticError("nobody foresaw it")
+
+        def close(self) -> None:
+            self.closed += 1
+
+    guest, sessions = Stranger(), Sessions()
+    with pytest.raises(ArithmeticError):
+        sessions.answer(guest, SESSION_A, 1, b"x")
+    with pytest.raises(_Gone):
+        sessions.answer(guest, SESSION_A, 1, b"x")
+    assert (guest.carried_out, guest.closed) == (1, 1)
 
 
 def raw(server: HttpServer, sent: bytes, *, half_close: bool = False) -> bytes:

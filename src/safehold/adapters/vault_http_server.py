@@ -102,7 +102,11 @@ class _Linked:
             elif number != self._number + 1:
                 raise _Gone
             self._number, self._digest, self._kept = number, digest, None
-            found = self._session.answer(body)
+            try:
+                found = self._session.answer(body)
+            except BaseException:  # half of it may be done: it is not carried out another time
+                self._close()
+                raise
             if found is None:
                 self._close()
                 raise _Gone
