@@ -229,8 +229,8 @@ class VaultHost:
         FolderVault.create("vault", folder, self._server.disk, installation).close()
         with self._lock:
             served = self._served.get(guest)
-            if served is not None and served.installation != installation:  # made before anybody had come
-                del self._served[guest]  # else links that are open share its lock with those that come
+            if served is not None:  # made before anybody had come; links that are open share its lock with all others
+                served.installation = installation
         return True
 
     def _note_refused(self, guest: str, why: str) -> None:
