@@ -61,6 +61,8 @@ _S3_URL = re.compile(r"s3:[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z
 #: Keys of a vault that is in a bucket.
 S3_KEYS = ("endpoint", "region", "credentials_file", "lock_days", "batch_seconds", "batch_bytes")
 _VAULT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_PARITY = re.compile(r"([0-9]{1,3})\+([0-9]{1,3})", re.ASCII)
+MAX_PARITY_COLUMNS = 255
 _SIZE = re.compile(r"(\d+)\s*(KiB|MiB|GiB)?")
 _UNITS = {None: 1, "KiB": KIB, "MiB": MIB, "GiB": GIB}
 _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
@@ -88,6 +90,7 @@ trusted_proxies = []
 # Or "keeper:PATH": the socket of a keeper that holds the vault as another user, so that nothing here can harm it.
 # Or "s3:BUCKET/PREFIX": a bucket at any S3 store; docs/s3.md says what it takes, and how it is made safe.
 # Or "https://HOST:PORT/v1/GUEST": a vault server elsewhere, as `safehold vault add NAME CODE` enters it.
+# parity = "10+2": a folder's vault also holds parity, from which it is mended without another vault.
 [vaults.near]
 url = "folder:vaults/near"
 mode = "sync"
@@ -214,6 +217,8 @@ class VaultConfig:
 
     Of a vault server: where its token lies, relative to keys/ ("": a file by the guest's name), which key it must show
     ("": what its token's file says; a PEM file, or sha256:HEX), and whether plain http may leave this machine.
+
+    `parity` of a folder: k and m, so that of k + m columns any m may be lost; None for none.
     """
 
     name: str
@@ -223,6 +228,7 @@ class VaultConfig:
     certificate: str = ""
     insecure: bool = False
     s3: S3Options = S3Options()
+    parity: tuple[int, int] | None = None
 
     @property
     def scheme(self) -> str:
@@ -578,7 +584,7 @@ def parse_public_url(text: str) -> str:
     return f"{parts.scheme}://{host}"
 
 
-def check_vault(name: str, url: str, mode: str) -> VaultConfig:
+def check_vault(name: str, url: str, mode: str, parity: str = "") -> VaultConfig:
     """A vault's settings, judged. Raises ConfigError."""
     if not _VAULT_NAME.fullmatch(name):
         raise ConfigError(
@@ -598,13 +604,33 @@ def check_vault(name: str, url: str, mode: str) -> VaultConfig:
         raise ConfigError(f"{url!r} names no bucket", hint="write s3:BUCKET/PREFIX, of letters, digits and - _ .")
     if mode not in MODES:
         raise ConfigError(f"{mode!r} is not a mode of a vault", hint="sync or async")
-    return VaultConfig(name, url, mode)
+    vault = VaultConfig(name, url, mode, parity=_parity(parity) if parity else None)
+    if parity and not vault.is_folder:
+        raise ConfigError("only a vault in a folder has parity", hint="leave `parity` out")
+    return vault
+
+
+def _parity(text: str) -> tuple[int, int]:
+    match = _PARITY.fullmatch(text)
+    data, more = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not data or not more or data + more > MAX_PARITY_COLUMNS:
+        raise ConfigError(
+            f"{text!r} is no parity", hint='write "10+2": with 10 columns of data 2 more, up to 255 in all'
+        )
+    return data, more
 
 
 def is_loopback(url: str) -> bool:
     """Whether a URL's host is this machine whatever its name service says."""
     host = urlsplit(url).hostname or ""
     return host == "::1" or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+
+
+def same_vault(url: str, other: str) -> bool:
+    """Whether two URLs name one vault: a guest of a vault server is the same at whatever address that is reached."""
+    if url.startswith(SERVER_SCHEMES) and other.startswith(SERVER_SCHEMES):
+        return url.rpartition("/")[2] == other.rpartition("/")[2]
+    return url == other
 
 
 def is_pin(text: str) -> bool:
@@ -875,12 +901,12 @@ class _Reader:
             raise self.error("", "vaults", "each vault is a section: write [vaults.NAME]")
         for name, values in section.items():
             table = f"vaults.{name}"
-            self.only(values, table, ("url", "mode", *_VAULT_KEYS, *S3_KEYS))
+            self.only(values, table, ("url", "mode", "parity", *_VAULT_KEYS, *S3_KEYS))
             if "url" not in values:
                 raise self.error("vaults", name, "url is missing", hint='url = "folder:PATH"')
             url, mode = self.text(values, table, "url", ""), self.text(values, table, "mode", "async")
             try:
-                checked = check_vault(name, url, mode)
+                checked = check_vault(name, url, mode, self.text(values, table, "parity", ""))
             except ConfigError as error:
                 raise self.error("vaults", name, error.message, error.hint) from error
             found.append(self.vault_options(checked, values, table))
@@ -890,9 +916,10 @@ class _Reader:
             )
         places: dict[str, str] = {}
         for vault in found:
-            other = places.setdefault(os.path.normpath(vault.url), vault.name)
+            other = places.setdefault(vault.guest if vault.is_server else os.path.normpath(vault.url), vault.name)
             if other != vault.name:
-                raise self.error("vaults", vault.name, f"lies in the same folder as the vault {other}")
+                what = "is the same at a server" if vault.is_server else "lies in the same folder"
+                raise self.error("vaults", vault.name, f"{what} as the vault {other}")
         return tuple(found)
 
 
@@ -919,6 +946,8 @@ def _vault_text(vault: VaultConfig) -> str:
             lines.append(f"{key} = {_quoted(value)}")
     if vault.insecure:
         lines.append("insecure = true")
+    if vault.parity is not None:
+        lines.append(f'parity = "{vault.parity[0]}+{vault.parity[1]}"')
     for key in S3_KEYS:
         value = getattr(vault.s3, key)
         if value != getattr(S3Options(), key):

@@ -21,6 +21,8 @@ import pytest
 
 from safehold.adapters.vault_http import DIGEST, NUMBER, SESSION, HttpLink, content_digest
 from safehold.assembly.installation import Installation, open_installation
+from safehold.assembly.vault_server import read_refused
+from safehold.assembly.vault_server_alarms import ServerAlarms
 from safehold.assembly.vault_urls import _access, redeem_code
 from safehold.cli.main import main
 from safehold.config import load, write_default
@@ -181,6 +183,11 @@ def test_nothing_acknowledged_is_lost_whatever_is_on_the_cores_host(world: Serve
     attack_http(world, before)
     attack_objects(world, before)
     attack_with_keys(world, keyring, end, opened)
+    # The server says from when on, by its own clock, and after which frame: all that was good came before.
+    refused = read_refused(world.server.server, world.folder.parent.name)
+    assert refused is not None and refused.frame == end.frame and refused.count > 20
+    (told,) = [t.alarm for t in ServerAlarms(world.server.server, world.server.config).look() if t.alarm.key == "ann"]
+    assert told.what == "forks refused" and f"after frame {end.frame}" in told.message
     attack_with_garbage(world, keyring, end, opened)
     flood(world)
 

@@ -12,6 +12,7 @@ from safehold.formats.run import RUNS_PREFIX
 from safehold.formats.segment import HEADER_BYTES, LOG_PREFIX
 from safehold.lab.simdisk import Crash
 from safehold.recovery.retention import Policy
+from safehold.vault.parity import ParityWriter, groups_of
 from tests.support.months import DAY_SECONDS, NAMES, Months
 from tests.support.thinning import every
 
@@ -95,6 +96,34 @@ def test_retention_that_is_killed_anywhere_loses_nothing_and_goes_on(step: int) 
         assert names(months) == meant, f"killed at write point {point}"
         left = names(months, evidence=True).keys() & gone
         assert not left, f"killed at write point {point}: {left}"
+    months.check("near")
+
+
+def test_parity_goes_before_what_it_covers_wherever_retention_is_killed() -> None:
+    """I102: nothing that was removed can be computed again, and what stays is covered anew."""
+    months = furnished()
+    months.elsewhere = months.copied("near")
+    writer = ParityWriter(months.kept("near"), 3, 2)
+    assert writer.cover(everything=True) > 2
+    before, after = len(list(groups_of(months.kept("near")))), 0
+    covered = months.elsewhere.survivor()
+    points = count_write_points(months.elsewhere, lambda: months.keeper("near").retain(months.kept("near")))
+    for point in [*range(0, points, max(1, points // 12)), points - 1]:
+        disk = months.elsewhere = covered.survivor()
+        disk.on_write_point = power_loss_after(point)
+        with suppress(Crash):
+            months.keeper("near").retain(months.kept("near"))
+        months.elsewhere = disk.crash(point if point % 2 else None)
+        left = names(months, evidence=True)
+        groups = list(groups_of(months.kept("near")))
+        for group in groups:
+            assert all(left.get(m.name) == m.size for m in group.members), f"killed at write point {point}"
+        after = len(groups)
+    assert after < before
+    months.keeper("near").retain(months.kept("near"))
+    assert ParityWriter(months.kept("near"), 3, 2).cover(everything=True) > 0
+    members = [member.name for group in groups_of(months.kept("near")) for member in group.members]
+    assert len(members) == len(set(members))
     months.check("near")
 
 

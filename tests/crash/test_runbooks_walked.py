@@ -14,7 +14,19 @@ from pathlib import Path
 import pytest
 
 from safehold.proof.runbooks import NAMES
-from tests.support.runbooks import CARDS, CONTACTS, PASSWORDS, Scene, fill, put_card
+from safehold.store.sqlite import schema
+from tests.support.runbooks import (
+    CARDS,
+    CONTACTS,
+    PASSWORDS,
+    Scene,
+    fill,
+    make_older,
+    put_card,
+    schema_of,
+    small_disk,
+)
+from tests.support.waiting import until
 
 HERE = Path(__file__)
 
@@ -315,14 +327,40 @@ def test_shrunk(scene: Scene) -> None:
     assert gone.exists()
 
 
+#: Of room on the disk that fills up, and of each photo that fills it.
+ROOM_BYTES, PHOTO_BYTES = 600_000, 100_000
+
+
 @pytest.mark.long
 def test_disk_full(scene: Scene) -> None:
+    """The vault that answers wait for lies on a disk of its own, which photos fill until one is refused."""
+    with small_disk(scene.near(), ROOM_BYTES) as is_small:
+        walk_full_disk(scene, is_small)
+    assert len(scene.listed()) == CARDS
+
+
+def walk_full_disk(scene: Scene, is_small: bool) -> None:
     big = scene.root / "big"
     scene.start()
+    taken: dict[str, bytes] = {}
+    draw = random.Random("disk full")
+
+    def put_photo() -> int:
+        path, body = f"/dav/ada/files/photos/{len(taken)}.jpg", draw.randbytes(PHOTO_BYTES)
+        status = scene.service.client("ada", PASSWORDS["ada"]).put(path, body, "image/jpeg", new=True).status
+        if status == 201:
+            taken[path] = body
+        return status
+
+    if is_small:
+        while (status := put_photo()) == 201:
+            assert len(taken) * PHOTO_BYTES < 3 * ROOM_BYTES
+        assert status in (503, 507), status
+        until(lambda: "vault full" in {alarm["what"] for alarm in scene.service.status()["alarms"]["open"]})
 
     def move() -> None:
         scene.stop()
-        shutil.move(scene.near(), big)
+        shutil.copytree(scene.near(), big)
         path = scene.data / "safehold.toml"
         text = path.read_text()
         assert 'url = "folder:vaults/near"' in text
@@ -331,7 +369,10 @@ def test_disk_full(scene: Scene) -> None:
 
     values = {"vault": "near", "place": f"folder:{big}", "retention": "yes", "bigger-disk": "yes"}
     scene.walk("disk-full", values, {"bigger": move})
-    assert len(scene.listed()) == CARDS
+    assert put_photo() == 201
+    client = scene.service.client("ada", PASSWORDS["ada"])
+    assert all(client.ask("GET", path).body == body for path, body in taken.items()), "what was acknowledged is there"
+    scene.stop()
 
 
 @pytest.mark.long
@@ -409,11 +450,22 @@ def test_keeper(scene: Scene) -> None:
 
 @pytest.mark.long
 def test_upgrade(scene: Scene) -> None:
-    copy = scene.root / "before"
+    """The core is one that the first release wrote, in tables that only a start of this one brings up to date."""
+    copy, core = scene.root / "before", scene.data / "core" / "core.db"
     scene.start()
-    acts = {"stop": scene.stop, "copy": lambda: shutil.copytree(scene.data, copy) and None, "start": scene.start}
+    put_card(scene.service.client("ada", PASSWORDS["ada"]), 500)
+
+    def start() -> None:
+        make_older(core)
+        assert schema_of(core) == 1
+        assert scene.command("status")[1]["accounts"] is None, "it is not read before it is brought up to date"
+        scene.start()
+
+    acts = {"stop": scene.stop, "copy": lambda: shutil.copytree(scene.data, copy) and None, "start": start}
     scene.walk("upgrade", {"copy": str(copy)}, acts)
-    assert len(scene.listed()) == CARDS
+    assert schema_of(core) == schema.VERSION
+    assert len(scene.listed()) == CARDS + 1 and scene.contacts() == CONTACTS + 1
+    put_card(scene.service.client("ada", PASSWORDS["ada"]), 501)
 
 
 @pytest.mark.long

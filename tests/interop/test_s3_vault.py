@@ -127,7 +127,7 @@ def test_the_bucket_is_probed_and_append_only(world: World) -> None:
 
 def test_a_scrub_reads_it_whole(world: World) -> None:
     out = world.service.run("vault", "scrub", "bucket").out
-    assert out is not None and all(each["ok"] for each in out["vaults"]), out
+    assert out is not None and out["ok"] and out["vaults"][0]["objects"] > 5, out
 
 
 def test_all_of_it_comes_back_from_the_bucket_alone(
@@ -151,3 +151,7 @@ def test_a_thief_with_all_that_the_host_has_takes_nothing(
         world.owner.delete(stored._replace(version=""))
     report = recover_bare(world, tmp_path / "after", monkeypatch)
     assert report["verified"]
+    probed = world.service.run("vault", "probe", "bucket", codes=(1,)).out
+    assert probed is not None
+    assert probed["vaults"][0]["put_over"] > 10 and probed["vaults"][0]["append_only"] == "enforced"
+    assert any("what was there first is what is read" in risk for risk in world.service.status()["risks"])

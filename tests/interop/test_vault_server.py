@@ -113,3 +113,35 @@ def test_answers_wait_for_a_server_that_goes_away_and_comes_back(tmp_path: Path,
         assert service.stop() == 0
     finally:
         service.close()
+
+
+def test_a_keeper_elsewhere_proves_with_a_token_that_may_only_read(tmp_path: Path, server: VaultServerProcess) -> None:
+    service, keeper = Service(tmp_path / "data"), Service(tmp_path / "keeper")
+    keys = tmp_path / "keys"
+    try:
+        service.add_account("ada", "correct horse")
+        added = service.run("vault", "add", "friend", server.invite("--name", "ada"), "--mode", "sync").out
+        assert added is not None
+        url = added["vault"]["url"]
+        service.run("vault", "keys", "move", "identity", str(keys), "--yes")
+        service.run("snapshot")
+        keeper.run("keeper", "init", str(keeper.data), "--keys", str(keys), "--pull", url, "--name", "friend")
+        joined = keeper.run("vault", "join", server.invite("--for", "ada", "--read")).out
+        assert joined == {"url": url}
+        done = keeper.run("keeper", "run", "--once").out
+        assert done is not None and done["differences"] == []
+        (kept,) = done["vaults"]
+        assert kept["attested"] and not kept["refused"] and not kept["damaged"] and not kept["trouble"]
+        (guest,) = server.guests()
+        assert sorted(token["may_append"] for token in guest["tokens"]) == [False, True]
+        # What the keeper has at hand adds nothing there.
+        stolen = Service(tmp_path / "stolen")
+        shutil.copytree(keeper.data, stolen.data)
+        config = stolen.data / "safehold.toml"
+        config.write_text(f'[vaults.friend]\nurl = "{url}"\nmode = "sync"\n')
+        assert stolen.run("vault", "probe", codes=None).code != 0
+        before = sorted(path.name for path in server.vault_folder("ada").rglob("*"))
+        stolen.run("vault", "scrub", codes=None)
+        assert sorted(path.name for path in server.vault_folder("ada").rglob("*")) == before
+    finally:
+        service.close()

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from safehold.formats import blob, claim, evidence, generation, keys, mark, run, seal, segment
+from safehold.formats import blob, claim, evidence, generation, keys, mark, parity, run, seal, segment
 from safehold.formats.blob import BlobTrailer
 from safehold.formats.evidence import Evidence
 from safehold.formats.frame import BadRange, FrameHeader, FrameType, encode_frame, scan_frames, verify_frame
@@ -176,6 +176,23 @@ def read_mark(data: bytes) -> Any:
         return {"refused": True}
 
 
+def read_parity(data: bytes) -> Any:
+    """What a parity object says of its group, and whether all of it is whole. Its name follows from its bytes."""
+    table = data[parity.HEADER_BYTES : parity.HEADER_BYTES + parity.table_bytes(data)]
+    name = parity.parity_object(sha256(table).hexdigest()[:16], data[12] if len(data) > 12 else 0)
+    try:
+        group = parity.parse_group(data, name, len(data))
+    except Damaged:
+        return {"refused": True}
+    members = [[member.name, member.size, member.digest.hex()] for member in group.members]
+    found = {"name": name, "shape": list(group.shape), "members": members, "digests": group.digests.hex()}
+    try:
+        parity.check_parity(data, name)
+    except Damaged:
+        return {**found, "damaged": True}
+    return found
+
+
 READERS: dict[str, Callable[[bytes], Any]] = {
     "blob": read_blob,
     "changes": read_changes,
@@ -183,6 +200,7 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     "frames": read_frames,
     "keys": read_key,
     "mark": read_mark,
+    "parity": read_parity,
     "seal": read_seal,
 }
 
@@ -378,6 +396,23 @@ def marks() -> Cases:
     }
 
 
+def parities() -> Cases:
+    one, two = bytes(range(256)) * 20, b"short " * 50
+    members = [("blobs/00/" + "00" * 32, one[:5000]), ("evidence/0001764155647000-0123abcd.ev", two)]
+    group, columns = parity.make_group(members, 2, 1, 4096)
+    whole = parity.encode_parity(group, 0, columns[0])
+    wider, more = parity.make_group(members, 10, 2, 4096)
+    return {
+        "whole": whole,
+        "ten-and-two": parity.encode_parity(wider, 1, more[1]),
+        "column-flipped": flipped(whole, len(whole) - 1000),
+        "end-flipped": flipped(whole, len(whole) - 20),
+        "table-flipped": flipped(whole, parity.HEADER_BYTES + 20),
+        "header-flipped": flipped(whole, 23),
+        "cut-short": whole[:-100],
+    }
+
+
 MAKERS: dict[str, Callable[[], Cases]] = {
     "blob": blobs,
     "changes": changes,
@@ -385,6 +420,7 @@ MAKERS: dict[str, Callable[[], Cases]] = {
     "frames": frames,
     "keys": key_texts,
     "mark": marks,
+    "parity": parities,
     "seal": seals,
 }
 

@@ -7,15 +7,21 @@ the name of the step, and the walk goes on with `--resume`.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from safehold.cli.main import main
+from safehold.store.sqlite import schema
+from safehold.store.sqlite.vfs import PAGE_BYTES, checksum_vfs
 from tests.support.service import Client, Service
 
 PASSWORDS = {"ada": "correct horse", "bjorn": "battery staple"}
@@ -65,6 +71,52 @@ def fill(data: Path) -> None:
     service.run("snapshot")
     service.run("import", "ada", cards("later", range(CARDS - 5, CARDS)))
     service.run("import", "bjorn", cards("other", range(1)))
+
+
+def make_older(core: Path) -> None:
+    """As the first release wrote it: every step of the schema since is taken back. Nothing has it open."""
+    db = apsw.Connection(str(core), vfs=checksum_vfs())
+    db.execute("BEGIN IMMEDIATE")
+    columns = [row[1] for row in db.execute("PRAGMA table_info(stream)")]
+    for column in ("bytes", *(name for name in columns if name.startswith("base_"))):
+        db.execute(f"ALTER TABLE stream DROP COLUMN {column}")
+    db.execute("DROP INDEX item_uid")
+    db.execute("CREATE INDEX item_uid ON item(collection, uid) WHERE uid IS NOT NULL")
+    db.execute("PRAGMA user_version = 1")
+    db.execute("COMMIT")
+    db.close()
+
+
+def schema_of(core: Path) -> int:
+    db = apsw.Connection(str(core), flags=apsw.SQLITE_OPEN_READONLY, vfs=checksum_vfs())
+    try:
+        return schema.version(db)
+    finally:
+        db.close()
+
+
+@contextmanager
+def small_disk(folder: Path, room_bytes: int) -> Iterator[bool]:
+    """The folder becomes a disk of its own, with what it holds and so much room. False: this user may not mount."""
+    aside = folder.with_name(f"{folder.name}-aside")
+    folder.rename(aside)
+    folder.mkdir()
+    held = sum(-(-path.stat().st_size // PAGE_BYTES) * PAGE_BYTES for path in aside.rglob("*"))
+    options = f"size={held + room_bytes},mode=700"
+    mounted = os.geteuid() == 0 and not _ran("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder))
+    try:
+        shutil.copytree(aside, folder, dirs_exist_ok=True)
+        yield mounted
+    finally:
+        if mounted:
+            assert not _ran("umount", "-l", str(folder))
+
+
+def _ran(*line: str) -> int:
+    try:
+        return subprocess.run(line, check=False, capture_output=True, timeout=60).returncode
+    except FileNotFoundError:
+        return 127
 
 
 class Scene:

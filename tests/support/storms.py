@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 
+from safehold.adapters.vault_http import HttpLink
 from safehold.archiver.log import Log, LogLimits, LogVault, Mode, Written
 from safehold.archiver.shipper import Shipper
 from safehold.formats.blob import blob_object
 from safehold.formats.segment import parse_name
+from safehold.lab.faulty_link import Network
 from safehold.lab.faulty_vault import Fault, Place, Plan
+from safehold.lab.simdisk import SimDisk
 from safehold.lab.world import SimClock
 from safehold.model.change import Change
 from safehold.model.errors import OutOfSpace, SafeholdError
@@ -17,14 +20,21 @@ from safehold.model.stream import Head
 from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.log import Hole
 from safehold.ports.vault import Vault, VaultDown
+from safehold.store.realdisk import RealDisk
+from safehold.vault.folder import FolderVault
+from safehold.vault.http_vault import HttpVault
 from safehold.vault.memory import MemoryVault
+from safehold.vault.remote import RemoteVault
 from safehold.vault.segments import load_copy
+from safehold.vault.served import ServedVault
 from tests.support.changes import Streams, account_id
-from tests.support.logs import OPENER, SEALER, read
+from tests.support.links import direct
+from tests.support.logs import INSTALLATION, OPENER, SEALER, make_vault, read
+from tests.support.vault_http import HttpServer
 
 #: What strikes at a sync vault. One that lies breaks law 1's ground, and one whose listing is late the port's promise.
 SYNC_FAULTS = dict.fromkeys((Fault.SLOW, Fault.DOWN, Fault.FULL, Fault.TORN, Fault.UNANSWERED, Fault.UNSYNCED), 1.0)
-ASYNC_FAULTS = dict.fromkeys(Fault, 1.0)
+ASYNC_FAULTS = {**dict.fromkeys(Fault, 1.0), Fault.LYING: 3.0, Fault.UNSYNCED: 2.0}
 LIMITS = LogLimits(3000, 20.0)
 
 
@@ -54,6 +64,7 @@ class Storm:
         self.streams = Streams()
         self.log: Log | None = None
         self.refused = 0
+        self.last_written = ("", 0)
         self.opened = 0
         self.told: list[str] = []
         self.shipper = self._new_shipper()
@@ -98,6 +109,9 @@ class Storm:
             self.refused += 1
             self.log = None
         else:
+            name, size = self.last_written
+            short = [place.inner.name for place in self.sync if place.said_to_be_synced(name) < size]
+            assert not short, (self.seed, "acknowledged before it was synced", short)  # law 1
             self.acknowledged += made
             self._commit(made, self.log.position)
 
@@ -188,6 +202,7 @@ class Storm:
         return Shipper(self.sync[0].open(), self.far.open(), self.clock, live=True)
 
     def _note(self, written: Written) -> None:
+        self.last_written = (written.object, written.size)
         self.shipper.note(written)
 
     # -- what must hold
@@ -203,9 +218,7 @@ class Storm:
         for info in beneath.list("log/"):
             name = parse_name(info.name)
             assert name is not None
-            have = there.inner.size(info.name) or 0
-            if info.name in there.lied:
-                have = there.size(info.name) or 0
+            have = there.said_to_be_synced(info.name)
             for number, frame in load_copy(beneath, name).frames.items():
                 copies.setdefault(number, []).append(frame.offset + len(frame.data) <= have)
                 facts[number] = (frame.header.changes, frame.header.at)
@@ -235,8 +248,7 @@ class Storm:
 
     def settle(self) -> None:
         """The storm is over: all is brought to rest, and everything acknowledged is in both."""
-        for place in self.places:
-            place.plan.calm()
+        self.calm()
         self.log = None
         assert self.open(), (self.seed, self.told[-1])
         if self.shipper.step() is None and self.shipper.trouble is not None:  # what it needs is a start
@@ -255,6 +267,10 @@ class Storm:
             self._assert_there(changes)
             assert [c.hash for c in changes] == [c.hash for c in self.in_core], (self.seed, vault.name)
 
+    def calm(self) -> None:
+        for place in self.places:
+            place.plan.calm()
+
     def _steps(self) -> Iterator[float]:
         for _ in range(3000):
             pause = self.shipper.step()
@@ -262,3 +278,75 @@ class Storm:
                 return
             yield pause
         raise AssertionError(f"seed {self.seed}: the shipper never ends: {self.shipper.trouble}")
+
+
+class LinkedPlace(Place):
+    """A folder vault that is served, judged as every served vault is, and reached over a network that misbehaves."""
+
+    def __init__(self, name: str, network_seed: str, clock: SimClock, share: float) -> None:
+        disk = SimDisk()
+        super().__init__(make_vault(disk, name), Plan(0))
+        self.network = Network(direct(ServedVault(f"/{name}", disk)), clock, network_seed, share)
+
+    def open(self) -> Vault:  # type: ignore[override]
+        return RemoteVault(self.inner.name, f"/{self.inner.name}", self.network.connect, INSTALLATION)
+
+
+class NetworkStorm(Storm):
+    """Whole vaults over a bad network: far always, near by the seed, so that law 1 is put to the test as well."""
+
+    def _place(self, name: str, share: float, faults: Mapping[Fault, float]) -> Place:
+        if name == "far" or self.seed % 2:
+            return LinkedPlace(name, f"{name} {self.seed}", self.clock, share)
+        return super()._place(name, 0.0, faults)
+
+    @property
+    def networks(self) -> list[Network]:
+        return [place.network for place in self.places if isinstance(place, LinkedPlace)]
+
+    def calm(self) -> None:
+        super().calm()
+        for network in self.networks:
+            network.settle()
+
+
+class ServerPlace(Place):
+    """A vault at a real vault server, in threads of this process, over a network that misbehaves."""
+
+    def __init__(self, server: HttpServer, name: str, network_seed: str, clock: SimClock, share: float) -> None:
+        guest = server.invite(name)
+        folder = FolderVault(name, str(server.folder(guest)), RealDisk(), INSTALLATION)
+        super().__init__(folder, Plan(0))
+        self._access = server.access(guest)
+        self.network = Network(lambda: HttpLink(lambda: self._access), clock, network_seed, share)
+        self._opened: list[Vault] = []
+
+    def open(self) -> Vault:  # type: ignore[override]
+        self._opened.append(HttpVault(self.inner.name, self._access.url, self.network.connect, INSTALLATION))
+        return self._opened[-1]
+
+    def close(self) -> None:
+        for vault in self._opened:
+            vault.close()
+
+
+class ServerStorm(NetworkStorm):
+    """As NetworkStorm, at a vault server."""
+
+    def __init__(self, seed: int, server: HttpServer, share: float) -> None:
+        self._server = server
+        super().__init__(seed, share=share)
+
+    def _place(self, name: str, share: float, faults: Mapping[Fault, float]) -> Place:
+        if name == "far" or self.seed % 2:
+            return ServerPlace(self._server, name, f"{name} {self.seed}", self.clock, share)
+        return Storm._place(self, name, 0.0, faults)
+
+    @property
+    def networks(self) -> list[Network]:
+        return [place.network for place in self.places if isinstance(place, ServerPlace)]
+
+    def close(self) -> None:
+        for place in self.places:
+            if isinstance(place, ServerPlace):
+                place.close()

@@ -134,6 +134,81 @@ class HttpServer:
         return self.say("POST", f"/v1/{guest}", body, all_headers)
 
 
+class Storm:
+    """A port that passes everything on to another, and a weather over it, which lasts until the next one comes."""
+
+    WEATHERS = ("calm", "cut", "half-closed", "silent", "slow", "closed", "cut within a request")
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._weather = "calm"
+        self._sockets: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._ended = False
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def turn(self, weather: str) -> None:
+        assert weather in self.WEATHERS
+        with self._lock:
+            self._weather = weather
+            sockets, self._sockets = self._sockets, [] if weather in ("cut", "closed") else self._sockets
+            self._changed.notify_all()
+        for each in sockets:
+            with suppress(OSError):
+                if weather in ("cut", "closed"):
+                    each.shutdown(socket.SHUT_RDWR)
+                elif weather == "half-closed":
+                    each.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        with self._lock:
+            self._ended = True
+        self.turn("closed")
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            with self._lock:
+                refused = self._weather == "closed" or self._ended
+            try:
+                far = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:
+                refused = True
+            if refused:
+                near.close()
+                continue
+            with self._lock:
+                self._sockets += [near, far]
+            for source, target in ((near, far), (far, near)):
+                threading.Thread(target=self._pass, args=(source, target), daemon=True).start()
+
+    def _pass(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                with self._lock:
+                    while self._weather == "silent":
+                        self._changed.wait()
+                    weather = self._weather
+                    if weather == "slow":
+                        self._changed.wait(0.05)
+                if weather == "cut within a request" and len(data) > 1:
+                    target.sendall(data[: len(data) // 2])
+                    break
+                target.sendall(data)
+        for each in (source, target):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+
 class CutLine:
     """A port that passes everything on to another, until a connection has passed so many bytes one way or the other.
 

@@ -45,7 +45,8 @@ def test_every_call_can_be_parsed(name: str, call: str) -> None:
 
 def test_every_job_has_a_unit_and_a_timer() -> None:
     jobs = {"snapshot", "scrub", "keeper", "drill", "alarm-test"}
-    assert {path.stem for path in UNITS.glob("*.service")} == {"safehold", *(f"safehold-{job}" for job in jobs)}
+    servers = {"safehold", "safehold-vault-server"}
+    assert {path.stem for path in UNITS.glob("*.service")} == {*servers, *(f"safehold-{job}" for job in jobs)}
     assert {path.stem for path in UNITS.glob("*.timer")} == {f"safehold-{job}" for job in jobs}
     for path in UNITS.glob("*.service"):
         text = path.read_text()

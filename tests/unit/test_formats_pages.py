@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from safehold.formats import blob, claim, ends, evidence, frame, generation, mark, run, seal
+from safehold.formats import blob, claim, ends, evidence, frame, generation, mark, parity, run, seal
 from safehold.model.change import Change
 
 PAGES = Path(__file__).parents[2] / "docs" / "formats"
@@ -48,6 +48,12 @@ def test_the_frame() -> None:
 
 def test_the_blob() -> None:
     assert places("blob.md") == fields(blob._HEADER, blob._CRC, 0, blob._TRAILER, blob._CRC)
+
+
+def test_the_parity() -> None:
+    padded = re.sub("xxx", "3s", parity._HEADER.format)
+    assert places("parity.md") == fields(struct.Struct(padded))
+    assert parity.HEADER_BYTES == 64 and parity.TRAILER_BYTES == 44
 
 
 @pytest.mark.parametrize(

@@ -186,3 +186,10 @@ def test_one_machine_memory_and_one_user() -> None:
     ]
     told = risks(at("disk sda"), at("server nas"), at("disk sdb"), at("disk sdb"), "by convention", "enforced")
     assert told == []
+
+
+def test_disks_of_two_machines_are_two_disks_whatever_they_are_called() -> None:
+    own = at("disk sda")
+    assert risks(at("disk sdb"), at("disk sda", host="elsewhere"), own, own) == []
+    told = risks(at("server nas"), at("server nas", host="elsewhere"), own, own)
+    assert told == ["near and far lie on one server (nas): one failure takes both"]

@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from safehold.adapters.objectstore import PART_BYTES, S3ObjectStore
+from safehold.adapters.processes import ForkedWorkers
 from safehold.formats import mark
 from safehold.model.errors import OperatorError
 from safehold.ports.objectstore import Put, Stored, StoreError
 from safehold.ports.vault import LengthMismatch, Vault, VaultDown
 from safehold.vault.s3 import MOMENT_FORMAT, S3Vault
-from safehold.vault.s3_probe import try_out
+from safehold.vault.s3_probe import PutOver, look_for_put_over, try_out
 from tests.support.changes import Streams
 from tests.support.cut_proxy import CutProxy, cut_proxy
 from tests.support.logs import INSTALLATION, Writing, read
@@ -64,6 +65,8 @@ def test_whatever_a_thief_does_the_first_version_is_read(locked: S3Vault, who: s
     thief = locked.store if who == "the core" else bucket("locked", lock_days=1)
     keys = [stored for stored, _ in thief.versions(locked.root)]
     assert len(keys) == 5  # FORMAT, the reader, two slots, a key
+    assert try_out(locked.store, locked.root, 1).ignores == []
+    assert look_for_put_over(locked.store, locked.root) == PutOver(), "a probe is no thief"
     done = 0
     for stored in keys:
         for act in (
@@ -77,6 +80,7 @@ def test_whatever_a_thief_does_the_first_version_is_read(locked: S3Vault, who: s
             except StoreError:
                 continue
     assert done >= len(keys), "overwriting must have been possible, or this shows nothing"
+    assert look_for_put_over(locked.store, locked.root).keys == 5
     assert whole(locked) == before
     after = fresh(locked)
     assert whole(after) == before and after.available()
@@ -218,6 +222,13 @@ def test_a_bucket_is_made_for_one_vault_alone(place: str) -> None:
     stranger = S3ObjectStore(shared_server().settings("locked", ("NOBODY000000", "x" * 20)))
     with pytest.raises(VaultDown, match="not told"):
         S3Vault("v", place, stranger, INSTALLATION).size("x")
+
+
+def test_a_process_that_was_forked_reads_all_the_same(locked: S3Vault) -> None:
+    before = whole(locked)
+    with ForkedWorkers(2, lambda _: (whole(locked), whole(fresh(locked)))) as workers:
+        assert list(workers.run([1, 2])) == [(before, before)] * 2
+    assert whole(locked) == before
 
 
 def test_of_two_large_puts_the_first_stays() -> None:

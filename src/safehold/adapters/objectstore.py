@@ -1,13 +1,16 @@
 """An S3 bucket: objects are put and read with obstore, the rest is asked with requests signed here (s3_requests.py).
 
-obstore tries again by itself, after waits that double and are drawn at random, where a store is slow or down; it has no
-listing of versions, no settings of buckets, and no upload in parts under a condition.
+obstore tries again by itself, after waits that double and are drawn at random, where a store is slow or down; it has
+no listing of versions, no settings of buckets, and no upload in parts under a condition. Its threads do not survive a
+fork: a process that was forked from one that used it (adapters/processes.py) reads with requests signed here, and puts
+nothing.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +18,7 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakSet
 
 from safehold.adapters.s3_requests import TRIES, Response, S3Settings, SignedClient, wait_before_try
 from safehold.ports.objectstore import (
@@ -36,6 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["S3ObjectStore", "S3Settings"]
 
+#: The process that obstore's threads are in, once they are.
+_user: int | None = None
+_stores: WeakSet[S3ObjectStore] = WeakSet()
 #: An upload in parts begins beyond so much, in parts of so many bytes: S3 takes 10,000 of them.
 PART_BYTES = 16 * 1024 * 1024
 #: Versions on a page where one key is looked for.
@@ -70,10 +77,15 @@ class S3ObjectStore:
     def __init__(self, settings: S3Settings | Callable[[], S3Settings]) -> None:
         """Settings that have to be found first are, when something is asked for; what hinders it is a StoreError."""
         self._given = settings
-        self._found: SignedClient | None = None
         self._costs, self._traits = Costs(), Traits()
         self._features: Features | None = None
+        self.begin_anew()
+        _stores.add(self)
+
+    def begin_anew(self) -> None:
+        """Use no connection, thread or lock of before: for a process that was forked."""
         self._lock = threading.Lock()
+        self._found: SignedClient | None = None
         self._store: S3Store | None = None
         self._putting: S3Store | None = None
 
@@ -106,6 +118,8 @@ class S3ObjectStore:
         """Tried again here, not by obstore: whether an earlier try may have come through has to be known."""
         import obstore
 
+        if not _may_use_obstore():
+            raise StoreError("a process that was forked from one that uses the store puts nothing into it")
         mode: Any = "create" if unless_there else "overwrite"
         unsure = False
         for number in range(TRIES):
@@ -171,6 +185,8 @@ class S3ObjectStore:
         stop = stored.size if stop is None else min(stop, stored.size)
         if start >= stop:
             return b""
+        if not _may_use_obstore():
+            return self._get_signed(stored, start, stop)
         self._costs.reads += 1
         options: Any = {"version": stored.version} if stored.version else {}
         if (start, stop) != (0, stored.size):
@@ -186,6 +202,16 @@ class S3ObjectStore:
             raise StoreError(f"{stored.key} came with {len(data)} bytes for {stop - start}")
         return data
 
+    def _get_signed(self, stored: Stored, start: int, stop: int) -> bytes:
+        query = {"versionId": stored.version} if stored.version else {}
+        answer = self._client.request("GET", stored.key, query, {"range": f"bytes={start}-{stop - 1}"})
+        if answer.status == 404:
+            raise KeyError(stored.key)
+        self._require(answer, f"a request for {stored.key}")
+        if len(answer.body) != stop - start:
+            raise StoreError(f"{stored.key} came with {len(answer.body)} bytes for {stop - start}")
+        return answer.body
+
     def get_parts(self, parts: Sequence[Part]) -> Sequence[bytes]:
         if len(parts) < 2:
             return [self.get(*part) for part in parts]
@@ -196,13 +222,22 @@ class S3ObjectStore:
         if self.features().versioned:
             first = next(self._firsts(key, page_keys=_FIND_KEYS), None)  # nothing that begins so comes before it
             return first if first is not None and first.key == key else None
+        answer = self._head(key)
+        if answer is None:
+            return None
+        moment = parsedate_to_datetime(answer.headers["last-modified"]) if "last-modified" in answer.headers else None
+        size = int(answer.headers.get("content-length", "0"))
+        return Stored(key, size, modified=int(moment.timestamp()) if moment is not None else 0)
+
+    def peek(self, key: str) -> bool:
+        return self._head(key) is not None
+
+    def _head(self, key: str) -> Response | None:
         answer = self._client.request("HEAD", key)
         if answer.status == 404:
             return None
         self._require(answer, f"a look for {key}")
-        moment = parsedate_to_datetime(answer.headers["last-modified"]) if "last-modified" in answer.headers else None
-        size = int(answer.headers.get("content-length", "0"))
-        return Stored(key, size, modified=int(moment.timestamp()) if moment is not None else 0)
+        return answer
 
     def list(self, prefix: str) -> Iterator[Stored]:
         if self.features().versioned:
@@ -227,7 +262,8 @@ class S3ObjectStore:
         yield from self._all_versions(prefix)
 
     def takes_wrong_checksum(self, key: str) -> bool:
-        answer = self._client.request("PUT", key, headers=_checked(b"these"), body=b"those")
+        digest = base64.b64encode(hashlib.sha256(b"these").digest()).decode()
+        answer = self._client.request("PUT", key, headers={"x-amz-checksum-sha256": digest}, body=b"those")
         if answer.status >= 500 or answer.status in (401, 403):
             self._require(answer, "a put with a wrong checksum")
         return answer.good
@@ -366,6 +402,22 @@ class S3ObjectStore:
         return _parsed(response)
 
 
+def _may_use_obstore() -> bool:
+    """Whether its threads are in this process, or in none."""
+    global _user
+    if _user is None:
+        _user = os.getpid()
+    return _user == os.getpid()
+
+
+def _after_fork() -> None:
+    for store in list(_stores):
+        store.begin_anew()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def _open(settings: S3Settings, retry: Any) -> S3Store:
     from obstore.store import S3Store
 
@@ -398,8 +450,11 @@ def _parts(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _checked(body: bytes) -> Mapping[str, str]:
-    """A bucket with Object Lock takes nothing without a checksum."""
-    return {"x-amz-checksum-sha256": base64.b64encode(hashlib.sha256(body).digest()).decode()} if body else {}
+    """A bucket with Object Lock takes nothing without a checksum. Of the two that do, this one needs no more to be said
+    at the beginning and the end of an upload in parts; the body's SHA-256 is signed all the same.
+    """
+    digest = hashlib.md5(body, usedforsecurity=False).digest()
+    return {"content-md5": base64.b64encode(digest).decode()} if body else {}
 
 
 def _parsed(response: Response) -> _Element:

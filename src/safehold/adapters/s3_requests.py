@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit
 
 from safehold.ports.objectstore import Costs, StoreError, StoreUnanswered
 
-TIMEOUT_SECONDS = 30.0
+CONNECT_SECONDS, TIMEOUT_SECONDS = 5.0, 30.0
 #: A request that cannot have done harm is tried so often, after waits that double from the first on, at random between
 #: nothing and that: many who lost the same store do not come back in one moment.
 TRIES = 4
@@ -188,9 +188,14 @@ class SignedClient:
         return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, data)
 
     def _connect(self) -> http.client.HTTPConnection:
-        if self._tls is None:
-            return http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_SECONDS)
-        return http.client.HTTPSConnection(self._host, self._port, timeout=TIMEOUT_SECONDS, context=self._tls)
+        connection = (
+            http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_SECONDS)
+            if self._tls is None
+            else http.client.HTTPSConnection(self._host, self._port, timeout=CONNECT_SECONDS, context=self._tls)
+        )
+        connection.connect()
+        connection.sock.settimeout(TIMEOUT_SECONDS)
+        return connection
 
     def close(self) -> None:
         with self._lock:

@@ -31,8 +31,9 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from safehold.adapters.vault_link import ANSWER_SECONDS, HURRY_SECONDS
-from safehold.formats.vaultwire import MAX_ANSWER_BYTES
+from safehold.formats.vaultwire import MAX_ANSWER_BYTES, is_change
 from safehold.ports.link import NoAnswer, NotSent
+from safehold.ports.objectstore import Costs
 
 MEDIA_TYPE = "application/vnd.safehold.vault"
 SESSION, NUMBER, DIGEST = "Safehold-Session", "Safehold-Request", "Content-Digest"
@@ -106,7 +107,11 @@ def open_connection(url: str, pin: bytes) -> http.client.HTTPConnection:
 class HttpLink:
     """`ports.link.Link`. `access` is asked for at once, and raises NotSent where there is none."""
 
-    def __init__(self, access: Callable[[], Access], *, answer_seconds: float = ANSWER_SECONDS) -> None:
+    def __init__(
+        self, access: Callable[[], Access], *, answer_seconds: float = ANSWER_SECONDS, costs: Costs | None = None
+    ) -> None:
+        """`costs` counts what goes over it; several links may have one."""
+        self._costs = costs if costs is not None else Costs()
         self._access = access()
         self._answer_seconds = answer_seconds
         parts = urlsplit(self._access.url)
@@ -127,8 +132,13 @@ class HttpLink:
             NUMBER: str(self._number),
             DIGEST: content_digest(request),
         }
+        costs = self._costs
+        changes = is_change(request)
         doubt = ""  # the request may have been carried out
         for _ in range(TRIES):
+            costs.writes += changes
+            costs.reads += not changes
+            costs.sent_bytes += len(request)
             try:
                 connection = self._connected(until)
                 connection.request("POST", self._path, request, headers)
@@ -143,6 +153,7 @@ class HttpLink:
                 body = answer.read(MAX_ANSWER_BYTES + 1)
             except TimeoutError as error:
                 self.close()
+                costs.failures += 1
                 raise NoAnswer(f"{self._where} did not answer in {patience:g} seconds", late=True) from error
             except (OSError, http.client.HTTPException) as error:
                 self._drop()
@@ -152,6 +163,7 @@ class HttpLink:
                 self._drop()  # headers that are cut off look like an answer
                 why = doubt = "it ended the connection within its answer"
                 continue
+            costs.received_bytes += len(body)
             self._used_at = time.monotonic()
             if answer.will_close:
                 self._drop()
@@ -161,11 +173,16 @@ class HttpLink:
                 why = doubt = "its answer was changed on its way"
                 self._drop()
                 continue
+            if answer.status == 408:
+                self._drop()
+                why = "it did not get the whole request in time"
+                continue
             why = _REFUSED.get(answer.status, f"it answered {answer.status} {answer.reason}")
             if answer.status not in _REFUSED:
                 doubt = doubt or why
             break
         self.close()
+        costs.failures += 1
         if doubt:
             raise NoAnswer(f"{self._where}: {why}")
         raise NotSent(f"{self._where}: {why}")

@@ -78,7 +78,10 @@ def claim_timeline(
     anchored = _anchor(sync, opener, core, problems)
     if recovering:  # nobody ships meanwhile, and to look for all that no core has would be to read the whole log
         return Claimed(top + 1, sync, others, problems, anchored)
-    return Claimed(top + 1, sync, others, problems, [*_ahead_of(core, sync, anchored), *anchored])
+    ahead = _ahead_of(core, sync, anchored)
+    for name, _, _ in ahead:
+        _make_certain(sync, name)
+    return Claimed(top + 1, sync, others, problems, [*ahead, *anchored])
 
 
 def refuse_unwritable(vaults: Sequence[LogVault], opener: Opener, core: LogPosition) -> None:
@@ -327,12 +330,20 @@ def _ahead_of(
             frames = load_copy(holders[0].vault, name).frames
             new = [frame for number, frame in frames.items() if number > core.frame and number not in seen]
             seen.update(frame.header.number for frame in new)
-            changes = sum(frame.header.changes for frame in new)
-            if changes:
-                found.append((name, max(frame.offset + len(frame.data) for frame in new), changes))
+            if new:
+                end = max(frame.offset + len(frame.data) for frame in new)
+                found.append((name, end, sum(frame.header.changes for frame in new)))
             if frames and min(frames) <= core.frame:
                 return found[::-1]
     return found[::-1]
+
+
+def _make_certain(sync: list[Vault], name: SegmentName) -> None:
+    """Frames that are closed in are about to be believed as well: whoever put them may have failed to sync them."""
+    for vault in sync:
+        size = vault.size(str(name))
+        if size:
+            vault.append(str(name), size, b"")
 
 
 def _frame_in(copies: list[Copy], number: int, reader: VaultLogReader) -> RawFrame | None:

@@ -19,6 +19,7 @@ import msgspec
 
 from safehold.formats import run
 from safehold.ports.disk import Disk
+from safehold.ports.whole_file import write_whole
 
 _log = logging.getLogger(__name__)
 
@@ -166,17 +167,7 @@ class FileBook:
 
     def write(self, page: Shipped) -> None:
         """Raises OSError."""
-        self._disk.make_folders(self._folder)
-        temporary = f"{self._path}.new"
-        file = self._disk.open(temporary, write=True, create=True)
-        try:
-            file.truncate(0)
-            file.write_at(0, msgspec.msgpack.encode(page))
-            file.sync()
-        finally:
-            file.close()
-        self._disk.rename(temporary, self._path)
-        self._disk.sync_folder(self._folder)
+        write_whole(self._disk, self._path, msgspec.msgpack.encode(page))
 
     def forget(self) -> None:
         """The vault is another one from now on. Raises OSError."""

@@ -32,6 +32,8 @@ from typing import NamedTuple, TypeVar
 from safehold.archiver.log import Written
 from safehold.archiver.shipped import Book, Excused, Memory
 from safehold.formats import blob, evidence, generation, run, segment
+from safehold.formats.frame import HEADER_BYTES as FRAME_HEADER
+from safehold.formats.frame import parse_header
 from safehold.model.errors import SafeholdError
 from safehold.ports.vault import Vault, VaultSuspect, VaultUnanswered
 from safehold.ports.world import Clock
@@ -97,6 +99,7 @@ class Shipper:
         self._blob_notes: deque[str] = deque()
         self._blobs: dict[str, None] = {}
         self._blob_folder = 0  # of 256: how far the blobs of both were compared
+        self._blob_folders: frozenset[str] = frozenset()  # those of them that are there in either
         self._object_notes: deque[str] = deque()
         self._objects: dict[str, None] = {}  # runs and evidence to be shipped
         self._objects_compared = False
@@ -329,6 +332,7 @@ class Shipper:
         newest = max(timelines([self._source]), default=0)
         begins = str(beginning(self._target) or "") if there else ""
         source_begins = str(beginning(self._source) or "")
+        opened = _openings(self._source)
         for timeline in timelines([self._source]):
             prefix = segment.timeline_prefix(timeline)
             have = {info.name: info.size for info in self._target.list(prefix)} if there else {}
@@ -344,14 +348,19 @@ class Shipper:
                     shipped = self._same_until(info.name, shipped) if certain else max(0, shipped - CHUNK_BYTES)
                 if shipped < info.size:
                     open_ = self._live and timeline == newest and later is None
-                    piece = self._piece(info.name, shipped, info.size, later.name if later else "", open_=open_)
+                    void_from = opened.get(timeline)
+                    piece = self._piece(
+                        info.name, shipped, info.size, later.name if later else "", open_=open_, void_from=void_from
+                    )
                     if piece.end > shipped:
                         yield piece
 
-    def _piece(self, object_: str, shipped: int, size: int, later: str, *, open_: bool) -> Piece:
+    def _piece(self, object_: str, shipped: int, size: int, later: str, *, open_: bool, void_from: int | None) -> Piece:
         """What is left of a segment, without frames that the one after it made void and does not repeat: given up ones.
 
-        A vault that is served takes them, and then does not let them be made void.
+        And without those from number `void_from` on, before which a later timeline continues: an append that got no
+        answer may come to the source after the next writer has read its end. A vault that is served takes them, and
+        then does not let them be made void.
         """
         name, following = segment.parse_name(object_), segment.parse_name(later)
         assert name is not None
@@ -361,6 +370,8 @@ class Shipper:
             again = load_copy(self._source, following).frames if beyond else {}
             void = [f.offset for number, f in beyond.items() if number not in again or again[number].data != f.data]
             size = min([size, *void])
+        if void_from is not None:
+            size = min([size, *(frame.offset for number, frame in copy.frames.items() if number >= void_from)])
         headers = [f.header for f in copy.frames.values() if f.offset + len(f.data) > shipped]
         now, wall = self._clock.monotonic(), self._clock.now()
         since = min((now - max(0.0, (wall - h.at) / _MICROSECONDS) for h in headers), default=now)
@@ -411,6 +422,7 @@ class Shipper:
 
     def _left_open(self, newest: int) -> Iterator[Piece]:
         """What a writer left without a note at the end of its last segment: settled, now that another began."""
+        opened = _openings(self._source)
         for timeline in timelines([self._source]):
             if not self._newest <= timeline < newest:
                 continue
@@ -421,7 +433,10 @@ class Shipper:
             for info, later in zip_longest(held, held[1:]):
                 shipped = max(known.get(info.name, 0), self._target.size(info.name) or 0)
                 if info.size > shipped:
-                    piece = self._piece(info.name, shipped, info.size, later.name if later else "", open_=False)
+                    void_from = opened.get(timeline)
+                    piece = self._piece(
+                        info.name, shipped, info.size, later.name if later else "", open_=False, void_from=void_from
+                    )
                     if piece.end > shipped:
                         yield Piece(info.name, piece.end, 0, self._clock.monotonic(), found=True)
 
@@ -442,10 +457,7 @@ class Shipper:
             self._at = (piece.object, self._continue(piece.object))
         have = self._at[1]
         if have < settled:
-            data = self._source.get(piece.object, have, min(CHUNK_BYTES, settled - have))
-            if not data:
-                kind = _Shrunk if piece.found else SafeholdError
-                raise kind(f"{piece.object} is shorter in {self._source.name} than was written")
+            data = self._source_has(piece, have, min(CHUNK_BYTES, settled - have))
             self._target.append(piece.object, have, data)
             self._at = (piece.object, have + len(data))
             self._appended_at = self._clock.monotonic() if len(data) < CHUNK_BYTES else -self._gather_seconds
@@ -454,13 +466,21 @@ class Shipper:
             return True
         return have < settled
 
+    def _source_has(self, piece: Piece, offset: int, count: int) -> bytes:
+        """Some bytes of a piece. Raises SafeholdError where the source has none there any more."""
+        with suppress(KeyError):
+            if data := self._source.get(piece.object, offset, count):
+                return data
+        kind = _Shrunk if piece.found else SafeholdError
+        raise kind(f"{piece.object} is shorter in {self._source.name} than was written")
+
     def _put_whole(self, piece: Piece) -> bool:
         """Ship a closed segment of which the target has nothing; False where it is another sort.
 
         All or nothing: a segment that repeats frames of the one before it makes these void by its mere name, so it may
         not be there in part.
         """
-        end = self._source.get(piece.object, max(0, piece.end - segment.HEADER_BYTES))
+        end = self._source_has(piece, max(0, piece.end - segment.HEADER_BYTES), 2 * segment.HEADER_BYTES)
         if segment.parse_segment_footer(end) is None or len(end) > segment.HEADER_BYTES:
             return False
         if self._target.size(piece.object) is not None:
@@ -494,6 +514,14 @@ class Shipper:
             yield self._source.get(name, offset, CHUNK_BYTES)
 
     def _compare_blobs(self) -> None:
+        """The next folder that is there: most vaults have few, and each costs a request where one is far away."""
+        if not self._blob_folder:
+            vaults = (self._source, self._target)
+            self._blob_folders = frozenset(name for vault in vaults for name in vault.folders(blob.BLOB_PREFIX))
+        while f"{self._blob_folder:02x}" not in self._blob_folders:
+            self._blob_folder += 1
+            if self._blob_folder == _BLOB_FOLDERS:
+                return
         prefix = f"{blob.BLOB_PREFIX}{self._blob_folder:02x}/"
         have = {info.name for info in self._target.list(prefix)}
         if have:  # of the last one put the name may not be on disk; this makes sure of all in the folder
@@ -510,6 +538,20 @@ class Shipper:
 
     def _differ(self, text: str) -> None:
         self._differences[text] = None
+
+
+def _openings(vault: Vault) -> dict[int, int]:
+    """By timeline: the number of the claim frame of the next one that was written to. From there on it is void."""
+    found: dict[int, int] = {}
+    opened: int | None = None
+    for timeline in reversed(timelines([vault])):
+        if opened is not None:
+            found[timeline] = opened
+        with suppress(KeyError):
+            head = parse_header(vault.get(segment.claim_object(timeline), segment.HEADER_BYTES, FRAME_HEADER))
+            if head is not None and head.timeline == timeline:
+                opened = head.opened
+    return found
 
 
 def _is_object(name: str) -> bool:

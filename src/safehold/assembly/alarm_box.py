@@ -18,6 +18,7 @@ import msgspec
 
 from safehold.ports.alarms import AlarmFailed, Channel
 from safehold.ports.disk import Disk
+from safehold.ports.whole_file import read_whole, write_whole
 from safehold.ports.world import Clock
 from safehold.proof.alarms import State
 from safehold.proof.seen import Witness
@@ -246,32 +247,3 @@ def read_kept(disk: Disk, folder: str) -> Kept:
     except msgspec.DecodeError:
         _log.warning("%s/%s is damaged: what stands is raised anew", folder, FILE_NAME)
         return Kept()
-
-
-def read_whole(disk: Disk, path: str) -> bytes:
-    """b"" where it is not there or cannot be read."""
-    try:
-        file = disk.open(path)
-    except OSError:
-        return b""
-    try:
-        return file.read_at(0, file.size())
-    except OSError:
-        return b""
-    finally:
-        file.close()
-
-
-def write_whole(disk: Disk, path: str, data: bytes) -> None:
-    """Replace a file, whole or not at all, synced. Raises OSError."""
-    folder = path.rpartition("/")[0]
-    disk.make_folders(folder)
-    file = disk.open(f"{path}.new", write=True, create=True)
-    try:
-        file.truncate(0)
-        file.write_at(0, data)
-        file.sync()
-    finally:
-        file.close()
-    disk.rename(f"{path}.new", path)
-    disk.sync_folder(folder)

@@ -22,14 +22,13 @@ from safehold.assembly.alarm_box import (
     Heartbeat,
     channel_facts,
     read_kept,
-    read_whole,
-    write_whole,
 )
 from safehold.assembly.site import Site
 from safehold.assembly.telling import Configured, make_mailer
 from safehold.config import AlarmConfig, Config
 from safehold.ports.alarms import AlarmFailed, Channel
 from safehold.ports.disk import Disk
+from safehold.ports.whole_file import read_whole, write_whole
 from safehold.ports.world import Clock, Worker
 from safehold.proof.alarm_words import Sender, letter_of, message_of
 from safehold.proof.alarms import Alarm, Alarms, Told, conditions_of

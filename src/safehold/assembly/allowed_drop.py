@@ -8,6 +8,7 @@ words, whatever a generation claims.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -15,6 +16,7 @@ from safehold.assembly.site import Site
 from safehold.formats.evidence import EVIDENCE_PREFIX
 from safehold.model.errors import SafeholdError
 from safehold.ports.vault import Vault
+from safehold.ports.whole_file import read_whole, write_whole
 from safehold.vault.evidence import read_evidence
 from safehold.vault.receipts import Receipts
 
@@ -62,30 +64,12 @@ def _path(site: Site) -> str:
 
 def _load(site: Site) -> _Page:
     try:
-        file = site.disk.open(_path(site))
-    except OSError:
+        return _decode(read_whole(site.disk, _path(site)))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return _Page()
-    try:
-        return _decode(file.read_at(0, file.size()))
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        return _Page()
-    finally:
-        file.close()
 
 
 def _save(site: Site, page: _Page) -> None:
     """Whole or not at all; what cannot be kept is read again the next time."""
-    folder, path = str(site.data / "run"), _path(site)
-    try:
-        site.disk.make_folders(folder)
-        file = site.disk.open(f"{path}.new", write=True, create=True)
-        try:
-            file.truncate(0)
-            file.write_at(0, _encode(page))
-            file.sync()
-        finally:
-            file.close()
-        site.disk.rename(f"{path}.new", path)
-        site.disk.sync_folder(folder)
-    except OSError:
-        return
+    with suppress(OSError):
+        write_whole(site.disk, _path(site), _encode(page))

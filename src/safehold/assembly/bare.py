@@ -19,7 +19,7 @@ from safehold.archiver.log import Mode
 from safehold.assembly.site import Site
 from safehold.assembly.vault_urls import AnyVault, open_vault
 from safehold.assembly.vaults import copy_vault
-from safehold.config import DEFAULT_TEXT, FOLDER_SCHEME, Config, ConfigError, VaultConfig
+from safehold.config import DEFAULT_TEXT, FOLDER_SCHEME, Config, ConfigError, VaultConfig, same_vault
 from safehold.formats import keys, travelling
 from safehold.formats.keys import Opener, SigningKey
 from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
@@ -168,7 +168,7 @@ def _places(site: Site, config: Config, given: AnyVault, notes: list[str]) -> tu
     else:
         first, *others = [v for v in missing if v.mode == Mode.SYNC]
         lost = [v.name for v in others]
-        taken = any(v.url == given.url for v in config.vaults if v != first)
+        taken = any(same_vault(v.url, given.url) for v in config.vaults if v != first)
         moved = {first.name: _place_for(site, first, given, notes, taken=taken)}
     for name in lost:
         notes.append(f"the vault {name} is not on this machine and stands in the configuration as a comment")

@@ -20,6 +20,7 @@ from safehold.formats import evidence as evidence_format
 from safehold.formats.evidence import Evidence
 from safehold.model.errors import OperatorError, OutOfSpace, SafeholdError
 from safehold.ports.core import EMPTY_LOG, LogPosition
+from safehold.ports.whole_file import write_whole
 from safehold.proof.drills import WHOLE, Drilled
 from safehold.service.items import stamp
 from safehold.vault.evidence import put_evidence, read_evidence
@@ -200,14 +201,4 @@ def _load(site: Site) -> _Page | None:
 
 def _save(site: Site, known: Sequence[Drilled]) -> None:
     """Raises OSError."""
-    site.disk.make_folders(str(site.data / "run"))
-    path = _path(site)
-    file = site.disk.open(f"{path}.new", write=True, create=True)
-    try:
-        file.truncate(0)
-        file.write_at(0, msgspec.json.encode(_Page(drills=list(known))))
-        file.sync()
-    finally:
-        file.close()
-    site.disk.rename(f"{path}.new", path)
-    site.disk.sync_folder(str(site.data / "run"))
+    write_whole(site.disk, _path(site), msgspec.json.encode(_Page(drills=list(known))))

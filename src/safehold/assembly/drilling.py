@@ -248,6 +248,7 @@ def run_drill(site: Site, wanted: Wanted, progress: Progress = silent) -> Drille
         require_room(site, share[1])
         if throttle.active:
             step_back()
+            stack.enter_context(throttle.kept())
         sources = DrillSources(site, config, folder, throttle.rest)
         if not sources.vaults()[0].available():
             raise VaultDown(

@@ -9,7 +9,7 @@ The commands take the lock and keep the record themselves, so that a timer's run
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -17,6 +17,7 @@ import msgspec
 from safehold.adapters.lock import FolderLock, Locked
 from safehold.assembly.site import Site
 from safehold.model.errors import OperatorError, SafeholdError
+from safehold.ports.whole_file import read_json, write_whole
 from safehold.proof.schedule import LastRun
 
 SNAPSHOT, KEEP, SCRUB, DRILL, ALARM_TEST = "snapshot", "keep", "scrub", "drill", "alarm-test"
@@ -94,16 +95,7 @@ def is_running(site: Site, name: str) -> bool:
 
 def last_run(site: Site, name: str) -> LastRun | None:
     """None where it never ran here, or the record cannot be read."""
-    try:
-        file = site.disk.open(f"{_path(site, name)}.json")
-    except OSError:
-        return None
-    try:
-        return msgspec.json.decode(file.read_at(0, file.size()), type=LastRun)
-    except (OSError, msgspec.MsgspecError):
-        return None
-    finally:
-        file.close()
+    return read_json(site.disk, f"{_path(site, name)}.json", LastRun)
 
 
 def begin_to_count(site: Site, name: str) -> LastRun:
@@ -125,16 +117,5 @@ def note_failure(site: Site, name: str, why: str) -> None:
 
 def _note(site: Site, name: str, last: LastRun) -> None:
     """Whole or not at all; a disk that takes nothing does not hinder the job."""
-    path = f"{_path(site, name)}.json"
-    try:
-        site.disk.make_folders(str(site.data / "run" / "jobs"))
-        file = site.disk.open(f"{path}.new", write=True, create=True)
-        try:
-            file.truncate(0)
-            file.write_at(0, msgspec.json.encode(last))
-            file.sync()
-        finally:
-            file.close()
-        site.disk.rename(f"{path}.new", path)
-    except OSError:
-        return
+    with suppress(OSError):
+        write_whole(site.disk, f"{_path(site, name)}.json", msgspec.json.encode(last))

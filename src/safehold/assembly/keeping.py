@@ -13,10 +13,12 @@ from typing import Any
 import msgspec
 
 from safehold.adapters.lock import FolderLock
+from safehold.assembly.parity import cover_vault
 from safehold.assembly.scrubbing import find_vault, notebook_folder, scrub_vaults
 from safehold.assembly.site import Site
 from safehold.config import VaultConfig
 from safehold.model.errors import OperatorError, OutOfSpace
+from safehold.ports.whole_file import read_json, write_whole
 from safehold.recovery.attest import Verdict
 from safehold.recovery.judging import Problem, Remembered
 from safehold.recovery.keeper import VaultKeeper
@@ -24,6 +26,7 @@ from safehold.recovery.notebook import FileNotebook
 from safehold.recovery.place import Place
 from safehold.recovery.report import Progress, silent
 from safehold.recovery.retention import Plan
+from safehold.recovery.scrub import ScrubResult
 from safehold.vault.evidence import Found
 from safehold.vault.keeping import KeptFolderVault
 from safehold.vault.recoveries import open_recoveries
@@ -168,6 +171,12 @@ def _keep(site: Site, config: VaultConfig, result: KeptVault, able: bool, limit_
         result.trouble = scrubbed.trouble
         return
     result.damaged = len(scrubbed.damaged)
+    _retain(site, config, result, scrubbed, able)
+    if not result.damaged:  # else what is damaged would wait for a group of its own
+        cover_vault(site, config)
+
+
+def _retain(site: Site, config: VaultConfig, result: KeptVault, scrubbed: ScrubResult, able: bool) -> None:
     if not able:
         result.blocked = "the keeper's key and the identity are not both here: nothing is attested, nothing removed"
         return
@@ -197,34 +206,15 @@ def _path(site: Site) -> str:
 
 def remember(site: Site, last: LastKeep) -> None:
     """Whole or not at all. Raises OperatorError."""
-    folder, path = str(site.data / "run"), _path(site)
     try:
-        site.disk.make_folders(folder)
-        file = site.disk.open(f"{path}.new", write=True, create=True)
-        try:
-            file.truncate(0)
-            file.write_at(0, msgspec.json.encode(last))
-            file.sync()
-        finally:
-            file.close()
-        site.disk.rename(f"{path}.new", path)
-        site.disk.sync_folder(folder)
+        write_whole(site.disk, _path(site), msgspec.json.encode(last))
     except OSError as error:
-        raise OperatorError(f"what the keeper did cannot be noted in {path}: {error.strerror}") from error
+        raise OperatorError(f"what the keeper did cannot be noted in {_path(site)}: {error.strerror}") from error
 
 
 def last_keep(site: Site) -> LastKeep | None:
     """None where it was never done, or the note cannot be read."""
-    try:
-        file = site.disk.open(_path(site))
-    except OSError:
-        return None
-    try:
-        return msgspec.json.decode(file.read_at(0, file.size()), type=LastKeep)
-    except (OSError, msgspec.MsgspecError):
-        return None
-    finally:
-        file.close()
+    return read_json(site.disk, _path(site), LastKeep)
 
 
 def keeper_incidents(last: LastKeep | None) -> list[dict[str, Any]]:

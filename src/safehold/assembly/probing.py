@@ -19,6 +19,7 @@ import logging
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -30,14 +31,15 @@ from safehold.assembly.vault_urls import AnyVault
 from safehold.config import VaultConfig
 from safehold.formats import evidence as evidence_format
 from safehold.formats.evidence import Evidence
+from safehold.model.counting import count_text
 from safehold.model.errors import OperatorError, OutOfSpace, SafeholdError
 from safehold.ports.core import EMPTY_LOG
 from safehold.ports.objectstore import StoreError
 from safehold.ports.vault import LengthMismatch, VaultDown
 from safehold.vault.evidence import put_evidence
 from safehold.vault.remote import RemoteVault
-from safehold.vault.s3 import S3Vault
-from safehold.vault.s3_probe import try_out
+from safehold.vault.s3 import MOMENT_FORMAT, S3Vault
+from safehold.vault.s3_probe import look_for_put_over, try_out
 
 ENFORCED, BY_CONVENTION = "enforced", "by convention"
 #: A probe is done again after so long, and whenever a vault's URL or mode has changed.
@@ -64,6 +66,8 @@ class Probed(msgspec.Struct, frozen=True):
     why: str = ""  # it could not be found out
     ignores: tuple[str, ...] = ()  # of a bucket's store: what a safe one does and it does not
     lock_days: int | None = None  # of a bucket: how long it keeps what is put, whoever deletes it
+    put_over: int = 0  # of a bucket: objects on top of which somebody else put, or deleted
+    put_over_since: int | None = None  # µs, by the store's clock: when the first of it came
     evidence: str = ""  # the object that says so, and that the next probe tries to put once more
 
     @property
@@ -117,6 +121,7 @@ def _probe_bucket(site: Site, vault: S3Vault, nothing: Probed) -> Probed:
     """Of a bucket the object that is tried out is one of the probe's own. Raises SafeholdError."""
     try:
         found = try_out(vault.store, vault.root, site.clock.now())
+        over = look_for_put_over(vault.store, vault.root)
     except StoreError as error:
         raise VaultDown(str(error)) from error
     return msgspec.structs.replace(
@@ -129,6 +134,8 @@ def _probe_bucket(site: Site, vault: S3Vault, nothing: Probed) -> Probed:
         rename=found.delete,
         ignores=tuple(found.ignores),
         lock_days=found.lock_days,
+        put_over=over.keys,
+        put_over_since=over.since * _MICROSECONDS or None,
     )
 
 
@@ -152,6 +159,18 @@ def is_elsewhere(about: Mapping[str, Any]) -> bool:
     """Whether a vault server that says this of itself runs on another machine than this process."""
     theirs, ours = about.get("machine"), machine()
     return bool(theirs) and bool(ours) and theirs != ours
+
+
+def put_over_text(vault: str, facts: Mapping[str, Any]) -> str:
+    """What lies on top of what a bucket was given first, in words; "" where nothing does."""
+    if not facts.get("put_over"):
+        return ""
+    since = datetime.fromtimestamp(facts["put_over_since"] / _MICROSECONDS, UTC).strftime(MOMENT_FORMAT)
+    count = count_text(facts["put_over"], "object")
+    return (
+        f"somebody with credentials for the bucket of the vault {vault} put something over {count}, or deleted them, "
+        f"from {since} on: what was there first is what is read"
+    )
 
 
 def _keeps_what_is_there(vault: AnyVault, own: str) -> bool | None:

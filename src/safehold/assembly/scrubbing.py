@@ -24,6 +24,7 @@ from safehold.recovery.report import Progress, silent
 from safehold.recovery.scrub import Level, LookedAt, Pace, Scrubber, ScrubResult, scrub
 from safehold.vault.evidence import LINKS, missing_links, put_evidence, read_evidence
 from safehold.vault.looking import ScrubbedVault
+from safehold.vault.parity import ParityVault
 
 #: Of one scrub, so many damaged objects are named in its evidence.
 MAX_NAMED = 500
@@ -93,10 +94,12 @@ class Scrubbing:
         )
 
     def peers(self, config: VaultConfig) -> list[LookedAt]:
-        """The other vaults that are there, sync ones first."""
+        """The other vaults that are there, sync ones first; then the vault's own parity, where it has any."""
         others = sorted((v for v in self.site.config.vaults if v != config), key=lambda v: v.mode != Mode.SYNC)
         found = [self.vault(other) for other in others]
-        return [LookedAt(self.scrubber(vault)) for vault in found if vault.available()]
+        own = ParityVault(self.vault(config))
+        parity = [own] if own.available() and next(own.list(), None) is not None else []
+        return [LookedAt(self.scrubber(vault)) for vault in (*(v for v in found if v.available()), *parity)]
 
     def pulled(self) -> list[LookedAt]:
         """The vaults that a keeper copies from, as far as they are there."""

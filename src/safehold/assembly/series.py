@@ -20,6 +20,7 @@ from typing import Any
 from safehold.adapters.threads import in_daemon
 from safehold.assembly.site import Site
 from safehold.ports.disk import Disk
+from safehold.ports.whole_file import write_whole
 from safehold.proof.series import (
     DAY,
     SAMPLE_SECONDS,
@@ -108,7 +109,8 @@ def thin_old(disk: Disk, folder: str, now: int) -> None:
         hours = f"{folder}/{name[:7]}.hours.jsonl"
         known = decode_lines(_content(disk, hours)).samples  # a kill between rename and removal, or a clock set back
         samples = [*known, *decode_lines(_content(disk, f"{folder}/{name}")).samples]
-        _replace(disk, hours, thinned(sorted(samples, key=lambda sample: sample.at)))
+        kept = thinned(sorted(samples, key=lambda sample: sample.at))
+        write_whole(disk, hours, b"".join(map(encode_line, kept)))
         disk.remove(f"{folder}/{name}")
     for name in _files(disk, folder)[:-MONTHS]:
         disk.remove(f"{folder}/{name}")
@@ -116,17 +118,6 @@ def thin_old(disk: Disk, folder: str, now: int) -> None:
 
 def month_of(at: int) -> str:
     return datetime.fromtimestamp(at // _MICROSECONDS, UTC).strftime("%Y-%m")
-
-
-def _replace(disk: Disk, path: str, samples: list[Sample]) -> None:
-    file = disk.open(f"{path}.new", write=True, create=True)
-    try:
-        file.truncate(0)
-        file.write_at(0, b"".join(map(encode_line, samples)))
-        file.sync()
-    finally:
-        file.close()
-    disk.rename(f"{path}.new", path)
 
 
 def _files(disk: Disk, folder: str) -> list[str]:

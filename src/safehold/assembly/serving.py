@@ -29,7 +29,7 @@ from safehold.assembly.objectives import Measures
 from safehold.assembly.scheduler import Scheduler
 from safehold.assembly.series import SeriesRecorder
 from safehold.assembly.sizes import note_size
-from safehold.assembly.status import RECOVERING, SERVING, status_object
+from safehold.assembly.status import RECOVERING, SERVING, status_object, status_without_core
 from safehold.assembly.telling import Telling
 from safehold.assembly.watching import Watching
 from safehold.config import Config
@@ -37,7 +37,7 @@ from safehold.formats.keys import KeyAway
 from safehold.formats.seal import SealedObject
 from safehold.model.change import Change
 from safehold.model.commands import AnyCommand, NoteGhosts, Outcome, TellNotice
-from safehold.model.errors import BadRequest, BodiesDamaged, Held, OperatorError, SafeholdError
+from safehold.model.errors import BadRequest, BodiesDamaged, Damaged, Held, OperatorError, SafeholdError
 from safehold.model.items import Account
 from safehold.model.kinds import Kind
 from safehold.model.locks import HeldLocks
@@ -270,8 +270,13 @@ class Service:
         noted = self._caring.incidents.incidents()
         incidents = [*self._ahead.incidents(), *noted, *self._jobs.incidents(), *self._telling.incidents()]
         looks = self._watching.vaults()
-        status = status_object(self.installation, self.reads, self.writer, incidents, looks, self._measures)
-        announced = self._telling.announcements(self.reads)
+        site, writer, measures = self.installation, self.writer, self._measures
+        try:
+            status = status_object(site, self.reads, writer, incidents, looks, measures)
+            announced = self._telling.announcements(self.reads)
+        except Damaged as error:  # a page of the core; whoever minds it has been told of that
+            status = status_without_core(site, error, writer, incidents, looks, measures)
+            announced = self._telling.announcements(None)
         more: dict[str, Any] = {
             **self._jobs.status(),
             "announcements": announced,

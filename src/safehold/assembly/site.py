@@ -278,6 +278,8 @@ class Site:
                 if not entry.is_folder and _HALF_WRITTEN.fullmatch(entry.name):
                     self.disk.remove(str(self.scratch_folder / entry.name))
         for config in self.config.vaults:
+            if config.is_s3:  # nothing half written has a name there, and a start does not wait for a network
+                continue
             with contextlib.suppress(SafeholdError):
                 vault = self.vault(config)
                 if vault.available():

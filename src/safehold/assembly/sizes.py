@@ -12,6 +12,7 @@ import msgspec
 from safehold.assembly.site import Site
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.ports.core import CoreReads
+from safehold.ports.whole_file import read_json, write_whole
 from safehold.proof.forecast import Size, Sized
 
 VERSION = 1
@@ -80,17 +81,8 @@ def note_size(site: Site, reads: CoreReads) -> Day:
 
 def remembered_sizes(site: Site) -> list[Day]:
     """Oldest first; nothing where the file is not there or cannot be read."""
-    try:
-        file = site.disk.open(_path(site))
-    except OSError:
-        return []
-    try:
-        page = msgspec.json.decode(file.read_at(0, file.size()), type=_Page)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        return []
-    finally:
-        file.close()
-    return page.days if page.version == VERSION else []
+    page = read_json(site.disk, _path(site), _Page)
+    return page.days if page is not None and page.version == VERSION else []
 
 
 def series(days: list[Day]) -> list[Sized]:
@@ -117,13 +109,4 @@ def _path(site: Site) -> str:
 
 def _save(site: Site, days: list[Day]) -> None:
     """Whole or not at all. Raises OSError."""
-    folder, path = str(site.data / "run"), _path(site)
-    site.disk.make_folders(folder)
-    file = site.disk.open(f"{path}.new", write=True, create=True)
-    try:
-        file.truncate(0)
-        file.write_at(0, msgspec.json.encode(_Page(VERSION, days)))
-        file.sync()
-    finally:
-        file.close()
-    site.disk.rename(f"{path}.new", path)
+    write_whole(site.disk, _path(site), msgspec.json.encode(_Page(VERSION, days)))

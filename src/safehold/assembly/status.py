@@ -15,7 +15,7 @@ from safehold.assembly.drill_record import drill_incidents, last_drill_object, r
 from safehold.assembly.keystate import key_risks, key_state
 from safehold.assembly.mode_record import recorded_modes
 from safehold.assembly.objectives import Measures, Told
-from safehold.assembly.probing import BY_CONVENTION, remembered
+from safehold.assembly.probing import BY_CONVENTION, put_over_text, remembered
 from safehold.assembly.site import CoreMissing, Site
 from safehold.assembly.vault_urls import AnyVault, full_url, store_costs
 from safehold.assembly.writer import Writer
@@ -73,27 +73,35 @@ def status_object(
     }
 
 
-def status_without_core(site: Site, error: SafeholdError) -> dict[str, Any]:
+def status_without_core(
+    site: Site,
+    error: SafeholdError,
+    writer: Writer | None = None,
+    incidents: Sequence[dict[str, Any]] = (),
+    looks: Looks | None = None,
+    measures: Measures | None = None,
+) -> dict[str, Any]:
     """The same where the core is not there or cannot be read, for the reason of `error`: what it would tell is None."""
-    looks = looks_now(site)
-    vaults = describe_vaults(site, None, looks)
+    looks = looks_now(site) if looks is None else looks
+    vaults = describe_vaults(site, writer, looks)
     lost = {
         "what": "core missing" if isinstance(error, CoreMissing) else "core unreadable",
         "message": error.message,
         "summary": "The service's database is missing or damaged",
         "hint": error.hint,
     }
-    told = Measures(site).told(None, vaults, looks)
+    told = (measures or Measures(site)).told(None, vaults, looks)
+    writing = writer is not None and writer.engine.stopped is None
     return {
-        "service": STOPPED,
-        "timeline": None,
+        "service": _service_state(writer),
+        "timeline": writer.engine.log.timeline if writer is not None and writing else None,
         "accounts": None,
         "changes": None,
         "items": dict.fromkeys(kind.value for kind in DATA_KINDS),
         "vaults": vaults,
         **_promised(told),
         "incidents": with_runbooks(
-            [lost, *_incidents(site.config.vaults, vaults, None), *_drills(site), *told.incidents]
+            [lost, *_incidents(site.config.vaults, vaults, writer), *incidents, *_drills(site), *told.incidents]
         ),
         "intake": None,
         "recovery": None,
@@ -425,4 +433,6 @@ def _risks(site: Site, vaults: list[dict[str, Any]], looks: Looks) -> list[str]:
     found = {name: seen.found for name, seen in looks.items() if seen.found is not None and seen.found.available}
     parts = [Part(v.name, found[v.name].place) for v in site.config.vaults if v.name in found]
     own = next((look.own for look in found.values() if look.own), ())
-    return domain_risks(parts, own, {vault["name"]: vault["append_only"] for vault in vaults})
+    put_over = [put_over_text(vault["name"], vault["probed"] or {}) for vault in vaults]
+    domains = domain_risks(parts, own, {vault["name"]: vault["append_only"] for vault in vaults})
+    return [*filter(None, put_over), *domains]

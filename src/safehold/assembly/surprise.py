@@ -24,6 +24,7 @@ from safehold.formats import evidence as evidence_format
 from safehold.formats.evidence import Evidence
 from safehold.model.errors import OperatorError, OutOfSpace, SafeholdError
 from safehold.ports.core import EMPTY_LOG
+from safehold.ports.whole_file import write_whole
 from safehold.proof.drills import WHOLE
 from safehold.proof.surprises import CORE_ASIDE, SERVICE_STOPPED, SURPRISES, VAULT_AWAY, Struck, Surprised, as_object
 from safehold.service.control import STATUS
@@ -120,17 +121,7 @@ def strike(site: Site, what: str, by: str, draw: Callable[[int], int], wait: Cal
 
 
 def _note(site: Site, struck: Struck) -> None:
-    path = _record(site)
-    site.disk.make_folders(str(path.parent))
-    file = site.disk.open(f"{path}.new", write=True, create=True)
-    try:
-        file.truncate(0)
-        file.write_at(0, msgspec.json.encode(struck))
-        file.sync()
-    finally:
-        file.close()
-    site.disk.rename(f"{path}.new", str(path))
-    site.disk.sync_folder(str(path.parent))
+    write_whole(site.disk, str(_record(site)), msgspec.json.encode(struck))
 
 
 def _stop(site: Site, wait: Callable[[float], None]) -> None:

@@ -18,29 +18,38 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from safehold.adapters.lock import PATIENCE_SECONDS, FolderLock, Locked
 from safehold.adapters.places import describe_place, machine
 from safehold.adapters.system import SystemClock, SystemEntropy
 from safehold.adapters.vault_http import key_digest
 from safehold.adapters.vault_http_server import VaultApp, serve
+from safehold.assembly.alarm_box import read_whole, write_whole
 from safehold.assembly.vault_server_config import DEFAULT_PORT, FILE_NAME, TEXT, ServerConfig, load_server
 from safehold.config import parse_listen
 from safehold.formats.vaultcode import VaultCode, encode_code
 from safehold.model.errors import OperatorError
 from safehold.ports.link import Session
+from safehold.ports.vault import Vault, VaultDown
 from safehold.store.realdisk import RealDisk
 from safehold.vault.folder import FolderVault
 from safehold.vault.http_guests import Admitted, Guest, Guests
 from safehold.vault.http_quota import VaultQuota
+from safehold.vault.segments import load_copy, segments, timelines
 from safehold.vault.served import ServedSession, ServedVault
 
 #: Records that a command has changed are taken up within so long.
 REFRESH_SECONDS = 1.0
 #: What lies in each vault is counted anew so often.
 RECOUNT_SECONDS = 3600.0
+#: What was refused is one story as long as no more than this lies between two.
+REMEMBERED = 30 * 86_400 * 1_000_000
+REFUSED = "refused.json"
 _CERTIFICATE_DAYS = 20 * 365
 
 
@@ -128,6 +137,38 @@ class ServerFolder:
         return quota.used_bytes()
 
 
+class Refused(msgspec.Struct, frozen=True):
+    """Requests of one guest that would have made void what its vault holds, as run/refused.json has it. Times in µs.
+
+    `frame` is the newest that was there when the first of them came: what came after it may be somebody else's.
+    """
+
+    first: int
+    last: int
+    count: int
+    frame: int
+    why: str
+
+
+def read_refused(server: ServerFolder, guest: str) -> Refused | None:
+    try:
+        return msgspec.json.decode(
+            read_whole(server.disk, f"{server.guests.run_folder(guest)}/{REFUSED}"), type=Refused
+        )
+    except msgspec.DecodeError:
+        return None
+
+
+def newest_frame(vault: Vault) -> int:
+    """Its number, by the headers alone; 0 where there is none."""
+    with suppress(VaultDown, KeyError):
+        for timeline in reversed(timelines([vault])):
+            for name in reversed(list(segments([vault], timeline))):
+                if numbers := load_copy(vault, name).frames:
+                    return max(numbers)
+    return 0
+
+
 class _Seat:
     """One guest's vault, as it is served. Implements adapters.vault_http_server.Guest."""
 
@@ -155,6 +196,7 @@ class VaultHost:
         self._quotas: dict[str, VaultQuota] = {}
         self._limits: dict[str, int] = {}
         self._signature: object = None
+        self._kept: dict[str, object] = {}
         self._recounted = server.clock.monotonic()
         self.refresh()
         for guest in server.guests.all():
@@ -177,14 +219,32 @@ class VaultHost:
             self._served.pop(guest, None)
         return True
 
+    def _note_refused(self, guest: str, why: str) -> None:
+        """Whoever asks for that is not the writer as we know it; written down at once, as it may be the first sign."""
+        server = self._server
+        known, now = read_refused(server, guest), server.clock.now()
+        if known is None or now - known.last > REMEMBERED:
+            folder = server.guests.vault_folder(guest)
+            known = Refused(now, now, 0, newest_frame(FolderVault("vault", folder, server.disk)), why)
+        known = msgspec.structs.replace(known, last=now, count=known.count + 1)
+        with suppress(OSError):
+            write_whole(server.disk, f"{server.guests.run_folder(guest)}/{REFUSED}", msgspec.json.encode(known))
+
     def refresh(self) -> None:
-        """Take up what commands have changed. Raises OSError."""
+        """Take up what commands have changed, and keepers of single vaults. Raises OSError."""
         guests = self._server.guests
         signature = _signature(self._server.folder / "installations")
         if signature != self._signature:
-            guests.load()
+            guests.reload()
             self._signature = signature
             self._limits = {guest.id: guest.record.quota_bytes for guest in guests.all()}
+        with self._lock:
+            served = list(self._served)
+        for guest_id in served:
+            kept = _kept_signature(guests.vault_folder(guest_id))
+            if self._kept.get(guest_id) != kept:
+                self._kept[guest_id] = kept
+                self.forget(guest_id)
         now = self._server.clock.monotonic()
         if now - self._recounted > RECOUNT_SECONDS:
             self._recounted = now
@@ -214,8 +274,10 @@ class VaultHost:
                     about=lambda: about(folder),
                     lock=threading.Lock(),
                     quota=quota,
+                    refused=partial(self._note_refused, guest.id),
                 )
                 self._served[guest.id], self._quotas[guest.id] = served, quota
+                self._kept[guest.id] = _kept_signature(folder)
             self._limits.setdefault(guest.id, guest.record.quota_bytes)
             return served
 
@@ -303,6 +365,16 @@ def _signature(folder: Path) -> object:
                 stat = os.stat(f"{entry.path}/guest.json")
                 found.append((entry.name, stat.st_mtime_ns, stat.st_ino))
     return sorted(found)
+
+
+def _kept_signature(folder: str) -> object:
+    """Something that differs once a keeper has set aside or removed what the server may remember."""
+    found = []
+    for name in ("aside", "log", "runs"):
+        with suppress(FileNotFoundError):
+            found.append(os.stat(f"{folder}/{name}").st_mtime_ns)
+            found += [os.stat(entry.path).st_mtime_ns for entry in os.scandir(f"{folder}/log")] if name == "log" else []
+    return found
 
 
 # -- TLS

@@ -21,13 +21,14 @@ from safehold.assembly.alarm_box import read_whole, write_whole
 from safehold.assembly.alarming import Alarming, limits_of, make_channels
 from safehold.assembly.looking import writers_seen
 from safehold.assembly.looking_vault import VaultLook, VaultLooks
-from safehold.assembly.vault_server import ServerFolder
+from safehold.assembly.vault_server import ServerFolder, read_refused
 from safehold.assembly.vault_server_config import ServerConfig
 from safehold.config import Config
 from safehold.ports.world import Worker
 from safehold.proof.alarm_words import Sender
 from safehold.proof.alarms import LOOK_SECONDS, Told
 from safehold.proof.seen import RoomSeen, Sight, VaultSeen
+from safehold.service.items import stamp
 from safehold.vault.folder import FolderVault
 from safehold.vault.http_guests import Guest, GuestRecord
 
@@ -36,6 +37,9 @@ _log = logging.getLogger("safehold.alarms")
 #: A guest that may be silent for a short time only is looked at so many times within it.
 LOOKS_WITHIN = 4
 END_SECONDS = 3.0
+#: So many refusals are told of, for a day after the last.
+REFUSALS = 3
+DAY_MICROSECONDS = 86_400 * 1_000_000
 ROLE, HEARD = "vault server", "heard.json"
 
 
@@ -87,9 +91,26 @@ class _GuestAlarms:
             vaults=(VaultSeen(name=record.name, sync=True, available=look.available, dropped=look.dropped),),
             rooms=tuple(self._rooms(record, look)),
             writers=writers_seen(since, clock.monotonic()),
-            witnesses=self.alarming.box.witnesses(),
+            witnesses=tuple(self.alarming.box.witnesses()),
         )
-        return self.alarming.look(sight, None)
+        return self.alarming.look(sight, {"incidents": list(self._incidents())})
+
+    def _incidents(self) -> Iterator[dict[str, str]]:
+        """Two writers that raced are refused once or twice, and open their log anew; more is somebody else."""
+        refused = read_refused(self._server, self.guest.id)
+        now = self._server.clock.now()
+        if refused is None or refused.count < REFUSALS or now - refused.last > DAY_MICROSECONDS:
+            return
+        name = self.guest.record.name
+        yield {
+            "what": "forks refused",
+            "key": name,
+            "message": f"{refused.count} requests with the token of {name} would have made void what its vault holds, "
+            f"the first at {stamp(refused.first)}, after frame {refused.frame}: {refused.why}",
+            "summary": "Somebody tries to make a vault void",
+            "hint": "nothing was lost here. What came after that frame may be somebody else's: see who has the keys of "
+            "the installation, and take its token back (`safehold vault guests --revoke`)",
+        }
 
     def _heard(self, look: VaultLook) -> float:
         """When something new was last seen of the guest, by the monotonic clock; a restart of the server is no sign."""

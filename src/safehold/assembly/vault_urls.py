@@ -26,7 +26,7 @@ from safehold.formats import vaultcode
 from safehold.model.errors import Damaged, OperatorError, SafeholdError
 from safehold.ports.disk import Disk
 from safehold.ports.link import NoAnswer, NotSent
-from safehold.ports.objectstore import StoreError
+from safehold.ports.objectstore import Costs, StoreError
 from safehold.ports.world import Entropy
 from safehold.vault.folder import FolderVault
 from safehold.vault.remote import RemoteVault
@@ -41,6 +41,8 @@ _MAX_TOKEN_BYTES = 4096
 
 #: One store for each bucket and prefix: what it costs and what it ignores is known of it as long as the process lives.
 _STORES: dict[tuple[VaultConfig, Path], S3ObjectStore] = {}
+#: What went over all links to one vault at a server.
+_COSTS: dict[tuple[str, Path], Costs] = {}
 
 
 def open_vault(config: VaultConfig, data: Path, disk: Disk, installation: bytes | None) -> AnyVault:
@@ -65,7 +67,10 @@ def _at_server(config: VaultConfig, data: Path, disk: Disk, installation: bytes 
     def access() -> Access:
         return _access(config, data, disk)
 
-    return HttpVault(config.name, config.url, lambda: HttpLink(access), installation, lock=threading.Lock())
+    costs = _COSTS.setdefault((config.url, data), Costs())
+    return HttpVault(
+        config.name, config.url, lambda: HttpLink(access, costs=costs), installation, lock=threading.Lock()
+    )
 
 
 def _access(config: VaultConfig, data: Path, disk: Disk) -> Access:
@@ -115,7 +120,9 @@ def _pin(config: VaultConfig, data: Path, noted: str) -> bytes:
         raise NotSent(f"the certificate {wanted} cannot be read: {error}") from None
 
 
-def redeem_code(text: str, data: Path, disk: Disk, entropy: Entropy, installation: bytes) -> str:
+def redeem_code(
+    text: str, data: Path, disk: Disk, entropy: Entropy, installation: bytes, *, to_write: bool = False
+) -> str:
     """Use a one-time code of a vault server: the URL of the vault, whose token lies in keys/ then.
 
     The token is on disk before the code is used, so that a code whose answer got lost can be used again from here.
@@ -127,11 +134,24 @@ def redeem_code(text: str, data: Path, disk: Disk, entropy: Entropy, installatio
         code = vaultcode.parse_code(text)
     except Damaged as error:
         raise OperatorError(error.message, hint="copy the whole line that the server's operator sent") from None
+    if to_write and code.read_only:
+        raise OperatorError(
+            "the token that comes with this code may only read",
+            hint="`safehold vault join CODE` takes it, for a keeper; to add a vault another code is needed",
+            exit_code=2,
+        )
     url = f"{code.address}/v1/{code.guest.hex()}"
     path = VaultConfig("joined", url, "async").token_path(data)
     mark = f"code: {sha256(code.secret).hexdigest()[:16]}"
-    if mark in _token_text(disk, path).splitlines():
+    there = _token_text(disk, path)
+    if mark in there.splitlines():
         return url
+    if code.read_only and there:
+        raise OperatorError(
+            f"there is a token for this vault in {path}, and this code's may only read",
+            hint="use the code where it is for: in the folder of a keeper",
+            exit_code=2,
+        )
     new = path.with_name(f"{path.name}.{sha256(code.secret).hexdigest()[:8]}.new")
     disk.make_folders(str(path.parent))
     if not disk.exists(str(new)):
@@ -200,7 +220,9 @@ def s3_store(config: VaultConfig, data: Path) -> S3ObjectStore:
 
 
 def store_costs(config: VaultConfig, data: Path) -> dict[str, int] | None:
-    """What this process has asked of a bucket's store; None for other vaults."""
+    """What this process has asked of a bucket's store or of a vault server; None for other vaults."""
+    if config.is_server:
+        return msgspec.structs.asdict(_COSTS.get((config.url, data), Costs()))
     return msgspec.structs.asdict(s3_store(config, data).costs) if config.is_s3 else None
 
 

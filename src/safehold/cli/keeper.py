@@ -85,8 +85,10 @@ def _init(args: Namespace, context: Context) -> Answer:
 
 def _absolute(url: str) -> str:
     """A URL whose path is not relative to where the keeper lives, but to where this is typed."""
-    from safehold.assembly.vault_urls import with_scheme
+    from safehold.assembly.vault_urls import is_network, with_scheme
 
+    if is_network(url):
+        return url
     scheme, _, path = with_scheme(url).partition(":")
     return f"{scheme}:{Path(path).absolute()}"
 

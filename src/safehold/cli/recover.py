@@ -69,7 +69,7 @@ def _filters(parser: Parser) -> None:
         "--to", metavar="TIME", help="then undo what came after: 2026-11-20T08:30Z, or how long ago: 30m, 2h, 1d"
     )
     parser.add_argument("--from", dest="source", metavar="VAULT", help="read this vault only")
-    parser.add_argument("--vault", metavar="URL", help="read the vault at this place, folder:PATH")
+    parser.add_argument("--vault", metavar="URL", help="read the vault at this place: folder:PATH, or a one-time code")
     parser.add_argument("--identity", metavar="FILE", help="the recovery key text, where the data folder has no keys")
     parser.add_argument(
         "--salvage",

@@ -93,7 +93,7 @@ def describe(status: dict[str, Any], unmet: Sequence[str]) -> list[str | Table]:
             if o.get("target_seconds") is not None
         ],
     )
-    blocks: list[str | Table] = [head, counts, vaults]
+    blocks: list[str | Table] = [head, counts, vaults, *map(_costs_text, filter(_costs_of, status.get("vaults") or ()))]
     if objectives.rows:
         blocks += [objectives, *_forecast_text(status)]
     if status.get("snapshots"):
@@ -164,6 +164,18 @@ def _vault_row(vault: dict[str, Any]) -> tuple[str | int, ...]:
         _text(vault.get("last_drill")),
         str(vault.get("url")),
     )
+
+
+def _costs_of(vault: dict[str, Any]) -> Any:
+    return vault.get("costs")
+
+
+def _costs_text(vault: dict[str, Any]) -> str:
+    """What a bucket was asked for since the service began."""
+    costs = vault["costs"]
+    asked = ", ".join(f"{costs[key]} {key}" for key in ("writes", "reads", "deletes", "failures") if costs.get(key))
+    sent, received = size_text(int(costs["sent_bytes"])), size_text(int(costs["received_bytes"]))
+    return f"{vault['name']}: {asked or 'nothing asked'} so far; {sent} sent, {received} received"
 
 
 def _scrub_text(last: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from dataclasses import replace
 
-from safehold.cli import scrub, vault_keys, vault_repair, vault_retain, vault_server
+from safehold.cli import scrub, vault_keys, vault_parity, vault_repair, vault_retain, vault_server
 from safehold.cli.context import Context
 from safehold.cli.exits import Exit
 from safehold.cli.output import Answer, Table
@@ -91,6 +91,15 @@ def configure(parser: Parser) -> None:
     check.add_argument("name", metavar="NAME", nargs="?", help="the vault (default: all)")
     scrub.add_options(check)
     vault_repair.configure(parser)
+    vault_parity.configure(
+        parser.command(
+            "parity",
+            "write what a damaged vault can be mended from by itself",
+            "safehold vault parity near",
+            vault_parity.run,
+            vault_parity.__doc__ or "",
+        )
+    )
     vault_server.configure(parser)
     vault_retain.configure(
         parser.command(
@@ -115,14 +124,14 @@ def _add(args: Namespace, context: Context) -> Answer:
     installation = context.installation(make=not (context.data / "keys").exists())
     if args.url and vault_server.is_code(args.url):
         check_vault(args.name, f"{FOLDER_SCHEME}x", args.mode or "async")  # before the code is used
-        args.url = vault_server.redeem(installation, args.url)
+        args.url = vault_server.redeem(installation, args.url, to_write=True)
     vault = _wanted(args, known)
     added = installation.vault_add(vault.name, vault.url, vault.mode, vault.s3)
     return Answer({"vault": added}, [f"the vault {vault.name} stands at {vault.url} ({vault.mode})"])
 
 
 def _probe(args: Namespace, context: Context) -> Answer:
-    from safehold.assembly.probing import probe_and_remember
+    from safehold.assembly.probing import probe_and_remember, put_over_text
     from safehold.assembly.scrubbing import find_vault
 
     installation = context.installation()
@@ -134,8 +143,9 @@ def _probe(args: Namespace, context: Context) -> Answer:
         told = (_told(verb, getattr(each, verb)) for verb in verbs)
         rows.append((each.vault, each.why or each.append_only, *told, ", ".join(each.ignores) or "-"))
     heads = ("vault", "append-only", "second put", "wrong length", *verbs[2:], "its store ignores")
-    code = Exit.UNFINISHED if any(each.why for each in found) else Exit.DONE
-    return Answer({"vaults": [each.facts() for each in found]}, [Table(heads, rows)], exit=code)
+    put_over = [text for each in found if (text := put_over_text(each.vault, each.facts()))]
+    code = Exit.UNFINISHED if any(each.why for each in found) else Exit.FOUND if put_over else Exit.DONE
+    return Answer({"vaults": [each.facts() for each in found]}, [Table(heads, rows), *put_over], exit=code)
 
 
 def _told(verb: str, found: bool | None) -> str:

@@ -6,12 +6,15 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from safehold.cli.context import Context
 from safehold.cli.output import Answer, Table, print_json, size_text, time_text
 from safehold.cli.parser import Parser
 
 if TYPE_CHECKING:
-    from safehold.assembly import Installation
+    from safehold.assembly.site import Site
+    from safehold.assembly.vault_server import Refused
     from safehold.vault.http_guests import Guest
 
 
@@ -86,12 +89,12 @@ def is_code(text: str) -> bool:
     return is_one(text)
 
 
-def redeem(installation: Installation, code: str) -> str:
-    """The URL of the vault that a code is for. Raises OperatorError."""
+def redeem(installation: Site, code: str, *, to_write: bool = False) -> str:
+    """The URL of the vault that a code is for; `to_write`: which is to be written to. Raises OperatorError."""
     from safehold.assembly.vault_urls import redeem_code
 
     site = installation
-    return redeem_code(code, site.data, site.disk, site.entropy, site.opener.installation)
+    return redeem_code(code, site.data, site.disk, site.entropy, site.opener.installation, to_write=to_write)
 
 
 def _serve(args: Namespace, context: Context) -> Answer:
@@ -150,7 +153,7 @@ def _duration(parse: Any, text: str) -> float:
 
 
 def _guests(args: Namespace, _context: Context) -> Answer:
-    from safehold.assembly.vault_server import ServerFolder
+    from safehold.assembly.vault_server import ServerFolder, read_refused
     from safehold.assembly.vault_server_config import load_server
 
     folder = Path(args.folder).absolute()
@@ -162,6 +165,13 @@ def _guests(args: Namespace, _context: Context) -> Answer:
         guest = server.guests.revoke(args.revoke)
         told.append(f"a token of {guest.record.name} is taken back")
     found = [(guest, server.used_bytes(guest)) for guest in server.guests.all()]
+    refused = {guest.id: read_refused(server, guest.id) for guest, _ in found}
+    told += [
+        f"{guest.record.name}: {one.count} requests that would have made void what is here were refused, the first at "
+        f"{time_text(one.first)}, after frame {one.frame}: what came later may be somebody else's"
+        for guest, _ in found
+        if (one := refused[guest.id]) is not None
+    ]
     rows = []
     for guest, used in found:
         record = guest.record
@@ -173,7 +183,7 @@ def _guests(args: Namespace, _context: Context) -> Answer:
         for token in guest.record.tokens
     ]
     return Answer(
-        {"guests": [_facts(guest, used) for guest, used in found]},
+        {"guests": [_facts(guest, used, refused[guest.id]) for guest, used in found]},
         [
             *told,
             Table(("guest", "installation", "fills", "of", "tokens"), rows),
@@ -182,7 +192,7 @@ def _guests(args: Namespace, _context: Context) -> Answer:
     )
 
 
-def _facts(guest: Guest, used: int) -> dict[str, Any]:
+def _facts(guest: Guest, used: int, refused: Refused | None) -> dict[str, Any]:
     record = guest.record
     return {
         "guest": guest.id,
@@ -191,6 +201,7 @@ def _facts(guest: Guest, used: int) -> dict[str, Any]:
         "bytes": used,
         "quota_bytes": record.quota_bytes or None,
         "dead_man_seconds": record.dead_man_seconds or None,
+        "refused": None if refused is None else msgspec.structs.asdict(refused),
         "tokens": [
             {"token": token.digest, "may_append": token.may_append, "made": token.made} for token in record.tokens
         ],
@@ -201,5 +212,5 @@ def _join(args: Namespace, context: Context) -> Answer:
     from safehold.assembly.keeper import open_vaults
 
     site = open_vaults(context.data, context.config, context.config_path)
-    url = redeem(site, args.code)  # type: ignore[arg-type]
+    url = redeem(site, args.code)
     return Answer({"url": url}, [f"the vault is at {url}; its token lies in {site.keys_folder}"])

@@ -145,6 +145,11 @@ def encode(message: Request | Answer) -> bytes:
     return _encode(message)
 
 
+def is_change(message: bytes) -> bool:
+    """Whether an encoded request adds something: by its sort, which comes after two bytes of headers."""
+    return message[2:].startswith((b"Append", b"Put", b"Piece", b"Finish"))
+
+
 def parse_request(data: bytes) -> Request:
     """Raises Damaged where it is none, or out of bounds."""
     try:

@@ -76,6 +76,7 @@ class Traits(msgspec.Struct):
     """What was found out of a store while it was used."""
 
     conditional: bool | None = None  # whether a put under the condition that nothing is there is refused where it is
+    mark: bytes | None = None  # the vault's FORMAT, where it cannot change any more
 
 
 class ObjectStore(Protocol):
@@ -109,6 +110,10 @@ class ObjectStore(Protocol):
 
     def find(self, key: str) -> Stored | None:
         """The first version under this very key, asked for by its name: listings are not relied on."""
+        ...
+
+    def peek(self, key: str) -> bool:
+        """Whether something lies under this key, by a request that costs least: a deletion on top hides it here."""
         ...
 
     def list(self, prefix: str) -> Iterator[Stored]:

@@ -56,6 +56,7 @@ RUNBOOK_OF = {
     "vault lost objects": "damaged-vault",
     "evidence missing": "damaged-vault",
     "not the same": "damaged-vault",
+    "forks refused": "ransomware",
     "not attested": "keeper",
     "not kept": "keeper",
     "no keeping": "keeper",

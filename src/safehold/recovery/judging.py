@@ -28,12 +28,14 @@ import msgspec
 from safehold.formats import blob, mark, segment
 from safehold.formats.evidence import parse_evidence_name
 from safehold.formats.generation import parse_manifest_name
+from safehold.formats.parity import parse_parity_name
 from safehold.formats.run import parse_run_name
 from safehold.formats.seal import SealedObject
 from safehold.formats.segment import SegmentName
 from safehold.model.counting import count_text
 from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.recovery.objects import Fault, SegmentSeen
+from safehold.vault.parity import PARITY_SOURCE
 from safehold.vault.segments import limits
 
 
@@ -437,6 +439,8 @@ class Judge:
             return self._standing.settled is None and peer.sound(name)
         if parse_manifest_name(name) is not None:
             return self._standing.settled is None and peer.sound(name)
+        if parse_parity_name(name) is not None:  # another vault's covers what lies there
+            return peer.name == PARITY_SOURCE and peer.sound(name)
         return parse_evidence_name(name) is not None and self._is_placed(name, peer) and not self._has_come(name)
 
     def _is_placed(self, name: str, peer: Peer) -> bool:
@@ -626,7 +630,7 @@ class Judge:
             else:
                 found[name] = Remembered(*self._settled_part(seen))
         for name, sound in self._seen.sound.items():
-            if name not in self.stated and name not in self._texts:
+            if name not in self.stated and name not in self._texts and parse_parity_name(name) is None:
                 found[name] = Remembered(sound.size, sound.digest)
         for name, was in self._remembered.items():
             if name in self._damaged:
@@ -658,6 +662,7 @@ def _is_object(name: str) -> bool:
         or parse_run_name(name) is not None
         or parse_manifest_name(name) is not None
         or parse_evidence_name(name) is not None
+        or parse_parity_name(name) is not None
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from safehold.ports.disk import Disk
+from safehold.ports.whole_file import write_whole
 from safehold.recovery.judging import Remembered
 from safehold.recovery.scrub import Unfinished
 
@@ -98,14 +99,4 @@ class FileNotebook:
         return page if page.version == VERSION else _Page()
 
     def _save(self) -> None:
-        self._disk.make_folders(self._folder)
-        temporary = f"{self._path}.new"
-        file = self._disk.open(temporary, write=True, create=True)
-        try:
-            file.truncate(0)
-            file.write_at(0, _encode(self._page))
-            file.sync()
-        finally:
-            file.close()
-        self._disk.rename(temporary, self._path)
-        self._disk.sync_folder(self._folder)
+        write_whole(self._disk, self._path, _encode(self._page))

@@ -37,6 +37,7 @@ from safehold.recovery.retention import (
 )
 from safehold.recovery.selection import SYSTEM
 from safehold.vault.log import NotOnTheLog, VaultLogReader
+from safehold.vault.parity import drop_groups
 from safehold.vault.receipts import Receipts, RetainFacts
 from safehold.vault.runs import Generation, Runs
 from safehold.vault.segments import segments, timelines
@@ -211,6 +212,7 @@ def carry_out(found: Look, vault: KeptVault, made: Plan, tell: Tell, frozen: Fro
     headers = {going.name: vault.get(going.name, 0, segment.HEADER_BYTES) for going in made.shorten}
     end = VaultLogReader([vault], found.opener).end()
     tell(made.facts(found.clock.now()), end)
+    drop_groups(vault, {going.name for going in (*made.remove, *made.shorten, *made.aside)})
     _put_back(vault, made.put_back)
     for n, going in enumerate(made.remove):
         if n % CHECK_EVERY == 0 and frozen():

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
+from hashlib import sha256
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -25,10 +26,12 @@ from safehold.formats.evidence import EVIDENCE_PREFIX, parse_evidence_name
 from safehold.formats.frame import RawFrame
 from safehold.formats.generation import parse_manifest_name
 from safehold.formats.keys import SEALED_TO_OTHERS, Opener
+from safehold.formats.parity import check_parity, parse_parity_name
 from safehold.formats.payload import Unpacker
 from safehold.formats.run import RUNS_PREFIX, parse_run_name
 from safehold.formats.segment import SegmentHeader, SegmentName
 from safehold.model.change import Change
+from safehold.model.errors import Damaged
 from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.log import Hole
 from safehold.ports.vault import Vault, VaultDown
@@ -256,6 +259,9 @@ class Scrubber:
                 self._note(inventory, name, why, _UNSTATED)
             elif recoveries.is_mark(name):
                 self._note(inventory, name, f"it is {size} bytes long and should be empty" if size else "", _UNSTATED)
+            elif parse_parity_name(name) is not None:
+                why, digest = _check_parity(read(0, size), name)
+                self._note(inventory, name, why, Remembered(size, digest))
             elif blob_name is not None and self._level is Level.LIST:
                 why = "" if size >= blob.OVERHEAD_BYTES else f"it is {size} bytes long, too short for a blob"
                 self._note(inventory, name, why, _UNSTATED)
@@ -295,6 +301,15 @@ class Scrubber:
             return data
 
         return read
+
+
+def _check_parity(data: bytes, name: str) -> tuple[str, bytes]:
+    """What is wrong with a parity object, and its digest."""
+    try:
+        check_parity(data, name)
+    except Damaged as error:
+        return error.message, b""
+    return "", sha256(data).digest()
 
 
 def list_objects(vault: Vault) -> dict[str, int]:

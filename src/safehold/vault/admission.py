@@ -140,14 +140,15 @@ class Admission:
         repeated: dict[int, bytes] | None = None
         for earlier in reversed([n for n in self._names(name.timeline) if n < name]):
             copy = load_copy(self._vault, earlier)
-            signed = {number: frame for number, frame in copy.frames.items() if reader.signed(copy, frame)}
-            voided = {number: frame for number, frame in signed.items() if number >= name.first}
+            later = {number: frame for number, frame in copy.frames.items() if number >= name.first}
+            voided = {number: frame for number, frame in later.items() if reader.signed(copy, frame)}
             if voided and repeated is None:
                 repeated = _frames_of(data)
             for number, frame in voided.items():
                 if repeated is None or repeated.get(number) != frame.data:
                     raise self._void(f"{name} would make frame {number} of {earlier} void")
-            if signed and not voided:  # by rule 5 what is before holds only lower numbers
+            # By rule 5 what is before holds only lower numbers. One signed frame tells: each takes 0.1 ms to check.
+            if not voided and any(reader.signed(copy, frame) for frame in reversed(copy.frames.values())):
                 return
 
     def _void(self, why: str) -> LengthMismatch:

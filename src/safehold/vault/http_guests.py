@@ -108,6 +108,11 @@ class Guests:
                 known[name] = guest
         self._known = known
 
+    def reload(self) -> None:
+        """As `load`, and in nobody's way who changes something. Raises OSError."""
+        with self._lock():
+            self.load()
+
     def all(self) -> list[Guest]:
         return sorted(self._known.values(), key=lambda guest: (guest.record.name, guest.id))
 

@@ -153,7 +153,7 @@ class S3Vault:
             self._require()
         for name, slots in found:
             if name == found[-1][0] and _may_grow(name):  # the newest of its timeline: it may have slots since
-                slots = self._grown(name, slots)
+                slots = self._grown(name, slots, listed=True)
             yield ObjectInfo(name, _length(slots))
 
     def size(self, name: str) -> int | None:
@@ -205,9 +205,7 @@ class S3Vault:
                 if size > LARGE_BYTES:
                     break
             if size > LARGE_BYTES:
-                if self._store.find(key) is not None:
-                    return False
-                return self._store.put_large(key, chain(held, rest)) is Put.DONE
+                return self._put_large(name, key, chain(held, rest))
             data = b"".join(held)
             if conditional:
                 put = self._store.put(key, data)
@@ -216,6 +214,24 @@ class S3Vault:
                 return False
             self._put_and_read_back(name, key, data)
             return True
+
+    def _put_large(self, name: str, key: str, chunks: Iterable[bytes]) -> bool:
+        """Looked for first: not every store that keeps to conditions does so at the end of an upload in parts."""
+        if self._store.find(key) is not None:
+            return False
+        sent = 0
+
+        def counted() -> Iterator[bytes]:
+            nonlocal sent
+            for chunk in chunks:
+                sent += len(chunk)
+                yield chunk
+
+        done = self._store.put_large(key, counted()) is Put.DONE
+        there = self._store.find(key) if done else None
+        if done and (there is None or there.size != sent):
+            raise self._other_than_put(name)
+        return done
 
     def append(self, name: str, expected: int, data: bytes) -> None:
         require_object_name(self._name, name)
@@ -296,11 +312,13 @@ class S3Vault:
         self._store.put(key, data)
         if not self._is_own(key, data):
             self._slots.pop(name, None)
-            raise VaultSuspect(
-                f"vault {self._name}: {name} was put and reads otherwise: this store ignores conditions, and somebody "
-                "else writes there",
-                hint=f"let one installation alone write to {self.url}",
-            )
+            raise self._other_than_put(name)
+
+    def _other_than_put(self, name: str) -> VaultSuspect:
+        return VaultSuspect(
+            f"vault {self._name}: {name} was put and reads otherwise: somebody else writes there at the same moment",
+            hint=f"let one installation alone write to {self.url}",
+        )
 
     def _is_conditional(self) -> bool:
         """Whether the store refuses to put what is there: asked once, with FORMAT as it is. Raises StoreError."""
@@ -334,11 +352,11 @@ class S3Vault:
                     self._remember(name, (found,))
                 return None if found is None else (found,)
             slots = self._slots.get(name, ())
-            if not slots:
+            listed = not slots
+            if listed:
                 first = next(self._listed(name), None)
                 slots = first[1] if first is not None and first[0] == name else ()
-        slots = self._grown(name, slots)
-        return slots or None
+        return self._grown(name, slots, listed=listed) or None
 
     def _versioned(self, name: str, slots: tuple[Stored, ...]) -> tuple[Stored, ...]:
         """With the versions of those that this instance put itself, which are looked up when they are read."""
@@ -349,12 +367,15 @@ class S3Vault:
         self._remember(name, found)
         return found
 
-    def _grown(self, name: str, slots: tuple[Stored, ...]) -> tuple[Stored, ...]:
-        """With those that a listing did not show, each asked for by its key."""
+    def _grown(self, name: str, slots: tuple[Stored, ...], *, listed: bool) -> tuple[Stored, ...]:
+        """With those that came since they were looked at, each asked for by its key.
+
+        What has just been `listed` cannot have been hidden since, so that the cheaper question does.
+        """
         with self._told():
             while True:
                 key = self._slot_key(name, _length(slots)) if slots else self._key(name)
-                found = self._find(key)
+                found = self._find(key) if not listed or self._store.peek(key) else None
                 if found is None or (slots and not found.size):
                     break
                 slots = (*slots, found)
@@ -389,9 +410,8 @@ class S3Vault:
         return tuple(slots)
 
     def _remember(self, name: str, slots: tuple[Stored, ...]) -> None:
-        self._slots.pop(name, None)
-        while len(self._slots) >= _REMEMBERED:
-            self._slots.pop(next(iter(self._slots)))
+        if len(self._slots) >= _REMEMBERED:
+            self._slots.clear()
         self._slots[name] = slots
 
     # -- what it says
@@ -400,10 +420,8 @@ class S3Vault:
         """Raises VaultDown where this is not the vault it should be. Reads FORMAT once, then only looks for it."""
         if self._recognised and not anew and self._store_keeps():
             return  # it cannot have gone
-        with self._told():
-            found = self._find(self._key(mark.NAME))
-            data = b"" if found is None or self._recognised else self._store.get(found)
-        if found is None:
+        data = self._read_mark()
+        if data is None:
             raise VaultDown(
                 f"vault {self._name}: there is no vault in {self.url}",
                 hint="name the right bucket and prefix; to begin a new vault there, use `safehold vault add`",
@@ -420,6 +438,22 @@ class S3Vault:
                 hint="name the right bucket and prefix, or another with `safehold vault add`",
             )
         self._recognised = True
+
+    def _read_mark(self) -> bytes | None:
+        """FORMAT; None where it is gone. Raises VaultDown."""
+        key, traits = self._key(mark.NAME), self._store.traits
+        with self._told():
+            if traits.mark is not None and not self.is_past and self._store.peek(key):
+                return traits.mark
+            found = self._find(key)
+            if found is None:
+                return None
+            if self._recognised:
+                return b""
+            data = self._store.get(found)
+            if self._store.features().versioned and not self.is_past:
+                traits.mark = data
+            return data
 
     @contextmanager
     def _told(self, *, changes: bool = False) -> Iterator[None]:

@@ -5,11 +5,14 @@
 It is put, put once more under the condition that it is not there, put over, put with a wrong checksum, deleted by its
 version, and deleted. What counts is what a reader finds afterwards: in a bucket that keeps versions, the first. In one
 that locks what it keeps it stays, as long as the lock holds.
+
+Besides, all versions are listed, and it is told what somebody else has put or deleted on top of first ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import groupby
 
 import msgspec
 
@@ -56,6 +59,26 @@ def try_out(store: ObjectStore, root: str, moment: int) -> Enforced:
         store, key, lambda: store.delete(first._replace(version=""))
     )
     return Enforced(overwrite, delete, conditional, checksums, features.versioned, features.lock_days)
+
+
+class PutOver(msgspec.Struct, frozen=True):
+    """What lies on top of first versions: nobody of ours puts a key twice, or deletes one."""
+
+    keys: int = 0
+    since: int = 0  # seconds since 1970, by the store's clock: when the first of it came
+
+
+def look_for_put_over(store: ObjectStore, root: str) -> PutOver:
+    """Lists all versions of a vault; nothing where none are kept. Raises StoreError."""
+    if not store.features().versioned:
+        return PutOver()
+    keys, since = 0, 0
+    for key, group in groupby(store.versions(root), key=lambda version: version[0].key):
+        later = list(group)[:-1]
+        if later and not key.startswith(f"{root}!"):  # else the probe's own
+            moment = min(stored.modified for stored, _ in later)
+            keys, since = keys + 1, min(since or moment, moment)
+    return PutOver(keys, since)
 
 
 def _changes(store: ObjectStore, key: str, act: Callable[[], object]) -> bool:

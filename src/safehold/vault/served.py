@@ -33,6 +33,8 @@ from safehold.vault.admission import MAX_REPEATED_BYTES, Admission, Continued
 from safehold.vault.folder import FolderVault, Putting, is_object_name
 
 DEFAULT_RESERVE_BYTES = 64 * 1024 * 1024
+#: Segments that are being put whole are held in memory, to be judged: so much of all of one vault, at most.
+MAX_HELD_BYTES = 2 * MAX_REPEATED_BYTES
 #: What an object costs besides its bytes: an entry in its folder, the rest of a block.
 _OBJECT_BYTES = 8192
 _OTHER_NAME = re.compile(
@@ -69,8 +71,12 @@ class ServedVault:
         about: Callable[[], dict[str, Any]] = dict,
         lock: AbstractContextManager[Any] | None = None,
         quota: Quota | None = None,
+        refused: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`about` are facts of the server for its clients, such as its user and the disk that it lies on."""
+        """`about` are facts of the server for its clients, such as its user and the disk that it lies on.
+
+        `refused` is told, under the lock, of what would have made void what is in the log.
+        """
         self.path = path
         self.disk = disk
         self.installation = installation
@@ -78,6 +84,8 @@ class ServedVault:
         self.about = about
         self.lock: AbstractContextManager[Any] = nullcontext() if lock is None else lock
         self._quota = quota
+        self.refused = refused
+        self.held_bytes = 0  # under the lock
         self._judge = self.open()
         self._admission: Admission | None = None
 
@@ -110,6 +118,13 @@ class ServedVault:
         """What may still be added. Raises OSError."""
         room = max(0, self.disk.free_bytes(self.path) - self.reserve_bytes)
         return room if self._quota is None else min(room, self._quota.room_bytes())
+
+    def hold(self, count: int) -> None:
+        """So much more, or less, of segments on their way is held in memory. Raises VaultDown where it is too much."""
+        with self.lock:
+            if count > 0 and self.held_bytes + count > MAX_HELD_BYTES:
+                raise VaultDown("too many segments are being put at a time", hint="put one after the other")
+            self.held_bytes += count
 
     def took(self, count: int, *, new: bool = False) -> None:
         """So much more lies in the vault; `new`: under a name that was not there."""
@@ -222,7 +237,11 @@ class ServedSession:
             length = self._vault.size(asked.name) or 0
             if length != asked.expected:
                 raise LengthMismatch(f"{asked.name} is {length} bytes long and should be {asked.expected}")
-            found = served.admission().check_append(name, asked.expected, asked.data)
+            try:
+                found = served.admission().check_append(name, asked.expected, asked.data)
+            except (LengthMismatch, VaultDown) as error:
+                served.refused(error.message)
+                raise
             self._vault.append(asked.name, asked.expected, asked.data)
             served.took(len(asked.data), new=not length)
             served.admission().done(name, found)
@@ -247,6 +266,7 @@ class ServedSession:
         if incoming.segment is not None:
             if len(incoming.data) + len(data) > MAX_REPEATED_BYTES:
                 raise VaultDown(f"{incoming.name} is longer than a segment that is put whole may be")
+            self._served.hold(len(data))
             incoming.data += data
         incoming.putting.write(data)
         self._served.took(len(data))
@@ -259,6 +279,8 @@ class ServedSession:
         with self._served.lock:
             found = self._judge(incoming.segment, bytes(incoming.data)) if incoming.segment else None
             self._incoming = None
+            self._served.held_bytes -= len(incoming.data)
+            incoming.data.clear()
             try:
                 done = incoming.putting.finish()
             except Exception:
@@ -275,7 +297,8 @@ class ServedSession:
         try:
             admission.check_new(name, data)
             return admission.check_frames(name, data)
-        except LengthMismatch as error:
+        except (LengthMismatch, VaultDown) as error:
+            self._served.refused(error.message)
             raise VaultDown(error.message, hint=error.hint) from None
 
     def _abandon(self) -> None:
@@ -286,6 +309,9 @@ class ServedSession:
     def _drop(self, incoming: _Incoming) -> None:
         incoming.putting.abandon()
         self._served.took(-incoming.putting.size)
+        if incoming.data:
+            self._served.hold(-len(incoming.data))
+            incoming.data.clear()
 
     def _facts(self) -> dict[str, Any]:
         facts = dict(self._served.about())

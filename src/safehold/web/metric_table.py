@@ -53,8 +53,12 @@ METRICS: dict[str, Metric] = {
     "safehold_vault_last_scrub_damaged_objects": _gauge("Objects that this found damaged.", "vault"),
     "safehold_vault_last_drill_timestamp_seconds": _gauge("When it was last recovered from for a drill.", "vault"),
     "safehold_vault_last_drill_ok": _gauge("1 where that drill found everything as it should be.", "vault"),
-    "safehold_vault_requests_total": _counter("Requests to a bucket: write, read, delete, or failed.", "vault", "kind"),
-    "safehold_vault_traffic_bytes_total": _counter("Bytes sent to and received from a bucket.", "vault", "direction"),
+    "safehold_vault_requests_total": _counter(
+        "Requests to a bucket or a vault server: write, read, delete, or failed.", "vault", "kind"
+    ),
+    "safehold_vault_traffic_bytes_total": _counter(
+        "Bytes sent to and received from a bucket or a vault server.", "vault", "direction"
+    ),
     # the core
     "safehold_timeline": _gauge("The timeline that is written."),
     "safehold_accounts": _gauge("Accounts."),

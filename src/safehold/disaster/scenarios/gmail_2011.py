@@ -7,22 +7,32 @@ One user in five thousand was affected, some 40,000. The mail was on tape too, w
 nothing of that code had written it. It was restored from there, within a day for most and four days for the last.
 What had been sent to these mailboxes meanwhile was turned away.
 
-Here a new version of the service keeps its tables wrongly. In streams drawn from the seed two items of a collection
-are exchanged, bodies with all that belongs to them: each row by itself is a good one, every page has its checksum,
-every count is right. It goes on to write generations into the vaults, and to take changes. Nothing
-has failed, and no scrub of any vault will find anything, as every byte there is what was written.
+Here a new version of the service has the bug where all copies that are made of a core come by: it takes two items of
+a collection for each other, bodies with all that belongs to them. In streams drawn from the seed it keeps its tables
+wrongly: each row by itself is a good one, every page has its checksum, every count is right. And it reads the core
+out wrongly, into a whole generation, which goes into both vaults: sealed, signed and digested like any other. It goes
+on to take changes. Nothing has failed, and no scrub of any vault will find anything, as every byte there is what was
+written.
 
 What lives in a stream is known by two ways that share no code: through its chained changes, and through the tables.
 Once a day the core walks both and compares their roots; a drill recovers a vault into a scratch core, and holds its
 root against that of the tables. Whichever is due first says that they differ, and in which stream. The changes are
 the older copy: they were written down, hashed and vaulted before the tables were touched, and a core is made anew
-from them.
+from them. A recovery holds each stream of the generation against what the seals of the log name, finds another one,
+and takes it from the log.
 
-Scored: it is noticed by the next due check or drill, as a difference of meaning, with all vaults undamaged; after the
-core has been made anew everything is exact, and no device has dropped anything.
+Scored: it is noticed by the next due check or drill, as a difference of meaning, with all vaults undamaged; a keeper
+does not attest the generation in any vault; after the core has been made anew everything is exact, and no device has
+dropped anything.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any, cast
+
+import msgspec
 
 from safehold.disaster import operator
 from safehold.disaster.costs import OPERATOR_SECONDS
@@ -30,10 +40,16 @@ from safehold.disaster.drilling import drill
 from safehold.disaster.lab import World
 from safehold.disaster.scenario import Scenario
 from safehold.disaster.scoring import Score
+from safehold.disaster.upkeep import keeper_of
+from safehold.model.change import CANONICAL_VERSION, GENESIS
+from safehold.model.kinds import Kind
+from safehold.ports.core import CoreStore, RunRow
 from safehold.proof.alarms import Condition
 from safehold.store.sqlite.core import SqliteCore
 
 _DRILL_SECONDS = 24 * 3600.0
+#: Places in a row that is read out (ports.core.RunRow); the size stands behind the digest.
+_DIGEST, _PREV, _BODY = 8, 12, 14
 #: All that a row of the table of items says, but whose it is.
 _READ = """
     SELECT collection, name, rev, digest, size, media, at, created_at, journal, uid, props_journal, score
@@ -60,7 +76,18 @@ def strike(world: World) -> None:
     core = world.house.engine.core
     assert isinstance(core, SqliteCore)
     world.note(f"in {_exchange(world, core)} collections two items are exchanged")
-    world.snapshot()
+    house = world.house
+    hit = {stream: id_ for stream, id_ in _streams(core).items() if rng.random() < 0.7}
+    read_out = _NewVersion(core, hit)
+    house.engine.core = cast(CoreStore, read_out)
+    try:
+        world.snapshot(full=True)
+    finally:
+        house.engine.core = core
+    house.scheduler.run_for(130)
+    world.note(f"a generation in which {len(read_out.exchanged)} streams have two items exchanged is in every vault")
+    if not read_out.exchanged:
+        world.wrong.append("the bug has reached no copy in a vault")
 
 
 def _exchange(world: World, core: SqliteCore) -> int:
@@ -83,6 +110,57 @@ def _exchange(world: World, core: SqliteCore) -> int:
             db.execute(_WRITE, (*row[2:], one[0], name))
     core.commit()
     return len(chosen)
+
+
+def _streams(core: SqliteCore) -> dict[tuple[int, Kind], bytes]:
+    """Of people: account numbers and kinds, in an order that the seed alone decides, to their accounts' ids."""
+    found = []
+    for id_, kind in core.stream_ends():
+        account = core.account_by_id(id_)
+        if account is not None and account.number and kind is not Kind.IDENTITY:
+            found.append(((account.number, kind), id_))
+    return dict(sorted(found, key=lambda each: (each[0][0], each[0][1].value)))
+
+
+class _NewVersion:
+    """A core as the new version's code reads it out: in these streams two changes have each other's bodies.
+
+    The same code makes the hashes that go with it: a stream is consistent in itself, and not the one that seals name.
+    """
+
+    def __init__(self, core: SqliteCore, hit: dict[tuple[int, Kind], bytes]) -> None:
+        self._core = core
+        self._hit = hit
+        self.exchanged: set[tuple[int, Kind]] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._core, name)
+
+    def run_rows(self, account: int, kind: Kind, after_rev: int, upto_rev: int) -> Iterator[RunRow]:
+        rows = list(self._core.run_rows(account, kind, after_rev, upto_rev))
+        whole = [place for place, row in enumerate(rows) if row[_BODY] is not None]
+        id_ = self._hit.get((account, kind))
+        if id_ is None or after_rev or len(whole) < 2:
+            return iter(rows)
+        one, other = rows[whole[0]], rows[whole[-1]]
+        rows[whole[0]], rows[whole[-1]] = _with_body_of(one, other), _with_body_of(other, one)
+        self.exchanged.add((account, kind))
+        return _hashed_anew(id_, kind, rows)
+
+
+def _with_body_of(row: RunRow, other: RunRow) -> RunRow:
+    fields: Any = (*row[:_DIGEST], *other[_DIGEST : _DIGEST + 2], *row[_DIGEST + 2 : _BODY], other[_BODY])
+    return cast(RunRow, (*fields, *row[_BODY + 1 :]))
+
+
+def _hashed_anew(account: bytes, kind: Kind, rows: list[RunRow]) -> Iterator[RunRow]:
+    """Each with the hash that its content has, continuing the one before."""
+    before, last = GENESIS, 0
+    for row in rows:
+        prev = row[_PREV] if row[_PREV] is not None and row[1] != last + 1 else before
+        canonical = msgspec.msgpack.encode((CANONICAL_VERSION, account, str(kind), *row[:_PREV], prev))
+        before, last = sha256(canonical).digest(), row[1]
+        yield cast(RunRow, (*row[:_PREV], None if prev != row[_PREV] else prev, before, *row[_BODY:]))
 
 
 class _Drills:
@@ -114,6 +192,9 @@ def notice(world: World) -> None:
     scrubs = world.watch.scrub_all()
     if any(result.damaged for result in scrubs):
         world.wrong.append("a scrub found damage, though every byte in the vaults is what was written")
+    for config in world.house.vaults:
+        if all(verdict.facts.ok for verdict in keeper_of(world.house, config).attest()):
+            world.wrong.append(f"the keeper of {config.name} attests a generation that is not what was acknowledged")
 
 
 def recover(world: World) -> None:

@@ -1,7 +1,8 @@
 """What four frameworks ask of tests of recovery, in our own words, and where a report shows something of it.
 
 SOC 2: AICPA, Trust Services Criteria (2017, points of focus revised 2022), A1.3. ISO 22301:2019, clause 8.5. NIST
-SP 800-34 Rev. 1 (2010), section 3.5.1. DORA: Regulation (EU) 2022/2554, Article 12.
+SP 800-34 Rev. 1 (2010), section 3.5.1; that results and lessons are written down stands in its section 3.5. DORA:
+Regulation (EU) 2022/2554, Article 12; its paragraph 5 is for central securities depositories alone, and left out.
 """
 
 from __future__ import annotations
@@ -84,16 +85,14 @@ DEMANDS = (
     Demand(
         "NIST SP 800-34 3.5.1",
         (
-            "The contingency plan is tested against stated objectives and criteria of success. A test covers, as it "
-            "applies: "
-            "notification; recovery on another platform from backup media; connectivity; performance on other "
-            "equipment; "
-            "restoring normal operations; coordination with other plans. Results and lessons are written down.",
-            "El plan de contingencia se prueba frente a objetivos y criterios de éxito declarados. Una prueba cubre, "
-            "según "
-            "proceda: avisos; recuperación en otra plataforma desde los soportes de respaldo; conectividad; "
-            "rendimiento en otro "
-            "equipo; vuelta a la normalidad; coordinación con otros planes. Se anotan resultados y lecciones.",
+            "Each component is tested, to see that its recovery procedure is right, by a plan with stated objectives "
+            "and criteria of success. A test covers, as it applies: notification; recovery on another platform from "
+            "backup media; internal and external connectivity; performance on other equipment; restoring normal "
+            "operations; other plans that this one is coordinated with. Results and lessons are written down.",
+            "Se prueba cada componente, para ver que su procedimiento de recuperación es correcto, según un plan con "
+            "objetivos y criterios de éxito declarados. Una prueba cubre, según proceda: avisos; recuperación en otra "
+            "plataforma desde los soportes de respaldo; conectividad interna y externa; rendimiento en otro equipo; "
+            "vuelta a la normalidad; otros planes con los que este se coordina. Se anotan resultados y lecciones.",
         ),
         ("alarms", "drills", "recoveries", "runbooks", "surprises", "objectives"),
         (
@@ -124,13 +123,13 @@ DEMANDS = (
         "DORA Art. 12(3), (4)",
         (
             "Backups are restored with the entity’s own systems on ones that are apart from the source, physically and "
-            "logically, and protected from unauthorised access and corruption; redundant capacity is kept "
-            "(microenterprises: "
-            "as their risk asks).",
+            "logically, protected from unauthorised access and corruption, and let services be restored in time. "
+            "Redundant capacity is kept, with resources, capabilities and functions that suffice for the business; "
+            "microenterprises judge by their risk whether they need it.",
             "Con sistemas propios, los respaldos se restauran en otros separados física y lógicamente del origen y "
-            "protegidos "
-            "de accesos no autorizados y corrupción; se mantiene capacidad redundante (las microempresas, según su "
-            "riesgo).",
+            "protegidos de accesos no autorizados y corrupción, que permiten restablecer los servicios a tiempo. Se "
+            "mantiene capacidad redundante, con recursos, capacidades y funciones suficientes para la actividad; las "
+            "microempresas juzgan según su riesgo si la necesitan.",
         ),
         ("drills", "recoveries", "others"),
         (
@@ -141,27 +140,30 @@ DEMANDS = (
     Demand(
         "DORA Art. 12(6)",
         (
-            "Objectives for recovery time and recovery point are set by function, by how critical it is and what its "
-            "loss would "
-            "do; they make sure that agreed service levels are met in extreme scenarios.",
-            "Los objetivos de tiempo y punto de recuperación se fijan por función, según lo crítica que sea y el "
-            "efecto de "
-            "su pérdida; aseguran los niveles de servicio acordados en escenarios extremos.",
+            "Objectives for recovery time and recovery point are set for each function, by whether it is critical or "
+            "important and by what it could do to the efficiency of the market as a whole; the objectives of time "
+            "make sure that in extreme scenarios the agreed service levels are met.",
+            "Los objetivos de tiempo y punto de recuperación se fijan para cada función, según si es esencial o "
+            "importante y según su posible efecto global en la eficiencia del mercado; los de tiempo aseguran que en "
+            "escenarios extremos se cumplen los niveles de servicio acordados.",
         ),
         ("objectives", "drills"),
-        ("How the objectives were arrived at.", "Cómo se llegó a los objetivos."),
+        (
+            "How the objectives were arrived at, and what an outage would do to the market.",
+            "Cómo se llegó a los objetivos y qué efecto tendría una interrupción en el mercado.",
+        ),
     ),
     Demand(
         "DORA Art. 12(7)",
         (
-            "After an incident, checks, reconciliations among them, make sure that data has the highest integrity, "
-            "also "
-            "where it is rebuilt from what others hold.",
-            "Tras un incidente, las comprobaciones, incluidas las conciliaciones, aseguran la máxima integridad de "
-            "los datos, "
-            "también al reconstruirlos con lo que tienen terceros.",
+            "Whoever recovers from an incident makes the checks that are needed, several and reconciliations where "
+            "there are any, so that the integrity of data is kept at its highest; also where data is rebuilt from "
+            "what others outside hold, so that it is consistent between systems.",
+            "Quien se recupera de un incidente hace las comprobaciones necesarias, varias y conciliaciones cuando las "
+            "haya, para mantener la máxima integridad de los datos; también al reconstruir datos con lo que tienen "
+            "terceros, para que sean coherentes entre sistemas.",
         ),
-        ("recoveries", "repairs", "attests"),
+        ("recoveries", "repairs", "scrubs", "attests"),
         ("Reconciliation with systems of others.", "La conciliación con sistemas de terceros."),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from safehold.proof.runbooks.common import RECOVERY_KEY, start
+from safehold.proof.runbooks.common import RECOVERY_KEY, loss_accepted, made_anew, new_identity, new_writer, start
 from safehold.proof.runbooks.value import Asked, Asks, Case, Expect, Gives, Runbook, Section, Sort, Step, Test, Text
 
 _DOUBT = Case(
@@ -97,18 +97,12 @@ Las mayúsculas, los espacios y los guiones no importan; la O vale como 0, la I 
                 "se hacen claves, configuración y núcleo en la carpeta de datos",
             ),
         ),
-        Step(
-            "accept-loss",
-            Text("Say that there is no more", "Diga que no hay más"),
+        loss_accepted(
             Text(
                 "From then on devices take the server's list for the whole. Look for another vault first: afterwards nobody asks for it any more.",
                 "Desde entonces los dispositivos toman la lista del servidor por completa. Busque antes otra bóveda: después ya nadie pregunta por ella.",
             ),
-            Gives((0, 1)),
-            ("recover", "run", "--yes", "--accept-loss"),
-            changes=Text("lists are given again", "se vuelven a dar listas"),
-            dangerous=True,
-            only=_DOUBT,
+            _DOUBT,
         ),
         start(
             text=Text(
@@ -116,19 +110,15 @@ Las mayúsculas, los espacios y los guiones no importan; la O vale como 0, la I 
                 "`safehold --data /srv/safehold serve`. Ponga `public_url` y `listen` en `safehold.toml` si la dirección de la máquina es otra; haga que el nombre viejo apunte aquí, y los dispositivos lo encuentran con las contraseñas que tienen.",
             )
         ),
-        Step(
-            "second-vault",
+        made_anew(
+            "{missing}",
             Text("Have two vaults again", "Vuelva a tener dos bóvedas"),
             Text(
                 "It makes a vault anew that is configured and missing.",
                 "Hace de nuevo una bóveda que está configurada y falta.",
             ),
-            Gives((0,), (Expect("vaults.name={missing}.state", Test.IS, "reachable"),), ("status",)),
-            ("vault", "add", "{missing}"),
-            changes=Text(
-                "a vault is made, and filled from the others", "se hace una bóveda, y se llena a partir de las otras"
-            ),
-            only=_SECOND,
+            _SECOND,
+            name="second-vault",
         ),
         Step(
             "unmet",
@@ -140,40 +130,19 @@ Las mayúsculas, los espacios y los guiones no importan; la O vale como 0, la I 
             Gives((0, 1)),
             ("status", "--check"),
         ),
-        Step(
-            "new-writer",
-            Text("Make a new writer's key", "Haga una nueva clave de escritor"),
+        new_writer(
             Text(
                 "The old machine's keys are in other hands, too.",
                 "Las claves de la máquina vieja también están en otras manos.",
             ),
-            Gives(),
-            ("vault", "keys", "rotate", "writer", "--yes"),
-            changes=Text(
-                "what the old key signs from now on counts for nothing",
-                "lo que firme la clave vieja desde ahora no vale nada",
-            ),
-            dangerous=True,
-            only=_STOLEN,
+            _STOLEN,
         ),
-        Step(
-            "new-identity",
-            Text(
-                "Make a new identity, and keep the new recovery key",
-                "Haga una nueva identidad, y guarde la nueva clave de recuperación",
-            ),
+        new_identity(
             Text(
                 "What was sealed before can still be read by whoever has an old vault and the old key: nothing undoes that.",
                 "Lo sellado antes aún puede leerlo quien tenga una bóveda vieja y la clave vieja: nada deshace eso.",
             ),
-            Gives(),
-            ("vault", "keys", "rotate", "identity", "--yes"),
-            changes=Text(
-                "a new recovery key opens everything; print it",
-                "una nueva clave de recuperación lo abre todo; imprímala",
-            ),
-            dangerous=True,
-            only=_STOLEN,
+            _STOLEN,
         ),
     ),
     more=(

@@ -81,8 +81,114 @@ def snapshotted(name: str = "snapshot") -> Step:
     )
 
 
+def loss_accepted(text: Text, only: Case) -> Step:
+    return Step(
+        "accept-loss",
+        Text("Say that there is no more", "Diga que no hay más"),
+        text,
+        Gives((0, 1)),
+        ("recover", "run", "--yes", "--accept-loss"),
+        changes=Text("lists are given again", "se vuelven a dar listas"),
+        dangerous=True,
+        only=only,
+    )
+
+
+_NEW_WRITER = Text("Make a new writer's key", "Haga una nueva clave de escritor")
+_NEW_IDENTITY = Text(
+    "Make a new identity, and keep the new recovery key",
+    "Haga una nueva identidad, y guarde la nueva clave de recuperación",
+)
+_PRINT_IT = Text(
+    "a new recovery key opens everything; print it", "una nueva clave de recuperación lo abre todo; imprímala"
+)
+_FILLED = Text("a vault is made, and filled from the others", "se hace una bóveda, y se llena a partir de las otras")
+
+
+def new_writer(
+    text: Text,
+    only: Case | None = None,
+    *,
+    name: str = "new-writer",
+    title: Text = _NEW_WRITER,
+) -> Step:
+    return Step(
+        name,
+        title,
+        text,
+        Gives(),
+        ("vault", "keys", "rotate", "writer", "--yes"),
+        changes=Text(
+            "what the old key signs from now on counts for nothing",
+            "lo que firme la clave vieja desde ahora no vale nada",
+        ),
+        dangerous=True,
+        only=only,
+    )
+
+
+def new_identity(
+    text: Text,
+    only: Case | None = None,
+    *,
+    name: str = "new-identity",
+    title: Text = _NEW_IDENTITY,
+    changes: Text = _PRINT_IT,
+) -> Step:
+    return Step(
+        name,
+        title,
+        text,
+        Gives(),
+        ("vault", "keys", "rotate", "identity", "--yes"),
+        changes=changes,
+        dangerous=True,
+        only=only,
+    )
+
+
+def made_anew(
+    vault: str,
+    title: Text,
+    text: Text,
+    only: Case | None = None,
+    *,
+    name: str = "anew",
+    changes: Text = _FILLED,
+) -> Step:
+    """`vault` is what was asked for: `{vault}`."""
+    return Step(
+        name,
+        title,
+        text,
+        Gives((0,), (Expect(f"vaults.name={vault}.state", Test.IS, "reachable"),), ("status",)),
+        ("vault", "add", vault),
+        changes=changes,
+        only=only,
+    )
+
+
+def another_instead(name: str, title: Text, text: Text, only: Case) -> Step:
+    """Answers wait for the vault OTHER from now on, and for VAULT no more."""
+    return Step(
+        name,
+        title,
+        text,
+        Gives((0,), (Expect("vaults.name={other}.mode", Test.IS, "sync"),), ("status",)),
+        ("vault", "mode", "{other}", "sync", "--instead-of", "{vault}", "--yes", "--why", "{why}"),
+        changes=Text(
+            "which vault an answer waits for, on record", "a qué bóveda espera una respuesta, y queda registrado"
+        ),
+        dangerous=True,
+        only=only,
+    )
+
+
 VAULT = Asked("vault", Text("Which vault? (its name)", "¿Qué bóveda? (su nombre)"), "near")
 ACCOUNT = Asked("account", Text("Whose account? (its name)", "¿La cuenta de quién? (su nombre)"), "ada")
+OTHER = Asked(
+    "other", Text("Which vault takes its place? (its name)", "¿Qué bóveda ocupa su lugar? (su nombre)"), "far"
+)
 WHY = Asked("why", Text("Why? (for the record)", "¿Por qué? (para el registro)"), "another disk")
 RECOVERY_KEY = Asked(
     "identity",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from safehold.proof.runbooks.common import RECOVERY_KEY, checked, scrubbed
+from safehold.proof.runbooks.common import RECOVERY_KEY, checked, new_identity, scrubbed
 from safehold.proof.runbooks.value import Asked, Asks, Case, Expect, Gives, Runbook, Section, Sort, Step, Test, Text
 
 _PAPER = Case(
@@ -69,21 +69,17 @@ RUNBOOK = Runbook(
         ),
     ),
     steps=(
-        Step(
-            "new-identity",
-            Text(
-                "Make a new identity, and print its recovery key",
-                "Haga una nueva identidad, e imprima su clave de recuperación",
-            ),
+        new_identity(
             Text(
                 "Somebody may find the paper. The new recovery key opens everything, also what was sealed before; the lost one opens nothing that is written from now on. Where you are sure that the paper is destroyed, `safehold vault keys recovery` prints the same key again.",
                 "Alguien puede encontrar el papel. La nueva clave de recuperación lo abre todo, también lo sellado antes; la perdida no abre nada de lo que se escriba desde ahora. Si está seguro de que el papel está destruido, `safehold vault keys recovery` imprime otra vez la misma clave.",
             ),
-            Gives(),
-            ("vault", "keys", "rotate", "identity", "--yes"),
+            _PAPER,
+            title=Text(
+                "Make a new identity, and print its recovery key",
+                "Haga una nueva identidad, e imprima su clave de recuperación",
+            ),
             changes=Text("a new recovery key opens everything", "una nueva clave de recuperación lo abre todo"),
-            dangerous=True,
-            only=_PAPER,
         ),
         Step(
             "stop",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from safehold.proof.runbooks.common import VAULT, WHY, scrubbed
-from safehold.proof.runbooks.value import Asked, Asks, Case, Expect, Gives, Runbook, Sort, Step, Test, Text
+from safehold.proof.runbooks.common import OTHER, VAULT, WHY, another_instead, made_anew, scrubbed
+from safehold.proof.runbooks.value import Asks, Case, Expect, Gives, Runbook, Sort, Step, Test, Text
 
 _BACK = Case(
     "comes-back",
@@ -34,9 +34,7 @@ RUNBOOK = Runbook(
     ),
     asked=(
         VAULT,
-        Asked(
-            "other", Text("Which vault takes its place? (its name)", "¿Qué bóveda ocupa su lugar? (su nombre)"), "far"
-        ),
+        OTHER,
         WHY,
     ),
     steps=(
@@ -64,34 +62,23 @@ RUNBOOK = Runbook(
             Gives((0,), (Expect("vaults.name={vault}.state", Test.IS, "reachable"),), ("status",)),
             only=_BACK,
         ),
-        Step(
+        another_instead(
             "instead",
             Text("Let answers wait for another vault", "Haga que las respuestas esperen a otra bóveda"),
             Text(
                 "Another vault takes the place of the one that is away in one step; changes are taken again from then on. What it lacks comes from the core; the record, with its reason, lies in the vaults that are there.",
                 "Otra bóveda ocupa en un solo paso el lugar de la ausente; desde entonces se vuelven a aceptar cambios. Lo que le falta viene del núcleo; el registro, con su razón, queda en las bóvedas que están.",
             ),
-            Gives((0,), (Expect("vaults.name={other}.mode", Test.IS, "sync"),), ("status",)),
-            ("vault", "mode", "{other}", "sync", "--instead-of", "{vault}", "--yes", "--why", "{why}"),
-            changes=Text(
-                "which vault an answer waits for, on record", "a qué bóveda espera una respuesta, y queda registrado"
-            ),
-            dangerous=True,
-            only=_INSTEAD,
+            _INSTEAD,
         ),
-        Step(
-            "anew",
+        made_anew(
+            "{vault}",
             Text("Make it anew", "Hágala de nuevo"),
             Text(
                 "It makes the vault, at the URL that is configured, from the others, and brings it level, while the service runs or not; the service then goes on by itself. For another place write its `url` into `safehold.toml` first. The old disk still holds everything, encrypted: it opens to whoever has the recovery key.",
                 "Hace la bóveda, en la URL configurada, a partir de las otras, y la pone al día, corra el servicio o no; el servicio continúa luego solo. Para otro lugar escriba antes su `url` en `safehold.toml`. El disco viejo aún lo contiene todo, cifrado: se abre a quien tenga la clave de recuperación.",
             ),
-            Gives((0,), (Expect("vaults.name={vault}.state", Test.IS, "reachable"),), ("status",)),
-            ("vault", "add", "{vault}"),
-            changes=Text(
-                "a vault is made, and filled from the others", "se hace una bóveda, y se llena a partir de las otras"
-            ),
-            only=_ANEW,
+            _ANEW,
         ),
         scrubbed(),
         Step(

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from safehold.proof.runbooks.common import checked, scrubbed, snapshotted, start
+from safehold.proof.runbooks.common import (
+    checked,
+    loss_accepted,
+    made_anew,
+    new_identity,
+    new_writer,
+    scrubbed,
+    snapshotted,
+    start,
+)
 from safehold.proof.runbooks.value import Asked, Asks, Case, Expect, Gives, Runbook, Section, Sort, Step, Test, Text
 
 _DOUBT = Case(
@@ -109,59 +118,30 @@ RUNBOOK = Runbook(
             ("recover", "run", "--yes"),
             changes=Text("a new core is put into place", "se pone un núcleo nuevo en su lugar"),
         ),
-        Step(
-            "anew",
+        made_anew(
+            "{bad}",
             Text("Make the overwritten vault anew", "Haga de nuevo la bóveda sobrescrita"),
             Text(
                 "From what was recovered and the whole vault, at the URL that is configured.",
                 "A partir de lo recuperado y de la bóveda entera, en la URL configurada.",
             ),
-            Gives((0,), (Expect("vaults.name={bad}.state", Test.IS, "reachable"),), ("status",)),
-            ("vault", "add", "{bad}"),
             changes=Text("a vault is made, and filled", "se hace una bóveda, y se llena"),
         ),
-        Step(
-            "accept-loss",
-            Text("Say that there is no more", "Diga que no hay más"),
+        loss_accepted(
             Text(
                 "An async vault may lack the last moments. Tell the people first: from then on devices take the server's list for the whole, and delete what only they still have. Or leave it to each person, on `/devices`.",
                 "A una bóveda asíncrona pueden faltarle los últimos instantes. Avise antes a las personas: desde entonces los dispositivos toman la lista del servidor por completa, y borran lo que solo ellos tienen aún. O déjelo a cada persona, en `/devices`.",
             ),
-            Gives((0, 1)),
-            ("recover", "run", "--yes", "--accept-loss"),
-            changes=Text("lists are given again", "se vuelven a dar listas"),
-            dangerous=True,
-            only=_DOUBT,
+            _DOUBT,
         ),
-        Step(
-            "new-writer",
-            Text("Make a new writer's key", "Haga una nueva clave de escritor"),
+        new_writer(
             Text("Whoever was on the machine has the old one.", "Quien estuvo en la máquina tiene la vieja."),
-            Gives(),
-            ("vault", "keys", "rotate", "writer", "--yes"),
-            changes=Text(
-                "what the old key signs from now on counts for nothing",
-                "lo que firme la clave vieja desde ahora no vale nada",
-            ),
-            dangerous=True,
         ),
-        Step(
-            "new-identity",
-            Text(
-                "Make a new identity, and keep the new recovery key",
-                "Haga una nueva identidad, y guarde la nueva clave de recuperación",
-            ),
+        new_identity(
             Text(
                 "What was sealed before can still be read by whoever took a copy of a vault and the old key: nothing undoes that. Passwords are stored as hashes that are slow to guess; have people choose new ones all the same, and revoke app passwords that nobody knows.",
                 "Lo sellado antes aún puede leerlo quien se llevó una copia de una bóveda y la clave vieja: nada deshace eso. Las contraseñas se guardan como resúmenes lentos de adivinar; aun así, haga que las personas elijan otras, y revoque las contraseñas de aplicación que nadie conozca.",
             ),
-            Gives(),
-            ("vault", "keys", "rotate", "identity", "--yes"),
-            changes=Text(
-                "a new recovery key opens everything; print it",
-                "una nueva clave de recuperación lo abre todo; imprímala",
-            ),
-            dangerous=True,
         ),
         snapshotted(),
         scrubbed("scrubbed"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from safehold.proof.runbooks.common import VAULT, WHY, checked, snapshotted, start, stop
-from safehold.proof.runbooks.value import Asked, Asks, Case, Expect, Gives, Runbook, Sort, Step, Test, Text
+from safehold.proof.runbooks.common import OTHER, VAULT, WHY, another_instead, checked, snapshotted, start, stop
+from safehold.proof.runbooks.value import Asks, Case, Expect, Gives, Runbook, Sort, Step, Test, Text
 
 _SYNC = Case(
     "is-sync",
@@ -20,9 +20,7 @@ RUNBOOK = Runbook(
     ),
     asked=(
         VAULT,
-        Asked(
-            "other", Text("Which vault takes its place? (its name)", "¿Qué bóveda ocupa su lugar? (su nombre)"), "far"
-        ),
+        OTHER,
         WHY,
     ),
     steps=(
@@ -47,20 +45,14 @@ RUNBOOK = Runbook(
             ),
             ("status",),
         ),
-        Step(
+        another_instead(
             "mode",
             Text("Let answers wait for another one", "Haga que las respuestas esperen a otra"),
             Text(
                 "In one step, on record. Refused where no sync vault would be left.",
                 "En un solo paso, y queda registrado. Se rechaza si no quedara ninguna bóveda síncrona.",
             ),
-            Gives((0,), (Expect("vaults.name={other}.mode", Test.IS, "sync"),), ("status",)),
-            ("vault", "mode", "{other}", "sync", "--instead-of", "{vault}", "--yes", "--why", "{why}"),
-            changes=Text(
-                "which vault an answer waits for, on record", "a qué bóveda espera una respuesta, y queda registrado"
-            ),
-            dangerous=True,
-            only=_SYNC,
+            _SYNC,
         ),
         stop(),
         Step(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from safehold.proof.runbooks.common import checked, scrubbed, snapshotted
+from safehold.proof.runbooks.common import checked, new_identity, new_writer, scrubbed, snapshotted
 from safehold.proof.runbooks.value import Asks, Case, Expect, Gives, Runbook, Section, Sort, Step, Test, Text
 
 _KEEPER = Case(
@@ -33,32 +33,22 @@ RUNBOOK = Runbook(
             ("vault", "keys", "show"),
         ),
         scrubbed("before"),
-        Step(
-            "writer",
-            Text("A new writer's key", "Una nueva clave de escritor"),
+        new_writer(
             Text(
                 "Certified by the root, for the timelines from the next one on. What the old key signed stays valid.",
                 "Certificada por la raíz, para las líneas temporales desde la siguiente. Lo que firmó la clave vieja sigue siendo válido.",
             ),
-            Gives(),
-            ("vault", "keys", "rotate", "writer", "--yes"),
-            changes=Text(
-                "what the old key signs from now on counts for nothing",
-                "lo que firme la clave vieja desde ahora no vale nada",
-            ),
-            dangerous=True,
+            name="writer",
+            title=Text("A new writer's key", "Una nueva clave de escritor"),
         ),
-        Step(
-            "identity",
-            Text("A new identity", "Una nueva identidad"),
+        new_identity(
             Text(
                 "And with it a new recovery key. The old identity stays in `identity.txt`, to read what was sealed to it, and travels in the vaults, sealed to the new one, so that the new recovery key alone opens everything. What was sealed before can still be read by whoever has an old vault and the old key: nothing undoes that.",
                 "Y con ella una nueva clave de recuperación. La identidad vieja queda en `identity.txt`, para leer lo que se selló para ella, y viaja en las bóvedas, sellada para la nueva, de modo que la nueva clave de recuperación sola lo abre todo. Lo sellado antes aún puede leerlo quien tenga una bóveda vieja y la clave vieja: nada deshace eso.",
             ),
-            Gives(),
-            ("vault", "keys", "rotate", "identity", "--yes"),
+            name="identity",
+            title=Text("A new identity", "Una nueva identidad"),
             changes=Text("a new recovery key opens everything", "una nueva clave de recuperación lo abre todo"),
-            dangerous=True,
         ),
         Step(
             "print",
