@@ -219,6 +219,12 @@ def answers(house: House) -> int:
     return 0
 
 
+def alive(house: House) -> bool:
+    code = house.service.wait(0)
+    assert code is None, f"serve ended with exit {code}:\n{house.service.tail()}"
+    return True
+
+
 def shows(house: House, count: int) -> bool:
     """Whether so many streams are in, or all of it is over."""
     recovery = house.service.status()["recovery"]
@@ -240,7 +246,7 @@ def test_killed_five_times_it_ends_as_if_it_had_never_been(house: House) -> None
     draw = random.Random(SEED)
     for round_, moment in enumerate(MOMENTS):
         house.service.begin()
-        until(lambda moment=moment: moment(house))  # type: ignore[misc]
+        until(lambda moment=moment: alive(house) and moment(house))  # type: ignore[misc]
         with suppress(OSError, HTTPException):  # whether it was taken is looked at in the end
             house.put("bob", f"/dav/bob/contacts/default/k{round_}.vcf", card(f"k{round_}", draw))
         house.service.kill()

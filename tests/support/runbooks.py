@@ -7,12 +7,9 @@ the name of the step, and the walk goes on with `--resume`.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,7 @@ import pytest
 
 from safehold.cli.main import main
 from safehold.store.sqlite import schema
-from safehold.store.sqlite.vfs import PAGE_BYTES, checksum_vfs
+from safehold.store.sqlite.vfs import checksum_vfs
 from tests.support.service import Client, Service
 
 PASSWORDS = {"ada": "correct horse", "bjorn": "battery staple"}
@@ -93,30 +90,6 @@ def schema_of(core: Path) -> int:
         return schema.version(db)
     finally:
         db.close()
-
-
-@contextmanager
-def small_disk(folder: Path, room_bytes: int) -> Iterator[bool]:
-    """The folder becomes a disk of its own, with what it holds and so much room. False: this user may not mount."""
-    aside = folder.with_name(f"{folder.name}-aside")
-    folder.rename(aside)
-    folder.mkdir()
-    held = sum(-(-path.stat().st_size // PAGE_BYTES) * PAGE_BYTES for path in aside.rglob("*"))
-    options = f"size={held + room_bytes},mode=700"
-    mounted = os.geteuid() == 0 and not _ran("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder))
-    try:
-        shutil.copytree(aside, folder, dirs_exist_ok=True)
-        yield mounted
-    finally:
-        if mounted:
-            assert not _ran("umount", "-l", str(folder))
-
-
-def _ran(*line: str) -> int:
-    try:
-        return subprocess.run(line, check=False, capture_output=True, timeout=60).returncode
-    except FileNotFoundError:
-        return 127
 
 
 class Scene:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +19,8 @@ from safehold.formats import mark
 from safehold.model.errors import OperatorError
 from safehold.ports.objectstore import Put, Stored, StoreError, StoreFull, StoreUnanswered
 from safehold.ports.vault import LengthMismatch, Vault, VaultDown
-from safehold.vault.s3 import LARGE_BYTES, MOMENT_FORMAT, S3Vault
+from safehold.vault.s3 import LARGE_BYTES, S3Vault
+from safehold.vault.s3_moment import moment_text
 from safehold.vault.s3_probe import PutOver, look_for_put_over, try_out
 from tests.support.changes import Streams
 from tests.support.cut_proxy import CutProxy, cut_proxy
@@ -125,7 +125,7 @@ def moment_before(vault: S3Vault) -> str:
         vault.store.put(key, b"")
         found = vault.store.find(key)
         if found is not None and found.modified > last:
-            return datetime.fromtimestamp(last, UTC).strftime(MOMENT_FORMAT)
+            return moment_text(last)
     raise AssertionError("it counts on")
 
 

@@ -235,6 +235,7 @@ class VaultApp:
             headers.append((DIGEST.lower().encode(), content_digest(answer.body).encode()))
         if answer.status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
+            headers.append((b"connection", b"close"))  # else it would depend on how much of the body had come
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 

@@ -19,7 +19,6 @@ import logging
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -38,7 +37,8 @@ from safehold.ports.objectstore import StoreError
 from safehold.ports.vault import LengthMismatch, VaultDown
 from safehold.vault.evidence import put_evidence
 from safehold.vault.remote import RemoteVault
-from safehold.vault.s3 import MOMENT_FORMAT, S3Vault
+from safehold.vault.s3 import S3Vault
+from safehold.vault.s3_moment import moment_text
 from safehold.vault.s3_probe import look_for_put_over, try_out
 
 ENFORCED, BY_CONVENTION = "enforced", "by convention"
@@ -165,7 +165,7 @@ def put_over_text(vault: str, facts: Mapping[str, Any]) -> str:
     """What lies on top of what a bucket was given first, in words; "" where nothing does."""
     if not facts.get("put_over"):
         return ""
-    since = datetime.fromtimestamp(facts["put_over_since"] / _MICROSECONDS, UTC).strftime(MOMENT_FORMAT)
+    since = moment_text(facts["put_over_since"] // _MICROSECONDS)
     count = count_text(facts["put_over"], "object")
     return (
         f"somebody with credentials for the bucket of the vault {vault} put something over {count}, or deleted them, "

@@ -32,7 +32,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from itertools import chain, groupby
 
 from safehold.formats import mark, segment
@@ -48,12 +47,11 @@ from safehold.ports.vault import (
     VaultUnanswered,
 )
 from safehold.vault.folder import is_object_name, place_reader, require_object_name
+from safehold.vault.s3_moment import parse_moment
 
 SCHEME = "s3:"
 SLOT_MARK = "!"
 _DIGITS = 20
-#: After @ in a URL; in UTC.
-MOMENT_FORMAT = "%Y%m%dT%H%M%SZ"
 #: Objects beyond this are put in parts.
 LARGE_BYTES = 16 * 1024 * 1024
 #: Objects whose slots are remembered.
@@ -72,7 +70,7 @@ class S3Vault:
         self._name = name
         self._place = place.strip("/")
         where, _, moment = self._place.partition("@")
-        self._upto = _moment(moment) if moment else None
+        self._upto = parse_moment(moment) if moment else None
         _, _, prefix = where.partition("/")
         self._root = f"{prefix}/" if prefix else ""
         self._store = store
@@ -497,14 +495,6 @@ class S3Vault:
             "overwrite each other: no answer can wait for it",
             hint="use it in mode async, or another store",
         )
-
-
-def _moment(text: str) -> int:
-    """Seconds since 1970. Raises OperatorError."""
-    try:
-        return int(datetime.strptime(text, MOMENT_FORMAT).replace(tzinfo=UTC).timestamp())
-    except ValueError:
-        raise OperatorError(f"{text!r} is no moment", hint="write it as 20261127T134500Z", exit_code=2) from None
 
 
 def _may_grow(name: str) -> bool:
