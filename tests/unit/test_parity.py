@@ -11,6 +11,7 @@ import pytest
 from safehold.formats import parity, reed_solomon
 from safehold.formats.blob import blob_object
 from safehold.model.errors import Damaged
+from safehold.ports.vault import VaultDown
 from safehold.vault.memory import MemoryVault
 from safehold.vault.parity import PARITY_SOURCE, ParityVault, ParityWriter, drop_groups, groups_of
 from tests.support.damages import KeptMemoryVault
@@ -196,3 +197,32 @@ def test_what_is_to_go_takes_its_parity_with_it() -> None:
     with pytest.raises(KeyError):
         ParityVault(vault).get(name)
     assert ParityWriter(vault, 10, 2).cover() <= 1, "the rest is covered anew, where it makes a group"
+
+
+def test_parity_that_says_no_more_whom_it_names_goes_with_what_is_removed() -> None:
+    """I102: a table that is damaged here can be mended by hand."""
+    objects = blobs(random.Random(8), 17)
+    vault = covered(objects)
+    (group,) = groups_of(vault)
+    for name in group.objects():
+        vault.objects[name] = vault.objects[name][:100] + b"?" + vault.objects[name][101:]
+    assert not list(groups_of(vault))
+    assert drop_groups(vault, set()) == 0 and set(group.objects()) <= set(vault.objects)
+    assert drop_groups(vault, {group.members[0].name}) == 1
+    assert not set(group.objects()) & set(vault.objects)
+
+
+def test_one_object_that_the_disk_refuses_does_not_end_the_use_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = blobs(random.Random(9), 17)
+    vault = covered(objects)
+    (group,) = groups_of(vault)
+    refused, gone = group.objects()[0], group.members[0].name
+    get, lost = vault.get, vault.objects.pop(gone)
+
+    def failing(name: str, offset: int = 0, count: int | None = None) -> bytes:
+        if name == refused:
+            raise VaultDown("the disk refuses it")
+        return get(name, offset, count)
+
+    monkeypatch.setattr(vault, "get", failing)
+    assert ParityVault(vault).get(gone) == lost

@@ -14,11 +14,12 @@ import pytest
 
 from safehold.adapters.objectstore import PART_BYTES, S3ObjectStore
 from safehold.adapters.processes import ForkedWorkers
+from safehold.adapters.s3_requests import Response
 from safehold.formats import mark
 from safehold.model.errors import OperatorError
-from safehold.ports.objectstore import Put, Stored, StoreError
+from safehold.ports.objectstore import Put, Stored, StoreError, StoreFull, StoreUnanswered
 from safehold.ports.vault import LengthMismatch, Vault, VaultDown
-from safehold.vault.s3 import S3Vault
+from safehold.vault.s3 import LARGE_BYTES, S3Vault
 from safehold.vault.s3_moment import moment_text
 from safehold.vault.s3_probe import PutOver, look_for_put_over, try_out
 from tests.support.changes import Streams
@@ -242,6 +243,39 @@ def test_of_two_large_puts_the_first_stays() -> None:
     assert store.put_large("large/x", chunks(b"b")) is Put.TAKEN
     found = store.find("large/x")
     assert found is not None and store.get(found) == b"a" * (PART_BYTES // 2 * 3)
+
+
+def test_what_is_refused_as_taken_and_is_not_there_is_no_success(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 answers so, too, where another request for the key is under way."""
+    store = S3ObjectStore(shared_server().settings("locked", CORE))
+    bucket("locked", lock_days=1)
+    vault = S3Vault.create("v", place, store, INSTALLATION)
+    assert vault.put("keys/there", [b"a"])
+    for answer in (Put.TAKEN, Put.UNSURE):
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "put", lambda *_, answer=answer: answer)
+            patch.setattr(store, "put_large", lambda *_: Put.TAKEN)
+            assert not vault.put("keys/there", [b"b"])
+            for size in (1, LARGE_BYTES + 1):
+                with pytest.raises(VaultDown, match="it is not"):
+                    vault.put("keys/a", [bytes(size)])
+    assert vault.put("keys/a", [b"a"])
+
+
+def test_a_store_is_full_by_its_status_and_not_by_digits_in_a_key() -> None:
+    import obstore
+
+    store = S3ObjectStore(shared_server().settings("locked", CORE))
+    lost = obstore.exceptions.GenericError(
+        f"Error performing PUT http://store/b/{SLOT.format(507)} in 507ms: timed out"
+    )
+    assert type(store._refusal(lost, changes=True)) is StoreUnanswered
+    full = obstore.exceptions.GenericError("Server returned non-2xx status code: 507 Insufficient Storage: ")
+    assert type(store._refusal(full, changes=True)) is StoreFull
+    for status, sort in ((500, StoreError), (507, StoreFull)):
+        with pytest.raises(StoreError) as caught:
+            store._require(Response(status, {}, b""), f"a request for {SLOT.format(507)}")
+        assert type(caught.value) is sort
 
 
 @pytest.fixture(scope="module")

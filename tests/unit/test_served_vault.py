@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import msgspec
 import pytest
@@ -309,3 +310,40 @@ def test_another_installations_vault_is_refused(world: Served) -> None:
     strict = ServedVault("/v", world.disk, b"o" * 16)
     with pytest.raises(VaultDown, match="no vault"):
         RemoteVault("v", "/v.sock", direct(strict)).size(MARK)
+
+
+def test_nothing_is_appended_while_an_object_is_written_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A put that was begun and not ended lets a later one of its name write what is there once more, as often as it is
+    asked: what is acknowledged meanwhile would be in the copy that is given up.
+    """
+
+    class Held(AbstractContextManager[None]):
+        held = False
+
+        def __enter__(self) -> None:
+            assert not self.held
+            self.held = True
+
+        def __exit__(self, *_: object) -> None:
+            self.held = False
+
+    disk, lock = SimDisk(), Held()
+    make_vault(disk, "v")
+    served = ServedVault("/v", disk, reserve_bytes=0, lock=lock)
+    idle, writer, thief = (ServedSession(served) for _ in range(3))
+    for session in (idle, writer, thief):
+        assert isinstance(ask(session, Hello(vaultwire.VERSION)), vaultwire.Welcome)
+    assert ask(idle, Put(A)) == vaultwire.Flag(True)
+    assert ask(writer, vaultwire.Append(A, 0, b"one")) == vaultwire.Flag(True)
+    length, rename = 3, disk.rename
+
+    def renamed(source: str, target: str) -> None:
+        nonlocal length
+        if not lock.held:  # else the writer waits for it
+            assert ask(writer, vaultwire.Append(A, length, b"!")) == vaultwire.Flag(True)
+            length += 1
+        rename(source, target)
+
+    monkeypatch.setattr(disk, "rename", renamed)
+    assert ask(thief, Put(A)) == vaultwire.Flag(False)
+    assert FolderVault("v", "/v", disk, INSTALLATION).size(A) == length

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import socket
 import threading
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from safehold.adapters.vault_http import DIGEST, HttpLink, content_digest, join
+from safehold.adapters.vault_http_server import JOINS, Sessions, _Gone
 from safehold.assembly.vault_urls import redeem_code
 from safehold.formats import vaultwire
 from safehold.formats.mark import NAME as MARK
@@ -24,6 +27,7 @@ from safehold.ports.vault import LengthMismatch, VaultDown, VaultFull, VaultUnan
 from safehold.store.realdisk import RealDisk
 from safehold.vault import http_guests
 from safehold.vault.http_guests import PROOFS
+from safehold.vault.served import ServedSession
 from tests.support.logs import INSTALLATION, make_kept_vault
 from tests.support.vault_http import TOKEN, CutLine, HttpServer, Said
 
@@ -212,6 +216,63 @@ def test_a_code_lets_one_installation_in_with_one_token(secure: HttpServer) -> N
         assert secure.vault(guest.id, token).available()
 
 
+def test_a_further_code_leaves_all_links_under_one_lock(plain: HttpServer, guest: str) -> None:
+    """Of two that append with locks of their own, one would write over what the other was acknowledged."""
+    seat = plain.host.admit(guest, TOKEN)
+    assert seat is not None
+    before = seat.open_session()
+    for token in (TOKEN, THEIR_TOKEN):
+        assert plain.invite(plain.server.guests.find(guest).record.name, token=token) == guest
+    after = plain.host.admit(guest, THEIR_TOKEN)
+    assert after is not None
+    assert isinstance(before, ServedSession)
+    assert before._served is after._served
+    assert before._served.lock is after._served.lock
+
+
+def test_there_are_no_more_codes_than_tokens_would_be_known(plain: HttpServer, guest: str) -> None:
+    guests = plain.server.guests
+    guests.change(guest, codes=[])  # as when the one that it came with has ended
+    for _ in range(PROOFS - 1):  # with the token that is there
+        guests.new_code(guest)
+    with pytest.raises(OperatorError, match="that is enough"):
+        guests.new_code(guest)
+
+
+def test_those_who_try_codes_have_few_threads(tmp_path: Path) -> None:
+    release = threading.Event()
+    server = HttpServer(tmp_path / "server", tls=False)
+    server.start()
+    try:
+        guest = server.invite("ada")
+        host = server.host
+        redeem = host.redeem
+
+        def slow(*asked: Any) -> bool:
+            release.wait(60)
+            return redeem(*asked)
+
+        host.redeem = slow  # type: ignore[method-assign]
+        body = json.dumps({"installation": "00", "token": "00"}).encode()
+        headers = {"Authorization": "Bearer 00", DIGEST: content_digest(body)}
+        said: queue.Queue[Said] = queue.Queue()
+        strangers = [
+            threading.Thread(target=lambda: said.put(server.say("POST", f"/v1/{'f' * 32}/join", body, headers)))
+            for _ in range(JOINS + 2)
+        ]
+        for each in strangers:
+            each.start()
+        assert [said.get(timeout=30).status for _ in range(2)] == [429, 429]
+        assert server.vault(guest).available()
+        release.set()
+        for each in strangers:
+            each.join(60)
+        assert [said.get(timeout=30).status for _ in range(JOINS)] == [401] * JOINS
+    finally:
+        release.set()
+        server.stop()
+
+
 def test_a_code_ends(secure: HttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
     guest, code = secure.server.invite("late")
     parsed = parse_code(code)
@@ -304,6 +365,29 @@ def test_a_request_that_comes_again_is_carried_out_once(plain: HttpServer, guest
     # In a link of its own it is judged as whatever comes late is.
     plain.ask(guest, HELLO, SESSION_B, 1)
     assert plain.ask(guest, append, SESSION_B, 2).status == 409
+
+
+def test_a_request_that_failed_half_way_is_not_carried_out_again() -> None:
+    class Stranger:
+        key = ("somebody", True)
+        carried_out = closed = 0
+
+        def open_session(self) -> Stranger:
+            return self
+
+        def answer(self, request: bytes) -> bytes | None:
+            self.carried_out += 1
+            raise ArithmeticError("nobody foresaw it")
+
+        def close(self) -> None:
+            self.closed += 1
+
+    guest, sessions = Stranger(), Sessions()
+    with pytest.raises(ArithmeticError):
+        sessions.answer(guest, SESSION_A, 1, b"x")
+    with pytest.raises(_Gone):
+        sessions.answer(guest, SESSION_A, 1, b"x")
+    assert (guest.carried_out, guest.closed) == (1, 1)
 
 
 def raw(server: HttpServer, sent: bytes, *, half_close: bool = False) -> bytes:
@@ -562,6 +646,9 @@ def test_a_code_that_may_only_read_adds_no_vault_and_takes_no_others_token(plain
     entropy = plain.server.entropy
     with pytest.raises(OperatorError, match="may only read"):
         redeem_code(code, tmp_path, RealDisk(), entropy, INSTALLATION, to_write=True)
+    (tmp_path / "keys").mkdir()
+    begun = f"{known.id}.token.{sha256(parse_code(code).secret).hexdigest()[:8]}.new"
+    (tmp_path / "keys" / begun).touch(0o600)  # by a try that ended before it was written
     url = redeem_code(code, tmp_path, RealDisk(), entropy, INSTALLATION)
     assert url == f"{plain.config.url}/v1/{known.id}"
     token = tmp_path / "keys" / f"{known.id}.token"

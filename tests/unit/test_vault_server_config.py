@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from safehold.adapters.lock import Locked
+from safehold.assembly import vault_server
 from safehold.assembly.vault_server import ServerFolder
 from safehold.assembly.vault_server_config import FILE_NAME, load_server, parse_bytes, parse_server
 from safehold.cli.main import main
 from safehold.config import ConfigError
 from safehold.formats.vaultcode import parse_code
+from safehold.model.errors import OperatorError
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
@@ -33,6 +37,40 @@ def test_what_is_made_at_first_can_be_read_and_is_left_as_it_is(tmp_path: Path) 
     assert ServerFolder(tmp_path / "w").make(tls=False).pinned is False
     own = ServerFolder(tmp_path / "x").make(certificate=str(made.certificate), key=str(made.key))
     assert not own.pinned and own.certificate == made.certificate
+
+
+def test_a_key_that_is_there_is_never_replaced(tmp_path: Path) -> None:
+    server = ServerFolder(tmp_path / "v")
+    made = server.make(url="https://backup.example.org:9000")
+    assert made.certificate is not None and made.key is not None
+    key, pin = made.key.read_bytes(), server.pin(made)
+    made.certificate.unlink()
+    assert server.pin(server.make()) == pin and made.key.read_bytes() == key
+    missing = tmp_path / "missing.pem"
+    with pytest.raises(OperatorError, match="is not there"):
+        ServerFolder(tmp_path / "x").make(certificate=str(missing), key=str(made.key))
+    assert made.key.read_bytes() == key and not missing.exists()
+    made.certificate.unlink()
+    made.key.write_text("no key")
+    with pytest.raises(OperatorError, match="cannot be read"):
+        server.make()
+    assert made.key.read_text() == "no key"
+
+
+def test_what_commands_change_is_taken_up_whatever_went_wrong_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+    troubles: list[Exception] = [Locked("another command is at it"), OSError("no disk"), ValueError("no record")]
+
+    class Host:
+        def refresh(self) -> None:
+            if troubles:
+                raise troubles.pop()
+            ended.set()
+
+    monkeypatch.setattr(vault_server, "REFRESH_SECONDS", 0.001)
+    host: Any = Host()
+    vault_server._housekeeping(host, ended)
+    assert ended.is_set()
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ _CLIENT: Any = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(se
 #: How a store answers what it does not know.
 _UNKNOWN = (400, 405, 501)
 #: What stores answer where there is no room.
-_FULL = ("507", "QuotaExceeded", "InsufficientStorage", "StorageFull", "EntityTooLarge")
+_FULL = ("507 Insufficient Storage", "QuotaExceeded", "InsufficientStorage", "StorageFull", "EntityTooLarge")
 _NOT_SENT = ("Connection refused", "dns error", "failed to lookup", "tcp connect error", "invalid peer certificate")
 
 
@@ -393,9 +393,9 @@ class S3ObjectStore:
     def _require(self, response: Response, what: str) -> None:
         if not response.good:
             self._costs.failures += 1
-            reason = f"{what} was answered with {_reason(response)}"
-            full = any(sign in reason for sign in _FULL)
-            raise (StoreFull if full else StoreError)(reason)
+            reason = _reason(response)
+            full = response.status == 507 or any(sign in reason for sign in _FULL)
+            raise (StoreFull if full else StoreError)(f"{what} was answered with {reason}")
 
     def _xml(self, response: Response, what: str) -> _Element:
         self._require(response, what)

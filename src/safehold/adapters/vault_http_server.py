@@ -1,8 +1,9 @@
 """The server's end of links to vaults: sessions by number, an ASGI application, and granian to serve it.
 
-What goes over the wire is said in adapters/vault_http.py. Nothing of a body is read before its sender is known, and
-strangers are all answered alike, whatever they ask for. A guest may have so many requests and sessions at a time, so
-that nobody is in another one's way. Requests are carried out in threads, since they wait for disks.
+What goes over the wire is said in adapters/vault_http.py. Nothing of a body is read before its sender is known, but for
+the 4 KiB with which a code is redeemed, and strangers are all answered alike, whatever they ask for. A guest may have
+so many requests and sessions at a time, so that nobody is in another one's way. Requests are carried out in threads,
+since they wait for disks.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ IDLE_SECONDS, UPLOAD_IDLE_SECONDS = 900.0, 6 * 3600.0
 #: Answers up to this size are kept until the next request of their link.
 KEPT_BYTES = 64 * 1024
 THREADS = 32
+#: Codes that are redeemed at a time: whoever does may be anybody, and is not to have all threads.
+JOINS = 4
 STOP_SECONDS = 10.0
 _STATUS = {"missing": 404, "length": 409, "full": 507, "down": 503, "suspect": 500, "refused": 403}
 
@@ -99,7 +102,11 @@ class _Linked:
             elif number != self._number + 1:
                 raise _Gone
             self._number, self._digest, self._kept = number, digest, None
-            found = self._session.answer(body)
+            try:
+                found = self._session.answer(body)
+            except BaseException:  # half of it may be done: it is not carried out another time
+                self._close()
+                raise
             if found is None:
                 self._close()
                 raise _Gone
@@ -207,6 +214,7 @@ class VaultApp:
         self.sessions = Sessions()
         self._pool = ThreadPoolExecutor(THREADS, "vault-server")
         self._turns: dict[str, _Turns] = {}
+        self._joining = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -279,8 +287,14 @@ class VaultApp:
             installation, token = bytes.fromhex(asked["installation"]), bytes.fromhex(asked["token"])
         except (ValueError, KeyError, TypeError, RecursionError):
             return _BAD
+        if self._joining >= JOINS:
+            return _BUSY
         loop = asyncio.get_running_loop()
-        let_in = await loop.run_in_executor(self._pool, self._host.redeem, guest, secret, installation, token)
+        self._joining += 1
+        try:
+            let_in = await loop.run_in_executor(self._pool, self._host.redeem, guest, secret, installation, token)
+        finally:
+            self._joining -= 1
         return _Answer(200, b"{}", "application/json") if let_in else _STRANGER
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive, most: int) -> bytes | _Answer:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -42,6 +43,12 @@ from safehold.vault.http_guests import Admitted, Guest, Guests
 from safehold.vault.http_quota import VaultQuota
 from safehold.vault.segments import load_copy, segments, timelines
 from safehold.vault.served import ServedSession, ServedVault
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+_log = logging.getLogger("safehold.vault-server")
 
 #: Records that a command has changed are taken up within so long.
 REFRESH_SECONDS = 1.0
@@ -95,6 +102,11 @@ class ServerFolder:
             _write(self.folder / FILE_NAME, text.encode(), 0o600)
         config = load_server(self.folder)
         if config.certificate is not None and config.key is not None and not config.certificate.exists():
+            if not config.pinned:  # somebody else's, as is its key
+                raise OperatorError(
+                    f"the certificate {config.certificate} is not there",
+                    hint=f"bring it there, or correct `certificate` in {self.folder / FILE_NAME}",
+                )
             make_certificate(config.certificate, config.key, config.url)
         return config
 
@@ -216,7 +228,9 @@ class VaultHost:
         folder = self._server.guests.vault_folder(guest)
         FolderVault.create("vault", folder, self._server.disk, installation).close()
         with self._lock:
-            self._served.pop(guest, None)
+            served = self._served.get(guest)
+            if served is not None:  # made before anybody had come; links that are open share its lock with all others
+                served.installation = installation
         return True
 
     def _note_refused(self, guest: str, why: str) -> None:
@@ -351,9 +365,12 @@ def require_free(host: str, port: int) -> None:
 
 
 def _housekeeping(vaults: VaultHost, ended: threading.Event) -> None:
+    """Whatever goes wrong, it is tried again: else a token that is taken back would go on opening a vault."""
     while not ended.wait(REFRESH_SECONDS):
-        with suppress(OSError):
+        try:
             vaults.refresh()
+        except Exception:
+            _log.exception("what commands have changed could not be taken up; it is tried again")
 
 
 def _signature(folder: Path) -> object:
@@ -381,7 +398,10 @@ def _kept_signature(folder: str) -> object:
 
 
 def make_certificate(certificate: Path, key: Path, url: str) -> None:
-    """A key and a certificate that it signs itself. Raises OperatorError."""
+    """A certificate that signs itself, for the key that is there: guests know it. Else for a new one.
+
+    Raises OperatorError.
+    """
     from datetime import UTC, datetime, timedelta
     from ipaddress import ip_address
     from urllib.parse import urlsplit
@@ -391,7 +411,9 @@ def make_certificate(certificate: Path, key: Path, url: str) -> None:
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    secret = ec.generate_private_key(ec.SECP256R1())
+    secret = _key_there(key)
+    is_new = secret is None
+    secret = secret or ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a vault server of Safehold")])
     host = urlsplit(url).hostname or "localhost"
     named: x509.GeneralName = x509.DNSName(host)
@@ -412,10 +434,29 @@ def make_certificate(certificate: Path, key: Path, url: str) -> None:
     try:
         key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         certificate.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(key, secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+        if is_new:
+            _write(key, secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
         _write(certificate, made.public_bytes(Encoding.PEM), 0o644)
     except OSError as error:
         raise OperatorError(f"no certificate could be made in {key.parent}: {error.strerror}") from error
+
+
+def _key_there(path: Path) -> EllipticCurvePrivateKey | RSAPrivateKey | None:
+    """None where there is no key. Raises OperatorError where it cannot be used: it is never replaced."""
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(path.read_bytes(), None)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise OperatorError(
+            f"the key {path} cannot be read: {error}", hint="bring back a copy of it: guests know the server by it"
+        ) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise OperatorError(f"the key {path} is of a sort that this program makes no certificate for")
+    return key
 
 
 def _first_certificate(pem: str) -> str:

@@ -154,7 +154,7 @@ def redeem_code(
         )
     new = path.with_name(f"{path.name}.{sha256(code.secret).hexdigest()[:8]}.new")
     disk.make_folders(str(path.parent))
-    if not disk.exists(str(new)):
+    if mark not in _token_text(disk, new).splitlines():  # its last line: without it, it was cut short and used nowhere
         pin = f"key: sha256:{code.pin.hex()}\n" if code.pin else ""
         _write_secret(disk, str(new), f"# A token for {url}\ntoken: {entropy.bytes(32).hex()}\n{pin}{mark}\n")
     config = VaultConfig("joined", url, "async", token_file=str(new))
@@ -171,8 +171,9 @@ def redeem_code(
 
 
 def _write_secret(disk: Disk, path: str, text: str) -> None:
-    file = disk.open(path, write=True, create=True, exclusive=True)
+    file = disk.open(path, write=True, create=True)
     try:
+        file.truncate(0)
         file.write_at(0, text.encode())
         file.sync()
     finally:

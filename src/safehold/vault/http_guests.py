@@ -10,7 +10,8 @@ vault, or take its place. Tokens are 32 random bytes that the client makes; the 
 redeemed again with the same token changes nothing and succeeds, for the first answer may have been lost.
 
 Whoever asks with a wrong token, or for a guest that is not there, is refused alike: both take one digest and one
-comparison of 32 bytes in constant time for each token there might be (`PROOFS`), and nothing is read from disk for it.
+comparison of 32 bytes in constant time for each token there might be (`PROOFS`), and nothing is read from disk for it;
+where a code is redeemed, all records are, whoever asks.
 """
 
 from __future__ import annotations
@@ -200,9 +201,10 @@ class Guests:
             record = self.find(guest).record
             now = self._clock.now()
             codes = [code for code in record.codes if code.until >= now]
-            if len(codes) >= PROOFS or len(record.tokens) >= PROOFS:
+            unused = sum(not code.used for code in codes)
+            if len(codes) >= PROOFS or len(record.tokens) + unused >= PROOFS:  # a token beyond opens nothing
                 raise OperatorError(
-                    f"{record.name} has {len(record.tokens)} tokens and {len(codes)} codes: that is enough",
+                    f"{record.name} has {len(record.tokens)} tokens and {unused} codes: that is enough",
                     hint="take back tokens that nobody uses: `safehold vault guests --revoke`",
                 )
             secret = self._entropy.bytes(SECRET_BYTES)

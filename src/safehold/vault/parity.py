@@ -12,7 +12,7 @@ signatures, as a copy from anywhere is.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 
 from safehold.formats import blob, parity, reed_solomon, segment
@@ -45,11 +45,11 @@ def is_covered_kind(name: str) -> bool:
 
 
 def read_group(vault: Vault, name: str, size: int) -> Group | None:
-    """What a parity object says of its group; None where that is damaged. Only its beginning is read."""
+    """What a parity object says of its group; None where that is damaged or not to be read. Reads its beginning."""
     try:
         length = parity.table_bytes(vault.get(name, 0, parity.HEADER_BYTES))
         return parity.parse_group(vault.get(name, 0, parity.HEADER_BYTES + length), name, size)
-    except (Damaged, KeyError):
+    except (Damaged, KeyError, VaultDown):  # a disk may refuse one object and give the rest
         return None
 
 
@@ -268,15 +268,22 @@ def _part(vault: Vault, name: str, size: int) -> bytes:
     return _read(vault, name, size).ljust(size, b"\0")
 
 
-def drop_groups(vault: KeptVault, going: Container[str]) -> int:
+def drop_groups(vault: KeptVault, going: Collection[str]) -> int:
     """Remove the groups that name any of these objects; how many. What else they named waits for a group anew.
 
-    Done before the objects are removed: as long as parity is left, they could be computed again (I102).
+    Done before the objects are removed: as long as parity is left, they could be computed again (I102). So a group of
+    which no object says whom it names goes too: it may name them, and somebody else may be able to read it.
     """
+    by_group: dict[str, list[ObjectInfo]] = {}
+    for info in vault.list(parity.PARITY_PREFIX) if going else ():
+        if (named := parity.parse_parity_name(info.name)) is not None:
+            by_group.setdefault(named[0], []).append(info)
     dropped = 0
-    for group in list(groups_of(vault)):
-        if any(member.name in going for member in group.members):
-            for name in group.objects():
+    for infos in by_group.values():
+        found = (read_group(vault, info.name, info.size) for info in infos)
+        group = next((group for group in found if group is not None), None)
+        if group is None or any(member.name in going for member in group.members):
+            for name in sorted({*(info.name for info in infos), *(group.objects() if group is not None else ())}):
                 vault.remove(name)
             dropped += 1
     return dropped

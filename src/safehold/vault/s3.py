@@ -209,7 +209,10 @@ class S3Vault:
             data = b"".join(held)
             if conditional:
                 put = self._store.put(key, data)
-                return put is Put.DONE or (put is Put.UNSURE and self._is_own(key, data))
+                if put is Put.DONE or (put is Put.UNSURE and self._is_own(key, data)):
+                    return True
+                self._require_taken(name, key)
+                return False
             if self._store.find(key) is not None:
                 return False
             self._put_and_read_back(name, key, data)
@@ -231,7 +234,16 @@ class S3Vault:
         there = self._store.find(key) if done else None
         if done and (there is None or there.size != sent):
             raise self._other_than_put(name)
+        if not done:
+            self._require_taken(name, key)
         return done
+
+    def _require_taken(self, name: str, key: str) -> None:
+        """Stores refuse a put like one whose key is taken, too, where another request for it is under way, which may
+        leave nothing there. Raises StoreError.
+        """
+        if self._store.find(key) is None:
+            raise StoreError(f"{name} was refused as if it were there, and it is not")
 
     def append(self, name: str, expected: int, data: bytes) -> None:
         require_object_name(self._name, name)

@@ -59,7 +59,7 @@ class Quota(Protocol):
 
 
 class ServedVault:
-    """What all sessions share. `lock` is held while something is appended or given its name."""
+    """What all sessions share. `lock` is held while something is appended, given its name or written once more."""
 
     def __init__(
         self,
@@ -252,7 +252,8 @@ class ServedSession:
             if not may_be_put(name):
                 raise VaultDown(f"{name!r} is no name of an object that can be put into a vault")
             self._served.require_room(0)
-        putting = self._vault.begin(name)
+        with self._served.lock:  # what is there may be written once more: nothing may be appended to it meanwhile
+            putting = self._vault.begin(name)
         if putting is None:
             return vaultwire.Flag(False)
         self._incoming = _Incoming(name, putting)
