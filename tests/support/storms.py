@@ -67,6 +67,8 @@ class Storm:
         self.last_written = ("", 0)
         self.opened = 0
         self.told: list[str] = []
+        #: far has lost what it had said to be synced: it is not counted any more until another takes its place.
+        self.bereft = False
         self.shipper = self._new_shipper()
 
     def _place(self, name: str, share: float, faults: Mapping[Fault, float]) -> Place:
@@ -173,7 +175,11 @@ class Storm:
         self.shipper = self._new_shipper()
 
     def lose_power(self) -> None:
-        self.rng.choice(self.places).power_loss()
+        place = self.rng.choice(self.places)
+        said = {info.name: place.said_to_be_synced(info.name) for info in place.inner.list("log/")}
+        place.power_loss()
+        if place is self.far and any(place.said_to_be_synced(name) < size for name, size in said.items()):
+            self.bereft = True
 
     def ship(self) -> None:
         for _ in range(self.rng.randint(1, 8)):
@@ -225,20 +231,26 @@ class Storm:
         return [facts[n] for n, there_ in copies.items() if n <= self.core.frame and facts[n][0] and not any(there_)]
 
     def check_status(self) -> None:
-        """Status never says less than is missing, nor that it is younger than it is."""
-        missing = self.missing()
+        """Status never says less than is missing, nor that it is younger than it is.
+
+        What a vault lost that had said it was synced, no shipper is told. It compares at a start, and cannot tell a
+        beginning that was lost from one that was retained away: scrubs do.
+        """
+        if self.bereft:
+            return
+        missing, now = self.missing(), self.clock.now()  # before a slow vault is asked
         try:
             said, lag, level = self.shipper.unarchived_changes, self.shipper.lag_seconds, self.shipper.level
         except SafeholdError:  # a vault refused the look: that is said instead
             return
         assert said >= sum(changes for changes, _ in missing), (self.seed, said, missing)
-        oldest = max((self.clock.now() - at for _, at in missing), default=0) / 1_000_000
+        oldest = max((now - at for _, at in missing), default=0) / 1_000_000
         assert lag >= oldest - 0.001, (self.seed, lag, oldest)
         assert not (level and missing), (self.seed, missing)
 
     def check_asleep(self) -> None:
         """A shipper that waits to be woken either has shipped everything, or says why not."""
-        if self.shipper.trouble is None and self.shipper.asleep:
+        if self.shipper.trouble is None and self.shipper.asleep and not self.bereft:
             assert not self.missing() or self.log is None, (self.seed, self.missing())
 
     def _assert_there(self, changes: list[Change]) -> None:
@@ -250,6 +262,9 @@ class Storm:
         """The storm is over: all is brought to rest, and everything acknowledged is in both."""
         self.calm()
         self.log = None
+        if self.bereft:
+            self.far = self._place("far", 0.0, {})
+            self.shipper = self._new_shipper()
         assert self.open(), (self.seed, self.told[-1])
         if self.shipper.step() is None and self.shipper.trouble is not None:  # what it needs is a start
             self.shipper = self._new_shipper()

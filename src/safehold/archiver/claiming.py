@@ -40,6 +40,15 @@ class LogVault(NamedTuple):
     mode: Mode
 
 
+class Untold(NamedTuple):
+    """Frames that the core is about to take in, for those who ship them."""
+
+    segment: SegmentName
+    end: int  # of the last of them in the segment
+    changes: int
+    at: int  # µs, of the oldest
+
+
 class Claimed(NamedTuple):
     """A timeline of one's own, with the vaults that bear the claim."""
 
@@ -47,8 +56,7 @@ class Claimed(NamedTuple):
     sync: list[Vault]
     others: list[Vault]  # async vaults that could be reached
     problems: list[str]
-    #: What the core is about to take in, for those who ship it: segment, end of it there, changes.
-    to_tell: list[tuple[SegmentName, int, int]]
+    to_tell: list[Untold]
 
 
 def claim_timeline(
@@ -79,8 +87,8 @@ def claim_timeline(
     if recovering:  # nobody ships meanwhile, and to look for all that no core has would be to read the whole log
         return Claimed(top + 1, sync, others, problems, anchored)
     ahead = _ahead_of(core, sync, anchored)
-    for name, _, _ in ahead:
-        _make_certain(sync, name)
+    for untold in ahead:
+        _make_certain(sync, untold.segment)
     return Claimed(top + 1, sync, others, problems, [*ahead, *anchored])
 
 
@@ -278,9 +286,7 @@ def _level_segment(sync: list[Vault], name: SegmentName, holders: list[Holder], 
         vault.append(str(name), size, source[size:])
 
 
-def _anchor(
-    sync: list[Vault], opener: Opener, core: LogPosition, problems: list[str]
-) -> list[tuple[SegmentName, int, int]]:
+def _anchor(sync: list[Vault], opener: Opener, core: LogPosition, problems: list[str]) -> list[Untold]:
     """Write the frames in doubt once more, into a segment of their own.
 
     In doubt are frames that the core has not taken in yet, in a last segment that was left open: their sync may
@@ -313,18 +319,17 @@ def _anchor(
         f"frames {anchor.first} to {end.frame} were written by a writer that did not end well; "
         f"they are kept once more in {anchor}"
     )
-    return [(anchor, sum(map(len, parts)), sum(frame.header.changes for frame in frames))]
+    changes, at = sum(frame.header.changes for frame in frames), min(frame.header.at for frame in frames)
+    return [Untold(anchor, sum(map(len, parts)), changes, at)]
 
 
-def _ahead_of(
-    core: LogPosition, sync: list[Vault], anchored: Sequence[tuple[SegmentName, int, int]]
-) -> list[tuple[SegmentName, int, int]]:
+def _ahead_of(core: LogPosition, sync: list[Vault], anchored: Sequence[Untold]) -> list[Untold]:
     """As `_anchor` returns: where else frames lie that the core lacks, each where it was written last.
 
     A claim that wrote them once more may have failed before it could tell anybody.
     """
-    seen = {number for name, _, _ in anchored for number in load_copy(sync[0], name).frames}
-    found: list[tuple[SegmentName, int, int]] = []
+    seen = {number for untold in anchored for number in load_copy(sync[0], untold.segment).frames}
+    found: list[Untold] = []
     for timeline in reversed(timelines(sync)):
         for name, holders in reversed(segments(sync, timeline).items()):
             frames = load_copy(holders[0].vault, name).frames
@@ -332,7 +337,8 @@ def _ahead_of(
             seen.update(frame.header.number for frame in new)
             if new:
                 end = max(frame.offset + len(frame.data) for frame in new)
-                found.append((name, end, sum(frame.header.changes for frame in new)))
+                changes, at = sum(frame.header.changes for frame in new), min(frame.header.at for frame in new)
+                found.append(Untold(name, end, changes, at))
             if frames and min(frames) <= core.frame:
                 return found[::-1]
     return found[::-1]

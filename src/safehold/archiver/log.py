@@ -113,8 +113,8 @@ class Log:
         self._stopped: OperatorError | None = None
         #: Names the blobs that some async vault lacks, for the seal.
         self.pending_blobs: Callable[[], Sequence[str]] = list
-        for name, size, changes in claimed.to_tell:
-            on_written(Written(str(name), size, changes, clock.now()))
+        for untold in claimed.to_tell:
+            on_written(Written(str(untold.segment), untold.end, untold.changes, untold.at))
 
     @classmethod
     def claim(
