@@ -381,5 +381,5 @@ MUTANTS = (
     Mutant("a token off the stream is taken", takes_any_token, LawTwo, 24, "law 2"),
     Mutant("a list is shortened", shortens_lists, LawTwo, 0, "law 2"),
     Mutant("a sync is shortened", shortens_syncs, Simulation, 2, "I12"),
-    Mutant("404 for a collection that is there", calls_collections_absent, Simulation, 1, "I15"),
+    Mutant("404 for a collection that is there", calls_collections_absent, Simulation, 10, "I15"),
 )

@@ -80,7 +80,7 @@ def test_queries_name_metrics_and_labels_that_there_are(place: str, query: str, 
 def test_the_dashboard_has_its_rows_and_no_panel_lies_over_another() -> None:
     panels = dashboard()["panels"]
     rows = [panel["title"] for panel in panels if panel["type"] == "row"]
-    assert rows == ["Is it safe", "Vaults", "Traffic", "Core", "Recovery"]
+    assert rows == ["Is it safe", "Vaults", "Traffic", "Core", "Recovery", "Vaults elsewhere"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     cells: set[tuple[int, int]] = set()
     for panel in panels:
