@@ -13,6 +13,7 @@ from safehold.recovery.portions import Portion, Settled, Wanted, no_rows, portio
 from safehold.recovery.replay import Replay
 from safehold.recovery.shares import Found, Share, Shares, work
 from safehold.recovery.verify import compare_journal
+from safehold.store.sqlite import reads
 from safehold.vault.runs import Runs
 from tests.support.generations import Home
 from tests.support.logs import OPENER
@@ -72,6 +73,7 @@ def test_a_core_that_is_right_is_found_right_however_it_is_cut(
 ) -> None:
     monkeypatch.setattr(shares, "JOURNAL_ROWS", size)
     monkeypatch.setattr(shares, "STREAM_CHANGES", size)
+    monkeypatch.setattr(reads, "_SUMMED_AT_ONCE", size)
     assert problems(home) == []
     replay = replay_of(home)
     assert Shares(Here(home), "", replay, home.core.next_journal() - 1).sums() == home.core.journal_sums()

@@ -68,6 +68,8 @@ BODIES_CHUNK = 128
 #: What no name under a prefix comes after.
 _LAST = "\U0010ffff" * 4
 _LAST_JOURNAL = (1 << 63) - 1
+#: Changes that are summed at a time.
+_SUMMED_AT_ONCE = 10_000
 
 _IDENTITY = KIND_NUMBERS[Kind.IDENTITY]
 
@@ -75,6 +77,13 @@ _first = itemgetter(0)
 _encode_names = msgspec.json.encode
 _decode_position = msgspec.msgpack.Decoder(tuple[int, int, bytes]).decode
 
+_SUMS = """
+    SELECT a.id, j.kind, j.count, j.last, j.stated, j.inline FROM account a JOIN (
+        SELECT account, kind, COUNT(*) AS count, MAX(rev) AS last, SUM(size) AS stated,
+            COALESCE(SUM(LENGTH(body)), 0) AS inline
+        FROM journal NOT INDEXED WHERE seq BETWEEN ? AND ? GROUP BY account, kind
+    ) j ON j.account = a.number
+"""
 _BODY_OF = """
     SELECT j.body FROM collection c JOIN item i ON i.collection = c.number JOIN journal j ON j.seq = i.journal
     WHERE c.account = ? AND c.path = ? AND c.deleted_rev IS NULL AND i.name = ?
@@ -354,18 +363,24 @@ class SqliteReads:
 
     @guarded
     def journal_sums(self, first: int = 1, last: int | None = None) -> dict[tuple[bytes, Kind], JournalSum]:
-        """In the order of the table, so that each of its pages is read once."""
-        rows: Any = self._db.execute(
-            """
-            SELECT a.id, j.kind, j.count, j.last, j.stated, j.inline FROM account a JOIN (
-                SELECT account, kind, COUNT(*) AS count, MAX(rev) AS last, SUM(size) AS stated,
-                    COALESCE(SUM(LENGTH(body)), 0) AS inline
-                FROM journal NOT INDEXED WHERE seq BETWEEN ? AND ? GROUP BY account, kind
-            ) j ON j.account = a.number
-            """,
-            (first, _LAST_JOURNAL if last is None else last),
-        )
-        return {(id_, RESTORE_ORDER[kind]): JournalSum(*sums) for id_, kind, *sums in rows}
+        """In the order of the table, so that each of its pages is read once, and a piece of it at a time: whatever is
+        grouped goes through a sorter, bodies and all.
+        """
+        sums: dict[tuple[bytes, Kind], JournalSum] = {}
+        with self.snapshot():
+            bounds: Any = self._db.execute(
+                "SELECT MIN(seq), MAX(seq) FROM journal WHERE seq BETWEEN ? AND ?",
+                (first, _LAST_JOURNAL if last is None else last),
+            ).get
+            if bounds[0] is None:
+                return sums
+            for start in range(bounds[0], bounds[1] + 1, _SUMMED_AT_ONCE):
+                rows: Any = self._db.execute(_SUMS, (start, min(start + _SUMMED_AT_ONCE - 1, bounds[1])))
+                for id_, kind, *found in rows:
+                    key, one = (id_, RESTORE_ORDER[kind]), JournalSum(*found)
+                    before = sums.get(key)
+                    sums[key] = one if before is None else before.with_more(one)
+        return sums
 
     @guarded
     def standings(self, streams: Sequence[tuple[bytes, Kind]]) -> list[Standing | None]:
