@@ -1,6 +1,7 @@
 """A throttled drill beside a service in use: what it costs whoever asks meanwhile, and what it holds.
 
-    python -m bench.drill [--large] [--quick] [--pairs 12] [--seconds 20] [--rate 100] [--throttle 0.1] [--work DIR]
+    python -m bench.drill [--large] [--quick] [--alone] [--pairs 12] [--seconds 20] [--rate 100] [--throttle 0.1]
+        [--work DIR]
 
 A service gets requests at a fixed rate (PUTs, GETs and syncs of contacts in turn), each at its own moment, whether the
 one before has been answered or not; a latency counts from that moment. Beside it `safehold drill run --throttle` works.
@@ -11,7 +12,8 @@ Afterwards one is made with nobody asking, a little below a whole processor, so 
 before: whether it was sound is judged too, and its memory.
 
 It measures 100,000 items in 200 accounts, and with `--large` 1,000,000 in 2,000; it keeps what it has of the other. It
-writes bench/drill.json and its part of docs/performance.md, and exits with 1 where a drill was not sound. `--quick`
+writes bench/drill.json and its part of docs/performance.md, and exits with 1 where a drill was not sound. `--alone`
+makes that last drill only, and keeps what it has of the pairs; no other work disturbs its figures much. `--quick`
 takes a small installation and writes nothing.
 """
 
@@ -207,7 +209,6 @@ def measure(made: House, pairs: int, seconds: float, rate: float, throttle: floa
             drill.kill()
     ratios = [beside / without for beside, without in found]
     low, high = interval(ratios, draw)
-    last = drill.told[-1]
     return {
         "machine": machine(),
         "versions": versions(),
@@ -224,9 +225,25 @@ def measure(made: House, pairs: int, seconds: float, rate: float, throttle: floa
         "ratio_low": low,
         "ratio_high": high,
         "ratios": [round(ratio, 3) for ratio in ratios],
+    } | _found_by(drill)
+
+
+def measure_alone(made: House, before: dict[str, Any]) -> dict[str, Any]:
+    """The same with a new drill that nobody asks beside."""
+    drill = Drill(made.data, SHARE_ALONE)
+    try:
+        drill.alone()
+    finally:
+        drill.kill()
+    return before | _found_by(drill)
+
+
+def _found_by(drill: Drill) -> dict[str, Any]:
+    """What the drills said, and held."""
+    return {
         "peak_bytes": drill.peak_bytes,
         "drills": len(drill.told),
-        "drill_seconds": last["seconds"],
+        "drill_seconds": drill.told[-1]["seconds"],
         "wrong": sorted({sentence for told in drill.told for sentence in told["deviations"]})
         + [str(one) for told in drill.told for one in told["damaged"]],
     }
@@ -256,6 +273,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--large", action="store_true", help="1,000,000 items")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--alone", action="store_true", help="the drill that nobody asks beside, and nothing else")
     parser.add_argument("--pairs", type=int, default=12)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--rate", type=float, default=100.0, help="requests a second")
@@ -268,7 +286,11 @@ def main() -> int:
         accounts, items_each, pairs, seconds = 20, 100, 2, 2.0
     results: dict[str, Any] = page.older_drill()
     made = House(options.work, accounts, items_each)
-    found = measure(made, pairs, seconds, options.rate, options.throttle)
+    before = results["sizes"].get(str(made.items))
+    if options.alone and before is not None:
+        found = measure_alone(made, before)
+    else:
+        found = measure(made, pairs, seconds, options.rate, options.throttle)
     results["sizes"][str(found["items"])] = found
     results["goals"] = [list(verdict) for verdict in verdicts(results["sizes"])]
     if options.quick:

@@ -20,7 +20,7 @@ from safehold.recovery.repair import Repairer
 from safehold.recovery.scrub import scrub
 from safehold.store.realdisk import RealDisk
 from safehold.vault.http_vault import HttpVault
-from safehold.vault.keeping import KeptFolderVault
+from safehold.vault.looking import RepairedVault
 from tests.support.damages import DamagedWorld, Notes, Objects, harm, objects
 from tests.support.vault_http import TOKEN, HttpServer
 
@@ -64,7 +64,7 @@ class Served:
 
     def mend(self) -> list[object]:
         world = self.world
-        kept = KeptFolderVault("near", str(self.folder), RealDisk(), world.installation, clock=SimClock())
+        kept = RepairedVault("near", str(self.folder), RealDisk(), world.installation, clock=SimClock())
         scrubber = world.scrubber(kept)  # type: ignore[arg-type]
         standing = Standing(core=world.core)
         found = Repairer(
