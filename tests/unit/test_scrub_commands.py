@@ -118,6 +118,19 @@ def test_the_readable_objects_are_mended_by_heart(lived: Run, vaults: Path, name
     assert lived("scrub")[0] == 0
 
 
+def test_what_a_desktop_leaves_in_a_vault_is_named_and_set_aside(lived: Run, vaults: Path) -> None:
+    near = vaults / "near"
+    left = {".DS_Store": near / ".DS_Store", "log/.hidden file": near / "log" / ".hidden file"}
+    for path in left.values():
+        path.write_bytes(b"of no vault")
+    code, told = lived("vault", "scrub", "near")
+    assert (code, found(told)) == (1, {"near": dict.fromkeys(left, "unexpected")})
+    assert lived("vault", "repair", "near", "--yes")[0] == 0
+    assert not any(path.exists() for path in left.values())
+    assert sum("of no vault" in path.read_text("latin-1") for path in (near / "aside").iterdir()) == 2
+    assert lived("scrub")[0] == 0
+
+
 def test_what_all_vaults_lost_in_the_middle_of_the_log_comes_from_the_core(lived: Run, vaults: Path) -> None:
     lost = segments(vaults / "near")[1]
     for vault in ("near", "far"):

@@ -55,7 +55,7 @@ def require_object_name(vault: str, name: str) -> None:
         )
 
 
-def _leads_out(path: str) -> bool:
+def leads_out(path: str) -> bool:
     """Whether a path may lead out of the vault, or is none: what is there is then never looked at.
 
     Other strange names are looked at: people leave files in folders, and a scrub names them.
@@ -125,7 +125,7 @@ class FolderVault:
 
     def folders(self, prefix: str) -> Sequence[str]:
         assert prefix.endswith("/")
-        if _leads_out(prefix[:-1]):
+        if leads_out(prefix[:-1]):
             return []
         return sorted(entry.name for entry in self._entries(prefix[:-1]) if entry.is_folder)
 
@@ -138,7 +138,7 @@ class FolderVault:
         return self._walk(folder, prefix, after)
 
     def size(self, name: str) -> int | None:
-        if _leads_out(name):
+        if leads_out(name):
             return None
         try:
             return self._disk.size(self._at(name))
@@ -149,7 +149,7 @@ class FolderVault:
             raise self._refusal(error) from error
 
     def get(self, name: str, offset: int = 0, count: int | None = None) -> bytes:
-        if _leads_out(name):
+        if leads_out(name):
             raise KeyError(name)
         try:
             file = self._disk.open(self._at(name))
@@ -311,7 +311,7 @@ class FolderVault:
 
     def _entries(self, folder: str) -> Sequence[Entry]:
         """Entries of a folder under the vault's path; what is being put and what was set aside are left out."""
-        if folder and _leads_out(folder):
+        if folder and leads_out(folder):
             return []
         try:
             entries = list(self._disk.list(self._at(folder) if folder else self._path))

@@ -26,7 +26,7 @@ from safehold.model.errors import OperatorError
 from safehold.ports.disk import Disk, File
 from safehold.ports.vault import KeptVault
 from safehold.ports.world import Clock
-from safehold.vault.folder import ASIDE, FolderVault, Putting, is_object_name
+from safehold.vault.folder import ASIDE, FolderVault, Putting, is_object_name, leads_out
 
 _ASIDE_NAME = re.compile(r"(\d{16})\+.+")
 _COMPARED_BYTES = 1024 * 1024
@@ -40,7 +40,11 @@ class KeptFolderVault(FolderVault):
         self._clock = clock
 
     def set_aside(self, name: str) -> str:
-        self._require_object(name)
+        # What a desktop or a file system leaves in a folder bears names that no object has.
+        if leads_out(name) or name.startswith(("tmp/", f"{ASIDE}/")):
+            raise _no_object(name)
+        if name != mark.NAME:
+            self._require()
         self.close()
         path = self._at(name)
         try:
@@ -102,7 +106,7 @@ class KeptFolderVault(FolderVault):
     def _require_object(self, name: str) -> None:
         """A name that may be kept, in a vault that is there; its FORMAT may be what is to be mended."""
         if not is_object_name(name):
-            raise OperatorError(f"{name!r} is no name of an object in a vault", exit_code=2)
+            raise _no_object(name)
         if name != mark.NAME:
             self._require()
 
@@ -152,6 +156,10 @@ class KeptFolderVault(FolderVault):
         finally:
             one.close()
             two.close()
+
+
+def _no_object(name: str) -> OperatorError:
+    return OperatorError(f"{name!r} is no name of an object in a vault", exit_code=2)
 
 
 def _pieces(file: File) -> Iterator[bytes]:
