@@ -41,7 +41,7 @@ class KeptFolderVault(FolderVault):
 
     def set_aside(self, name: str) -> str:
         # What a desktop or a file system leaves in a folder bears names that no object has.
-        if leads_out(name) or name.startswith(("tmp/", f"{ASIDE}/")):
+        if leads_out(name) or name.partition("/")[0] in ("tmp", ASIDE):
             raise _no_object(name)
         if name != mark.NAME:
             self._require()
