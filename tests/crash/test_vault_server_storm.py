@@ -41,6 +41,13 @@ def stormy(tmp_path: Path, mode: str, puts: int, seed: int) -> None:
         client = service.client("ada", "correct horse")
         acknowledged: dict[int, bytes] = {}
         refused = 0
+
+        def written() -> bool:
+            return client.put("/dav/ada/contacts/default/last.vcf", card("last", drawn), "text/vcard").status in (
+                201,
+                204,
+            )
+
         for number in range(puts):
             if number % 5 == 0:
                 storm.turn(drawn.choice(Storm.WEATHERS))
@@ -52,14 +59,8 @@ def stormy(tmp_path: Path, mode: str, puts: int, seed: int) -> None:
             else:
                 refused += 1
                 storm.turn("calm")
+                until(written)  # the writer tries again after a pause
         storm.turn("calm")
-
-        def written() -> bool:
-            return client.put("/dav/ada/contacts/default/last.vcf", card("last", drawn), "text/vcard").status in (
-                201,
-                204,
-            )
-
         until(written)
         until(lambda: service.vault_status("friend")["unarchived_changes"] == 0)
         assert len(acknowledged) > puts / 3
