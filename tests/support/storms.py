@@ -176,7 +176,8 @@ class Storm:
 
     def lose_power(self) -> None:
         place = self.rng.choice(self.places)
-        said = {info.name: place.said_to_be_synced(info.name) for info in place.inner.list("log/")}
+        names = {*(info.name for info in place.inner.list()), *place.lied}  # it may have lied about a whole object
+        said = {name: place.said_to_be_synced(name) for name in names}
         place.power_loss()
         if place is self.far and any(place.said_to_be_synced(name) < size for name, size in said.items()):
             self.bereft = True
