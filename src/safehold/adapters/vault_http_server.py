@@ -21,6 +21,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from safehold.adapters.listening import until_listening
 from safehold.adapters.vault_http import DIGEST, MAX_JOIN_BYTES, MEDIA_TYPE, NUMBER, SESSION, content_digest
 from safehold.formats import vaultwire
 from safehold.formats.vaultwire import MAX_REQUEST_BYTES
@@ -385,7 +386,7 @@ async def serve(
     )
     serving = asyncio.create_task(server.serve())
     told = asyncio.create_task(stopping.wait())
-    await _listening(host, port, serving)
+    await until_listening(host, port, serving)
     listening()
     while not serving.done() and not told.done():
         await asyncio.wait((serving, told), timeout=60, return_when=asyncio.FIRST_COMPLETED)
@@ -397,18 +398,3 @@ async def serve(
     server.stop()
     with contextlib.suppress(asyncio.TimeoutError):
         await asyncio.wait_for(serving, STOP_SECONDS)
-
-
-async def _listening(host: str, port: int, serving: asyncio.Task[None]) -> None:
-    """Return once the port takes connections. Raises what ended the server, if it ended."""
-    there = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    while not serving.done():
-        try:
-            _, writer = await asyncio.open_connection(there, port)
-        except OSError:
-            await asyncio.sleep(0.02)
-            continue
-        writer.close()
-        return
-    await serving
-    raise OSError(f"nothing listens at {host}:{port}")

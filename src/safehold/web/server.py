@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from safehold.adapters.listening import until_listening
 from safehold.model.errors import OperatorError
 
 #: A connection that has not sent its header by then is closed: slow senders must not hold sockets.
@@ -67,7 +68,7 @@ async def serve_until_told(app: Any, host: str, port: int, started: Callable[[],
         loop.add_signal_handler(number, told.set)
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(told.wait())
-    await _listening(host, port, serving)
+    await until_listening(host, port, serving)
     starting = asyncio.ensure_future(started())
     failed = await _first_to_end(serving, stopping, starting)
     if serving.done():
@@ -96,17 +97,3 @@ async def _first_to_end(
         return starting.exception()
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     return None
-
-
-async def _listening(host: str, port: int, serving: asyncio.Task[None]) -> None:
-    """Return once the port takes connections. Raises what ended the server, if it ended."""
-    while not serving.done():
-        try:
-            _, writer = await asyncio.open_connection(host, port)
-        except OSError:
-            await asyncio.sleep(0.02)
-            continue
-        writer.close()
-        return
-    await serving
-    raise OSError(f"nothing listens at {host}:{port}")
