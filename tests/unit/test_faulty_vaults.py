@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from safehold.archiver.claiming import LogVault, Mode, claim_timeline
 from safehold.archiver.log import Written
 from safehold.archiver.shipper import Shipper
 from safehold.formats.segment import claim_object
@@ -11,13 +12,13 @@ from safehold.lab.faulty_link import Network, State
 from safehold.lab.faulty_vault import Fault, FaultyVault, Place, Plan
 from safehold.lab.simdisk import SimDisk
 from safehold.lab.world import SimClock
-from safehold.ports.core import LogPosition
+from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.vault import LengthMismatch, Vault, VaultDown, VaultFull, VaultSuspect, VaultUnanswered
 from safehold.vault.memory import MemoryVault
 from safehold.vault.remote import RemoteVault
 from safehold.vault.served import ServedVault
 from tests.support.links import direct
-from tests.support.logs import INSTALLATION, Writing, make_vault, read
+from tests.support.logs import INSTALLATION, OPENER, SEALER, Writing, make_vault, read
 
 
 class AtChanges(Plan):
@@ -59,6 +60,20 @@ def test_what_a_claim_failed_to_sync_is_made_certain_by_the_next() -> None:
     changes, holes, _ = read(place.inner)
     assert not holes
     assert {change.hash for change in taken_in} <= {change.hash for change in changes}
+
+
+def test_it_is_made_certain_by_a_recovery_as_well() -> None:
+    """Which takes in all that can be read, without looking through all of the log first."""
+    place, plan, _, core = left_in_doubt()
+    plan.faults = {plan.changes + 2: Fault.UNSYNCED}
+    with pytest.raises(VaultSuspect):
+        Writing([place.open()], core=core)
+    claim_timeline([LogVault(place.open(), Mode.SYNC)], SEALER, OPENER, EMPTY_LOG, recovering=True)
+    believed, _, _ = read(place.open())
+    place.cached.clear()
+    changes, holes, _ = read(place.inner)
+    assert not holes
+    assert [change.hash for change in changes] == [change.hash for change in believed]
 
 
 def test_shippers_are_told_of_what_an_earlier_claim_wrote_once_more() -> None:

@@ -300,7 +300,10 @@ def _anchor(sync: list[Vault], opener: Opener, core: LogPosition, problems: list
     found = segments(sync, end.timeline)
     name, holders = list(found.items())[-1]
     copies = [load_copy(holder.vault, name) for holder in holders]
-    if all(copy.closed for copy in copies) or lost_at_end(copies):  # what was lost there must stay in sight
+    if all(copy.closed for copy in copies):
+        _make_certain(sync, name)  # an earlier claim may have put it for this very reason, and failed to sync it
+        return []
+    if lost_at_end(copies):  # what was lost there must stay in sight
         return []
     frames: list[RawFrame] = []
     number = end.frame
