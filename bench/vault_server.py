@@ -1,10 +1,12 @@
 """A vault server on the same machine: how far its vault is behind at a fixed rate of writes, and how fast it is filled.
 
     python -m bench.vault_server [--rate 500] [--seconds 30] [--rounds 3] [--accounts 100 --items-each 1000]
+                                  [--work DIR]
 
 Lag: while new contacts are PUT at the rate, the bytes of both logs are looked at every few milliseconds. The two logs
 are the same bytes, so what the server's is behind at a moment is how long it takes to become as long as the sync
 vault's was then. Filling: `vault add` of the server's vault and of one in a local folder, in turns, each from nothing.
+With `--work` what they are filled from is kept there, as bench.first_contact keeps it, and used again.
 """
 
 from __future__ import annotations
@@ -23,10 +25,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench import house
 from bench.drill import _paced
 from bench.durable_put import PASSWORD, USER, puts
-from bench.items import Reference
+from bench.first_contact import House
 from bench.machine import machine, versions
 from tests.support.service import Service
 from tests.support.vault_server import VaultServerProcess
@@ -105,13 +106,11 @@ def at(found: list[float], share: float) -> float:
     return round(found[int(len(found) * share)], 4)
 
 
-def fill(folder: Path, rounds: int, accounts: int, items_each: int) -> dict[str, Any]:
-    reference = Reference(folder / "reference.db", 1, accounts, items_each)
-    reference.make()
-    data = folder / "filled"
-    house.make(data, reference)
+def fill(folder: Path, work: Path, rounds: int, accounts: int, items_each: int) -> dict[str, Any]:
+    made = House(work, accounts, items_each)
+    made.make()
+    data = made.data
     service = Service(data)
-    service.run("snapshot")
     server = VaultServerProcess(folder / "filling")
     server.start()
     text = (data / "safehold.toml").read_text()
@@ -134,7 +133,7 @@ def fill(folder: Path, rounds: int, accounts: int, items_each: int) -> dict[str,
         server.kill()
     size = sum(path.stat().st_size for path in (data / "vaults" / "near").rglob("*") if path.is_file())
     return {
-        "items": reference.total,
+        "items": made.items,
         "bytes": size,
         "folder_seconds": round(median(found["folder"]), 2),
         "server_seconds": round(median(found["server"]), 2),
@@ -150,6 +149,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--accounts", type=int, default=100)
     parser.add_argument("--items-each", type=int, default=1000)
+    parser.add_argument("--work", type=Path, help="keep there what the vaults are filled from")
     parser.add_argument("--quick", action="store_true", help="only show that it works")
     options = parser.parse_args()
     rate, seconds, rounds = options.rate, options.seconds, options.rounds
@@ -158,7 +158,7 @@ def main() -> int:
         rate, seconds, rounds, accounts, items_each = 50.0, 2.0, 1, 4, 50
     with tempfile.TemporaryDirectory(prefix="safehold-vault-server-") as folder:
         behind = lag(Path(folder), rate, seconds)
-        filled = fill(Path(folder), rounds, accounts, items_each)
+        filled = fill(Path(folder), options.work or Path(folder), rounds, accounts, items_each)
     goals = [
         ["p99 of the lag under 1 s", behind["lag_p99_seconds"], behind["lag_p99_seconds"] < WANTED_LAG_SECONDS],
         [
