@@ -54,8 +54,8 @@ class Guest(Protocol):
     """Whoever a token belongs to."""
 
     @property
-    def key(self) -> tuple[str, bool]:
-        """The guest, and whether this token may write: links of one are none of the other."""
+    def key(self) -> tuple[str, bool, bool]:
+        """The guest, and whether this token may append, and mend: links of one are none of the other."""
         ...
 
     def open_session(self) -> Session: ...
@@ -131,7 +131,7 @@ class Sessions:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._links: dict[tuple[str, bool], dict[str, _Linked]] = {}
+        self._links: dict[tuple[str, bool, bool], dict[str, _Linked]] = {}
 
     def answer(self, guest: Guest, session: str, number: int, body: bytes) -> bytes:
         """Raises _Gone."""

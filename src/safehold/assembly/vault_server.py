@@ -23,25 +23,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from safehold.adapters.lock import PATIENCE_SECONDS, FolderLock, Locked
 from safehold.adapters.places import describe_place, machine
 from safehold.adapters.system import SystemClock, SystemEntropy
 from safehold.adapters.vault_http import key_digest
 from safehold.adapters.vault_http_server import VaultApp, serve
+from safehold.assembly.mending_here import mend_here
 from safehold.assembly.vault_server_config import DEFAULT_PORT, FILE_NAME, TEXT, ServerConfig, load_server
 from safehold.config import parse_listen
 from safehold.formats.vaultcode import VaultCode, encode_code
 from safehold.model.errors import OperatorError
 from safehold.ports.link import Session
-from safehold.ports.vault import Vault, VaultDown
-from safehold.ports.whole_file import read_whole, write_whole
 from safehold.store.realdisk import RealDisk
 from safehold.vault.folder import FolderVault
 from safehold.vault.http_guests import Admitted, Guest, Guests
 from safehold.vault.http_quota import VaultQuota
-from safehold.vault.segments import load_copy, segments, timelines
+from safehold.vault.refusals import Refusals, Refused
 from safehold.vault.served import ServedSession, ServedVault
 
 if TYPE_CHECKING:
@@ -54,9 +51,6 @@ _log = logging.getLogger("safehold.vault-server")
 REFRESH_SECONDS = 1.0
 #: What lies in each vault is counted anew so often.
 RECOUNT_SECONDS = 3600.0
-#: What was refused is one story as long as no more than this lies between two.
-REMEMBERED = 30 * 86_400 * 1_000_000
-REFUSED = "refused.json"
 _CERTIFICATE_DAYS = 20 * 365
 
 
@@ -118,6 +112,7 @@ class ServerFolder:
         quota_bytes: int | None = None,
         dead_man_seconds: int | None = None,
         read_only: bool = False,
+        keeper: bool = False,
         url: str | None = None,
     ) -> tuple[Guest, str]:
         """A guest, new or (`again`) one that is there, and a one-time code for it. Raises OperatorError, NotFound."""
@@ -128,9 +123,11 @@ class ServerFolder:
         changed = {"quota_bytes": quota_bytes, "dead_man_seconds": dead_man_seconds}
         if wanted := {key: value for key, value in changed.items() if value is not None}:
             guest = self.guests.change(guest.id, **wanted)
-        secret = self.guests.new_code(guest.id, read_only=read_only)
+        secret = self.guests.new_code(guest.id, read_only=read_only, keeper=keeper)
         pin = self.pin(config) if config.pinned else b""
-        return guest, encode_code(VaultCode(url or config.url, bytes.fromhex(guest.id), secret, pin, read_only))
+        return guest, encode_code(
+            VaultCode(url or config.url, bytes.fromhex(guest.id), secret, pin, read_only or keeper)
+        )
 
     def pin(self, config: ServerConfig) -> bytes:
         """SHA-256 of the server's public key. Raises OperatorError."""
@@ -149,36 +146,13 @@ class ServerFolder:
         return quota.used_bytes()
 
 
-class Refused(msgspec.Struct, frozen=True):
-    """Requests of one guest that would have made void what its vault holds, as run/refused.json has it. Times in µs.
-
-    `frame` is the newest that was there when the first of them came: what came after it may be somebody else's.
-    """
-
-    first: int
-    last: int
-    count: int
-    frame: int
-    why: str
-
-
 def read_refused(server: ServerFolder, guest: str) -> Refused | None:
-    try:
-        return msgspec.json.decode(
-            read_whole(server.disk, f"{server.guests.run_folder(guest)}/{REFUSED}"), type=Refused
-        )
-    except msgspec.DecodeError:
-        return None
+    return refusals_of(server, guest).read()
 
 
-def newest_frame(vault: Vault) -> int:
-    """Its number, by the headers alone; 0 where there is none."""
-    with suppress(VaultDown, KeyError):
-        for timeline in reversed(timelines([vault])):
-            for name in reversed(list(segments([vault], timeline))):
-                if numbers := load_copy(vault, name).frames:
-                    return max(numbers)
-    return 0
+def refusals_of(server: ServerFolder, guest: str) -> Refusals:
+    guests = server.guests
+    return Refusals(guests.vault_folder(guest), guests.run_folder(guest), server.disk, server.clock)
 
 
 class _Seat:
@@ -190,11 +164,11 @@ class _Seat:
         self._served = served
 
     @property
-    def key(self) -> tuple[str, bool]:
-        return self._admitted.guest.id, self._admitted.may_append
+    def key(self) -> tuple[str, bool, bool]:
+        return self._admitted.guest.id, self._admitted.may_append, self._admitted.may_mend
 
     def open_session(self) -> Session:
-        return ServedSession(self._served, may_append=self._admitted.may_append)
+        return ServedSession(self._served, may_append=self._admitted.may_append, may_mend=self._admitted.may_mend)
 
 
 class VaultHost:
@@ -233,17 +207,6 @@ class VaultHost:
                 served.installation = installation
         return True
 
-    def _note_refused(self, guest: str, why: str) -> None:
-        """Whoever asks for that is not the writer as we know it; written down at once, as it may be the first sign."""
-        server = self._server
-        known, now = read_refused(server, guest), server.clock.now()
-        if known is None or now - known.last > REMEMBERED:
-            folder = server.guests.vault_folder(guest)
-            known = Refused(now, now, 0, newest_frame(FolderVault("vault", folder, server.disk)), why)
-        known = msgspec.structs.replace(known, last=now, count=known.count + 1)
-        with suppress(OSError):
-            write_whole(server.disk, f"{server.guests.run_folder(guest)}/{REFUSED}", msgspec.json.encode(known))
-
     def refresh(self) -> None:
         """Take up what commands have changed, and keepers of single vaults. Raises OSError."""
         guests = self._server.guests
@@ -278,17 +241,18 @@ class VaultHost:
             served = self._served.get(guest.id)
             if served is None:
                 folder = self._server.guests.vault_folder(guest.id)
-                name = guest.id
+                name, refusals = guest.id, refusals_of(self._server, guest.id)
                 quota = VaultQuota(self._server.disk, folder, lambda: self._limits.get(name, 0), threading.Lock())
                 served = ServedVault(
                     folder,
                     self._server.disk,
                     bytes.fromhex(guest.record.installation) or None,
                     reserve_bytes=self._reserve,
-                    about=lambda: about(folder),
+                    about=lambda: {**about(folder), **refusals.told()},
                     lock=threading.Lock(),
                     quota=quota,
-                    refused=partial(self._note_refused, guest.id),
+                    refused=refusals.note,
+                    mend=partial(mend_here, folder, self._server.disk, self._server.clock),
                 )
                 self._served[guest.id], self._quotas[guest.id] = served, quota
                 self._kept[guest.id] = _kept_signature(folder)

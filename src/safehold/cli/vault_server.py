@@ -14,8 +14,8 @@ from safehold.cli.parser import Parser
 
 if TYPE_CHECKING:
     from safehold.assembly.site import Site
-    from safehold.assembly.vault_server import Refused
-    from safehold.vault.http_guests import Guest
+    from safehold.vault.http_guests import Guest, Token
+    from safehold.vault.refusals import Refused
 
 
 def configure(parser: Parser) -> None:
@@ -58,6 +58,9 @@ def configure(parser: Parser) -> None:
         "--dead-man", metavar="TIME", help="alarm once it has been silent for so long, as 1h; 0s: never (default: 1h)"
     )
     invite.add_argument("--read", action="store_true", help="a code whose token may only read")
+    invite.add_argument(
+        "--keeper", action="store_true", help="a code for a keeper elsewhere: its token may read, put evidence and mend"
+    )
     invite.add_argument("--url", metavar="URL", help="the server's address in this code (default: as server.toml says)")
     guests = parser.command(
         "guests",
@@ -134,9 +137,10 @@ def _invite(args: Namespace, _context: Context) -> Answer:
         quota_bytes=None if args.quota is None else parse_bytes(args.quota),
         dead_man_seconds=3600 if dead_man is None and not args.guest else dead_man,
         read_only=args.read,
+        keeper=args.keeper,
         url=parse_public_url(args.url) if args.url else None,
     )
-    told = "safehold vault join" if args.read else "safehold vault add NAME"
+    told = "safehold vault join" if args.read or args.keeper else "safehold vault add NAME"
     return Answer(
         {"guest": guest.id, "name": guest.record.name, "code": code},
         [code, f"a code for {guest.record.name}, good once and for 48 hours. There: {told} {code[:20]}…"],
@@ -178,7 +182,7 @@ def _guests(args: Namespace, _context: Context) -> Answer:
         quota = size_text(record.quota_bytes) if record.quota_bytes else "-"
         rows.append((record.name, record.installation or "not here yet", size_text(used), quota, len(record.tokens)))
     tokens = [
-        (guest.record.name, token.digest[:12], "append" if token.may_append else "read", time_text(token.made))
+        (guest.record.name, token.digest[:12], _right(token), time_text(token.made))
         for guest, _ in found
         for token in guest.record.tokens
     ]
@@ -192,6 +196,10 @@ def _guests(args: Namespace, _context: Context) -> Answer:
     )
 
 
+def _right(token: Token) -> str:
+    return "append" if token.may_append else "mend" if token.may_mend else "read"
+
+
 def _facts(guest: Guest, used: int, refused: Refused | None) -> dict[str, Any]:
     record = guest.record
     return {
@@ -203,7 +211,8 @@ def _facts(guest: Guest, used: int, refused: Refused | None) -> dict[str, Any]:
         "dead_man_seconds": record.dead_man_seconds or None,
         "refused": None if refused is None else msgspec.structs.asdict(refused),
         "tokens": [
-            {"token": token.digest, "may_append": token.may_append, "made": token.made} for token in record.tokens
+            {"token": token.digest, "may_append": token.may_append, "may_mend": token.may_mend, "made": token.made}
+            for token in record.tokens
         ],
     }
 
