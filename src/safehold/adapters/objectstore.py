@@ -20,7 +20,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
 
-from safehold.adapters.s3_requests import TRIES, Response, S3Settings, SignedClient, wait_before_try
+from safehold.adapters.s3_requests import MAX_REFUSAL_BYTES, TRIES, Response, S3Settings, SignedClient, wait_before_try
 from safehold.ports.objectstore import (
     Costs,
     Features,
@@ -69,6 +69,7 @@ class StoreUnsent(StoreError):
 class _Version(NamedTuple):
     stored: Stored
     marker: bool
+    latest: bool = False
 
 
 class S3ObjectStore:
@@ -109,8 +110,8 @@ class S3ObjectStore:
     def traits(self) -> Traits:
         return self._traits
 
-    def features(self) -> Features:
-        if self._features is None:
+    def features(self, *, anew: bool = False) -> Features:
+        if self._features is None or anew:
             self._features = self._ask_features()
         return self._features
 
@@ -192,7 +193,8 @@ class S3ObjectStore:
         if (start, stop) != (0, stored.size):
             options["range"] = (start, stop)
         try:
-            data = bytes(obstore.get(self._objects, stored.key, options=options).bytes())
+            answer = obstore.get(self._objects, stored.key, options=options)
+            data = _no_more(answer.stream(min_chunk_size=stop - start + 1), stop - start)
         except (obstore.exceptions.NotFoundError, FileNotFoundError):
             raise KeyError(stored.key) from None
         except obstore.exceptions.BaseError as error:
@@ -204,7 +206,9 @@ class S3ObjectStore:
 
     def _get_signed(self, stored: Stored, start: int, stop: int) -> bytes:
         query = {"versionId": stored.version} if stored.version else {}
-        answer = self._client.request("GET", stored.key, query, {"range": f"bytes={start}-{stop - 1}"})
+        range_ = {"range": f"bytes={start}-{stop - 1}"}
+        most_bytes = max(stop - start, MAX_REFUSAL_BYTES)
+        answer = self._client.request("GET", stored.key, query, range_, most_bytes=most_bytes)
         if answer.status == 404:
             raise KeyError(stored.key)
         self._require(answer, f"a request for {stored.key}")
@@ -259,7 +263,7 @@ class S3ObjectStore:
         return sorted(found - {""})
 
     def versions(self, prefix: str) -> Iterator[tuple[Stored, bool]]:
-        yield from self._all_versions(prefix)
+        yield from ((version.stored, version.marker) for version in self._all_versions(prefix))
 
     def takes_wrong_checksum(self, key: str) -> bool:
         digest = base64.b64encode(hashlib.sha256(b"these").digest()).decode()
@@ -285,10 +289,16 @@ class S3ObjectStore:
         headers = {"x-amz-bucket-object-lock-enabled": "true"} if lock_days else {}
         self._require(self._client.request("PUT", headers=headers), "making the bucket")
         if versioned and not lock_days:
-            body = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
-            self._require(self._client.request("PUT", "", {"versioning": ""}, _checked(body), body), "versioning")
+            self.set_versions(kept=True)
         if lock_days:
             self.set_lock(lock_days)
+        self._features = None
+
+    def set_versions(self, *, kept: bool) -> None:
+        """Whether what is put over something, or deleted, stays as a version. For the bucket's owner."""
+        status = "Enabled" if kept else "Suspended"
+        body = f"<VersioningConfiguration><Status>{status}</Status></VersioningConfiguration>".encode()
+        self._require(self._client.request("PUT", "", {"versioning": ""}, _checked(body), body), "versioning")
         self._features = None
 
     def set_lock(self, days: int) -> None:
@@ -308,8 +318,11 @@ class S3ObjectStore:
             raise StoreError(f"there is no bucket {settings.bucket} at {settings.endpoint}")
         if not versioning.good and versioning.status not in _UNKNOWN:
             raise StoreError(f"whether {settings.bucket} keeps versions is not told here: {_reason(versioning)}")
-        if not versioning.good or _text(_parsed(versioning), "Status") not in ("Enabled", "Suspended"):
+        status = _text(_parsed(versioning), "Status") if versioning.good else ""
+        if status not in ("Enabled", "Suspended"):
             return Features()
+        if status == "Suspended":
+            return Features(versioned=True, suspended=True)
         locked = self._client.request("GET", "", {"object-lock": ""})
         if not locked.good and locked.status not in (*_UNKNOWN, 403, 404):
             raise StoreError(f"whether {settings.bucket} locks what it keeps is not told here: {_reason(locked)}")
@@ -317,7 +330,7 @@ class S3ObjectStore:
             return Features(versioned=True)
         path, parsed = "Rule/{*}DefaultRetention/{*}", _parsed(locked)
         days, years = int(_text(parsed, f"{path}Days") or 0), int(_text(parsed, f"{path}Years") or 0)
-        return Features(True, days + 365 * years, _text(parsed, f"{path}Mode"))
+        return Features(True, lock_days=days + 365 * years, lock_mode=_text(parsed, f"{path}Mode"))
 
     # -- listings
 
@@ -327,19 +340,20 @@ class S3ObjectStore:
                 yield _stored(each)
 
     def _all_versions(self, prefix: str, page_keys: int = 0) -> Iterator[_Version]:
-        for page in self._pages(prefix, page_keys=page_keys):
-            for each in page:
-                sort = each.tag.rpartition("}")[2] if isinstance(each.tag, str) else ""
-                if sort in ("Version", "DeleteMarker"):
-                    yield _Version(_stored(each), sort == "DeleteMarker")
+        found = (each for page in self._pages(prefix, page_keys=page_keys) for each in page)
+        versions = (version for each in found if (version := _version(each)) is not None)
+        for _, group in groupby(versions, key=lambda version: version.stored.key):
+            yield from _in_order(group)
 
     def _pages(self, prefix: str, delimiter: str = "", page_keys: int = 0) -> Iterator[_Element]:
-        """A page that leads nowhere ends in an error: half a listing is not taken for a whole one."""
+        """A page that leads nowhere ends in an error: half a listing is not taken for a whole one.
+
+        Only the first page is as short as `page_keys` says: somebody may have put a key over and over again.
+        """
         versioned = self.features().versioned
         first = {"prefix": prefix, **({"delimiter": delimiter} if delimiter else {})}
-        first |= {"max-keys": str(page_keys)} if page_keys else {}
         first |= {"versions": ""} if versioned else {"list-type": "2"}
-        next_: dict[str, str] = {}
+        next_: dict[str, str] = {"max-keys": str(page_keys)} if page_keys else {}
         while True:
             page = self._xml(self._client.request("GET", "", {**first, **next_}), "a listing")
             yield page
@@ -434,6 +448,18 @@ def _open(settings: S3Settings, retry: Any) -> S3Store:
     return S3Store(settings.bucket, config=config, client_options=client, retry_config=retry)
 
 
+def _no_more(chunks: Iterable[bytes], count: int) -> bytes:
+    """All of them, which are so many bytes. Raises StoreError, before much more than that was read."""
+    held: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        held.append(bytes(chunk))
+        size += len(chunk)
+        if size > count:
+            raise StoreError(f"it came with more than the {count} bytes that were asked for")
+    return b"".join(held)
+
+
 def _parts(chunks: Iterable[bytes]) -> Iterator[bytes]:
     held: list[bytes] = []
     size = 0
@@ -479,6 +505,30 @@ def _stored(entry: _Element) -> Stored:
         return Stored(_text(entry, "Key"), int(_text(entry, "Size") or 0), _text(entry, "VersionId"), moment)
     except ValueError as error:
         raise StoreError(f"a listing cannot be read: {error}") from None
+
+
+def _version(entry: _Element) -> _Version | None:
+    """None for what is no version in a listing of versions."""
+    sort = entry.tag.rpartition("}")[2] if isinstance(entry.tag, str) else ""
+    if sort not in ("Version", "DeleteMarker"):
+        return None
+    return _Version(_stored(entry), sort == "DeleteMarker", _text(entry, "IsLatest") == "true")
+
+
+def _in_order(versions: Iterable[_Version]) -> Iterator[_Version]:
+    """Those of one key from the newest to the first. Some stores list last what was put while none were kept."""
+    held: _Version | None = None  # the last but for that one
+    null: _Version | None = None
+    for version in versions:
+        if version.stored.version == "null":
+            null = version
+            continue
+        if held is not None:
+            yield held
+        held = version
+    if null is not None and held is not None and (null.latest or null.stored.modified > held.stored.modified):
+        null, held = held, null
+    yield from (version for version in (held, null) if version is not None)
 
 
 def _reason(response: Response) -> str:
