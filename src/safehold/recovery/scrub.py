@@ -46,12 +46,12 @@ from safehold.recovery.judging import (
     Remembered,
     Standing,
 )
-from safehold.recovery.objects import Keys, Read, SegmentSeen, check_blob, check_framed, is_signed, read_segment
 from safehold.recovery.reconcile import Reconciled
 from safehold.recovery.report import Progress, silent
 from safehold.recovery.under_way import UnderWay
 from safehold.vault import recoveries
 from safehold.vault.log import VaultLogReader
+from safehold.vault.objects import Keys, Read, SegmentSeen, check_blob, check_framed, is_signed, read_segment
 from safehold.vault.runs import Runs
 
 #: What is being put, and what was set aside: never looked at.
