@@ -17,7 +17,9 @@ class MemoryBucket:
 
     def __init__(self, *, versioned: bool = False, lock_days: int = 0, may_delete: bool = True) -> None:
         self.keys: dict[str, list[tuple[str, bytes | None, int]]] = {}
-        self._features = Features(versioned or lock_days > 0, lock_days, "COMPLIANCE" if lock_days else "")
+        self._features = Features(
+            versioned or lock_days > 0, lock_days=lock_days, lock_mode="COMPLIANCE" if lock_days else ""
+        )
         self.may_delete = may_delete
         self.now = 1_800_000_000
         self.locked = lock_days > 0
@@ -32,7 +34,8 @@ class MemoryBucket:
     def traits(self) -> Traits:
         return self._traits
 
-    def features(self) -> Features:
+    def features(self, *, anew: bool = False) -> Features:
+        del anew
         return self._features
 
     # -- what tests do behind its back

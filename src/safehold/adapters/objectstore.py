@@ -20,7 +20,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
 
-from safehold.adapters.s3_requests import TRIES, Response, S3Settings, SignedClient, wait_before_try
+from safehold.adapters.s3_requests import MAX_REFUSAL_BYTES, TRIES, Response, S3Settings, SignedClient, wait_before_try
 from safehold.ports.objectstore import (
     Costs,
     Features,
@@ -109,8 +109,8 @@ class S3ObjectStore:
     def traits(self) -> Traits:
         return self._traits
 
-    def features(self) -> Features:
-        if self._features is None:
+    def features(self, *, anew: bool = False) -> Features:
+        if self._features is None or anew:
             self._features = self._ask_features()
         return self._features
 
@@ -192,7 +192,8 @@ class S3ObjectStore:
         if (start, stop) != (0, stored.size):
             options["range"] = (start, stop)
         try:
-            data = bytes(obstore.get(self._objects, stored.key, options=options).bytes())
+            answer = obstore.get(self._objects, stored.key, options=options)
+            data = _no_more(answer.stream(min_chunk_size=stop - start + 1), stop - start)
         except (obstore.exceptions.NotFoundError, FileNotFoundError):
             raise KeyError(stored.key) from None
         except obstore.exceptions.BaseError as error:
@@ -204,7 +205,9 @@ class S3ObjectStore:
 
     def _get_signed(self, stored: Stored, start: int, stop: int) -> bytes:
         query = {"versionId": stored.version} if stored.version else {}
-        answer = self._client.request("GET", stored.key, query, {"range": f"bytes={start}-{stop - 1}"})
+        range_ = {"range": f"bytes={start}-{stop - 1}"}
+        most_bytes = max(stop - start, MAX_REFUSAL_BYTES)
+        answer = self._client.request("GET", stored.key, query, range_, most_bytes=most_bytes)
         if answer.status == 404:
             raise KeyError(stored.key)
         self._require(answer, f"a request for {stored.key}")
@@ -285,10 +288,16 @@ class S3ObjectStore:
         headers = {"x-amz-bucket-object-lock-enabled": "true"} if lock_days else {}
         self._require(self._client.request("PUT", headers=headers), "making the bucket")
         if versioned and not lock_days:
-            body = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
-            self._require(self._client.request("PUT", "", {"versioning": ""}, _checked(body), body), "versioning")
+            self.set_versions(kept=True)
         if lock_days:
             self.set_lock(lock_days)
+        self._features = None
+
+    def set_versions(self, *, kept: bool) -> None:
+        """Whether what is put over something, or deleted, stays as a version. For the bucket's owner."""
+        status = "Enabled" if kept else "Suspended"
+        body = f"<VersioningConfiguration><Status>{status}</Status></VersioningConfiguration>".encode()
+        self._require(self._client.request("PUT", "", {"versioning": ""}, _checked(body), body), "versioning")
         self._features = None
 
     def set_lock(self, days: int) -> None:
@@ -308,8 +317,11 @@ class S3ObjectStore:
             raise StoreError(f"there is no bucket {settings.bucket} at {settings.endpoint}")
         if not versioning.good and versioning.status not in _UNKNOWN:
             raise StoreError(f"whether {settings.bucket} keeps versions is not told here: {_reason(versioning)}")
-        if not versioning.good or _text(_parsed(versioning), "Status") not in ("Enabled", "Suspended"):
+        status = _text(_parsed(versioning), "Status") if versioning.good else ""
+        if status not in ("Enabled", "Suspended"):
             return Features()
+        if status == "Suspended":
+            return Features(versioned=True, suspended=True)
         locked = self._client.request("GET", "", {"object-lock": ""})
         if not locked.good and locked.status not in (*_UNKNOWN, 403, 404):
             raise StoreError(f"whether {settings.bucket} locks what it keeps is not told here: {_reason(locked)}")
@@ -317,7 +329,7 @@ class S3ObjectStore:
             return Features(versioned=True)
         path, parsed = "Rule/{*}DefaultRetention/{*}", _parsed(locked)
         days, years = int(_text(parsed, f"{path}Days") or 0), int(_text(parsed, f"{path}Years") or 0)
-        return Features(True, days + 365 * years, _text(parsed, f"{path}Mode"))
+        return Features(True, lock_days=days + 365 * years, lock_mode=_text(parsed, f"{path}Mode"))
 
     # -- listings
 
@@ -432,6 +444,18 @@ def _open(settings: S3Settings, retry: Any) -> S3Store:
     }
     client: Any = {**_CLIENT, "allow_http": settings.endpoint.startswith("http://")}
     return S3Store(settings.bucket, config=config, client_options=client, retry_config=retry)
+
+
+def _no_more(chunks: Iterable[bytes], count: int) -> bytes:
+    """All of them, which are so many bytes. Raises StoreError, before much more than that was read."""
+    held: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        held.append(bytes(chunk))
+        size += len(chunk)
+        if size > count:
+            raise StoreError(f"it came with more than the {count} bytes that were asked for")
+    return b"".join(held)
 
 
 def _parts(chunks: Iterable[bytes]) -> Iterator[bytes]:

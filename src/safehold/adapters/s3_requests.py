@@ -21,6 +21,13 @@ from urllib.parse import quote, urlsplit
 from safehold.ports.objectstore import Costs, StoreError, StoreUnanswered
 
 CONNECT_SECONDS, TIMEOUT_SECONDS = 5.0, 30.0
+#: An answer that is not whole after so long is given up, however steadily it comes.
+ANSWER_SECONDS = 300.0
+#: A page of a listing has at most 1,000 keys of 1,024 bytes each, in XML: more than this is no answer to anything else.
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+#: Why a store refuses is said in less.
+MAX_REFUSAL_BYTES = 64 * 1024
+_PIECE_BYTES = 256 * 1024
 #: A request that cannot have done harm is tried so often, after waits that double from the first on, at random between
 #: nothing and that: many who lost the same store do not come back in one moment.
 TRIES = 4
@@ -48,6 +55,10 @@ class Response(NamedTuple):
     @property
     def good(self) -> bool:
         return 200 <= self.status < 300
+
+
+class _Endless(http.client.HTTPException):
+    """An answer that is longer than any may be, or takes longer: it is not asked for again."""
 
 
 def signed_headers(
@@ -125,8 +136,10 @@ class SignedClient:
         *,
         bucket: str | None = None,
         again: bool = True,
+        most_bytes: int = MAX_ANSWER_BYTES,
     ) -> Response:
-        """Its answer, whatever the status. `again`: it may be sent once more where no answer came.
+        """Its answer, whatever the status. `again`: it may be sent once more where no answer came, as whatever it did
+        is then done once all the same. `most_bytes`: a longer answer is read no further.
 
         Raises StoreError where the store is not reached, StoreUnanswered where it may have been carried out.
         """
@@ -138,9 +151,9 @@ class SignedClient:
                 wait_before_try(number)
             self._count(method, query or {}, body)
             try:
-                response = self._send(method, path, query or {}, headers or {}, body)
+                response = self._send(method, path, query or {}, headers or {}, body, again, most_bytes)
             except (OSError, http.client.HTTPException) as error:
-                if number + 1 < tries:
+                if number + 1 < tries and not isinstance(error, _Endless):
                     continue
                 self._costs.failures += 1
                 text = f"no answer came from {self.settings.endpoint}: {str(error) or type(error).__name__}"
@@ -161,23 +174,33 @@ class SignedClient:
         self._costs.sent_bytes += len(body)
 
     def _send(
-        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: bytes,
+        again: bool,
+        most_bytes: int,
     ) -> Response:
+        """Over a connection that lay idle only what may be sent `again`: it may have been ended long ago, and whether
+        it was before the request came or after it cannot be told.
+        """
         signed = signed_headers(self.settings, method, self._host_header, path, query, headers, body, time.gmtime())
         target = f"{path}?{query_text(query)}" if query else path
         with self._lock:
-            idle = self._idle.pop() if self._idle else None
+            idle = self._idle.pop() if again and self._idle else None
         connection = idle or self._connect()
         while True:
             try:
                 connection.request(method, target, body or None, signed)
                 answer = connection.getresponse()
-                data = answer.read()
+                data = _whole(answer, most_bytes)
                 break
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 ended = isinstance(error, http.client.RemoteDisconnected | BrokenPipeError | ConnectionResetError)
-                if connection is not idle or not ended:  # one that lay idle may have been ended long ago
+                if connection is not idle or not ended:
                     raise
                 connection = self._connect()
         if answer.will_close:
@@ -202,3 +225,21 @@ class SignedClient:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+
+def _whole(answer: http.client.HTTPResponse, most_bytes: int) -> bytes:
+    """Its body. Raises OSError, HTTPException."""
+    until = time.monotonic() + ANSWER_SECONDS
+    pieces: list[bytes] = []
+    size = 0
+    while piece := answer.read1(min(_PIECE_BYTES, most_bytes + 1 - size)):
+        pieces.append(piece)
+        size += len(piece)
+        if size > most_bytes:
+            raise _Endless(f"it is more than {most_bytes} bytes long")
+        if time.monotonic() > until:
+            raise _Endless(f"it was not whole after {ANSWER_SECONDS:g} s")
+    if answer.length:
+        raise http.client.IncompleteRead(b"", answer.length)
+    answer.close()
+    return b"".join(pieces)

@@ -6,10 +6,11 @@
     PREFIX/log/…/….seg!00000000000000004096  … and a *slot* for each later append, named by where it begins
 
 A bucket knows no append. A slot is put under the condition that nothing bears its key; so of two writers who append at
-one place one is refused, and what is there stays. An object is its slots as far as they follow each other without a
-hole: one beyond a hole is nobody's. `!` is in no object's name, and comes before every letter that is: what belongs
-together stands together in a listing. A bucket that is copied to a folder is a folder vault but for the slots, which
-`cat` in the order of their names puts together.
+one place one is refused, and what is there stays. An object is its slots, each where its name says. One that is missing
+before another was lost, or somebody put the other: there the object has a gap (s3_slots.py), which is damage, and no
+end. What begins within another slot, or farther out than any of ours can, is nobody's. `!` is in no object's name, and
+comes before every letter that is: what belongs together stands together in a listing. A bucket that is copied to a
+folder is a folder vault but for the slots (docs/s3.md).
 
 Listings are not relied on for the end of the log: whether there is a next slot is asked for by its key. Whatever was
 read once stays as it is, so that it is asked for no more.
@@ -31,13 +32,13 @@ Long, since a vault's verbs share what is known of the slots.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, groupby, islice
 
 from safehold.formats import mark, segment
 from safehold.formats.segment import SegmentName
 from safehold.model.errors import Damaged, OperatorError
-from safehold.ports.objectstore import ObjectStore, Part, Put, Stored, StoreError, StoreFull, StoreUnanswered
+from safehold.ports.objectstore import ObjectStore, Put, Stored, StoreError, StoreFull, StoreUnanswered
 from safehold.ports.vault import (
     LengthMismatch,
     ObjectInfo,
@@ -50,10 +51,9 @@ from safehold.ports.vault import (
 from safehold.vault.folder import is_object_name, place_reader, require_object_name
 from safehold.vault.s3_mends import Mends, Slots
 from safehold.vault.s3_moment import parse_moment
+from safehold.vault.s3_slots import DIGITS, SLOT_MARK, gap, is_gap, offset_of, read_slots
 
 SCHEME = "s3:"
-SLOT_MARK = "!"
-_DIGITS = 20
 #: Objects beyond this are put in parts.
 LARGE_BYTES = 16 * 1024 * 1024
 #: Segments that are looked at for the installation that they are of.
@@ -173,25 +173,15 @@ class S3Vault:
         known = self._slots.get(name)
         if known is not None and _may_grow(name) and (count is None or offset + count > _length(known)):
             known = None
-        slots = known or self._look(name)
-        if slots is None:
-            self._require()
-            raise KeyError(name)
-        slots = self._versioned(name, slots)
-        stop = _length(slots) if count is None else min(offset + count, _length(slots))
-        parts, start = [], 0
-        for slot in slots:
-            if start < stop and start + slot.size > offset:
-                parts.append(Part(slot, max(offset, start) - start, min(stop - start, slot.size)))
-            start += slot.size
-        try:
-            with self._told():
-                found = self._store.get_parts(parts)
-        except KeyError:
+        for slots in (known or self._look(name), None):
+            slots = slots or self._look(name)
+            if slots is None:
+                break
+            with self._told(), suppress(KeyError):  # a slot is gone that was there: what is left is looked up once more
+                return read_slots(self._store, self._versioned(name, slots), offset, count)
             self._slots.pop(name, None)
-            self._require()
-            raise KeyError(name) from None
-        return found[0] if len(found) == 1 else b"".join(found)
+        self._require()
+        raise KeyError(name)
 
     def put(self, name: str, chunks: Iterable[bytes]) -> bool:
         require_object_name(self._name, name)
@@ -327,7 +317,7 @@ class S3Vault:
 
     def _store_keeps(self) -> bool:
         with self._told():
-            return self._store.features().versioned
+            return self._store.features().keeps
 
     def _is_own(self, key: str, data: bytes) -> bool:
         """Whether a key that an earlier try of a put may have taken holds these very bytes. Raises StoreError."""
@@ -362,7 +352,7 @@ class S3Vault:
         return f"{self._root}{name}"
 
     def _slot_key(self, name: str, offset: int) -> str:
-        return f"{self._root}{name}{SLOT_MARK}{offset:0{_DIGITS}d}"
+        return f"{self._root}{name}{SLOT_MARK}{offset:0{DIGITS}d}"
 
     def _look(self, name: str) -> tuple[Stored, ...] | None:
         """The slots of an object as they are now; None where there is none. Raises VaultDown."""
@@ -384,10 +374,10 @@ class S3Vault:
 
     def _versioned(self, name: str, slots: tuple[Stored, ...]) -> tuple[Stored, ...]:
         """With the versions of those that this instance put itself, which are looked up when they are read."""
-        if all(slot.version for slot in slots) or not self._store_keeps():
+        if all(slot.version or is_gap(slot) for slot in slots) or not self._store_keeps():
             return slots
         with self._told():
-            found = tuple(slot if slot.version else self._find(slot.key) or slot for slot in slots)
+            found = tuple(slot if slot.version or is_gap(slot) else self._find(slot.key) or slot for slot in slots)
         self._remember(name, found)
         return found
 
@@ -422,16 +412,23 @@ class S3Vault:
                     yield name, slots
 
     def _dense(self, name: str, listed: Iterable[Stored]) -> tuple[Stored, ...]:
-        """As many slots as follow each other without a hole."""
+        """Its slots in their order, with a gap where one is missing before another. Raises StoreError."""
         slots: list[Stored] = []
         end = 0
-        grows = _may_grow(name)
         for stored in listed:
-            if slots and not (grows and stored.size):
+            begin = offset_of(stored.key, self._key(name))
+            if begin is None or begin < end or (begin and not (_may_grow(name) and stored.size)):
                 continue
-            if stored.key == (self._slot_key(name, end) if slots else self._key(name)):
+            while end < begin and (late := self._find(self._slot_key(name, end) if end else self._key(name))):
+                if not late.size:
+                    break
+                slots.append(late)  # of which the listing had not come to know
+                end += late.size
+            if end < begin:
+                slots.append(gap(begin - end))
+            if end <= begin:
                 slots.append(stored)
-                end += stored.size
+                end = begin + stored.size
         return tuple(slots)
 
     def _remember(self, name: str, slots: tuple[Stored, ...]) -> None:
@@ -547,7 +544,7 @@ class S3Vault:
             data = self._store.get(found)
             if self._wanted is None or not _is_mark(data, self._wanted):
                 data = self._mended_mark() or data
-            elif self._store.features().versioned and not self.is_past:
+            elif self._store.features().keeps and not self.is_past:
                 traits.mark = data
             return data
 

@@ -23,8 +23,9 @@ from safehold.ports.objectstore import ObjectStore, Stored, StoreError
 from safehold.ports.vault import KeptVault, ObjectInfo, VaultDown
 from safehold.ports.world import Clock
 from safehold.vault.folder import ASIDE, is_object_name
-from safehold.vault.s3 import LARGE_BYTES, SLOT_MARK, S3Vault
+from safehold.vault.s3 import LARGE_BYTES, S3Vault
 from safehold.vault.s3_mends import MENDED
+from safehold.vault.s3_slots import SLOT_MARK, offset_of
 
 #: What a probe, and a mend, put there: no strays.
 _OWN = ("!probe/", MENDED, f"{ASIDE}/")
@@ -59,7 +60,8 @@ class ScrubbedS3Vault(S3Vault):
                 end = sum(slot.size for slot in slots) if name in mends else 0  # beneath a mend all is spoken for
                 for stored in there:
                     key = stored.key.removeprefix(self._root)
-                    beneath = (_offset(key) or 0) < end
+                    begin = offset_of(stored.key, self._key(name))
+                    beneath = begin is not None and begin < end
                     if stored.key not in used and not beneath and not self._is_passed_over(key, alone=bool(slots)):
                         found[key] = stored
         return found
@@ -155,7 +157,7 @@ class KeptS3Vault(ScrubbedS3Vault):
         if self.size(name) is None:
             raise KeyError(name)
         with self._told(changes=True):
-            aside = "" if self._store_keeps() else self._copy_aside(name)
+            aside = self._copy_aside(name) if self._is_plain() else ""
             if not aside or not self._removed(name):
                 self._mends.put(name, iter([b""]))
                 aside = aside or f"{ASIDE}/{name}"
@@ -179,7 +181,7 @@ class KeptS3Vault(ScrubbedS3Vault):
                 if self._filled(name, data):
                     return
                 chunks = [data]
-            plain = not self._store_keeps()
+            plain = self._is_plain()
             if plain:
                 self._copy_aside(name)
             self._mends.put(name, iter(chunks))
@@ -226,7 +228,8 @@ class KeptS3Vault(ScrubbedS3Vault):
         """
         if self._mends.all().get(name):
             return False
-        slots = {_offset(stored.key.removeprefix(self._root)) or 0: stored for stored in self._keys_of(name)}
+        begins = ((offset_of(stored.key, self._key(name)), stored) for stored in self._keys_of(name))
+        slots = {begin: stored for begin, stored in begins if begin is not None}
         missing, end = [], 0
         while end < len(data):
             there = slots.get(end)
@@ -275,6 +278,10 @@ class KeptS3Vault(ScrubbedS3Vault):
                 self._deleted(stored.key)
         self._anew()
 
+    def _is_plain(self) -> bool:
+        """Whether what is put over a key, or deleted, is gone."""
+        return not self._store.features().versioned
+
     # -- removing
 
     def _copy_aside(self, name: str) -> str:
@@ -320,12 +327,6 @@ class KeptS3Vault(ScrubbedS3Vault):
             raise _no_object(name)
         if name != mark.NAME:
             self._require()
-
-
-def _offset(key: str) -> int | None:
-    """Where a slot begins, by its key; None for the key of an object."""
-    _, bang, digits = key.partition(SLOT_MARK)
-    return int(digits) if bang and digits.isdigit() else None
 
 
 def _no_object(name: str) -> OperatorError:

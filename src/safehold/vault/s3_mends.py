@@ -29,6 +29,7 @@ from safehold.model.errors import Damaged
 from safehold.ports.objectstore import ObjectStore, Stored
 from safehold.vault import recoveries
 from safehold.vault.objects import Keys, belongs, check_blob, check_framed, is_signed, read_segment
+from safehold.vault.s3_slots import read_slots
 
 MENDED = "!mended/"
 _DIGITS = 6
@@ -192,7 +193,7 @@ class Mends:
         return Chosen(tuple(chain[:count]), ended=seen.closed or count < len(chain), mended=True), seen
 
     def _bytes(self, slots: Slots) -> bytes:
-        return b"".join(self._store.get(slot) for slot in slots)
+        return read_slots(self._store, slots)
 
     def _learn(self, data: bytes) -> list[bytes]:
         """The writers that a segment's ends name, so far as the installation's root certified them."""

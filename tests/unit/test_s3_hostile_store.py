@@ -1,0 +1,140 @@
+"""A store that answers more than was asked, or nothing: what it can cost, and what is sent to it twice."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+
+import pytest
+
+from safehold.adapters import objectstore, s3_requests
+from safehold.adapters.objectstore import S3ObjectStore, S3Settings
+from safehold.adapters.s3_requests import SignedClient
+from safehold.ports.objectstore import Costs, Put, Stored, StoreError, StoreUnanswered
+from tests.support.raw_server import RawServer, answer_text, raw_server
+
+PLAIN = answer_text("<VersioningConfiguration/>")
+#: What is sent in one piece, and how many of them before a test fails: far more than any answer may have.
+PIECE, PIECES = bytes(1 << 20), 256
+
+
+class Flood:
+    """Answers what is not the question for versions with a body that does not end."""
+
+    def __init__(self, head: str) -> None:
+        self.head = head
+        self.sent = 0
+        self.ended = threading.Event()
+
+    def __call__(self, client: socket.socket, asked: str) -> bool:
+        if "?versioning" in asked:
+            client.sendall(PLAIN)
+            return True
+        chunked = "chunked" in self.head
+        with suppress(OSError):
+            client.sendall(f"HTTP/1.1 {self.head}\r\n\r\n".encode())
+            for _ in range(PIECES):
+                client.sendall(b"100000\r\n" + PIECE + b"\r\n" if chunked else PIECE)
+                self.sent += len(PIECE)
+        self.ended.set()
+        return False
+
+
+def settings(server: RawServer) -> S3Settings:
+    return S3Settings(server.endpoint, "us-east-1", "b", "key", "secret")
+
+
+@pytest.mark.parametrize("status", ["200 OK", "206 Partial Content", "404 Not Found", "403 Forbidden"])
+@pytest.mark.parametrize("framing", ["Content-Length: 1000000000000", "Transfer-Encoding: chunked", "X-None: 1"])
+@pytest.mark.parametrize("forked", [False, True])
+def test_an_answer_that_does_not_end_is_not_read(
+    status: str, framing: str, forked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`forked`: as in a process that was forked, which reads with requests of its own."""
+    flood = Flood(f"{status}\r\n{framing}\r\nETag: x\r\nContent-Range: bytes 0-2/10")
+    if forked:
+        monkeypatch.setattr(objectstore, "_user", -1)
+    with raw_server(flood) as server:
+        store = S3ObjectStore(settings(server))
+        with pytest.raises((StoreError, KeyError)):
+            store.get(Stored("x", 10), 0, 3)
+        assert flood.ended.wait(30)
+    assert flood.sent < 32 * len(PIECE)
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 1000000000000", "Transfer-Encoding: chunked", "X-None: 1"])
+def test_a_listing_that_does_not_end_is_not_read(framing: str) -> None:
+    flood = Flood(f"200 OK\r\n{framing}")
+    with raw_server(flood) as server:
+        with pytest.raises(StoreError, match="more than"):
+            list(S3ObjectStore(settings(server)).list("x"))
+        assert flood.ended.wait(30)
+    assert flood.sent < 64 * len(PIECE)
+
+
+def test_an_answer_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_requests, "ANSWER_SECONDS", 0.3)
+    done = threading.Event()
+
+    def trickle(client: socket.socket, asked: str) -> bool:
+        with suppress(OSError):
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+            while not done.wait(0.02):
+                client.sendall(b".")
+        return False
+
+    with raw_server(trickle) as server:
+        client = SignedClient(settings(server), Costs())
+        with pytest.raises(StoreError, match="not whole after"):
+            client.request("GET", again=False)
+        done.set()
+
+
+class Hangs:
+    """Answers one request well, and ends the connection at the next, as if it had been idle too long."""
+
+    def __init__(self, good: bytes = PLAIN) -> None:
+        self.good = good
+        self.served = 0
+
+    def __call__(self, client: socket.socket, asked: str) -> bool:
+        self.served += 1
+        if self.served == 2:
+            return False
+        client.sendall(self.good)
+        return True
+
+
+@pytest.mark.parametrize(("method", "again", "sent"), [("GET", True, 3), ("PUT", True, 3), ("POST", False, 2)])
+def test_only_what_may_be_done_twice_is_sent_twice(method: str, again: bool, sent: int) -> None:
+    """An idle connection that ends may have brought the request there: the end of an upload is not sent once more."""
+    with raw_server(Hangs()) as server:
+        client = SignedClient(settings(server), Costs())
+        assert client.request("GET").good
+        if again:
+            assert client.request(method, "x", again=True).good
+        else:
+            with pytest.raises(StoreUnanswered):
+                client.request(method, "x", again=False)
+        assert len(server.requests) == sent
+
+
+def test_the_end_of_an_upload_goes_over_a_connection_of_its_own() -> None:
+    """So that one that was ended long ago costs nothing."""
+    asked: list[str] = []
+
+    def answer(client: socket.socket, head: str) -> bool:
+        line = head.partition("\r\n")[0]
+        asked.append(line)
+        if "?versioning" in line:
+            client.sendall(PLAIN)
+        elif "uploads" in line:
+            client.sendall(answer_text("<X><UploadId>u</UploadId></X>"))
+        else:
+            client.sendall(answer_text("<X/>"))
+        return "partNumber" not in line  # and then it ends this connection without a word
+
+    with raw_server(answer) as server:
+        assert S3ObjectStore(settings(server)).put_large("k", [b"x"]) is Put.DONE
+    assert sum("uploadId" in line and line.startswith("POST") for line in asked) == 1
