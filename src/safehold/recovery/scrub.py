@@ -128,6 +128,9 @@ class ScrubResult(NamedTuple):
     unopened: Sequence[str] = ()
     #: Evidence, of any vault, that names one of its signer before it which is in none.
     links: Sequence[str] = ()
+    #: In a bucket that keeps versions: keys over which something was put or deleted, and since when (seconds since
+    #: 1970, by the store's clock). The first version counts, so that nothing is lost by it.
+    shadowed: Mapping[str, int] = {}
 
     @property
     def differs(self) -> bool:
