@@ -138,3 +138,35 @@ def test_the_end_of_an_upload_goes_over_a_connection_of_its_own() -> None:
     with raw_server(answer) as server:
         assert S3ObjectStore(settings(server)).put_large("k", [b"x"]) is Put.DONE
     assert sum("uploadId" in line and line.startswith("POST") for line in asked) == 1
+
+
+def test_a_key_that_was_put_over_and_over_is_found_in_few_requests() -> None:
+    """Whoever may put can heap versions on a key; the first of them is what is looked for."""
+    asked: list[str] = []
+    count = 5_000
+
+    def answer(client: socket.socket, head: str) -> bool:
+        line = head.split(" ")[1]
+        if "?versioning" in line:
+            client.sendall(answer_text("<V><Status>Enabled</Status></V>"))
+            return True
+        if "object-lock" in line:
+            client.sendall(answer_text("", "404 Not Found"))
+            return True
+        asked.append(line)
+        keys = int(line.partition("max-keys=")[2].partition("&")[0] or 1000)
+        start = int(line.partition("version-id-marker=")[2].partition("&")[0] or 0)
+        stop = min(start + keys, count)
+        entries = "".join(
+            f"<Version><Key>k</Key><VersionId>{number}</VersionId><Size>{number}</Size></Version>"
+            for number in range(start + 1, stop + 1)
+        )
+        more = "true" if stop < count else "false"
+        markers = f"<NextKeyMarker>k</NextKeyMarker><NextVersionIdMarker>{stop}</NextVersionIdMarker>"
+        client.sendall(answer_text(f"<L>{entries}<IsTruncated>{more}</IsTruncated>{markers}</L>"))
+        return True
+
+    with raw_server(answer) as server:
+        found = S3ObjectStore(settings(server)).find("k")
+    assert found is not None and found.version == str(count)
+    assert "max-keys=10&" in asked[0] and len(asked) <= 7

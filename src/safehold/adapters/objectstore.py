@@ -69,6 +69,7 @@ class StoreUnsent(StoreError):
 class _Version(NamedTuple):
     stored: Stored
     marker: bool
+    latest: bool = False
 
 
 class S3ObjectStore:
@@ -262,7 +263,7 @@ class S3ObjectStore:
         return sorted(found - {""})
 
     def versions(self, prefix: str) -> Iterator[tuple[Stored, bool]]:
-        yield from self._all_versions(prefix)
+        yield from ((version.stored, version.marker) for version in self._all_versions(prefix))
 
     def takes_wrong_checksum(self, key: str) -> bool:
         digest = base64.b64encode(hashlib.sha256(b"these").digest()).decode()
@@ -339,19 +340,20 @@ class S3ObjectStore:
                 yield _stored(each)
 
     def _all_versions(self, prefix: str, page_keys: int = 0) -> Iterator[_Version]:
-        for page in self._pages(prefix, page_keys=page_keys):
-            for each in page:
-                sort = each.tag.rpartition("}")[2] if isinstance(each.tag, str) else ""
-                if sort in ("Version", "DeleteMarker"):
-                    yield _Version(_stored(each), sort == "DeleteMarker")
+        found = (each for page in self._pages(prefix, page_keys=page_keys) for each in page)
+        versions = (version for each in found if (version := _version(each)) is not None)
+        for _, group in groupby(versions, key=lambda version: version.stored.key):
+            yield from _in_order(group)
 
     def _pages(self, prefix: str, delimiter: str = "", page_keys: int = 0) -> Iterator[_Element]:
-        """A page that leads nowhere ends in an error: half a listing is not taken for a whole one."""
+        """A page that leads nowhere ends in an error: half a listing is not taken for a whole one.
+
+        Only the first page is as short as `page_keys` says: somebody may have put a key over and over again.
+        """
         versioned = self.features().versioned
         first = {"prefix": prefix, **({"delimiter": delimiter} if delimiter else {})}
-        first |= {"max-keys": str(page_keys)} if page_keys else {}
         first |= {"versions": ""} if versioned else {"list-type": "2"}
-        next_: dict[str, str] = {}
+        next_: dict[str, str] = {"max-keys": str(page_keys)} if page_keys else {}
         while True:
             page = self._xml(self._client.request("GET", "", {**first, **next_}), "a listing")
             yield page
@@ -503,6 +505,30 @@ def _stored(entry: _Element) -> Stored:
         return Stored(_text(entry, "Key"), int(_text(entry, "Size") or 0), _text(entry, "VersionId"), moment)
     except ValueError as error:
         raise StoreError(f"a listing cannot be read: {error}") from None
+
+
+def _version(entry: _Element) -> _Version | None:
+    """None for what is no version in a listing of versions."""
+    sort = entry.tag.rpartition("}")[2] if isinstance(entry.tag, str) else ""
+    if sort not in ("Version", "DeleteMarker"):
+        return None
+    return _Version(_stored(entry), sort == "DeleteMarker", _text(entry, "IsLatest") == "true")
+
+
+def _in_order(versions: Iterable[_Version]) -> Iterator[_Version]:
+    """Those of one key from the newest to the first. Some stores list last what was put while none were kept."""
+    held: _Version | None = None  # the last but for that one
+    null: _Version | None = None
+    for version in versions:
+        if version.stored.version == "null":
+            null = version
+            continue
+        if held is not None:
+            yield held
+        held = version
+    if null is not None and held is not None and (null.latest or null.stored.modified > held.stored.modified):
+        null, held = held, null
+    yield from (version for version in (held, null) if version is not None)
 
 
 def _reason(response: Response) -> str:

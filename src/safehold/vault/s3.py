@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from itertools import chain, groupby, islice
 
 from safehold.formats import mark, segment
@@ -205,7 +206,7 @@ class S3Vault:
             data = b"".join(held)
             if conditional:
                 put = self._store.put(key, data)
-                if put is Put.DONE or (put is Put.UNSURE and self._is_own(key, data)):
+                if self._counts(put, key, data):
                     return True
                 self._require_taken(name, key)
                 return self._put_beside(name, [data])
@@ -218,21 +219,31 @@ class S3Vault:
         """Looked for first: not every store that keeps to conditions does so at the end of an upload in parts."""
         if self._store.find(key) is not None:
             return self._put_beside(name, chunks)
-        sent = 0
+        sent, digest = 0, sha256()
 
         def counted() -> Iterator[bytes]:
             nonlocal sent
             for chunk in chunks:
                 sent += len(chunk)
+                digest.update(chunk)
                 yield chunk
 
-        done = self._store.put_large(key, counted()) is Put.DONE
-        there = self._store.find(key) if done else None
-        if done and (there is None or there.size != sent):
-            raise self._other_than_put(name)
-        if not done:
+        if self._store.put_large(key, counted()) is not Put.DONE:
             self._require_taken(name, key)
-        return done
+            return False
+        there = self._store.find(key)
+        if there is None or there.size != sent or not (self._is_alone(key) or self._digest(there) == digest.digest()):
+            if self._store.features().versioned and there is not None:
+                return False  # it was taken, beneath what a deletion left
+            raise self._other_than_put(name)
+        return True
+
+    def _digest(self, stored: Stored) -> bytes:
+        """SHA-256. Raises StoreError, KeyError."""
+        digest = sha256()
+        for start in range(0, stored.size, LARGE_BYTES):
+            digest.update(self._store.get(stored, start, start + LARGE_BYTES))
+        return digest.digest()
 
     def _put_beside(self, name: str, chunks: Iterable[bytes]) -> bool:
         """Where what bears the name counts for nothing, as a mend says. Raises StoreError, VaultDown."""
@@ -267,7 +278,7 @@ class S3Vault:
                 self._put_and_read_back(name, key, data)
             else:
                 put = self._store.put(key, data)
-                if put is Put.TAKEN or (put is Put.UNSURE and not self._is_own(key, data)):
+                if not self._counts(put, key, data):
                     self._slots.pop(name, None)
                     raise self._mismatch(name, expected)
         self._remember(name, (*(slots or ()), Stored(key, len(data))))
@@ -318,6 +329,24 @@ class S3Vault:
     def _store_keeps(self) -> bool:
         with self._told():
             return self._store.features().keeps
+
+    def _counts(self, put: Put, key: str, data: bytes) -> bool:
+        """Whether what was put is what is read from now on: a store takes a put, too, of a key whose first version lies
+        beneath a delete marker. Raises StoreUnanswered.
+        """
+        if put is Put.TAKEN:
+            return False
+        try:
+            return (put is Put.DONE and self._is_alone(key)) or self._is_own(key, data)
+        except (StoreError, KeyError) as error:
+            raise StoreUnanswered(f"whether what was put is what counts is not told: {error}") from error
+
+    def _is_alone(self, key: str) -> bool:
+        """Whether what was just put is the only version of its key. Raises StoreError."""
+        if not self._store.features().versioned:
+            return True
+        found = [version for version, _ in islice(self._store.versions(key), 2) if version.key == key]
+        return len(found) == 1
 
     def _is_own(self, key: str, data: bytes) -> bool:
         """Whether a key that an earlier try of a put may have taken holds these very bytes. Raises StoreError."""
