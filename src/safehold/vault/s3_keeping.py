@@ -24,9 +24,11 @@ from safehold.ports.vault import KeptVault, ObjectInfo, VaultDown
 from safehold.ports.world import Clock
 from safehold.vault.folder import ASIDE, is_object_name
 from safehold.vault.s3 import LARGE_BYTES, S3Vault
-from safehold.vault.s3_mends import MENDED
-from safehold.vault.s3_slots import SLOT_MARK, offset_of
+from safehold.vault.s3_mends import MENDED, Slots
+from safehold.vault.s3_slots import SLOT_MARK, is_gap, offset_of
 
+#: What stands for bytes that are missing.
+_FILLERS = (b"\xa5", b"\x5a")
 #: What a probe, and a mend, put there: no strays.
 _OWN = ("!probe/", MENDED, f"{ASIDE}/")
 
@@ -35,6 +37,12 @@ class ScrubbedS3Vault(S3Vault):
     """To read from: shows strays too, and believes a bucket whose FORMAT is damaged where its log is the right one."""
 
     _believed = False
+
+    def __init__(
+        self, name: str, place: str, store: ObjectStore, installation: bytes | None = None, *, sync: bool = False
+    ) -> None:
+        super().__init__(name, place, store, installation, sync=sync)
+        self._fillers: dict[tuple[str, Slots], bytes] = {}
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         if prefix.startswith(f"{ASIDE}/"):
@@ -104,10 +112,37 @@ class ScrubbedS3Vault(S3Vault):
     def get(self, name: str, offset: int = 0, count: int | None = None) -> bytes:
         other = self._other(name)
         if other is None:
-            return super().get(name, offset, count)
+            return self._with_gaps(name, super().get(name, offset, count), offset)
         stop = other.size if count is None else min(offset + count, other.size)
         with self._told():
             return self._store.get(other, min(offset, stop), stop)
+
+    def _with_gaps(self, name: str, data: bytes, offset: int) -> bytes:
+        """What is missing must not read as what it was: zeros may be that, and nobody would find the gap."""
+        slots, start = self._slots.get(name, ()), -offset
+        if not any(map(is_gap, slots)):
+            return data
+        found = bytearray(data)
+        for slot in slots:
+            first, last = max(start, 0), min(start + slot.size, len(data))
+            if is_gap(slot) and first < last:
+                found[first:last] = self._filler(name, slots) * (last - first)
+            start += slot.size
+        return bytes(found)
+
+    def _filler(self, name: str, slots: Slots) -> bytes:
+        """A byte for gaps with which fewer frames hold than with another."""
+        parsed = segment.parse_name(name)
+        if (name, slots) not in self._fillers:
+            pieces = [None if is_gap(slot) else self._store.get(slot) for slot in slots]
+            held = {}
+            for filler in _FILLERS:
+                data = b"".join(
+                    filler * slot.size if piece is None else piece for slot, piece in zip(slots, pieces, strict=True)
+                )
+                held[filler] = 0 if parsed is None else self._mends.count_frames(parsed, data)
+            self._fillers[name, slots] = min(_FILLERS, key=lambda filler: held[filler])
+        return self._fillers[name, slots]
 
     def _other(self, name: str) -> Stored | None:
         """What is under a key that belongs to no object."""

@@ -151,6 +151,10 @@ class Mends:
     def _is_mark(self, data: bytes) -> bool:
         return data == mark.encode_mark(self._installation())
 
+    def count_frames(self, name: SegmentName, data: bytes) -> int:
+        """How many frames of a segment are signed in these bytes. Raises StoreError."""
+        return len(self._segment(name, data, None).signed)
+
     def _known(self) -> Keys:
         if self._keys is None:
             self._keys = Keys(self._installation())
@@ -167,10 +171,10 @@ class Mends:
             self._learn(data)
         own = self._segment(name, self._bytes(slots), last)
         chosen, best = Chosen(slots), own
-        for stored, data in held.items():
-            other = self._segment(name, data, last)
-            if other.is_better_than(best):
-                chosen, best = self._followed(name, stored, slot_at, last)
+        for stored in held:
+            other, seen = self._followed(name, stored, slot_at, last)
+            if seen.is_better_than(best):
+                chosen, best = other, seen
         hides = len(held) < len(mends)
         if hides and not chosen.mended and not own.signed and not own.headed:
             return Chosen((), mended=True)
