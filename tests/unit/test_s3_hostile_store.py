@@ -8,10 +8,10 @@ from contextlib import suppress
 
 import pytest
 
-from safehold.adapters import objectstore, s3_requests
+from safehold.adapters import s3_requests
 from safehold.adapters.objectstore import S3ObjectStore, S3Settings
 from safehold.adapters.s3_requests import SignedClient
-from safehold.ports.objectstore import Costs, Put, Stored, StoreError, StoreUnanswered
+from safehold.ports.objectstore import Costs, Put, Stored, StoreError, StoreFull, StoreUnanswered
 from tests.support.raw_server import RawServer, answer_text, raw_server
 
 PLAIN = answer_text("<VersioningConfiguration/>")
@@ -47,20 +47,16 @@ def settings(server: RawServer) -> S3Settings:
 
 @pytest.mark.parametrize("status", ["200 OK", "206 Partial Content", "404 Not Found", "403 Forbidden"])
 @pytest.mark.parametrize("framing", ["Content-Length: 1000000000000", "Transfer-Encoding: chunked", "X-None: 1"])
-@pytest.mark.parametrize("forked", [False, True])
-def test_an_answer_that_does_not_end_is_not_read(
-    status: str, framing: str, forked: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`forked`: as in a process that was forked, which reads with requests of its own."""
+@pytest.mark.parametrize("asked", ["get", "put"])
+def test_an_answer_that_does_not_end_is_not_read(status: str, framing: str, asked: str) -> None:
     flood = Flood(f"{status}\r\n{framing}\r\nETag: x\r\nContent-Range: bytes 0-2/10")
-    if forked:
-        monkeypatch.setattr(objectstore, "_user", -1)
     with raw_server(flood) as server:
         store = S3ObjectStore(settings(server))
-        with pytest.raises((StoreError, KeyError)):
-            store.get(Stored("x", 10), 0, 3)
+        with pytest.raises(StoreError, match="more than") as caught:
+            store.get(Stored("x", 10), 0, 3) if asked == "get" else store.put("x", b"x")
         assert flood.ended.wait(30)
-    assert flood.sent < 32 * len(PIECE)
+        assert isinstance(caught.value, StoreUnanswered) == (asked == "put")
+    assert flood.sent < 48 * len(PIECE)
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 1000000000000", "Transfer-Encoding: chunked", "X-None: 1"])
@@ -170,3 +166,47 @@ def test_a_key_that_was_put_over_and_over_is_found_in_few_requests() -> None:
         found = S3ObjectStore(settings(server)).find("k")
     assert found is not None and found.version == str(count)
     assert "max-keys=10&" in asked[0] and len(asked) <= 7
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        (["412 Precondition Failed"], Put.TAKEN),
+        (["503 Slow Down", "412 Precondition Failed"], Put.TAKEN),
+        (["500 Internal Server Error", "412 Precondition Failed"], Put.UNSURE),
+        (["", "412 Precondition Failed"], Put.UNSURE),
+        (["", "200 OK"], Put.DONE),
+        (["409 Conflict"], StoreUnanswered),
+        (["", "403 Forbidden"], StoreUnanswered),
+        (["403 Forbidden"], StoreError),
+        (["507 Insufficient Storage"], StoreFull),
+        (["400 QuotaExceeded"], StoreFull),
+        (["500 Internal Server Error"] * s3_requests.TRIES, StoreUnanswered),
+        ([""] * s3_requests.TRIES, StoreUnanswered),
+    ],
+)
+def test_what_a_put_came_to(answers: list[str], told: Put | type[StoreError], monkeypatch: pytest.MonkeyPatch) -> None:
+    """ "" is no answer at all: it may have been carried out."""
+    monkeypatch.setattr(s3_requests, "wait_before_try", lambda _: None)
+    left = list(answers)
+
+    def answer(client: socket.socket, head: str) -> bool:
+        status = left.pop(0)
+        if status:
+            code = status.partition(" ")[2]
+            client.sendall(answer_text(f"<Error><Code>{code}</Code></Error>", status))
+        return bool(status)
+
+    with raw_server(answer) as server:
+        store = S3ObjectStore(settings(server))
+        if isinstance(told, Put):
+            assert store.put(f"x!{507:020d}", b"data") is told
+        else:
+            with pytest.raises(StoreError) as caught:
+                store.put(f"x!{507:020d}", b"data")
+            assert type(caught.value) is told
+    assert not left
+    store = S3ObjectStore(settings(server))
+    with pytest.raises(StoreError) as caught:
+        store.put("x", b"data")
+    assert type(caught.value) is StoreError, "nobody is there, and nothing was sent"

@@ -14,10 +14,9 @@ import pytest
 
 from safehold.adapters.objectstore import PART_BYTES, S3ObjectStore
 from safehold.adapters.processes import ForkedWorkers
-from safehold.adapters.s3_requests import Response
 from safehold.formats import mark
 from safehold.model.errors import OperatorError
-from safehold.ports.objectstore import Put, Stored, StoreError, StoreFull, StoreUnanswered
+from safehold.ports.objectstore import Put, Stored, StoreError
 from safehold.ports.vault import LengthMismatch, Vault, VaultDown
 from safehold.recovery.judging import Standing
 from safehold.recovery.scrub import Pace, Scrubber, scrub
@@ -263,22 +262,6 @@ def test_what_is_refused_as_taken_and_is_not_there_is_no_success(place: str, mon
                 with pytest.raises(VaultDown, match="it is not"):
                     vault.put("keys/a", [bytes(size)])
     assert vault.put("keys/a", [b"a"])
-
-
-def test_a_store_is_full_by_its_status_and_not_by_digits_in_a_key() -> None:
-    import obstore
-
-    store = S3ObjectStore(shared_server().settings("locked", CORE))
-    lost = obstore.exceptions.GenericError(
-        f"Error performing PUT http://store/b/{SLOT.format(507)} in 507ms: timed out"
-    )
-    assert type(store._refusal(lost, changes=True)) is StoreUnanswered
-    full = obstore.exceptions.GenericError("Server returned non-2xx status code: 507 Insufficient Storage: ")
-    assert type(store._refusal(full, changes=True)) is StoreFull
-    for status, sort in ((500, StoreError), (507, StoreFull)):
-        with pytest.raises(StoreError) as caught:
-            store._require(Response(status, {}, b""), f"a request for {SLOT.format(507)}")
-        assert type(caught.value) is sort
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,7 @@
-"""Requests to an S3 store that are signed here: those for which obstore has no call.
+"""Requests to an S3 store, signed here, and what comes back, read no further than it can be needed.
 
-Listings of versions, the settings of a bucket, uploads in parts that end only where the name is free. Signed as AWS
-Signature Version 4 says (docs.aws.amazon.com, "Signature Version 4 signing process"), in the Authorization header, with
-the digest of the body; addressed by path, which every store understands.
+Signed as AWS Signature Version 4 says (docs.aws.amazon.com, "Signature Version 4 signing process"), in the
+Authorization header, with the digest of the body; addressed by path, which every store understands.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ import random
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -33,6 +33,8 @@ _PIECE_BYTES = 256 * 1024
 TRIES = 4
 _FIRST_WAIT_SECONDS = 0.2
 _TRY_AGAIN = frozenset((429, 500, 502, 503, 504))
+#: Of these, those by which a store says that it has done nothing.
+_NOT_DONE = frozenset((429, 503))
 _UNRESERVED = "-._~"
 
 
@@ -51,10 +53,15 @@ class Response(NamedTuple):
     status: int
     headers: Mapping[str, str]  # names in lower case
     body: bytes
+    again: bool = False  # whether an earlier sending of this request may have been carried out
 
     @property
     def good(self) -> bool:
         return 200 <= self.status < 300
+
+
+class _NotReached(OSError):
+    """Nothing was sent."""
 
 
 class _Endless(http.client.HTTPException):
@@ -146,6 +153,7 @@ class SignedClient:
         name = self.settings.bucket if bucket is None else bucket
         path = "/" + quote(f"{name}/{key}" if key else name, safe="/" + _UNRESERVED)
         tries = TRIES if again else 1
+        doubt = False
         for number in range(tries):
             if number:
                 wait_before_try(number)
@@ -153,15 +161,16 @@ class SignedClient:
             try:
                 response = self._send(method, path, query or {}, headers or {}, body, again, most_bytes)
             except (OSError, http.client.HTTPException) as error:
+                doubt = doubt or not (isinstance(error, _NotReached) or method in ("GET", "HEAD"))
                 if number + 1 < tries and not isinstance(error, _Endless):
                     continue
                 self._costs.failures += 1
                 text = f"no answer came from {self.settings.endpoint}: {str(error) or type(error).__name__}"
-                unsent = isinstance(error, ConnectionRefusedError | ssl.SSLError) or method in ("GET", "HEAD")
-                raise (StoreError(text) if unsent else StoreUnanswered(text)) from error
+                raise (StoreUnanswered if doubt else StoreError)(text) from error
             self._costs.received_bytes += len(response.body)
             if response.status not in _TRY_AGAIN or number + 1 == tries:
-                return response
+                return response._replace(again=response.again or doubt)
+            doubt = doubt or response.status not in _NOT_DONE
         raise AssertionError("every try ends in an answer or an error")
 
     def _count(self, method: str, query: Mapping[str, str], body: bytes) -> None:
@@ -187,13 +196,15 @@ class SignedClient:
         it was before the request came or after it cannot be told.
         """
         signed = signed_headers(self.settings, method, self._host_header, path, query, headers, body, time.gmtime())
+        signed |= {"content-length": str(len(body))} if body else {}
         target = f"{path}?{query_text(query)}" if query else path
         with self._lock:
             idle = self._idle.pop() if again and self._idle else None
         connection = idle or self._connect()
+        doubt = False
         while True:
             try:
-                connection.request(method, target, body or None, signed)
+                connection.request(method, target, _pieces(body) if body else None, signed)
                 answer = connection.getresponse()
                 data = _whole(answer, most_bytes)
                 break
@@ -202,13 +213,13 @@ class SignedClient:
                 ended = isinstance(error, http.client.RemoteDisconnected | BrokenPipeError | ConnectionResetError)
                 if connection is not idle or not ended:
                     raise
-                connection = self._connect()
+                connection, doubt = self._connect(), True
         if answer.will_close:
             connection.close()
         else:
             with self._lock:
                 self._idle.append(connection)
-        return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, data)
+        return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, data, doubt)
 
     def _connect(self) -> http.client.HTTPConnection:
         connection = (
@@ -216,7 +227,10 @@ class SignedClient:
             if self._tls is None
             else http.client.HTTPSConnection(self._host, self._port, timeout=CONNECT_SECONDS, context=self._tls)
         )
-        connection.connect()
+        try:
+            connection.connect()
+        except OSError as error:
+            raise _NotReached(f"the store cannot be reached: {error}") from error
         connection.sock.settimeout(TIMEOUT_SECONDS)
         return connection
 
@@ -227,19 +241,25 @@ class SignedClient:
             connection.close()
 
 
+def _pieces(body: bytes) -> Iterator[memoryview]:
+    """Each of which has time of its own to go: a slow line takes large bodies too."""
+    view = memoryview(body)
+    return (view[start : start + _PIECE_BYTES] for start in range(0, len(body), _PIECE_BYTES))
+
+
 def _whole(answer: http.client.HTTPResponse, most_bytes: int) -> bytes:
-    """Its body. Raises OSError, HTTPException."""
+    """Its body; then it is closed, come what may. Raises OSError, HTTPException."""
     until = time.monotonic() + ANSWER_SECONDS
     pieces: list[bytes] = []
     size = 0
-    while piece := answer.read1(min(_PIECE_BYTES, most_bytes + 1 - size)):
-        pieces.append(piece)
-        size += len(piece)
-        if size > most_bytes:
-            raise _Endless(f"it is more than {most_bytes} bytes long")
-        if time.monotonic() > until:
-            raise _Endless(f"it was not whole after {ANSWER_SECONDS:g} s")
-    if answer.length:
-        raise http.client.IncompleteRead(b"", answer.length)
-    answer.close()
+    with closing(answer):
+        while piece := answer.read1(min(_PIECE_BYTES, most_bytes + 1 - size)):
+            pieces.append(piece)
+            size += len(piece)
+            if size > most_bytes:
+                raise _Endless(f"it is more than {most_bytes} bytes long")
+            if time.monotonic() > until:
+                raise _Endless(f"it was not whole after {ANSWER_SECONDS:g} s")
+        if answer.length:
+            raise http.client.IncompleteRead(b"", answer.length)
     return b"".join(pieces)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from safehold.adapters.private_file import why_not_private
 from safehold.config import FOLDER_SCHEME, SERVER_SCHEMES, VaultConfig, is_loopback, is_pin
 from safehold.formats import vaultcode
 from safehold.model.errors import Damaged, OperatorError, SafeholdError
@@ -79,6 +80,8 @@ def _access(config: VaultConfig, data: Path, disk: Disk) -> Access:
     if config.scheme == "http:" and not config.insecure and not is_loopback(config.url):
         raise NotSent("without TLS its token could be read on its way: `insecure = true` allows that")
     path = config.token_path(data)
+    if why := why_not_private(str(path), "a token"):
+        raise NotSent(why)
     try:
         text = _token_text(disk, path)
         lines = dict(line.partition(":")[::2] for line in text.splitlines() if ":" in line and line[:1] != "#")
@@ -234,6 +237,13 @@ def store_costs(config: VaultConfig, data: Path) -> dict[str, int] | None:
 def _create_in_bucket(config: VaultConfig, data: Path, installation: bytes) -> None:
     """With the retention that the configuration asks for, before anything is put. Raises OperatorError."""
     store, days = s3_store(config, data), config.s3.lock_days
+    try:
+        _ = store.settings
+    except StoreError as error:
+        raise OperatorError(
+            f"the vault {config.name} cannot be reached: {error}",
+            hint="give the core credentials of its own, in a file that its owner alone may read (docs/s3.md)",
+        ) from error
     try:
         if days > store.features().lock_days:
             store.set_lock(days)
