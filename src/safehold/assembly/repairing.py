@@ -24,6 +24,7 @@ from safehold.assembly.keeping import keeper_lock
 from safehold.assembly.scrubbing import MAX_NAMED, Scrubbing, damage_object, evidence_sealer, notebook_folder, record
 from safehold.assembly.site import Site
 from safehold.assembly.snapshot import take_snapshot
+from safehold.assembly.vault_urls import place_of, s3_store
 from safehold.config import VaultConfig
 from safehold.formats import blob, segment
 from safehold.formats.generation import parse_manifest_name
@@ -45,6 +46,7 @@ from safehold.vault.log import VaultLogReader
 from safehold.vault.looking import RepairedVault
 from safehold.vault.remote import RemoteVault
 from safehold.vault.remote_keeping import KeptRemoteVault
+from safehold.vault.s3_keeping import KeptS3Vault
 
 
 @dataclass
@@ -250,6 +252,9 @@ class Repairing:
         site = self._site
         if config.is_server:
             return kept_elsewhere(site, config)
+        if config.is_s3:
+            store, installation = s3_store(config, site.data), site.opener.installation
+            return KeptS3Vault(config.name, place_of(config), store, installation, clock=site.clock)
         return RepairedVault(
             config.name, str(config.folder(site.data)), site.disk, site.opener.installation, clock=site.clock
         )
@@ -313,10 +318,7 @@ def may_mend(site: Site, config: VaultConfig) -> bool:
 def _require_own(site: Site, config: VaultConfig) -> None:
     """Only whoever may write the vault's folder can mend it. Raises OperatorError that names them."""
     if config.is_s3:
-        raise OperatorError(
-            f"the vault {config.name} is in a bucket, where nothing that is damaged can be replaced",
-            hint="what it lacks is shipped again by itself; add another bucket or prefix with `safehold vault add`",
-        )
+        return  # whoever may put can mend: what is put proves itself
     if config.is_server:
         if may_mend(site, config):
             return
