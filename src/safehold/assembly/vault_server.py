@@ -38,7 +38,7 @@ from safehold.ports.link import Session
 from safehold.ports.vault import Vault, VaultDown
 from safehold.ports.whole_file import read_whole, write_whole
 from safehold.store.realdisk import RealDisk
-from safehold.vault.folder import FolderVault
+from safehold.vault.folder import ASIDE, FolderVault
 from safehold.vault.http_guests import Admitted, Guest, Guests
 from safehold.vault.http_quota import VaultQuota
 from safehold.vault.segments import load_copy, segments, timelines
@@ -52,11 +52,15 @@ _log = logging.getLogger("safehold.vault-server")
 
 #: Records that a command has changed are taken up within so long.
 REFRESH_SECONDS = 1.0
+#: What a keeper has removed makes room within so long.
+COUNT_SECONDS = 20.0
 #: What lies in each vault is counted anew so often.
 RECOUNT_SECONDS = 3600.0
 #: What was refused is one story as long as no more than this lies between two.
 REMEMBERED = 30 * 86_400 * 1_000_000
 REFUSED = "refused.json"
+#: Times of files are no finer than this.
+_MOMENT_MICROSECONDS = 100_000
 _CERTIFICATE_DAYS = 20 * 365
 
 
@@ -209,6 +213,7 @@ class VaultHost:
         self._limits: dict[str, int] = {}
         self._signature: object = None
         self._kept: dict[str, object] = {}
+        self._to_count: set[str] = set()
         self._recounted = server.clock.monotonic()
         self.refresh()
         for guest in server.guests.all():
@@ -255,23 +260,44 @@ class VaultHost:
         with self._lock:
             served = list(self._served)
         for guest_id in served:
-            kept = _kept_signature(guests.vault_folder(guest_id))
-            if self._kept.get(guest_id) != kept:
+            kept = self._kept_signature(guest_id)
+            if kept is None or self._kept.get(guest_id) != kept:
                 self._kept[guest_id] = kept
                 self.forget(guest_id)
-        now = self._server.clock.monotonic()
-        if now - self._recounted > RECOUNT_SECONDS:
-            self._recounted = now
-            for quota in list(self._quotas.values()):
-                quota.recount()
 
     def forget(self, guest: str) -> None:
         """Retention has taken something out of this vault."""
         with self._lock:
             served = self._served.get(guest)
+            self._to_count.add(guest)
         if served is not None:
             served.forget()
-            self._quotas[guest].recount()
+
+    def count_anew(self) -> None:
+        """What lies in vaults that a keeper has changed, and at times in all. By one thread, and nobody waits for it.
+
+        Raises OSError.
+        """
+        now = self._server.clock.monotonic()
+        with self._lock:
+            if now - self._recounted > RECOUNT_SECONDS:
+                self._recounted = now
+                self._to_count.update(self._quotas)
+            wanted = [quota for name, quota in self._quotas.items() if name in self._to_count]
+            self._to_count.clear()
+        for quota in wanted:
+            quota.recount()
+
+    def _kept_signature(self, guest: str) -> object:
+        """Something that differs once a keeper has set something aside or removed it (vault/keeping.py).
+
+        None: within the moment that file systems tell times by, another change may follow that nobody would see.
+        """
+        try:
+            at = os.stat(f"{self._server.guests.vault_folder(guest)}/{ASIDE}").st_mtime_ns
+        except FileNotFoundError:
+            return 0
+        return None if abs(self._server.clock.now() - at // 1000) < _MOMENT_MICROSECONDS else at
 
     def _open(self, guest: Guest) -> ServedVault:
         with self._lock:
@@ -291,7 +317,7 @@ class VaultHost:
                     refused=partial(self._note_refused, guest.id),
                 )
                 self._served[guest.id], self._quotas[guest.id] = served, quota
-                self._kept[guest.id] = _kept_signature(folder)
+                self._kept[guest.id] = self._kept_signature(guest.id)
             self._limits.setdefault(guest.id, guest.record.quota_bytes)
             return served
 
@@ -333,8 +359,11 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     ended = threading.Event()
-    housekeeping = threading.Thread(target=_housekeeping, args=(vaults, ended), name="guests", daemon=True)
-    housekeeping.start()
+    for work, pause, name in (
+        (vaults.refresh, REFRESH_SECONDS, "guests"),
+        (vaults.count_anew, COUNT_SECONDS, "counting"),
+    ):
+        threading.Thread(target=_again_and_again, args=(work, pause, ended), name=name, daemon=True).start()
     require_free(host, port)
     from safehold.assembly.vault_server_alarms import ServerAlarms  # what only invites needs none
 
@@ -364,13 +393,13 @@ def require_free(host: str, port: int) -> None:
         probe.bind((host, port))
 
 
-def _housekeeping(vaults: VaultHost, ended: threading.Event) -> None:
+def _again_and_again(work: Callable[[], None], pause: float, ended: threading.Event) -> None:
     """Whatever goes wrong, it is tried again: else a token that is taken back would go on opening a vault."""
-    while not ended.wait(REFRESH_SECONDS):
+    while not ended.wait(pause):
         try:
-            vaults.refresh()
+            work()
         except Exception:
-            _log.exception("what commands have changed could not be taken up; it is tried again")
+            _log.exception("what has changed in the server's folder could not be taken up; it is tried again")
 
 
 def _signature(folder: Path) -> object:
@@ -382,16 +411,6 @@ def _signature(folder: Path) -> object:
                 stat = os.stat(f"{entry.path}/guest.json")
                 found.append((entry.name, stat.st_mtime_ns, stat.st_ino))
     return sorted(found)
-
-
-def _kept_signature(folder: str) -> object:
-    """Something that differs once a keeper has set aside or removed what the server may remember."""
-    found = []
-    for name in ("aside", "log", "runs"):
-        with suppress(FileNotFoundError):
-            found.append(os.stat(f"{folder}/{name}").st_mtime_ns)
-            found += [os.stat(entry.path).st_mtime_ns for entry in os.scandir(f"{folder}/log")] if name == "log" else []
-    return found
 
 
 # -- TLS
