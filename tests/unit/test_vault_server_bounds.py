@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
+import socket
 import threading
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from safehold.adapters.vault_http import content_digest
+from safehold.adapters.vault_http_server import ACTIVE, SESSIONS, WAITING
+from safehold.formats import vaultwire
 from safehold.store.realdisk import RealDisk
 from tests.support.logs import make_kept_vault
 from tests.support.vault_http import HttpServer
@@ -113,3 +118,101 @@ def test_nobody_waits_while_a_vault_is_counted_anew(plain: HttpServer, monkeypat
         listed.go.set()
         counting.join(60)
     assert plain.host._quotas[guest].used_bytes() > before + 100_000
+
+
+# -- who waits for whom
+
+
+HELLO = vaultwire.Hello(vaultwire.VERSION)
+
+
+def hold_up(server: HttpServer, guest: str, token: bytes, requests: int) -> list[threading.Thread]:
+    """So many appends of one guest, each over a link of its own, none of which can go on."""
+
+    def ask(number: int) -> None:
+        session = f"{number:032d}"
+        with suppress(OSError, http.client.HTTPException):
+            server.ask(guest, HELLO, session, 1, token)
+            server.ask(guest, vaultwire.Append(segment(0), 0, b"x"), session, 2, token)
+
+    threads = [threading.Thread(target=ask, args=(number,), daemon=True) for number in range(requests)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def under_way(server: HttpServer) -> int:
+    return sum(link.under_way for links in list(server.app.sessions._links.values()) for link in list(links.values()))
+
+
+def test_guests_whose_requests_hang_are_in_nobody_elses_way(plain: HttpServer) -> None:
+    hanging = [plain.invite(f"hanging {n}", installation=bytes([n]) * 16, token=bytes([n]) * 32) for n in range(6)]
+    last = plain.invite("last")
+    for number, guest in enumerate(hanging):
+        assert plain.vault(guest, bytes([number]) * 32, installation=bytes([number]) * 16).available()
+    locks = [plain.host._served[guest].lock for guest in hanging]
+    for lock in locks:
+        lock.__enter__()
+    threads: list[threading.Thread] = []
+    try:
+        for number, guest in enumerate(hanging):
+            threads += hold_up(plain, guest, bytes([number]) * 32, ACTIVE + 2)
+        until(lambda: under_way(plain) >= 4 * ACTIVE)  # as many as there once were threads
+        vault = plain.vault(last)
+        assert vault.available()
+        vault.append(segment(0), 0, b"one")
+        assert vault.get(segment(0)) == b"one"
+    finally:
+        for lock in locks:
+            lock.__exit__(None, None, None)
+        for thread in threads:
+            thread.join(60)
+
+
+def test_a_token_that_may_only_read_holds_up_no_writer(plain: HttpServer) -> None:
+    guest = plain.invite("read at length")
+    assert plain.invite("read at length", token=THEIR_TOKEN, read=True) == guest
+    body = vaultwire.encode(HELLO)
+    lines = (
+        f"POST /v1/{guest} HTTP/1.1",
+        "Host: x",
+        f"Authorization: Bearer {THEIR_TOKEN.hex()}",
+        f"Safehold-Session: {'a' * 32}",
+        "Safehold-Request: 1",
+        f"Content-Digest: {content_digest(body)}",
+        f"Content-Length: {len(body)}",
+        "",
+        "",
+    )
+    held = []
+    try:
+        for _ in range(ACTIVE + WAITING):  # each says that a body comes, and sends none
+            sock = socket.create_connection(("127.0.0.1", plain.port), timeout=60)
+            sock.sendall("\r\n".join(lines).encode())
+            held.append(sock)
+        turns = plain.app._turns
+        until(lambda: (guest, False) in turns and turns[(guest, False)].count == ACTIVE + WAITING)
+        vault = plain.vault(guest)
+        vault.append(segment(0), 0, b"one")
+        assert vault.get(segment(0)) == b"one"
+    finally:
+        for sock in held:
+            sock.close()
+
+
+def test_a_link_that_gives_way_is_waited_for_by_nobody_else(plain: HttpServer) -> None:
+    """Its upload gives back what it held, under its vault's lock."""
+    guest, last = plain.invite("gives way"), plain.invite("does not wait", installation=OTHER, token=THEIR_TOKEN)
+    for number in range(SESSIONS):
+        session = f"{number:032d}"
+        plain.ask(guest, HELLO, session, 1)
+        plain.ask(guest, vaultwire.Put(segment(0)), session, 2)
+        assert plain.ask(guest, vaultwire.Piece(b"x" * 100), session, 3).status == 200
+    further = threading.Thread(target=lambda: plain.ask(guest, HELLO, "f" * 32, 1), daemon=True)
+    links = plain.app.sessions._links[(guest, True)]
+    with plain.host._served[guest].lock:  # as while something is appended
+        further.start()
+        until(lambda: "f" * 32 in links or f"{0:032d}" not in links)
+        vault = plain.vault(last, THEIR_TOKEN, installation=OTHER)
+        assert vault.available()
+    further.join(60)
