@@ -34,8 +34,8 @@ _log = logging.getLogger("safehold.vault-server")
 #: A request's body must have come whole within so long.
 BODY_SECONDS = 60.0
 HEADER_SECONDS = 15
-#: Of one guest's tokens that may append, and of those that may read: requests that are carried out at a time, those that
-#: wait besides, and links.
+#: Of one guest, of its tokens that may append and again of those that may read: requests that are carried out at a
+#: time, those that wait besides, and links.
 ACTIVE, WAITING, SESSIONS = 8, 24, 48
 #: A link that nothing came over for so long is forgotten; with an upload on its way, later.
 IDLE_SECONDS, UPLOAD_IDLE_SECONDS = 900.0, 6 * 3600.0

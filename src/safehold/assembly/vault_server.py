@@ -21,16 +21,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from safehold.adapters.lock import PATIENCE_SECONDS, FolderLock, Locked
 from safehold.adapters.places import describe_place, machine
 from safehold.adapters.system import SystemClock, SystemEntropy
-from safehold.adapters.vault_http import key_digest
 from safehold.adapters.vault_http_server import VaultApp, serve
 from safehold.assembly.vault_server_config import DEFAULT_PORT, FILE_NAME, TEXT, ServerConfig, load_server
+from safehold.assembly.vault_server_tls import make_certificate, pin_of
 from safehold.config import parse_listen
 from safehold.formats.vaultcode import VaultCode, encode_code
 from safehold.model.errors import OperatorError
@@ -43,10 +43,6 @@ from safehold.vault.http_guests import Admitted, Guest, Guests
 from safehold.vault.http_quota import VaultQuota
 from safehold.vault.segments import load_copy, segments, timelines
 from safehold.vault.served import ServedSession, ServedVault
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 _log = logging.getLogger("safehold.vault-server")
 
@@ -61,7 +57,6 @@ REMEMBERED = 30 * 86_400 * 1_000_000
 REFUSED = "refused.json"
 #: Times of files are no finer than this.
 _MOMENT_MICROSECONDS = 100_000
-_CERTIFICATE_DAYS = 20 * 365
 
 
 class ServerFolder:
@@ -102,8 +97,7 @@ class ServerFolder:
                 key=json.dumps(os.path.abspath(key) if key else "tls/key.pem"),
                 pinned=json.dumps(tls and certificate is None),
             )
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(self.folder / FILE_NAME, text.encode(), 0o600)
+            write_whole(self.disk, str(self.folder / FILE_NAME), text.encode())
         config = load_server(self.folder)
         if config.certificate is not None and config.key is not None and not config.certificate.exists():
             if not config.pinned:  # somebody else's, as is its key
@@ -111,7 +105,7 @@ class ServerFolder:
                     f"the certificate {config.certificate} is not there",
                     hint=f"bring it there, or correct `certificate` in {self.folder / FILE_NAME}",
                 )
-            make_certificate(config.certificate, config.key, config.url)
+            make_certificate(self.disk, config.certificate, config.key, config.url)
         return config
 
     def invite(
@@ -138,14 +132,8 @@ class ServerFolder:
 
     def pin(self, config: ServerConfig) -> bytes:
         """SHA-256 of the server's public key. Raises OperatorError."""
-        import ssl
-
         assert config.certificate is not None
-        try:
-            der = ssl.PEM_cert_to_DER_cert(_first_certificate(config.certificate.read_text(encoding="ascii")))
-            return key_digest(der)
-        except (OSError, ValueError) as error:
-            raise OperatorError(f"the certificate {config.certificate} cannot be read: {error}") from error
+        return pin_of(config.certificate)
 
     def used_bytes(self, guest: Guest) -> int:
         """Raises OSError."""
@@ -253,8 +241,12 @@ class VaultHost:
         """Take up what commands have changed, and keepers of single vaults. Raises OSError."""
         guests = self._server.guests
         signature = _signature(self._server.folder / "installations")
-        if signature != self._signature:
+        if signature != self._signature or guests.closed:
+            closed = dict(guests.closed)
             guests.reload()
+            for guest, why in guests.closed.items():
+                if closed.get(guest) != why:
+                    _log.error("nobody is let in for guest %s: its record cannot be read: %s", guest, why)
             self._signature = signature
             self._limits = {guest.id: guest.record.quota_bytes for guest in guests.all()}
         with self._lock:
@@ -411,89 +403,3 @@ def _signature(folder: Path) -> object:
                 stat = os.stat(f"{entry.path}/guest.json")
                 found.append((entry.name, stat.st_mtime_ns, stat.st_ino))
     return sorted(found)
-
-
-# -- TLS
-
-
-def make_certificate(certificate: Path, key: Path, url: str) -> None:
-    """A certificate that signs itself, for the key that is there: guests know it. Else for a new one.
-
-    Raises OperatorError.
-    """
-    from datetime import UTC, datetime, timedelta
-    from ipaddress import ip_address
-    from urllib.parse import urlsplit
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-    secret = _key_there(key)
-    is_new = secret is None
-    secret = secret or ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a vault server of Safehold")])
-    host = urlsplit(url).hostname or "localhost"
-    named: x509.GeneralName = x509.DNSName(host)
-    with suppress(ValueError):
-        named = x509.IPAddress(ip_address(host))
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(secret.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=_CERTIFICATE_DAYS))
-        .add_extension(x509.SubjectAlternativeName([named]), critical=False)
-        .sign(secret, hashes.SHA256())
-    )
-    try:
-        key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        certificate.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if is_new:
-            _write(key, secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
-        _write(certificate, made.public_bytes(Encoding.PEM), 0o644)
-    except OSError as error:
-        raise OperatorError(f"no certificate could be made in {key.parent}: {error.strerror}") from error
-
-
-def _key_there(path: Path) -> EllipticCurvePrivateKey | RSAPrivateKey | None:
-    """None where there is no key. Raises OperatorError where it cannot be used: it is never replaced."""
-    from cryptography.hazmat.primitives.asymmetric import ec, rsa
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    try:
-        key = load_pem_private_key(path.read_bytes(), None)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError) as error:
-        raise OperatorError(
-            f"the key {path} cannot be read: {error}", hint="bring back a copy of it: guests know the server by it"
-        ) from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
-        raise OperatorError(f"the key {path} is of a sort that this program makes no certificate for")
-    return key
-
-
-def _first_certificate(pem: str) -> str:
-    end = "-----END CERTIFICATE-----"
-    return pem[: pem.index(end) + len(end)]
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    """Whole or not at all, synced."""
-    temporary = path.with_name(path.name + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
