@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from safehold.adapters.places import look_at_place
 from safehold.adapters.vault_http import content_digest
 from safehold.adapters.vault_http_server import ACTIVE, SESSIONS, WAITING
+from safehold.assembly import vault_server
+from safehold.assembly.domains import Part, domain_risks, own_parts, vault_place
+from safehold.assembly.installation import Installation
+from safehold.assembly.probing import probe
+from safehold.assembly.vault_urls import redeem_code
+from safehold.config import Config, VaultConfig
 from safehold.formats import vaultwire
+from safehold.model.errors import SafeholdError
 from safehold.store.realdisk import RealDisk
+from safehold.vault.served import PLENTY_BYTES
 from tests.support.logs import make_kept_vault
 from tests.support.vault_http import HttpServer
 from tests.support.waiting import until
@@ -216,3 +227,106 @@ def test_a_link_that_gives_way_is_waited_for_by_nobody_else(plain: HttpServer) -
         vault = plain.vault(last, THEIR_TOKEN, installation=OTHER)
         assert vault.available()
     further.join(60)
+
+
+# -- what a guest learns of the server
+
+
+def test_a_guest_learns_of_the_server_what_concerns_it_and_no_more(plain: HttpServer) -> None:
+    guest, free = plain.invite("told", quota=50_000_000), plain.invite("told without a quota", token=THEIR_TOKEN)
+    vault = plain.vault(guest)
+    vault.append(segment(0), 0, b"x" * 1_000_000)
+    said = vault.about()
+    assert said["quota_bytes"] == 50_000_000
+    assert 48_000_000 < said["room_bytes"] < 49_000_000
+    unbounded = plain.vault(free, THEIR_TOKEN).about()
+    assert "quota_bytes" not in unbounded and unbounded["room_bytes"] <= PLENTY_BYTES
+    told = repr((said, unbounded))
+    place = look_at_place(str(plain.folder(guest)))
+    for secret in (
+        str(plain.server.folder),
+        place.host,
+        place.device,
+        *(cause.partition(" ")[2] for cause in place.fails_with),
+        *(f" {os.geteuid()}," for _ in range(os.geteuid() > 0)),
+    ):
+        assert not secret or secret not in told
+    assert set(said) == {"machine", "holder", "private", "causes", "quota_bytes", "room_bytes"}
+
+
+def test_no_refusal_names_a_path_of_the_server(plain: HttpServer) -> None:
+    guest = plain.invite("refused", quota=400_000)
+    vault = plain.vault(guest)
+    vault.append(segment(0), 0, b"one")
+    (plain.folder(guest) / "keys").write_bytes(b"a file where a folder should be")
+    os.mkdir(plain.folder(guest) / "recovery")
+    (plain.folder(guest) / "recovery" / "folder").mkdir()
+    acts: list[Callable[[], object]] = [
+        lambda: vault.append(segment(0), 7, b"x"),
+        lambda: vault.append("keys/x", 0, b"x"),
+        lambda: vault.append(segment(9), 0, b"x"),
+        lambda: vault.put("keys/x", [b"x"]),
+        lambda: vault.put("recovery/folder", [b"x"]),
+        lambda: vault.get("recovery/folder"),
+        lambda: vault.get("keys/none"),
+        lambda: vault.put("recovery/large", [b"x" * 500_000]),
+        lambda: vault.put("../x", [b"x"]),
+    ]
+    told = []
+
+    def act_all(acts: list[Callable[[], object]]) -> None:
+        for act in acts:
+            try:
+                act()
+            except SafeholdError as error:
+                told.extend((error.message, error.hint))
+            except KeyError as error:
+                told.append(str(error))
+
+    act_all(acts)
+    there = len(told)
+    mark = plain.folder(guest) / "FORMAT"
+    os.rename(mark, plain.folder(guest) / "tmp" / "FORMAT")
+    fresh = plain.vault(guest)
+    act_all(
+        [lambda: fresh.append(segment(1), 0, b"x"), lambda: fresh.get("recovery/x"), lambda: fresh.put("keys/y", [])]
+    )
+    os.rename(plain.folder(guest) / "tmp" / "FORMAT", mark)
+    assert there > 12 and len(told) > there
+    assert not [text for text in told if str(plain.server.folder) in text]
+
+
+@pytest.mark.parametrize("machine", ["this one", "another"])
+def test_a_guest_sees_whether_its_vault_fails_with_what_it_has_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine: str
+) -> None:
+    server = HttpServer(tmp_path / "server", tls=False)
+    server.start()
+    try:
+        installation = Installation(tmp_path / "data", Config())
+        installation.make()
+        _, code = server.server.invite("ada")
+        url = redeem_code(
+            code, installation.data, installation.disk, installation.entropy, installation.opener.installation
+        )
+        installation.vault_add("friend", url, "async")
+        config = VaultConfig("friend", url, "async")
+        if machine == "another":  # where the same words mean other disks, and other users
+            told = {"machine": "f" * 32, "holder": "f" * 12, "private": True, "causes": ["disk ffffffffffff"]}
+            monkeypatch.setattr(vault_server, "about", lambda folder: told)
+        place = vault_place(installation, config, installation.vault(config))
+        near = look_at_place(str(installation.core_path.parent))
+        assert place is not None
+        parts = [Part("friend", place)]
+        risks = domain_risks(parts, own_parts(installation), {"friend": "enforced"})
+        probed = probe(installation, config)
+        assert not probed.why and probed.holder is None
+        if machine == "another":
+            assert place.fails_with == {f"server {url.split('/')[2]}"} and not risks
+            assert (probed.overwrite, probed.delete) == (False, False)
+        else:
+            assert place.fails_with == near.fails_with and place.host == near.host
+            assert any("in one machine" in risk for risk in risks)
+            assert (probed.overwrite, probed.delete) == (True, True)
+    finally:
+        server.stop()

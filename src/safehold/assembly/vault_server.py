@@ -26,7 +26,7 @@ from typing import Any
 import msgspec
 
 from safehold.adapters.lock import PATIENCE_SECONDS, FolderLock, Locked
-from safehold.adapters.places import describe_place, machine
+from safehold.adapters.places import cause_words, known_here, look_at_place, machine
 from safehold.adapters.system import SystemClock, SystemEntropy
 from safehold.adapters.vault_http_server import VaultApp, serve
 from safehold.assembly.vault_server_config import DEFAULT_PORT, FILE_NAME, TEXT, ServerConfig, load_server
@@ -304,6 +304,7 @@ class VaultHost:
                     bytes.fromhex(guest.record.installation) or None,
                     reserve_bytes=self._reserve,
                     about=lambda: about(folder),
+                    to_guests=True,
                     lock=threading.Lock(),
                     quota=quota,
                     refused=partial(self._note_refused, guest.id),
@@ -315,8 +316,16 @@ class VaultHost:
 
 
 def about(folder: str) -> dict[str, Any]:
-    """What a guest is told of where its vault lies: what it needs to judge what fails together, and who may do what."""
-    return {"user": os.geteuid(), "folder": folder, "place": describe_place(folder), "machine": machine()}
+    """What a guest is told of where its vault lies: words by which it recognises what it has itself, and no more.
+
+    So it can judge whether the vault fails together with something of its own, and whether its user holds it (I110).
+    """
+    try:
+        causes = cause_words(look_at_place(folder))
+        private = any(os.stat(above).st_mode & 0o077 == 0 for above in (folder, os.path.dirname(folder)))
+    except OSError:
+        causes, private = [], False
+    return {"machine": machine(), "holder": known_here(f"user {os.geteuid()}"), "private": private, "causes": causes}
 
 
 def run_server(
