@@ -302,7 +302,8 @@ class ServedSession:
         if incoming is None:
             return None
         with self._served.lock:
-            found = self._judge(incoming.segment, bytes(incoming.data)) if incoming.segment else None
+            whole = bytes(incoming.data)
+            found = self._judge(incoming.segment, whole) if incoming.segment else None
             self._incoming = None
             self._served.held_bytes -= len(incoming.data)
             incoming.data.clear()
@@ -313,7 +314,7 @@ class ServedSession:
                 raise
             self._served.took(0 if done else -incoming.putting.size, new=done)
             if done and incoming.segment:
-                self._served.admission().done(incoming.segment, found)
+                self._served.admission().done(incoming.segment, found, whole)
         return vaultwire.Flag(done)
 
     def _judge(self, name: SegmentName, data: bytes) -> Continued | None:
