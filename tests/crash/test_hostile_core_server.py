@@ -210,7 +210,11 @@ def test_nothing_acknowledged_is_lost_whatever_is_on_the_cores_host(world: Serve
         HttpLink(lambda: _access(world.installation.config.vaults[0], world.data, world.installation.disk)).ask(
             vaultwire.encode(vaultwire.Hello(vaultwire.VERSION))
         )
-    assert truth_of(world.bare("bare")) == (items, changes)
+    there = world.bare("bare")
+    assert truth_of(there) == (items, changes)
+    # Its report says from when on, by the server's clock, and the alarm's frame.
+    found = [one for one in there.recovery_reports()[0].suspect if one.what == "refused"]
+    assert [(one.vault, one.at, one.frame) for one in found] == [("given", refused.first, end.frame)]
 
 
 def test_a_month_of_patience_makes_retention_drop_nothing_that_was_good(world: ServedWorld) -> None:

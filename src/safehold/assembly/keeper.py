@@ -35,6 +35,7 @@ from safehold.model.errors import OperatorError, SafeholdError
 from safehold.recovery.retention import policy_text
 from safehold.vault.folder import FolderVault
 from safehold.vault.keyring import IDENTITY, KEEPER, RECIPIENTS, Keyring, copy_key, is_complete, load_keeper
+from safehold.vault.refusals import Refusals
 
 KEPT = "kept"
 #: The vaults of the core are looked at so often.
@@ -237,8 +238,7 @@ def run_keeper(site: Site, *, limit_bytes: int = 0) -> None:
         server = _server(site)
         if server is not None:
             server.start()
-        # In the folder of a service the files of that service's own alarms lie beside.
-        alarms = KeeperAlarms(site, str(site.data / "run" / ("" if isinstance(site, KeeperSite) else "keeper")))
+        alarms = KeeperAlarms(site, _run_folder(site))
         alarms.start()
         try:
             failed_at: float | None = None
@@ -272,16 +272,23 @@ def is_due(site: Site) -> bool:
     return site.clock.now() - last.at >= max(1, site.config.keeper_hours) * _HOUR_SECONDS * _MICROSECONDS
 
 
+def _run_folder(site: Site) -> str:
+    """In the folder of a service the files of that service's own alarms lie beside."""
+    return str(site.data / "run" / ("" if isinstance(site, KeeperSite) else "keeper"))
+
+
 def _server(site: Site) -> VaultServer | None:
     if not site.config.keeper_socket:
         return None
     vault = site.config.vaults[0]
+    folder = str(vault.folder(site.data))
     return VaultServer(
-        str(vault.folder(site.data)),
+        folder,
         str(site.data / site.config.keeper_socket),
         installation=site.opener.installation,
         users=[_user_id(user) for user in site.config.keeper_users],
         mode=0o666 if site.config.keeper_users else 0o600,  # the server looks who it is
+        refusals=Refusals(folder, _run_folder(site), site.disk, site.clock),
     )
 
 

@@ -19,6 +19,7 @@ from safehold.assembly.bare import bring_what_travels, with_older_identities
 from safehold.assembly.salvaged import archive_found, make_ready, open_find, put_back
 from safehold.assembly.session import Session
 from safehold.assembly.site import Site
+from safehold.assembly.suspecting import suspicions
 from safehold.assembly.vault_urls import AnyVault, is_code, open_vault, redeem_code, with_scheme
 from safehold.config import VaultConfig, check_vault
 from safehold.formats.evidence import VERSION, Evidence
@@ -39,7 +40,7 @@ from safehold.recovery.find_bodies import FindArchive
 from safehold.recovery.glance import NotAsGlanced, glance
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.portions import Portion, Settled, settle
-from safehold.recovery.report import Progress, silent
+from safehold.recovery.report import Progress, Suspicion, silent
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.shares import Found, Share, work
 from safehold.recovery.sources import look
@@ -126,6 +127,15 @@ class Sources:
     def given(self) -> AnyVault | None:
         """The vault that was given by its URL, where one was."""
         return self.vaults()[0] if self._given else None
+
+    def suspicions(self, below: int | None = None) -> list[Suspicion]:
+        """From when on what these vaults hold may be somebody else's; timelines from `below` on are our own."""
+        vaults = self.vaults()
+        try:
+            return suspicions(vaults, self.opener, names=not self._given, below=below)
+        finally:
+            for vault in vaults:
+                vault.close()
 
     def names(self) -> list[str]:
         return [config.name for config in self._configs]
@@ -237,6 +247,21 @@ def plan_recovery(
 
     A run that follows `at_once`, with nobody looking at the plan, needs a glance only, where that suffices.
     """
+    plan = _plan_recovery(site, sources, account=account, kind=kind, to=to, at_once=at_once, progress=progress)
+    plan.report.suspect = sources.suspicions()
+    return plan
+
+
+def _plan_recovery(
+    site: Site,
+    sources: Sources,
+    *,
+    account: str | None,
+    kind: Kind | None,
+    to: int | None,
+    at_once: bool,
+    progress: Progress,
+) -> Plan:
     if at_once and not site.core_path.exists() and not sources.salvages:
         glanced = glance(
             sources.reader(),
@@ -370,9 +395,12 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
         try:
             result = run(plan)
         except NotAsGlanced:
+            suspect = plan.report.suspect
             plan = _read_everything(site, plan, sources, helpers, progress)
+            plan.report.suspect = suspect
             result = run(plan)
         site.mark_used()
+        result.report.suspect = plan.report.suspect
         _record_lost_log(site, plan, result.report.timeline)
         result.notes = [*brought, *result.notes, *_go_on(site, plan)]
         claim.done()

@@ -19,11 +19,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from safehold.adapters.lock import PATIENCE_SECONDS, FolderLock, Locked
 from safehold.adapters.places import cause_words, known_here, look_at_place, machine
@@ -35,13 +32,11 @@ from safehold.config import parse_listen
 from safehold.formats.vaultcode import VaultCode, encode_code
 from safehold.model.errors import OperatorError
 from safehold.ports.link import Session
-from safehold.ports.vault import Vault, VaultDown
-from safehold.ports.whole_file import read_whole, write_whole
 from safehold.store.realdisk import RealDisk
 from safehold.vault.folder import ASIDE, FolderVault
 from safehold.vault.http_guests import Admitted, Guest, Guests
 from safehold.vault.http_quota import VaultQuota
-from safehold.vault.segments import load_copy, segments, timelines
+from safehold.vault.refusals import Refusals, Refused
 from safehold.vault.served import ServedSession, ServedVault
 
 _log = logging.getLogger("safehold.vault-server")
@@ -52,9 +47,6 @@ REFRESH_SECONDS = 1.0
 COUNT_SECONDS = 20.0
 #: What lies in each vault is counted anew so often.
 RECOUNT_SECONDS = 3600.0
-#: What was refused is one story as long as no more than this lies between two.
-REMEMBERED = 30 * 86_400 * 1_000_000
-REFUSED = "refused.json"
 #: Times of files are no finer than this.
 _MOMENT_MICROSECONDS = 100_000
 
@@ -141,36 +133,13 @@ class ServerFolder:
         return quota.used_bytes()
 
 
-class Refused(msgspec.Struct, frozen=True):
-    """Requests of one guest that would have made void what its vault holds, as run/refused.json has it. Times in µs.
-
-    `frame` is the newest that was there when the first of them came: what came after it may be somebody else's.
-    """
-
-    first: int
-    last: int
-    count: int
-    frame: int
-    why: str
-
-
 def read_refused(server: ServerFolder, guest: str) -> Refused | None:
-    try:
-        return msgspec.json.decode(
-            read_whole(server.disk, f"{server.guests.run_folder(guest)}/{REFUSED}"), type=Refused
-        )
-    except msgspec.DecodeError:
-        return None
+    return refusals_of(server, guest).read()
 
 
-def newest_frame(vault: Vault) -> int:
-    """Its number, by the headers alone; 0 where there is none."""
-    with suppress(VaultDown, KeyError):
-        for timeline in reversed(timelines([vault])):
-            for name in reversed(list(segments([vault], timeline))):
-                if numbers := load_copy(vault, name).frames:
-                    return max(numbers)
-    return 0
+def refusals_of(server: ServerFolder, guest: str) -> Refusals:
+    guests = server.guests
+    return Refusals(guests.vault_folder(guest), guests.run_folder(guest), server.disk, server.clock)
 
 
 class _Seat:
@@ -225,17 +194,6 @@ class VaultHost:
             if served is not None:  # made before anybody had come; links that are open share its lock with all others
                 served.installation = installation
         return True
-
-    def _note_refused(self, guest: str, why: str) -> None:
-        """Whoever asks for that is not the writer as we know it; written down at once, as it may be the first sign."""
-        server = self._server
-        known, now = read_refused(server, guest), server.clock.now()
-        if known is None or now - known.last > REMEMBERED:
-            folder = server.guests.vault_folder(guest)
-            known = Refused(now, now, 0, newest_frame(FolderVault("vault", folder, server.disk)), why)
-        known = msgspec.structs.replace(known, last=now, count=known.count + 1)
-        with suppress(OSError):
-            write_whole(server.disk, f"{server.guests.run_folder(guest)}/{REFUSED}", msgspec.json.encode(known))
 
     def refresh(self) -> None:
         """Take up what commands have changed, and keepers of single vaults. Raises OSError."""
@@ -296,18 +254,18 @@ class VaultHost:
             served = self._served.get(guest.id)
             if served is None:
                 folder = self._server.guests.vault_folder(guest.id)
-                name = guest.id
+                name, refusals = guest.id, refusals_of(self._server, guest.id)
                 quota = VaultQuota(self._server.disk, folder, lambda: self._limits.get(name, 0), threading.Lock())
                 served = ServedVault(
                     folder,
                     self._server.disk,
                     bytes.fromhex(guest.record.installation) or None,
                     reserve_bytes=self._reserve,
-                    about=lambda: about(folder),
+                    about=lambda: {**about(folder), **refusals.told()},
                     to_guests=True,
                     lock=threading.Lock(),
                     quota=quota,
-                    refused=partial(self._note_refused, guest.id),
+                    refused=refusals.note,
                 )
                 self._served[guest.id], self._quotas[guest.id] = served, quota
                 self._kept[guest.id] = self._kept_signature(guest.id)

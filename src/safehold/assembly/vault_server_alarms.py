@@ -31,14 +31,14 @@ from safehold.proof.seen import RoomSeen, Sight, VaultSeen
 from safehold.service.items import stamp
 from safehold.vault.folder import FolderVault
 from safehold.vault.http_guests import Guest, GuestRecord
+from safehold.vault.refusals import RACES
 
 _log = logging.getLogger("safehold.alarms")
 
 #: A guest that may be silent for a short time only is looked at so many times within it.
 LOOKS_WITHIN = 4
 END_SECONDS = 3.0
-#: So many refusals are told of, for a day after the last.
-REFUSALS = 3
+#: What was refused is told of for a day after the last.
 DAY_MICROSECONDS = 86_400 * 1_000_000
 ROLE, HEARD = "vault server", "heard.json"
 
@@ -107,7 +107,7 @@ class _GuestAlarms:
             }
         refused = read_refused(self._server, self.guest.id)
         now = self._server.clock.now()
-        if refused is None or refused.count < REFUSALS or now - refused.last > DAY_MICROSECONDS:
+        if refused is None or refused.count <= RACES or now - refused.last > DAY_MICROSECONDS:
             return
         name = self.guest.record.name
         yield {

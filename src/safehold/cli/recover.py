@@ -300,4 +300,4 @@ def describe_report(report: Report, *, planned: bool) -> list[str | Table]:
         blocks.append(f"what was written in the last {report.unknown_seconds:.0f} s before the end is unknown")
     if not report.verified:
         blocks.append("not everything could be verified")
-    return blocks
+    return [*blocks, *recover_report.describe_suspect(report.suspect)]

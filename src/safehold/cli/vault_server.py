@@ -15,8 +15,8 @@ from safehold.cli.parser import Parser
 
 if TYPE_CHECKING:
     from safehold.assembly.site import Site
-    from safehold.assembly.vault_server import Refused
     from safehold.vault.http_guests import Code, Guest
+    from safehold.vault.refusals import Refused
 
 
 def configure(parser: Parser) -> None:
