@@ -32,6 +32,7 @@ from safehold.config import parse_listen
 from safehold.formats.vaultcode import VaultCode, encode_code
 from safehold.model.errors import OperatorError
 from safehold.ports.link import Session
+from safehold.ports.whole_file import write_whole
 from safehold.store.realdisk import RealDisk
 from safehold.vault.folder import ASIDE, FolderVault
 from safehold.vault.http_guests import Admitted, Guest, Guests
