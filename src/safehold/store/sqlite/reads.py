@@ -478,11 +478,12 @@ class SqliteReads:
     def items_with_bodies(self, collection: Collection, names: Sequence[str]) -> Iterator[tuple[Item, Stored]]:
         """Read in chunks, each at one moment; within a snapshot all at one."""
         for start in range(0, len(names), BODIES_CHUNK):
+            chunk = names[start : start + BODIES_CHUNK]
             if self.source is not None:
-                yield from bodies.of_items(self, self._db, self.source, collection, names[start : start + BODIES_CHUNK])
+                yield from bodies.of_items(self.items_named, self._db, self.source, collection, chunk)
                 continue
-            chunk = _encode_names(names[start : start + BODIES_CHUNK]).decode()
-            rows: Any = self._db.execute(bodies.ITEMS_WITH_BODIES, (chunk, collection.number)).fetchall()
+            wanted = _encode_names(chunk).decode()
+            rows: Any = self._db.execute(bodies.ITEMS_WITH_BODIES, (wanted, collection.number)).fetchall()
             for row in sorted(rows, key=_first):
                 item = Item(*row[4:])
                 if row[1] is None:
