@@ -57,6 +57,7 @@ RUNBOOK_OF = {
     "evidence missing": "damaged-vault",
     "not the same": "damaged-vault",
     "forks refused": "ransomware",
+    "guest closed": "damaged-vault",
     "not attested": "keeper",
     "not kept": "keeper",
     "no keeping": "keeper",
