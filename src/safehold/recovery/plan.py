@@ -20,6 +20,7 @@ from safehold.model.change import Change
 from safehold.model.errors import OperatorError
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.model.stream import Head
+from safehold.model.token import TOKEN_KEY
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
 from safehold.ports.log import Hole, LogFrame, LogReader
@@ -36,7 +37,7 @@ from safehold.recovery.mending import CORE, LOG, Mender, generation_words
 from safehold.recovery.origin import Origin, divide, feed, finish, ignore
 from safehold.recovery.portions import Settling, Wanted, no_rows, portions
 from safehold.recovery.replay import Replay, Witness
-from safehold.recovery.report import Progress, Report, Stage, silent
+from safehold.recovery.report import Loss, Progress, Report, Stage, silent
 from safehold.recovery.selection import SYSTEM, Selection
 from safehold.recovery.sources import SalvageMark, Source, look
 from safehold.recovery.tally import BlobLoss, make_tally
@@ -212,7 +213,7 @@ def make_plan(
     losses = _blob_losses(origin, replay, counted, vaults, blobs, reading, gaining)
     tally = make_tally(replay, selection.counted, losses)
     problems = [
-        *_doubts(replay),  # first: of many problems a few are shown
+        *_doubts(replay, tally.lost),  # first: of many problems a few are shown
         *reader.problems(),
         *(runs.problems() if runs is not None else ()),
         *_mended(runs, reading),
@@ -484,12 +485,20 @@ def vouched_by_nobody(origin: Origin, log: Replay) -> list[str]:
     return [f"{why}: {'; '.join(named)}{more}"] if found else []
 
 
-def _doubts(replay: Replay) -> list[str]:
-    if not replay.chains.missing((SYSTEM, Kind.IDENTITY)):
+def _doubts(replay: Replay, lost: Sequence[Loss]) -> list[str]:
+    key = (SYSTEM, Kind.IDENTITY)
+    known = set(replay.chains.streams())
+    if not known or (key in known and not replay.chains.missing(key)):
         return []
+    gone = key not in known or any(one.account == "" and one.name == TOKEN_KEY for one in lost)
+    told = [
+        "THE INSTALLATION'S OWN KEY IS LOST: a run lets the next start make a new key of sync tokens, where every "
+        "vault that is configured has been read; else it has to be told to by --accept-loss"
+    ]
     return [
+        *(told if gone else ()),
         "ERASED ACCOUNTS MAY COME BACK: revisions of the installation's own identity, which says who was erased, are "
-        "missing; look through the accounts afterwards, and erase again who was erased before"
+        "missing; look through the accounts afterwards, and erase again who was erased before",
     ]
 
 
