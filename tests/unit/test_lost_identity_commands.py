@@ -47,7 +47,8 @@ def test_a_run_names_what_is_lost_and_accounts_get_their_names_back(lost: Run) -
     code, told = lost("recover", "run", "--yes")
     assert code == 1
     assert any("THE INSTALLATION'S OWN KEY IS LOST" in note for note in told["notes"])
-    assert ["", "token-key"] in [[loss["account"], loss["name"]] for loss in told["lost"]]
+    (key,) = (loss for loss in told["lost"] if loss["name"] == "token-key")
+    assert (key["account"], key["revs"]) == ("", [2])
     assert any("nobody can sign in to them" in note for note in told["notes"])
     incidents = {incident["what"]: incident for incident in lost("status")[1]["incidents"]}
     assert incidents["the installation was founded anew"]["runbook"] == "recover"
@@ -77,5 +78,6 @@ def test_a_vault_that_is_away_is_waited_for(lost: Run, tmp_path: Path) -> None:
     code, told = lost("account", "add", "bob", "--password-stdin", stdin="secret\n")
     assert (code, "`safehold vault add NAME`" in told["hint"]) == (3, True)
     (tmp_path / "far").rename(far)
+    assert any("THE INSTALLATION'S OWN KEY IS LOST" in problem for problem in lost("recover", "plan")[1]["problems"])
     assert lost("recover", "run", "--yes", "--accept-loss")[0] == 1
     assert lost("status")[0] == 0

@@ -20,6 +20,7 @@ from safehold.assembly.salvaged import archive_found, make_ready, open_find, put
 from safehold.assembly.session import Session
 from safehold.assembly.site import Site
 from safehold.assembly.vault_urls import AnyVault, is_code, open_vault, redeem_code, with_scheme
+from safehold.assembly.writer import InstallationLost
 from safehold.config import VaultConfig, check_vault
 from safehold.formats.evidence import VERSION, Evidence
 from safehold.formats.keys import FINGERPRINT_BYTES, SEALED_TO_OTHERS, Opener
@@ -40,7 +41,7 @@ from safehold.recovery.find_bodies import FindArchive
 from safehold.recovery.glance import NotAsGlanced, glance
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.portions import Portion, Settled, settle
-from safehold.recovery.report import Progress, Report, silent
+from safehold.recovery.report import Progress, silent
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.shares import Found, Share, work
 from safehold.recovery.sources import look
@@ -381,7 +382,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
         claim.done()
     if plan.salvages:
         result.notes += archive_found(site, plan)
-    result.notes += _found_anew(site, result.report)
+    result.notes += _found_anew(site, result)
     if result.taken:
         result.notes += _record_losses(site, result.taken)
     result.notes += _settle_end(site, accept_loss)
@@ -550,13 +551,15 @@ def _claim(site: Site, sources: Sources, above: int) -> int:
             entry.vault.close()
 
 
-def _found_anew(site: Site, report: Report) -> list[str]:
+def _found_anew(site: Site, result: Result) -> list[str]:
     """Where the installation's own key is lost, and may be made anew: a writer does so as it opens. What hinders it."""
     with closing(site.open_reads()) as reads:
         if not lacks_key(reads):
             return []
-        count_key(report)
+        count_key(result.report)
         if not (reads.held(0, Kind.IDENTITY) or "").startswith(TO_FOUND):
+            refusal = InstallationLost()
+            result.refused = f"no start serves it: {refusal.message}. {refusal.hint}"
             return []
     try:
         with Session(site) as session:

@@ -29,6 +29,8 @@ from safehold.recovery.selection import SYSTEM
 KEY = (SYSTEM, Kind.IDENTITY)
 #: What is said where no source even knows how much of it there was.
 UNKNOWN = "the installation's own identity is in no vault"
+#: Each installation begins with the making of that collection, and then this key.
+_KEY_REV = 2
 #: Writes that a doubt may have been about which went with it.
 LEAST_UNKNOWN_SECONDS = 1.0
 
@@ -51,7 +53,7 @@ def count_key(report: Report) -> None:
     """The key is one lost item of a report, also where no source names it."""
     if any(loss.account == "" and loss.kind is Kind.IDENTITY and loss.name == TOKEN_KEY for loss in report.lost):
         return
-    report.lost.insert(0, Loss("", Kind.IDENTITY, PATH_IDENTITY, TOKEN_KEY, []))
+    report.lost.insert(0, Loss("", Kind.IDENTITY, PATH_IDENTITY, TOKEN_KEY, [_KEY_REV]))
     count = report.items[Kind.IDENTITY]
     count.expected, count.lost = count.expected + 1, count.lost + 1
 

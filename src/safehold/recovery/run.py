@@ -59,6 +59,8 @@ class Result(msgspec.Struct):
     taken: list[Accepted] = []
     #: What a find has put back as new changes, where one was given.
     returned: Returned | None = None
+    #: Why a start would be refused: the installation's own key is lost, and may still come back.
+    refused: str = ""
 
 
 class _Run:
