@@ -149,6 +149,7 @@ def _run(args: Namespace, context: Context) -> Answer:
         "executed": True,
         "moved_aside": result.moved_aside,
         "accepted": result.accepted,
+        "suspect": _suspect_data(report),
         "by_parity": [{"vault": one.vault, "object": one.object} for one in result.by_parity],
         "notes": result.notes,
     }
@@ -207,6 +208,15 @@ def _report_data(report: Report) -> dict[str, Any]:
     data = msgspec.to_builtins(report)
     assert isinstance(data, dict)
     del data["not_exact"]  # by account: `recover report` tells
+    del data["suspect"]  # beside the fields of the contract
+    return data
+
+
+def _suspect_data(report: Report) -> list[dict[str, Any]]:
+    import msgspec
+
+    data = msgspec.to_builtins(report.suspect)
+    assert isinstance(data, list)
     return data
 
 
@@ -219,6 +229,7 @@ def _plan_data(plan: Plan) -> dict[str, Any]:
         "read_from": [{"sources": words, "streams": count} for words, count in plan.come_from()],
         "basis": plan.basis,
         "stage_bytes": {str(kind): size for kind, size in plan.stage_bytes.items()},
+        "suspect": _suspect_data(plan.report),
         "by_parity": [{"vault": one.vault, "object": one.object} for one in plan.by_parity],
         "problems": plan.problems,
     }
