@@ -23,8 +23,8 @@ from safehold.model.errors import Damaged
 from safehold.ports.disk import Disk
 from safehold.ports.vault import VaultDown
 from safehold.ports.world import Clock
-from safehold.recovery.objects import Keys, check_blob, check_framed, is_signed, read_segment
 from safehold.vault.keeping import KeptFolderVault
+from safehold.vault.objects import Keys, check_blob, check_framed, is_signed, read_segment
 from safehold.vault.segments import segments, timelines
 
 _HINT = "its operator mends it where it lies: `vault repair` with a keeper's folder there (docs/vault-server.md)"

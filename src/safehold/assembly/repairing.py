@@ -24,6 +24,7 @@ from safehold.assembly.keeping import keeper_lock
 from safehold.assembly.scrubbing import MAX_NAMED, Scrubbing, damage_object, evidence_sealer, notebook_folder, record
 from safehold.assembly.site import Site
 from safehold.assembly.snapshot import take_snapshot
+from safehold.assembly.vault_urls import place_of, s3_store
 from safehold.config import VaultConfig
 from safehold.formats import blob, segment
 from safehold.formats.generation import parse_manifest_name
@@ -34,7 +35,7 @@ from safehold.ports.log import Hole
 from safehold.ports.vault import KeptVault, VaultDown
 from safehold.recovery.excuses import EvidenceExcuses
 from safehold.recovery.judging import Damage, Inventory, Problem
-from safehold.recovery.mended_ends import log_mends, tell_before
+from safehold.recovery.mended_ends import evidence_mends, log_mends, tell_before
 from safehold.recovery.notebook import FileNotebook
 from safehold.recovery.repair import Mend, Repairer, Way
 from safehold.recovery.report import Progress, silent
@@ -45,6 +46,7 @@ from safehold.vault.log import VaultLogReader
 from safehold.vault.looking import RepairedVault
 from safehold.vault.remote import RemoteVault
 from safehold.vault.remote_keeping import KeptRemoteVault
+from safehold.vault.s3_keeping import KeptS3Vault
 
 
 @dataclass
@@ -176,10 +178,9 @@ class Repairing:
         name, core = result.vault, scrubbing.core
         if self._config(result).mode != Mode.SYNC:
             return
-        log = log_mends(repairer.plan())
-        if not log:
-            return
-        if core == EMPTY_LOG and self._only != name:
+        plan = repairer.plan()
+        log = log_mends(plan)
+        if log and core == EMPTY_LOG and self._only != name:
             first = log[0].damage
             raise OperatorError(
                 f"{first.object} is {first.problem} and the core {self._site.why_no_core()}: once that is mended, "
@@ -188,7 +189,7 @@ class Repairing:
                 f"or mend it all the same with `safehold vault repair {name} --yes`",
             )
         if scrubbing.settled.frame is None:
-            self._tell_before(name, log, core)
+            self._tell_before(name, [*log, *evidence_mends(plan)], core)
 
     def _tell_before(self, name: str, log: Sequence[Mend], core: LogPosition) -> None:
         sealer = evidence_sealer(self._site)
@@ -251,6 +252,9 @@ class Repairing:
         site = self._site
         if config.is_server:
             return kept_elsewhere(site, config)
+        if config.is_s3:
+            store, installation = s3_store(config, site.data), site.opener.installation
+            return KeptS3Vault(config.name, place_of(config), store, installation, clock=site.clock)
         return RepairedVault(
             config.name, str(config.folder(site.data)), site.disk, site.opener.installation, clock=site.clock
         )
@@ -314,10 +318,7 @@ def may_mend(site: Site, config: VaultConfig) -> bool:
 def _require_own(site: Site, config: VaultConfig) -> None:
     """Only whoever may write the vault's folder can mend it. Raises OperatorError that names them."""
     if config.is_s3:
-        raise OperatorError(
-            f"the vault {config.name} is in a bucket, where nothing that is damaged can be replaced",
-            hint="what it lacks is shipped again by itself; add another bucket or prefix with `safehold vault add`",
-        )
+        return  # whoever may put can mend: what is put proves itself
     if config.is_server:
         if may_mend(site, config):
             return

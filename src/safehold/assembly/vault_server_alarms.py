@@ -97,6 +97,14 @@ class _GuestAlarms:
 
     def _incidents(self) -> Iterator[dict[str, str]]:
         """Two writers that raced are refused once or twice, and open their log anew; more is somebody else."""
+        if why := self._server.guests.closed.get(self.guest.id):
+            yield {
+                "what": "guest closed",
+                "key": self.guest.record.name,
+                "message": f"the record of {self.guest.record.name} cannot be read: {why}. Nobody is let in for it",
+                "summary": "A guest's record cannot be read",
+                "hint": f"bring back guest.json in installations/{self.guest.id}",
+            }
         refused = read_refused(self._server, self.guest.id)
         now = self._server.clock.now()
         if refused is None or refused.count <= RACES or now - refused.last > DAY_MICROSECONDS:

@@ -15,6 +15,7 @@ run again, and what was mended is not mended twice. A copy counts only where it 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from hashlib import sha256
 from typing import NamedTuple
@@ -31,6 +32,7 @@ from safehold.ports.vault import KeptVault, Vault, VaultDown
 from safehold.recovery.judging import Damage, Excuses, Inventory, Judge, Judgement, Problem, Remembered, Standing
 from safehold.recovery.report import Progress, silent
 from safehold.recovery.scrub import LookedAt, Scrubber
+from safehold.vault.objects import belongs
 
 _CHUNK_BYTES = 1024 * 1024
 #: What was mended may show what else is missing: a segment that is back has seals in it.
@@ -200,8 +202,15 @@ class Repairer:
         if header is None or header.name != name:
             return {}
         ends = segment.encode_header(header)
-        frames = [f for f in scan_frames(data) if isinstance(f, RawFrame) and self._scrubber.is_signed(f, ends)]
-        return {frame.header.number: frame.data for frame in frames}
+        last = self._last_frame(name)
+        frames = [f for f in scan_frames(data) if isinstance(f, RawFrame) and belongs(f, name, last)]
+        return {f.header.number: f.data for f in frames if self._scrubber.is_signed(f, ends)}
+
+    def _last_frame(self, name: SegmentName) -> int | None:
+        """The last number that counts in a segment: what another one's bytes brought there is none of its frames."""
+        later = (segment.parse_name(text) for text, seen in self.inventory.segments.items() if seen.headed)
+        firsts = [n.first for n in later if n is not None and n.timeline == name.timeline and n > name]
+        return min(firsts) - 1 if firsts else None
 
     def _keeps_signed(self, name: SegmentName, data: bytes) -> bool:
         """Whether every signed frame that is here is in these bytes as well, the same.
@@ -349,7 +358,8 @@ class Repairer:
             if name in self.inventory.listing:
                 self.vault.set_aside(name)
         elif mend.way is Way.ASIDE:
-            self.vault.set_aside(name)
+            with suppress(KeyError):  # where what it stood behind was mended, it may have gone with that
+                self.vault.set_aside(name)
         elif mend.way is Way.TEXT:
             self.vault.replace(name, (self._scrubber.texts[name][0],))
         elif (parsed := segment.parse_name(name)) is not None:
@@ -425,7 +435,7 @@ def _order(mend: Mend) -> tuple[int, str]:
     if mend.way is Way.TEXT:
         return 0, name
     if mend.way is Way.ASIDE:
-        return 1, name
+        return 1 if segment.parse_name(name.partition("!")[0]) is None else 3, name  # a stray slot: after its segment
     if segment.parse_name(name) is not None:
         return 2, name
     return 4 if parse_manifest_name(name) is not None else 3, name

@@ -238,7 +238,7 @@ class RemoteVault:
             case "missing":
                 raise KeyError(refusal.message)
             case "full":
-                raise VaultFull(message, hint=refusal.hint)
+                raise VaultFull(f"vault {self._name} is full ({self.url}): {refusal.message}", hint=refusal.hint)
             case "suspect":
                 raise VaultSuspect(message, hint=refusal.hint)
             case "length":

@@ -37,6 +37,8 @@ DEFAULT_RESERVE_BYTES = 64 * 1024 * 1024
 MAX_HELD_BYTES = 2 * MAX_REPEATED_BYTES
 #: What an object costs besides its bytes: an entry in its folder, the rest of a block.
 _OBJECT_BYTES = 8192
+#: A guest without a quota is not told of more room than this.
+PLENTY_BYTES = 16 << 30
 _OTHER_NAME = re.compile(
     r"(?:recovery|keys)/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99})?\Z"
 )
@@ -52,6 +54,10 @@ class Quota(Protocol):
     """What may lie in one vault, beside what its disk has room for. Safe from any thread."""
 
     def room_bytes(self) -> int: ...
+
+    def limit_bytes(self) -> int:
+        """0: none."""
+        ...
 
     def took(self, count: int) -> None:
         """So many bytes more lie there; fewer, where it is negative."""
@@ -69,6 +75,7 @@ class ServedVault:
         *,
         reserve_bytes: int = DEFAULT_RESERVE_BYTES,
         about: Callable[[], dict[str, Any]] = dict,
+        to_guests: bool = False,
         lock: AbstractContextManager[Any] | None = None,
         quota: Quota | None = None,
         refused: Callable[[str], None] = lambda _: None,
@@ -76,6 +83,7 @@ class ServedVault:
     ) -> None:
         """`about` are facts of the server for its clients, such as its user and the disk that it lies on.
 
+        `to_guests`: whoever asks learns neither where the vault lies nor what else its disk has room for.
         `refused` is told, under the lock, of what would have made void what is in the log. `mend` judges an object in
         the place of one that is there, and puts it there: called under the lock, raises VaultDown. None: nobody may.
         """
@@ -83,7 +91,8 @@ class ServedVault:
         self.disk = disk
         self.installation = installation
         self.reserve_bytes = reserve_bytes
-        self.about = about
+        self._about = about
+        self._to_guests = to_guests
         self.lock: AbstractContextManager[Any] = nullcontext() if lock is None else lock
         self._quota = quota
         self.refused = refused
@@ -126,6 +135,21 @@ class ServedVault:
         room = max(0, self.disk.free_bytes(self.path) - self.reserve_bytes)
         return room if self._quota is None else min(room, self._quota.room_bytes())
 
+    def facts(self) -> dict[str, Any]:
+        """What clients are told of the server."""
+        facts = dict(self._about())
+        limit = self._quota.limit_bytes() if self._quota is not None else 0
+        if limit:
+            facts["quota_bytes"] = limit
+        with suppress(OSError):
+            room = self.room_bytes()
+            facts["room_bytes"] = min(room, PLENTY_BYTES) if self._to_guests and not limit else room
+        return facts
+
+    def told(self, text: str) -> str:
+        """What is said in a refusal."""
+        return text.replace(self.path, "its folder") if self._to_guests else text
+
     def hold(self, count: int) -> None:
         """So much more, or less, of segments on their way is held in memory. Raises VaultDown where it is too much."""
         with self.lock:
@@ -146,7 +170,7 @@ class ServedVault:
             raise VaultDown(f"the vault's folder cannot be looked at: {error.strerror}") from error
         if count + _OBJECT_BYTES > room:
             limited = self._quota is not None and self._quota.room_bytes() <= room
-            why = "its quota is used up" if limited else f"the last {self.reserve_bytes} are kept free"
+            why = "its quota is used up" if limited else "the last of its disk is kept free"
             raise VaultFull(
                 f"the vault has no room for {count} bytes: {why}",
                 hint="its keeper makes room; nothing that is there is dropped for it",
@@ -187,11 +211,11 @@ class ServedSession:
         try:
             answer = self._answer(asked)
         except KeyError as error:
-            answer = vaultwire.Refusal("missing", str(error.args[0]))
+            answer = vaultwire.Refusal("missing", self._served.told(str(error.args[0])))
         except SafeholdError as error:
             self._abandon()
             kind = next((kind for type_, kind in _ERRORS if isinstance(error, type_)), "refused")
-            answer = vaultwire.Refusal(kind, error.message, error.hint)
+            answer = vaultwire.Refusal(kind, self._served.told(error.message), self._served.told(error.hint))
         return None if answer is None else vaultwire.encode(answer)
 
     def close(self) -> None:
@@ -233,7 +257,8 @@ class ServedSession:
             case vaultwire.Finish():
                 return self._finish()
             case vaultwire.About():
-                return vaultwire.Facts(self._facts())
+                rights = {"may_append": self._may_append, "may_mend": self._may_mend}
+                return vaultwire.Facts({**self._served.facts(), **rights})
 
     def _require_right(self, asked: Request) -> None:
         """Raises VaultDown."""
@@ -307,7 +332,8 @@ class ServedSession:
         if incoming.putting is None:
             return self._finish_mend(incoming)
         with self._served.lock:
-            found = self._judge(incoming.segment, bytes(incoming.data)) if incoming.segment else None
+            whole = bytes(incoming.data)
+            found = self._judge(incoming.segment, whole) if incoming.segment else None
             self._incoming = None
             self._served.held_bytes -= len(incoming.data)
             incoming.data.clear()
@@ -318,7 +344,7 @@ class ServedSession:
                 raise
             self._served.took(0 if done else -incoming.putting.size, new=done)
             if done and incoming.segment:
-                self._served.admission().done(incoming.segment, found)
+                self._served.admission().done(incoming.segment, found, whole)
         return vaultwire.Flag(done)
 
     def _finish_mend(self, incoming: _Incoming) -> Answer:
@@ -360,12 +386,6 @@ class ServedSession:
         if incoming.data:
             self._served.hold(-len(incoming.data))
             incoming.data.clear()
-
-    def _facts(self) -> dict[str, Any]:
-        facts = {**self._served.about(), "may_append": self._may_append, "may_mend": self._may_mend}
-        with suppress(OSError):
-            facts["room_bytes"] = self._served.room_bytes()
-        return facts
 
 
 def may_be_put(name: str) -> bool:
