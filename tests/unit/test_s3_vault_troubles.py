@@ -371,7 +371,7 @@ def test_what_is_put_over_a_marker_with_something_beneath_it_is_refused(locked: 
     assert fresh(locked).get("keys/d", 0, 3) == bytes(3)
 
 
-@pytest.mark.parametrize("keys", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("keys", [2, 3, 7, 1000])
 def test_a_listing_in_many_pages_is_no_other(locked: S3Vault, keys: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some stores sort within a page only, and a key with its versions is torn by the pages' ends."""
     end = 6
@@ -384,6 +384,10 @@ def test_a_listing_in_many_pages_is_no_other(locked: S3Vault, keys: int, monkeyp
             locked.store.put(stored.key, letter, unless_there=False)
     monkeypatch.setattr(objectstore, "_PAGE_KEYS", keys)
     monkeypatch.setattr(objectstore, "_FIND_KEYS", keys)
+    if keys < 3:  # fewer than the versions of a key: then SeaweedFS never lists the first, and nothing else is believed
+        with pytest.raises(VaultDown, match="put over so often"):
+            whole(fresh(locked))
+        return
     assert whole(fresh(locked)) == before
     for name in before:
         found = locked.store.find(f"{locked.root}{name}")

@@ -292,15 +292,35 @@ class S3ObjectStore:
     def _all_versions(self, prefix: str, page_keys: int = 0) -> Iterator[_Version]:
         """By key, of each from the newest to the first, of one that was put over and over the oldest.
 
-        Collected first: SeaweedFS sorts within a page only, so that a key, or some of its versions, may come behind
-        keys that are longer.
+        SeaweedFS sorts within a page only, and keeps the versions of KEY in a folder `KEY.versions`: where a page ends
+        among the longer keys that come before that, KEY, or some of its versions, are left out. They are asked for by
+        that folder, which elsewhere begins no key of ours.
         """
         found: dict[str, deque[_Version]] = {}
+        ends: set[str] = set()
         for page in self._pages(prefix, page_keys=page_keys):
+            version = None
             for version in filter(None, map(_version, page)):
                 found.setdefault(version.stored.key, deque(maxlen=_VERSIONS)).append(version)
+            if version is not None and _text(page, "IsTruncated") == "true":
+                ends.add(version.stored.key)
+        for key in {each for end in ends for each in _left_out(end) if each.startswith(prefix)}:
+            if again := deque(self._in_folder(key), maxlen=_VERSIONS):
+                found[key] = again
         for key in sorted(found, key=str.encode):
             yield from _in_order(found[key])
+
+    def _in_folder(self, key: str) -> Iterator[_Version]:
+        """The versions of a key, where a store lists a folder of them; nothing elsewhere.
+
+        Raises StoreError where there are more than a page has: the first of them is then never listed.
+        """
+        query = {"versions": "", "max-keys": str(_PAGE_KEYS), "prefix": f"{key}.versions"}
+        page = self._xml(self._client.request("GET", "", query), "a listing")
+        found = [version for version in map(_version, page) if version is not None and version.stored.key == key]
+        if found and _text(page, "IsTruncated") == "true":
+            raise StoreError(f"{key} was put over so often that its store does not list what was there first")
+        yield from found
 
     def _pages(self, prefix: str, delimiter: str = "", page_keys: int = 0) -> Iterator[_Element]:
         """A page that leads nowhere ends in an error: half a listing is not taken for a whole one.
@@ -404,6 +424,11 @@ def _version(entry: _Element) -> _Version | None:
     if sort not in ("Version", "DeleteMarker"):
         return None
     return _Version(_stored(entry), sort == "DeleteMarker", _text(entry, "IsLatest") == "true")
+
+
+def _left_out(end: str) -> list[str]:
+    """The keys that such a page's end, which is a longer one, may leave out."""
+    return [end[:place] for place in range(1, len(end)) if end[place] < "."]
 
 
 def _in_order(versions: Iterable[_Version]) -> Iterator[_Version]:
