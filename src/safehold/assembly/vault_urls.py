@@ -49,8 +49,7 @@ _COSTS: dict[tuple[str, Path], Costs] = {}
 def open_vault(config: VaultConfig, data: Path, disk: Disk, installation: bytes | None) -> AnyVault:
     """A fresh instance, for one thread; nothing is looked at yet."""
     if config.is_s3:
-        place = config.url.removeprefix(config.scheme)
-        return S3Vault(config.name, place, s3_store(config, data), installation, sync=config.mode == "sync")
+        return S3Vault(config.name, place_of(config), s3_store(config, data), installation, sync=config.mode == "sync")
     if config.is_server:
         return _at_server(config, data, disk, installation)
     place = str(config.place(data))
@@ -206,6 +205,11 @@ def create_vault(config: VaultConfig, data: Path, disk: Disk, installation: byte
         vault.close()
 
 
+def place_of(config: VaultConfig) -> str:
+    """Bucket and prefix of a vault in a bucket."""
+    return config.url.removeprefix(config.scheme)
+
+
 def s3_store(config: VaultConfig, data: Path) -> S3ObjectStore:
     """The store of a vault in a bucket; nothing is asked of it yet."""
     from safehold.adapters.objectstore import S3ObjectStore
@@ -248,8 +252,7 @@ def _create_in_bucket(config: VaultConfig, data: Path, installation: bytes) -> N
             f"the bucket of {config.url} does not keep what is put for {days} days: {error}",
             hint="make the bucket with Object Lock, and a default retention of so many days, as its owner (docs/s3.md)",
         ) from error
-    place = config.url.removeprefix(config.scheme)
-    S3Vault.create(config.name, place, store, installation, sync=config.mode == "sync").close()
+    S3Vault.create(config.name, place_of(config), store, installation, sync=config.mode == "sync").close()
 
 
 def full_url(config: VaultConfig, data: Path) -> str:
