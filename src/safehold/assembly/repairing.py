@@ -35,7 +35,7 @@ from safehold.ports.log import Hole
 from safehold.ports.vault import VaultDown
 from safehold.recovery.excuses import EvidenceExcuses
 from safehold.recovery.judging import Damage, Inventory, Problem
-from safehold.recovery.mended_ends import log_mends, tell_before
+from safehold.recovery.mended_ends import evidence_mends, log_mends, tell_before
 from safehold.recovery.notebook import FileNotebook
 from safehold.recovery.repair import Mend, Repairer, Way
 from safehold.recovery.report import Progress, silent
@@ -175,10 +175,9 @@ class Repairing:
         name, core = result.vault, scrubbing.core
         if self._config(result).mode != Mode.SYNC:
             return
-        log = log_mends(repairer.plan())
-        if not log:
-            return
-        if core == EMPTY_LOG and self._only != name:
+        plan = repairer.plan()
+        log = log_mends(plan)
+        if log and core == EMPTY_LOG and self._only != name:
             first = log[0].damage
             raise OperatorError(
                 f"{first.object} is {first.problem} and the core {self._site.why_no_core()}: once that is mended, "
@@ -187,7 +186,7 @@ class Repairing:
                 f"or mend it all the same with `safehold vault repair {name} --yes`",
             )
         if scrubbing.settled.frame is None:
-            self._tell_before(name, log, core)
+            self._tell_before(name, [*log, *evidence_mends(plan)], core)
 
     def _tell_before(self, name: str, log: Sequence[Mend], core: LogPosition) -> None:
         sealer = evidence_sealer(self._site)
