@@ -162,6 +162,35 @@ def test_a_full_vault(day: Day) -> None:
     assert day.alarmed.alarms.open() == [], "there is room again"
 
 
+def test_a_vault_too_full_for_a_large_body(day: Day) -> None:
+    """What is small still goes in: the log is taken, the photo is not."""
+    house = day.house
+    photo = day.rng.randbytes(300_000)
+    house.disk.capacity_bytes = house.disk.used_bytes() + 750_000  # it is staged, sealed, and then put into the vault
+    refused = house.request("PUT", "/dav/ann/files/photos/a.jpg", photo, {"content-type": "image/jpeg"}, user="ann")
+    assert refused.status == 507
+    told = day.until("vault full")
+    assert told.alarm.key == "near" and "large" in told.alarm.message and "no change" not in told.alarm.message
+    house.disk.capacity_bytes = None
+    again = house.request("PUT", "/dav/ann/files/photos/a.jpg", photo, {"content-type": "image/jpeg"}, user="ann")
+    assert again.status == 201
+    day.run(900)
+    assert day.alarmed.alarms.open() == [], "there is room again"
+
+
+def test_a_refused_large_body_is_told_of_for_an_hour_where_none_comes_again(day: Day) -> None:
+    house = day.house
+    house.disk.capacity_bytes = house.disk.used_bytes() + 750_000
+    photo = day.rng.randbytes(300_000)
+    house.request("PUT", "/dav/ann/files/photos/a.jpg", photo, {"content-type": "image/jpeg"}, user="ann")
+    house.disk.capacity_bytes = None
+    day.until("vault full")
+    day.run(2400)
+    assert [one.what for one in day.alarmed.alarms.open()] == ["vault full"]
+    day.run(2400)
+    assert day.alarmed.alarms.open() == []
+
+
 @pytest.mark.parametrize("days", [365, -365])
 def test_a_clock_a_year_off(day: Day, days: int) -> None:
     day.house.sim_clock.jump(days * 86_400)

@@ -1,9 +1,9 @@
 """All that the core's own credentials can do to a vault at a vault server: its token, its keys, and patience.
 
 An installation lives with one vault, at a server. Then somebody has everything that lies on its host, and does what
-they can: over HTTP, by hand and with the client; with forks, false generations, evidence and garbage that they sign,
-and a clock ten years ahead; with requests that they have recorded; with floods; and for a month with deletes that look
-like anybody's, while the keeper attests and retains.
+they can: the attacks of tests/support/hostile_server.py, one after the other here, each alone at length; and for a
+month, and longer, with deletes that look like anybody's and with false generations, while the keeper attests and
+retains.
 
 Afterwards each object that was there is there byte for byte, and a bare machine gets back, from the server and the
 recovery key, every item and every change that was acknowledged before.
@@ -11,159 +11,61 @@ recovery key, every item and every change that was acknowledged before.
 
 from __future__ import annotations
 
-import random
-import shutil
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from safehold.adapters.vault_http import DIGEST, NUMBER, SESSION, HttpLink, content_digest
-from safehold.assembly.installation import Installation, open_installation
+from safehold.adapters.vault_http import HttpLink
 from safehold.assembly.vault_server import read_refused
 from safehold.assembly.vault_server_alarms import ServerAlarms
-from safehold.assembly.vault_urls import _access, redeem_code
 from safehold.cli.main import main
-from safehold.config import load, write_default
 from safehold.formats import vaultwire
-from safehold.lab.world import SimClock
+from safehold.formats.generation import parse_manifest_name
 from safehold.model.commands import DeleteItem
+from safehold.model.errors import SafeholdError
 from safehold.ports.link import NoAnswer, NotSent
-from safehold.ports.log import LogFrame
 from safehold.service.items import stamp
-from safehold.vault.log import VaultLogReader
-from safehold.vault.remote import RemoteVault
-from tests.support.hostile import (
-    ANN,
-    World,
-    attack_objects,
-    attack_with_garbage,
-    attack_with_keys,
-    card,
-    flood,
-    put,
-    truth_of,
-)
-from tests.support.keeper import own_folder
-from tests.support.vault_http import HttpServer
+from safehold.vault.admission import Admission
+from tests.support.hostile import ANN, YEARS, card, forge, put, truth_of
+from tests.support.hostile_server import ATTACKS, OTHER, Loot, ServedWorld, loot
 
-QUOTA_BYTES = 8 * 1024 * 1024
-OTHER = bytes(range(50, 66))
-
-
-class ServedWorld(World):
-    """An installation whose only vault is at a server, where another guest has one too."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.server = HttpServer(root / "server")
-        self.server.start()
-        self.neighbour = self.server.invite("neighbour", installation=OTHER, token=bytes(32))
-        self.server.vault(self.neighbour, bytes(32), installation=OTHER).put("keys/theirs", [b"theirs"])
-        self.data = own_folder(root / "data", None)
-        write_default(self.data / "safehold.toml")
-        installation = open_installation(self.data, load(self.data / "safehold.toml"), make=True)
-        url = self.come(installation, "")
-        installation.vault_add("kept", url, "sync")
-        (self.data / "safehold.toml").write_text(f'[vaults.kept]\nurl = "{url}"\nmode = "sync"\n')
-        shutil.rmtree(self.data / "vaults")
-        self.installation = open_installation(self.data, load(self.data / "safehold.toml"), make=True)
-        self.folder = self.server.folder(url.rpartition("/")[2])
-        self.clock = SimClock()
-        self.clock.advance(1_790_000_000)
-
-    def come(self, installation: Installation, again: str) -> str:
-        guest, code = self.server.server.invite("ann", again=again, quota_bytes=QUOTA_BYTES)
-        self.server.host.refresh()
-        del guest
-        return redeem_code(
-            code, installation.data, installation.disk, installation.entropy, installation.opener.installation
-        )
-
-    @staticmethod
-    def _give(path: Path, uid: int) -> None:
-        """The server's user is this one."""
-
-    def remote(self) -> RemoteVault:
-        return self.installation.vault(self.installation.config.vaults[0])  # type: ignore[return-value]
-
-    def bare(self, name: str, *, to: int | None = None) -> Installation:
-        """A machine that has nothing but the recovery key and a code, after its recovery."""
-        data = own_folder(self.root / name, None)
-        there = Installation(data, load(data / "safehold.toml"), data / "safehold.toml")
-        identity = self.data / "keys" / "recovery.txt"
-        _, code = self.server.server.invite(again="ann", quota_bytes=1 << 30)
-        self.server.host.refresh()
-        plan = there.recovery_plan(vault=code, identity=identity, to=to)
-        assert there.recover(plan, identity=identity) is not None
-        return there
+ROOT = Path(__file__).parents[2]
+DAY = 86_400
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[ServedWorld]:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ServedWorld]:
     found = ServedWorld(tmp_path)
+    ask = HttpLink.ask
+
+    def listened(link: HttpLink, request: bytes, *, hurry: bool = False) -> bytes:
+        found.recorded.append(request)
+        return ask(link, request, hurry=hurry)
+
+    monkeypatch.setattr(HttpLink, "ask", listened)
     yield found
     found.server.stop()
 
 
-def attack_http(world: ServedWorld, before: dict[str, bytes]) -> None:
-    """By hand, with the stolen token: verbs that there are not, another's vault, what was recorded, and rubbish."""
-    import msgspec
-
-    server, guest = world.server, world.folder.parent.name
-    token = _access(world.installation.config.vaults[0], world.data, world.installation.disk).token
-    verbs = ("Remove", "Replace", "SetAside", "PurgeAside", "Rename", "Truncate", "Delete", "Overwrite")
-    for number, verb in enumerate(verbs):
-        session = f"{number:032x}"
-        hello = vaultwire.Hello(vaultwire.VERSION)
-        assert server.ask(guest, hello, session, 1, token).status == 200
-        request = msgspec.msgpack.encode([verb, "FORMAT", "x", 0, b""])
-        assert server.ask(guest, request, session, 2, token).status == 410
-    for method in ("DELETE", "PUT", "PATCH", "GET", "MOVE", "PROPFIND"):
-        for path in (
-            f"/v1/{guest}",
-            f"/v1/{guest}/FORMAT",
-            f"/v1/{guest}/vault/FORMAT",
-            f"/installations/{guest}/vault",
-        ):
-            said = server.say(method, path, b"", {"Authorization": f"Bearer {token.hex()}"})
-            assert said.status in (404, 405), (method, path)
-    stranger = server.ask("e" * 32, hello, "c" * 32, 1, token)
-    for place in (world.neighbour, f"{guest}/../{world.neighbour}", world.installation.opener.installation.hex()):
-        said = server.ask(place, hello, "c" * 32, 1, token)
-        assert said.status in (401, 404) and (said.status == 404 or said.body == stranger.body), place
-    # Everything that was ever sent, once more: in its own link it is answered and not done, in another it is judged.
-    segment = max(name for name in before if name.startswith("log/"))
-    recorded = [
-        vaultwire.Append(segment, 0, before[segment][:100]),
-        vaultwire.Append(segment, len(before[segment]) - 10, before[segment][-10:]),
-        vaultwire.Put(segment),
-    ]
-    for number, request in enumerate(recorded):
-        session = f"{number + 100:032x}"
-        server.ask(guest, hello, session, 1, token)
-        for _ in range(2):
-            said = server.ask(guest, request, session, 2, token)
-            assert said.status in (409, 503, 200)
-            assert said.status != 200 or said.answer == vaultwire.Flag(False)
-    drawn = random.Random(20261127)
-    for number in range(200):
-        session = f"{number + 1000:032x}"
-        server.ask(guest, hello, session, 1, token)
-        body = drawn.randbytes(drawn.randrange(200))
-        headers = {
-            "Authorization": f"Bearer {token.hex()}",
-            SESSION: session,
-            NUMBER: "2",
-            DIGEST: content_digest(body),
-        }
-        assert server.say("POST", f"/v1/{guest}", body, headers).status in (410, 400)
+def assert_whole(has: Loot, attack: str) -> None:
+    """Each object that was there is there byte for byte; the log may be longer. The neighbour's is as it was."""
+    after = has.world.objects()
+    for name, data in has.before.items():
+        there = after.get(name, b"")
+        assert (there[: len(data)] if name.startswith("log/") else there) == data, (attack, name)
+    theirs = has.world.server.folder(has.world.neighbour) / "keys" / "theirs"
+    assert sha256(theirs.read_bytes()).digest() == sha256(b"theirs").digest(), attack
 
 
-def end_of(world: ServedWorld) -> tuple[VaultLogReader, int]:
-    reader = VaultLogReader([world.kept()], world.installation.keyring.opener)
-    return reader, [e for e in reader.entries() if isinstance(e, LogFrame) and e.claim][-1].position.frame
+def assert_nothing_goes(has: Loot) -> None:
+    """Whatever the keeper finds of it, retention removes nothing that was there."""
+    has.world.attest()
+    has.world.retain()
+    assert set(has.before) <= set(has.world.objects())
 
 
 def test_nothing_acknowledged_is_lost_whatever_is_on_the_cores_host(world: ServedWorld) -> None:
@@ -171,46 +73,108 @@ def test_nothing_acknowledged_is_lost_whatever_is_on_the_cores_host(world: Serve
         world.live(number * 10, 10)
         world.snapshot()
         assert world.attest() == [True]
-        world.clock.advance(86_400)
+        world.clock.advance(DAY)
     world.live(100, 7)
     items, changes = truth_of(world.installation)
-    reader, opened = end_of(world)
-    end = reader.end()
-    before = world.objects()
-    keyring = world.installation.keyring
-    neighbours = sha256((world.server.folder(world.neighbour) / "keys" / "theirs").read_bytes()).digest()
-
-    attack_http(world, before)
-    attack_objects(world, before)
-    attack_with_keys(world, keyring, end, opened)
-    # The server says from when on, by its own clock, and after which frame: all that was good came before.
-    refused = read_refused(world.server.server, world.folder.parent.name)
-    assert refused is not None and refused.frame == end.frame and refused.count > 20
-    (told,) = [t.alarm for t in ServerAlarms(world.server.server, world.server.config).look() if t.alarm.key == "ann"]
-    assert told.what == "forks refused" and f"after frame {end.frame}" in told.message
-    attack_with_garbage(world, keyring, end, opened)
-    flood(world)
-
-    after = world.objects()
-    assert {name: after.get(name, b"")[: len(data)] for name, data in before.items()} == before
-    assert all(after[name] == before[name] for name in before if not name.startswith("log/"))
-    assert sha256((world.server.folder(world.neighbour) / "keys" / "theirs").read_bytes()).digest() == neighbours
+    has = loot(world)
+    token, guests = has.token, world.server.server.guests
+    for name, attack in ATTACKS.items():
+        attack(has)
+        assert_whole(has, name)
+        if name == "shadow":  # the server says from when on, and after which frame: all that was good came before
+            refused = read_refused(world.server.server, has.guest)
+            assert refused is not None and refused.frame == has.end.frame and refused.count > 20
+            looks = ServerAlarms(world.server.server, world.server.config).look()
+            (told,) = [t.alarm for t in looks if t.alarm.key == "ann" and t.alarm.what == "forks refused"]
+            assert f"after frame {has.end.frame}" in told.message
     theirs = world.server.vault(world.neighbour, bytes(32), installation=OTHER)
     assert theirs.put("keys/more", [b"x"])  # a flood in one vault fills no other
 
     # The keeper attests nothing of that, and retention removes nothing that it may not.
     assert not any(world.attest())
-    world.retain()
-    assert set(before) <= set(world.objects())
+    assert_nothing_goes(has)
 
     # The host is gone, and its token is taken back; another machine has the recovery key and a code.
-    (digest,) = [t.digest for t in world.server.server.guests.find("ann").record.tokens]
-    world.server.server.guests.revoke(digest)
+    guests.revoke_all("ann")
     with pytest.raises((NotSent, NoAnswer)):
-        HttpLink(lambda: _access(world.installation.config.vaults[0], world.data, world.installation.disk)).ask(
+        HttpLink(lambda: world.server.access(has.guest, token)).ask(
             vaultwire.encode(vaultwire.Hello(vaultwire.VERSION))
         )
-    assert truth_of(world.bare("bare")) == (items, changes)
+    there = world.bare("bare")
+    assert truth_of(there) == (items, changes)
+    # Its report says from when on, by the server's clock, and the alarm's frame.
+    found = [one for one in there.recovery_reports()[0].suspect if one.what == "refused"]
+    assert [(one.vault, one.at, one.frame) for one in found] == [("given", refused.first, has.end.frame)]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_each_attack_alone_leaves_everything_to_recover(world: ServedWorld, attack: str) -> None:
+    """What one of them does is not covered by another that the server stopped at first."""
+    world.live(0, 10)
+    world.snapshot()
+    assert world.attest() == [True]
+    world.live(100, 7)
+    truth = truth_of(world.installation)
+    has = loot(world)
+    for _ in range(2):
+        ATTACKS[attack](has)
+        assert_whole(has, attack)
+    assert_nothing_goes(has)
+    assert truth_of(world.bare("bare")) == truth
+
+
+def test_without_the_servers_judgement_a_shadow_would_lose_what_was_acknowledged(
+    world: ServedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So what is asserted above is the server's doing, and the thief is one."""
+    world.live(0, 10)
+    truth = truth_of(world.installation)
+    has = loot(world)
+    for check in ("check_append", "check_new", "check_frames"):
+        monkeypatch.setattr(Admission, check, lambda *_: None)
+    ATTACKS["shadow"](has)
+    with suppress(SafeholdError):  # mostly there is no recovery at all
+        assert truth_of(world.bare("bare")) != truth
+
+
+def test_every_attack_is_in_the_manual() -> None:
+    text = (ROOT / "docs" / "vault-server.md").read_text(encoding="utf-8")
+    table = text[text.index("## What an attacker on the core's host comes to") :]
+    named = re.findall(r"^\| \*\*([a-z ]+)\*\* \|", table, re.MULTILINE)
+    assert set(ATTACKS) <= set(named)
+    for file, test in re.findall(r"`(tests/[a-z_/]+\.py)`: `(test_[a-z_]+)`", table):
+        assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), (file, test)
+
+
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.long)])
+def test_false_generations_of_every_day_never_make_the_good_ones_go(world: ServedWorld, every: int) -> None:
+    """The keys of a month ago are enough to sign one each day, with evidence that it was attested."""
+    for number in range(2):
+        world.live(number * 10, 10)
+        world.snapshot()
+        assert world.attest() == [True]
+        world.clock.advance(DAY)
+    world.live(100, 7)
+    items, changes = truth_of(world.installation)
+    has = loot(world)
+    manifests = {name for name in has.before if parse_manifest_name(name) is not None}
+    for day in range(every, 31, every):
+        world.clock.advance(every * DAY)
+        at = (YEARS, 0, 1_790_000_000_000_000 + day * DAY * 1_000_000)[day % 3]
+        forge(world, has.keyring, has.end._replace(frame=has.end.frame + 2000 * day), at)
+        if day % 10 == 0:
+            assert not any(world.attest())
+            world.retain()
+    assert set(has.before) <= set(world.objects())
+    assert truth_of(world.bare("a month later")) == (items, changes)
+    # Far beyond what history is kept for, the two that were attested are still there, and with them every item.
+    for _ in range(2):
+        world.clock.advance(120 * DAY)
+        world.attest()
+        world.retain()
+    assert manifests <= set(world.objects())
+    assert truth_of(world.bare("a year later"))[0] == items
 
 
 def test_a_month_of_patience_makes_retention_drop_nothing_that_was_good(world: ServedWorld) -> None:

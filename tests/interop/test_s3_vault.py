@@ -15,6 +15,8 @@ import pytest
 
 from safehold.adapters.objectstore import S3ObjectStore
 from safehold.ports.objectstore import StoreError
+from safehold.vault.refusals import newest_frame
+from safehold.vault.s3 import S3Vault
 from tests.support.s3 import CORE, REGION, S3Server, seaweed
 from tests.support.service import Service
 from tests.support.waiting import until
@@ -133,7 +135,7 @@ def test_a_scrub_reads_it_whole(world: World) -> None:
 def test_all_of_it_comes_back_from_the_bucket_alone(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recover_bare(world, tmp_path / "machine", monkeypatch)
+    assert recover_bare(world, tmp_path / "machine", monkeypatch)["suspect"] == []
 
 
 def test_a_thief_with_all_that_the_host_has_takes_nothing(
@@ -141,6 +143,9 @@ def test_a_thief_with_all_that_the_host_has_takes_nothing(
 ) -> None:
     """Overwrites everything, deletes, forges an end; then even the owner's credentials are used to delete."""
     thief = world.thief
+    vault = S3Vault("bucket", f"{BUCKET}/{PREFIX}", thief)
+    end = newest_frame(vault)
+    last = max(stored.modified for stored, _ in thief.versions(f"{PREFIX}/log/"))
     for stored in list(thief.list(f"{PREFIX}/")):
         thief.put(stored.key, b"forged", unless_there=False)
         for target in (stored, stored._replace(version="")):
@@ -151,6 +156,10 @@ def test_a_thief_with_all_that_the_host_has_takes_nothing(
         world.owner.delete(stored._replace(version=""))
     report = recover_bare(world, tmp_path / "after", monkeypatch)
     assert report["verified"]
+    (suspect,) = report["suspect"]
+    # From the thief's first put on, after the last frame that had come before it.
+    assert suspect["what"] == "put over" and suspect["at"] // 1_000_000 >= last
+    assert suspect["frame"] == end
     probed = world.service.run("vault", "probe", "bucket", codes=(1,)).out
     assert probed is not None
     assert probed["vaults"][0]["put_over"] > 10 and probed["vaults"][0]["append_only"] == "enforced"

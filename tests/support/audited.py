@@ -155,6 +155,9 @@ def _rest(world: Audited) -> None:
     recovery = {"at": at, "how": "run", "timeline": 4, "verified": True, "changes_expected": 12_000}
     recovery |= {"changes_recovered": 11_998, "items": items, "unknown_seconds": 1.25, "seconds": 9.5}
     recovery |= {"first_contact_seconds": 0.75, "accepted": ["one body is in no vault"], "notes": []}
+    why = "3 requests that would have made void what it holds came and were refused"
+    suspect = {"vault": "friend", "what": "refused", "at": at - DAY, "frame": 812, "why": why}
+    recovery |= {"suspect": [suspect, {**suspect, "vault": "bucket", "frame": None}]}
     world.add("recovery", at, {**recovery, "approved_by": "Grace Okonjo"}, keeper=False)
     steps = [
         {"step": "Say who decides", "answer": "Grace", "command": None, "exit": None, "ok": True, "seconds": 41.0},

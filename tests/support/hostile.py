@@ -29,7 +29,7 @@ from safehold.model.errors import SafeholdError
 from safehold.ports.core import LogPosition
 from safehold.ports.link import NoAnswer, NotSent
 from safehold.ports.log import LogFrame
-from safehold.ports.vault import VaultFull
+from safehold.ports.vault import Vault, VaultFull
 from safehold.recovery.keeper import VaultKeeper
 from safehold.recovery.retention import Policy
 from safehold.store.realdisk import RealDisk
@@ -40,7 +40,7 @@ from safehold.vault.keyring import Keyring
 from safehold.vault.log import VaultLogReader
 from safehold.vault.remote import RemoteVault
 from tests.support.keeper import CORE_USER, KEEPER_USER, KeeperProcess, own_folder
-from tests.support.runs import Generations, framed
+from tests.support.runs import Framed, Generations, framed
 from tests.support.thief import FORKS, Thief
 
 YEARS = 10 * 365 * 86_400 * 1_000_000
@@ -254,28 +254,42 @@ def attack_objects(world: World, before: dict[str, bytes]) -> None:
 
 def attack_with_keys(world: World, keyring: Keyring, end: LogPosition, opened: int) -> None:
     """Forks, generations and evidence, signed by the writer's key; the clock is ten years ahead."""
-    vault, sealer = remote(world), keyring.sealer
-    thief = Thief(vault, end, opened, sealer, YEARS)
+    shadow(world, keyring, end, opened)
+    forge(world, keyring, end, YEARS)
+
+
+def shadow(world: World, keyring: Keyring, end: LogPosition, opened: int) -> None:
+    """Timelines and segments that would make void what came before them."""
+    thief = Thief(remote(world), end, opened, keyring.sealer, YEARS)
     for fork in FORKS.values():
         with suppress(SafeholdError):  # one that finds its name taken by another is told so, and no more
             fork(thief)
-    entries = [e for e in VaultLogReader([vault], keyring.opener).entries() if isinstance(e, LogFrame)]
-    history = [(f, c) for f, c in framed(entries) if f <= end.frame]
+
+
+def forge(world: World, keyring: Keyring, end: LogPosition, at: int) -> None:
+    """Generations without what is good, and evidence that says they were attested and the rest may go. `at`: µs."""
+    vault, sealer = remote(world), keyring.sealer
     false = Generations([vault], sealer)
-    kept = [(f, c) for f, c in history if c.account != ANN or c.rev < 3]
-    false.make(kept, end, at=YEARS)
+    false.make(thinned(vault, keyring, end), end, at=at)
     attested = false._previous[1].hex()
-    false.make([], end._replace(frame=end.frame + 1000), at=YEARS)
+    false.make([], end._replace(frame=end.frame + 1000), at=at)
     clock = SimClock()
-    clock.advance(YEARS / 1_000_000)
+    clock.advance(at / 1_000_000)
     manifest = f"runs/{end.frame:012d}/generation"
-    said = {"receipt": YEARS, "clock": YEARS}
+    said = {"receipt": at, "clock": at}
     for kind, facts in (
         ("attest", {"generation": end.frame, "manifest": attested, **said}),
         ("retain", {"log_from": (99, 10**9), "removed": [manifest], "horizon": end.frame, **said}),
     ):
         value = Evidence(evidence_format.VERSION, kind, 0, "kept", end, b"", facts)
         put_evidence([vault], sealer, clock, value)
+
+
+def thinned(vault: Vault, keyring: Keyring, end: LogPosition) -> list[Framed]:
+    """The history, but for most of what is good."""
+    entries = [e for e in VaultLogReader([vault], keyring.opener).entries() if isinstance(e, LogFrame)]
+    history = [(f, c) for f, c in framed(entries) if f <= end.frame]
+    return [(f, c) for f, c in history if c.account != ANN or c.rev < 3]
 
 
 def attack_with_garbage(world: World, keyring: Keyring, end: LogPosition, opened: int) -> None:

@@ -173,6 +173,11 @@ def test_recoveries_alarms_and_people_are_there(world: Audited, page: Any) -> No
     ]
     assert told == [12_000, 11_998, 1996, 2, 2, 1.25, 0.75, 9.5]
     assert row["approved"] == "Grace Okonjo"
+    (recovery,) = numbers(world, "recovery").values()
+    friend, bucket, _ = [row["what"] for row in table(page, "recoveries-named")]
+    since = time_text(recovery.evidence.facts["suspect"][0]["at"])
+    assert friend.startswith(f"From {since} on, after frame 812, the log of friend is suspect: 3 requests")
+    assert bucket.startswith(f"From {since} on the log of bucket is suspect: 3 requests")
     sent = [
         (name, channel) for name, one in numbers(world, "alarm").items() for channel in one.evidence.facts["channels"]
     ]

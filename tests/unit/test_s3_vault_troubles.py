@@ -14,6 +14,7 @@ import pytest
 
 from safehold.adapters.objectstore import PART_BYTES, S3ObjectStore
 from safehold.adapters.processes import ForkedWorkers
+from safehold.assembly.suspecting import suspicions
 from safehold.formats import mark
 from safehold.model.errors import OperatorError
 from safehold.ports.objectstore import Put, Stored, StoreError
@@ -21,7 +22,7 @@ from safehold.ports.vault import LengthMismatch, Vault, VaultDown
 from safehold.recovery.judging import Standing
 from safehold.recovery.scrub import Pace, Scrubber, scrub
 from safehold.vault.s3 import LARGE_BYTES, S3Vault
-from safehold.vault.s3_moment import moment_text
+from safehold.vault.s3_moment import moment_text, parse_moment
 from safehold.vault.s3_probe import PutOver, look_for_put_over, try_out
 from tests.support.changes import Streams
 from tests.support.cut_proxy import CutProxy, cut_proxy
@@ -146,9 +147,15 @@ def test_before_a_thief_came_who_signs_as_the_writer_all_of_it_is_there(place: s
     two.write(6)
     acknowledged = [*one.acknowledged, *two.acknowledged]
     moment = moment_before(vault)
+    assert suspicions([fresh(vault)], OPENER) == []
     FORKS[fork](Thief(fresh(vault), two.log.position, one.log.position.frame + 1))
     assert read(fresh(vault))[0] != acknowledged, "a bucket takes what is signed; else this shows nothing"
     past = S3Vault("v", f"{place}@{moment}", core, INSTALLATION)
+    if fork != "a segment that begins early":  # one of a timeline's own is told by nobody's clock
+        for each in (fresh(vault), past):
+            (told,) = suspicions([each], OPENER)
+            assert told.what == "forked" and told.at >= parse_moment(moment) * 1_000_000
+            assert told.frame == (2 if fork.startswith("a claim") else 0)
     changes, holes, _ = read(past)
     assert (changes, holes) == (acknowledged, [])
     assert past.folders("log/") == ["00000001", "00000002"]

@@ -494,6 +494,7 @@ def test_what_a_keeper_removes_where_it_lies_makes_room(plain: HttpServer) -> No
     kept.set_aside("keys/old")
     kept.purge_aside(None)
     plain.host.refresh()
+    plain.host.count_anew()
     assert vault.put("keys/new", [b"x" * 300_000])
     vault.append(A, 3, b"two")
     assert vault.get(A) == b"onetwo"

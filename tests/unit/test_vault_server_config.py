@@ -57,7 +57,7 @@ def test_a_key_that_is_there_is_never_replaced(tmp_path: Path) -> None:
     assert made.key.read_text() == "no key"
 
 
-def test_what_commands_change_is_taken_up_whatever_went_wrong_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_commands_change_is_taken_up_whatever_went_wrong_before() -> None:
     ended = threading.Event()
     troubles: list[Exception] = [Locked("another command is at it"), OSError("no disk"), ValueError("no record")]
 
@@ -67,9 +67,7 @@ def test_what_commands_change_is_taken_up_whatever_went_wrong_before(monkeypatch
                 raise troubles.pop()
             ended.set()
 
-    monkeypatch.setattr(vault_server, "REFRESH_SECONDS", 0.001)
-    host: Any = Host()
-    vault_server._housekeeping(host, ended)
+    vault_server._again_and_again(Host().refresh, 0.001, ended)
     assert ended.is_set()
 
 

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 _MAX_DEPTH = 8
 _NETWORK = frozenset(("nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "glusterfs", "afs", "9p", "virtiofs", "lustre"))
 _MEMORY = frozenset(("tmpfs", "ramfs"))
+_WORD_DIGITS = 12
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 #: Levels of md arrays that outlive the loss of one member.
 _REDUNDANT = frozenset(("raid1", "raid4", "raid5", "raid6", "raid10"))
@@ -93,6 +94,32 @@ def machine() -> str:
     with suppress(OSError):
         return sha256(b"safehold machine" + _read("/proc/sys/kernel/random/boot_id").encode()).hexdigest()[:32]
     return ""
+
+
+def known_here(what: str) -> str:
+    """A word for something of this machine, which only who is on it, and knows it, recognises; "" where unknown."""
+    with suppress(OSError):
+        boot = _read("/proc/sys/kernel/random/boot_id")
+        return sha256(f"safehold {boot} {what}".encode()).hexdigest()[:_WORD_DIGITS]
+    return ""
+
+
+def cause_words(place: Place) -> list[str]:
+    """What a place fails with, in words for others: its sort, and what tells it from others of the sort.
+
+    A file server is the same from all machines, so whoever guesses its name recognises it; of all else only what is on
+    the same machine is recognised.
+    """
+    return sorted(filter(None, map(cause_word, place.fails_with)))
+
+
+def cause_word(cause: str) -> str:
+    """ "" where there is none."""
+    sort, _, name = cause.partition(" ")
+    if not name:
+        return sort
+    word = sha256(f"safehold {cause}".encode()).hexdigest()[:_WORD_DIGITS] if sort == "server" else known_here(cause)
+    return f"{sort} {word}" if word else ""
 
 
 class _Looker:

@@ -2,8 +2,9 @@
 
 What goes over the wire is said in adapters/vault_http.py. Nothing of a body is read before its sender is known, but for
 the 4 KiB with which a code is redeemed, and strangers are all answered alike, whatever they ask for. A guest may have
-so many requests and sessions at a time, so that nobody is in another one's way. Requests are carried out in threads,
-since they wait for disks.
+so many requests and sessions at a time. Requests are carried out in threads, since they wait for disks and for each
+other: each guest's in threads that are its own, and those of its tokens that may only read in others again, so that
+nobody is in another one's way, and a stolen token of a keeper's not in the writer's (I109).
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ _log = logging.getLogger("safehold.vault-server")
 #: A request's body must have come whole within so long.
 BODY_SECONDS = 60.0
 HEADER_SECONDS = 15
-#: Of one guest: requests that are carried out at a time, those that wait besides, and links.
+#: Of one guest, of its tokens that may append and again of those that may read: requests that are carried out at a
+#: time, those that wait besides, and links.
 ACTIVE, WAITING, SESSIONS = 8, 24, 48
 #: A link that nothing came over for so long is forgotten; with an upload on its way, later.
 IDLE_SECONDS, UPLOAD_IDLE_SECONDS = 900.0, 6 * 3600.0
 #: Answers up to this size are kept until the next request of their link.
 KEPT_BYTES = 64 * 1024
-THREADS = 32
-#: Codes that are redeemed at a time: whoever does may be anybody, and is not to have all threads.
+#: Codes that are redeemed at a time.
 JOINS = 4
 STOP_SECONDS = 10.0
 _STATUS = {"missing": 404, "length": 409, "full": 507, "down": 503, "suspect": 500, "refused": 403}
@@ -54,8 +55,8 @@ class Guest(Protocol):
     """Whoever a token belongs to."""
 
     @property
-    def key(self) -> tuple[str, bool]:
-        """The guest, and whether this token may write: links of one are none of the other."""
+    def key(self) -> tuple[str, bool, bool]:
+        """The guest, and whether this token may append, and mend: links of one are none of the other."""
         ...
 
     def open_session(self) -> Session: ...
@@ -131,7 +132,7 @@ class Sessions:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._links: dict[tuple[str, bool], dict[str, _Linked]] = {}
+        self._links: dict[tuple[str, bool, bool], dict[str, _Linked]] = {}
 
     def answer(self, guest: Guest, session: str, number: int, body: bytes) -> bytes:
         """Raises _Gone."""
@@ -143,24 +144,27 @@ class Sessions:
                 linked.under_way -= 1
 
     def _take(self, guest: Guest, session: str, number: int) -> _Linked:
+        gone = None
         with self._lock:
             links = self._links.setdefault(guest.key, {})
             found = links.get(session)
             if found is None:
                 if number != 1:
                     raise _Gone
-                self._make_room(links)
+                gone = self._make_room(links)
                 found = links[session] = _Linked(guest.open_session())
             found.under_way += 1
-            return found
+        if gone is not None:
+            gone.close()  # may wait for its vault, and others' links are not to wait with it
+        return found
 
-    def _make_room(self, links: dict[str, _Linked]) -> None:
+    def _make_room(self, links: dict[str, _Linked]) -> _Linked | None:
         if len(links) < SESSIONS:
-            return
+            return None
         idle = [(linked.uploading, linked.used_at, name) for name, linked in links.items() if not linked.under_way]
         if not idle:
             raise _Gone
-        links.pop(min(idle)[2]).close()
+        return links.pop(min(idle)[2])
 
     def expire(self) -> None:
         """Forget links that nobody has used for long."""
@@ -199,11 +203,12 @@ _FAULT = _Answer(500, b"a fault of the server's own\n")
 
 
 class _Turns:
-    """Requests of one guest at a time."""
+    """Requests with one guest's tokens at a time, and threads of their own for them."""
 
     def __init__(self) -> None:
         self.count = 0
         self.active = asyncio.Semaphore(ACTIVE)
+        self.pool = ThreadPoolExecutor(ACTIVE, "vault-server")
 
 
 class VaultApp:
@@ -213,9 +218,9 @@ class VaultApp:
         self._host = host
         self._body_seconds = body_seconds
         self.sessions = Sessions()
-        self._pool = ThreadPoolExecutor(THREADS, "vault-server")
-        self._turns: dict[str, _Turns] = {}
+        self._turns: dict[tuple[str, bool, bool], _Turns] = {}
         self._joining = 0
+        self._join_pool = ThreadPoolExecutor(JOINS, "vault-server-joins")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -253,17 +258,19 @@ class VaultApp:
         guest = self._host.admit(path[2], secret)
         if guest is None:
             return _STRANGER
-        turns = self._turns.setdefault(guest.key[0], _Turns())
+        turns = self._turns.get(guest.key) or self._turns.setdefault(guest.key, _Turns())
         if turns.count >= ACTIVE + WAITING:
             return _BUSY
         turns.count += 1
         try:
             async with turns.active:
-                return await self._ask(guest, headers, receive)
+                return await self._ask(guest, turns.pool, headers, receive)
         finally:
             turns.count -= 1
 
-    async def _ask(self, guest: Guest, headers: dict[bytes, bytes], receive: Receive) -> _Answer:
+    async def _ask(
+        self, guest: Guest, pool: ThreadPoolExecutor, headers: dict[bytes, bytes], receive: Receive
+    ) -> _Answer:
         session = headers.get(SESSION.lower().encode(), b"").decode("ascii", "replace")
         number = headers.get(NUMBER.lower().encode(), b"")
         if len(session) != 32 or not session.isalnum() or not number.isdigit() or len(number) > 15:
@@ -274,7 +281,7 @@ class VaultApp:
         loop = asyncio.get_running_loop()
         try:
             work = partial(self.sessions.answer, guest, session, int(number), body)
-            answer = await loop.run_in_executor(self._pool, work)
+            answer = await loop.run_in_executor(pool, work)
         except _Gone:
             return _GONE
         return _Answer(_status(answer), answer, MEDIA_TYPE)
@@ -293,7 +300,7 @@ class VaultApp:
         loop = asyncio.get_running_loop()
         self._joining += 1
         try:
-            let_in = await loop.run_in_executor(self._pool, self._host.redeem, guest, secret, installation, token)
+            let_in = await loop.run_in_executor(self._join_pool, self._host.redeem, guest, secret, installation, token)
         finally:
             self._joining -= 1
         return _Answer(200, b"{}", "application/json") if let_in else _STRANGER
@@ -314,7 +321,8 @@ class VaultApp:
         return body
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._join_pool, *(turns.pool for turns in self._turns.values())):
+            pool.shutdown(wait=False, cancel_futures=True)
         self.sessions.close()
 
 

@@ -280,7 +280,9 @@ def _level_segment(sync: list[Vault], name: SegmentName, holders: list[Holder], 
         size = vault.size(str(name)) or 0
         if size >= len(source):
             continue
-        if vault.get(str(name)) != source[:size] if size else False:
+        if not size and _put_whole(vault, name, (source,)):
+            continue
+        if size and vault.get(str(name)) != source[:size]:
             problems.append(f"{vault.name}: {name} is damaged at its end; {best.name} has it whole")
             continue
         vault.append(str(name), size, source[size:])
@@ -317,13 +319,32 @@ def _anchor(sync: list[Vault], opener: Opener, core: LogPosition, problems: list
     header = header._replace(number=anchor.number, first=anchor.first)
     parts = [segment.encode_header(header), *(frame.data for frame in reversed(frames)), segment.encode_footer(header)]
     for vault in sync:
-        vault.put(str(anchor), parts)
+        _put_whole(vault, anchor, parts)
     problems.append(
         f"frames {anchor.first} to {end.frame} were written by a writer that did not end well; "
         f"they are kept once more in {anchor}"
     )
     changes, at = sum(frame.header.changes for frame in frames), min(frame.header.at for frame in frames)
     return [Untold(anchor, sum(map(len, parts)), changes, at)]
+
+
+def _put_whole(vault: Vault, name: SegmentName, parts: Sequence[bytes]) -> bool:
+    """Whole or not at all: its very name makes void what earlier segments hold from its first frame on.
+
+    False where there is an empty one, which a write that was cut short left. Raises Superseded where another has put
+    something else under that name.
+    """
+    if vault.put(str(name), parts):
+        return True
+    size = vault.size(str(name)) or 0
+    if not size:
+        return False
+    if vault.get(str(name)) != b"".join(parts):
+        raise Superseded(
+            f"another writer put {name} into vault {vault.name} at the same moment",
+            hint="see which other process or machine writes to these vaults, and stop one of them",
+        )
+    return True
 
 
 def _ahead_of(core: LogPosition, sync: list[Vault], anchored: Sequence[Untold]) -> list[Untold]:

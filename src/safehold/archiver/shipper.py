@@ -40,6 +40,8 @@ from safehold.ports.world import Clock
 from safehold.vault.segments import Copy, beginning, load_copy, timelines
 
 CHUNK_BYTES = 1024 * 1024
+#: Of an object that is put: each piece may be a request, which costs the same however long it is.
+_PUT_BYTES = 4 * 1024 * 1024
 _MICROSECONDS = 1_000_000
 _BACKOFF_SECONDS = (1.0, 60.0)
 #: An append is no longer than a chunk, and each is synced before the next: what is before was synced.
@@ -510,8 +512,8 @@ class Shipper:
         del self._blobs[name]
 
     def _chunks(self, name: str, size: int) -> Iterator[bytes]:
-        for offset in range(0, size, CHUNK_BYTES):
-            yield self._source.get(name, offset, CHUNK_BYTES)
+        for offset in range(0, size, _PUT_BYTES):
+            yield self._source.get(name, offset, min(_PUT_BYTES, size - offset))
 
     def _compare_blobs(self) -> None:
         """The next folder that is there: most vaults have few, and each costs a request where one is far away."""

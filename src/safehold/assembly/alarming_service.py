@@ -184,6 +184,7 @@ class ServiceAlarms:
             shippers=lambda: self._writer.shippers if engine.stopped is None else (),
             stopped=lambda: engine.stopped,
             refusal=lambda: engine.refusal,
+            body_refusal=lambda: self._writer.archive.refusal,
             recovering=self._recovering,
             rooms=self._rooms_seen,
             timings=self._take_timings,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-from safehold.adapters.places import Place, host_name, look_at_place, place_from, place_of_store
+from safehold.adapters.places import Place, cause_word, host_name, look_at_place, place_from, place_of_store
 from safehold.assembly.probing import ENFORCED, is_elsewhere
 from safehold.assembly.site import Site
 from safehold.assembly.vault_urls import AnyVault, s3_store
-from safehold.config import VaultConfig
+from safehold.config import VaultConfig, is_loopback
 from safehold.model.errors import SafeholdError
 from safehold.ports.objectstore import StoreError
 from safehold.vault.remote import RemoteVault
@@ -40,14 +41,28 @@ def vault_place(site: Site, config: VaultConfig, vault: AnyVault) -> Place | Non
     with suppress(OSError, SafeholdError, StoreError):
         if isinstance(vault, RemoteVault):
             about = vault.about()
-            place = place_from(about.get("place"))
-            if place is not None and config.is_server and is_elsewhere(about) and place.host == host_name():
-                place = place._replace(host=f"another {place.host}")  # machines that bear one name are not one
-            return place
+            return _place_at_server(site, config, about) if config.is_server else place_from(about.get("place"))
         if isinstance(vault, S3Vault):
             return place_of_store(s3_store(config, site.data).settings.endpoint)
         return look_at_place(str(config.place(site.data)))
     return None
+
+
+def _place_at_server(site: Site, config: VaultConfig, about: Mapping[str, Any]) -> Place:
+    """By what it fails with, of which only what lies here, too, is recognised; elsewhere it is that server."""
+    said = about.get("causes")
+    words = [word for word in said if isinstance(word, str)] if isinstance(said, list) else []
+    places = [part.place for part in own_parts(site) if part.place is not None]
+    for other in site.config.vaults:
+        with suppress(OSError):
+            places += [look_at_place(str(other.place(site.data)))] if other.is_folder else []
+    known = {cause_word(cause): cause for place in places for cause in place.fails_with}
+    if not is_elsewhere(about):
+        return Place("", "", host_name(), frozenset(known.get(word, word) for word in words))
+    parts = urlsplit(config.url)
+    host = parts.netloc if is_loopback(config.url) else parts.hostname or parts.netloc
+    shared = {known[word] for word in words if word in known and word.startswith("server ")}
+    return Place("", "", host, frozenset((f"server {host}", *shared, *(word for word in words if word == "memory"))))
 
 
 def own_parts(site: Site) -> list[Part]:

@@ -16,7 +16,6 @@ from safehold.recovery.report import Progress, silent
 if TYPE_CHECKING:  # a method brings in what it needs, so that each command waits for its own part of the house only
     from safehold.assembly.announced import Announced
     from safehold.assembly.recovering import Sources
-    from safehold.assembly.salvage_report import SalvageReport
     from safehold.assembly.session import Session
     from safehold.model.kinds import Kind
     from safehold.ports.core import CoreReads
@@ -118,23 +117,6 @@ class Installation(Site):
         from safehold.assembly.accounting import account_for
 
         return account_for(self, plan, self._sources_of(plan, identity), folder, progress)
-
-    def salvage(
-        self,
-        sources: Sequence[str],
-        out: str,
-        *,
-        identity: Path | None = None,
-        account: str = "",
-        progress: Progress = silent,
-    ) -> SalvageReport:
-        """Find what is left in damaged things, keep it in the folder `out`, and say what would come back by it."""
-        from safehold.assembly.salvage_report import report_on
-        from safehold.assembly.salvaging import salvage_into
-
-        key = None if identity is None else str(identity)
-        scanned = salvage_into(sources, out, site=self, identity=key, account=account, progress=progress)
-        return report_on(self, scanned, identity, progress)
 
     def recovery_reports(self) -> list[AfterReport]:
         """Those of all recoveries that the vaults remember, the newest first. Raises OperatorError."""

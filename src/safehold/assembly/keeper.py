@@ -35,6 +35,7 @@ from safehold.model.errors import OperatorError, SafeholdError
 from safehold.recovery.retention import policy_text
 from safehold.vault.folder import FolderVault
 from safehold.vault.keyring import IDENTITY, KEEPER, RECIPIENTS, Keyring, copy_key, is_complete, load_keeper
+from safehold.vault.refusals import Refusals
 
 KEPT = "kept"
 #: The vaults of the core are looked at so often.
@@ -78,6 +79,10 @@ class KeeperSite(Site):
     """The data folder of a keeper: it has no core, and no writer's key."""
 
     @property
+    def is_keeper(self) -> bool:
+        return True
+
+    @property
     def keyring(self) -> Keyring:
         """Raises OperatorError where a key is missing or damaged."""
         if self._keyring is None:
@@ -108,14 +113,20 @@ def open_vaults(data: Path, config: Config, config_path: Path | None = None) -> 
     """What reads or mends vaults works on: a keeper's folder, an installation (made where there is none), or what is
     left of one whose core is lost: its vaults can be looked at before it is recovered. Raises OperatorError.
     """
-    keeper = KeeperSite(data, config, config_path)
-    complete = is_complete(keeper.disk, str(keeper.keys_folder))
-    if not complete and keeper.disk.exists(str(keeper.keys_folder / KEEPER)):
+    keeper = open_keeper(data, config, config_path)
+    if keeper is not None:
         return keeper
     installation = Installation(data, config, config_path)
-    if installation.has_core() or not complete:
+    if installation.has_core() or not is_complete(installation.disk, str(installation.keys_folder)):
         installation.make()
     return installation
+
+
+def open_keeper(data: Path, config: Config, config_path: Path | None = None) -> KeeperSite | None:
+    """A keeper's own folder; None where this is none."""
+    keeper = KeeperSite(data, config, config_path)
+    complete = is_complete(keeper.disk, str(keeper.keys_folder))
+    return keeper if not complete and keeper.disk.exists(str(keeper.keys_folder / KEEPER)) else None
 
 
 def init_keeper(
@@ -237,8 +248,7 @@ def run_keeper(site: Site, *, limit_bytes: int = 0) -> None:
         server = _server(site)
         if server is not None:
             server.start()
-        # In the folder of a service the files of that service's own alarms lie beside.
-        alarms = KeeperAlarms(site, str(site.data / "run" / ("" if isinstance(site, KeeperSite) else "keeper")))
+        alarms = KeeperAlarms(site, _run_folder(site))
         alarms.start()
         try:
             failed_at: float | None = None
@@ -272,16 +282,23 @@ def is_due(site: Site) -> bool:
     return site.clock.now() - last.at >= max(1, site.config.keeper_hours) * _HOUR_SECONDS * _MICROSECONDS
 
 
+def _run_folder(site: Site) -> str:
+    """In the folder of a service the files of that service's own alarms lie beside."""
+    return str(site.data / "run" / ("" if isinstance(site, KeeperSite) else "keeper"))
+
+
 def _server(site: Site) -> VaultServer | None:
     if not site.config.keeper_socket:
         return None
     vault = site.config.vaults[0]
+    folder = str(vault.folder(site.data))
     return VaultServer(
-        str(vault.folder(site.data)),
+        folder,
         str(site.data / site.config.keeper_socket),
         installation=site.opener.installation,
         users=[_user_id(user) for user in site.config.keeper_users],
         mode=0o666 if site.config.keeper_users else 0o600,  # the server looks who it is
+        refusals=Refusals(folder, _run_folder(site), site.disk, site.clock),
     )
 
 

@@ -2,7 +2,8 @@
 
 The same code for a service that keeps its own vaults, for `vault retain`, and for a keeper with a folder of its own.
 Kept are vaults in folders, and those in buckets whose section says so (`keep`): each attestation reads there what it
-attests, which stores charge for. One behind a keeper's socket, or at a vault server, is kept where it lies.
+attests, which stores charge for. One behind a keeper's socket is kept by that keeper. One at a vault server is scrubbed
+and attested from here where the token is a keeper's; what retention removes is removed where it lies.
 """
 
 from __future__ import annotations
@@ -88,6 +89,12 @@ def _keep_hint(name: str) -> str:
     )
 
 
+def attested_configs(site: Site) -> list[VaultConfig]:
+    """The vaults that are scrubbed and attested here: those that are kept, and those at servers, over the network."""
+    at_servers = [v for v in site.config.vaults if v.is_server and site.is_keeper]
+    return [v for v in site.config.vaults if v in (*kept_configs(site), *at_servers)]
+
+
 def kept_vault(site: Site, config: VaultConfig) -> KeptFolderVault | KeptS3Vault:
     """With its keeper's credentials, as far as a folder has any."""
     if config.is_s3:
@@ -110,8 +117,8 @@ def make_keeper(site: Site, config: VaultConfig) -> VaultKeeper:
             "the keeper's key and the identity are not both here, and nothing can be attested without them",
             hint="run it where they are, or bring them back: `safehold vault keys` says where they lie",
         )
-    others = [kept_vault(site, other) for other in kept_configs(site) if other != config]
-    vault = kept_vault(site, config)
+    others = [site.vault(other) for other in attested_configs(site) if other != config]
+    vault = site.vault(config) if config.is_server else kept_vault(site, config)
     bucket = vault if isinstance(vault, KeptS3Vault) else None
 
     def placed(found: Found) -> None:
@@ -137,7 +144,7 @@ def frozen(site: Site, config: VaultConfig) -> str:
     """Why nothing may be removed; "" where it may."""
     if Place(site.disk, str(site.data)).memo() is not None:
         return "a recovery has begun here and has not ended"
-    timelines = open_recoveries(kept_vault(site, config))
+    timelines = open_recoveries(site.vault(config))
     if timelines:
         return f"a recovery is open in timeline {timelines[-1]}"
     return "its section does not say that anything is removed from it" if config.s3.keep == "attest" else ""
@@ -171,8 +178,7 @@ def keep_vaults(
     began = site.clock.monotonic()
     results: dict[str, KeptVault] = {}
     able = site.keyring.keeper is not None and site.opener.can_open
-    configs = kept_configs(site)
-    for config in configs:
+    for config in attested_configs(site):
         result = results[config.name] = KeptVault(config.name)
         try:
             _keep(site, config, result, able, limit_bytes, progress)
@@ -204,6 +210,10 @@ def _retain(site: Site, config: VaultConfig, result: KeptVault, scrubbed: ScrubR
     for verdict in attest_vault(site, config):
         if not verdict.facts.ok:
             result.refused.append(f"generation {verdict.facts.generation}: {'; '.join(verdict.facts.why[:3])}")
+    if config.is_server:
+        result.attested = max((a.generation for a in make_keeper(site, config).receipts().attested), default=0)
+        result.blocked = "it is at a vault server: what is to go from it is removed where it lies"
+        return
     # What is merely strange in a vault hinders nothing: else whoever can add to it could end all retention.
     first = next((d for d in scrubbed.damaged if d.problem is not Problem.UNEXPECTED), None)
     damaged = {config.name: f"{first.object} is {first.problem}"} if first is not None else {}

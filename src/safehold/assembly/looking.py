@@ -25,6 +25,8 @@ from safehold.proof.seen import End, GenerationSeen, RoomSeen, Sight, VaultSeen,
 
 #: How often the live bodies are compared with what vaults list.
 BODIES_SECONDS = 600.0
+#: A large body that was refused for want of room is told of for so long, where none was taken since.
+BODY_REFUSED_SECONDS = 3600.0
 #: Counts of the core at positions of its log, to hold generations against.
 MOST_COUNTED = 500
 
@@ -53,6 +55,7 @@ class Parts(NamedTuple):
     shippers: Callable[[], Sequence[Shipper]] = tuple
     stopped: Callable[[], SafeholdError | None] = lambda: None  # why nothing is written
     refusal: Callable[[], SafeholdError | None] = lambda: None  # why the last frame was not taken
+    body_refusal: Callable[[], SafeholdError | None] = lambda: None  # why the last large body was not taken
     recovering: Callable[[], bool] = lambda: False
     rooms: Callable[[], Sequence[RoomSeen]] = tuple
     timings: Callable[[], Timings] = Timings
@@ -78,6 +81,7 @@ class Looking:
         self._parts = parts
         self._heard = heard
         self._began = parts.clock.monotonic()
+        self._body_refused: tuple[SafeholdError | None, float] = (None, 0.0)
         self._vaults: dict[str, VaultLooks] = {}
         self._looks: dict[str, VaultLook] = {}
         self._walk = ChainWalk()
@@ -203,6 +207,7 @@ class Looking:
             available=look.available,
             trouble=(shipper.trouble or "") if shipper is not None else "",
             full=self._is_full(config, shipper),
+            full_for_bodies=shipper is None and self._is_full_for_bodies(config),
             unarchived=shipper.unarchived_changes if shipper is not None and counted else None,
             lag_seconds=shipper.lag_seconds if shipper is not None and counted else None,
             dropped=look.dropped,
@@ -223,6 +228,14 @@ class Looking:
             return said in (shipper.trouble or "")
         errors = (self._parts.stopped(), self._parts.refusal())
         return any(isinstance(error, OutOfSpace) and said in error.message for error in errors)
+
+    def _is_full_for_bodies(self, config: VaultConfig) -> bool:
+        """A body that was refused says something for an hour, as there may be no other that shows that it is over."""
+        error, now = self._parts.body_refusal(), self._parts.clock.monotonic()
+        if error is not self._body_refused[0]:
+            self._body_refused = (error, now)
+        fresh = now - self._body_refused[1] < BODY_REFUSED_SECONDS
+        return error is not None and fresh and f"vault {config.name} is full" in error.message
 
     # -- sizes
 

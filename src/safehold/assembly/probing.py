@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from safehold.adapters.places import machine
+from safehold.adapters.places import known_here, machine
 from safehold.adapters.rights import Rights, find_rights
 from safehold.assembly.site import Site
 from safehold.assembly.vault_urls import AnyVault
@@ -145,14 +145,25 @@ def _files(site: Site, config: VaultConfig, vault: AnyVault) -> tuple[int | None
         place = str(config.place(site.data))
         return os.stat(place).st_uid, find_rights(place)
     about = vault.about()
+    if config.is_server:
+        return None, _rights_at_server(about)
     holder, folder = about.get("user"), about.get("folder")
     if not isinstance(holder, int) or not isinstance(folder, str):
         raise VaultDown("its keeper does not say who it is and what it serves")
-    if config.is_server and is_elsewhere(about):  # nothing here reaches the files
-        return holder, Rights(False, False, False, False)
     if holder == os.geteuid():  # whoever may signal or trace a process may do all that it may
         return holder, Rights(True, True, True, True)
     return holder, find_rights(folder)
+
+
+def _rights_at_server(about: Mapping[str, Any]) -> Rights:
+    """By what the server says (assembly/vault_server.py): nobody but its own user and root reaches a private folder."""
+    if is_elsewhere(about):  # nothing here reaches the files
+        return Rights(False, False, False, False)
+    holder = known_here(f"user {os.geteuid()}")
+    if not os.geteuid() or (holder and about.get("holder") == holder):
+        return Rights(True, True, True, True)
+    refused = False if holder and about.get("private") is True else None
+    return Rights(refused, refused, refused, refused)
 
 
 def is_elsewhere(about: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -19,7 +19,9 @@ from safehold.assembly.bare import bring_what_travels, with_older_identities
 from safehold.assembly.salvaged import archive_found, make_ready, open_find, put_back
 from safehold.assembly.session import Session
 from safehold.assembly.site import Site
+from safehold.assembly.suspecting import suspicions
 from safehold.assembly.vault_urls import AnyVault, is_code, open_vault, redeem_code, with_scheme
+from safehold.assembly.writer import InstallationLost
 from safehold.config import VaultConfig, check_vault
 from safehold.formats.evidence import VERSION, Evidence
 from safehold.formats.keys import FINGERPRINT_BYTES, SEALED_TO_OTHERS, Opener
@@ -28,9 +30,10 @@ from safehold.model.counting import count_text
 from safehold.model.errors import Damaged, NewerCore, NotFound, OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.blobs import BlobArchive
-from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
+from safehold.ports.core import EMPTY_LOG, TO_FOUND, CoreReads, LogPosition
 from safehold.ports.vault import VaultDown
 from safehold.recovery.after import RUN, Read, after_report, read_sources
+from safehold.recovery.anew import count_key, everything_read, lacks_key
 from safehold.recovery.build import Accepted
 from safehold.recovery.examine import State
 from safehold.recovery.excuses import LOG_FROM, REPAIR
@@ -39,7 +42,7 @@ from safehold.recovery.find_bodies import FindArchive
 from safehold.recovery.glance import NotAsGlanced, glance
 from safehold.recovery.plan import Plan, make_plan
 from safehold.recovery.portions import Portion, Settled, settle
-from safehold.recovery.report import Progress, silent
+from safehold.recovery.report import Progress, Suspicion, silent
 from safehold.recovery.run import Result, run_plan
 from safehold.recovery.shares import Found, Share, work
 from safehold.recovery.sources import look
@@ -57,6 +60,7 @@ from safehold.vault.keyring import is_complete, load_identity
 from safehold.vault.log import VaultLogReader
 from safehold.vault.runs import GenerationReader, Runs
 
+_NAMELESS_TOLD = 20
 #: More processes than this would wait for the one that enters what they read.
 MOST_WORKERS = 4
 END_IN_DOUBT = (
@@ -126,6 +130,15 @@ class Sources:
     def given(self) -> AnyVault | None:
         """The vault that was given by its URL, where one was."""
         return self.vaults()[0] if self._given else None
+
+    def suspicions(self, below: int | None = None) -> list[Suspicion]:
+        """From when on what these vaults hold may be somebody else's; timelines from `below` on are our own."""
+        vaults = self.vaults()
+        try:
+            return suspicions(vaults, self.opener, names=not self._given, below=below)
+        finally:
+            for vault in vaults:
+                vault.close()
 
     def names(self) -> list[str]:
         return [config.name for config in self._configs]
@@ -237,6 +250,21 @@ def plan_recovery(
 
     A run that follows `at_once`, with nobody looking at the plan, needs a glance only, where that suffices.
     """
+    plan = _plan_recovery(site, sources, account=account, kind=kind, to=to, at_once=at_once, progress=progress)
+    plan.report.suspect = sources.suspicions()
+    return plan
+
+
+def _plan_recovery(
+    site: Site,
+    sources: Sources,
+    *,
+    account: str | None,
+    kind: Kind | None,
+    to: int | None,
+    at_once: bool,
+    progress: Progress,
+) -> Plan:
     if at_once and not site.core_path.exists() and not sources.salvages:
         glanced = glance(
             sources.reader(),
@@ -363,6 +391,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
                 helpers=helpers,
                 old=old,
                 accept_loss=accept_loss,
+                may_found=everything_read(plan, [config.name for config in site.config.vaults]),
                 find=find,
                 progress=progress,
             )
@@ -370,17 +399,22 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
         try:
             result = run(plan)
         except NotAsGlanced:
+            suspect = plan.report.suspect
             plan = _read_everything(site, plan, sources, helpers, progress)
+            plan.report.suspect = suspect
             result = run(plan)
         site.mark_used()
+        result.report.suspect = plan.report.suspect
         _record_lost_log(site, plan, result.report.timeline)
         result.notes = [*brought, *result.notes, *_go_on(site, plan)]
         claim.done()
     if plan.salvages:
         result.notes += archive_found(site, plan)
+    result.notes += _found_anew(site, result)
     if result.taken:
         result.notes += _record_losses(site, result.taken)
     result.notes += _settle_end(site, accept_loss)
+    result.notes += _nameless(site)
     if plan.to is not None:
         _undo_to(site, plan, plan.to)
     result.notes += _record_ghosts(site, result)
@@ -543,6 +577,39 @@ def _claim(site: Site, sources: Sources, above: int) -> int:
     finally:
         for entry in vaults:
             entry.vault.close()
+
+
+def _found_anew(site: Site, result: Result) -> list[str]:
+    """Where the installation's own key is lost, and may be made anew: a writer does so as it opens. What hinders it."""
+    with closing(site.open_reads()) as reads:
+        if not lacks_key(reads):
+            return []
+        count_key(result.report)
+        if not (reads.held(0, Kind.IDENTITY) or "").startswith(TO_FOUND):
+            refusal = InstallationLost()
+            result.refused = f"no start serves it: {refusal.message}. {refusal.hint}"
+            return []
+    try:
+        with Session(site) as session:
+            session.execute_all([])
+    except SafeholdError as error:
+        return [f"the new key could not be made yet: {error.message}; the next start does it"]
+    return []
+
+
+def _nameless(site: Site) -> list[str]:
+    """Accounts whose names are in no source: how their people get at them again."""
+    with closing(site.open_reads()) as reads:
+        nameless = reads.nameless(_NAMELESS_TOLD + 1)
+    if not nameless:
+        return []
+    some = ", ".join(account.id.hex() for account in nameless[:_NAMELESS_TOLD])
+    more = " and more" if len(nameless) > _NAMELESS_TOLD else ""
+    return [
+        f"the names of accounts are lost, and nobody can sign in to them: {some}{more}. Once the loss is accepted "
+        "(--accept-loss), look whose they are (`safehold history`), and give each its name: `safehold account name ID "
+        "NAME`. Do not make a new account of that name: its devices would delete what they have"
+    ]
 
 
 def _record_losses(site: Site, taken: Sequence[Accepted]) -> list[str]:

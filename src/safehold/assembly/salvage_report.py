@@ -8,15 +8,16 @@ core the data folder still has.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from safehold.assembly.salvaging import Scanned
+from safehold.assembly.salvaging import Scanned, salvage_into
 from safehold.model.errors import SafeholdError
 from safehold.recovery.plan import Plan
-from safehold.recovery.report import EXIT_LOSS, Progress
+from safehold.recovery.report import EXIT_LOSS, Progress, silent
 from safehold.salvage.quarantine import write_file
 
 if TYPE_CHECKING:
@@ -59,7 +60,22 @@ class SalvageReport(msgspec.Struct):
         }
 
 
-def report_on(site: Installation, scanned: Scanned, identity: Path | None, progress: Progress) -> SalvageReport:
+def salvage(
+    site: Installation,
+    sources: Sequence[str],
+    out: str,
+    *,
+    identity: Path | None = None,
+    account: str = "",
+    progress: Progress = silent,
+) -> SalvageReport:
+    """Find what is left in damaged things, keep it in the folder `out`, and say what would come back by it."""
+    key = None if identity is None else str(identity)
+    scanned = salvage_into(sources, out, site=site, identity=key, account=account, progress=progress)
+    return _report_on(site, scanned, identity, progress)
+
+
+def _report_on(site: Installation, scanned: Scanned, identity: Path | None, progress: Progress) -> SalvageReport:
     """Plan with a salvage folder, account for every item, and write both into it."""
     key = identity or (Path(scanned.key) if scanned.key else None)
     try:

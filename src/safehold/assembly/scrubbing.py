@@ -111,6 +111,8 @@ class Scrubbing:
 
     def standing(self, config: VaultConfig) -> Standing:
         complete = config.mode == Mode.SYNC or config.name in self.settled.level
+        if config.is_server and self.site.is_keeper:  # a core elsewhere writes to it while it is read
+            complete = False
         return Standing(complete, self.settled.frame, self.core)
 
     def notebook(self, config: VaultConfig) -> FileNotebook:

@@ -39,7 +39,7 @@ from safehold.web.pump import Pump
 
 if TYPE_CHECKING:
     from safehold.assembly.recovering import Claim, Sources
-    from safehold.recovery.report import Report
+    from safehold.recovery.report import Report, Suspicion
     from safehold.store.sqlite.core import SqliteCore
 
 T = TypeVar("T")
@@ -243,9 +243,19 @@ class ServingRecovery:
         """
         await self._elsewhere(self._claim.done)
         if not self._kept:
-            await self._keep(self._after(await self._pump.exclusive(lambda: self._staged.outcome(self._core()))))
+            outcome = await self._pump.exclusive(lambda: self._staged.outcome(self._core()))
+            outcome.suspect = await self._elsewhere(partial(self._suspicions, outcome.timeline))
+            await self._keep(self._after(outcome))
             self._kept = True
         return await self._pump.exclusive(lambda: self._staged.close(self._core()))
+
+    def _suspicions(self, timeline: int) -> list[Suspicion]:
+        """`timeline` is the recovery's own. What cannot be asked hinders no recovery."""
+        try:
+            return self._sources.suspicions(timeline)
+        except SafeholdError as error:
+            _log.warning("whether the log is suspect cannot be told: %s", error)
+            return []
 
     async def _elsewhere(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

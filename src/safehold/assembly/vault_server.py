@@ -21,43 +21,37 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import Any
 
 from safehold.adapters.lock import PATIENCE_SECONDS, FolderLock, Locked
-from safehold.adapters.places import describe_place, machine
+from safehold.adapters.places import cause_words, known_here, look_at_place, machine
 from safehold.adapters.system import SystemClock, SystemEntropy
-from safehold.adapters.vault_http import key_digest
 from safehold.adapters.vault_http_server import VaultApp, serve
+from safehold.assembly.mending_here import mend_here
 from safehold.assembly.vault_server_config import DEFAULT_PORT, FILE_NAME, TEXT, ServerConfig, load_server
+from safehold.assembly.vault_server_tls import make_certificate, pin_of
 from safehold.config import parse_listen
 from safehold.formats.vaultcode import VaultCode, encode_code
 from safehold.model.errors import OperatorError
 from safehold.ports.link import Session
-from safehold.ports.vault import Vault, VaultDown
-from safehold.ports.whole_file import read_whole, write_whole
+from safehold.ports.whole_file import write_whole
 from safehold.store.realdisk import RealDisk
-from safehold.vault.folder import FolderVault
+from safehold.vault.folder import ASIDE, FolderVault
 from safehold.vault.http_guests import Admitted, Guest, Guests
 from safehold.vault.http_quota import VaultQuota
-from safehold.vault.segments import load_copy, segments, timelines
+from safehold.vault.refusals import Refusals, Refused
 from safehold.vault.served import ServedSession, ServedVault
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 _log = logging.getLogger("safehold.vault-server")
 
 #: Records that a command has changed are taken up within so long.
 REFRESH_SECONDS = 1.0
+#: What a keeper has removed makes room within so long.
+COUNT_SECONDS = 20.0
 #: What lies in each vault is counted anew so often.
 RECOUNT_SECONDS = 3600.0
-#: What was refused is one story as long as no more than this lies between two.
-REMEMBERED = 30 * 86_400 * 1_000_000
-REFUSED = "refused.json"
-_CERTIFICATE_DAYS = 20 * 365
+#: Times of files are no finer than this.
+_MOMENT_MICROSECONDS = 100_000
 
 
 class ServerFolder:
@@ -98,8 +92,7 @@ class ServerFolder:
                 key=json.dumps(os.path.abspath(key) if key else "tls/key.pem"),
                 pinned=json.dumps(tls and certificate is None),
             )
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(self.folder / FILE_NAME, text.encode(), 0o600)
+            write_whole(self.disk, str(self.folder / FILE_NAME), text.encode())
         config = load_server(self.folder)
         if config.certificate is not None and config.key is not None and not config.certificate.exists():
             if not config.pinned:  # somebody else's, as is its key
@@ -107,7 +100,7 @@ class ServerFolder:
                     f"the certificate {config.certificate} is not there",
                     hint=f"bring it there, or correct `certificate` in {self.folder / FILE_NAME}",
                 )
-            make_certificate(config.certificate, config.key, config.url)
+            make_certificate(self.disk, config.certificate, config.key, config.url)
         return config
 
     def invite(
@@ -118,6 +111,7 @@ class ServerFolder:
         quota_bytes: int | None = None,
         dead_man_seconds: int | None = None,
         read_only: bool = False,
+        keeper: bool = False,
         url: str | None = None,
     ) -> tuple[Guest, str]:
         """A guest, new or (`again`) one that is there, and a one-time code for it. Raises OperatorError, NotFound."""
@@ -128,20 +122,16 @@ class ServerFolder:
         changed = {"quota_bytes": quota_bytes, "dead_man_seconds": dead_man_seconds}
         if wanted := {key: value for key, value in changed.items() if value is not None}:
             guest = self.guests.change(guest.id, **wanted)
-        secret = self.guests.new_code(guest.id, read_only=read_only)
+        secret = self.guests.new_code(guest.id, read_only=read_only, keeper=keeper)
         pin = self.pin(config) if config.pinned else b""
-        return guest, encode_code(VaultCode(url or config.url, bytes.fromhex(guest.id), secret, pin, read_only))
+        return guest, encode_code(
+            VaultCode(url or config.url, bytes.fromhex(guest.id), secret, pin, read_only or keeper)
+        )
 
     def pin(self, config: ServerConfig) -> bytes:
         """SHA-256 of the server's public key. Raises OperatorError."""
-        import ssl
-
         assert config.certificate is not None
-        try:
-            der = ssl.PEM_cert_to_DER_cert(_first_certificate(config.certificate.read_text(encoding="ascii")))
-            return key_digest(der)
-        except (OSError, ValueError) as error:
-            raise OperatorError(f"the certificate {config.certificate} cannot be read: {error}") from error
+        return pin_of(config.certificate)
 
     def used_bytes(self, guest: Guest) -> int:
         """Raises OSError."""
@@ -149,36 +139,13 @@ class ServerFolder:
         return quota.used_bytes()
 
 
-class Refused(msgspec.Struct, frozen=True):
-    """Requests of one guest that would have made void what its vault holds, as run/refused.json has it. Times in µs.
-
-    `frame` is the newest that was there when the first of them came: what came after it may be somebody else's.
-    """
-
-    first: int
-    last: int
-    count: int
-    frame: int
-    why: str
-
-
 def read_refused(server: ServerFolder, guest: str) -> Refused | None:
-    try:
-        return msgspec.json.decode(
-            read_whole(server.disk, f"{server.guests.run_folder(guest)}/{REFUSED}"), type=Refused
-        )
-    except msgspec.DecodeError:
-        return None
+    return refusals_of(server, guest).read()
 
 
-def newest_frame(vault: Vault) -> int:
-    """Its number, by the headers alone; 0 where there is none."""
-    with suppress(VaultDown, KeyError):
-        for timeline in reversed(timelines([vault])):
-            for name in reversed(list(segments([vault], timeline))):
-                if numbers := load_copy(vault, name).frames:
-                    return max(numbers)
-    return 0
+def refusals_of(server: ServerFolder, guest: str) -> Refusals:
+    guests = server.guests
+    return Refusals(guests.vault_folder(guest), guests.run_folder(guest), server.disk, server.clock)
 
 
 class _Seat:
@@ -190,11 +157,11 @@ class _Seat:
         self._served = served
 
     @property
-    def key(self) -> tuple[str, bool]:
-        return self._admitted.guest.id, self._admitted.may_append
+    def key(self) -> tuple[str, bool, bool]:
+        return self._admitted.guest.id, self._admitted.may_append, self._admitted.may_mend
 
     def open_session(self) -> Session:
-        return ServedSession(self._served, may_append=self._admitted.may_append)
+        return ServedSession(self._served, may_append=self._admitted.may_append, may_mend=self._admitted.may_mend)
 
 
 class VaultHost:
@@ -209,6 +176,7 @@ class VaultHost:
         self._limits: dict[str, int] = {}
         self._signature: object = None
         self._kept: dict[str, object] = {}
+        self._to_count: set[str] = set()
         self._recounted = server.clock.monotonic()
         self.refresh()
         for guest in server.guests.all():
@@ -233,72 +201,96 @@ class VaultHost:
                 served.installation = installation
         return True
 
-    def _note_refused(self, guest: str, why: str) -> None:
-        """Whoever asks for that is not the writer as we know it; written down at once, as it may be the first sign."""
-        server = self._server
-        known, now = read_refused(server, guest), server.clock.now()
-        if known is None or now - known.last > REMEMBERED:
-            folder = server.guests.vault_folder(guest)
-            known = Refused(now, now, 0, newest_frame(FolderVault("vault", folder, server.disk)), why)
-        known = msgspec.structs.replace(known, last=now, count=known.count + 1)
-        with suppress(OSError):
-            write_whole(server.disk, f"{server.guests.run_folder(guest)}/{REFUSED}", msgspec.json.encode(known))
-
     def refresh(self) -> None:
         """Take up what commands have changed, and keepers of single vaults. Raises OSError."""
         guests = self._server.guests
         signature = _signature(self._server.folder / "installations")
-        if signature != self._signature:
+        if signature != self._signature or guests.closed:
+            closed = dict(guests.closed)
             guests.reload()
+            for guest, why in guests.closed.items():
+                if closed.get(guest) != why:
+                    _log.error("nobody is let in for guest %s: its record cannot be read: %s", guest, why)
             self._signature = signature
             self._limits = {guest.id: guest.record.quota_bytes for guest in guests.all()}
         with self._lock:
             served = list(self._served)
         for guest_id in served:
-            kept = _kept_signature(guests.vault_folder(guest_id))
-            if self._kept.get(guest_id) != kept:
+            kept = self._kept_signature(guest_id)
+            if kept is None or self._kept.get(guest_id) != kept:
                 self._kept[guest_id] = kept
                 self.forget(guest_id)
-        now = self._server.clock.monotonic()
-        if now - self._recounted > RECOUNT_SECONDS:
-            self._recounted = now
-            for quota in list(self._quotas.values()):
-                quota.recount()
 
     def forget(self, guest: str) -> None:
         """Retention has taken something out of this vault."""
         with self._lock:
             served = self._served.get(guest)
+            self._to_count.add(guest)
         if served is not None:
             served.forget()
-            self._quotas[guest].recount()
+
+    def count_anew(self) -> None:
+        """What lies in vaults that a keeper has changed, and at times in all. By one thread, and nobody waits for it.
+
+        Raises OSError.
+        """
+        now = self._server.clock.monotonic()
+        with self._lock:
+            if now - self._recounted > RECOUNT_SECONDS:
+                self._recounted = now
+                self._to_count.update(self._quotas)
+            wanted = [quota for name, quota in self._quotas.items() if name in self._to_count]
+            self._to_count.clear()
+        for quota in wanted:
+            quota.recount()
+
+    def _kept_signature(self, guest: str) -> object:
+        """Something that differs once a keeper has set something aside or removed it (vault/keeping.py).
+
+        None: within the moment that file systems tell times by, another change may follow that nobody would see.
+        """
+        try:
+            at = os.stat(f"{self._server.guests.vault_folder(guest)}/{ASIDE}").st_mtime_ns
+        except FileNotFoundError:
+            return 0
+        return None if abs(self._server.clock.now() - at // 1000) < _MOMENT_MICROSECONDS else at
 
     def _open(self, guest: Guest) -> ServedVault:
         with self._lock:
             served = self._served.get(guest.id)
             if served is None:
                 folder = self._server.guests.vault_folder(guest.id)
-                name = guest.id
+                name, refusals = guest.id, refusals_of(self._server, guest.id)
                 quota = VaultQuota(self._server.disk, folder, lambda: self._limits.get(name, 0), threading.Lock())
                 served = ServedVault(
                     folder,
                     self._server.disk,
                     bytes.fromhex(guest.record.installation) or None,
                     reserve_bytes=self._reserve,
-                    about=lambda: about(folder),
+                    about=lambda: {**about(folder), **refusals.told()},
+                    to_guests=True,
                     lock=threading.Lock(),
                     quota=quota,
-                    refused=partial(self._note_refused, guest.id),
+                    refused=refusals.note,
+                    mend=partial(mend_here, folder, self._server.disk, self._server.clock),
                 )
                 self._served[guest.id], self._quotas[guest.id] = served, quota
-                self._kept[guest.id] = _kept_signature(folder)
+                self._kept[guest.id] = self._kept_signature(guest.id)
             self._limits.setdefault(guest.id, guest.record.quota_bytes)
             return served
 
 
 def about(folder: str) -> dict[str, Any]:
-    """What a guest is told of where its vault lies: what it needs to judge what fails together, and who may do what."""
-    return {"user": os.geteuid(), "folder": folder, "place": describe_place(folder), "machine": machine()}
+    """What a guest is told of where its vault lies: words by which it recognises what it has itself, and no more.
+
+    So it can judge whether the vault fails together with something of its own, and whether its user holds it (I110).
+    """
+    try:
+        causes = cause_words(look_at_place(folder))
+        private = any(os.stat(above).st_mode & 0o077 == 0 for above in (folder, os.path.dirname(folder)))
+    except OSError:
+        causes, private = [], False
+    return {"machine": machine(), "holder": known_here(f"user {os.geteuid()}"), "private": private, "causes": causes}
 
 
 def run_server(
@@ -333,8 +325,11 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     ended = threading.Event()
-    housekeeping = threading.Thread(target=_housekeeping, args=(vaults, ended), name="guests", daemon=True)
-    housekeeping.start()
+    for work, pause, name in (
+        (vaults.refresh, REFRESH_SECONDS, "guests"),
+        (vaults.count_anew, COUNT_SECONDS, "counting"),
+    ):
+        threading.Thread(target=_again_and_again, args=(work, pause, ended), name=name, daemon=True).start()
     require_free(host, port)
     from safehold.assembly.vault_server_alarms import ServerAlarms  # what only invites needs none
 
@@ -364,13 +359,13 @@ def require_free(host: str, port: int) -> None:
         probe.bind((host, port))
 
 
-def _housekeeping(vaults: VaultHost, ended: threading.Event) -> None:
+def _again_and_again(work: Callable[[], None], pause: float, ended: threading.Event) -> None:
     """Whatever goes wrong, it is tried again: else a token that is taken back would go on opening a vault."""
-    while not ended.wait(REFRESH_SECONDS):
+    while not ended.wait(pause):
         try:
-            vaults.refresh()
+            work()
         except Exception:
-            _log.exception("what commands have changed could not be taken up; it is tried again")
+            _log.exception("what has changed in the server's folder could not be taken up; it is tried again")
 
 
 def _signature(folder: Path) -> object:
@@ -382,99 +377,3 @@ def _signature(folder: Path) -> object:
                 stat = os.stat(f"{entry.path}/guest.json")
                 found.append((entry.name, stat.st_mtime_ns, stat.st_ino))
     return sorted(found)
-
-
-def _kept_signature(folder: str) -> object:
-    """Something that differs once a keeper has set aside or removed what the server may remember."""
-    found = []
-    for name in ("aside", "log", "runs"):
-        with suppress(FileNotFoundError):
-            found.append(os.stat(f"{folder}/{name}").st_mtime_ns)
-            found += [os.stat(entry.path).st_mtime_ns for entry in os.scandir(f"{folder}/log")] if name == "log" else []
-    return found
-
-
-# -- TLS
-
-
-def make_certificate(certificate: Path, key: Path, url: str) -> None:
-    """A certificate that signs itself, for the key that is there: guests know it. Else for a new one.
-
-    Raises OperatorError.
-    """
-    from datetime import UTC, datetime, timedelta
-    from ipaddress import ip_address
-    from urllib.parse import urlsplit
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-    secret = _key_there(key)
-    is_new = secret is None
-    secret = secret or ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a vault server of Safehold")])
-    host = urlsplit(url).hostname or "localhost"
-    named: x509.GeneralName = x509.DNSName(host)
-    with suppress(ValueError):
-        named = x509.IPAddress(ip_address(host))
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(secret.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=_CERTIFICATE_DAYS))
-        .add_extension(x509.SubjectAlternativeName([named]), critical=False)
-        .sign(secret, hashes.SHA256())
-    )
-    try:
-        key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        certificate.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if is_new:
-            _write(key, secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
-        _write(certificate, made.public_bytes(Encoding.PEM), 0o644)
-    except OSError as error:
-        raise OperatorError(f"no certificate could be made in {key.parent}: {error.strerror}") from error
-
-
-def _key_there(path: Path) -> EllipticCurvePrivateKey | RSAPrivateKey | None:
-    """None where there is no key. Raises OperatorError where it cannot be used: it is never replaced."""
-    from cryptography.hazmat.primitives.asymmetric import ec, rsa
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    try:
-        key = load_pem_private_key(path.read_bytes(), None)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError) as error:
-        raise OperatorError(
-            f"the key {path} cannot be read: {error}", hint="bring back a copy of it: guests know the server by it"
-        ) from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
-        raise OperatorError(f"the key {path} is of a sort that this program makes no certificate for")
-    return key
-
-
-def _first_certificate(pem: str) -> str:
-    end = "-----END CERTIFICATE-----"
-    return pem[: pem.index(end) + len(end)]
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    """Whole or not at all, synced."""
-    temporary = path.with_name(path.name + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

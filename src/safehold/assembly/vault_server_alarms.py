@@ -31,14 +31,14 @@ from safehold.proof.seen import RoomSeen, Sight, VaultSeen
 from safehold.service.items import stamp
 from safehold.vault.folder import FolderVault
 from safehold.vault.http_guests import Guest, GuestRecord
+from safehold.vault.refusals import RACES
 
 _log = logging.getLogger("safehold.alarms")
 
 #: A guest that may be silent for a short time only is looked at so many times within it.
 LOOKS_WITHIN = 4
 END_SECONDS = 3.0
-#: So many refusals are told of, for a day after the last.
-REFUSALS = 3
+#: What was refused is told of for a day after the last.
 DAY_MICROSECONDS = 86_400 * 1_000_000
 ROLE, HEARD = "vault server", "heard.json"
 
@@ -97,9 +97,17 @@ class _GuestAlarms:
 
     def _incidents(self) -> Iterator[dict[str, str]]:
         """Two writers that raced are refused once or twice, and open their log anew; more is somebody else."""
+        if why := self._server.guests.closed.get(self.guest.id):
+            yield {
+                "what": "guest closed",
+                "key": self.guest.record.name,
+                "message": f"the record of {self.guest.record.name} cannot be read: {why}. Nobody is let in for it",
+                "summary": "A guest's record cannot be read",
+                "hint": f"bring back guest.json in installations/{self.guest.id}",
+            }
         refused = read_refused(self._server, self.guest.id)
         now = self._server.clock.now()
-        if refused is None or refused.count < REFUSALS or now - refused.last > DAY_MICROSECONDS:
+        if refused is None or refused.count <= RACES or now - refused.last > DAY_MICROSECONDS:
             return
         name = self.guest.record.name
         yield {

@@ -12,6 +12,7 @@ from safehold.adapters.vault_link import LinkServer
 from safehold.model.errors import OperatorError
 from safehold.ports.disk import Disk
 from safehold.store.realdisk import RealDisk
+from safehold.vault.refusals import Refusals
 from safehold.vault.served import DEFAULT_RESERVE_BYTES, ServedSession, ServedVault
 
 
@@ -33,8 +34,11 @@ class VaultServer:
         group: int | None = None,
         reserve_bytes: int = DEFAULT_RESERVE_BYTES,
         disk: Disk | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
+        """`refusals` note what would have made void what is in the log."""
         self.folder = os.path.abspath(folder)
+        self._refusals = refusals
         self._served = ServedVault(
             self.folder,
             disk or RealDisk(),
@@ -42,6 +46,7 @@ class VaultServer:
             reserve_bytes=reserve_bytes,
             about=self._about,
             lock=threading.Lock(),
+            refused=refusals.note if refusals is not None else lambda _: None,
         )
         make_session: Callable[[], ServedSession] = lambda: ServedSession(self._served)  # noqa: E731
         self._server = LinkServer(address, make_session, mode=mode, group=group, users=users)
@@ -69,4 +74,5 @@ class VaultServer:
         self._served.forget()
 
     def _about(self) -> dict[str, Any]:
-        return {"user": os.geteuid(), "folder": self.folder, "place": describe_place(self.folder)}
+        told = self._refusals.told() if self._refusals is not None else {}
+        return {"user": os.geteuid(), "folder": self.folder, "place": describe_place(self.folder), **told}

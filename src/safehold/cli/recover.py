@@ -155,7 +155,7 @@ def _run(args: Namespace, context: Context) -> Answer:
         more["returned"] = _plain(result.returned)
     return Answer(
         _report_data(report) | more | accounted,
-        [*blocks, "the service can be started: safehold serve"],
+        [*blocks, result.refused or "the service can be started: safehold serve"],
         Exit(report.exit_code),
     )
 
@@ -300,4 +300,4 @@ def describe_report(report: Report, *, planned: bool) -> list[str | Table]:
         blocks.append(f"what was written in the last {report.unknown_seconds:.0f} s before the end is unknown")
     if not report.verified:
         blocks.append("not everything could be verified")
-    return blocks
+    return [*blocks, *recover_report.describe_suspect(report.suspect)]

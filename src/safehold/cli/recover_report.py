@@ -12,7 +12,10 @@ from safehold.cli.parser import Parser
 from safehold.model.errors import NotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from safehold.recovery.after import AccountPart, AfterReport
+    from safehold.recovery.report import Suspicion
 
 #: Accounts, and losses of each, that are told to people; --json has all.
 SHOWN = 20
@@ -96,7 +99,16 @@ def describe(report: AfterReport, account: str | None = None) -> list[str | Tabl
     if sources:
         blocks.append(f"read from {', '.join(sources)}: {generation}")
     blocks.append(f"evidence: {report.evidence or 'in no vault'}")
-    return blocks
+    return [*blocks, *(describe_suspect(report.suspect) if account is None else ())]
+
+
+def describe_suspect(suspect: Sequence[Suspicion]) -> list[str]:
+    """From when on the log is suspect, a line for each reason; nothing where nothing is."""
+    told = []
+    for one in suspect:
+        after = f", after frame {one.frame}," if one.frame is not None else ""
+        told.append(f"from {time_text(one.at)} on{after} the log of {one.vault} is suspect: {one.why}")
+    return told
 
 
 def _describe_part(part: AccountPart) -> list[str | Table]:

@@ -34,11 +34,13 @@ def configure(parser: Parser) -> None:
 
 
 def _run(args: Namespace, context: Context) -> Answer:
+    from safehold.assembly.salvage_report import salvage
     from safehold.cli.recover import describe_plan
     from safehold.salvage.scan import LOOKED_FOR
 
     with Reporter() as progress:
-        told = context.installation(make=False).salvage(
+        told = salvage(
+            context.installation(make=False),
             args.sources,
             args.out,
             identity=Path(args.identity).absolute() if args.identity else None,

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from safehold.cli.context import Context
-from safehold.cli.output import Answer, Table, print_json, size_text, time_text
+from safehold.cli.exits import Exit
+from safehold.cli.output import Answer, Table, count_text, print_json, size_text, time_text
 from safehold.cli.parser import Parser
 
 if TYPE_CHECKING:
     from safehold.assembly.site import Site
-    from safehold.assembly.vault_server import Refused
-    from safehold.vault.http_guests import Guest
+    from safehold.vault.http_guests import Code, Guest, Token
+    from safehold.vault.refusals import Refused
 
 
 def configure(parser: Parser) -> None:
@@ -58,16 +59,24 @@ def configure(parser: Parser) -> None:
         "--dead-man", metavar="TIME", help="alarm once it has been silent for so long, as 1h; 0s: never (default: 1h)"
     )
     invite.add_argument("--read", action="store_true", help="a code whose token may only read")
+    invite.add_argument(
+        "--keeper", action="store_true", help="a code for a keeper elsewhere: its token may read, put evidence and mend"
+    )
     invite.add_argument("--url", metavar="URL", help="the server's address in this code (default: as server.toml says)")
     guests = parser.command(
         "guests",
-        "list the guests of this vault server and their tokens",
+        "list the guests of this vault server, their tokens and open codes",
         "safehold vault guests --folder /srv/vaults",
         _guests,
-        "Lists who has a vault here, what it fills and which tokens there are.",
+        "Lists who has a vault here, what it fills, which tokens there are and which codes were not used yet. Tokens "
+        "and codes are named by the beginning of a digest, which opens nothing.",
     )
     _folder(guests)
-    guests.add_argument("--revoke", metavar="TOKEN", help="take back the token whose digest begins with this")
+    revoking = guests.add_mutually_exclusive_group()
+    revoking.add_argument("--revoke", metavar="TOKEN", help="take back the token or code whose digest begins with this")
+    revoking.add_argument(
+        "--revoke-all", metavar="GUEST", help="take back all tokens and codes of this guest, named by name or id"
+    )
     join = parser.command(
         "join",
         "use a one-time code, and enter nothing in the configuration",
@@ -134,9 +143,10 @@ def _invite(args: Namespace, _context: Context) -> Answer:
         quota_bytes=None if args.quota is None else parse_bytes(args.quota),
         dead_man_seconds=3600 if dead_man is None and not args.guest else dead_man,
         read_only=args.read,
+        keeper=args.keeper,
         url=parse_public_url(args.url) if args.url else None,
     )
-    told = "safehold vault join" if args.read else "safehold vault add NAME"
+    told = "safehold vault join" if args.read or args.keeper else "safehold vault add NAME"
     return Answer(
         {"guest": guest.id, "name": guest.record.name, "code": code},
         [code, f"a code for {guest.record.name}, good once and for 48 hours. There: {told} {code[:20]}…"],
@@ -160,10 +170,14 @@ def _guests(args: Namespace, _context: Context) -> Answer:
     load_server(folder)
     server = ServerFolder(folder)
     server.guests.load()
+    closed = server.guests.closed
     told = []
-    if args.revoke is not None:
-        guest = server.guests.revoke(args.revoke)
-        told.append(f"a token of {guest.record.name} is taken back")
+    if args.revoke is not None or args.revoke_all is not None:
+        guests = server.guests
+        gone = guests.revoke(args.revoke) if args.revoke is not None else guests.revoke_all(args.revoke_all)
+        tokens_gone, codes_gone = count_text(gone.tokens, "token"), count_text(gone.codes, "code")
+        told.append(f"{gone.guest.record.name}: {tokens_gone} and {codes_gone} were taken back")
+    told += [f"nobody is let in for guest {guest}: its record cannot be read: {why}" for guest, why in closed.items()]
     found = [(guest, server.used_bytes(guest)) for guest in server.guests.all()]
     refused = {guest.id: read_refused(server, guest.id) for guest, _ in found}
     told += [
@@ -178,21 +192,41 @@ def _guests(args: Namespace, _context: Context) -> Answer:
         quota = size_text(record.quota_bytes) if record.quota_bytes else "-"
         rows.append((record.name, record.installation or "not here yet", size_text(used), quota, len(record.tokens)))
     tokens = [
-        (guest.record.name, token.digest[:12], "append" if token.may_append else "read", time_text(token.made))
+        (guest.record.name, token.digest[:12], _right(token), time_text(token.made))
         for guest, _ in found
         for token in guest.record.tokens
     ]
+    codes = {guest.id: server.guests.open_codes(guest) for guest, _ in found}
+    invitations = [
+        (
+            guest.record.name,
+            code.digest[:12],
+            "mend" if code.keeper else "read" if code.read_only else "append",
+            *map(time_text, (code.made, code.until)),
+        )
+        for guest, _ in found
+        for code in codes[guest.id]
+    ]
     return Answer(
-        {"guests": [_facts(guest, used, refused[guest.id]) for guest, used in found]},
+        {
+            "guests": [_facts(guest, used, refused[guest.id], codes[guest.id]) for guest, used in found],
+            "closed": [{"guest": guest, "why": why} for guest, why in closed.items()],
+        },
         [
             *told,
             Table(("guest", "installation", "fills", "of", "tokens"), rows),
             Table(("guest", "token", "may", "since"), tokens),
+            *([Table(("guest", "open code", "may", "since", "until"), invitations)] if invitations else ()),
         ],
+        Exit.FOUND if closed else Exit.DONE,
     )
 
 
-def _facts(guest: Guest, used: int, refused: Refused | None) -> dict[str, Any]:
+def _right(token: Token) -> str:
+    return "append" if token.may_append else "mend" if token.may_mend else "read"
+
+
+def _facts(guest: Guest, used: int, refused: Refused | None, codes: list[Code]) -> dict[str, Any]:
     record = guest.record
     return {
         "guest": guest.id,
@@ -203,7 +237,18 @@ def _facts(guest: Guest, used: int, refused: Refused | None) -> dict[str, Any]:
         "dead_man_seconds": record.dead_man_seconds or None,
         "refused": None if refused is None else msgspec.structs.asdict(refused),
         "tokens": [
-            {"token": token.digest, "may_append": token.may_append, "made": token.made} for token in record.tokens
+            {"token": token.digest, "may_append": token.may_append, "may_mend": token.may_mend, "made": token.made}
+            for token in record.tokens
+        ],
+        "codes": [
+            {
+                "code": code.digest,
+                "may_append": not code.read_only,
+                "may_mend": code.keeper,
+                "made": code.made or None,
+                "until": code.until,
+            }
+            for code in codes
         ],
     }
 

@@ -80,6 +80,7 @@ class Alarmed:
             shippers=self._shippers,
             stopped=lambda: house.engine.stopped,
             refusal=lambda: house.engine.refusal,
+            body_refusal=lambda: house.writer.archive.refusal,
             recovering=lambda: house.recovering,
             rooms=lambda: [RoomSeen("the installation", house.disk.free_bytes("/"))],
             timings=self._take_timings,

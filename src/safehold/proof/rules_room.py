@@ -119,8 +119,10 @@ def vault_full(sight: Sight, before: Sight | None, memory: Memory, limits: Limit
     """A vault that refuses for want of room. A sync one stops all writing."""
     del before, memory, limits
     for vault in sight.vaults:
-        if vault.full:
+        if vault.full or vault.full_for_bodies:
             effect = "no change is accepted" if vault.sync else "changes are not copied there"
+            if not vault.full:
+                effect = "photos and other large pieces are not accepted"
             yield Condition(
                 what="vault full",
                 key=vault.name,

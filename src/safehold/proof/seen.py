@@ -27,6 +27,7 @@ class VaultSeen(msgspec.Struct, frozen=True, kw_only=True):
     available: bool | None = None
     trouble: str = ""  # why what is shipped there does not get on
     full: bool = False  # it refused for want of room
+    full_for_bodies: bool = False  # it refused a large body, whatever else it takes
     unarchived: int | None = None  # changes that it lacks
     lag_seconds: float | None = None  # age of the oldest of them
     dropped: str = ""  # what was acknowledged and could not be read back through a fresh handle, in words

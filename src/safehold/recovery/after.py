@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import msgspec
 
 from safehold.model.kinds import Kind
-from safehold.recovery.report import KindCount, Loss, Report, Stage
+from safehold.recovery.report import KindCount, Loss, Report, Stage, Suspicion
 from safehold.recovery.sources import Source
 
 VERSION = 1
@@ -70,6 +70,7 @@ class AfterReport(msgspec.Struct):
     sources: list[Read]
     accepted: list[str]  # losses that were accepted with it
     notes: list[str]
+    suspect: list[Suspicion] = []  # from when on vaults' logs may be somebody else's
     evidence: str = ""  # name of the object in the vaults, as it is read back; "" before it is put there
 
     @property
@@ -125,6 +126,7 @@ def after_report(
         sources=list(sources),
         accepted=list(accepted),
         notes=list(notes),
+        suspect=list(report.suspect),
     )
 
 

@@ -67,6 +67,10 @@ class _Refused(Exception):
     """A reason not to attest."""
 
 
+class _Otherwise(_Refused):
+    """One that no damage explains: what was written is not what follows."""
+
+
 def attest(
     vault: Vault,
     opener: Opener,
@@ -136,6 +140,7 @@ def _try(
             check.objects,
             round(clock.monotonic() - began, 3),
             check.identity,
+            check.otherwise,
         )
         verdicts.append(Verdict(facts, generation.position))
         if not reasons:
@@ -220,6 +225,7 @@ class _Check:
         self._dropped: GenerationReader | None = None
         self._reasons: list[str] = []
         self._told = set(runs.problems())
+        self.otherwise = False
         self.streams = self.changes = self.identity = 0
         self.objects = len(generation.manifest.runs)
 
@@ -235,13 +241,16 @@ class _Check:
             for kind in RESTORE_ORDER:
                 self._compare(kind)
         except (_Refused, Damaged) as error:
-            self._refuse(str(error))
+            self.otherwise |= isinstance(error, _Otherwise) and not self._holes
+            self._reasons.append(str(error))
         for problem in self._runs.problems() if not self._reasons else ():
             if problem not in self._told:
                 self._reasons.append(problem)
         return self._reasons[:MAX_REASONS]
 
     def _refuse(self, reason: str) -> None:
+        """One of the reasons that a generation gives by what it says: whole as it is, only holes may explain it."""
+        self.otherwise |= not self._holes
         self._reasons.append(reason)
         if len(self._reasons) >= MAX_REASONS:
             raise _Refused("there is more of that")
@@ -311,7 +320,7 @@ class _Check:
         for account in self._erased:
             self._chains.forget(account)
         if self._chains.refused:
-            raise _Refused(f"the log does not chain: {self._chains.problems[-1]}")
+            raise _Otherwise(f"the log does not chain: {self._chains.problems[-1]}")
         for key in self._chains.streams():
             for gap in self._chains.missing(key):
                 if self._holes:
@@ -349,7 +358,7 @@ class _Check:
             return  # the core wrote it again, after what follows it; the reader has checked its hash
         step = self._chains.follow(change)
         if step is Step.BAD:
-            raise _Refused(f"the log does not chain: {self._chains.problems[-1]}")
+            raise _Otherwise(f"the log does not chain: {self._chains.problems[-1]}")
         if step is Step.AFTER_GAP:
             gap = self._chains.gaps[key][-1]
             self._around[key, gap] = self._chains.before_gap[key], change.prev
@@ -399,7 +408,7 @@ class _Check:
         for part in entry.parts:
             base = part.stream.base
             if head is not None and (base.rev, base.head) != (head.rev, head.hash):
-                raise _Refused(f"{_words(entry.key)}: {part.object.name} does not continue the run before it")
+                raise _Otherwise(f"{_words(entry.key)}: {part.object.name} does not continue the run before it")
             if part.object.entry.object not in self._known:
                 self._check_part(entry.key, part, before, first=head is None)
             head = Head(part.stream.rev, part.stream.head)
@@ -424,13 +433,13 @@ class _Check:
             recorded |= ghosts_of(change)
             if change.rev <= base.rev and kept is not None:
                 if not _find(kept, change):
-                    raise _Refused(f"{_words(key)}: rev {change.rev} of its base is none that was attested before")
+                    raise _Otherwise(f"{_words(key)}: rev {change.rev} of its base is none that was attested before")
             else:
                 if not proved:
                     self._check_root(key, state, base.root, f"at its base, rev {base.rev}")
                     proved = True
                 if chains.follow(change) is Step.BAD:
-                    raise _Refused(f"{_words(key)}: {part.object.name} does not chain: {chains.problems[-1]}")
+                    raise _Otherwise(f"{_words(key)}: {part.object.name} does not chain: {chains.problems[-1]}")
             if first:
                 state.apply(change)
         for rev in bare.keys() - recorded:
@@ -438,14 +447,14 @@ class _Check:
         if not proved:
             self._check_root(key, state, base.root, f"at its base, rev {base.rev}")
         if chains.head(key) != Head(stream.rev, stream.head) or chains.missing(key) or count != stream.changes:
-            raise _Refused(f"{_words(key)}: {part.object.name} holds not what its directory says")
+            raise _Otherwise(f"{_words(key)}: {part.object.name} holds not what its directory says")
         if first and stream.root:
             self._check_root(key, state, stream.root, f"at rev {stream.rev}")
         self.changes += count
 
     def _check_root(self, key: StreamKey, state: LiveState, root: bytes, where: str) -> None:
         if state.root() != root:
-            raise _Refused(f"{_words(key)}: its state root {where} is another one")
+            raise _Otherwise(f"{_words(key)}: its state root {where} is another one")
 
     def _check_change(self, key: StreamKey, change: Change, object_: RunFile, blobs: frozenset[bytes]) -> str:
         """Why its body is not there, where it has one; "" where it is."""
@@ -469,7 +478,7 @@ class _Check:
         before = self._before.generation.manifest.dropped_upto if self._before is not None else 0
         allowed = max(before, self._receipts.drop_upto)
         if upto > allowed:
-            raise _Refused(f"history is dropped up to frame {upto}, and the keeper allowed it up to {allowed}")
+            raise _Otherwise(f"history is dropped up to frame {upto}, and the keeper allowed it up to {allowed}")
         if not upto:
             return
         known = [a for a in self._receipts.attested if upto <= a.generation <= self._receipts.drop_upto]
@@ -486,7 +495,7 @@ class _Check:
         if before.base != base:
             entry = self._dropped.stream(*key) if self._dropped is not None else None
             if entry is None or base.rev > entry.head.rev or base.rev < before.base.rev:
-                raise _Refused(f"{_words(key)}: history up to rev {base.rev} is dropped, further than was allowed")
+                raise _Otherwise(f"{_words(key)}: history up to rev {base.rev} is dropped, further than was allowed")
         state = LiveState()
         found: list[Change] = []
         head = before.base.head
@@ -498,7 +507,7 @@ class _Check:
             if change.rev > before.base.rev:
                 head = change.hash
         if head != base.head or state.root() != base.root:
-            raise _Refused(f"{_words(key)}: its base, rev {base.rev}, is not what was attested before")
+            raise _Otherwise(f"{_words(key)}: its base, rev {base.rev}, is not what was attested before")
         return found
 
 

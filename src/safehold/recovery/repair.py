@@ -87,8 +87,10 @@ class Repairer:
         remembered: Mapping[str, Remembered] | None = None,
         excuses: Excuses | None = None,
         named: Sequence[str] = (),
+        elsewhere: bool = False,
         progress: Progress = silent,
     ) -> None:
+        """`elsewhere`: the vault is at a server, which moves nothing out of the way, and may refuse an object."""
         self.vault = vault
         self.inventory = inventory
         self._scrubber = scrubber
@@ -98,6 +100,8 @@ class Repairer:
         self._excuses = excuses
         self._named = named
         self._progress = progress
+        self._elsewhere = elsewhere
+        self.refused: dict[str, str] = {}  # objects that the server did not let us mend, and why
         self.mended: list[Mend] = []
 
     # -- judging
@@ -123,7 +127,16 @@ class Repairer:
         """One for each damage, in the order in which they are mended: the mark first, manifests after their runs."""
         judge = self._judge(self.inventory)
         found = judge.judge().damaged
-        return sorted((self._plan(damage, judge) for damage in found), key=_order)
+        return sorted((self._plan_or_not(damage, judge) for damage in found), key=_order)
+
+    def _plan_or_not(self, damage: Damage, judge: Judge) -> Mend:
+        mend = self._plan(damage, judge)
+        moves = mend.way in (Way.ASIDE, Way.TEXT) or (
+            mend.way is Way.RECORD and damage.object in self.inventory.listing
+        )
+        if self._elsewhere and moves:
+            return Mend(damage, Way.NONE, why="only its operator moves anything there, where it lies")
+        return mend
 
     def _plan(self, damage: Damage, judge: Judge) -> Mend:
         name = damage.object
@@ -317,12 +330,22 @@ class Repairer:
                 break
             for done, mend in enumerate(plan):
                 self._progress(f"repair {self.vault.name}", done, len(plan), "objects")
-                self._carry_out(mend)
+                try:
+                    self._carry_out(mend)
+                except VaultDown as error:
+                    if not self._elsewhere:
+                        raise
+                    self.refused[mend.damage.object] = error.message
+                    continue
                 self.mended.append(mend)
-        return [d for d in self.judge().damaged if not self._recorded(d.object)]
+        return [self._told(d) for d in self.judge().damaged if not self._recorded(d.object)]
+
+    def _told(self, damage: Damage) -> Damage:
+        refused = self.refused.get(damage.object)
+        return damage if refused is None else msgspec.structs.replace(damage, why=f"{damage.why}; {refused}")
 
     def _tried(self, mend: Mend) -> bool:
-        return any(
+        return mend.damage.object in self.refused or any(
             (m.damage.object, m.way, m.source) == (mend.damage.object, mend.way, mend.source) for m in self.mended
         )
 

@@ -62,6 +62,22 @@ class Stage(msgspec.Struct):
     seconds: float
 
 
+class Suspicion(msgspec.Struct, frozen=True):
+    """From when on what lies in a vault may be somebody else's, as that vault, or its keeper, knows it.
+
+    `what`: `refused` (its holder was asked to take what would make void what is there), `put over` (of a bucket:
+    something lies on top of what was there first), `forked` (the log goes on before what was there already), `not
+    attested` (a generation was written of another history than the log tells). `at` in µs, by the clock of who knows;
+    `frame` is the newest that there was before: what comes after it is suspect. None where nobody knows.
+    """
+
+    vault: str
+    what: str
+    at: int
+    frame: int | None
+    why: str
+
+
 class Report(msgspec.Struct):
     """Field for field the object of the contract; and by account, for the after-report, what is not exact.
 
@@ -82,6 +98,8 @@ class Report(msgspec.Struct):
     timeline: int
     #: By account and kind, those that are not exact.
     not_exact: list[StreamCount] = []
+    #: Where a vault tells of an attack, the earliest first.
+    suspect: list[Suspicion] = []
 
     @property
     def exit_code(self) -> int:

@@ -29,7 +29,7 @@ from safehold.formats.segment import SegmentName
 from safehold.ports.core import EMPTY_LOG
 from safehold.ports.vault import LengthMismatch, Vault, VaultDown
 from safehold.vault.log import VaultLogReader
-from safehold.vault.segments import load_copy, timelines
+from safehold.vault.segments import Copy, load_copy, timelines
 
 #: Frames that are repeated, at most: what a start writes once more is what its core had not taken in.
 MAX_REPEATED_BYTES = 64 * 1024 * 1024
@@ -43,6 +43,13 @@ class Continued(NamedTuple):
     opened: int  # number of its claim, the first frame after that place
 
 
+class _Tail(NamedTuple):
+    """A segment that was put whole, one frame of which a certified writer signed."""
+
+    name: SegmentName
+    highest: int  # number of any frame in it
+
+
 class Admission:
     """Judges what is to be added to the log of one vault. `done` is told what was. One thread at a time."""
 
@@ -50,6 +57,7 @@ class Admission:
         self._vault = vault
         self._opener = Opener(identity_of(bytes(SECRET_BYTES)), installation)  # opens nothing
         self._continued: dict[int, Continued] = {}
+        self._tails: dict[int, _Tail] = {}  # by timeline: what was put last, where it was put whole
 
     def check_append(self, name: SegmentName, expected: int, data: bytes) -> Continued | None:
         """Raises LengthMismatch, VaultDown. What it returns is for `done`."""
@@ -94,10 +102,24 @@ class Admission:
                 raise self._void(f"frame {header.number} does not belong into {name}")
         return found
 
-    def done(self, name: SegmentName, continued: Continued | None) -> None:
-        """What was judged is in the vault."""
+    def done(self, name: SegmentName, continued: Continued | None, whole: bytes = b"") -> None:
+        """What was judged is in the vault; `whole` is all of a segment that was put."""
         if continued is not None:
             self._continued[name.timeline] = continued
+        tail = self._tail_of(name, whole)
+        if tail is not None:
+            self._tails[name.timeline] = tail
+        else:
+            self._tails.pop(name.timeline, None)
+
+    def _tail_of(self, name: SegmentName, whole: bytes) -> _Tail | None:
+        first = next(scan_frames(whole, segment.HEADER_BYTES), None)
+        if not isinstance(first, RawFrame):
+            return None
+        copy = Copy(self._vault.name, name, whole[: first.offset + len(first.data)])
+        if not VaultLogReader([self._vault], self._opener).signed(copy, first):
+            return None
+        return _Tail(name, max(header.number for header in headers_in(whole)))
 
     def _highest(self) -> int:
         """The highest timeline of which there is an object; 0 for none. An empty folder is a put that broke off."""
@@ -136,9 +158,13 @@ class Admission:
 
     def _check_voided(self, name: SegmentName, data: bytes) -> None:
         """Rule 3."""
+        before = [n for n in self._names(name.timeline) if n < name]
+        tail = self._tails.get(name.timeline)
+        if tail is not None and before[-1:] == [tail.name] and tail.highest < name.first:
+            return  # as the loop would find, without another look at all of that segment: a vault is filled faster
         reader = VaultLogReader([self._vault], self._opener)
         repeated: dict[int, bytes] | None = None
-        for earlier in reversed([n for n in self._names(name.timeline) if n < name]):
+        for earlier in reversed(before):
             copy = load_copy(self._vault, earlier)
             later = {number: frame for number, frame in copy.frames.items() if number >= name.first}
             voided = {number: frame for number, frame in later.items() if reader.signed(copy, frame)}

@@ -16,7 +16,7 @@ from safehold.model.errors import Damaged, Held, OutOfSpace
 from safehold.ports.blobs import BlobArchive
 from safehold.ports.disk import Disk, File
 from safehold.ports.streams import FileSink, FileSource, HashedSink, PulledSource
-from safehold.ports.vault import Vault, VaultDown
+from safehold.ports.vault import Vault, VaultDown, VaultFull
 
 CHUNK_BYTES = 1024 * 1024
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
@@ -52,6 +52,8 @@ class VaultBlobs:
         self._disk = disk
         self._scratch = scratch
         self._note = note
+        #: Why a sync vault had no room for the last body; None once one was taken.
+        self.refusal: OutOfSpace | None = None
 
     def use(self, sync: Sequence[Vault], others: Sequence[Vault]) -> None:
         """From the next call on, these vaults; a call that runs ends with those it began with."""
@@ -90,6 +92,14 @@ class VaultBlobs:
         return True
 
     def store(self, name: bytes, source: ByteSource) -> None:
+        try:
+            self._store(name, source)
+        except VaultFull as error:
+            self.refusal = error
+            raise
+        self.refusal = None
+
+    def _store(self, name: bytes, source: ByteSource) -> None:
         object_ = blob_object(name)
         sync = self._sync
         lacking = [vault for vault in sync if vault.size(object_) is None]

@@ -12,12 +12,15 @@ redeemed again with the same token changes nothing and succeeds, for the first a
 Whoever asks with a wrong token, or for a guest that is not there, is refused alike: both take one digest and one
 comparison of 32 bytes in constant time for each token there might be (`PROOFS`), and nothing is read from disk for it;
 where a code is redeemed, all records are, whoever asks.
+
+Where a record cannot be read, or is gone, nobody is let in for that guest, whatever it said before: it may be the one
+that takes a token back. What it said is still known, for alarms that miss the guest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Any, NamedTuple, TypeVar
@@ -47,6 +50,7 @@ class Token(msgspec.Struct, frozen=True):
     may_append: bool
     made: int  # µs
     name: str = ""
+    may_mend: bool = False
 
 
 class Code(msgspec.Struct, frozen=True):
@@ -56,6 +60,8 @@ class Code(msgspec.Struct, frozen=True):
     until: int  # µs
     read_only: bool = False
     used: str = ""
+    made: int = 0  # µs
+    keeper: bool = False  # its token may not append, and may mend
 
 
 class GuestRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +82,13 @@ class Guest(NamedTuple):
 class Admitted(NamedTuple):
     guest: Guest
     may_append: bool
+    may_mend: bool = False
+
+
+class Revoked(NamedTuple):
+    guest: Guest
+    tokens: int
+    codes: int
 
 
 class Guests:
@@ -90,24 +103,29 @@ class Guests:
         self._entropy = entropy
         self._lock = lock
         self._known: dict[str, Guest] = {}
+        #: Guests whose record cannot be read, and why.
+        self.closed: dict[str, str] = {}
 
     # -- who is there
 
     def load(self) -> None:
-        """Read all records anew. One that cannot be read keeps what was known of it. Raises OSError."""
+        """Read all records anew. Raises OSError."""
         known: dict[str, Guest] = {}
+        closed: dict[str, str] = {}
         try:
             names = [entry.name for entry in self._disk.list(self._at(""))]
         except FileNotFoundError:
             names = []
-        for name in names:
-            if not is_guest(name):
-                continue
-            record = self._read(name)
-            guest = Guest(name, record) if record is not None else self._known.get(name)
-            if guest is not None:
-                known[name] = guest
-        self._known = known
+        for name in filter(is_guest, names):
+            try:
+                known[name] = Guest(name, self._read(name))
+            except FileNotFoundError:
+                if name in self._known:  # else somebody is just being invited
+                    closed[name] = "it is gone"
+            except (OSError, ValueError, msgspec.MsgspecError) as error:
+                closed[name] = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        self._known = {**{name: self._known[name] for name in closed if name in self._known}, **known}
+        self.closed = closed
 
     def reload(self) -> None:
         """As `load`, and in nobody's way who changes something. Raises OSError."""
@@ -123,6 +141,11 @@ class Guests:
         if len(found) != 1:
             why = "there is no guest" if not found else "more than one guest is called"
             raise NotFound(f"{why} {wanted!r}", hint="`safehold vault guests` lists them")
+        if found[0].id in self.closed:
+            raise OperatorError(
+                f"the record of {wanted} cannot be read: {self.closed[found[0].id]}",
+                hint=f"bring back {self._at(found[0].id, RECORD)}, or remove its folder",
+            )
         return found[0]
 
     def vault_folder(self, guest: str) -> str:
@@ -135,10 +158,10 @@ class Guests:
 
     def admit(self, guest: str, token: bytes) -> Admitted | None:
         """Who this is; None for a stranger, whoever they ask for."""
-        known = self._known.get(guest)
+        known = self._open(guest)
         proofs = [(bytes.fromhex(t.digest), t) for t in known.record.tokens] if known is not None else []
         found = _matching(token, proofs)
-        return None if known is None or found is None else Admitted(known, found.may_append)
+        return None if known is None or found is None else Admitted(known, found.may_append, found.may_mend)
 
     def redeem(self, guest: str, secret: bytes, installation: bytes, token: bytes) -> Admitted | None:
         """Let an installation in on a code. `token` is the digest of the one that it made. None for a stranger.
@@ -147,7 +170,7 @@ class Guests:
         """
         with self._lock():
             self.load()
-            known = self._known.get(guest)
+            known = self._open(guest)
             proofs = [(bytes.fromhex(c.digest), c) for c in known.record.codes] if known is not None else []
             code = _matching(secret, proofs)
             well_formed = len(installation) == FINGERPRINT_BYTES and len(token) == len(_NOBODY)
@@ -158,7 +181,7 @@ class Guests:
                 return None
             may_append = not code.read_only
             if not code.used:
-                made = Token(token.hex(), may_append, self._clock.now())
+                made = Token(token.hex(), may_append, self._clock.now(), may_mend=code.keeper)
                 used = msgspec.structs.replace(code, used=token.hex())
                 record = msgspec.structs.replace(
                     record,
@@ -167,7 +190,10 @@ class Guests:
                     codes=[used if c is code else c for c in record.codes],
                 )
                 self._write(guest, record)
-            return Admitted(self._known[guest], may_append)
+            return Admitted(self._known[guest], may_append, code.keeper)
+
+    def _open(self, guest: str) -> Guest | None:
+        return None if guest in self.closed else self._known.get(guest)
 
     # -- by the server's operator
 
@@ -194,7 +220,7 @@ class Guests:
             self._write(guest, msgspec.structs.replace(self.find(guest).record, **fields))
             return self._known[guest]
 
-    def new_code(self, guest: str, *, read_only: bool = False, hours: int = CODE_HOURS) -> bytes:
+    def new_code(self, guest: str, *, read_only: bool = False, keeper: bool = False, hours: int = CODE_HOURS) -> bytes:
         """The secret of a further code. Raises NotFound, OperatorError, OSError."""
         with self._lock():
             self.load()
@@ -208,40 +234,57 @@ class Guests:
                     hint="take back tokens that nobody uses: `safehold vault guests --revoke`",
                 )
             secret = self._entropy.bytes(SECRET_BYTES)
-            code = Code(sha256(secret).hexdigest(), now + hours * _HOUR, read_only)
+            code = Code(sha256(secret).hexdigest(), now + hours * _HOUR, read_only or keeper, made=now, keeper=keeper)
             self._write(guest, msgspec.structs.replace(record, codes=[*codes, code]))
             return secret
 
-    def revoke(self, digest: str) -> Guest:
-        """Take a token back, named by the beginning of its digest. Raises NotFound, OSError."""
+    def open_codes(self, guest: Guest) -> list[Code]:
+        """Those that can still be used."""
+        now = self._clock.now()
+        return [code for code in guest.record.codes if not code.used and code.until >= now]
+
+    def revoke(self, digest: str) -> Revoked:
+        """Take back a token, or a code that was not used, named by the beginning of its digest.
+
+        Raises NotFound, OSError.
+        """
         with self._lock():
             self.load()
-            found = [
-                (guest, token)
-                for guest in self.all()
-                for token in guest.record.tokens
-                if token.digest.startswith(digest)
-            ]
+            known = [(guest, token.digest) for guest in self.all() for token in guest.record.tokens]
+            known += [(guest, code.digest) for guest in self.all() for code in self.open_codes(guest)]
+            found = [(guest, whole) for guest, whole in known if whole.startswith(digest)]
             if len(found) != 1 or not digest:
-                raise NotFound(f"{len(found)} tokens begin with {digest!r}", hint="`safehold vault guests` lists them")
+                raise NotFound(
+                    f"{len(found)} tokens and codes begin with {digest!r}", hint="`safehold vault guests` lists them"
+                )
             guest, gone = found[0]
-            tokens = [token for token in guest.record.tokens if token != gone]
-            self._write(guest.id, msgspec.structs.replace(guest.record, tokens=tokens))
-            return self._known[guest.id]
+            return self._take_back(self.find(guest.id), lambda one: one.digest == gone)
+
+    def revoke_all(self, wanted: str) -> Revoked:
+        """All tokens and codes of a guest, which keeps its place. Raises NotFound, OperatorError, OSError."""
+        with self._lock():
+            self.load()
+            return self._take_back(self.find(wanted), lambda _: True)
+
+    def _take_back(self, guest: Guest, which: Callable[[Token | Code], bool]) -> Revoked:
+        record = guest.record
+        tokens = [token for token in record.tokens if not which(token)]
+        codes = [code for code in record.codes if not which(code)]
+        self._write(guest.id, msgspec.structs.replace(record, tokens=tokens, codes=codes))
+        return Revoked(self._known[guest.id], len(record.tokens) - len(tokens), len(record.codes) - len(codes))
 
     # -- on disk
 
     def _at(self, *names: str) -> str:
         return "/".join((self._folder, FOLDER, *names)).rstrip("/")
 
-    def _read(self, guest: str) -> GuestRecord | None:
-        with suppress(OSError, msgspec.MsgspecError):
-            file = self._disk.open(self._at(guest, RECORD))
-            try:
-                return msgspec.json.decode(file.read_at(0, _MAX_RECORD_BYTES), type=GuestRecord)
-            finally:
-                file.close()
-        return None
+    def _read(self, guest: str) -> GuestRecord:
+        """Raises OSError, ValueError, msgspec.MsgspecError."""
+        file = self._disk.open(self._at(guest, RECORD))
+        try:
+            return msgspec.json.decode(file.read_at(0, _MAX_RECORD_BYTES), type=GuestRecord)
+        finally:
+            file.close()
 
     def _write(self, guest: str, record: GuestRecord) -> None:
         path = self._at(guest, RECORD)

@@ -21,6 +21,7 @@ class VaultQuota:
         self._limit = limit
         self._lock = lock
         self._used: int | None = None
+        self._meanwhile = 0  # came since the count under way began
 
     def used_bytes(self) -> int:
         """Counted from the folder at first. Raises OSError."""
@@ -30,9 +31,20 @@ class VaultQuota:
             return self._used
 
     def recount(self) -> None:
-        """Its keeper has removed something, or somebody else has added."""
+        """Its keeper has removed something, or somebody else has added. One thread at a time; nobody waits for it.
+
+        What comes while it is counted may be counted twice, until the next time. Raises OSError.
+        """
         with self._lock:
-            self._used = None
+            if self._used is None:
+                return
+            self._meanwhile = 0
+        found = _used(self._disk, self._folder)
+        with self._lock:
+            self._used = found + max(0, self._meanwhile)
+
+    def limit_bytes(self) -> int:
+        return self._limit()
 
     def room_bytes(self) -> int:
         limit = self._limit()
@@ -40,6 +52,7 @@ class VaultQuota:
 
     def took(self, count: int) -> None:
         with self._lock:
+            self._meanwhile += count
             if self._used is not None:
                 self._used = max(0, self._used + count)
 

@@ -30,6 +30,8 @@ from safehold.vault.folder import ASIDE, FolderVault, Putting, is_object_name, l
 
 _ASIDE_NAME = re.compile(r"(\d{16})\+.+")
 _COMPARED_BYTES = 1024 * 1024
+#: There for a moment after each removal, so that the time of aside/ tells of it; left by a kill, it is nothing.
+_SIGN = "removed"
 
 
 class KeptFolderVault(FolderVault):
@@ -80,11 +82,14 @@ class KeptFolderVault(FolderVault):
         self.close()
         path = self._at(name)
         try:
-            if self._disk.exists(path):
+            there = self._disk.exists(path)
+            if there:
                 self._disk.remove(path)
             folder = posixpath.dirname(path)
             if self._disk.exists(folder):  # also where the name is gone: whoever removed it may not have synced that
                 self._disk.sync_folder(folder)
+            if there:
+                self._tell_removed()
         except OSError as error:
             raise self._refusal(error) from error
 
@@ -102,6 +107,13 @@ class KeptFolderVault(FolderVault):
         except OSError as error:
             raise self._refusal(error) from error
         return removed
+
+    def _tell_removed(self) -> None:
+        """Who serves this vault sees by the time of aside/ that something went."""
+        self._disk.make_folders(self._at(ASIDE))
+        sign = self._at(f"{ASIDE}/{_SIGN}")
+        self._disk.open(sign, write=True, create=True).close()
+        self._disk.remove(sign)
 
     def _require_object(self, name: str) -> None:
         """A name that may be kept, in a vault that is there; its FORMAT may be what is to be mended."""

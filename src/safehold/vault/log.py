@@ -67,7 +67,7 @@ class Branch:
     """The stretches that count, from the last one down as far as the log goes back."""
 
     def __init__(self, stretches: Sequence[Stretch]) -> None:
-        self._stretches = stretches
+        self.stretches = stretches
 
     def left(self, position: LogPosition) -> bool:
         """Whether the log went on without this position: a later timeline continues before it, or passes it over.
@@ -75,9 +75,9 @@ class Branch:
         Of positions before all that is left of the log nothing is known that speaks against them.
         """
         timeline = position.timeline
-        if any(s.timeline > timeline and s.opened <= position.frame for s in self._stretches):
+        if any(s.timeline > timeline and s.opened <= position.frame for s in self.stretches):
             return True
-        return any(s.parent < timeline < s.timeline for s in self._stretches)
+        return any(s.parent < timeline < s.timeline for s in self.stretches)
 
 
 class VaultLogReader:
@@ -129,6 +129,18 @@ class VaultLogReader:
     def branch(self) -> Branch:
         """What counts of the timelines. Raises VaultDown."""
         return Branch(tuple(self._branch(0)))
+
+    def leaves_out(self, stretch: Stretch) -> bool:
+        """Whether an earlier timeline holds frames from the place on at which this one goes on. Raises VaultDown."""
+        for timeline in reversed(self._timelines()):
+            if not stretch.parent <= timeline < stretch.timeline:
+                continue
+            for name, holders in reversed(self._segments(timeline).items()):
+                if any(n >= stretch.opened for n in _Copies(self, name, holders).numbers()):
+                    return True
+                if name.first < stretch.opened:
+                    break
+        return False
 
     def end(self) -> LogPosition:
         """See ports.log; reads the last segments only. A frame that does not continue the one before it is none, as in

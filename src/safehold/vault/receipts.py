@@ -43,7 +43,8 @@ class Signed(NamedTuple):
 class AttestFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """The facts of `attest` evidence; evidence.upto is the generation's position.
 
-    `ok` False tells of a generation that was looked at and not attested, with the reasons.
+    `ok` False tells of a generation that was looked at and not attested, with the reasons. `otherwise`: among them is
+    one that no damage explains: it was written of another history than the log and what was attested before tell.
     """
 
     generation: int
@@ -57,6 +58,7 @@ class AttestFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     objects: int = 0
     seconds: float = 0.0
     identity: int = 0  # rev of the installation's own identity there: which erasures it knows of
+    otherwise: bool = False
 
 
 class RetainFacts(msgspec.Struct, frozen=True, omit_defaults=True):

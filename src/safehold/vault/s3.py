@@ -184,6 +184,18 @@ class S3Vault:
         self._require()
         raise KeyError(name)
 
+    def came(self, name: str, offset: int = 0) -> int:
+        """When this byte of an object came, in seconds since 1970 by the store's clock; 0 where that is not known.
+
+        Raises VaultDown.
+        """
+        end = 0
+        for slot in self._look(name) or ():
+            end += slot.size
+            if offset < end:
+                return slot.modified
+        return 0
+
     def put(self, name: str, chunks: Iterable[bytes]) -> bool:
         require_object_name(self._name, name)
         self._require_present()

@@ -184,6 +184,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     ),
     "incident.no snapshot": ("A snapshot could not be taken.", "No se ha podido hacer una instantánea."),
     "incident.not attested": ("A snapshot could not be attested.", "No se ha podido certificar una instantánea."),
+    "incident.guest closed": ("A guest of a vault server is let in no more.", "A un huésped ya no se le deja entrar."),
     "incident.forks refused": ("Somebody tries to harm a vault.", "Alguien intenta dañar una copia."),
     "incident.not kept": ("A vault could not be checked.", "No se ha podido revisar una copia."),
     "incident.no keeping": ("The vaults could not be checked.", "No se han podido revisar las copias."),

@@ -245,11 +245,19 @@ class Sections:
                     self._approved(facts),
                 )
             )
-            told = [str(each) for key in ("accepted", "notes") for each in items(facts, key)]
+            told = [self._suspect(one) for one in maps(facts, "suspect")]
+            told += [str(each) for key in ("accepted", "notes") for each in items(facts, key)]
             named += [(Ref(r.number), what) for what in _most(told)]
         numbers = ("expected", "recovered", "exact", "older", "lost", "unknown", "contact", "seconds")
         keys = ("record", "at", "how", "result", *numbers, "approved")
         return self._table_section("recoveries", keys, numbers, rows, named)
+
+    def _suspect(self, one: Mapping[str, Any]) -> str:
+        """From when on a vault's log may be somebody else's."""
+        at, vault, why = time_text(count(one, "at")), text(one, "vault"), text(one, "why")
+        if number(one, "frame") is None:
+            return self._words("suspect", at=at, vault=vault, why=why)
+        return self._words("suspect.frame", at=at, vault=vault, why=why, frame=count(one, "frame"))
 
     def alarms(self) -> Section:
         rows: list[tuple[Cell, ...]] = []

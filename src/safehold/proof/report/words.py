@@ -183,6 +183,14 @@ _WORDS: dict[str, tuple[str, str]] = {
     "found": ("{count} found", "{count} hallados"),
     "attested": ("attested", "atestada"),
     "not-attested": ("not attested", "no atestada"),
+    "suspect": (
+        "From {at} on the log of {vault} is suspect: {why}",
+        "A partir de {at} el registro de {vault} es sospechoso: {why}",
+    ),
+    "suspect.frame": (
+        "From {at} on, after frame {frame}, the log of {vault} is suspect: {why}",
+        "A partir de {at}, tras el marco {frame}, el registro de {vault} es sospechoso: {why}",
+    ),
     "verified": ("verified", "verificada"),
     "not-verified": ("not verified", "no verificada"),
     "arrived": ("arrived", "llegó"),

@@ -100,8 +100,8 @@ RUNBOOK = Runbook(
             "plan",
             Text("Look at what comes back", "Mire qué vuelve"),
             Text(
-                "It writes nothing but its plan file; [recover](recover.md) says how to read it. What an attacker did through the service, as a person or a device would, is in the vault as well: it is history, and is undone afterwards ([mass-deletion](mass-deletion.md)).",
-                "No escribe más que su fichero de plan; [recover](recover.md) dice cómo leerlo. Lo que un atacante hizo a través del servicio, como lo haría una persona o un dispositivo, también está en la bóveda: es historia, y se deshace después ([mass-deletion](mass-deletion.md)).",
+                "It writes nothing but its plan file; [recover](recover.md) says how to read it. What an attacker did through the service, as a person or a device would, is in the vault as well: it is history, and is undone afterwards ([mass-deletion](mass-deletion.md)). Where a vault knows since when somebody had the keys, the plan says from which moment and frame on its log is suspect.",
+                "No escribe más que su fichero de plan; [recover](recover.md) dice cómo leerlo. Lo que un atacante hizo a través del servicio, como lo haría una persona o un dispositivo, también está en la bóveda: es historia, y se deshace después ([mass-deletion](mass-deletion.md)). Si una bóveda sabe desde cuándo alguien tenía las claves, el plan dice a partir de qué momento y marco es sospechoso su registro.",
             ),
             Gives((0, 1), (Expect("changes_expected", Test.LEAST, 1),)),
             ("recover", "plan"),

@@ -7,10 +7,10 @@ the others of the same read. Whoever reads gets the right bytes, or nothing at a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import apsw
 import msgspec
@@ -23,9 +23,6 @@ from safehold.ports.care import BodySource
 from safehold.ports.core import Stored
 from safehold.store.sqlite.errors import is_rot
 from safehold.store.sqlite.rows import ITEM_COLUMNS_I
-
-if TYPE_CHECKING:
-    from safehold.store.sqlite.reads import SqliteReads
 
 #: An item whose journal row is gone is there all the same, and damaged: it must not look absent, nor as a ghost.
 #: Ordered afterwards: SQLite would carry the bodies through its sorter.
@@ -59,7 +56,11 @@ def stored(db: apsw.Connection, source: BodySource, journal: int, digest: bytes)
 
 
 def of_items(
-    reads: SqliteReads, db: apsw.Connection, source: BodySource, collection: Collection, names: Sequence[str]
+    items_named: Callable[[Collection, Sequence[str]], Iterable[Item]],
+    db: apsw.Connection,
+    source: BodySource,
+    collection: Collection,
+    names: Sequence[str],
 ) -> Iterator[tuple[Item, Stored]]:
     """As `CoreReads.items_with_bodies`, for one chunk. Raises BodiesDamaged, Held, OperatorError."""
     found: list[tuple[Item, Stored | None]] = []
@@ -68,7 +69,7 @@ def of_items(
     except apsw.Error as error:
         if not is_rot(error):
             raise
-        for item in reads.items_named(collection, names):
+        for item in items_named(collection, names):
             found.append((item, _here(db, source, item.journal, item.digest)))
     else:
         for _, seq, body, blob, *columns in sorted(rows, key=_first):

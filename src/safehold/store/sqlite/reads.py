@@ -246,6 +246,13 @@ class SqliteReads:
         return account_of(rows[0]) if rows else None
 
     @guarded
+    def nameless(self, limit: int) -> list[Account]:
+        rows = self._db.execute(
+            f"SELECT {ACCOUNT_COLUMNS} FROM account WHERE name = '' AND number <> 0 ORDER BY number LIMIT ?", (limit,)
+        )
+        return [account_of(row) for row in rows]
+
+    @guarded
     def account_by_id(self, id_: bytes) -> Account | None:
         row = self._db.execute(f"SELECT {ACCOUNT_COLUMNS} FROM account WHERE id = ?", (id_,)).get
         return None if row is None else account_of(row)
@@ -478,11 +485,12 @@ class SqliteReads:
     def items_with_bodies(self, collection: Collection, names: Sequence[str]) -> Iterator[tuple[Item, Stored]]:
         """Read in chunks, each at one moment; within a snapshot all at one."""
         for start in range(0, len(names), BODIES_CHUNK):
+            chunk = names[start : start + BODIES_CHUNK]
             if self.source is not None:
-                yield from bodies.of_items(self, self._db, self.source, collection, names[start : start + BODIES_CHUNK])
+                yield from bodies.of_items(self.items_named, self._db, self.source, collection, chunk)
                 continue
-            chunk = _encode_names(names[start : start + BODIES_CHUNK]).decode()
-            rows: Any = self._db.execute(bodies.ITEMS_WITH_BODIES, (chunk, collection.number)).fetchall()
+            wanted = _encode_names(chunk).decode()
+            rows: Any = self._db.execute(bodies.ITEMS_WITH_BODIES, (wanted, collection.number)).fetchall()
             for row in sorted(rows, key=_first):
                 item = Item(*row[4:])
                 if row[1] is None:
