@@ -195,15 +195,21 @@ class KeptS3Vault(ScrubbedS3Vault):
         if self.size(name) is None:
             raise KeyError(name)
         with self._told(changes=True):
-            aside = self._copy_aside(name) if self._is_plain() else ""
-            if not aside or not self._removed(name):
+            aside = self._copy_aside(name) if self._is_plain() or self._proves_itself(name) else f"{ASIDE}/{name}"
+            if self._proves_itself(name):  # nothing hides it
+                self._require_removed(name)
+            elif not (self._is_plain() and self._removed(name)):
                 self._mends.put(name, iter([b""]))
-                self._anew()
-                if self.size(name) is not None:  # it proves itself, so that nothing hides it
-                    aside = aside or self._copy_aside(name)
-                    self._require_removed(name)
         self._anew()
-        return aside or f"{ASIDE}/{name}"
+        return aside
+
+    def _proves_itself(self, name: str) -> bool:
+        """Whether what is read under a name is an object of it, or has frames of it."""
+        slots = self._look(name) or ()
+        parsed = segment.parse_name(name)
+        if parsed is not None:
+            return self._mends.holds_frames(parsed, self.get(name))
+        return bool(slots) and self._mends.is_sound(name, slots[0])
 
     def replace(self, name: str, chunks: Iterable[bytes]) -> None:
         self._require_object(name)
@@ -405,8 +411,9 @@ class KeptS3Vault(ScrubbedS3Vault):
         """Whether nothing is left of an object: its slots from the last on, its own key, its mends."""
         keys = [stored.key for stored in reversed(self._keys_of(name))]
         keys += [stored.key for stored in self._mends.all().get(name, ())]
-        gone = [self._deleted(key) for key in keys]  # each is tried
-        return all(gone)
+        return all(
+            self._deleted(key) for key in keys
+        )  # none after one that is refused: what is newest is locked longest
 
     def _deleted(self, key: str) -> bool:
         """Whether no version of a key is left: a lock holds what it holds, and credentials may not delete."""

@@ -155,6 +155,11 @@ class Mends:
         """How many frames of a segment are signed in these bytes. Raises StoreError."""
         return len(self._segment(name, data, None).signed)
 
+    def holds_frames(self, name: SegmentName, data: bytes) -> bool:
+        """Whether these bytes have the header, or a frame, of a segment. Raises StoreError."""
+        seen = self._segment(name, data, None)
+        return bool(seen.signed) or seen.headed
+
     def _known(self) -> Keys:
         if self._keys is None:
             self._keys = Keys(self._installation())
