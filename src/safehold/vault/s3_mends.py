@@ -221,7 +221,9 @@ class Mends:
             if any(is_signed(frame, writer) for writer in writers):
                 signed.setdefault(frame.header.number, frame.data)
         seen = read_segment(name, data, keys)
-        return _Seen(signed, seen.headed, seen.closed, seen.headed and not seen.faults and seen.tail is None)
+        footer = segment.parse_segment_footer(data)
+        closed = seen.closed and footer is not None and footer.name == name  # not another's, which came here
+        return _Seen(signed, seen.headed, closed, seen.headed and not seen.faults and seen.tail is None)
 
 
 class _Seen(NamedTuple):
