@@ -27,11 +27,12 @@ def test_a_start_without_the_installations_own_identity_says_what_to_do() -> Non
         house.disk.lose(folder)
     house.load_keys()
     with quietly():
-        plan, _ = recover(house, accept_loss=True)
+        plan, _ = recover(house)
         with pytest.raises(InstallationLost, match="register of who was erased") as caught:
             house.boot(set_aside=plan.holes)
     assert "safehold salvage" in caught.value.hint
     assert "--salvage DIR" in caught.value.hint
+    assert "--accept-loss" in caught.value.hint
     house.abandon()
 
 

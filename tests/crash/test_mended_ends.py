@@ -15,18 +15,21 @@ from safehold.config import VaultConfig
 from safehold.disaster.house import CORE_FOLDER, House
 from safehold.disaster.operator import begin_serving, recover_run
 from safehold.disaster.vault_work import make_anew, mend_marks, reader_of, repair_vaults, runs_of, vaults_of
-from safehold.formats.evidence import VERSION, Evidence
+from safehold.formats.evidence import VERSION, Evidence, EvidenceName
 from safehold.formats.segment import SegmentName, parse_name
 from safehold.model.errors import OperatorError, SafeholdError
 from safehold.ports.core import EMPTY_LOG, LogPosition
+from safehold.ports.vault import Vault
 from safehold.recovery.excuses import REPAIR
 from safehold.recovery.mended_ends import FRAMES, mended_ends
 from safehold.recovery.plan import Plan, make_plan
+from safehold.recovery.unknown import UNREAD
 from safehold.service.ahead import doubts_of
 from safehold.vault.evidence import put_evidence
 from tests.crash.test_core_behind import copy_of, put, put_back
 
 NEAR, FAR = "/near", "/far"
+HOUR = 3600 * 1_000_000
 
 
 @pytest.fixture
@@ -56,6 +59,10 @@ def log_of(house: House, vault: str) -> dict[SegmentName, str]:
     """Path by name, in the order of the log."""
     found = {parse_name(path.removeprefix(f"{vault}/")): path for path in house.disk.files(f"{vault}/log")}
     return {name: found[name] for name in sorted(name for name in found if name is not None)}
+
+
+def sync_vault(house: House) -> Vault:
+    return next(house.vault(config) for config in house.vaults if config.mode == Mode.SYNC)
 
 
 def garble(house: House, path: str) -> None:
@@ -253,11 +260,87 @@ def test_of_a_cut_the_core_of_nobody_knew(house: House) -> None:
     assert not mended_ends([vault], opener, at, LogPosition(1, 9, b""), None), "the log has gone on since"
 
 
-def test_evidence_of_an_earlier_time_is_not_read(house: House) -> None:
-    vault = next(house.vault(config) for config in house.vaults if config.mode == Mode.SYNC)
+@pytest.mark.parametrize(
+    ("core", "hours", "counts"),
+    [(LogPosition(1, 5, b""), 1, True), (LogPosition(1, 5, b""), 25, False)]
+    + [(EMPTY_LOG, hours, True) for hours in (1, 25, 24 * 365, -24 * 365)],
+)
+def test_clocks_end_only_what_a_core_mended_that_knew_of_the_timeline(
+    house: House, core: LogPosition, hours: int, counts: bool
+) -> None:
+    """Else the clock may have been behind that of the frames, as after a power loss that it did not survive."""
+    vault = sync_vault(house)
     opener, sealer = house.keyring.opener, house.keyring.sealer
     facts = {"repaired": [{"object": str(max(log_of(house, NEAR))), "from": "far"}]}
-    put_evidence([vault], sealer, house.clock, Evidence(VERSION, REPAIR, 0, "near", EMPTY_LOG, b"", facts))
+    put_evidence([vault], sealer, house.clock, Evidence(VERSION, REPAIR, 0, "near", core, b"", facts))
     at, last = house.clock.now(), LogPosition(1, 8, b"")
-    assert mended_ends([vault], opener, last, last, at + 3600 * 1_000_000)
-    assert not mended_ends([vault], opener, last, last, at + 25 * 3600 * 1_000_000)
+    assert bool(mended_ends([vault], opener, last, last, at + hours * HOUR)) == counts
+
+
+def test_a_mend_is_told_though_the_clock_was_reset_by_the_power_loss(house: House) -> None:
+    """It ran from the year before when the repair was made, and was set right before the recovery."""
+    lose_core(house, "damaged")
+    tear_near(house)
+    year = 365 * 24 * 3600
+    house.sim_clock.jump(-year)
+    repair_vaults(house, serving=False, named=["near"])
+    house.sim_clock.jump(year)
+    lose_core(house, "gone")
+    assert unknown(house) >= 1
+
+
+def evidence_of_mend(house: House) -> str:
+    """The path of what tells that near's log was mended, beside no core."""
+    lose_core(house, "damaged")
+    tear_near(house)
+    repair_vaults(house, serving=False, named=["near"])
+    lose_core(house, "gone")
+    return max(path for path in house.disk.files(NEAR) if "/evidence/" in path)
+
+
+def rot_evidence(house: House, path: str) -> None:
+    for vault in (NEAR, FAR):
+        if house.disk.exists(there := path.replace(NEAR, vault)):
+            house.disk.flip_bit(there, 200)
+
+
+def test_evidence_that_cannot_be_read_may_have_told_of_a_mend(house: House) -> None:
+    rot_evidence(house, path := evidence_of_mend(house))
+    name, last = path.removeprefix(f"{NEAR}/"), LogPosition(1, 8, b"")
+    assert f"near: {name}: {UNREAD}" in mended_ends([sync_vault(house)], house.keyring.opener, last, last, None)
+    assert unknown(house) >= 1
+
+
+def test_a_repair_that_sets_it_aside_does_not_hide_it(house: House) -> None:
+    rot_evidence(house, path := evidence_of_mend(house))
+    repair_vaults(house, serving=False)
+    assert not house.disk.exists(path), "else this shows nothing"
+    assert unknown(house) >= 1
+
+
+def test_a_stray_that_nobody_can_read_is_ended_by_what_is_written_and_by_a_repair(house: House) -> None:
+    vault, opener, at = sync_vault(house), house.keyring.opener, house.clock.now()
+    last = LogPosition(1, 8, b"")
+
+    def told(hours: int) -> list[str]:
+        return mended_ends([vault], opener, last, last, at + hours * HOUR)
+
+    assert not told(0)
+    vault.put(str(EvidenceName(at, "00000000")), [b"stray"])
+    assert told(0) and not told(25)
+    vault.put(str(EvidenceName(at + 24 * 3650 * HOUR, "00000000")), [b"stray"])
+    assert told(25)
+    repair_vaults(house, serving=False)
+    assert told(0) and not told(25)
+
+
+def test_evidence_of_another_installation_hides_nothing(house: House) -> None:
+    """It holds, so that it is not one of ours that has rotted."""
+    vault, other = sync_vault(house), House.new("other")
+    name = put_evidence(
+        [vault], other.keyring.sealer, house.clock, Evidence(VERSION, REPAIR, 0, "near", EMPTY_LOG, b"", {})
+    ).name
+    assert vault.size(name) is not None
+    last = LogPosition(1, 8, b"")
+    assert not mended_ends([vault], house.keyring.opener, last, last, None)
+    other.abandon()

@@ -14,12 +14,13 @@ import pytest
 
 from safehold.adapters.objectstore import PART_BYTES, S3ObjectStore
 from safehold.adapters.processes import ForkedWorkers
-from safehold.adapters.s3_requests import Response
 from safehold.assembly.suspecting import suspicions
 from safehold.formats import mark
 from safehold.model.errors import OperatorError
-from safehold.ports.objectstore import Put, Stored, StoreError, StoreFull, StoreUnanswered
+from safehold.ports.objectstore import Put, Stored, StoreError
 from safehold.ports.vault import LengthMismatch, Vault, VaultDown
+from safehold.recovery.judging import Standing
+from safehold.recovery.scrub import Pace, Scrubber, scrub
 from safehold.vault.s3 import LARGE_BYTES, S3Vault
 from safehold.vault.s3_moment import moment_text, parse_moment
 from safehold.vault.s3_probe import PutOver, look_for_put_over, try_out
@@ -93,9 +94,10 @@ def test_whatever_a_thief_does_the_first_version_is_read(locked: S3Vault, who: s
     assert fresh(locked).get(A) == b"onetwothree"
 
 
-def test_slots_beyond_a_hole_and_of_what_does_not_grow_are_nobodys(locked: S3Vault) -> None:
+def test_keys_that_are_no_slots_and_slots_of_what_does_not_grow_are_nobodys(locked: S3Vault) -> None:
     thief = locked.store
-    for key in (SLOT.format(7), SLOT.format(100), SLOT.format(3)[:-1], "keys/a!00000000000000000001", "!x", "keys/b!1"):
+    keys = [SLOT.format(4), SLOT.format(3)[:-1], f"{SLOT.format(7)}0", f"{A}!{'x' * 20}", f"{A}!"]
+    for key in (*keys, f"{A[:-5]}9.seg!", "keys/a!00000000000000000001", "!x", "keys/b!1"):
         thief.put(f"{locked.root}{key}", b"forged")
     after = fresh(locked)
     assert whole(after) == {mark.NAME: mark.encode_mark(INSTALLATION), A: b"onetwo", "keys/a": b"a"}
@@ -269,22 +271,6 @@ def test_what_is_refused_as_taken_and_is_not_there_is_no_success(place: str, mon
     assert vault.put("keys/a", [b"a"])
 
 
-def test_a_store_is_full_by_its_status_and_not_by_digits_in_a_key() -> None:
-    import obstore
-
-    store = S3ObjectStore(shared_server().settings("locked", CORE))
-    lost = obstore.exceptions.GenericError(
-        f"Error performing PUT http://store/b/{SLOT.format(507)} in 507ms: timed out"
-    )
-    assert type(store._refusal(lost, changes=True)) is StoreUnanswered
-    full = obstore.exceptions.GenericError("Server returned non-2xx status code: 507 Insufficient Storage: ")
-    assert type(store._refusal(full, changes=True)) is StoreFull
-    for status, sort in ((500, StoreError), (507, StoreFull)):
-        with pytest.raises(StoreError) as caught:
-            store._require(Response(status, {}, b""), f"a request for {SLOT.format(507)}")
-        assert type(caught.value) is sort
-
-
 @pytest.fixture(scope="module")
 def ignorant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with rclone(tmp_path_factory.mktemp("rclone")) as server:
@@ -313,3 +299,98 @@ def test_a_store_that_ignores_conditions_is_told_of_and_used_by_one_writer(ignor
     for act in (lambda: sync.append(A, 6, b"x"), lambda: sync.put("keys/b", [b"x"])):
         with pytest.raises(VaultDown, match="ignores conditional writes"):
             act()
+
+
+@pytest.mark.parametrize("lost", [0, 1, 3])
+def test_a_slot_that_is_lost_is_a_hole_and_no_end(place: str, lost: int) -> None:
+    """In the log's last segment, which is open: what follows is read as after any hole, and a scrub names it."""
+    store, place = bucket("plain"), place.replace("locked", "plain")
+    writing = Writing([S3Vault.create("v", place, store, INSTALLATION, sync=True)])
+    writing.write(6)
+    vault = S3Vault("v", place, store, INSTALLATION)
+    (name,) = (info.name for info in vault.list("log/"))
+    before, slots = vault.get(name), list(store.list(vault.root + name))
+    assert len(slots) > 5
+    store.delete(slots[lost])
+    start = sum(slot.size for slot in slots[:lost])
+    holed = before[:start] + bytes(slots[lost].size) + before[start + slots[lost].size :]
+    for seen in (fresh(vault), vault):
+        assert seen.get(name) == holed
+        assert seen.get(name, max(0, start - 3), 9) == holed[max(0, start - 3) :][:9]
+    assert fresh(vault).size(name) == len(before)
+
+    found = scrub(Scrubber(fresh(vault), INSTALLATION, OPENER, Pace(writing.clock, lambda _: None)), [], Standing())
+    assert [damage.object for damage in found.damaged] == [name]
+    if lost:  # the first has the only word of who wrote it
+        changes, holes, _ = read(fresh(vault))
+        gone = writing.acknowledged[lost - 2 : lost - 1] if lost > 1 else []  # behind the claim's frame
+        assert changes == [change for change in writing.acknowledged if change not in gone]
+        assert [(hole.first, hole.last) for hole in holes] == [(lost, lost)]
+    with pytest.raises(LengthMismatch, match=f"{len(before)} bytes"):
+        fresh(vault).append(name, start, b"x")
+    fresh(vault).append(name, len(before), b"more")
+    assert fresh(vault).get(name) == holed + b"more"
+
+
+def test_what_lies_far_beyond_the_end_makes_no_object_long(locked: S3Vault) -> None:
+    """Nothing of ours begins there: whoever put it wants readers to hold what is not there in memory."""
+    for key in (SLOT.format(10**12), SLOT.format(10**19), f"{A[:-4]}9.seg!{10**18:020d}"):
+        locked.store.put(f"{locked.root}{key}", b"forged")
+    assert whole(fresh(locked)) == whole(locked)
+    fresh(locked).append(A, 6, b"three")
+
+
+def test_a_slot_that_was_put_ahead_hides_nothing(locked: S3Vault) -> None:
+    """The writer's own slots come first, wherever somebody else has put some; who comes anew is told of them."""
+    writer = fresh(locked)
+    writer.append(A, 6, b"three")
+    locked.store.put(f"{locked.root}{SLOT.format(14)}", b"forged")
+    writer.append(A, 11, b"four and more")
+    assert fresh(locked).get(A) == b"onetwothreefour and more"
+    locked.store.put(f"{locked.root}{SLOT.format(30)}", b"forged")
+    assert fresh(locked).get(A) == b"onetwothreefour and more" + bytes(6) + b"forged"
+    with pytest.raises(LengthMismatch):
+        fresh(locked).append(A, 24, b"five")
+
+
+def forge_under_a_marker(vault: S3Vault, name: str, data: bytes = b"forged") -> None:
+    """By somebody who may put and delete: the store then says that nothing is there, and takes a put."""
+    thief = bucket("locked", lock_days=1)
+    thief.put(f"{vault.root}{name}", data)
+    thief.delete(Stored(f"{vault.root}{name}", 0))
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_what_is_put_over_a_marker_with_something_beneath_it_is_refused(locked: S3Vault, large: bool) -> None:
+    for name in (SLOT.format(6), f"{A[:-5]}9.seg", "keys/b", "keys/c"):
+        forge_under_a_marker(locked, name, b"c" if name == "keys/c" else b"forged")
+    writer = fresh(locked)
+    writer._slots[A] = locked._slots[A]  # as whoever has written all of it remembers
+    with pytest.raises(LengthMismatch):
+        writer.append(A, 6, b"three")
+    with pytest.raises(LengthMismatch):
+        fresh(locked).append(f"{A[:-5]}9.seg", 0, b"new")
+    assert not fresh(locked).put("keys/b", [bytes(LARGE_BYTES + 1 if large else 3)])
+    assert fresh(locked).put("keys/c", [b"c"]), "the first version is what is put"
+    bucket("locked", lock_days=1).delete(Stored(f"{locked.root}keys/d", 0))
+    assert fresh(locked).put("keys/d", [bytes(LARGE_BYTES + 1 if large else 3)]), "a marker with nothing beneath it"
+    assert fresh(locked).get("keys/d", 0, 3) == bytes(3)
+
+
+def test_versioning_that_is_suspended_keeps_nothing_and_is_told_by_name() -> None:
+    store = bucket("suspended", versioned=True)
+    vault = S3Vault.create("v", "suspended/x", store, INSTALLATION)
+    vault.append(A, 0, b"one")
+    assert try_out(store, vault.root, 1).ignores == ["Object Lock"]
+    store.set_versions(kept=False)
+    found = try_out(store, vault.root, 2)
+    assert found.ignores == ["Object Lock", "keeping versions: that is suspended"]
+    assert found.overwrite and found.delete and not found.versioned
+    assert fresh(vault).get(A) == b"one"
+    store.put(f"{vault.root}{A}", b"forged", unless_there=False)
+    assert fresh(vault).get(A) == b"one", "what was first while it kept versions is still what is read"
+    vault.append(A, 3, b"two")
+    for stored in store.list(f"{vault.root}{A}!"):
+        store.delete(stored)
+    with pytest.raises(VaultDown, match="removed while it was being written"):
+        vault.append(A, 6, b"three")

@@ -1,9 +1,6 @@
-"""An S3 bucket: objects are put and read with obstore, the rest is asked with requests signed here (s3_requests.py).
+"""An S3 bucket, by requests that are signed here (s3_requests.py).
 
-obstore tries again by itself, after waits that double and are drawn at random, where a store is slow or down; it has
-no listing of versions, no settings of buckets, and no upload in parts under a condition. Its threads do not survive a
-fork: a process that was forked from one that used it (adapters/processes.py) reads with requests signed here, and puts
-nothing.
+Nothing that a store answers is read further than it can be needed (decision 0095).
 """
 
 from __future__ import annotations
@@ -14,13 +11,13 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakSet
 
-from safehold.adapters.s3_requests import TRIES, Response, S3Settings, SignedClient, wait_before_try
+from safehold.adapters.s3_requests import MAX_REFUSAL_BYTES, Response, S3Settings, SignedClient
 from safehold.ports.objectstore import (
     Costs,
     Features,
@@ -36,12 +33,9 @@ from safehold.ports.objectstore import (
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
-    from obstore.store import S3Store
 
 __all__ = ["S3ObjectStore", "S3Settings"]
 
-#: The process that obstore's threads are in, once they are.
-_user: int | None = None
 _stores: WeakSet[S3ObjectStore] = WeakSet()
 #: An upload in parts begins beyond so much, in parts of so many bytes: S3 takes 10,000 of them.
 PART_BYTES = 16 * 1024 * 1024
@@ -49,26 +43,16 @@ PART_BYTES = 16 * 1024 * 1024
 _FIND_KEYS = 10
 #: Objects that are read at once where several are asked for.
 _AT_ONCE = 8
-_RETRY: Any = {
-    "max_retries": 4,
-    "retry_timeout": timedelta(seconds=30),
-    "backoff": {"init_backoff": timedelta(milliseconds=200), "max_backoff": timedelta(seconds=5), "base": 2},
-}
-_CLIENT: Any = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}
 #: How a store answers what it does not know.
 _UNKNOWN = (400, 405, 501)
 #: What stores answer where there is no room.
 _FULL = ("507 Insufficient Storage", "QuotaExceeded", "InsufficientStorage", "StorageFull", "EntityTooLarge")
-_NOT_SENT = ("Connection refused", "dns error", "failed to lookup", "tcp connect error", "invalid peer certificate")
-
-
-class StoreUnsent(StoreError):
-    """What was to be sent did not reach the store: it may in a moment."""
 
 
 class _Version(NamedTuple):
     stored: Stored
     marker: bool
+    latest: bool = False
 
 
 class S3ObjectStore:
@@ -86,8 +70,6 @@ class S3ObjectStore:
         """Use no connection, thread or lock of before: for a process that was forked."""
         self._lock = threading.Lock()
         self._found: SignedClient | None = None
-        self._store: S3Store | None = None
-        self._putting: S3Store | None = None
 
     @property
     def settings(self) -> S3Settings:
@@ -109,36 +91,23 @@ class S3ObjectStore:
     def traits(self) -> Traits:
         return self._traits
 
-    def features(self) -> Features:
-        if self._features is None:
+    def features(self, *, anew: bool = False) -> Features:
+        if self._features is None or anew:
             self._features = self._ask_features()
         return self._features
 
     def put(self, key: str, data: bytes, *, unless_there: bool = True) -> Put:
-        """Tried again here, not by obstore: whether an earlier try may have come through has to be known."""
-        import obstore
-
-        if not _may_use_obstore():
-            raise StoreError("a process that was forked from one that uses the store puts nothing into it")
-        mode: Any = "create" if unless_there else "overwrite"
-        unsure = False
-        for number in range(TRIES):
-            if number:
-                wait_before_try(number)
-            self._costs.writes += 1
-            self._costs.sent_bytes += len(data)
-            try:
-                obstore.put(self._once, key, data, mode=mode, use_multipart=False)
-                return Put.DONE
-            except obstore.exceptions.AlreadyExistsError:
-                return Put.UNSURE if unsure else Put.TAKEN
-            except obstore.exceptions.BaseError as error:
-                refusal = self._refusal(error, changes=True)
-                unsure = unsure or isinstance(refusal, StoreUnanswered)
-                again = isinstance(refusal, StoreUnanswered | StoreUnsent) and number + 1 < TRIES
-                if not again:
-                    raise (StoreUnanswered(str(refusal)) if unsure else refusal) from error
-        raise AssertionError("the last try ends in an answer or an error")
+        """Sent again where no answer came: under the condition it is done once all the same."""
+        checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
+        headers = {"x-amz-checksum-sha256": checksum, **({"if-none-match": "*"} if unless_there else {})}
+        answer = self._client.request("PUT", key, headers=headers, body=data)
+        if answer.status == 412:
+            return Put.UNSURE if answer.again else Put.TAKEN
+        if answer.status == 409 or (not answer.good and answer.again):  # another request for it may be under way
+            self._costs.failures += 1
+            raise StoreUnanswered(f"a put of {key} was answered with {_reason(answer)}")
+        self._require(answer, f"a put of {key}", changes=True)
+        return Put.DONE
 
     def put_large(self, key: str, chunks: Iterable[bytes]) -> Put:
         """The parts go one after the other. Where the end has no answer, nobody knows."""
@@ -180,31 +149,13 @@ class S3ObjectStore:
             return
 
     def get(self, stored: Stored, start: int = 0, stop: int | None = None) -> bytes:
-        import obstore
-
         stop = stored.size if stop is None else min(stop, stored.size)
         if start >= stop:
             return b""
-        if not _may_use_obstore():
-            return self._get_signed(stored, start, stop)
-        self._costs.reads += 1
-        options: Any = {"version": stored.version} if stored.version else {}
-        if (start, stop) != (0, stored.size):
-            options["range"] = (start, stop)
-        try:
-            data = bytes(obstore.get(self._objects, stored.key, options=options).bytes())
-        except (obstore.exceptions.NotFoundError, FileNotFoundError):
-            raise KeyError(stored.key) from None
-        except obstore.exceptions.BaseError as error:
-            raise self._refusal(error) from error
-        self._costs.received_bytes += len(data)
-        if len(data) != stop - start:
-            raise StoreError(f"{stored.key} came with {len(data)} bytes for {stop - start}")
-        return data
-
-    def _get_signed(self, stored: Stored, start: int, stop: int) -> bytes:
         query = {"versionId": stored.version} if stored.version else {}
-        answer = self._client.request("GET", stored.key, query, {"range": f"bytes={start}-{stop - 1}"})
+        range_ = {"range": f"bytes={start}-{stop - 1}"}
+        most_bytes = max(stop - start, MAX_REFUSAL_BYTES)
+        answer = self._client.request("GET", stored.key, query, range_, most_bytes=most_bytes)
         if answer.status == 404:
             raise KeyError(stored.key)
         self._require(answer, f"a request for {stored.key}")
@@ -259,7 +210,7 @@ class S3ObjectStore:
         return sorted(found - {""})
 
     def versions(self, prefix: str) -> Iterator[tuple[Stored, bool]]:
-        yield from self._all_versions(prefix)
+        yield from ((version.stored, version.marker) for version in self._all_versions(prefix))
 
     def takes_wrong_checksum(self, key: str) -> bool:
         digest = base64.b64encode(hashlib.sha256(b"these").digest()).decode()
@@ -285,10 +236,16 @@ class S3ObjectStore:
         headers = {"x-amz-bucket-object-lock-enabled": "true"} if lock_days else {}
         self._require(self._client.request("PUT", headers=headers), "making the bucket")
         if versioned and not lock_days:
-            body = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
-            self._require(self._client.request("PUT", "", {"versioning": ""}, _checked(body), body), "versioning")
+            self.set_versions(kept=True)
         if lock_days:
             self.set_lock(lock_days)
+        self._features = None
+
+    def set_versions(self, *, kept: bool) -> None:
+        """Whether what is put over something, or deleted, stays as a version. For the bucket's owner."""
+        status = "Enabled" if kept else "Suspended"
+        body = f"<VersioningConfiguration><Status>{status}</Status></VersioningConfiguration>".encode()
+        self._require(self._client.request("PUT", "", {"versioning": ""}, _checked(body), body), "versioning")
         self._features = None
 
     def set_lock(self, days: int) -> None:
@@ -308,8 +265,11 @@ class S3ObjectStore:
             raise StoreError(f"there is no bucket {settings.bucket} at {settings.endpoint}")
         if not versioning.good and versioning.status not in _UNKNOWN:
             raise StoreError(f"whether {settings.bucket} keeps versions is not told here: {_reason(versioning)}")
-        if not versioning.good or _text(_parsed(versioning), "Status") not in ("Enabled", "Suspended"):
+        status = _text(_parsed(versioning), "Status") if versioning.good else ""
+        if status not in ("Enabled", "Suspended"):
             return Features()
+        if status == "Suspended":
+            return Features(versioned=True, suspended=True)
         locked = self._client.request("GET", "", {"object-lock": ""})
         if not locked.good and locked.status not in (*_UNKNOWN, 403, 404):
             raise StoreError(f"whether {settings.bucket} locks what it keeps is not told here: {_reason(locked)}")
@@ -317,7 +277,7 @@ class S3ObjectStore:
             return Features(versioned=True)
         path, parsed = "Rule/{*}DefaultRetention/{*}", _parsed(locked)
         days, years = int(_text(parsed, f"{path}Days") or 0), int(_text(parsed, f"{path}Years") or 0)
-        return Features(True, days + 365 * years, _text(parsed, f"{path}Mode"))
+        return Features(True, lock_days=days + 365 * years, lock_mode=_text(parsed, f"{path}Mode"))
 
     # -- listings
 
@@ -327,19 +287,20 @@ class S3ObjectStore:
                 yield _stored(each)
 
     def _all_versions(self, prefix: str, page_keys: int = 0) -> Iterator[_Version]:
-        for page in self._pages(prefix, page_keys=page_keys):
-            for each in page:
-                sort = each.tag.rpartition("}")[2] if isinstance(each.tag, str) else ""
-                if sort in ("Version", "DeleteMarker"):
-                    yield _Version(_stored(each), sort == "DeleteMarker")
+        found = (each for page in self._pages(prefix, page_keys=page_keys) for each in page)
+        versions = (version for each in found if (version := _version(each)) is not None)
+        for _, group in groupby(versions, key=lambda version: version.stored.key):
+            yield from _in_order(group)
 
     def _pages(self, prefix: str, delimiter: str = "", page_keys: int = 0) -> Iterator[_Element]:
-        """A page that leads nowhere ends in an error: half a listing is not taken for a whole one."""
+        """A page that leads nowhere ends in an error: half a listing is not taken for a whole one.
+
+        Only the first page is as short as `page_keys` says: somebody may have put a key over and over again.
+        """
         versioned = self.features().versioned
         first = {"prefix": prefix, **({"delimiter": delimiter} if delimiter else {})}
-        first |= {"max-keys": str(page_keys)} if page_keys else {}
         first |= {"versions": ""} if versioned else {"list-type": "2"}
-        next_: dict[str, str] = {}
+        next_: dict[str, str] = {"max-keys": str(page_keys)} if page_keys else {}
         while True:
             page = self._xml(self._client.request("GET", "", {**first, **next_}), "a listing")
             yield page
@@ -357,57 +318,19 @@ class S3ObjectStore:
 
     # -- answers
 
-    @property
-    def _objects(self) -> S3Store:
-        settings = self.settings
-        with self._lock:
-            if self._store is None:
-                self._store = _open(settings, _RETRY)
-            return self._store
-
-    @property
-    def _once(self) -> S3Store:
-        """For puts: it tries once."""
-        settings = self.settings
-        with self._lock:
-            if self._putting is None:
-                self._putting = _open(settings, {"max_retries": 0})
-            return self._putting
-
-    def _refusal(self, error: Exception, *, changes: bool = False) -> StoreError:
-        import obstore
-
+    def _require(self, response: Response, what: str, *, changes: bool = False) -> None:
+        """`changes`: what was asked may have been done all the same where the store has an error of its own."""
+        if response.good:
+            return
         self._costs.failures += 1
-        text, _, cause = str(error).partition("\n\nDebug source:")
-        text = " ".join(text.split())
-        if any(sign in cause for sign in _NOT_SENT):
-            return StoreUnsent(f"{text}: the store cannot be reached")
-        denied = (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError)
-        if isinstance(error, denied):
-            return StoreError(f"these credentials are refused: {text}")
-        if any(sign in text for sign in _FULL):
-            return StoreFull(text)
-        sent = isinstance(error, obstore.exceptions.GenericError)
-        return StoreUnanswered(text) if changes and sent else StoreError(text)
-
-    def _require(self, response: Response, what: str) -> None:
-        if not response.good:
-            self._costs.failures += 1
-            reason = _reason(response)
-            full = response.status == 507 or any(sign in reason for sign in _FULL)
-            raise (StoreFull if full else StoreError)(f"{what} was answered with {reason}")
+        reason = _reason(response)
+        full = response.status == 507 or any(sign in reason for sign in _FULL)
+        doubt = StoreUnanswered if changes and response.status >= 500 and response.status != 501 else StoreError
+        raise (StoreFull if full else doubt)(f"{what} was answered with {reason}")
 
     def _xml(self, response: Response, what: str) -> _Element:
         self._require(response, what)
         return _parsed(response)
-
-
-def _may_use_obstore() -> bool:
-    """Whether its threads are in this process, or in none."""
-    global _user
-    if _user is None:
-        _user = os.getpid()
-    return _user == os.getpid()
 
 
 def _after_fork() -> None:
@@ -416,22 +339,6 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-def _open(settings: S3Settings, retry: Any) -> S3Store:
-    from obstore.store import S3Store
-
-    config: Any = {
-        "endpoint": settings.endpoint,
-        "region": settings.region,
-        "access_key_id": settings.access_key,
-        "secret_access_key": settings.secret_key,
-        "checksum_algorithm": "sha256",
-        "virtual_hosted_style_request": False,
-        **({"session_token": settings.session_token} if settings.session_token else {}),
-    }
-    client: Any = {**_CLIENT, "allow_http": settings.endpoint.startswith("http://")}
-    return S3Store(settings.bucket, config=config, client_options=client, retry_config=retry)
 
 
 def _parts(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -479,6 +386,30 @@ def _stored(entry: _Element) -> Stored:
         return Stored(_text(entry, "Key"), int(_text(entry, "Size") or 0), _text(entry, "VersionId"), moment)
     except ValueError as error:
         raise StoreError(f"a listing cannot be read: {error}") from None
+
+
+def _version(entry: _Element) -> _Version | None:
+    """None for what is no version in a listing of versions."""
+    sort = entry.tag.rpartition("}")[2] if isinstance(entry.tag, str) else ""
+    if sort not in ("Version", "DeleteMarker"):
+        return None
+    return _Version(_stored(entry), sort == "DeleteMarker", _text(entry, "IsLatest") == "true")
+
+
+def _in_order(versions: Iterable[_Version]) -> Iterator[_Version]:
+    """Those of one key from the newest to the first. Some stores list last what was put while none were kept."""
+    held: _Version | None = None  # the last but for that one
+    null: _Version | None = None
+    for version in versions:
+        if version.stored.version == "null":
+            null = version
+            continue
+        if held is not None:
+            yield held
+        held = version
+    if null is not None and held is not None and (null.latest or null.stored.modified > held.stored.modified):
+        null, held = held, null
+    yield from (version for version in (held, null) if version is not None)
 
 
 def _reason(response: Response) -> str:

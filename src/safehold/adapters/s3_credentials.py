@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import configparser
 import os
-import stat
 from collections.abc import Mapping
 
+from safehold.adapters.private_file import why_not_private
 from safehold.adapters.s3_requests import S3Settings
 from safehold.ports.objectstore import StoreError
 
@@ -45,8 +45,8 @@ def _read(path: str) -> Mapping[str, str]:
     parser = configparser.ConfigParser(interpolation=None)
     try:
         with open(path, encoding="utf-8") as file:
-            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                raise StoreError(f"{path} holds credentials, and others may read it: chmod 600 {path}")
+            if why := why_not_private(path, "credentials"):
+                raise StoreError(why)
             text = file.read()
         parser.read_string(text if text.lstrip().startswith("[") else f"[default]\n{text}")
     except OSError as error:

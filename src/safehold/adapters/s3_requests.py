@@ -1,8 +1,7 @@
-"""Requests to an S3 store that are signed here: those for which obstore has no call.
+"""Requests to an S3 store, signed here, and what comes back, read no further than it can be needed.
 
-Listings of versions, the settings of a bucket, uploads in parts that end only where the name is free. Signed as AWS
-Signature Version 4 says (docs.aws.amazon.com, "Signature Version 4 signing process"), in the Authorization header, with
-the digest of the body; addressed by path, which every store understands.
+Signed as AWS Signature Version 4 says (docs.aws.amazon.com, "Signature Version 4 signing process"), in the
+Authorization header, with the digest of the body; addressed by path, which every store understands.
 """
 
 from __future__ import annotations
@@ -14,18 +13,28 @@ import random
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from safehold.ports.objectstore import Costs, StoreError, StoreUnanswered
 
 CONNECT_SECONDS, TIMEOUT_SECONDS = 5.0, 30.0
+#: An answer that is not whole after so long is given up, however steadily it comes.
+ANSWER_SECONDS = 300.0
+#: A page of a listing has at most 1,000 keys of 1,024 bytes each, in XML: more than this is no answer to anything else.
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+#: Why a store refuses is said in less.
+MAX_REFUSAL_BYTES = 64 * 1024
+_PIECE_BYTES = 256 * 1024
 #: A request that cannot have done harm is tried so often, after waits that double from the first on, at random between
 #: nothing and that: many who lost the same store do not come back in one moment.
 TRIES = 4
 _FIRST_WAIT_SECONDS = 0.2
 _TRY_AGAIN = frozenset((429, 500, 502, 503, 504))
+#: Of these, those by which a store says that it has done nothing.
+_NOT_DONE = frozenset((429, 503))
 _UNRESERVED = "-._~"
 
 
@@ -44,10 +53,19 @@ class Response(NamedTuple):
     status: int
     headers: Mapping[str, str]  # names in lower case
     body: bytes
+    again: bool = False  # whether an earlier sending of this request may have been carried out
 
     @property
     def good(self) -> bool:
         return 200 <= self.status < 300
+
+
+class _NotReached(OSError):
+    """Nothing was sent."""
+
+
+class _Endless(http.client.HTTPException):
+    """An answer that is longer than any may be, or takes longer: it is not asked for again."""
 
 
 def signed_headers(
@@ -125,30 +143,34 @@ class SignedClient:
         *,
         bucket: str | None = None,
         again: bool = True,
+        most_bytes: int = MAX_ANSWER_BYTES,
     ) -> Response:
-        """Its answer, whatever the status. `again`: it may be sent once more where no answer came.
+        """Its answer, whatever the status. `again`: it may be sent once more where no answer came, as whatever it did
+        is then done once all the same. `most_bytes`: a longer answer is read no further.
 
         Raises StoreError where the store is not reached, StoreUnanswered where it may have been carried out.
         """
         name = self.settings.bucket if bucket is None else bucket
         path = "/" + quote(f"{name}/{key}" if key else name, safe="/" + _UNRESERVED)
         tries = TRIES if again else 1
+        doubt = False
         for number in range(tries):
             if number:
                 wait_before_try(number)
             self._count(method, query or {}, body)
             try:
-                response = self._send(method, path, query or {}, headers or {}, body)
+                response = self._send(method, path, query or {}, headers or {}, body, again, most_bytes)
             except (OSError, http.client.HTTPException) as error:
-                if number + 1 < tries:
+                doubt = doubt or not (isinstance(error, _NotReached) or method in ("GET", "HEAD"))
+                if number + 1 < tries and not isinstance(error, _Endless):
                     continue
                 self._costs.failures += 1
                 text = f"no answer came from {self.settings.endpoint}: {str(error) or type(error).__name__}"
-                unsent = isinstance(error, ConnectionRefusedError | ssl.SSLError) or method in ("GET", "HEAD")
-                raise (StoreError(text) if unsent else StoreUnanswered(text)) from error
+                raise (StoreUnanswered if doubt else StoreError)(text) from error
             self._costs.received_bytes += len(response.body)
             if response.status not in _TRY_AGAIN or number + 1 == tries:
-                return response
+                return response._replace(again=response.again or doubt)
+            doubt = doubt or response.status not in _NOT_DONE
         raise AssertionError("every try ends in an answer or an error")
 
     def _count(self, method: str, query: Mapping[str, str], body: bytes) -> None:
@@ -161,31 +183,43 @@ class SignedClient:
         self._costs.sent_bytes += len(body)
 
     def _send(
-        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: bytes,
+        again: bool,
+        most_bytes: int,
     ) -> Response:
+        """Over a connection that lay idle only what may be sent `again`: it may have been ended long ago, and whether
+        it was before the request came or after it cannot be told.
+        """
         signed = signed_headers(self.settings, method, self._host_header, path, query, headers, body, time.gmtime())
+        signed |= {"content-length": str(len(body))} if body else {}
         target = f"{path}?{query_text(query)}" if query else path
         with self._lock:
-            idle = self._idle.pop() if self._idle else None
+            idle = self._idle.pop() if again and self._idle else None
         connection = idle or self._connect()
+        doubt = False
         while True:
             try:
-                connection.request(method, target, body or None, signed)
+                connection.request(method, target, _pieces(body) if body else None, signed)
                 answer = connection.getresponse()
-                data = answer.read()
+                data = _whole(answer, most_bytes)
                 break
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 ended = isinstance(error, http.client.RemoteDisconnected | BrokenPipeError | ConnectionResetError)
-                if connection is not idle or not ended:  # one that lay idle may have been ended long ago
+                if connection is not idle or not ended:
                     raise
-                connection = self._connect()
+                connection, doubt = self._connect(), True
         if answer.will_close:
             connection.close()
         else:
             with self._lock:
                 self._idle.append(connection)
-        return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, data)
+        return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, data, doubt)
 
     def _connect(self) -> http.client.HTTPConnection:
         connection = (
@@ -193,7 +227,10 @@ class SignedClient:
             if self._tls is None
             else http.client.HTTPSConnection(self._host, self._port, timeout=CONNECT_SECONDS, context=self._tls)
         )
-        connection.connect()
+        try:
+            connection.connect()
+        except OSError as error:
+            raise _NotReached(f"the store cannot be reached: {error}") from error
         connection.sock.settimeout(TIMEOUT_SECONDS)
         return connection
 
@@ -202,3 +239,27 @@ class SignedClient:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+
+def _pieces(body: bytes) -> Iterator[memoryview]:
+    """Each of which has time of its own to go: a slow line takes large bodies too."""
+    view = memoryview(body)
+    return (view[start : start + _PIECE_BYTES] for start in range(0, len(body), _PIECE_BYTES))
+
+
+def _whole(answer: http.client.HTTPResponse, most_bytes: int) -> bytes:
+    """Its body; then it is closed, come what may. Raises OSError, HTTPException."""
+    until = time.monotonic() + ANSWER_SECONDS
+    pieces: list[bytes] = []
+    size = 0
+    with closing(answer):
+        while piece := answer.read1(min(_PIECE_BYTES, most_bytes + 1 - size)):
+            pieces.append(piece)
+            size += len(piece)
+            if size > most_bytes:
+                raise _Endless(f"it is more than {most_bytes} bytes long")
+            if time.monotonic() > until:
+                raise _Endless(f"it was not whole after {ANSWER_SECONDS:g} s")
+        if answer.length:
+            raise http.client.IncompleteRead(b"", answer.length)
+    return b"".join(pieces)

@@ -55,8 +55,8 @@ class Guest(Protocol):
     """Whoever a token belongs to."""
 
     @property
-    def key(self) -> tuple[str, bool]:
-        """The guest, and whether this token may write: links of one are none of the other."""
+    def key(self) -> tuple[str, bool, bool]:
+        """The guest, and whether this token may append, and mend: links of one are none of the other."""
         ...
 
     def open_session(self) -> Session: ...
@@ -132,7 +132,7 @@ class Sessions:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._links: dict[tuple[str, bool], dict[str, _Linked]] = {}
+        self._links: dict[tuple[str, bool, bool], dict[str, _Linked]] = {}
 
     def answer(self, guest: Guest, session: str, number: int, body: bytes) -> bytes:
         """Raises _Gone."""
@@ -218,7 +218,7 @@ class VaultApp:
         self._host = host
         self._body_seconds = body_seconds
         self.sessions = Sessions()
-        self._turns: dict[tuple[str, bool], _Turns] = {}
+        self._turns: dict[tuple[str, bool, bool], _Turns] = {}
         self._joining = 0
         self._join_pool = ThreadPoolExecutor(JOINS, "vault-server-joins")
 

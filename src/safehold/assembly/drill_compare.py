@@ -145,7 +145,7 @@ class Comparison:
             return found
         if told.root() != core_root(self._scratch, row.number, kind):
             found.append(f"{who}: the state root of what was recovered is not that of the live core")
-        found += [f"{who}: recovered {problem}" for problem in self._tables(self._scratch, row.number, kind, told)]
+        found += [f"{who}: recovered {problem}" for problem in tables(self._scratch, row.number, kind, told)]
         if self._watched(key):
             self.told[key] = _copy(told)
         for change in live.run_rows(account.number, kind, rev, head.rev):
@@ -154,7 +154,7 @@ class Comparison:
             found.append(f"{who}: the live core's journal ends with another change than it says")
         if told.root() != core_root(live, account.number, kind):
             found.append(f"{who}: what lives in the live core's tables is not what its journal tells")
-        found += [f"{who}: live {problem}" for problem in self._tables(live, account.number, kind, told)]
+        found += [f"{who}: live {problem}" for problem in tables(live, account.number, kind, told)]
         return found
 
     def _journals(
@@ -180,20 +180,21 @@ class Comparison:
         if bases == (None, None) and both != rev and kept >= rev:
             yield f"{rev - both} of {rev} changes are not in both journals"
 
-    def _tables(self, core: CoreReads, number: int, kind: Kind, told: Told) -> list[str]:
-        """What lives in a core's tables against what a journal tells, item by item."""
-        found: list[str] = []
-        there = {c.id: c for c in core.collections(number) if c.kind is kind}
-        for id_, meant in told.collections.items():
-            collection = there.pop(id_, None)
-            if collection is None:
-                found.append(f"lacks the collection {meant.path}")
-            else:
-                found += _collection(core, collection, meant)
-            if len(found) >= MAX_OF_A_STREAM:
-                return found[:MAX_OF_A_STREAM]
-        found += [f"has a collection {collection.path} that nothing made" for collection in there.values()]
-        return found[:MAX_OF_A_STREAM]
+
+def tables(core: CoreReads, number: int, kind: Kind, told: Told) -> list[str]:
+    """What lives in a core's tables against what a journal tells, item by item."""
+    found: list[str] = []
+    there = {c.id: c for c in core.collections(number) if c.kind is kind}
+    for id_, meant in told.collections.items():
+        collection = there.pop(id_, None)
+        if collection is None:
+            found.append(f"lacks the collection {meant.path}")
+        else:
+            found += _collection(core, collection, meant)
+        if len(found) >= MAX_OF_A_STREAM:
+            return found[:MAX_OF_A_STREAM]
+    found += [f"has a collection {collection.path} that nothing made" for collection in there.values()]
+    return found[:MAX_OF_A_STREAM]
 
 
 def _copy(told: Told) -> Told:

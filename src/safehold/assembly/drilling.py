@@ -13,6 +13,9 @@
 Nothing is written into a vault before 6, no timeline is claimed and no mark of a recovery is set, so that a service
 beside it goes on and retention is not frozen. The core that serves is only read (I82, I83).
 
+Where there is no live core, at a keeper on another machine, 3 compares with what the core has stated in the vault
+(drill_stated.py), and first contact comes last, as only then it is known who is there.
+
 Long, as a drill is one course of steps that share what they have found so far.
 """
 
@@ -34,6 +37,7 @@ from safehold.archiver.told import Told
 from safehold.assembly.drill_compare import Compared, Comparison
 from safehold.assembly.drill_record import drills, record_drill
 from safehold.assembly.drill_serving import DAV_KINDS, Sampled, ScratchGate, draw, sample
+from safehold.assembly.drill_stated import StatedComparison, stated
 from safehold.assembly.recovering import helpers_of, make_core
 from safehold.assembly.scrubbing import Scrubbing, damage_object, find_vault
 from safehold.assembly.site import Site
@@ -241,7 +245,9 @@ def run_drill(site: Site, wanted: Wanted, progress: Progress = silent) -> Drille
 
     Raises OperatorError, VaultDown, KeyAway, OutOfSpace where it could not be done: then nothing is on record.
     """
-    site.open_reads().close()  # a live core is what is compared with
+    beside_core = not site.is_keeper
+    if beside_core:
+        site.open_reads().close()  # a live core is what is compared with
     config, share = choose(site, wanted)
     throttle = Throttle(wanted.throttle)
     with _scratch(site) as (lock, folder), ExitStack() as stack:
@@ -254,7 +260,9 @@ def run_drill(site: Site, wanted: Wanted, progress: Progress = silent) -> Drille
             raise VaultDown(
                 f"the vault {config.name} cannot be reached", hint="mount its disk, or drill another: --vault NAME"
             )
-        course = _Course(site, config, share, wanted, sources, folder, throttle, progress)
+        course = (_Course if beside_core else _KeeperCourse)(
+            site, config, share, wanted, sources, folder, throttle, progress
+        )
         # Worker processes are made before anything is open that a fork must not share.
         course.helpers = None if throttle.active else helpers_of(sources, stack, lock)
         drilled = course.run()
@@ -324,9 +332,8 @@ class _Course:
 
     def _resolve(self) -> str:
         """Where the recovery is to end: `sources.upto` is set; the point as it is remembered. Raises OperatorError."""
-        with closing(self._site.open_reads()) as core:
-            position = core.log_position()
         end = VaultLogReader(self._sources.vaults(), self._sources.opener).end()
+        position = self._core_position(end)
         # What the vault has beyond the core is on its way into it, or is taken in by the next start.
         self._sources.upto = position if end.frame > position.frame else end
         if self._wanted.to == LATEST:
@@ -334,6 +341,10 @@ class _Course:
         to = self._random_time() if self._wanted.to == RANDOM else int(self._wanted.to)
         self._sources.upto = self._position_at(to)
         return stamp(to)
+
+    def _core_position(self, end: LogPosition) -> LogPosition:  # noqa: ARG002 - where there is no core, the vault's end
+        with closing(self._site.open_reads()) as core:
+            return core.log_position()
 
     def _position_at(self, to: int) -> LogPosition:
         """The last frame that is not later than a time. Raises OperatorError where the vault does not reach so far."""
@@ -377,7 +388,10 @@ class _Course:
     def _first_contact(self) -> None:
         """As soon as one account's contacts, drawn at random, could be answered."""
         with closing(self._site.open_reads()) as core:
-            there = [id_ for id_, kind in core.stream_ends() if kind is Kind.CONTACTS and in_share(id_, self._share)]
+            self._first_contact_of(core)
+
+    def _first_contact_of(self, core: CoreReads) -> None:
+        there = [id_ for id_, kind in core.stream_ends() if kind is Kind.CONTACTS and in_share(id_, self._share)]
         if not there:
             return
         account = random.Random(self._seed()).choice(sorted(there))  # noqa: S311 - a sample
@@ -431,19 +445,23 @@ class _Course:
 
     def _beside(self, rebuilt: Rebuilt) -> None:
         """The scratch core beside the live one."""
-        scratch = make_core(str(self._folder / "data" / "core"))
-        try:
-            scratch.begin()
-            scratch.set_end_in_doubt(b"")  # it ends where the drill was told to
-            scratch.commit()
-        finally:
-            scratch.close()
-        path = str(self._folder / "data" / "core" / "core.db")
+        path = self._settled()
         with closing(self._site.open_reads()) as live, closing(SqliteCore.open(path, read_only=True)) as scratch:
             self._kinds(scratch, rebuilt)
             seed = self._seed()
             self._compare(live, scratch, rebuilt, seed)
             self._serve(scratch, seed)
+
+    def _settled(self) -> str:
+        """Where the scratch core lies, which ends where it was told to."""
+        scratch = make_core(str(self._folder / "data" / "core"))
+        try:
+            scratch.begin()
+            scratch.set_end_in_doubt(b"")
+            scratch.commit()
+        finally:
+            scratch.close()
+        return str(self._folder / "data" / "core" / "core.db")
 
     def _kinds(self, scratch: CoreReads, rebuilt: Rebuilt) -> None:
         seconds = {stage.kind: stage.seconds for stage in rebuilt.report.stages}
@@ -462,6 +480,9 @@ class _Course:
             if counts[0]
         }
 
+    def _selected(self, account: bytes, kind: Kind) -> bool:
+        return account == SYSTEM or kind is Kind.IDENTITY or in_share(account, self._share)
+
     def _compare(self, live: CoreReads, scratch: CoreReads, rebuilt: Rebuilt, seed: int) -> None:
         before = self._clock.monotonic()
         chosen = set(rebuilt.accounts)
@@ -470,7 +491,7 @@ class _Course:
             live,
             scratch,
             self._sources.upto.frame,
-            lambda account, kind: account == SYSTEM or kind is Kind.IDENTITY or in_share(account, self._share),
+            self._selected,
             lambda key: key[0] in drawn and key[0] in chosen and key[1] in DAV_KINDS,
             self._throttle.rest,
             lambda done, total: self._told("compare", done, total, "streams"),
@@ -563,6 +584,44 @@ class _Course:
             damaged=found.damaged,
             approved_by=self._wanted.by,
         )
+
+
+class _KeeperCourse(_Course):
+    """Where there is no live core: what is recovered is compared with what the core has stated in the vault."""
+
+    def _core_position(self, end: LogPosition) -> LogPosition:
+        return end
+
+    def _forecast(self) -> None:
+        """Nothing here says how much the service holds before it is recovered."""
+
+    def _first_contact(self) -> None:
+        """Only what is recovered tells who is there: measured after it."""
+
+    def _beside(self, rebuilt: Rebuilt) -> None:
+        with closing(SqliteCore.open(self._settled(), read_only=True)) as scratch:
+            self._kinds(scratch, rebuilt)
+            seed = self._seed()
+            self._compare_stated(scratch, rebuilt, seed)
+            self._serve(scratch, seed)
+            self._first_contact_of(scratch)
+
+    def _compare_stated(self, scratch: CoreReads, rebuilt: Rebuilt, seed: int) -> None:
+        before = self._clock.monotonic()
+        drawn = draw(rebuilt.accounts, seed)
+        comparison = StatedComparison(
+            scratch,
+            stated(self._sources.runs(), self._sources.reader(), self._sources.upto),
+            rebuilt.plan.erased,
+            self._selected,
+            lambda key: key[0] in drawn and key[1] in DAV_KINDS,
+            self._throttle.rest,
+            lambda done, total: self._told("compare", done, total, "streams"),
+        )
+        self._found.compared = comparison.run()
+        self._found.differs(self._found.compared.differences)
+        self._found.stages["compare"] = self._clock.monotonic() - before
+        self._streams = comparison.told
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -79,6 +79,10 @@ class KeeperSite(Site):
     """The data folder of a keeper: it has no core, and no writer's key."""
 
     @property
+    def is_keeper(self) -> bool:
+        return True
+
+    @property
     def keyring(self) -> Keyring:
         """Raises OperatorError where a key is missing or damaged."""
         if self._keyring is None:
@@ -109,14 +113,20 @@ def open_vaults(data: Path, config: Config, config_path: Path | None = None) -> 
     """What reads or mends vaults works on: a keeper's folder, an installation (made where there is none), or what is
     left of one whose core is lost: its vaults can be looked at before it is recovered. Raises OperatorError.
     """
-    keeper = KeeperSite(data, config, config_path)
-    complete = is_complete(keeper.disk, str(keeper.keys_folder))
-    if not complete and keeper.disk.exists(str(keeper.keys_folder / KEEPER)):
+    keeper = open_keeper(data, config, config_path)
+    if keeper is not None:
         return keeper
     installation = Installation(data, config, config_path)
-    if installation.has_core() or not complete:
+    if installation.has_core() or not is_complete(installation.disk, str(installation.keys_folder)):
         installation.make()
     return installation
+
+
+def open_keeper(data: Path, config: Config, config_path: Path | None = None) -> KeeperSite | None:
+    """A keeper's own folder; None where this is none."""
+    keeper = KeeperSite(data, config, config_path)
+    complete = is_complete(keeper.disk, str(keeper.keys_folder))
+    return keeper if not complete and keeper.disk.exists(str(keeper.keys_folder / KEEPER)) else None
 
 
 def init_keeper(

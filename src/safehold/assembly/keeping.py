@@ -1,7 +1,8 @@
 """The keeper's work wired to a data folder: which vaults, whose keys, what freezes it, and what is remembered of it.
 
 The same code for a service that keeps its own vaults, for `vault retain`, and for a keeper with a folder of its own.
-Only vaults in folders are kept: one behind a keeper's socket is kept by that keeper.
+Only vaults in folders are kept: one behind a keeper's socket is kept by that keeper. One at a vault server is scrubbed
+and attested from here where the token is a keeper's; what retention removes is removed where it lies.
 """
 
 from __future__ import annotations
@@ -77,6 +78,11 @@ def kept_configs(site: Site, only: str | None = None) -> list[VaultConfig]:
     return [config for config in chosen if config.is_folder]
 
 
+def attested_configs(site: Site) -> list[VaultConfig]:
+    """The vaults that are scrubbed and attested here: those that are kept, and those at servers, over the network."""
+    return [config for config in site.config.vaults if config.is_folder or (config.is_server and site.is_keeper)]
+
+
 def kept_vault(site: Site, config: VaultConfig) -> KeptFolderVault:
     """With its keeper's credentials, as far as a folder has any."""
     folder = str(config.folder(site.data))
@@ -96,7 +102,7 @@ def make_keeper(site: Site, config: VaultConfig) -> VaultKeeper:
             "the keeper's key and the identity are not both here, and nothing can be attested without them",
             hint="run it where they are, or bring them back: `safehold vault keys` says where they lie",
         )
-    others = [kept_vault(site, other) for other in kept_configs(site) if other != config]
+    others = [site.vault(other) for other in attested_configs(site) if other != config]
 
     def placed(found: Found) -> None:
         for other in site.config.vaults:
@@ -104,7 +110,7 @@ def make_keeper(site: Site, config: VaultConfig) -> VaultKeeper:
             book.ended(book.last(), {found.name: Remembered(found.size, found.digest)})
 
     return VaultKeeper(
-        kept_vault(site, config),
+        kept_vault(site, config) if config.is_folder else site.vault(config),
         [vault for vault in others if vault.available()],
         keeper,
         site.opener,
@@ -119,7 +125,7 @@ def frozen(site: Site, config: VaultConfig) -> str:
     """Why nothing may be removed; "" where it may."""
     if Place(site.disk, str(site.data)).memo() is not None:
         return "a recovery has begun here and has not ended"
-    timelines = open_recoveries(kept_vault(site, config))
+    timelines = open_recoveries(site.vault(config))
     return f"a recovery is open in timeline {timelines[-1]}" if timelines else ""
 
 
@@ -151,8 +157,7 @@ def keep_vaults(
     began = site.clock.monotonic()
     results: dict[str, KeptVault] = {}
     able = site.keyring.keeper is not None and site.opener.can_open
-    configs = kept_configs(site)
-    for config in configs:
+    for config in attested_configs(site):
         result = results[config.name] = KeptVault(config.name)
         try:
             _keep(site, config, result, able, limit_bytes, progress)
@@ -183,6 +188,10 @@ def _retain(site: Site, config: VaultConfig, result: KeptVault, scrubbed: ScrubR
     for verdict in attest_vault(site, config):
         if not verdict.facts.ok:
             result.refused.append(f"generation {verdict.facts.generation}: {'; '.join(verdict.facts.why[:3])}")
+    if not config.is_folder:
+        result.attested = max((a.generation for a in make_keeper(site, config).receipts().attested), default=0)
+        result.blocked = "it is at a vault server: what is to go from it is removed where it lies"
+        return
     # What is merely strange in a vault hinders nothing: else whoever can add to it could end all retention.
     first = next((d for d in scrubbed.damaged if d.problem is not Problem.UNEXPECTED), None)
     damaged = {config.name: f"{first.object} is {first.problem}"} if first is not None else {}

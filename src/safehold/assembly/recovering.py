@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -21,6 +21,7 @@ from safehold.assembly.session import Session
 from safehold.assembly.site import Site
 from safehold.assembly.suspecting import suspicions
 from safehold.assembly.vault_urls import AnyVault, is_code, open_vault, redeem_code, with_scheme
+from safehold.assembly.writer import InstallationLost
 from safehold.config import VaultConfig, check_vault
 from safehold.formats.evidence import VERSION, Evidence
 from safehold.formats.keys import FINGERPRINT_BYTES, SEALED_TO_OTHERS, Opener
@@ -29,9 +30,10 @@ from safehold.model.counting import count_text
 from safehold.model.errors import Damaged, NewerCore, NotFound, OperatorError, SafeholdError
 from safehold.model.kinds import DATA_KINDS, Kind
 from safehold.ports.blobs import BlobArchive
-from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
+from safehold.ports.core import EMPTY_LOG, TO_FOUND, CoreReads, LogPosition
 from safehold.ports.vault import VaultDown
 from safehold.recovery.after import RUN, Read, after_report, read_sources
+from safehold.recovery.anew import count_key, everything_read, lacks_key
 from safehold.recovery.build import Accepted
 from safehold.recovery.examine import State
 from safehold.recovery.excuses import LOG_FROM, REPAIR
@@ -58,6 +60,7 @@ from safehold.vault.keyring import is_complete, load_identity
 from safehold.vault.log import VaultLogReader
 from safehold.vault.runs import GenerationReader, Runs
 
+_NAMELESS_TOLD = 20
 #: More processes than this would wait for the one that enters what they read.
 MOST_WORKERS = 4
 END_IN_DOUBT = (
@@ -388,6 +391,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
                 helpers=helpers,
                 old=old,
                 accept_loss=accept_loss,
+                may_found=everything_read(plan, [config.name for config in site.config.vaults]),
                 find=find,
                 progress=progress,
             )
@@ -406,9 +410,11 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
         claim.done()
     if plan.salvages:
         result.notes += archive_found(site, plan)
+    result.notes += _found_anew(site, result)
     if result.taken:
         result.notes += _record_losses(site, result.taken)
     result.notes += _settle_end(site, accept_loss)
+    result.notes += _nameless(site)
     if plan.to is not None:
         _undo_to(site, plan, plan.to)
     result.notes += _record_ghosts(site, result)
@@ -571,6 +577,39 @@ def _claim(site: Site, sources: Sources, above: int) -> int:
     finally:
         for entry in vaults:
             entry.vault.close()
+
+
+def _found_anew(site: Site, result: Result) -> list[str]:
+    """Where the installation's own key is lost, and may be made anew: a writer does so as it opens. What hinders it."""
+    with closing(site.open_reads()) as reads:
+        if not lacks_key(reads):
+            return []
+        count_key(result.report)
+        if not (reads.held(0, Kind.IDENTITY) or "").startswith(TO_FOUND):
+            refusal = InstallationLost()
+            result.refused = f"no start serves it: {refusal.message}. {refusal.hint}"
+            return []
+    try:
+        with Session(site) as session:
+            session.execute_all([])
+    except SafeholdError as error:
+        return [f"the new key could not be made yet: {error.message}; the next start does it"]
+    return []
+
+
+def _nameless(site: Site) -> list[str]:
+    """Accounts whose names are in no source: how their people get at them again."""
+    with closing(site.open_reads()) as reads:
+        nameless = reads.nameless(_NAMELESS_TOLD + 1)
+    if not nameless:
+        return []
+    some = ", ".join(account.id.hex() for account in nameless[:_NAMELESS_TOLD])
+    more = " and more" if len(nameless) > _NAMELESS_TOLD else ""
+    return [
+        f"the names of accounts are lost, and nobody can sign in to them: {some}{more}. Once the loss is accepted "
+        "(--accept-loss), look whose they are (`safehold history`), and give each its name: `safehold account name ID "
+        "NAME`. Do not make a new account of that name: its devices would delete what they have"
+    ]
 
 
 def _record_losses(site: Site, taken: Sequence[Accepted]) -> list[str]:

@@ -24,6 +24,7 @@ from safehold.assembly.keeping import keeper_lock
 from safehold.assembly.scrubbing import MAX_NAMED, Scrubbing, damage_object, evidence_sealer, notebook_folder, record
 from safehold.assembly.site import Site
 from safehold.assembly.snapshot import take_snapshot
+from safehold.assembly.vault_urls import place_of, s3_store
 from safehold.config import VaultConfig
 from safehold.formats import blob, segment
 from safehold.formats.generation import parse_manifest_name
@@ -31,10 +32,10 @@ from safehold.formats.run import parse_run_name
 from safehold.model.errors import Damaged, OperatorError, OutOfSpace
 from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.log import Hole
-from safehold.ports.vault import VaultDown
+from safehold.ports.vault import KeptVault, VaultDown
 from safehold.recovery.excuses import EvidenceExcuses
 from safehold.recovery.judging import Damage, Inventory, Problem
-from safehold.recovery.mended_ends import log_mends, tell_before
+from safehold.recovery.mended_ends import evidence_mends, log_mends, tell_before
 from safehold.recovery.notebook import FileNotebook
 from safehold.recovery.repair import Mend, Repairer, Way
 from safehold.recovery.report import Progress, silent
@@ -43,6 +44,9 @@ from safehold.service.control import MakeUp, decode_json, encode_make_up
 from safehold.vault.evidence import MADE_UP
 from safehold.vault.log import VaultLogReader
 from safehold.vault.looking import RepairedVault
+from safehold.vault.remote import RemoteVault
+from safehold.vault.remote_keeping import KeptRemoteVault
+from safehold.vault.s3_keeping import KeptS3Vault
 
 
 @dataclass
@@ -147,6 +151,7 @@ class Repairing:
             remembered=scrubbing.notebook(config).remembered(),
             excuses=EvidenceExcuses.read(config.name, everyone, site.opener.installation, opener),
             named=list(named_blobs(vault, opener, inventory)) if opener is not None else (),
+            elsewhere=config.is_server,
             progress=self._progress,
         )
 
@@ -173,10 +178,9 @@ class Repairing:
         name, core = result.vault, scrubbing.core
         if self._config(result).mode != Mode.SYNC:
             return
-        log = log_mends(repairer.plan())
-        if not log:
-            return
-        if core == EMPTY_LOG and self._only != name:
+        plan = repairer.plan()
+        log = log_mends(plan)
+        if log and core == EMPTY_LOG and self._only != name:
             first = log[0].damage
             raise OperatorError(
                 f"{first.object} is {first.problem} and the core {self._site.why_no_core()}: once that is mended, "
@@ -185,7 +189,7 @@ class Repairing:
                 f"or mend it all the same with `safehold vault repair {name} --yes`",
             )
         if scrubbing.settled.frame is None:
-            self._tell_before(name, log, core)
+            self._tell_before(name, [*log, *evidence_mends(plan)], core)
 
     def _tell_before(self, name: str, log: Sequence[Mend], core: LogPosition) -> None:
         sealer = evidence_sealer(self._site)
@@ -237,15 +241,20 @@ class Repairing:
                 if name is None:
                     continue
                 found[name] = None
-                if damage.problem is Problem.CORRUPT:
+                if damage.problem is Problem.CORRUPT and not self._config(result).is_server:
                     self._kept(self._config(result)).set_aside(damage.object)
         return list(found)
 
     def _config(self, result: RepairResult) -> VaultConfig:
         return next(v for v in self._site.config.vaults if v.name == result.vault)
 
-    def _kept(self, config: VaultConfig) -> RepairedVault:
+    def _kept(self, config: VaultConfig) -> KeptVault:
         site = self._site
+        if config.is_server:
+            return kept_elsewhere(site, config)
+        if config.is_s3:
+            store, installation = s3_store(config, site.data), site.opener.installation
+            return KeptS3Vault(config.name, place_of(config), store, installation, clock=site.clock)
         return RepairedVault(
             config.name, str(config.folder(site.data)), site.disk, site.opener.installation, clock=site.clock
         )
@@ -290,17 +299,33 @@ def _is_of_runs(name: str) -> bool:
     return parse_run_name(name) is not None or parse_manifest_name(name) is not None
 
 
+def kept_elsewhere(site: Site, config: VaultConfig) -> KeptRemoteVault:
+    """A vault at a server, with a keeper's token."""
+    vault = site.vault(config)
+    assert isinstance(vault, RemoteVault)
+    return KeptRemoteVault(vault)
+
+
+def may_mend(site: Site, config: VaultConfig) -> bool:
+    """Whether the token that is here is a keeper's. Raises VaultDown."""
+    vault = site.vault(config)
+    try:
+        return isinstance(vault, RemoteVault) and vault.about().get("may_mend") is True
+    finally:
+        vault.close()
+
+
 def _require_own(site: Site, config: VaultConfig) -> None:
     """Only whoever may write the vault's folder can mend it. Raises OperatorError that names them."""
     if config.is_s3:
-        raise OperatorError(
-            f"the vault {config.name} is in a bucket, where nothing that is damaged can be replaced",
-            hint="what it lacks is shipped again by itself; add another bucket or prefix with `safehold vault add`",
-        )
+        return  # whoever may put can mend: what is put proves itself
     if config.is_server:
+        if may_mend(site, config):
+            return
         raise OperatorError(
-            f"the vault {config.name} is held by the vault server at {config.url}, and nobody else may mend it",
-            hint="what it lacks is shipped again; what is damaged there its operator mends with a keeper",
+            f"the vault {config.name} is held by the vault server at {config.url}, and this token may not mend it",
+            hint="what it lacks is shipped again; what is damaged there is mended by its operator, or by a keeper "
+            "elsewhere with a token of its own: `safehold vault invite --keeper` there, `safehold vault join` here",
         )
     if not config.is_folder:
         raise OperatorError(

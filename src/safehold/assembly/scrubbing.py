@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from safehold.adapters.system import pause
 from safehold.archiver.claiming import Mode
 from safehold.assembly.site import Site
-from safehold.assembly.vault_urls import open_vault
+from safehold.assembly.vault_urls import open_vault, place_of, s3_store
 from safehold.config import VaultConfig
 from safehold.formats import evidence as evidence_format
 from safehold.formats.evidence import Evidence
@@ -25,6 +25,7 @@ from safehold.recovery.scrub import Level, LookedAt, Pace, Scrubber, ScrubResult
 from safehold.vault.evidence import LINKS, missing_links, put_evidence, read_evidence
 from safehold.vault.looking import ScrubbedVault
 from safehold.vault.parity import ParityVault
+from safehold.vault.s3_keeping import ScrubbedS3Vault
 
 #: Of one scrub, so many damaged objects are named in its evidence.
 MAX_NAMED = 500
@@ -83,6 +84,8 @@ class Scrubbing:
 
     def vault(self, config: VaultConfig) -> Vault:
         site = self.site
+        if config.is_s3:
+            return ScrubbedS3Vault(config.name, place_of(config), s3_store(config, site.data), site.opener.installation)
         if not config.is_folder:
             return open_vault(config, site.data, site.disk, site.opener.installation)
         return ScrubbedVault(config.name, str(config.folder(site.data)), site.disk, site.opener.installation)
@@ -108,6 +111,8 @@ class Scrubbing:
 
     def standing(self, config: VaultConfig) -> Standing:
         complete = config.mode == Mode.SYNC or config.name in self.settled.level
+        if config.is_server and self.site.is_keeper:  # a core elsewhere writes to it while it is read
+            complete = False
         return Standing(complete, self.settled.frame, self.core)
 
     def notebook(self, config: VaultConfig) -> FileNotebook:
@@ -121,7 +126,7 @@ class Scrubbing:
             return ScrubResult(config.name, 0, 0, [], trouble=_why_away(vault))
         peers = self.peers(config)
         everyone = [vault, *(peer.vault for peer in peers)]
-        return scrub(
+        result = scrub(
             self.scrubber(vault),
             peers,
             self.standing(config),
@@ -132,6 +137,7 @@ class Scrubbing:
             now=self.site.clock.now(),
             progress=self._progress,
         )
+        return result if result.trouble else result._replace(shadowed=_shadowed(vault))
 
     def missing_links(self) -> list[str]:
         """Evidence whose one before it is gone; none where a vault is away, or the identity: there it may be."""
@@ -201,6 +207,8 @@ def scrub_facts(result: ScrubResult, level: Level, seconds: float, opened: bool)
         "damaged": [damage_object(damage) for damage in result.damaged[:MAX_NAMED]],
         "damaged_count": len(result.damaged),
         LINKS: list(result.links),
+        "shadowed": sorted(result.shadowed)[:MAX_NAMED],
+        "shadowed_count": len(result.shadowed),
         "reconciled": None if result.reconciled is None else result.reconciled._asdict(),
     }
 
@@ -276,6 +284,15 @@ def find_vault(site: Site, name: str) -> VaultConfig:
             return vault
     names = ", ".join(v.name for v in site.config.vaults)
     raise OperatorError(f"there is no vault {name!r}", hint=f"the configured ones are {names}", exit_code=2)
+
+
+def _shadowed(vault: Vault) -> dict[str, int]:
+    """What lies on top of first versions in a bucket; nothing where that cannot be looked at."""
+    try:
+        return vault.shadowed() if isinstance(vault, ScrubbedS3Vault) else {}
+    except OperatorError as error:
+        _log.warning("what was put over first versions cannot be listed: %s", error.message)
+        return {}
 
 
 def _why_away(vault: Vault) -> str:

@@ -32,6 +32,7 @@ from safehold.assembly.sizes import note_size
 from safehold.assembly.status import RECOVERING, SERVING, status_object, status_without_core
 from safehold.assembly.telling import Telling
 from safehold.assembly.watching import Watching
+from safehold.assembly.writer import InstallationLost
 from safehold.config import Config
 from safehold.formats.keys import KeyAway
 from safehold.formats.seal import SealedObject
@@ -196,12 +197,12 @@ class Service:
     def _open_writer(self) -> None:
         """A vault that is away stops writing, not reading: what is whole is served, and the writer tries again.
 
-        Raises KeyAway where the log is ahead of the core: only a person can bring the key.
+        Raises KeyAway where the log is ahead of the core: only a person can bring the key; InstallationLost.
         """
         try:
             self.writer.open()
             self.writer.found(self.installation.config.text)
-        except KeyAway:
+        except (InstallationLost, KeyAway):
             self.writer.close()
             raise
         except SafeholdError as error:

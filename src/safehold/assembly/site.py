@@ -69,6 +69,11 @@ class Site:
         self._keyring: Keyring | None = None
         self._given: Opener | None = None
 
+    @property
+    def is_keeper(self) -> bool:
+        """Whether this is a keeper's own folder, which has no core."""
+        return False
+
     # -- places ----------------------------------------------------------------------------------------------
 
     @property

@@ -26,8 +26,9 @@ from safehold.model.kinds import DATA_KINDS
 from safehold.ports.core import CoreReads, LogPosition
 from safehold.proof.runbook_names import runbook_of
 from safehold.recovery.notebook import FileNotebook
+from safehold.service.anew import founded_anew
 from safehold.service.erasing import erasing_accounts
-from safehold.service.incidents import end_in_doubt
+from safehold.service.incidents import SHOWN_MICROSECONDS, end_in_doubt
 from safehold.service.items import stamp
 from safehold.vault.log import VaultLogReader
 
@@ -55,6 +56,7 @@ def status_object(
     vaults = describe_vaults(site, writer, looks, reads)
     incidents = [*_incidents(site.config.vaults, vaults, writer), *_put_off(reads), *devices_ahead]
     incidents += [*_unwritable(site, reads, writer, vaults), *end_in_doubt(reads), *_drills(site)]
+    incidents += founded_anew(reads, site.clock.now(), SHOWN_MICROSECONDS)
     told = (measures or Measures(site)).told(reads, vaults, looks)
     return {
         "service": _service_state(writer),

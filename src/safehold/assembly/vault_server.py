@@ -19,6 +19,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from safehold.adapters.lock import PATIENCE_SECONDS, FolderLock, Locked
 from safehold.adapters.places import cause_words, known_here, look_at_place, machine
 from safehold.adapters.system import SystemClock, SystemEntropy
 from safehold.adapters.vault_http_server import VaultApp, serve
+from safehold.assembly.mending_here import mend_here
 from safehold.assembly.vault_server_config import DEFAULT_PORT, FILE_NAME, TEXT, ServerConfig, load_server
 from safehold.assembly.vault_server_tls import make_certificate, pin_of
 from safehold.config import parse_listen
@@ -109,6 +111,7 @@ class ServerFolder:
         quota_bytes: int | None = None,
         dead_man_seconds: int | None = None,
         read_only: bool = False,
+        keeper: bool = False,
         url: str | None = None,
     ) -> tuple[Guest, str]:
         """A guest, new or (`again`) one that is there, and a one-time code for it. Raises OperatorError, NotFound."""
@@ -119,9 +122,11 @@ class ServerFolder:
         changed = {"quota_bytes": quota_bytes, "dead_man_seconds": dead_man_seconds}
         if wanted := {key: value for key, value in changed.items() if value is not None}:
             guest = self.guests.change(guest.id, **wanted)
-        secret = self.guests.new_code(guest.id, read_only=read_only)
+        secret = self.guests.new_code(guest.id, read_only=read_only, keeper=keeper)
         pin = self.pin(config) if config.pinned else b""
-        return guest, encode_code(VaultCode(url or config.url, bytes.fromhex(guest.id), secret, pin, read_only))
+        return guest, encode_code(
+            VaultCode(url or config.url, bytes.fromhex(guest.id), secret, pin, read_only or keeper)
+        )
 
     def pin(self, config: ServerConfig) -> bytes:
         """SHA-256 of the server's public key. Raises OperatorError."""
@@ -152,11 +157,11 @@ class _Seat:
         self._served = served
 
     @property
-    def key(self) -> tuple[str, bool]:
-        return self._admitted.guest.id, self._admitted.may_append
+    def key(self) -> tuple[str, bool, bool]:
+        return self._admitted.guest.id, self._admitted.may_append, self._admitted.may_mend
 
     def open_session(self) -> Session:
-        return ServedSession(self._served, may_append=self._admitted.may_append)
+        return ServedSession(self._served, may_append=self._admitted.may_append, may_mend=self._admitted.may_mend)
 
 
 class VaultHost:
@@ -267,6 +272,7 @@ class VaultHost:
                     lock=threading.Lock(),
                     quota=quota,
                     refused=refusals.note,
+                    mend=partial(mend_here, folder, self._server.disk, self._server.clock),
                 )
                 self._served[guest.id], self._quotas[guest.id] = served, quota
                 self._kept[guest.id] = self._kept_signature(guest.id)

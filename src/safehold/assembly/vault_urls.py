@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from safehold.adapters.private_file import why_not_private
 from safehold.config import FOLDER_SCHEME, SERVER_SCHEMES, VaultConfig, is_loopback, is_pin
 from safehold.formats import vaultcode
 from safehold.model.errors import Damaged, OperatorError, SafeholdError
@@ -48,8 +49,7 @@ _COSTS: dict[tuple[str, Path], Costs] = {}
 def open_vault(config: VaultConfig, data: Path, disk: Disk, installation: bytes | None) -> AnyVault:
     """A fresh instance, for one thread; nothing is looked at yet."""
     if config.is_s3:
-        place = config.url.removeprefix(config.scheme)
-        return S3Vault(config.name, place, s3_store(config, data), installation, sync=config.mode == "sync")
+        return S3Vault(config.name, place_of(config), s3_store(config, data), installation, sync=config.mode == "sync")
     if config.is_server:
         return _at_server(config, data, disk, installation)
     place = str(config.place(data))
@@ -80,6 +80,8 @@ def _access(config: VaultConfig, data: Path, disk: Disk) -> Access:
     if config.scheme == "http:" and not config.insecure and not is_loopback(config.url):
         raise NotSent("without TLS its token could be read on its way: `insecure = true` allows that")
     path = config.token_path(data)
+    if why := why_not_private(str(path), "a token"):
+        raise NotSent(why)
     try:
         text = _token_text(disk, path)
         lines = dict(line.partition(":")[::2] for line in text.splitlines() if ":" in line and line[:1] != "#")
@@ -203,6 +205,11 @@ def create_vault(config: VaultConfig, data: Path, disk: Disk, installation: byte
         vault.close()
 
 
+def place_of(config: VaultConfig) -> str:
+    """Bucket and prefix of a vault in a bucket."""
+    return config.url.removeprefix(config.scheme)
+
+
 def s3_store(config: VaultConfig, data: Path) -> S3ObjectStore:
     """The store of a vault in a bucket; nothing is asked of it yet."""
     from safehold.adapters.objectstore import S3ObjectStore
@@ -231,6 +238,13 @@ def _create_in_bucket(config: VaultConfig, data: Path, installation: bytes) -> N
     """With the retention that the configuration asks for, before anything is put. Raises OperatorError."""
     store, days = s3_store(config, data), config.s3.lock_days
     try:
+        _ = store.settings
+    except StoreError as error:
+        raise OperatorError(
+            f"the vault {config.name} cannot be reached: {error}",
+            hint="give the core credentials of its own, in a file that its owner alone may read (docs/s3.md)",
+        ) from error
+    try:
         if days > store.features().lock_days:
             store.set_lock(days)
     except StoreError as error:
@@ -238,8 +252,7 @@ def _create_in_bucket(config: VaultConfig, data: Path, installation: bytes) -> N
             f"the bucket of {config.url} does not keep what is put for {days} days: {error}",
             hint="make the bucket with Object Lock, and a default retention of so many days, as its owner (docs/s3.md)",
         ) from error
-    place = config.url.removeprefix(config.scheme)
-    S3Vault.create(config.name, place, store, installation, sync=config.mode == "sync").close()
+    S3Vault.create(config.name, place_of(config), store, installation, sync=config.mode == "sync").close()
 
 
 def full_url(config: VaultConfig, data: Path) -> str:

@@ -26,14 +26,14 @@ from safehold.formats.modes import MODES, encode_modes
 from safehold.formats.seal import SealedObject
 from safehold.formats.travelling import CONFIG, OLDER_IDENTITIES, ROOT_KEY
 from safehold.model.change import Change
-from safehold.model.commands import FoundInstallation, NoteDoubt, NoteInstallation
+from safehold.model.commands import AcceptLoss, FoundInstallation, NoteDoubt, NoteInstallation
 from safehold.model.errors import Damaged, Held, OperatorError, OutOfSpace, SafeholdError
 from safehold.model.kinds import PATH_IDENTITY, Kind
 from safehold.model.private import Private
 from safehold.model.stream import Head
 from safehold.model.token import TOKEN_KEY
 from safehold.ports.care import BodySource
-from safehold.ports.core import EMPTY_LOG, NOT_YET, LogPosition
+from safehold.ports.core import EMPTY_LOG, NOT_YET, TO_FOUND, LogPosition
 from safehold.ports.disk import Disk
 from safehold.ports.log import Hole, LogFrame
 from safehold.ports.vault import Vault
@@ -94,8 +94,10 @@ class InstallationLost(OperatorError):
             "who was erased) is lost in every vault that was read",
             hint="bring back a vault or an old core that still has it: `safehold recover plan` reads every vault that "
             "is configured, `safehold salvage SOURCE... --out DIR` whatever else is left, and `safehold recover run "
-            "--salvage DIR` brings it in. Do not make a new installation here: devices would take it for theirs, and "
-            "delete",
+            "--salvage DIR` brings it in. Where nothing has it, `safehold recover run --yes` lets the next start make "
+            "a new key, once every vault that is configured can be read (`safehold vault add NAME` makes one anew that "
+            "is gone for good), and with --accept-loss at once. Do not make a new installation here: devices would "
+            "take it for theirs, and delete",
         )
 
 
@@ -430,16 +432,23 @@ class Writer:
     def found(self, config_text: str) -> None:
         """The installation's own identity, where it is not there yet; what travels in it is brought up to date.
 
-        Raises InstallationLost where it was there once.
+        Where it was there once, and is in no source, a recovery has to have said so: then its key is made anew, on
+        record (I103). Raises InstallationLost where none has.
         """
         assert self._core is not None
+        if self._core.account_by_id(SYSTEM_ACCOUNT) is None and self._core.accounts():
+            raise InstallationLost()
         sealed = self._to_travel()
         modes = {MODES: encode_modes(modes_now(recorded_modes(self._core), self._vaults, self._clock.now()))}
         if self._core.account_by_id(SYSTEM_ACCOUNT) is None:
             self.engine.execute(FoundInstallation(account=SYSTEM_ACCOUNT, config=config_text, items=sealed | modes))
             return
         if self._core.collection(0, PATH_IDENTITY) is None or self._core.secret(0, TOKEN_KEY) is None:
-            raise InstallationLost()
+            missing = self._core.held(0, Kind.IDENTITY) or ""
+            if not missing.startswith(TO_FOUND):
+                raise InstallationLost()
+            _log.error("the key of sync tokens is made anew: %s", missing.removeprefix(TO_FOUND))
+            self.engine.execute(AcceptLoss(account=SYSTEM_ACCOUNT, actor="recovery", kind=Kind.IDENTITY))
         items: dict[str, bytes | None] = {CONFIG: config_text.encode(), **sealed, **modes}
         if any(self._core.secret(0, name) != data for name, data in items.items()):
             self._note(NoteInstallation(account=SYSTEM_ACCOUNT, items=items), "what travels in it")

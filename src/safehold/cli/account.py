@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 EXAMPLE = "safehold account add ada"
 
 MAX_PASSWORD_BYTES = 1024
+#: Accounts without a name that are looked through.
+MOST_NAMELESS = 1_000_000
 
 
 def configure(parser: Parser) -> None:
@@ -37,6 +39,17 @@ def configure(parser: Parser) -> None:
     passwd = parser.command("passwd", "replace an account's password", "safehold account passwd ada", _passwd)
     _name(passwd)
     _password(passwd)
+    naming = parser.command(
+        "name",
+        "give an account whose name was lost a name again",
+        "safehold account name 11daeb09af1d64ef2edef25b186a4a1e ada",
+        _give_name,
+        "Names an account of which a recovery has brought back the data and not the name, for that was in no source. "
+        "Its devices find it again under the name that they know. `account list` has its id.",
+    )
+    naming.add_argument("id", metavar="ID", help="the account's id, or enough of its beginning to tell it from others")
+    _name(naming)
+    _password(naming)
     app = parser.command(
         "app-password",
         "make a password for one device",
@@ -132,6 +145,28 @@ def _add(args: Namespace, context: Context) -> Answer:
     )
 
 
+def _give_name(args: Namespace, context: Context) -> Answer:
+    from safehold.model.commands import NameAccount
+    from safehold.service.identity import check_account_name
+
+    check_account_name(args.name)
+    with context.installation().session() as session:
+        wanted = args.id.strip().lower()
+        found = [a for a in session.reads.nameless(MOST_NAMELESS) if wanted and a.id.hex().startswith(wanted)]
+        if len(found) != 1:
+            raise UsageError(
+                f"{'no account' if not found else 'more than one account'} without a name has an id that begins with "
+                f"{args.id!r}",
+                hint="safehold account list tells which there are",
+            )
+        password = read_password(args.password_stdin)
+        session.execute(NameAccount(account=found[0].id, name=args.name, password=session.hasher.hash(password)))
+    return Answer(
+        {"account": args.name, "id": found[0].id.hex()},
+        [f"{found[0].id.hex()} is {args.name} again, with a new password; app passwords that came back stay"],
+    )
+
+
 def _list(args: Namespace, context: Context) -> Answer:
     from safehold.service.erasing import erasing_accounts
 
@@ -144,7 +179,7 @@ def _list(args: Namespace, context: Context) -> Answer:
         ("name", "password", "app passwords", "listed", "to be erased"),
         [
             (
-                a["name"],
+                a["name"] or f"(name lost) {a['id']}",
                 "yes" if a["password"] else "no",
                 len(a["app_passwords"]),
                 "yes" if a["listed"] else "no",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from safehold.ports.core import CoreReads
 
 DEFAULT_DATA = "safehold-data"
+_ID_DIGITS = 32  # hexadecimal, of an account's id
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,11 @@ class Context:
 
 
 def account_named(reads: CoreReads, name: str) -> Account:
-    """Raises NotFound with a hint."""
+    """One whose name is lost goes by its id. Raises NotFound with a hint."""
     account = reads.account_named(name)
+    if account is None and len(name) == _ID_DIGITS and set(name) <= set("0123456789abcdef"):
+        found = reads.account_by_id(bytes.fromhex(name))
+        account = found if found is not None and not found.name and found.number else None
     if account is None:
         raise NotFound(f"there is no account {name!r}", hint="safehold account list tells which there are")
     return account

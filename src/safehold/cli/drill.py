@@ -14,6 +14,7 @@ from safehold.cli.progress import Reporter
 from safehold.cli.times import parse_time
 
 if TYPE_CHECKING:
+    from safehold.assembly.site import Site
     from safehold.proof.drills import Drilled
 
 EXAMPLE = "safehold drill run --vault near"
@@ -75,13 +76,20 @@ def _run(args: Namespace, context: Context) -> Answer:
     if args.shares < 1:
         raise UsageError(f"{args.shares} is no number of shares", hint="give 1 or more")
     to = args.to if args.to in (LATEST, RANDOM) else parse_time(args.to, time.time_ns() // 1000)
-    site = context.installation()
+    site = _keeper(context) or context.installation()
     wanted = Wanted(args.vault, ROLLING if args.rolling else WHOLE, to, args.throttle, args.shares, args.by)
     with job_run(site, DRILL) as job, Reporter() as reporter:
         drilled = run_drill(site, wanted, reporter)
         if not drilled.ok:
             job.found(f"the drill of {drilled.vault} failed: see `safehold drill list`")
     return Answer(drill_object(drilled), describe(drilled), Exit.DONE if drilled.ok else Exit.FOUND)
+
+
+def _keeper(context: Context) -> Site | None:
+    """A keeper's own folder; None where this is none."""
+    from safehold.assembly.keeper import open_keeper
+
+    return open_keeper(context.data, context.config, context.config_path)
 
 
 def drill_object(drilled: Drilled) -> dict[str, Any]:
@@ -121,7 +129,7 @@ def describe(drilled: Drilled) -> list[str | Table]:
 def _list(_args: Namespace, context: Context) -> Answer:
     from safehold.assembly.drill_record import drills
 
-    known = drills(context.as_it_stands())
+    known = drills(_keeper(context) or context.as_it_stands())
     rows = [
         (
             time_text(one.at),

@@ -155,7 +155,7 @@ def _run(args: Namespace, context: Context) -> Answer:
         more["returned"] = _plain(result.returned)
     return Answer(
         _report_data(report) | more | accounted,
-        [*blocks, "the service can be started: safehold serve"],
+        [*blocks, result.refused or "the service can be started: safehold serve"],
         Exit(report.exit_code),
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from safehold.cli.context import Context
 from safehold.cli.exits import Exit, UsageError
-from safehold.cli.output import Answer, Table, count_text, say, size_text
+from safehold.cli.output import Answer, Table, count_text, say, size_text, time_text
 from safehold.cli.parser import Parser
 from safehold.cli.progress import Reporter
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = "safehold scrub --limit 20MiB"
 LEVELS = ("list", "scrub", "replay")
+_MICROSECONDS = 1_000_000
 _SIZE = re.compile(r"([0-9]+) *(|B|KiB|MiB|GiB|kB|KB|MB|GB|K|M|G)", re.IGNORECASE)
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "kib": 1 << 10, "m": 1 << 20, "mib": 1 << 20, "g": 1 << 30, "gib": 1 << 30}
 _UNITS |= {"kb": 1000, "mb": 1000**2, "gb": 1000**3}
@@ -104,6 +105,12 @@ def answer(results: list[ScrubResult]) -> Answer:
                 f"{count_text(len(result.unopened), 'object')} not checked further: sealed to a key that was not given"
             )
             blocks.append(f"  {told}")
+        shadowed = sorted((name, since * _MICROSECONDS) for name, since in result.shadowed.items())
+        vault["shadowed"] = [{"object": name, "since": since} for name, since in shadowed]
+        if shadowed:
+            first = time_text(min(since for _, since in shadowed))
+            told = f"{count_text(len(shadowed), 'key')} put over or deleted since, from {first} on"
+            blocks.append(f"  {told}: the first versions count, and are whole unless this says otherwise")
         if damaged:
             blocks.append(Table(("object", "problem", "why"), [tuple(each.values()) for each in damaged]))
         if result.reconciled is not None:

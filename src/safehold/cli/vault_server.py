@@ -15,7 +15,7 @@ from safehold.cli.parser import Parser
 
 if TYPE_CHECKING:
     from safehold.assembly.site import Site
-    from safehold.vault.http_guests import Code, Guest
+    from safehold.vault.http_guests import Code, Guest, Token
     from safehold.vault.refusals import Refused
 
 
@@ -59,6 +59,9 @@ def configure(parser: Parser) -> None:
         "--dead-man", metavar="TIME", help="alarm once it has been silent for so long, as 1h; 0s: never (default: 1h)"
     )
     invite.add_argument("--read", action="store_true", help="a code whose token may only read")
+    invite.add_argument(
+        "--keeper", action="store_true", help="a code for a keeper elsewhere: its token may read, put evidence and mend"
+    )
     invite.add_argument("--url", metavar="URL", help="the server's address in this code (default: as server.toml says)")
     guests = parser.command(
         "guests",
@@ -140,9 +143,10 @@ def _invite(args: Namespace, _context: Context) -> Answer:
         quota_bytes=None if args.quota is None else parse_bytes(args.quota),
         dead_man_seconds=3600 if dead_man is None and not args.guest else dead_man,
         read_only=args.read,
+        keeper=args.keeper,
         url=parse_public_url(args.url) if args.url else None,
     )
-    told = "safehold vault join" if args.read else "safehold vault add NAME"
+    told = "safehold vault join" if args.read or args.keeper else "safehold vault add NAME"
     return Answer(
         {"guest": guest.id, "name": guest.record.name, "code": code},
         [code, f"a code for {guest.record.name}, good once and for 48 hours. There: {told} {code[:20]}…"],
@@ -188,7 +192,7 @@ def _guests(args: Namespace, _context: Context) -> Answer:
         quota = size_text(record.quota_bytes) if record.quota_bytes else "-"
         rows.append((record.name, record.installation or "not here yet", size_text(used), quota, len(record.tokens)))
     tokens = [
-        (guest.record.name, token.digest[:12], "append" if token.may_append else "read", time_text(token.made))
+        (guest.record.name, token.digest[:12], _right(token), time_text(token.made))
         for guest, _ in found
         for token in guest.record.tokens
     ]
@@ -197,7 +201,7 @@ def _guests(args: Namespace, _context: Context) -> Answer:
         (
             guest.record.name,
             code.digest[:12],
-            "read" if code.read_only else "append",
+            "mend" if code.keeper else "read" if code.read_only else "append",
             *map(time_text, (code.made, code.until)),
         )
         for guest, _ in found
@@ -218,6 +222,10 @@ def _guests(args: Namespace, _context: Context) -> Answer:
     )
 
 
+def _right(token: Token) -> str:
+    return "append" if token.may_append else "mend" if token.may_mend else "read"
+
+
 def _facts(guest: Guest, used: int, refused: Refused | None, codes: list[Code]) -> dict[str, Any]:
     record = guest.record
     return {
@@ -229,10 +237,17 @@ def _facts(guest: Guest, used: int, refused: Refused | None, codes: list[Code]) 
         "dead_man_seconds": record.dead_man_seconds or None,
         "refused": None if refused is None else msgspec.structs.asdict(refused),
         "tokens": [
-            {"token": token.digest, "may_append": token.may_append, "made": token.made} for token in record.tokens
+            {"token": token.digest, "may_append": token.may_append, "may_mend": token.may_mend, "made": token.made}
+            for token in record.tokens
         ],
         "codes": [
-            {"code": code.digest, "may_append": not code.read_only, "made": code.made or None, "until": code.until}
+            {
+                "code": code.digest,
+                "may_append": not code.read_only,
+                "may_mend": code.keeper,
+                "made": code.made or None,
+                "until": code.until,
+            }
             for code in codes
         ],
     }

@@ -23,6 +23,7 @@ from safehold.model.errors import Damaged, NewerCore, OperatorError, SafeholdErr
 from safehold.ports.blobs import BlobArchive
 from safehold.ports.core import CoreReads
 from safehold.ports.log import Hole
+from safehold.recovery.anew import everything_read
 from safehold.recovery.find import Find
 from safehold.recovery.find_bodies import FindArchive
 from safehold.recovery.plan import Plan, make_plan
@@ -376,6 +377,7 @@ def recover_run(house: House, *, accept_loss: bool = False, salvaged: Salvaged |
         runs=runs_of(house),
         old=old,
         accept_loss=accept_loss,
+        may_found=everything_read(plan, [config.name for config in house.vaults]),
         find=find,
     )
     _go_on(house, plan)

@@ -16,7 +16,7 @@ from safehold.ports.core import EMPTY_LOG, LogPosition
 from safehold.ports.log import Hole
 from safehold.recovery.excuses import EvidenceExcuses
 from safehold.recovery.judging import Damage, Problem, Standing
-from safehold.recovery.mended_ends import log_copied, log_mends, tell_before
+from safehold.recovery.mended_ends import evidence_mends, log_copied, log_mends, tell_before
 from safehold.recovery.notebook import FileNotebook
 from safehold.recovery.repair import Mend, Repairer
 from safehold.recovery.scrub import LookedAt, Pace, Scrubber, ScrubResult, named_blobs, scrub
@@ -149,13 +149,14 @@ def _copy_all(house: House, *, serving: bool, named: Collection[str] = ()) -> di
             excuses=EvidenceExcuses.read(config.name, everyone, keyring.installation, keyring.opener),
             named=list(named_blobs(kept, keyring.opener, inventory)),
         )
-        log = log_mends(repairer.plan()) if config.mode == Mode.SYNC and not serving else []
-        if log:
+        plan = repairer.plan() if config.mode == Mode.SYNC and not serving else []
+        log, evidence = log_mends(plan), evidence_mends(plan)
+        if log or evidence:
             # It shows what the end of the log may lack (I81).
-            if _core_position(house) == EMPTY_LOG and config.name not in named:
+            if log and _core_position(house) == EMPTY_LOG and config.name not in named:
                 found[config.name] = [mend.damage for mend in log]
                 continue
-            _tell_before(house, config, log)
+            _tell_before(house, config, [*log, *evidence])
         found[config.name] = repairer.carry_out()
         notebook.forget({mend.damage.object: None for mend in repairer.mended})
     return found

@@ -8,11 +8,13 @@ answer by MAX_ANSWER_BYTES; how messages are told apart is the connection's busi
     List                              Objects      up to MAX_LISTED, those after `after`; `more`: ask again
     Append                            Flag         once it is synced
     Put, Piece …, Finish              Flag         False: the name is taken; Put: nothing need be sent, Finish: by now
+    Mend, Piece …, Finish             Flag         False: nothing bears the name, so that it is to be put
     About                             Facts        what the server says of itself: room, device, user
     anything                          Refusal      `error` is a key of ERRORS
 
 A put belongs to its connection: one that breaks leaves nothing behind. There is no request that overwrites, shortens
-or removes (I54).
+or removes what is sound (I54). `Mend` puts a sound object in the place of a damaged one, for a keeper's token alone
+(I112); what was there is set aside.
 """
 
 from __future__ import annotations
@@ -73,6 +75,10 @@ class Put(_Message, frozen=True):
     name: str
 
 
+class Mend(_Message, frozen=True):
+    name: str
+
+
 class Piece(_Message, frozen=True):
     data: bytes
 
@@ -85,7 +91,7 @@ class About(_Message, frozen=True):
     pass
 
 
-Request = Hello | Look | Size | Get | Folders | List | Append | Put | Piece | Finish | About
+Request = Hello | Look | Size | Get | Folders | List | Append | Put | Mend | Piece | Finish | About
 
 
 class Welcome(_Message, frozen=True):
@@ -147,7 +153,7 @@ def encode(message: Request | Answer) -> bytes:
 
 def is_change(message: bytes) -> bool:
     """Whether an encoded request adds something: by its sort, which comes after two bytes of headers."""
-    return message[2:].startswith((b"Append", b"Put", b"Piece", b"Finish"))
+    return message[2:].startswith((b"Append", b"Put", b"Mend", b"Piece", b"Finish"))
 
 
 def parse_request(data: bytes) -> Request:

@@ -173,6 +173,13 @@ class AddAccount(Command, frozen=True):
     password: str | None = None
 
 
+class NameAccount(Command, frozen=True):
+    """Give an account whose name is in no source a name again, and a password (an argon2 hash) where one is given."""
+
+    name: str
+    password: str | None = None
+
+
 class SetPassword(Command, frozen=True):
     """Replace the account's password by this argon2 hash."""
 
@@ -388,6 +395,7 @@ AnyCommand = (
     | FoundInstallation
     | NoteInstallation
     | AddAccount
+    | NameAccount
     | SetPassword
     | AddAppPassword
     | RevokeAppPassword

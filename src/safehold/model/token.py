@@ -47,12 +47,27 @@ def make_token(key: bytes, collection: bytes, rev: int, head: bytes) -> str:
 
 def parse_token(key: bytes, token: str) -> SyncPoint:
     """The point a token names. Raises BadToken where it is not one of ours."""
+    raw = _raw(token)
+    body, mac = raw[:_BODY_BYTES], raw[_BODY_BYTES:]
+    if not raw or not hmac.compare_digest(mac, hmac.digest(key, body, sha256)[:_MAC_BYTES]):
+        raise BadToken("this sync token was not given out here", hint="sync again from the beginning")
+    return _point(body)
+
+
+def point_named(token: str) -> SyncPoint | None:
+    """The point that a token of our form names, whoever made it; None where it is of another form."""
+    raw = _raw(token)
+    return _point(raw) if raw else None
+
+
+def _raw(token: str) -> bytes:
+    """Empty where it is no token of our form."""
     try:
         raw = urlsafe_b64decode(token.removeprefix(PREFIX).encode("ascii"))
     except (Base64Error, ValueError):
-        raw = b""
-    body, mac = raw[:_BODY_BYTES], raw[_BODY_BYTES:]
-    good = hmac.compare_digest(mac, hmac.digest(key, body, sha256)[:_MAC_BYTES])
-    if not token.startswith(PREFIX) or len(raw) != _BODY_BYTES + _MAC_BYTES or not good:
-        raise BadToken("this sync token was not given out here", hint="sync again from the beginning")
+        return b""
+    return raw if token.startswith(PREFIX) and len(raw) == _BODY_BYTES + _MAC_BYTES else b""
+
+
+def _point(body: bytes) -> SyncPoint:
     return SyncPoint(body[:16], int.from_bytes(body[16:24], "big"), body[24:40])

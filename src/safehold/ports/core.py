@@ -41,6 +41,10 @@ NOT_YET = "not recovered yet"
 #: Why a stream is held that is here, while writes to it wait in the account's intake. They come first.
 INTAKE = "what was sent meanwhile is being entered"
 
+#: What the reason begins with for which the installation's identity is held once a recovery has told that its key is in
+#: no source: the next writer founds it anew (I103).
+TO_FOUND = "to be founded anew: "
+
 
 class Touched(NamedTuple):
     """A name that changed in a collection since some rev: its last rev, and the item where it still lives.
@@ -243,6 +247,10 @@ class CoreReads(Protocol):
     def account_named(self, name: str) -> Account | None: ...
 
     def account_by_id(self, id_: bytes) -> Account | None: ...
+
+    def nameless(self, limit: int) -> list[Account]:
+        """Accounts whose name is not here, at most so many; the installation itself is none. Reads all accounts."""
+        ...
 
     def secret(self, account: int, name: str) -> bytes | None:
         """The body of an item of the account's identity (`password`, `app/…`, `blob-key`), or None."""

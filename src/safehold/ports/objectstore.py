@@ -54,11 +54,21 @@ class Part(NamedTuple):
 
 
 class Features(msgspec.Struct, frozen=True):
-    """What a bucket is set to do. `lock_days` is what its default retention says, 0 where there is none."""
+    """What a bucket is set to do. `lock_days` is what its default retention says, 0 where there is none.
+
+    `versioned`: versions are there, and the first counts. `suspended`: that was so, and what is put over something now,
+    or deleted, is kept no more; what was a version before still is.
+    """
 
     versioned: bool = False
     lock_days: int = 0
     lock_mode: str = ""
+    suspended: bool = False
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what was put stays, whatever is put or deleted on top of it."""
+        return self.versioned and not self.suspended
 
 
 class Costs(msgspec.Struct):
@@ -88,8 +98,8 @@ class ObjectStore(Protocol):
     @property
     def traits(self) -> Traits: ...
 
-    def features(self) -> Features:
-        """Asked once, then remembered."""
+    def features(self, *, anew: bool = False) -> Features:
+        """Asked once, then remembered; `anew`: asked once more, since a bucket's owner can change them."""
         ...
 
     def put(self, key: str, data: bytes, *, unless_there: bool = True) -> Put:

@@ -50,6 +50,7 @@ RUNBOOK_OF = {
     "writing stopped": "silent-writer",
     "device ahead": "recover",
     "the end of the log is in doubt": "recover",
+    "the installation was founded anew": "recover",
     "vault missing": "lost-vault",
     "vault not answering": "lost-vault",
     "vault damaged": "damaged-vault",

@@ -27,6 +27,7 @@ from safehold.ports.blobs import Blobs
 from safehold.ports.core import EMPTY_LOG, NOT_YET, UNARCHIVED, CoreReads, CoreStore, StreamMaker
 from safehold.ports.log import Hole, LogReader
 from safehold.ports.world import Clock
+from safehold.recovery.anew import KEY, hold_installation, lacks_key
 from safehold.recovery.blobs import loss_of, restore
 from safehold.recovery.chains import Gap, StreamKey
 from safehold.recovery.contents import SettledState
@@ -115,6 +116,7 @@ class Build:
         self._done = self._pending = 0
         self._watch = 0.0
         self.carried = b""  # what an earlier recovery has said of the log's end, and still holds
+        self.may_found = False  # whether a key of the installation that is not here is in no source (anew.py)
 
     def whole(self, folder: str, accept_loss: bool, *, new: bool) -> Built:
         """Enter, verify, fetch blobs and hold; the core is closed and on disk afterwards."""
@@ -556,9 +558,16 @@ class Build:
             key = (stream.account, stream.kind)
             if not self._plan.selection.entered(*key) and stream.account not in replay.erased:
                 core.hold(*key, NOT_YET)
+        lost = lacks_key(core)
+        if lost:
+            may_found = self.may_found or accept_loss
+            why, now = missing_words(replay, KEY), self._clock.now()
+            notes.append(hold_installation(core, why, now, may_found=may_found, in_doubt=not accept_loss))
         for key in list(replay.chains.streams()):
             account, kind = key
             why = missing_words(replay, key)
+            if lost and key == KEY:
+                continue
             if not why:
                 self._release(core, key)
             elif accept_loss:

@@ -34,7 +34,7 @@ from safehold.formats.seal import SealedObject
 from safehold.formats.segment import SegmentName
 from safehold.model.counting import count_text
 from safehold.ports.core import EMPTY_LOG, LogPosition
-from safehold.recovery.objects import Fault, SegmentSeen
+from safehold.vault.objects import Fault, SegmentSeen
 from safehold.vault.parity import PARITY_SOURCE
 from safehold.vault.segments import limits
 

@@ -20,6 +20,7 @@ from safehold.model.change import Change
 from safehold.model.errors import OperatorError
 from safehold.model.kinds import RESTORE_ORDER, Kind
 from safehold.model.stream import Head
+from safehold.model.token import TOKEN_KEY
 from safehold.ports.blobs import Blobs
 from safehold.ports.core import EMPTY_LOG, CoreReads, LogPosition
 from safehold.ports.log import Hole, LogFrame, LogReader
@@ -36,7 +37,7 @@ from safehold.recovery.mending import CORE, LOG, Mender, generation_words
 from safehold.recovery.origin import Origin, divide, feed, finish, ignore
 from safehold.recovery.portions import Settling, Wanted, no_rows, portions
 from safehold.recovery.replay import Replay, Witness
-from safehold.recovery.report import Progress, Report, Stage, silent
+from safehold.recovery.report import Loss, Progress, Report, Stage, silent
 from safehold.recovery.selection import SYSTEM, Selection
 from safehold.recovery.sources import SalvageMark, Source, look
 from safehold.recovery.tally import BlobLoss, make_tally
@@ -100,6 +101,8 @@ class Plan(msgspec.Struct):
     core_heads: list[tuple[bytes, Kind, Head]] = []
     #: The highest timeline that anything found speaks of: a run claims a higher one.
     highest: int = 0
+    #: Whether the installation's own key is in none of all this (anew.py).
+    key_lost: bool = False
 
     def to_json(self, read_me: Sequence[str] = ()) -> bytes:
         """The plan file. `read_me`, in its head, is for who approves it; a run reads the rest."""
@@ -113,7 +116,7 @@ class Plan(msgspec.Struct):
 
     @property
     def nothing_to_do(self) -> bool:
-        return self.core is State.WHOLE
+        return self.core is State.WHOLE and not self.key_lost
 
 
 def parse_plan(data: bytes) -> Plan:
@@ -211,8 +214,9 @@ def make_plan(
     counted = [key for key in replay.chains.streams() if selection.counted(*key)]
     losses = _blob_losses(origin, replay, counted, vaults, blobs, reading, gaining)
     tally = make_tally(replay, selection.counted, losses)
+    key_lost = _lacks_key(replay, tally.lost)
     problems = [
-        *_doubts(replay),  # first: of many problems a few are shown
+        *_doubts(replay, key_lost),  # first: of many problems a few are shown
         *reader.problems(),
         *(runs.problems() if runs is not None else ()),
         *_mended(runs, reading),
@@ -271,6 +275,7 @@ def make_plan(
         joined=list(gaining.joined) if gaining is not None else [],
         core_heads=[(*key, head) for key, head in gaining.core_heads.items()] if gaining is not None else [],
         highest=max(reading.end.timeline, find.timeline if find is not None else 0),
+        key_lost=key_lost,
     )
 
 
@@ -484,12 +489,26 @@ def vouched_by_nobody(origin: Origin, log: Replay) -> list[str]:
     return [f"{why}: {'; '.join(named)}{more}"] if found else []
 
 
-def _doubts(replay: Replay) -> list[str]:
-    if not replay.chains.missing((SYSTEM, Kind.IDENTITY)):
+def _lacks_key(replay: Replay, lost: Sequence[Loss]) -> bool:
+    """Whether accounts are here and the installation's own key is not."""
+    known = set(replay.chains.streams())
+    named = any(one.account == "" and one.name == TOKEN_KEY for one in lost)
+    return bool(known) and (named or (SYSTEM, Kind.IDENTITY) not in known)
+
+
+def _doubts(replay: Replay, key_lost: bool) -> list[str]:
+    key = (SYSTEM, Kind.IDENTITY)
+    known = set(replay.chains.streams())
+    if not known or (key in known and not replay.chains.missing(key)):
         return []
+    told = [
+        "THE INSTALLATION'S OWN KEY IS LOST: a run lets the next start make a new key of sync tokens, where every "
+        "vault that is configured has been read; else it has to be told to by --accept-loss"
+    ]
     return [
+        *(told if key_lost else ()),
         "ERASED ACCOUNTS MAY COME BACK: revisions of the installation's own identity, which says who was erased, are "
-        "missing; look through the accounts afterwards, and erase again who was erased before"
+        "missing; look through the accounts afterwards, and erase again who was erased before",
     ]
 
 

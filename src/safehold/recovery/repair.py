@@ -15,6 +15,7 @@ run again, and what was mended is not mended twice. A copy counts only where it 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from hashlib import sha256
 from typing import NamedTuple
@@ -31,6 +32,7 @@ from safehold.ports.vault import KeptVault, Vault, VaultDown
 from safehold.recovery.judging import Damage, Excuses, Inventory, Judge, Judgement, Problem, Remembered, Standing
 from safehold.recovery.report import Progress, silent
 from safehold.recovery.scrub import LookedAt, Scrubber
+from safehold.vault.objects import belongs
 
 _CHUNK_BYTES = 1024 * 1024
 #: What was mended may show what else is missing: a segment that is back has seals in it.
@@ -85,8 +87,10 @@ class Repairer:
         remembered: Mapping[str, Remembered] | None = None,
         excuses: Excuses | None = None,
         named: Sequence[str] = (),
+        elsewhere: bool = False,
         progress: Progress = silent,
     ) -> None:
+        """`elsewhere`: the vault is at a server, which moves nothing out of the way, and may refuse an object."""
         self.vault = vault
         self.inventory = inventory
         self._scrubber = scrubber
@@ -96,6 +100,8 @@ class Repairer:
         self._excuses = excuses
         self._named = named
         self._progress = progress
+        self._elsewhere = elsewhere
+        self.refused: dict[str, str] = {}  # objects that the server did not let us mend, and why
         self.mended: list[Mend] = []
 
     # -- judging
@@ -121,7 +127,16 @@ class Repairer:
         """One for each damage, in the order in which they are mended: the mark first, manifests after their runs."""
         judge = self._judge(self.inventory)
         found = judge.judge().damaged
-        return sorted((self._plan(damage, judge) for damage in found), key=_order)
+        return sorted((self._plan_or_not(damage, judge) for damage in found), key=_order)
+
+    def _plan_or_not(self, damage: Damage, judge: Judge) -> Mend:
+        mend = self._plan(damage, judge)
+        moves = mend.way in (Way.ASIDE, Way.TEXT) or (
+            mend.way is Way.RECORD and damage.object in self.inventory.listing
+        )
+        if self._elsewhere and moves:
+            return Mend(damage, Way.NONE, why="only its operator moves anything there, where it lies")
+        return mend
 
     def _plan(self, damage: Damage, judge: Judge) -> Mend:
         name = damage.object
@@ -187,8 +202,15 @@ class Repairer:
         if header is None or header.name != name:
             return {}
         ends = segment.encode_header(header)
-        frames = [f for f in scan_frames(data) if isinstance(f, RawFrame) and self._scrubber.is_signed(f, ends)]
-        return {frame.header.number: frame.data for frame in frames}
+        last = self._last_frame(name)
+        frames = [f for f in scan_frames(data) if isinstance(f, RawFrame) and belongs(f, name, last)]
+        return {f.header.number: f.data for f in frames if self._scrubber.is_signed(f, ends)}
+
+    def _last_frame(self, name: SegmentName) -> int | None:
+        """The last number that counts in a segment: what another one's bytes brought there is none of its frames."""
+        later = (segment.parse_name(text) for text, seen in self.inventory.segments.items() if seen.headed)
+        firsts = [n.first for n in later if n is not None and n.timeline == name.timeline and n > name]
+        return min(firsts) - 1 if firsts else None
 
     def _keeps_signed(self, name: SegmentName, data: bytes) -> bool:
         """Whether every signed frame that is here is in these bytes as well, the same.
@@ -308,12 +330,22 @@ class Repairer:
                 break
             for done, mend in enumerate(plan):
                 self._progress(f"repair {self.vault.name}", done, len(plan), "objects")
-                self._carry_out(mend)
+                try:
+                    self._carry_out(mend)
+                except VaultDown as error:
+                    if not self._elsewhere:
+                        raise
+                    self.refused[mend.damage.object] = error.message
+                    continue
                 self.mended.append(mend)
-        return [d for d in self.judge().damaged if not self._recorded(d.object)]
+        return [self._told(d) for d in self.judge().damaged if not self._recorded(d.object)]
+
+    def _told(self, damage: Damage) -> Damage:
+        refused = self.refused.get(damage.object)
+        return damage if refused is None else msgspec.structs.replace(damage, why=f"{damage.why}; {refused}")
 
     def _tried(self, mend: Mend) -> bool:
-        return any(
+        return mend.damage.object in self.refused or any(
             (m.damage.object, m.way, m.source) == (mend.damage.object, mend.way, mend.source) for m in self.mended
         )
 
@@ -326,7 +358,8 @@ class Repairer:
             if name in self.inventory.listing:
                 self.vault.set_aside(name)
         elif mend.way is Way.ASIDE:
-            self.vault.set_aside(name)
+            with suppress(KeyError):  # where what it stood behind was mended, it may have gone with that
+                self.vault.set_aside(name)
         elif mend.way is Way.TEXT:
             self.vault.replace(name, (self._scrubber.texts[name][0],))
         elif (parsed := segment.parse_name(name)) is not None:
@@ -402,7 +435,7 @@ def _order(mend: Mend) -> tuple[int, str]:
     if mend.way is Way.TEXT:
         return 0, name
     if mend.way is Way.ASIDE:
-        return 1, name
+        return 1 if segment.parse_name(name.partition("!")[0]) is None else 3, name  # a stray slot: after its segment
     if segment.parse_name(name) is not None:
         return 2, name
     return 4 if parse_manifest_name(name) is not None else 3, name

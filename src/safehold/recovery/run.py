@@ -32,6 +32,7 @@ from safehold.ports.core import CoreReads, CoreStore
 from safehold.ports.disk import Disk
 from safehold.ports.log import LogReader
 from safehold.ports.world import Clock
+from safehold.recovery.anew import KEY, hold_installation, lacks_key
 from safehold.recovery.build import Accepted, Build, Built, gap_words
 from safehold.recovery.examine import State
 from safehold.recovery.find import Find
@@ -58,6 +59,8 @@ class Result(msgspec.Struct):
     taken: list[Accepted] = []
     #: What a find has put back as new changes, where one was given.
     returned: Returned | None = None
+    #: Why a start would be refused: the installation's own key is lost, and may still come back.
+    refused: str = ""
 
 
 class _Run:
@@ -90,6 +93,7 @@ def run_plan(
     old: CoreReads | None = None,
     helpers: Helpers | None = None,
     accept_loss: bool = False,
+    may_found: bool = False,
     find: Find | None = None,
     after: Callable[[CoreStore], None] | None = None,
     progress: Progress = silent,
@@ -102,8 +106,9 @@ def run_plan(
     was killed is let go on, since it has claimed a timeline in them). `runs` are the generations in the vaults, of
     which the plan names the one to begin with; `helpers` read streams of it in other processes. `old` is the core
     that is there, if it can be read: it may fill gaps, where the chain proves what it offers. `accept_loss` leaves
-    streams with gaps unheld. `find` is what was salvaged, as the plan was made from it. `after` gets the core in
-    place, as the last step.
+    streams with gaps unheld. `may_found`: a key of the installation that this run does not bring back is in no source
+    (anew.py). `find` is what was salvaged, as the plan was made from it. `after` gets the core in place, as the last
+    step.
     Raises Damaged where the new core does not agree with its journal or the plan: then nothing is put into place.
     """
     run = _Run(plan, Place(disk, data), clock, progress)
@@ -122,7 +127,7 @@ def run_plan(
             hint="run the newer Safehold; to go back all the same, move the core folder away first",
         )
     if plan.core is State.WHOLE:
-        return _leave_alone(run, make_core, accept_loss, after)
+        return _leave_alone(run, make_core, accept_loss, may_found, after)
     if resumed:
         run.place.resume()
     else:
@@ -141,7 +146,7 @@ def run_plan(
         made = Build(
             plan, reader, runs, make_core, blobs, witness, mark, helpers, run.clock, run.progress, seconds, find
         )
-        made.carried = carried
+        made.carried, made.may_found = carried, may_found
         return made.whole(folder, accept_loss, new=not in_place)
 
     try:
@@ -153,7 +158,8 @@ def run_plan(
         built = build()
         built.notes.append(f"what an earlier run had built was not whole and was built anew: {error.message}")
     aside = None if in_place else run.place.put(clock.now())
-    result = Result(built.report, aside, list(map(str, built.accepted)), built.notes, built.accepted)
+    taken = _in_order(built.accepted)
+    result = Result(built.report, aside, list(map(str, taken)), built.notes, taken)
     run.place.forget()
     result.report.timeline = timeline
     return _finish(run, make_core, after, result)
@@ -175,7 +181,11 @@ def _same_filter(one: Memo, other: Memo) -> bool:
 
 
 def _leave_alone(
-    run: _Run, make_core: Callable[[str], CoreStore], accept_loss: bool, after: Callable[[CoreStore], None] | None
+    run: _Run,
+    make_core: Callable[[str], CoreStore],
+    accept_loss: bool,
+    may_found: bool,
+    after: Callable[[CoreStore], None] | None,
 ) -> Result:
     """The core that is there is whole: nothing is written, but for a loss that is accepted now."""
     accepted: list[Accepted] = []
@@ -189,8 +199,9 @@ def _leave_alone(
     if accept_loss and run.plan.report.changes_expected > run.plan.report.changes_recovered:
         core = make_core(run.place.core)
         core.begin()
+        lost = lacks_key(core)
         for stream in run.plan.streams:
-            if stream.missing:
+            if stream.missing and not (lost and (stream.account, stream.kind) == KEY):
                 core.hold(stream.account, stream.kind, None)
                 why = gap_words(stream.kind, stream.missing)
                 accepted.append(Accepted(stream.account, stream.kind, stream.name, why))
@@ -198,12 +209,36 @@ def _leave_alone(
         core.close()
     if run.plan.report.unknown_seconds and not accept_loss:
         _doubt_end(run, make_core)
+    told = _look_for_key(run, make_core, accept_loss=accept_loss, may_found=may_found)
     report = msgspec.structs.replace(
         run.plan.report, stages=[Stage(s.kind, s.items, 0.0) for s in run.plan.report.stages]
     )
-    notes = [f"the core is left as it is: {run.plan.core_reason}"]
+    notes = [f"the core is left as it is: {run.plan.core_reason}", *told]
     run.place.forget()
+    accepted = _in_order(accepted)
     return _finish(run, make_core, after, Result(report, None, list(map(str, accepted)), notes, accepted))
+
+
+def _in_order(accepted: list[Accepted]) -> list[Accepted]:
+    """Identities first: what is put on record of other streams needs theirs."""
+    return sorted(accepted, key=lambda one: one.kind is not Kind.IDENTITY)
+
+
+def _look_for_key(run: _Run, make_core: Callable[[str], CoreStore], *, accept_loss: bool, may_found: bool) -> list[str]:
+    """What is to be said where the core lacks the installation's own key."""
+    core = make_core(run.place.core)
+    try:
+        if not lacks_key(core):
+            return []
+        missing = next((s.missing for s in run.plan.streams if (s.account, s.kind) == KEY), ())
+        why = gap_words(Kind.IDENTITY, missing)
+        core.begin()
+        may_found |= accept_loss
+        told = hold_installation(core, why, run.clock.now(), may_found=may_found, in_doubt=not accept_loss)
+        core.commit()
+        return [told]
+    finally:
+        core.close()
 
 
 def _doubt_end(run: _Run, make_core: Callable[[str], CoreStore]) -> None:

@@ -46,12 +46,12 @@ from safehold.recovery.judging import (
     Remembered,
     Standing,
 )
-from safehold.recovery.objects import Keys, Read, SegmentSeen, check_blob, check_framed, is_signed, read_segment
 from safehold.recovery.reconcile import Reconciled
 from safehold.recovery.report import Progress, silent
 from safehold.recovery.under_way import UnderWay
 from safehold.vault import recoveries
 from safehold.vault.log import VaultLogReader
+from safehold.vault.objects import Keys, Read, SegmentSeen, check_blob, check_framed, is_signed, read_segment
 from safehold.vault.runs import Runs
 
 #: What is being put, and what was set aside: never looked at.
@@ -128,6 +128,9 @@ class ScrubResult(NamedTuple):
     unopened: Sequence[str] = ()
     #: Evidence, of any vault, that names one of its signer before it which is in none.
     links: Sequence[str] = ()
+    #: In a bucket that keeps versions: keys over which something was put or deleted, and since when (seconds since
+    #: 1970, by the store's clock). The first version counts, so that nothing is lost by it.
+    shadowed: Mapping[str, int] = {}
 
     @property
     def differs(self) -> bool:

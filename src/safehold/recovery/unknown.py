@@ -15,6 +15,8 @@ _SECOND = 1_000_000
 LEAST_SECONDS = 1.0
 #: What a problem ends with that tells of an object which looks whole (mended_ends.py).
 MENDED = "it was mended before a recovery had read it"
+#: And one that tells of evidence which may have said so: of what, and of which vault, nobody can tell.
+UNREAD = "it cannot be read, and may tell of the end of a log that was mended"
 #: In so many segments of a timeline stands what stood at its end: each start that was cut short may have added one.
 LAST_SEGMENTS = 4
 
@@ -48,8 +50,11 @@ def at_end(vault: str, names: Collection[SegmentName], problem: str, spoken: Log
 
     Where none of the segments (`names`, the last ones) does, all are younger. What stands there no more, for it was
     moved aside, is after it by its name all the same. What was mended need not hold the frame any more: whoever
-    claimed a timeline since has made the frames certain in a segment after it.
+    claimed a timeline since has made the frames certain in a segment after it. What may have told of a mend, and cannot
+    be read, is of the end of every vault's log.
     """
+    if problem.endswith(UNREAD):
+        return True
     whose, _, rest = problem.partition(": ")
     name = parse_name(rest.partition(":")[0]) if whose == vault else None
     if name is None:

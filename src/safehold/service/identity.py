@@ -19,6 +19,7 @@ from safehold.model.commands import (
     Body,
     EraseAccount,
     FoundInstallation,
+    NameAccount,
     NoteErased,
     NoteInstallation,
     NoteUse,
@@ -27,14 +28,16 @@ from safehold.model.commands import (
     SetListed,
     SetPassword,
 )
-from safehold.model.errors import BadRequest, Conflict, Forbidden, NotFound
+from safehold.model.errors import BadRequest, Conflict, Forbidden, Held, NotFound
 from safehold.model.items import Account, Collection
 from safehold.model.kinds import PATH_IDENTITY, ROOT_NOTES, ROOT_PHOTOS, CollectionType, Kind
 from safehold.model.token import TOKEN_KEY
-from safehold.ports.core import INTAKE, NOT_YET
+from safehold.ports.core import INTAKE, NOT_YET, TO_FOUND
 from safehold.ports.world import Entropy
 from safehold.service.addresses import MAIL
 from safehold.service.ahead import PREFIX as AHEAD_PREFIX
+from safehold.service.anew import PREFIX as ANEW_PREFIX
+from safehold.service.anew import Anew
 from safehold.service.announcements import ANNOUNCE_PREFIX
 from safehold.service.collections import CollectionRules
 from safehold.service.homes import PREFIX as HOME_PREFIX
@@ -66,7 +69,16 @@ _DEFAULTS: tuple[tuple[Kind, str, CollectionType, frozenset[str], str], ...] = (
 )
 
 #: Items of an identity by which nobody signs in.
-_NO_CREDENTIALS = (HOME_PREFIX, USED_PREFIX, NOTICE_PREFIX, INTAKE_PREFIX, AHEAD_PREFIX, ANNOUNCE_PREFIX, DOUBT_PREFIX)
+_NO_CREDENTIALS = (
+    HOME_PREFIX,
+    USED_PREFIX,
+    NOTICE_PREFIX,
+    INTAKE_PREFIX,
+    AHEAD_PREFIX,
+    ANNOUNCE_PREFIX,
+    ANEW_PREFIX,
+    DOUBT_PREFIX,
+)
 
 
 def erased_id(item_name: str) -> bytes | None:
@@ -96,6 +108,8 @@ class IdentityRules:
         self._ledger = ledger
         self._entropy = entropy
         self._collections = collections
+        #: Once none without a name was found: none loses it while this writer is open.
+        self._all_named = False
 
     # -- accounts --------------------------------------------------------------------------------------------
 
@@ -106,6 +120,7 @@ class IdentityRules:
             raise Conflict(f"there is an account {command.name} already")
         if ledger.core.account_by_id(command.account) is not None:
             raise Conflict("there is an account of this id already")
+        self._require_names()
         account = Account(-1, command.account, command.name, False)
         with ledger.group():
             identity = self._make_identity(account, command.actor)
@@ -119,6 +134,60 @@ class IdentityRules:
                 props = {"{DAV:}displayname": f'<displayname xmlns="DAV:">{title}</displayname>'}
                 self._collections.create(account, kind, path, type_, command.actor, components, props)
         return Outcome(created=True, name=command.name)
+
+    def _require_names(self) -> None:
+        """Raises Conflict where an account has lost its name, which may be that of the one to be made: its devices
+        would take the new one, in which nothing is, for theirs, and delete.
+        """
+        if self._all_named:
+            return
+        nameless = self._ledger.core.nameless(1)
+        if nameless:
+            raise Conflict(
+                "no account can be made while one is here whose name has been lost: it may be this one",
+                hint=f"`safehold account name {nameless[0].id.hex()} NAME` gives it its name again; "
+                "`safehold account list` has all of them",
+            )
+        self._all_named = True
+
+    def name_account(self, command: NameAccount) -> Outcome:
+        """Only one that has none: devices know their account by its name."""
+        ledger = self._ledger
+        check_account_name(command.name)
+        account = ledger.account(command.account)
+        if account.id == SYSTEM_ACCOUNT:
+            raise Forbidden("the installation itself has no name")
+        held = ledger.held(account, Kind.IDENTITY)
+        if held is not None:
+            raise Held(
+                f"the identity of this account cannot be changed now: {held}",
+                hint="its loss has to be accepted first: `safehold recover run --yes --accept-loss`",
+            )
+        if account.name:
+            raise Conflict(f"this account has a name: {account.name}", hint="its devices know it by that")
+        if ledger.core.account_named(command.name) is not None:
+            raise Conflict(f"there is an account {command.name} already")
+        identity = self._identity(account)
+        with ledger.group():
+            self._write(account, identity, PROFILE, _profile(command.name, False), command.actor)
+            if command.password is not None:
+                self._write(account, identity, PASSWORD, command.password.encode(), command.actor)
+        return Outcome(name=command.name)
+
+    def _left_of(self, account: Account) -> list[tuple[str, str, Body]]:
+        """What lives of an identity whose collection is lost with its making; nothing can read it where it lies."""
+        core, seen = self._ledger.core, set()
+        left: list[tuple[str, str, Body]] = []
+        for version in core.history(account.number, kind=Kind.IDENTITY):
+            if version.op not in (Op.PUT, Op.DELETE) or version.name in seen:
+                continue
+            seen.add(version.name)
+            if version.op is Op.PUT:
+                stored = core.version_body(version.journal)
+                if stored.inline is not None or stored.blob is not None:
+                    body = Body(version.digest, version.size, inline=stored.inline, blob=stored.blob)
+                    left.append((version.name, version.media, body))
+        return left[::-1]
 
     def _make_identity(self, account: Account, actor: str) -> Collection:
         return self._collections.create(account, Kind.IDENTITY, PATH_IDENTITY, CollectionType.IDENTITY, actor)
@@ -238,10 +307,13 @@ class IdentityRules:
     # -- after a loss ----------------------------------------------------------------------------------------
 
     def accept_loss(self, command: AcceptLoss) -> Outcome:
-        """The stream is served again; a GAP change says what was missing and that somebody took it on them."""
+        """The stream is served again; a GAP change says what was missing and that somebody took it on them.
+
+        An identity is given anew what nothing can go on without.
+        """
         account = self._ledger.account(command.account)
         held = self._ledger.core.held(account.number, command.kind)
-        reason = held or command.missing
+        reason = (held or command.missing).removeprefix(TO_FOUND)
         if held == INTAKE or not reason:
             return Outcome(changed=False)
         if reason == NOT_YET:
@@ -251,7 +323,7 @@ class IdentityRules:
             )
         collections = [c.id for c in self._ledger.core.collections(account.number) if c.kind is command.kind]
         self._ledger.core.hold(account.id, command.kind, None)
-        with self._ledger.entering(account):
+        with self._ledger.entering(account), self._ledger.group():
             change = self._ledger.append(
                 account,
                 command.kind,
@@ -260,7 +332,29 @@ class IdentityRules:
                 command.actor,
                 props={"missing": reason},
             )
+            if command.kind is Kind.IDENTITY:
+                self._found_anew(account, reason, command.actor)
         return Outcome(rev=change.rev)
+
+    def _found_anew(self, account: Account, missing: str, actor: str) -> None:
+        """What this identity cannot do without, where it is lost: see service/anew.py."""
+        core = self._ledger.core
+        left: list[tuple[str, str, Body]] = []
+        made: list[str] = []
+        identity = self._ledger.fresh(account, PATH_IDENTITY)
+        if identity is None:
+            left = self._left_of(account)
+            identity = self._make_identity(account, actor)
+            account = self._ledger.account(account.id)
+            for name, media, body in left:
+                self._ledger.put(account, identity, name, media, body, actor)
+        key = TOKEN_KEY if account.id == SYSTEM_ACCOUNT else BLOB_KEY
+        if core.secret(account.number, key) is None:
+            self._write(account, identity, key, self._entropy.bytes(KEY_BYTES), actor)
+            made.append(key)
+        if left or made:
+            record = Anew(self._ledger.now, missing, tuple(made), tuple(name for name, _, _ in left))
+            self._write(account, identity, record.name, msgspec.json.encode(record), actor)
 
 
 def _profile(name: str, listed: bool) -> bytes:

@@ -18,6 +18,7 @@ from safehold.model.commands import (
     FoundInstallation,
     LetGo,
     MakeCollection,
+    NameAccount,
     NoteAhead,
     NoteDoubt,
     NoteErased,
@@ -42,6 +43,7 @@ from safehold.model.commands import (
     Undo,
     Withdraw,
 )
+from safehold.model.kinds import Kind
 from safehold.ports.world import Entropy
 from safehold.service import addresses
 from safehold.service.ahead import AheadRules
@@ -53,7 +55,7 @@ from safehold.service.erasure_rules import ErasureRules
 from safehold.service.ghosts import GhostRules
 from safehold.service.guards import Guards
 from safehold.service.homes import HOMES, HomeRules
-from safehold.service.identity import IdentityRules
+from safehold.service.identity import SYSTEM_ACCOUNT, IdentityRules
 from safehold.service.intake import IntakeRules
 from safehold.service.items import ItemRules
 from safehold.service.ledger import Ledger
@@ -139,6 +141,8 @@ class Judge:
                 return self._identity.note_installation(command)
             case AddAccount():
                 return self._identity.add_account(command)
+            case NameAccount():
+                return self._identity.name_account(command)
             case SetPassword():
                 return self._identity.set_password(command)
             case AddAppPassword():
@@ -188,6 +192,8 @@ class Judge:
         """What was sent meanwhile comes with it; where it is much, the rest of it comes right afterwards."""
         outcome = self._identity.accept_loss(command)
         if outcome.changed:
+            if command.account == SYSTEM_ACCOUNT and command.kind is Kind.IDENTITY:  # with its first change, for good
+                self._ahead.note_doubt(NoteDoubt(account=command.account, actor=command.actor))
             self._ghosts.note(NoteGhosts(account=command.account, actor=command.actor))
             self._intake.apply(ApplyIntake(account=command.account, actor=command.actor))
         return outcome

@@ -95,12 +95,18 @@ def _put_into(vaults: Sequence[Vault], name: str, data: bytes) -> bool:
 
 
 def read_evidence(
-    vaults: Iterable[Vault], installation: bytes, opener: Opener, skip: Container[str] = ()
+    vaults: Iterable[Vault],
+    installation: bytes,
+    opener: Opener,
+    skip: Container[str] = (),
+    unread: dict[str, str] | None = None,
 ) -> list[Found]:
     """All that any of the vaults holds and that verifies, newest first. What does not is passed over: scrub tells.
 
-    `skip` are names of what has been read before: evidence is never changed.
+    `skip` are names of what has been read before: evidence is never changed. `unread` is given the names of which no
+    vault has a copy that verifies, each with a vault that has one; not those that another installation signed.
     """
+    bad: dict[str, str] = {}
     unpacker = Unpacker(opener)
     found: dict[str, Found] = {}
     for vault in vaults:
@@ -111,10 +117,14 @@ def read_evidence(
                     continue
                 try:
                     found[name] = verify_evidence(name, vault.get(name), installation, unpacker)
-                except (Damaged, KeyError, VaultDown):  # one that cannot be read must not hide the rest
+                except Foreign:
                     continue
+                except (Damaged, KeyError, VaultDown):  # one that cannot be read must not hide the rest
+                    bad.setdefault(name, vault.name)
         except VaultDown:
             continue
+    if unread is not None:
+        unread.update({name: vault for name, vault in bad.items() if name not in found})
     return [found[name] for name in sorted(found, reverse=True)]
 
 

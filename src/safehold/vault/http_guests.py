@@ -50,6 +50,7 @@ class Token(msgspec.Struct, frozen=True):
     may_append: bool
     made: int  # µs
     name: str = ""
+    may_mend: bool = False
 
 
 class Code(msgspec.Struct, frozen=True):
@@ -60,6 +61,7 @@ class Code(msgspec.Struct, frozen=True):
     read_only: bool = False
     used: str = ""
     made: int = 0  # µs
+    keeper: bool = False  # its token may not append, and may mend
 
 
 class GuestRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +82,7 @@ class Guest(NamedTuple):
 class Admitted(NamedTuple):
     guest: Guest
     may_append: bool
+    may_mend: bool = False
 
 
 class Revoked(NamedTuple):
@@ -158,7 +161,7 @@ class Guests:
         known = self._open(guest)
         proofs = [(bytes.fromhex(t.digest), t) for t in known.record.tokens] if known is not None else []
         found = _matching(token, proofs)
-        return None if known is None or found is None else Admitted(known, found.may_append)
+        return None if known is None or found is None else Admitted(known, found.may_append, found.may_mend)
 
     def redeem(self, guest: str, secret: bytes, installation: bytes, token: bytes) -> Admitted | None:
         """Let an installation in on a code. `token` is the digest of the one that it made. None for a stranger.
@@ -178,7 +181,7 @@ class Guests:
                 return None
             may_append = not code.read_only
             if not code.used:
-                made = Token(token.hex(), may_append, self._clock.now())
+                made = Token(token.hex(), may_append, self._clock.now(), may_mend=code.keeper)
                 used = msgspec.structs.replace(code, used=token.hex())
                 record = msgspec.structs.replace(
                     record,
@@ -187,7 +190,7 @@ class Guests:
                     codes=[used if c is code else c for c in record.codes],
                 )
                 self._write(guest, record)
-            return Admitted(self._known[guest], may_append)
+            return Admitted(self._known[guest], may_append, code.keeper)
 
     def _open(self, guest: str) -> Guest | None:
         return None if guest in self.closed else self._known.get(guest)
@@ -217,7 +220,7 @@ class Guests:
             self._write(guest, msgspec.structs.replace(self.find(guest).record, **fields))
             return self._known[guest]
 
-    def new_code(self, guest: str, *, read_only: bool = False, hours: int = CODE_HOURS) -> bytes:
+    def new_code(self, guest: str, *, read_only: bool = False, keeper: bool = False, hours: int = CODE_HOURS) -> bytes:
         """The secret of a further code. Raises NotFound, OperatorError, OSError."""
         with self._lock():
             self.load()
@@ -231,7 +234,7 @@ class Guests:
                     hint="take back tokens that nobody uses: `safehold vault guests --revoke`",
                 )
             secret = self._entropy.bytes(SECRET_BYTES)
-            code = Code(sha256(secret).hexdigest(), now + hours * _HOUR, read_only, made=now)
+            code = Code(sha256(secret).hexdigest(), now + hours * _HOUR, read_only or keeper, made=now, keeper=keeper)
             self._write(guest, msgspec.structs.replace(record, codes=[*codes, code]))
             return secret
 

@@ -26,7 +26,7 @@ from safehold.ports.vault import (
 )
 
 SCHEME = "keeper:"
-_CHANGES = (vaultwire.Append, vaultwire.Put, vaultwire.Piece, vaultwire.Finish)
+_CHANGES = (vaultwire.Append, vaultwire.Put, vaultwire.Mend, vaultwire.Piece, vaultwire.Finish)
 #: Requests that go on with what the same link began.
 _CONTINUES = (vaultwire.Piece, vaultwire.Finish)
 A = TypeVar("A", bound=Answer)
@@ -107,7 +107,18 @@ class RemoteVault:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def put(self, name: str, chunks: Iterable[bytes]) -> bool:
-        if not self._ask(vaultwire.Put(name), vaultwire.Flag).value:
+        return self._send(vaultwire.Put(name), chunks)
+
+    def mend(self, name: str, chunks: Iterable[bytes]) -> bool:
+        """Put a sound object in the place of a damaged one; False where nothing bears the name. With a keeper's token.
+
+        What was there is set aside. Raises VaultDown where the server does not find the one sound or the other damaged,
+        and as `put`.
+        """
+        return self._send(vaultwire.Mend(name), chunks)
+
+    def _send(self, request: vaultwire.Put | vaultwire.Mend, chunks: Iterable[bytes]) -> bool:
+        if not self._ask(request, vaultwire.Flag).value:
             return False
         try:
             for chunk in chunks:
@@ -180,7 +191,7 @@ class RemoteVault:
                     raise self._down(str(error)) from error
             except NoAnswer as error:
                 self._changing.close()
-                if isinstance(request, vaultwire.Put | vaultwire.Piece):  # nothing bears its name yet
+                if isinstance(request, vaultwire.Put | vaultwire.Mend | vaultwire.Piece):  # nothing bears its name yet
                     raise self._down(str(error)) from error
                 raise VaultUnanswered(
                     f"vault {self._name}: no answer came: {error}; what was written may or may not be there",

@@ -6,10 +6,11 @@
     PREFIX/log/…/….seg!00000000000000004096  … and a *slot* for each later append, named by where it begins
 
 A bucket knows no append. A slot is put under the condition that nothing bears its key; so of two writers who append at
-one place one is refused, and what is there stays. An object is its slots as far as they follow each other without a
-hole: one beyond a hole is nobody's. `!` is in no object's name, and comes before every letter that is: what belongs
-together stands together in a listing. A bucket that is copied to a folder is a folder vault but for the slots, which
-`cat` in the order of their names puts together.
+one place one is refused, and what is there stays. An object is its slots, each where its name says. One that is missing
+before another was lost, or somebody put the other: there the object has a gap (s3_slots.py), which is damage, and no
+end. What begins within another slot, or farther out than any of ours can, is nobody's. `!` is in no object's name, and
+comes before every letter that is: what belongs together stands together in a listing. A bucket that is copied to a
+folder is a folder vault but for the slots (docs/s3.md).
 
 Listings are not relied on for the end of the log: whether there is a next slot is asked for by its key. Whatever was
 read once stays as it is, so that it is asked for no more.
@@ -31,12 +32,14 @@ Long, since a vault's verbs share what is known of the slots.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import chain, groupby
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from itertools import chain, groupby, islice
 
 from safehold.formats import mark, segment
+from safehold.formats.segment import SegmentName
 from safehold.model.errors import Damaged, OperatorError
-from safehold.ports.objectstore import ObjectStore, Part, Put, Stored, StoreError, StoreFull, StoreUnanswered
+from safehold.ports.objectstore import ObjectStore, Put, Stored, StoreError, StoreFull, StoreUnanswered
 from safehold.ports.vault import (
     LengthMismatch,
     ObjectInfo,
@@ -47,13 +50,15 @@ from safehold.ports.vault import (
     VaultUnanswered,
 )
 from safehold.vault.folder import is_object_name, place_reader, require_object_name
+from safehold.vault.s3_mends import Mends, Slots
 from safehold.vault.s3_moment import parse_moment
+from safehold.vault.s3_slots import DIGITS, SLOT_MARK, gap, is_gap, offset_of, read_slots
 
 SCHEME = "s3:"
-SLOT_MARK = "!"
-_DIGITS = 20
 #: Objects beyond this are put in parts.
 LARGE_BYTES = 16 * 1024 * 1024
+#: Segments that are looked at for the installation that they are of.
+_GLANCES = 16
 #: Objects whose slots are remembered.
 _REMEMBERED = 65_536
 
@@ -78,6 +83,8 @@ class S3Vault:
         self._sync = sync
         self._recognised = False
         self._slots: dict[str, tuple[Stored, ...]] = {}
+        self._ended: set[str] = set()  # of these, objects to which no slot can be added
+        self._mends = Mends(store, self._root, self._installation, self._was_there)
 
     @classmethod
     def create(cls, name: str, place: str, store: ObjectStore, installation: bytes, *, sync: bool = False) -> S3Vault:
@@ -148,7 +155,7 @@ class S3Vault:
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Collected first: stores that lie on a file system list in another order than that of the names."""
-        found = sorted(self._listed(prefix))
+        found = self._mended(prefix, sorted(self._listed(prefix)))
         if not found:
             self._require()
         for name, slots in found:
@@ -167,25 +174,15 @@ class S3Vault:
         known = self._slots.get(name)
         if known is not None and _may_grow(name) and (count is None or offset + count > _length(known)):
             known = None
-        slots = known or self._look(name)
-        if slots is None:
-            self._require()
-            raise KeyError(name)
-        slots = self._versioned(name, slots)
-        stop = _length(slots) if count is None else min(offset + count, _length(slots))
-        parts, start = [], 0
-        for slot in slots:
-            if start < stop and start + slot.size > offset:
-                parts.append(Part(slot, max(offset, start) - start, min(stop - start, slot.size)))
-            start += slot.size
-        try:
-            with self._told():
-                found = self._store.get_parts(parts)
-        except KeyError:
+        for slots in (known or self._look(name), None):
+            slots = slots or self._look(name)
+            if slots is None:
+                break
+            with self._told(), suppress(KeyError):  # a slot is gone that was there: what is left is looked up once more
+                return read_slots(self._store, self._versioned(name, slots), offset, count)
             self._slots.pop(name, None)
-            self._require()
-            raise KeyError(name) from None
-        return found[0] if len(found) == 1 else b"".join(found)
+        self._require()
+        raise KeyError(name)
 
     def came(self, name: str, offset: int = 0) -> int:
         """When this byte of an object came, in seconds since 1970 by the store's clock; 0 where that is not known.
@@ -221,34 +218,52 @@ class S3Vault:
             data = b"".join(held)
             if conditional:
                 put = self._store.put(key, data)
-                if put is Put.DONE or (put is Put.UNSURE and self._is_own(key, data)):
+                if self._counts(put, key, data):
                     return True
                 self._require_taken(name, key)
-                return False
+                return self._put_beside(name, [data])
             if self._store.find(key) is not None:
-                return False
+                return self._put_beside(name, [data])
             self._put_and_read_back(name, key, data)
             return True
 
     def _put_large(self, name: str, key: str, chunks: Iterable[bytes]) -> bool:
         """Looked for first: not every store that keeps to conditions does so at the end of an upload in parts."""
         if self._store.find(key) is not None:
-            return False
-        sent = 0
+            return self._put_beside(name, chunks)
+        sent, digest = 0, sha256()
 
         def counted() -> Iterator[bytes]:
             nonlocal sent
             for chunk in chunks:
                 sent += len(chunk)
+                digest.update(chunk)
                 yield chunk
 
-        done = self._store.put_large(key, counted()) is Put.DONE
-        there = self._store.find(key) if done else None
-        if done and (there is None or there.size != sent):
-            raise self._other_than_put(name)
-        if not done:
+        if self._store.put_large(key, counted()) is not Put.DONE:
             self._require_taken(name, key)
-        return done
+            return False
+        there = self._store.find(key)
+        if there is None or there.size != sent or not (self._is_alone(key) or self._digest(there) == digest.digest()):
+            if self._store.features().versioned and there is not None:
+                return False  # it was taken, beneath what a deletion left
+            raise self._other_than_put(name)
+        return True
+
+    def _digest(self, stored: Stored) -> bytes:
+        """SHA-256. Raises StoreError, KeyError."""
+        digest = sha256()
+        for start in range(0, stored.size, LARGE_BYTES):
+            digest.update(self._store.get(stored, start, start + LARGE_BYTES))
+        return digest.digest()
+
+    def _put_beside(self, name: str, chunks: Iterable[bytes]) -> bool:
+        """Where what bears the name counts for nothing, as a mend says. Raises StoreError, VaultDown."""
+        if name not in self._mends.all() or self._look(name) is not None:
+            return False
+        self._mends.put(name, iter(chunks))
+        self._slots.pop(name, None)
+        return self._look(name) is not None
 
     def _require_taken(self, name: str, key: str) -> None:
         """Stores refuse a put like one whose key is taken, too, where another request for it is under way, which may
@@ -275,7 +290,7 @@ class S3Vault:
                 self._put_and_read_back(name, key, data)
             else:
                 put = self._store.put(key, data)
-                if put is Put.TAKEN or (put is Put.UNSURE and not self._is_own(key, data)):
+                if not self._counts(put, key, data):
                     self._slots.pop(name, None)
                     raise self._mismatch(name, expected)
         self._remember(name, (*(slots or ()), Stored(key, len(data))))
@@ -325,7 +340,25 @@ class S3Vault:
 
     def _store_keeps(self) -> bool:
         with self._told():
-            return self._store.features().versioned
+            return self._store.features().keeps
+
+    def _counts(self, put: Put, key: str, data: bytes) -> bool:
+        """Whether what was put is what is read from now on: a store takes a put, too, of a key whose first version lies
+        beneath a delete marker. Raises StoreUnanswered.
+        """
+        if put is Put.TAKEN:
+            return False
+        try:
+            return (put is Put.DONE and self._is_alone(key)) or self._is_own(key, data)
+        except (StoreError, KeyError) as error:
+            raise StoreUnanswered(f"whether what was put is what counts is not told: {error}") from error
+
+    def _is_alone(self, key: str) -> bool:
+        """Whether what was just put is the only version of its key. Raises StoreError."""
+        if not self._store.features().versioned:
+            return True
+        found = [version for version, _ in islice(self._store.versions(key), 2) if version.key == key]
+        return len(found) == 1
 
     def _is_own(self, key: str, data: bytes) -> bool:
         """Whether a key that an earlier try of a put may have taken holds these very bytes. Raises StoreError."""
@@ -360,34 +393,32 @@ class S3Vault:
         return f"{self._root}{name}"
 
     def _slot_key(self, name: str, offset: int) -> str:
-        return f"{self._root}{name}{SLOT_MARK}{offset:0{_DIGITS}d}"
+        return f"{self._root}{name}{SLOT_MARK}{offset:0{DIGITS}d}"
 
     def _look(self, name: str) -> tuple[Stored, ...] | None:
         """The slots of an object as they are now; None where there is none. Raises VaultDown."""
         if not is_object_name(name):
             return None
+        known = self._slots.get(name, ())
+        if known:
+            return known if not _may_grow(name) else self._grown(name, known, listed=False)
+        self._ended.discard(name)
         with self._told():
             if not _may_grow(name):
-                known = self._slots.get(name)
-                if known is not None:
-                    return known
                 found = self._find(self._key(name))
-                if found is not None:
-                    self._remember(name, (found,))
-                return None if found is None else (found,)
-            slots = self._slots.get(name, ())
-            listed = not slots
-            if listed:
+                slots: Slots = () if found is None else (found,)
+            else:
                 first = next(self._listed(name), None)
                 slots = first[1] if first is not None and first[0] == name else ()
-        return self._grown(name, slots, listed=listed) or None
+                slots = self._grown(name, slots, listed=True)
+        return self._settle(name, slots) or None
 
     def _versioned(self, name: str, slots: tuple[Stored, ...]) -> tuple[Stored, ...]:
         """With the versions of those that this instance put itself, which are looked up when they are read."""
-        if all(slot.version for slot in slots) or not self._store_keeps():
+        if all(slot.version or is_gap(slot) for slot in slots) or not self._store_keeps():
             return slots
         with self._told():
-            found = tuple(slot if slot.version else self._find(slot.key) or slot for slot in slots)
+            found = tuple(slot if slot.version or is_gap(slot) else self._find(slot.key) or slot for slot in slots)
         self._remember(name, found)
         return found
 
@@ -397,7 +428,7 @@ class S3Vault:
         What has just been `listed` cannot have been hidden since, so that the cheaper question does.
         """
         with self._told():
-            while True:
+            while name not in self._ended:
                 key = self._slot_key(name, _length(slots)) if slots else self._key(name)
                 found = self._find(key) if not listed or self._store.peek(key) else None
                 if found is None or (slots and not found.size):
@@ -419,24 +450,101 @@ class S3Vault:
             for name, group in groupby(filter(self._was_there, self._store.list(self._root + prefix)), key=name_of):
                 slots = self._dense(name, group) if is_object_name(name) else ()
                 if slots and name.startswith(prefix):
-                    self._remember(name, slots)
                     yield name, slots
 
     def _dense(self, name: str, listed: Iterable[Stored]) -> tuple[Stored, ...]:
-        """As many slots as follow each other without a hole."""
+        """Its slots in their order, with a gap where one is missing before another. Raises StoreError."""
         slots: list[Stored] = []
         end = 0
-        grows = _may_grow(name)
         for stored in listed:
-            if stored.key == (self._slot_key(name, end) if slots else self._key(name)) and (grows or not slots):
+            begin = offset_of(stored.key, self._key(name))
+            if begin is None or begin < end or (begin and not (_may_grow(name) and stored.size)):
+                continue
+            while end < begin and (late := self._find(self._slot_key(name, end) if end else self._key(name))):
+                if not late.size:
+                    break
+                slots.append(late)  # of which the listing had not come to know
+                end += late.size
+            if end < begin:
+                slots.append(gap(begin - end))
+            if end <= begin:
                 slots.append(stored)
-                end += stored.size
+                end = begin + stored.size
         return tuple(slots)
 
     def _remember(self, name: str, slots: tuple[Stored, ...]) -> None:
         if len(self._slots) >= _REMEMBERED:
             self._slots.clear()
         self._slots[name] = slots
+
+    # -- what was mended
+
+    def _mended(self, prefix: str, listed: Sequence[tuple[str, Slots]]) -> Sequence[tuple[str, Slots]]:
+        """What was listed, as it counts: with what mends bring, and without what they take away. Raises VaultDown."""
+        found = dict(listed)
+        with self._told():
+            for name in self._mends.all():
+                if name.startswith(prefix) and is_object_name(name):
+                    found.setdefault(name, ())
+        settled = ((name, self._settle(name, slots)) for name, slots in found.items())
+        return sorted((name, slots) for name, slots in settled if slots)
+
+    def _settle(self, name: str, slots: Slots) -> Slots:
+        """What counts of an object that has these slots, remembered; none where there is no such object."""
+        with self._told():
+            if name in self._mends.all():
+                parsed = segment.parse_name(name)
+                try:
+                    chosen = self._mends.choose(
+                        name,
+                        slots,
+                        lambda end: self._find(self._slot_key(name, end)),
+                        lambda: None if parsed is None else self._last_frame(parsed),
+                    )
+                except KeyError as error:
+                    raise StoreError(f"{error.args[0]} was removed while it was looked at") from None
+                slots = chosen.slots
+                if chosen.ended:
+                    self._ended.add(name)
+        if slots:
+            self._remember(name, slots)
+        else:
+            self._slots.pop(name, None)
+        return slots
+
+    def _last_frame(self, name: SegmentName) -> int | None:
+        """The last number that counts in a segment: before the first of any later one that is certified."""
+        lasts = []
+        mends = self._mends.all()
+        for text, slots in self._listed(segment.timeline_prefix(name.timeline)):
+            other = segment.parse_name(text)
+            if other is None or other <= name:
+                continue
+            for stored in (slots[0], *mends.get(text, ())):
+                header = segment.parse_segment_header(self._store.get(stored, 0, segment.HEADER_BYTES))
+                if header is not None and header.name == other and segment.vouched(header, self._installation()):
+                    lasts.append(other.first - 1)
+                    break
+        return min(lasts, default=None)
+
+    def _installation(self) -> bytes:
+        """The id that its mark bears, or should. Raises StoreError."""
+        if self._wanted is not None:
+            return self._wanted
+        named = [stored for stored in (self._find(self._key(mark.NAME)),) if stored is not None]
+        marks = [self._store.get(stored) for stored in (*named, *self._mends.all().get(mark.NAME, ()))]
+        found = list(dict.fromkeys(mark.parse_mark(data) for data in marks if _is_mark(data)))
+        if not found:
+            raise StoreError(f"{mark.NAME} is damaged")
+        return next(filter(self._has_log_of, found), found[0]) if len(found) > 1 else found[0]
+
+    def _has_log_of(self, installation: bytes) -> bool:
+        """Whether one of the first segments is of this installation. Raises StoreError."""
+        segments = (stored for stored in self._store.list(self._key("log/")) if SLOT_MARK not in stored.key)
+        heads = (self._store.get(stored, 0, segment.HEADER_BYTES) for stored in islice(segments, _GLANCES))
+        return any(
+            segment.vouched(header, installation) for header in map(segment.parse_segment_header, heads) if header
+        )
 
     # -- what it says
 
@@ -475,9 +583,18 @@ class S3Vault:
             if self._recognised:
                 return b""
             data = self._store.get(found)
-            if self._store.features().versioned and not self.is_past:
+            if self._wanted is None or not _is_mark(data, self._wanted):
+                data = self._mended_mark() or data
+            elif self._store.features().keeps and not self.is_past:
                 traits.mark = data
             return data
+
+    def _mended_mark(self) -> bytes | None:
+        """FORMAT as it should be, where a mend may bring it. Raises StoreError."""
+        if not self._mends.all().get(mark.NAME):
+            return None
+        wanted = mark.encode_mark(self._installation())
+        return next((d for d in map(self._store.get, self._mends.all()[mark.NAME]) if d == wanted), None)
 
     @contextmanager
     def _told(self, *, changes: bool = False) -> Iterator[None]:
@@ -507,6 +624,14 @@ class S3Vault:
             "overwrite each other: no answer can wait for it",
             hint="use it in mode async, or another store",
         )
+
+
+def _is_mark(data: bytes, installation: bytes | None = None) -> bool:
+    """Whether this is a FORMAT, and that of this installation."""
+    try:
+        return mark.parse_mark(data) == installation or installation is None
+    except Damaged:
+        return False
 
 
 def _may_grow(name: str) -> bool:

@@ -28,8 +28,9 @@ class Enforced(msgspec.Struct, frozen=True):
     delete: bool
     conditional: bool  # whether a put under a condition is refused where it does not hold
     checksums: bool  # whether bytes that are not those of their checksum are refused
-    versioned: bool
+    versioned: bool  # whether what is put over something, or deleted, stays as a version
     lock_days: int
+    suspended: bool = False  # that it did so once, and does no more
 
     @property
     def ignores(self) -> list[str]:
@@ -39,13 +40,14 @@ class Enforced(msgspec.Struct, frozen=True):
             "checksums": self.checksums,
             "Object Lock": self.lock_days > 0,
         }
+        told["keeping versions: that is suspended"] = not self.suspended
         return [what for what, done in told.items() if not done]
 
 
 def try_out(store: ObjectStore, root: str, moment: int) -> Enforced:
     """`root` is the vault's prefix with its slash, `moment` in µs. Raises StoreError."""
     key = f"{root}!probe/{moment:016d}"
-    features = store.features()
+    features = store.features(anew=True)
     store.put(key, _FIRST)
     conditional = store.put(key, _OTHER) is not Put.DONE
     if not conditional:
@@ -58,7 +60,8 @@ def try_out(store: ObjectStore, root: str, moment: int) -> Enforced:
     delete = _changes(store, key, lambda: store.delete(first)) or _changes(
         store, key, lambda: store.delete(first._replace(version=""))
     )
-    return Enforced(overwrite, delete, conditional, checksums, features.versioned, features.lock_days)
+    lock_days, suspended = features.lock_days, features.suspended
+    return Enforced(overwrite, delete, conditional, checksums, features.keeps, lock_days, suspended)
 
 
 class PutOver(msgspec.Struct, frozen=True):

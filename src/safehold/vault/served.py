@@ -79,11 +79,13 @@ class ServedVault:
         lock: AbstractContextManager[Any] | None = None,
         quota: Quota | None = None,
         refused: Callable[[str], None] = lambda _: None,
+        mend: Callable[[str, bytes], None] | None = None,
     ) -> None:
         """`about` are facts of the server for its clients, such as its user and the disk that it lies on.
 
         `to_guests`: whoever asks learns neither where the vault lies nor what else its disk has room for.
-        `refused` is told, under the lock, of what would have made void what is in the log.
+        `refused` is told, under the lock, of what would have made void what is in the log. `mend` judges an object in
+        the place of one that is there, and puts it there: called under the lock, raises VaultDown. None: nobody may.
         """
         self.path = path
         self.disk = disk
@@ -94,6 +96,7 @@ class ServedVault:
         self.lock: AbstractContextManager[Any] = nullcontext() if lock is None else lock
         self._quota = quota
         self.refused = refused
+        self.mend = mend
         self.held_bytes = 0  # under the lock
         self._judge = self.open()
         self._admission: Admission | None = None
@@ -121,7 +124,11 @@ class ServedVault:
     def forget(self) -> None:
         """What was remembered of the log: its keeper has moved something of it aside."""
         with self.lock:
-            self._admission = None
+            self.forget_log()
+
+    def forget_log(self) -> None:
+        """The same, under the lock."""
+        self._admission = None
 
     def room_bytes(self) -> int:
         """What may still be added. Raises OSError."""
@@ -173,20 +180,21 @@ class ServedVault:
 class _Incoming:
     """An object that comes in pieces."""
 
-    def __init__(self, name: str, putting: Putting) -> None:
+    def __init__(self, name: str, putting: Putting | None) -> None:
+        """`putting` None: it is to mend what is there."""
         self.name = name
         self.putting = putting
         self.segment = parse_segment_name(name)
-        self.data = bytearray()  # of a segment: all of it, to be judged at the end
+        self.data = bytearray()  # of a segment, and of what mends: all of it, to be judged at the end
 
 
 class ServedSession:
     """Implements ports.link.Session."""
 
-    def __init__(self, served: ServedVault, *, may_append: bool = True) -> None:
-        """Without `may_append` it can only look."""
+    def __init__(self, served: ServedVault, *, may_append: bool = True, may_mend: bool = False) -> None:
+        """Without either it can only look. With `may_mend` it can put what is not there, and mend, and not append."""
         self._served = served
-        self._may_append = may_append
+        self._may_append, self._may_mend = may_append, may_mend
         self._vault = served.open()
         self._incoming: _Incoming | None = None
         self._greeted = False
@@ -221,8 +229,7 @@ class ServedSession:
 
     def _answer(self, asked: Request) -> Answer | None:
         vault = self._vault
-        if not self._may_append and isinstance(asked, vaultwire.Append | vaultwire.Put):
-            raise VaultDown("this token may only read", hint="another token is needed to write here")
+        self._require_right(asked)
         match asked:
             case vaultwire.Hello():
                 self._greeted = True
@@ -243,12 +250,25 @@ class ServedSession:
                 return self._append(asked)
             case vaultwire.Put(name):
                 return self._begin(name)
+            case vaultwire.Mend(name):
+                return self._begin_mend(name)
             case vaultwire.Piece(data):
                 return self._take(data)
             case vaultwire.Finish():
                 return self._finish()
             case vaultwire.About():
-                return vaultwire.Facts(self._served.facts())
+                rights = {"may_append": self._may_append, "may_mend": self._may_mend}
+                return vaultwire.Facts({**self._served.facts(), **rights})
+
+    def _require_right(self, asked: Request) -> None:
+        """Raises VaultDown."""
+        if isinstance(asked, vaultwire.Mend) and not (self._may_mend and self._served.mend is not None):
+            raise VaultDown("only a keeper's token may mend what is here", hint="`safehold vault invite --keeper`")
+        if isinstance(asked, vaultwire.Append) and not self._may_append:
+            only = "mend" if self._may_mend else "read"
+            raise VaultDown(f"this token may only {only}", hint="another token is needed to write here")
+        if isinstance(asked, vaultwire.Put) and not (self._may_append or self._may_mend):
+            raise VaultDown("this token may only read", hint="another token is needed to write here")
 
     def _append(self, asked: Append) -> Answer:
         name = parse_segment_name(asked.name)
@@ -283,24 +303,34 @@ class ServedSession:
         self._incoming = _Incoming(name, putting)
         return vaultwire.Flag(True)
 
+    def _begin_mend(self, name: str) -> Answer:
+        if self._vault.size(_readable(name)) is None:
+            return vaultwire.Flag(False)
+        self._served.require_room(0)
+        self._incoming = _Incoming(name, None)
+        return vaultwire.Flag(True)
+
     def _take(self, data: bytes) -> Answer | None:
         incoming = self._incoming
         if incoming is None:
             return None
         self._served.require_room(len(data))
-        if incoming.segment is not None:
+        if incoming.segment is not None or incoming.putting is None:
             if len(incoming.data) + len(data) > MAX_REPEATED_BYTES:
-                raise VaultDown(f"{incoming.name} is longer than a segment that is put whole may be")
+                raise VaultDown(f"{incoming.name} is longer than what is judged whole may be")
             self._served.hold(len(data))
             incoming.data += data
-        incoming.putting.write(data)
-        self._served.took(len(data))
+        if incoming.putting is not None:
+            incoming.putting.write(data)
+            self._served.took(len(data))
         return vaultwire.Flag(True)
 
     def _finish(self) -> Answer | None:
         incoming = self._incoming
         if incoming is None:
             return None
+        if incoming.putting is None:
+            return self._finish_mend(incoming)
         with self._served.lock:
             whole = bytes(incoming.data)
             found = self._judge(incoming.segment, whole) if incoming.segment else None
@@ -316,6 +346,23 @@ class ServedSession:
             if done and incoming.segment:
                 self._served.admission().done(incoming.segment, found, whole)
         return vaultwire.Flag(done)
+
+    def _finish_mend(self, incoming: _Incoming) -> Answer:
+        served, data = self._served, bytes(incoming.data)
+        assert served.mend is not None
+        with served.lock:
+            self._incoming = None
+            served.held_bytes -= len(data)
+            try:
+                if incoming.segment is not None:
+                    served.admission().check_frames(incoming.segment, data)
+            except LengthMismatch as error:
+                served.refused(error.message)
+                raise VaultDown(error.message, hint=error.hint) from None
+            served.mend(incoming.name, data)
+            served.took(len(data), new=True)  # what was there lies in aside/ still
+            served.forget_log()
+        return vaultwire.Flag(True)
 
     def _judge(self, name: SegmentName, data: bytes) -> Continued | None:
         """A whole segment. Raises VaultDown: of a put nobody asks about lengths."""
@@ -333,8 +380,9 @@ class ServedSession:
             self._drop(incoming)
 
     def _drop(self, incoming: _Incoming) -> None:
-        incoming.putting.abandon()
-        self._served.took(-incoming.putting.size)
+        if incoming.putting is not None:
+            incoming.putting.abandon()
+            self._served.took(-incoming.putting.size)
         if incoming.data:
             self._served.hold(-len(incoming.data))
             incoming.data.clear()

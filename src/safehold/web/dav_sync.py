@@ -21,7 +21,7 @@ from safehold.model.kinds import (
     Kind,
 )
 from safehold.model.private import Private
-from safehold.model.token import SyncPoint, make_token, parse_token
+from safehold.model.token import SyncPoint, make_token, parse_token, point_named
 from safehold.ports.core import CoreReads, Touched
 from safehold.protocol.multistatus import ItemTemplate, status_response, sync_token
 from safehold.protocol.names import DAV, quote_segment
@@ -29,6 +29,7 @@ from safehold.protocol.problems import VALID_SYNC_TOKEN
 from safehold.protocol.sync import DeviceAhead, judge_collection, judge_point
 from safehold.protocol.webdav import SyncCollection
 from safehold.service.ahead import KEEP, Proof, let_go, on_record, proofs_of
+from safehold.service.anew import token_key_was_lost
 from safehold.web.dav_call import Call, collection_at
 from safehold.web.dav_entries import Entries, Entry, entries_reply, template_of
 from safehold.web.dav_propfind import INLINE_ITEMS, ItemLines, is_small, item_lines, listing_reply
@@ -57,7 +58,7 @@ async def sync(call: Call, collection: Collection, asked: SyncCollection) -> Rep
     gate, point = call.gate, None
     try:
         if asked.token:
-            point = parse_token(call.token_key, asked.token)
+            point = _point_of(call, asked.token)
         else:
             call.require_listable(gate.reads, collection)
         template = template_of(call, asked.asked, collection)
@@ -114,7 +115,7 @@ async def _report_loss(call: Call, error: DeviceAhead, point: SyncPoint) -> None
 async def judge_absence(call: Call, asked: SyncCollection) -> None:
     """No collection lies here. Raises DeviceAhead where the device's token proves that one was lost with its making."""
     try:
-        point = parse_token(call.token_key, asked.token)
+        point = _point_of(call, asked.token)
     except BadToken:
         return
     reads = call.gate.reads
@@ -126,6 +127,17 @@ async def judge_absence(call: Call, asked: SyncCollection) -> None:
             return
         await _report_loss(call, error, point)
         raise
+
+
+def _point_of(call: Call, token: str) -> SyncPoint:
+    """What a token names. Raises BadToken where it was not given out here, as far as anybody can tell (I104)."""
+    try:
+        return parse_token(call.token_key, token)
+    except BadToken:
+        point = point_named(token) if token_key_was_lost(call.gate.reads) else None
+        if point is None:
+            raise
+        return point
 
 
 def _start_over() -> BadToken:

@@ -27,14 +27,14 @@ def shared_server() -> S3Server:
     return ends.enter_context(seaweed(Path(folder)))
 
 
-def bucket(name: str, lock_days: int = 0) -> S3ObjectStore:
+def bucket(name: str, lock_days: int = 0, *, versioned: bool = False) -> S3ObjectStore:
     """A bucket of that server in its owner's hands, made at the first call."""
-    return _bucket(name, lock_days)
+    return _bucket(name, lock_days, versioned)
 
 
 @cache
-def _bucket(name: str, lock_days: int) -> S3ObjectStore:
-    return shared_server().bucket(name, lock_days=lock_days)
+def _bucket(name: str, lock_days: int, versioned: bool) -> S3ObjectStore:
+    return shared_server().bucket(name, versioned=versioned, lock_days=lock_days)
 
 
 def _in_bucket(name: str, lock_days: int) -> Callable[[Path], AbstractContextManager[Open]]:

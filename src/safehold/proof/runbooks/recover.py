@@ -262,5 +262,27 @@ Haga después una instantánea (`safehold snapshot`): lo que llenó un hueco en 
 3. Termínelo: para todas, con el servicio parado, con `safehold recover run --yes --accept-loss` (también si el núcleo está entero), o cada persona para su cuenta, en `/devices` o `/account/state`: *Seguir sin ellos*. Desde entonces los dispositivos toman la lista del servidor por completa. Lo que un testigo demuestre perdido sigue cerrando su colección, como arriba.""",
             ),
         ),
+        Section(
+            Text(
+                "If the installation's own key, or an account's name, is in no source",
+                "Si la clave de la propia instalación, o el nombre de una cuenta, no está en ninguna fuente",
+            ),
+            Text(
+                """The identity of the installation holds the key of its sync tokens, and the register of who was erased; that of an account its name and its passwords. They come back first of all. Where a run finds that key in no source it says *THE INSTALLATION'S OWN KEY IS LOST*, and the next start makes a new one, on record. It does so only where every configured vault could be read; else a start ends with *the identity of this installation itself … is lost*:
+
+1. Bring back the vault that is away, or salvage an old core, and run again: nothing has been made meanwhile.
+2. One that is gone for good: `safehold vault add NAME` makes it anew; then run again. Or say so for all at once: `safehold recover run --yes --accept-loss`.
+3. Devices need do nothing. One whose sync token names what is here goes on; one that names what is not is told to come later, and is an incident *device ahead*, as above. Lists stay closed until the end of the log is accepted, as above, for what was known of it may have gone with the key.
+4. Look through the accounts, and erase again who was erased before.
+5. Accounts that `safehold account list` shows without a name cannot sign in. Accept the loss, see whose each is (`safehold history ID`), and give it its name and a password: `safehold account name ID NAME`. Never make a new account of that name: its devices would find it empty, and delete. `account add` refuses until all have one; one that nobody claims can be erased by its id.""",
+                """La identidad de la instalación guarda la clave de sus testigos de sincronización y el registro de quién fue borrado; la de una cuenta, su nombre y sus contraseñas. Vuelven antes que todo lo demás. Si una ejecución no encuentra esa clave en ninguna fuente dice *THE INSTALLATION'S OWN KEY IS LOST*, y el siguiente inicio hace una nueva y lo deja anotado. Solo lo hace si se pudo leer cada bóveda configurada; si no, un inicio termina con *the identity of this installation itself … is lost*:
+
+1. Traiga de vuelta la bóveda ausente, o rescate un núcleo viejo, y ejecute otra vez: entretanto no se ha hecho nada.
+2. Si se ha perdido para siempre: `safehold vault add NAME` la hace de nuevo; luego ejecute otra vez. O dígalo para todas de una vez: `safehold recover run --yes --accept-loss`.
+3. Los dispositivos no tienen que hacer nada. El que muestra un testigo de lo que está aquí continúa; al que muestra uno de lo que no está se le dice que vuelva más tarde, y es un incidente *device ahead*, como arriba. Las listas siguen cerradas hasta que se acepte el final del registro, como arriba, pues lo que se sabía de él puede haberse ido con la clave.
+4. Repase las cuentas, y borre otra vez a quien fue borrado antes.
+5. En las cuentas que `safehold account list` muestra sin nombre nadie puede entrar. Acepte la pérdida, vea de quién es cada una (`safehold history ID`), y dele su nombre y una contraseña: `safehold account name ID NAME`. No haga nunca una cuenta nueva con ese nombre: sus dispositivos la encontrarían vacía, y borrarían. `account add` se niega hasta que todas lo tengan; una que nadie reclame se puede borrar por su id.""",
+            ),
+        ),
     ),
 )

@@ -246,6 +246,13 @@ class SqliteReads:
         return account_of(rows[0]) if rows else None
 
     @guarded
+    def nameless(self, limit: int) -> list[Account]:
+        rows = self._db.execute(
+            f"SELECT {ACCOUNT_COLUMNS} FROM account WHERE name = '' AND number <> 0 ORDER BY number LIMIT ?", (limit,)
+        )
+        return [account_of(row) for row in rows]
+
+    @guarded
     def account_by_id(self, id_: bytes) -> Account | None:
         row = self._db.execute(f"SELECT {ACCOUNT_COLUMNS} FROM account WHERE id = ?", (id_,)).get
         return None if row is None else account_of(row)

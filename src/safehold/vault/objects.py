@@ -7,7 +7,7 @@ run object, manifest, evidence   ends, certificate and name; frames by signature
 FORMAT     the very text
 
 No key is needed, but for what seals and manifests state of other objects: with an opener that is read too. Which
-objects should be there, and whether a tail or a missing frame matters, is `judging`'s to say.
+objects should be there, and whether a tail or a missing frame matters, is for others to say (recovery/judging.py).
 """
 
 from __future__ import annotations
@@ -211,6 +211,14 @@ def _complaint(seen: SegmentSeen, name: SegmentName, item: RawFrame | BadRange, 
         return "it says something else of what its timeline continues"
     seen.opened, seen.parent = header.opened, header.parent
     return ""
+
+
+def belongs(frame: RawFrame, name: SegmentName, last: int | None) -> bool:
+    """Whether a frame may stand in a segment; `last` is the last number that counts in it, None where none is known."""
+    header = frame.header
+    if header.type not in LOG_TYPES or header.timeline != name.timeline or header.number < name.first:
+        return False
+    return last is None or header.number <= last
 
 
 def is_signed(frame: RawFrame, writer: bytes) -> bool:
