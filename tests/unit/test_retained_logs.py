@@ -105,3 +105,30 @@ def test_a_start_levels_nothing_that_was_retained_away() -> None:
     assert {name: data for name, data in now.items() if name in left} == left
     assert sorted(now)[: len(left)] == sorted(left)
     assert log(folder_vault(disk, "near")).items() >= {n: d for n, d in now.items() if n > max(left)}.items()
+
+
+def test_a_vault_that_lost_its_beginning_gets_it_again_and_one_that_retained_it_does_not() -> None:
+    disk, writing = written()
+    before = log(folder_vault(disk, "far"))
+    first = [name for name in sorted(before) if name.startswith("log/00000001/")]
+    lost = kept(disk, "far")
+    for name in first:  # with its claim, which retention leaves
+        lost.remove(name)
+    assert str(beginning(folder_vault(disk, "far"))) > max(first)
+    shipper = level(disk, writing)
+    assert log(folder_vault(disk, "far")) == before and shipper.unarchived_changes == 0
+    # Of a timeline that was retained in part, nothing comes back; of one whose claim is gone too, all of it.
+    retain(kept(disk, "far"), len(first) + 3)
+    left = log(folder_vault(disk, "far"))
+    level(disk, writing)
+    assert log(folder_vault(disk, "far")) == left
+
+
+def test_a_start_levels_what_a_sync_vault_has_lost_of_its_beginning() -> None:
+    disk, writing = written()
+    before = log(folder_vault(disk, "also"))
+    lost = kept(disk, "also")
+    for name in [name for name in before if name.startswith("log/00000001/")]:
+        lost.remove(name)
+    start(disk, writing).log.close()
+    assert before.items() <= log(folder_vault(disk, "also")).items()

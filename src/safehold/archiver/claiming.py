@@ -25,7 +25,7 @@ from safehold.ports.log import Superseded
 from safehold.ports.vault import Vault, VaultDown
 from safehold.vault.log import VaultLogReader
 from safehold.vault.runs import manifest_position, open_manifest
-from safehold.vault.segments import Copy, Holder, beginning, load_copy, lost_at_end, segments, timelines
+from safehold.vault.segments import Beginning, Copy, Holder, begins, load_copy, lost_at_end, segments, timelines
 
 
 class Mode(StrEnum):
@@ -79,10 +79,10 @@ def claim_timeline(
     highest = {name: seen.highest for name, seen in state.items()}
     top = max(above, core.timeline, *highest.values())
     _claim(sync, others, top + 1, sealer, highest, problems)
-    begins = {vault.name: beginning(vault) for vault in sync} if len(sync) > 1 else {}
+    own = {vault.name: begins(vault) for vault in sync} if len(sync) > 1 else {}
     for timeline in timelines(sync):
         if timeline <= top:
-            _level(sync, timeline, begins, problems)
+            _level(sync, timeline, own, problems)
     anchored = _anchor(sync, opener, core, problems)
     if recovering:  # nobody ships meanwhile, and to look for all that no core has would be to read the whole log
         return Claimed(top + 1, sync, others, problems, anchored)
@@ -253,15 +253,15 @@ def _fill(vault: Vault, everyone: list[Vault], timeline: int) -> None:
             return
 
 
-def _level(sync: list[Vault], timeline: int, begins: Mapping[str, SegmentName | None], problems: list[str]) -> None:
+def _level(sync: list[Vault], timeline: int, own: Mapping[str, Beginning], problems: list[str]) -> None:
     """Bring sync vaults to the same length, as a crash between two appends leaves them apart.
 
-    What is before a vault's own beginning was retained away there, and does not come back.
+    What was retained away in a vault does not come back there; what it has lost of its beginning does.
     """
     if len(sync) == 1:
         return
     for name, holders in segments(sync, timeline).items():
-        wanting = [vault for vault in sync if (begin := begins[vault.name]) is None or name >= begin]
+        wanting = [vault for vault in sync if not own[vault.name].is_retained(name)]
         sizes = {holder.vault.name: holder.size for holder in holders if holder.vault in wanting}
         if len(sizes) == len(wanting) and len(set(sizes.values())) <= 1:
             continue

@@ -37,7 +37,7 @@ from safehold.formats.frame import parse_header
 from safehold.model.errors import SafeholdError
 from safehold.ports.vault import Vault, VaultSuspect, VaultUnanswered
 from safehold.ports.world import Clock
-from safehold.vault.segments import Copy, beginning, load_copy, timelines
+from safehold.vault.segments import Beginning, Copy, begins, load_copy, timelines
 
 CHUNK_BYTES = 1024 * 1024
 #: Of an object that is put: each piece may be a request, which costs the same however long it is.
@@ -332,8 +332,8 @@ class Shipper:
         there = self._target.available()
         last = self._last_in_target()[0] if there else ""
         newest = max(timelines([self._source]), default=0)
-        begins = str(beginning(self._target) or "") if there else ""
-        source_begins = str(beginning(self._source) or "")
+        own = begins(self._target) if there else Beginning(None)
+        source_begins = str(begins(self._source).first or "")
         opened = _openings(self._source)
         for timeline in timelines([self._source]):
             prefix = segment.timeline_prefix(timeline)
@@ -341,7 +341,9 @@ class Shipper:
             held = [info for info in self._source.list(prefix) if segment.parse_name(info.name)]
             for info, later in zip_longest(held, held[1:]):
                 shipped = have.get(info.name, 0)
-                if info.name < begins or (info.name < source_begins and shipped >= info.size):
+                name = segment.parse_name(info.name)
+                assert name is not None
+                if own.is_retained(name) or (info.name < source_begins and shipped >= info.size):
                     continue  # retained away in one of the two, or in both
                 if shipped > info.size:
                     self._differ(f"{info.name} is longer in {self._target.name} than in {self._source.name}")

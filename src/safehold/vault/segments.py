@@ -138,17 +138,38 @@ def segments(vaults: Sequence[Vault], timeline: int) -> dict[SegmentName, list[H
     return dict(sorted(found.items()))
 
 
-def beginning(vault: Vault) -> SegmentName | None:
-    """The first segment with more than a header in it: what is before was retained away, or never came here.
+class Beginning(NamedTuple):
+    """Where a vault's log begins: its first segment with more than a header in it; None where it has no frame.
 
-    Logs are written and shipped in order, so that nothing is missing before it for any other reason. None in a vault
-    without a frame. Raises VaultDown.
+    Retention leaves the header of the first segment of each timeline, its claim. `claimed` are the timelines up to
+    there whose claim stands.
     """
+
+    first: SegmentName | None
+    claimed: frozenset[int] = frozenset()
+
+    def is_retained(self, name: SegmentName) -> bool:
+        """Whether this segment was retained away. One before the beginning of whose timeline not even the claim is
+        there was lost: logs are written and shipped in order.
+        """
+        return self.first is not None and name < self.first and name.timeline in self.claimed
+
+
+def begins(vault: Vault) -> Beginning:
+    """Raises VaultDown."""
+    claimed: set[int] = set()
     for timeline in timelines([vault]):
         for name, holders in segments([vault], timeline).items():
+            if not name.number:
+                claimed.add(timeline)
             if holders[0].size > segment.HEADER_BYTES:
-                return name
-    return None
+                return Beginning(name, frozenset(claimed))
+    return Beginning(None)
+
+
+def beginning(vault: Vault) -> SegmentName | None:
+    """The first segment with more than a header in it. Raises VaultDown."""
+    return begins(vault).first
 
 
 def limits(names: Sequence[SegmentName]) -> list[int | None]:
