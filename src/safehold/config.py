@@ -59,7 +59,9 @@ _PIN = re.compile(r"sha256:[0-9a-f]{64}")
 _VAULT_KEYS = ("token_file", "certificate", "insecure")
 _S3_URL = re.compile(r"s3:[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*(@\d{8}T\d{6}Z)?")
 #: Keys of a vault that is in a bucket.
-S3_KEYS = ("endpoint", "region", "credentials_file", "lock_days", "batch_seconds", "batch_bytes")
+S3_KEYS = ("endpoint", "region", "credentials_file", "lock_days", "batch_seconds", "batch_bytes", "keep")
+#: What a keeper does in a bucket: nothing, say what it holds, or remove what is old besides.
+S3_KEEP = ("", "attest", "retain")
 _VAULT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _PARITY = re.compile(r"([0-9]{1,3})\+([0-9]{1,3})", re.ASCII)
 MAX_PARITY_COLUMNS = 255
@@ -209,6 +211,7 @@ class S3Options:
     lock_days: int = 0  # the retention that the bucket is to give whatever is put; 0: none is asked for
     batch_seconds: int = 1  # what is written within so long travels as one object …
     batch_bytes: int = 256 * KIB  # … unless so much is waiting
+    keep: str = ""  # one of S3_KEEP: what the keeper of this folder does there
 
 
 @dataclass(frozen=True, slots=True)
@@ -898,7 +901,10 @@ class _Reader:
             lock_days=self.count(values, "lock_days", 0, least=0, table=table),
             batch_seconds=self.count(values, "batch_seconds", default.batch_seconds, least=0, table=table),
             batch_bytes=self.size(values, "batch_bytes", default.batch_bytes, table=table),
+            keep=self.text(values, table, "keep", "").strip(),
         )
+        if options.keep not in S3_KEEP:
+            raise self.error(table, "keep", f"{options.keep!r} is none of these", 'write "attest" or "retain"')
         return replace(vault, s3=options)
 
     def vaults(self, tables: Mapping[str, Any]) -> tuple[VaultConfig, ...]:
