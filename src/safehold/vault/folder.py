@@ -55,6 +55,23 @@ def require_object_name(vault: str, name: str) -> None:
         )
 
 
+def require_mark(vault: str, data: bytes, wanted: bytes | None, hint: str) -> None:
+    """Raises VaultDown where this is no FORMAT, or that of another installation than the one that is wanted."""
+    try:
+        installation = mark.parse_mark(data)
+    except Damaged as error:
+        raise VaultDown(f"{vault}: {error.message}") from None
+    if wanted is not None and installation != wanted:
+        raise VaultDown(f"{vault} belongs to another installation ({installation.hex()})", hint=hint)
+
+
+def mismatch(vault: str, name: str, length: int, expected: int) -> LengthMismatch:
+    return LengthMismatch(
+        f"vault {vault}: {name} is {length} bytes long and should be {expected}",
+        hint="another writer appended to it, or the vault lost what was written",
+    )
+
+
 def leads_out(path: str) -> bool:
     """Whether a path may lead out of the vault, or is none: what is there is then never looked at.
 
@@ -341,7 +358,7 @@ class FolderVault:
                 return
             file = self._disk.open(path)
             try:
-                installation = mark.parse_mark(file.read_at(0, file.size()))
+                data = file.read_at(0, file.size())
             finally:
                 file.close()
         except (FileNotFoundError, NotADirectoryError):
@@ -351,13 +368,8 @@ class FolderVault:
             ) from None
         except OSError as error:
             raise self._refusal(error) from error
-        except Damaged as error:
-            raise VaultDown(f"vault {self._name} in {self._path}: {error.message}") from None
-        if self._wanted is not None and installation != self._wanted:
-            raise VaultDown(
-                f"vault {self._name} in {self._path} belongs to another installation ({installation.hex()})",
-                hint="mount the right folder, or name another one with `safehold vault add`",
-            )
+        hint = "mount the right folder, or name another one with `safehold vault add`"
+        require_mark(f"vault {self._name} in {self._path}", data, self._wanted, hint)
         self._recognised = True
 
     def _refusal(self, error: OSError) -> OperatorError | VaultFull:
@@ -373,10 +385,7 @@ class FolderVault:
         )
 
     def _mismatch(self, name: str, expected: int, length: int) -> LengthMismatch:
-        return LengthMismatch(
-            f"vault {self._name}: {name} is {length} bytes long and should be {expected}",
-            hint="another writer appended to it, or the vault lost what was written",
-        )
+        return mismatch(self._name, name, length, expected)
 
 
 class Putting:

@@ -49,7 +49,7 @@ from safehold.ports.vault import (
     VaultSuspect,
     VaultUnanswered,
 )
-from safehold.vault.folder import is_object_name, place_reader, require_object_name
+from safehold.vault.folder import is_object_name, mismatch, place_reader, require_mark, require_object_name
 from safehold.vault.s3_mends import Mends, Slots
 from safehold.vault.s3_moment import parse_moment
 from safehold.vault.s3_slots import DIGITS, SLOT_MARK, gap, is_gap, offset_of, read_slots
@@ -564,15 +564,8 @@ class S3Vault:
             )
         if self._recognised:
             return
-        try:
-            installation = mark.parse_mark(data)
-        except Damaged as error:
-            raise VaultDown(f"vault {self._name} in {self.url}: {error.message}") from None
-        if self._wanted is not None and installation != self._wanted:
-            raise VaultDown(
-                f"vault {self._name} in {self.url} belongs to another installation ({installation.hex()})",
-                hint="name the right bucket and prefix, or another with `safehold vault add`",
-            )
+        hint = "name the right bucket and prefix, or another with `safehold vault add`"
+        require_mark(f"vault {self._name} in {self.url}", data, self._wanted, hint)
         self._recognised = True
 
     def _read_mark(self) -> bytes | None:
@@ -616,11 +609,7 @@ class S3Vault:
 
     def _mismatch(self, name: str, expected: int) -> LengthMismatch:
         slots = self._look(name)
-        length = 0 if slots is None else _length(slots)
-        return LengthMismatch(
-            f"vault {self._name}: {name} is {length} bytes long and should be {expected}",
-            hint="another writer appended to it, or the vault lost what was written",
-        )
+        return mismatch(self._name, name, 0 if slots is None else _length(slots), expected)
 
     def _unfit(self) -> VaultDown:
         return VaultDown(
