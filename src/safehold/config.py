@@ -409,16 +409,20 @@ def move_vaults(text: str, moved: Mapping[str, str], left_out: Collection[str] =
     """The text with other URLs for these vaults; sections of those that are left out become comments.
 
     Where a URL does not stand on a line of its own below `[vaults.NAME]`, all of the vaults are written anew, and what
-    stood there becomes comments. Raises ConfigError where the text is none, or cannot be changed so.
+    stood there becomes comments. So do the options of one that is of another sort afterwards. Raises ConfigError where
+    the text is none, or cannot be changed so.
     """
     config = parse(text)
-    vaults = tuple(replace(v, url=moved.get(v.name, v.url)) for v in config.vaults)
+    vaults = tuple(_moved(v, moved.get(v.name, v.url)) for v in config.vaults)
+    others = {f"vaults.{v.name}" for v, there in zip(config.vaults, vaults, strict=True) if v.scheme != there.scheme}
     wanted = replace(config, vaults=tuple(v for v in vaults if v.name not in left_out))
     urls = {f"vaults.{name}": f"url = {json.dumps(url, ensure_ascii=False)}" for name, url in moved.items()}
     gone = {f"vaults.{name}" for name in left_out}
 
     def in_place(section: str, key: str, line: str) -> str:
-        return urls[section] if section in urls and key == "url" else _comment(line) if section in gone else line
+        if section in urls and key == "url":
+            return urls[section]
+        return _comment(line) if section in gone or (section in others and key not in ("", "mode")) else line
 
     def anew(section: str, key: str, line: str) -> str:
         return _comment(line) if f"{section}.{key}".lstrip(".").split(".")[0] == "vaults" else line
@@ -428,6 +432,11 @@ def move_vaults(text: str, moved: Mapping[str, str], left_out: Collection[str] =
             if parse(edited) == wanted:
                 return edited
     raise ConfigError("the vaults of this configuration cannot be given other places", hint="edit it by hand")
+
+
+def _moved(vault: VaultConfig, url: str) -> VaultConfig:
+    there = replace(vault, url=url)
+    return there if there.scheme == vault.scheme else VaultConfig(vault.name, url, vault.mode)
 
 
 def _edited(text: str, edit: Callable[[str, str, str], str]) -> str:

