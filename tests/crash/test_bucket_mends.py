@@ -83,6 +83,7 @@ def test_many_false_mends_hold_back_no_good_one() -> None:
         for number in range(1, 40):
             put_mend(bucket, name, rng.randbytes(rng.randrange(200)), number)
         put_mend(bucket, name, b"", 40)
+        put_mend(bucket, name, b"the last number", 999_999)
         bucket.kept().replace(name, [data])
         assert bucket.reader().get(name) == data
         for number in range(50, 60):

@@ -333,9 +333,9 @@ class KeptS3Vault(ScrubbedS3Vault):
         """The same bytes under its own name, and nothing else. Where that is refused, the mend goes on counting."""
         slots = self._look(name) or ()
         mends = list(self._mends.all().get(name, ()))
-        if len(slots) != 1 or slots[0] not in mends or slots[0].size > LARGE_BYTES:
-            return
-        data = self._store.get(slots[0])
+        if not mends or mends[-1].size > LARGE_BYTES or (len(slots) > 1 and slots[0] in mends):
+            return  # too large, or more than what was mended stands there
+        data = self._store.get(mends[-1])
         for stored in reversed(self._keys_of(name)):
             if stored.key != self._key(name) and not self._deleted(stored.key):
                 return

@@ -19,6 +19,7 @@ that holds another segment's frames does not hold a mend back.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from safehold.formats import blob, mark, segment
@@ -26,10 +27,10 @@ from safehold.formats.frame import RawFrame, scan_frames
 from safehold.formats.parity import check_parity, parse_parity_name
 from safehold.formats.segment import SegmentHeader, SegmentName
 from safehold.model.errors import Damaged
-from safehold.ports.objectstore import ObjectStore, Stored
+from safehold.ports.objectstore import ObjectStore, Stored, StoreError
 from safehold.vault import recoveries
 from safehold.vault.objects import Keys, belongs, check_blob, check_framed, is_signed, read_segment
-from safehold.vault.s3_slots import read_slots
+from safehold.vault.s3_slots import LAST_OFFSET, read_slots
 
 MENDED = "!mended/"
 _DIGITS = 6
@@ -79,20 +80,18 @@ class Mends:
 
     def put(self, name: str, chunks: Iterator[bytes]) -> None:
         """One more. Raises StoreError."""
-        taken = [int(stored.key[-_DIGITS:]) for stored in self.all().get(name, ())]
-        number = max(taken, default=0)
-        put, large = self._store.put, self._store.put_large
-        held = next(chunks, b"")
-        rest = next(chunks, b"")
-        while True:
-            number += 1
-            key = f"{self._root}{name}!{number:0{_DIGITS}d}"
-            if self._store.find(key) is None:
-                break
+        taken = {int(stored.key[-_DIGITS:]) for stored in self.all().get(name, ())}
+        last = max(taken, default=0)
+        numbers = range(last + 1, 10**_DIGITS) if last + 1 < 10**_DIGITS else range(1, 10**_DIGITS)
+        free = (f"{self._root}{name}!{number:0{_DIGITS}d}" for number in numbers if number not in taken)
+        key = next((key for key in free if self._store.find(key) is None), None)
+        if key is None:
+            raise StoreError(f"somebody has put a mend of {name} under every number")
+        held, rest = next(chunks, b""), next(chunks, b"")
         if rest:
-            large(key, (chunk for part in ((held, rest), chunks) for chunk in part))
+            self._store.put_large(key, chain((held, rest), chunks))
         else:
-            put(key, held)
+            self._store.put(key, held)
         self.forget()
 
     def forget(self) -> None:
@@ -171,16 +170,18 @@ class Mends:
         self, name: SegmentName, slots: Slots, mends: Sequence[Stored], slot_at: SlotAt, limit: Callable[[], int | None]
     ) -> Chosen:
         last = limit()
-        held = {stored: self._bytes((stored,)) for stored in mends if stored.size}
-        for data in held.values():  # what the object itself says no longer may be signed by a writer that these name
-            self._learn(data)
+        filled = [stored for stored in mends if 0 < stored.size <= LAST_OFFSET]  # no segment of ours is longer
+        for stored in filled:  # what the object itself says no longer may be signed by a writer that these name
+            self._learn(self._store.get(stored, 0, segment.HEADER_BYTES))
         own = self._segment(name, self._bytes(slots), last)
         chosen, best = Chosen(slots), own
-        for stored in held:
+        for stored in filled:
+            if best.clean and best.closed:
+                break
             other, seen = self._followed(name, stored, slot_at, last)
             if seen.is_better_than(best):
                 chosen, best = other, seen
-        hides = len(held) < len(mends)
+        hides = any(not stored.size for stored in mends)
         if hides and not chosen.mended and not own.signed and not own.headed:
             return Chosen((), mended=True)
         return chosen
