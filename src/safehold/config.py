@@ -59,7 +59,9 @@ _PIN = re.compile(r"sha256:[0-9a-f]{64}")
 _VAULT_KEYS = ("token_file", "certificate", "insecure")
 _S3_URL = re.compile(r"s3:[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*(@\d{8}T\d{6}Z)?")
 #: Keys of a vault that is in a bucket.
-S3_KEYS = ("endpoint", "region", "credentials_file", "lock_days", "batch_seconds", "batch_bytes")
+S3_KEYS = ("endpoint", "region", "credentials_file", "lock_days", "batch_seconds", "batch_bytes", "keep")
+#: What a keeper does in a bucket: nothing, say what it holds, or remove what is old besides.
+S3_KEEP = ("", "attest", "retain")
 _VAULT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _PARITY = re.compile(r"([0-9]{1,3})\+([0-9]{1,3})", re.ASCII)
 MAX_PARITY_COLUMNS = 255
@@ -209,6 +211,7 @@ class S3Options:
     lock_days: int = 0  # the retention that the bucket is to give whatever is put; 0: none is asked for
     batch_seconds: int = 1  # what is written within so long travels as one object …
     batch_bytes: int = 256 * KIB  # … unless so much is waiting
+    keep: str = ""  # one of S3_KEEP: what the keeper of this folder does there
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,16 +409,20 @@ def move_vaults(text: str, moved: Mapping[str, str], left_out: Collection[str] =
     """The text with other URLs for these vaults; sections of those that are left out become comments.
 
     Where a URL does not stand on a line of its own below `[vaults.NAME]`, all of the vaults are written anew, and what
-    stood there becomes comments. Raises ConfigError where the text is none, or cannot be changed so.
+    stood there becomes comments. So do the options of one that is of another sort afterwards. Raises ConfigError where
+    the text is none, or cannot be changed so.
     """
     config = parse(text)
-    vaults = tuple(replace(v, url=moved.get(v.name, v.url)) for v in config.vaults)
+    vaults = tuple(_moved(v, moved.get(v.name, v.url)) for v in config.vaults)
+    others = {f"vaults.{v.name}" for v, there in zip(config.vaults, vaults, strict=True) if v.scheme != there.scheme}
     wanted = replace(config, vaults=tuple(v for v in vaults if v.name not in left_out))
     urls = {f"vaults.{name}": f"url = {json.dumps(url, ensure_ascii=False)}" for name, url in moved.items()}
     gone = {f"vaults.{name}" for name in left_out}
 
     def in_place(section: str, key: str, line: str) -> str:
-        return urls[section] if section in urls and key == "url" else _comment(line) if section in gone else line
+        if section in urls and key == "url":
+            return urls[section]
+        return _comment(line) if section in gone or (section in others and key not in ("", "mode")) else line
 
     def anew(section: str, key: str, line: str) -> str:
         return _comment(line) if f"{section}.{key}".lstrip(".").split(".")[0] == "vaults" else line
@@ -425,6 +432,11 @@ def move_vaults(text: str, moved: Mapping[str, str], left_out: Collection[str] =
             if parse(edited) == wanted:
                 return edited
     raise ConfigError("the vaults of this configuration cannot be given other places", hint="edit it by hand")
+
+
+def _moved(vault: VaultConfig, url: str) -> VaultConfig:
+    there = replace(vault, url=url)
+    return there if there.scheme == vault.scheme else VaultConfig(vault.name, url, vault.mode)
 
 
 def _edited(text: str, edit: Callable[[str, str, str], str]) -> str:
@@ -889,7 +901,10 @@ class _Reader:
             lock_days=self.count(values, "lock_days", 0, least=0, table=table),
             batch_seconds=self.count(values, "batch_seconds", default.batch_seconds, least=0, table=table),
             batch_bytes=self.size(values, "batch_bytes", default.batch_bytes, table=table),
+            keep=self.text(values, table, "keep", "").strip(),
         )
+        if options.keep not in S3_KEEP:
+            raise self.error(table, "keep", f"{options.keep!r} is none of these", 'write "attest" or "retain"')
         return replace(vault, s3=options)
 
     def vaults(self, tables: Mapping[str, Any]) -> tuple[VaultConfig, ...]:

@@ -152,8 +152,9 @@ def test_what_rotted_and_was_passed_over_can_be_put_again(sort: str) -> None:
 def test_what_is_whole_is_not_set_aside_where_nothing_can_be_removed() -> None:
     bucket = Bucketed(world(SEED), near(), "locked")
     for name in near():
-        with pytest.raises(VaultDown, match="proves itself"):
+        with pytest.raises(VaultDown, match=f"does not let {name} go"):
             bucket.kept().set_aside(name)
+        assert not bucket.kept()._mends.all()
     assert objects(bucket.reader()) == near()
 
 

@@ -126,6 +126,28 @@ def test_what_is_damaged_in_a_bucket_is_found_and_mended(
     recover_bare(world, name, tmp_path / "machine", monkeypatch)
 
 
+def test_a_bucket_is_kept_by_its_keeper(world: World) -> None:
+    """It attests what is there, and what is not old yet stays; a bucket of which nobody says so is left alone."""
+    service = world.service
+    refused = service.run("vault", "retain", "versioned", codes=(2,)).out
+    assert refused is not None and "keep" in refused["hint"]
+    config = service.data / "safehold.toml"
+    text = config.read_text()
+    assert text.count("[vaults.plain]\n") == 1
+    config.write_text(text.replace("[vaults.plain]\n", '[vaults.plain]\nkeep = "retain"\n'))
+    before = {stored.key for stored in world.owners["plain"].list("home/")}
+    out = service.run("keeper", "run", "--once").out
+    assert out is not None
+    kept = {each["vault"]: each for each in out["vaults"]}
+    assert set(kept) == {"near", "far", "plain"}
+    assert kept["plain"]["attested"] == kept["near"]["attested"] > 0, kept
+    assert "fewer than two generations" in kept["plain"]["blocked"]
+    plan = service.run("vault", "retain", "plain").out
+    assert plan is not None and plan["vaults"][0]["remove"] == []
+    assert before < {stored.key for stored in world.owners["plain"].list("home/")}, "evidence of it is there"
+    assert _problems(service, "scrub", "plain", 0) == {}
+
+
 def _problems(service: Service, verb: str, name: str, code: int, *more: str) -> dict[str, str]:
     out = service.run("vault", verb, name, *more, codes=(code,)).out
     assert out is not None

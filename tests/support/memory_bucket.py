@@ -1,7 +1,7 @@
 """A bucket in memory: what ports.objectstore.ObjectStore promises, without a server. What rots is set by tests.
 
-`versioned`: a put over a key is a new version, a deletion a marker on top. `lock_days`: no version can be deleted.
-`may_delete`: whether these credentials may delete at all.
+`versioned`: a put over a key is a new version, a deletion a marker on top. `lock_days`: no version can be
+deleted before, by the clock `now`. `may_delete`: whether these credentials may delete at all.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ class MemoryBucket:
         )
         self.may_delete = may_delete
         self.now = 1_800_000_000
-        self.locked = lock_days > 0
+        #: So long no version can be deleted.
+        self.lock_seconds = lock_days * 86_400
         self._numbers = itertools.count(1)
         self._costs, self._traits = Costs(), Traits()
 
@@ -126,9 +127,9 @@ class MemoryBucket:
         if not stored.version:
             self.keys.setdefault(stored.key, []).append((self._version(), None, self.now))
             return
-        if self.locked and any(
-            v == stored.version and data is not None for v, data, _ in self.keys.get(stored.key, ())
-        ):
+        versions = self.keys.get(stored.key, ())
+        held = [v for v, data, at in versions if data is not None and at + self.lock_seconds > self.now]
+        if self.lock_seconds and stored.version in held:
             raise StoreError("403 AccessDenied: it is locked")
         left = [each for each in self.keys.get(stored.key, ()) if each[0] != stored.version]
         if left:

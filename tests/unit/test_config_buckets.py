@@ -27,6 +27,26 @@ def test_what_is_added_is_read_as_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        '[vaults.kept]\nurl = "s3:my-vault/home"\nmode = "sync"\nendpoint = "https://s3.example.org"\nlock_days = 9\n',
+        'vaults.kept = {url = "s3:my-vault/home", mode = "sync", region = "eu-1"}\n',
+        '[vaults.kept]\nurl = "https://example.org/v1/' + "a" * 32 + '"\nmode = "sync"\ntoken_file = "x"\n',
+    ],
+)
+def test_what_moves_into_a_folder_leaves_the_options_of_its_sort_behind(text: str) -> None:
+    """On a bare machine, where one sync vault has to be."""
+    moved = move_vaults(
+        f"{text}[vaults.other]\nurl = 's3:my-vault/x'\nmode = 'async'\nregion = 'eu-2'\n", {"kept": "folder:kept"}
+    )
+    assert parse(moved).vaults == (
+        VaultConfig("kept", "folder:kept", "sync"),
+        VaultConfig("other", "s3:my-vault/x", "async", s3=S3Options(region="eu-2")),
+    )
+    assert "# endpoint" in moved or "endpoint" not in text
+
+
+@pytest.mark.parametrize(
     ("text", "named"),
     [
         ('url = "s3:My_Bucket/x"', "names no bucket"),

@@ -35,12 +35,15 @@ def lost(run: Run, tmp_path: Path) -> Run:
     """Two timelines of the log are gone from both vaults, and the core with them; ada's app password is left."""
     assert run("account", "add", "ada", "--password-stdin", stdin="secret\n")[0] == 0
     assert run("account", "app-password", "ada", "--label", "phone")[0] == 0
-    data = tmp_path / "data"
+    lose_the_beginning(tmp_path / "data")
+    return run
+
+
+def lose_the_beginning(data: Path) -> None:
     for vault in ("near", "far"):
         for timeline in ("00000001", "00000002"):
             shutil.rmtree(data / "vaults" / vault / "log" / timeline)
     shutil.rmtree(data / "core")
-    return run
 
 
 def test_a_run_names_what_is_lost_and_accounts_get_their_names_back(lost: Run) -> None:
@@ -81,3 +84,19 @@ def test_a_vault_that_is_away_is_waited_for(lost: Run, tmp_path: Path) -> None:
     assert any("THE INSTALLATION'S OWN KEY IS LOST" in problem for problem in lost("recover", "plan")[1]["problems"])
     assert lost("recover", "run", "--yes", "--accept-loss")[0] == 1
     assert lost("status")[0] == 0
+
+
+def test_an_account_of_whose_identity_nobody_knows_can_be_named_too(run: Run, tmp_path: Path) -> None:
+    assert run("account", "add", "ada", "--password-stdin", stdin="secret\n")[0] == 0
+    (tmp_path / "cards").mkdir()
+    card = "BEGIN:VCARD\r\nVERSION:3.0\r\nUID:grace\r\nFN:grace\r\nN:;;;;\r\nEND:VCARD\r\n"
+    (tmp_path / "cards" / "grace.vcf").write_text(card)
+    assert run("import", "ada", str(tmp_path / "cards"))[1]["added"] == 1
+    lose_the_beginning(tmp_path / "data")
+    assert run("recover", "run", "--yes", "--accept-loss")[0] == 1
+    (account,) = run("account", "list")[1]["accounts"]
+    assert account["name"] == ""
+    named = run("account", "name", account["id"], "ada", "--password-stdin", stdin="another\n")
+    assert named == (0, {"account": "ada", "id": account["id"]})
+    assert [one["name"] for one in run("history", "ada")[1]["history"] if one["kind"] == "contacts" and one["name"]]
+    assert run("account", "passwd", "ada", "--password-stdin", stdin="a third\n")[0] == 0

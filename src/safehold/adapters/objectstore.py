@@ -9,6 +9,7 @@ import base64
 import hashlib
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -41,6 +42,9 @@ _stores: WeakSet[S3ObjectStore] = WeakSet()
 PART_BYTES = 16 * 1024 * 1024
 #: Versions on a page where one key is looked for.
 _FIND_KEYS = 10
+_PAGE_KEYS = 1000
+#: Versions of one key that are looked at, from the first on: whoever may put can heap any number on it.
+_VERSIONS = 1000
 #: Objects that are read at once where several are asked for.
 _AT_ONCE = 8
 #: How a store answers what it does not know.
@@ -171,8 +175,7 @@ class S3ObjectStore:
 
     def find(self, key: str) -> Stored | None:
         if self.features().versioned:
-            first = next(self._firsts(key, page_keys=_FIND_KEYS), None)  # nothing that begins so comes before it
-            return first if first is not None and first.key == key else None
+            return next((first for first in self._firsts(key, page_keys=_FIND_KEYS) if first.key == key), None)
         answer = self._head(key)
         if answer is None:
             return None
@@ -194,7 +197,7 @@ class S3ObjectStore:
         if self.features().versioned:
             yield from self._firsts(prefix)
         else:
-            yield from self._list_plain(prefix)
+            yield from sorted(self._list_plain(prefix), key=lambda stored: stored.key.encode())
 
     def _firsts(self, prefix: str, page_keys: int = 0) -> Iterator[Stored]:
         for _, group in groupby(self._all_versions(prefix, page_keys), key=lambda version: version.stored.key):
@@ -287,10 +290,37 @@ class S3ObjectStore:
                 yield _stored(each)
 
     def _all_versions(self, prefix: str, page_keys: int = 0) -> Iterator[_Version]:
-        found = (each for page in self._pages(prefix, page_keys=page_keys) for each in page)
-        versions = (version for each in found if (version := _version(each)) is not None)
-        for _, group in groupby(versions, key=lambda version: version.stored.key):
-            yield from _in_order(group)
+        """By key, of each from the newest to the first, of one that was put over and over the oldest.
+
+        SeaweedFS sorts within a page only, and keeps the versions of KEY in a folder `KEY.versions`: where a page ends
+        among the longer keys that come before that, KEY, or some of its versions, are left out. They are asked for by
+        that folder, which elsewhere begins no key of ours.
+        """
+        found: dict[str, deque[_Version]] = {}
+        ends: set[str] = set()
+        for page in self._pages(prefix, page_keys=page_keys):
+            version = None
+            for version in filter(None, map(_version, page)):
+                found.setdefault(version.stored.key, deque(maxlen=_VERSIONS)).append(version)
+            if version is not None and _text(page, "IsTruncated") == "true":
+                ends.add(version.stored.key)
+        for key in {each for end in ends for each in _left_out(end) if each.startswith(prefix)}:
+            if again := deque(self._in_folder(key), maxlen=_VERSIONS):
+                found[key] = again
+        for key in sorted(found, key=str.encode):
+            yield from _in_order(found[key])
+
+    def _in_folder(self, key: str) -> Iterator[_Version]:
+        """The versions of a key, where a store lists a folder of them; nothing elsewhere.
+
+        Raises StoreError where there are more than a page has: the first of them is then never listed.
+        """
+        query = {"versions": "", "max-keys": str(_PAGE_KEYS), "prefix": f"{key}.versions"}
+        page = self._xml(self._client.request("GET", "", query), "a listing")
+        found = [version for version in map(_version, page) if version is not None and version.stored.key == key]
+        if found and _text(page, "IsTruncated") == "true":
+            raise StoreError(f"{key} was put over so often that its store does not list what was there first")
+        yield from found
 
     def _pages(self, prefix: str, delimiter: str = "", page_keys: int = 0) -> Iterator[_Element]:
         """A page that leads nowhere ends in an error: half a listing is not taken for a whole one.
@@ -300,20 +330,20 @@ class S3ObjectStore:
         versioned = self.features().versioned
         first = {"prefix": prefix, **({"delimiter": delimiter} if delimiter else {})}
         first |= {"versions": ""} if versioned else {"list-type": "2"}
-        next_: dict[str, str] = {"max-keys": str(page_keys)} if page_keys else {}
+        next_ = {"max-keys": str(page_keys or _PAGE_KEYS)}
         while True:
             page = self._xml(self._client.request("GET", "", {**first, **next_}), "a listing")
             yield page
             if _text(page, "IsTruncated") != "true":
                 return
-            before = next_
+            before, next_ = next_, {"max-keys": str(_PAGE_KEYS)}
             if versioned:
-                next_ = {"key-marker": _text(page, "NextKeyMarker")}
+                next_["key-marker"] = _text(page, "NextKeyMarker")
                 if marker := _text(page, "NextVersionIdMarker"):
                     next_["version-id-marker"] = marker
             else:
-                next_ = {"continuation-token": _text(page, "NextContinuationToken")}
-            if next_ == before or not any(next_.values()):
+                next_["continuation-token"] = _text(page, "NextContinuationToken")
+            if next_ == before or not all(next_.values()):
                 raise StoreError("a listing leads nowhere")
 
     # -- answers
@@ -394,6 +424,11 @@ def _version(entry: _Element) -> _Version | None:
     if sort not in ("Version", "DeleteMarker"):
         return None
     return _Version(_stored(entry), sort == "DeleteMarker", _text(entry, "IsLatest") == "true")
+
+
+def _left_out(end: str) -> list[str]:
+    """The keys that such a page's end, which is a longer one, may leave out."""
+    return [end[:place] for place in range(1, len(end)) if end[place] < "."]
 
 
 def _in_order(versions: Iterable[_Version]) -> Iterator[_Version]:

@@ -24,7 +24,7 @@ def cut_vaults(site: Site, only: str | None = None, *, first: int = 0, yes: bool
     site.opener.require()
     done = []
     with _alone(site, yes):
-        for config in kept_configs(site, only):
+        for config in kept_configs(site, only, folders_only=True):
             vault = kept_vault(site, config)
             cut = plan_cut(vault, _others(site, config), site.opener, first)
             done.append(cut)

@@ -53,7 +53,7 @@ def prepare(
     Raises OperatorError where a person has to have a part in it.
     """
     sources = require_recoverable(installation, lost)
-    return Coming(lost, sources, helpers_of(sources, stack, lock) if stack is not None else None)
+    return Coming(lost, sources, helpers_of(sources.without_parity(), stack, lock) if stack is not None else None)
 
 
 class Front:

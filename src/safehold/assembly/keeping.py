@@ -1,7 +1,8 @@
 """The keeper's work wired to a data folder: which vaults, whose keys, what freezes it, and what is remembered of it.
 
 The same code for a service that keeps its own vaults, for `vault retain`, and for a keeper with a folder of its own.
-Only vaults in folders are kept: one behind a keeper's socket is kept by that keeper. One at a vault server is scrubbed
+Kept are vaults in folders, and those in buckets whose section says so (`keep`): each attestation reads there what it
+attests, which stores charge for. One behind a keeper's socket is kept by that keeper. One at a vault server is scrubbed
 and attested from here where the token is a keeper's; what retention removes is removed where it lies.
 """
 
@@ -17,6 +18,7 @@ from safehold.adapters.lock import FolderLock
 from safehold.assembly.parity import cover_vault
 from safehold.assembly.scrubbing import find_vault, notebook_folder, scrub_vaults
 from safehold.assembly.site import Site
+from safehold.assembly.vault_urls import place_of, s3_store
 from safehold.config import VaultConfig
 from safehold.model.errors import OperatorError, OutOfSpace
 from safehold.ports.whole_file import read_json, write_whole
@@ -27,10 +29,11 @@ from safehold.recovery.notebook import FileNotebook
 from safehold.recovery.place import Place
 from safehold.recovery.report import Progress, silent
 from safehold.recovery.retention import Plan
-from safehold.recovery.scrub import ScrubResult
+from safehold.recovery.scrub import Level, ScrubResult
 from safehold.vault.evidence import Found
 from safehold.vault.keeping import KeptFolderVault
 from safehold.vault.recoveries import open_recoveries
+from safehold.vault.s3_keeping import KeptS3Vault
 
 _log = logging.getLogger("safehold.keeper")
 
@@ -59,32 +62,44 @@ class LastKeep(msgspec.Struct, omit_defaults=True):
     differences: list[str] = []  # what a keeper's copy has otherwise than the vault that it is pulled from
 
 
-def kept_configs(site: Site, only: str | None = None) -> list[VaultConfig]:
+def kept_configs(site: Site, only: str | None = None, *, folders_only: bool = False) -> list[VaultConfig]:
     """The vaults that are kept here. Raises OperatorError where `only` is none of them."""
-    chosen = list(site.config.vaults) if only is None else [find_vault(site, only)]
-    if only is not None and chosen[0].is_s3:
+    if only is None:
+        return [v for v in site.config.vaults if v.is_folder or (v.s3.keep and not folders_only)]
+    config = find_vault(site, only)
+    if config.is_s3 and (folders_only or not config.s3.keep):
         raise OperatorError(
-            f"the vault {only} is in a bucket, from which nothing is removed here",
-            hint="a rule of the bucket may let old versions expire (docs/s3.md)",
+            f"the vault {only} is in a bucket" + ("" if folders_only else ", and nothing says that it is kept here"),
+            hint="this can be done in folders only" if folders_only else _keep_hint(only),
             exit_code=2,
         )
-    if only is not None and not chosen[0].is_folder:
-        who = "the vault server" if chosen[0].is_server else "a keeper"
+    if not config.is_folder and not config.is_s3:
+        who = "the vault server" if config.is_server else "a keeper"
         raise OperatorError(
-            f"the vault {only} is held by {who} at {chosen[0].url}",
+            f"the vault {only} is held by {who} at {config.url}",
             hint="retention is done where it lies: run it there",
             exit_code=2,
         )
-    return [config for config in chosen if config.is_folder]
+    return [config]
+
+
+def _keep_hint(name: str) -> str:
+    return (
+        f'write keep = "retain" below [vaults.{name}] in safehold.toml, with credentials that may delete (docs/s3.md)'
+    )
 
 
 def attested_configs(site: Site) -> list[VaultConfig]:
     """The vaults that are scrubbed and attested here: those that are kept, and those at servers, over the network."""
-    return [config for config in site.config.vaults if config.is_folder or (config.is_server and site.is_keeper)]
+    at_servers = [v for v in site.config.vaults if v.is_server and site.is_keeper]
+    return [v for v in site.config.vaults if v in (*kept_configs(site), *at_servers)]
 
 
-def kept_vault(site: Site, config: VaultConfig) -> KeptFolderVault:
+def kept_vault(site: Site, config: VaultConfig) -> KeptFolderVault | KeptS3Vault:
     """With its keeper's credentials, as far as a folder has any."""
+    if config.is_s3:
+        store, installation = s3_store(config, site.data), site.opener.installation
+        return KeptS3Vault(config.name, place_of(config), store, installation, clock=site.clock)
     folder = str(config.folder(site.data))
     return KeptFolderVault(config.name, folder, site.disk, site.opener.installation, clock=site.clock)
 
@@ -103,6 +118,8 @@ def make_keeper(site: Site, config: VaultConfig) -> VaultKeeper:
             hint="run it where they are, or bring them back: `safehold vault keys` says where they lie",
         )
     others = [site.vault(other) for other in attested_configs(site) if other != config]
+    vault = site.vault(config) if config.is_server else kept_vault(site, config)
+    bucket = vault if isinstance(vault, KeptS3Vault) else None
 
     def placed(found: Found) -> None:
         for other in site.config.vaults:
@@ -110,7 +127,7 @@ def make_keeper(site: Site, config: VaultConfig) -> VaultKeeper:
             book.ended(book.last(), {found.name: Remembered(found.size, found.digest)})
 
     return VaultKeeper(
-        kept_vault(site, config) if config.is_folder else site.vault(config),
+        vault,
         [vault for vault in others if vault.available()],
         keeper,
         site.opener,
@@ -118,6 +135,8 @@ def make_keeper(site: Site, config: VaultConfig) -> VaultKeeper:
         site.config.retention,
         frozen=lambda: frozen(site, config),
         placed=placed,
+        taken=bucket.evidence_taken if bucket is not None else None,
+        held=bucket.held if bucket is not None else None,
     )
 
 
@@ -126,7 +145,9 @@ def frozen(site: Site, config: VaultConfig) -> str:
     if Place(site.disk, str(site.data)).memo() is not None:
         return "a recovery has begun here and has not ended"
     timelines = open_recoveries(site.vault(config))
-    return f"a recovery is open in timeline {timelines[-1]}" if timelines else ""
+    if timelines:
+        return f"a recovery is open in timeline {timelines[-1]}"
+    return "its section does not say that anything is removed from it" if config.s3.keep == "attest" else ""
 
 
 def plan_vaults(site: Site, only: str | None = None) -> list[tuple[VaultConfig, Plan]]:
@@ -171,7 +192,8 @@ def keep_vaults(
 
 
 def _keep(site: Site, config: VaultConfig, result: KeptVault, able: bool, limit_bytes: int, progress: Progress) -> None:
-    (scrubbed,) = scrub_vaults(site, config.name, limit_bytes=limit_bytes, progress=progress)
+    level = Level.LIST if config.is_s3 else Level.SCRUB  # what is read there is charged: no large bodies each day
+    (scrubbed,) = scrub_vaults(site, config.name, level=level, limit_bytes=limit_bytes, progress=progress)
     if scrubbed.trouble:
         result.trouble = scrubbed.trouble
         return
@@ -188,7 +210,7 @@ def _retain(site: Site, config: VaultConfig, result: KeptVault, scrubbed: ScrubR
     for verdict in attest_vault(site, config):
         if not verdict.facts.ok:
             result.refused.append(f"generation {verdict.facts.generation}: {'; '.join(verdict.facts.why[:3])}")
-    if not config.is_folder:
+    if config.is_server:
         result.attested = max((a.generation for a in make_keeper(site, config).receipts().attested), default=0)
         result.blocked = "it is at a vault server: what is to go from it is removed where it lies"
         return

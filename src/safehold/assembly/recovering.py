@@ -6,8 +6,10 @@ Long, as a run is one course of steps, each of which needs what those before it 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -25,6 +27,7 @@ from safehold.assembly.writer import InstallationLost
 from safehold.config import VaultConfig, check_vault
 from safehold.formats.evidence import VERSION, Evidence
 from safehold.formats.keys import FINGERPRINT_BYTES, SEALED_TO_OTHERS, Opener
+from safehold.formats.parity import PARITY_PREFIX
 from safehold.model.commands import AcceptEnd, AcceptLoss, Undo
 from safehold.model.counting import count_text
 from safehold.model.errors import Damaged, NewerCore, NotFound, OperatorError, SafeholdError
@@ -40,7 +43,7 @@ from safehold.recovery.excuses import LOG_FROM, REPAIR
 from safehold.recovery.find import Find, salvage_words
 from safehold.recovery.find_bodies import FindArchive
 from safehold.recovery.glance import NotAsGlanced, glance
-from safehold.recovery.plan import Plan, make_plan
+from safehold.recovery.plan import ByParity, Plan, make_plan
 from safehold.recovery.portions import Portion, Settled, settle
 from safehold.recovery.report import Progress, Suspicion, silent
 from safehold.recovery.run import Result, run_plan
@@ -58,6 +61,7 @@ from safehold.vault.blobs import VaultBlobs
 from safehold.vault.evidence import put_evidence
 from safehold.vault.keyring import is_complete, load_identity
 from safehold.vault.log import VaultLogReader
+from safehold.vault.parity import ParityVault
 from safehold.vault.runs import GenerationReader, Runs
 
 _NAMELESS_TOLD = 20
@@ -87,6 +91,7 @@ class Sources:
         self._site = site
         self._given = url is not None
         self.salvages = list(salvages)
+        self._by_parity: dict[ByParity, None] = {}
         if identity is not None:
             site.use_identity(load_identity(site.disk, str(identity)))
         if url is not None and is_code(url):
@@ -116,12 +121,30 @@ class Sources:
         ]
 
     def reader(self) -> VaultLogReader:
-        """Of the vaults that are there; the plan names the others."""
-        return VaultLogReader([v for v in self.vaults() if v.available()], self.opener)
+        """Of the vaults that are there, and their parity; the plan names the others."""
+        there = [v for v in self.vaults() if v.available()]
+        return VaultLogReader(there, self.opener, spare=self.parity(there))
 
     def runs(self) -> Runs:
         """The generations in those vaults."""
-        return Runs([v for v in self.vaults() if v.available()], self.opener)
+        there = [v for v in self.vaults() if v.available()]
+        return Runs([*there, *self.parity(there)], self.opener)
+
+    def parity(self, vaults: Sequence[AnyVault] | None = None) -> list[ParityVault]:
+        """What these vaults can compute again of what they have lost; nothing of those that have no parity."""
+        there = [v for v in self.vaults() if v.available()] if vaults is None else vaults
+        return [ParityVault(vault, partial(self._came_by_parity, vault.name)) for vault in there if _has_parity(vault)]
+
+    def _came_by_parity(self, vault: str, name: str) -> None:
+        self._by_parity[ByParity(vault, name)] = None
+
+    def by_parity(self) -> list[ByParity]:
+        """What came out of parity so far, as far as this process has read it."""
+        return list(self._by_parity)
+
+    def without_parity(self) -> GivesRuns:
+        """For worker processes: what they cannot read is read here, where it is noted from what it came."""
+        return _WithoutParity(self)
 
     def again(self) -> tuple[VaultLogReader, Runs]:
         """Readers that remember nothing of what could not be read before."""
@@ -152,17 +175,34 @@ class Sources:
         site = self._site
         keyring = site.keyring
         archive: BlobArchive = VaultBlobs(
-            [], self.vaults(), keyring.sealer, self.opener, site.disk, str(site.scratch_folder)
+            [], [*self.vaults(), *self.parity()], keyring.sealer, self.opener, site.disk, str(site.scratch_folder)
         )
         if find is not None:
             archive = FindArchive(archive, find)
         return LiveBlobs(site.disk, str(site.blobs_folder), str(site.scratch_folder), archive)
 
 
+def _has_parity(vault: AnyVault) -> bool:
+    try:
+        return next(iter(vault.list(PARITY_PREFIX)), None) is not None
+    except VaultDown:
+        return False
+
+
 class GivesRuns(Protocol):
     """Fresh instances, for a process of its own."""
 
     def runs(self) -> Runs: ...
+
+
+class _WithoutParity:
+    """The generations as the vaults have them."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    def runs(self) -> Runs:
+        return Runs([v for v in self._sources.vaults() if v.available()], self._sources.opener)
 
 
 class _Helper:
@@ -252,6 +292,7 @@ def plan_recovery(
     """
     plan = _plan_recovery(site, sources, account=account, kind=kind, to=to, at_once=at_once, progress=progress)
     plan.report.suspect = sources.suspicions()
+    plan.by_parity = sources.by_parity()
     return plan
 
 
@@ -279,7 +320,7 @@ def _plan_recovery(
         if glanced is not None:
             return glanced
     with ExitStack() as stack:
-        helpers = helpers_of(sources, stack)
+        helpers = helpers_of(sources.without_parity(), stack)
         find = open_find(site, sources.salvages, stack)
         closed = not _has_wal(site)
         core, problem, newer = core_there(site, stack)
@@ -299,6 +340,7 @@ def _plan_recovery(
             runs=sources.runs(),
             settling=helpers,
             find=find,
+            parity=sources.parity(),
             progress=progress,
         )
 
@@ -366,7 +408,7 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
     with site.lock() as lock, ExitStack() as stack:
         made = make_ready(site, plan, given=sources.given() is not None)
         sources.take_keys()
-        helpers = helpers_of(sources, stack, lock)
+        helpers = helpers_of(sources.without_parity(), stack, lock)
         old, _, _ = core_there(site, stack)
         refuse_less(plan, old)
         find = open_find(site, sources.salvages, stack)
@@ -405,6 +447,8 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
             result = run(plan)
         site.mark_used()
         result.report.suspect = plan.report.suspect
+        result.by_parity = list(dict.fromkeys([*plan.by_parity, *sources.by_parity()]))
+        result.notes += parity_told(result.by_parity)
         _record_lost_log(site, plan, result.report.timeline)
         result.notes = [*brought, *result.notes, *_go_on(site, plan)]
         claim.done()
@@ -424,6 +468,16 @@ def run_recovery(site: Site, plan: Plan, sources: Sources, *, accept_loss: bool,
     if plan.core is not State.WHOLE:
         result.notes += _tell_after(site, plan, result)
     return result
+
+
+def parity_told(given: Sequence[ByParity]) -> list[str]:
+    """For people: a line for each vault."""
+    counts = Counter(one.vault for one in given)
+    return [
+        f"{vault}: {count_text(count, 'object')}, damaged or missing there, came from its own parity; "
+        "`safehold vault repair` mends it there"
+        for vault, count in sorted(counts.items())
+    ]
 
 
 def _tell_after(site: Site, plan: Plan, result: Result) -> list[str]:
@@ -467,6 +521,7 @@ def _read_everything(site: Site, glanced: Plan, sources: Sources, helpers: _Help
         blobs=sources.blobs(),
         runs=sources.runs(),
         settling=helpers,
+        parity=sources.parity(),
         progress=progress,
     )
 

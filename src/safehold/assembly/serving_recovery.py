@@ -340,7 +340,10 @@ class ServingRecovery:
         seconds = (now - self._since) / 1_000_000
         sources = [Read(name) for name in self._sources.names()]
         made = after_report(report, at=now, how=SERVING, generation=self._staged.generation, sources=sources)
-        made.seconds, made.notes = seconds, self._staged.held()
+        from safehold.assembly.recovering import parity_told
+
+        made.seconds = seconds
+        made.notes = [*self._staged.held(), *parity_told(self._sources.by_parity())]
         return made
 
 

@@ -15,6 +15,7 @@ from safehold.assembly.drill_record import drill_incidents, last_drill_object, r
 from safehold.assembly.keystate import key_risks, key_state
 from safehold.assembly.mode_record import recorded_modes
 from safehold.assembly.objectives import Measures, Told
+from safehold.assembly.parity import parity_object
 from safehold.assembly.probing import BY_CONVENTION, put_over_text, remembered
 from safehold.assembly.site import CoreMissing, Site
 from safehold.assembly.vault_urls import AnyVault, full_url, store_costs
@@ -266,6 +267,7 @@ def _describe(
         "seen_seconds_ago": None if seen.age_seconds is None else round(seen.age_seconds, 1),
         "last_scrub": last_scrub_object(site, config.name),
         "costs": store_costs(config, site.data),
+        "parity": parity_object(site, config),
     }
 
 

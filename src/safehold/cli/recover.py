@@ -149,6 +149,8 @@ def _run(args: Namespace, context: Context) -> Answer:
         "executed": True,
         "moved_aside": result.moved_aside,
         "accepted": result.accepted,
+        "suspect": _suspect_data(report),
+        "by_parity": [{"vault": one.vault, "object": one.object} for one in result.by_parity],
         "notes": result.notes,
     }
     if result.returned is not None:
@@ -206,6 +208,15 @@ def _report_data(report: Report) -> dict[str, Any]:
     data = msgspec.to_builtins(report)
     assert isinstance(data, dict)
     del data["not_exact"]  # by account: `recover report` tells
+    del data["suspect"]  # beside the fields of the contract
+    return data
+
+
+def _suspect_data(report: Report) -> list[dict[str, Any]]:
+    import msgspec
+
+    data = msgspec.to_builtins(report.suspect)
+    assert isinstance(data, list)
     return data
 
 
@@ -218,13 +229,15 @@ def _plan_data(plan: Plan) -> dict[str, Any]:
         "read_from": [{"sources": words, "streams": count} for words, count in plan.come_from()],
         "basis": plan.basis,
         "stage_bytes": {str(kind): size for kind, size in plan.stage_bytes.items()},
+        "suspect": _suspect_data(plan.report),
+        "by_parity": [{"vault": one.vault, "object": one.object} for one in plan.by_parity],
         "problems": plan.problems,
     }
 
 
 def describe_plan(plan: Plan) -> list[str | Table]:
     """A plan for people."""
-    from safehold.assembly.recovering import sealed_to_others
+    from safehold.assembly.recovering import parity_told, sealed_to_others
 
     reason = f" ({plan.core_reason})" if plan.core_reason else ""
     blocks: list[str | Table] = [f"the core is {plan.core}{reason}"]
@@ -233,6 +246,7 @@ def describe_plan(plan: Plan) -> list[str | Table]:
         blocks.append(
             f"from frame {frame} on the log is sealed to a key that was not given: give the newest recovery key"
         )
+    blocks += parity_told(plan.by_parity)
     blocks += plan.problems[:SHOWN]
     if len(plan.problems) > SHOWN:
         blocks.append(f"and {count_text(len(plan.problems) - SHOWN, 'more problem')}, in the plan file")

@@ -94,6 +94,7 @@ def describe(status: dict[str, Any], unmet: Sequence[str]) -> list[str | Table]:
         ],
     )
     blocks: list[str | Table] = [head, counts, vaults, *map(_costs_text, filter(_costs_of, status.get("vaults") or ()))]
+    blocks += [_parity_text(vault) for vault in status.get("vaults") or () if vault.get("parity")]
     if objectives.rows:
         blocks += [objectives, *_forecast_text(status)]
     if status.get("snapshots"):
@@ -104,6 +105,21 @@ def describe(status: dict[str, Any], unmet: Sequence[str]) -> list[str | Table]:
         blocks.append(_keeper_text(status["keeper"]))
     risks = [f"at risk: {risk}" for risk in status.get("risks") or ()]
     return [*blocks, *risks, *(unmet or ["nothing is unmet"])]
+
+
+def _parity_text(vault: dict[str, Any]) -> str:
+    """What a vault's own parity covers, and what waits for it."""
+    told = vault["parity"]
+    head = f"parity of {vault['name']} ({told['parity']})"
+    if told.get("at") is None:
+        return f"{head}: nothing is covered yet; a keeper writes it once a day, or `safehold vault parity`"
+    if not told["waiting"]:
+        waits = "nothing waited"
+    else:
+        since = f" since {time_text(told['waiting_since'])[:16]}Z" if told["waiting_since"] else ""
+        waits = f"{count_text(told['waiting'], 'object')}, {size_text(told['waiting_bytes'])}, not yet covered{since}"
+    long = f"; {count_text(told['too_long'], 'object')} too long for it" if told["too_long"] else ""
+    return f"{head}: {waits} when it was last written, {time_text(told['at'])[:16]}Z{long}"
 
 
 def _forecast_text(status: dict[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ and nothing is removed that it does not name by then; other vaults get copies wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,11 +19,13 @@ from safehold.ports.vault import KeptVault, Vault, VaultDown
 from safehold.ports.world import Clock
 from safehold.recovery.attest import Verdict, attest
 from safehold.recovery.excuses import EvidenceExcuses
-from safehold.recovery.retain import Frozen, carry_out, look, make
+from safehold.recovery.retain import Frozen, Held, carry_out, look, make
 from safehold.recovery.retention import EvidenceSeen, Plan, Policy
 from safehold.vault.evidence import Found, put_evidence, read_evidence
 from safehold.vault.receipts import ATTEST, RETAIN, Receipts, RetainFacts, Signed
 
+#: When whoever stores a vault took each piece of evidence, and the moment now by the same clock (µs).
+Taken = Callable[[], tuple[Mapping[str, int], int]]
 #: Told of each piece of evidence that was put: its vault's notebook wants to know.
 Placed = Callable[[Found], None]
 
@@ -52,7 +54,10 @@ class VaultKeeper:
         *,
         frozen: Frozen = never,
         placed: Placed = lambda _: None,
+        taken: Taken | None = None,
+        held: Callable[[], Held] | None = None,
     ) -> None:
+        """`taken`, `held`: of a vault whose store has a clock of its own, and locks what it keeps."""
         self._vault = vault
         self._others = list(others)
         self._sealer = sealer
@@ -61,6 +66,8 @@ class VaultKeeper:
         self._policy = policy
         self._frozen = frozen
         self._placed = placed
+        self._taken = taken
+        self._held = held
 
     def attest(self) -> list[Verdict]:
         """Look at what is new, and put evidence of each verdict. Raises VaultDown, OperatorError, OutOfSpace."""
@@ -102,6 +109,8 @@ class VaultKeeper:
     def _plan(self, damaged: str) -> tuple[Any, Plan]:
         evidence = read_evidence([self._vault], self._opener.installation, self._opener)
         receipts = Receipts(self._vault.name, keeper_words(evidence))
+        if self._taken is not None:
+            receipts = receipts.as_taken(*self._taken())
         sizes = {info.name: info.size for info in self._vault.list(EVIDENCE_PREFIX)}
         seen = [
             EvidenceSeen(each.name, each.evidence.at, each.evidence.kind, each.evidence.vault, sizes[each.name])
@@ -109,7 +118,8 @@ class VaultKeeper:
             if each.name in sizes
         ]
         found = look(self._vault, self._opener, receipts, self._clock)
-        return found, make(found, self._policy, seen, frozen=self._frozen(), damaged=damaged)
+        held: Held = self._held() if self._held is not None else lambda _: False
+        return found, make(found, self._policy, seen, frozen=self._frozen(), damaged=damaged, held=held)
 
     def _evidence(self) -> list[Found]:
         return read_evidence([self._vault, *self._others], self._opener.installation, self._opener)

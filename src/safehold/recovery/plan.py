@@ -54,6 +54,13 @@ _TOLD_PROBLEMS = 3
 _TOLD_STREAMS = 20
 
 
+class ByParity(msgspec.Struct, frozen=True):
+    """An object that is damaged or missing in a vault, and was computed again from that vault's own parity."""
+
+    vault: str
+    object: str
+
+
 class StreamPlan(msgspec.Struct, frozen=True):
     """One stream: what can be reached, what was sealed beyond it, and the state at what can be reached."""
 
@@ -99,6 +106,7 @@ class Plan(msgspec.Struct):
     salvages: list[SalvageMark] = []
     joined: list[tuple[bytes, Kind]] = []
     core_heads: list[tuple[bytes, Kind, Head]] = []
+    by_parity: list[ByParity] = []
     #: The highest timeline that anything found speaks of: a run claims a higher one.
     highest: int = 0
     #: Whether the installation's own key is in none of all this (anew.py).
@@ -170,6 +178,7 @@ def make_plan(
     runs: Runs | None = None,
     settling: Settling | None = None,
     find: Find | None = None,
+    parity: Sequence[Vault] = (),
     progress: Progress = silent,
 ) -> Plan:
     """Plan the recovery of these accounts (names; all where empty) and kinds from what `reader` reads.
@@ -181,7 +190,7 @@ def make_plan(
     that is there, opened for reading, or `core_problem` says why it cannot be, `core_newer` that
     only a newer release can. `blobs` are the live ones, for bodies
     that no vault has. `lost_at` (µs) is the last moment at which something may have been acknowledged; now if None.
-    `find` is what was salvaged.
+    `find` is what was salvaged; `parity` gives large bodies that vaults have lost and can compute again.
     Raises OperatorError where no vault can be read, nothing in them is ours, or a named account is unknown.
     """
     now = clock.now()
@@ -212,7 +221,7 @@ def make_plan(
     replay = found.replay if found.state is State.WHOLE and found.replay is not None else log
     selection = select(log, accounts, kinds, found)
     counted = [key for key in replay.chains.streams() if selection.counted(*key)]
-    losses = _blob_losses(origin, replay, counted, vaults, blobs, reading, gaining)
+    losses = _blob_losses(origin, replay, counted, [*vaults, *parity], blobs, reading, gaining)
     tally = make_tally(replay, selection.counted, losses)
     key_lost = _lacks_key(replay, tally.lost)
     problems = [

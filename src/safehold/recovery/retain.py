@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from safehold.formats import blob, segment
+from safehold.formats.generation import manifest_object
 from safehold.formats.keys import Opener
 from safehold.formats.run import RUNS_PREFIX
 from safehold.model.change import Op
@@ -25,6 +26,7 @@ from safehold.ports.world import Clock
 from safehold.recovery.attest import whole
 from safehold.recovery.replay import erased_id
 from safehold.recovery.retention import (
+    LOCKED,
     Choice,
     EvidenceSeen,
     GenerationSeen,
@@ -33,6 +35,7 @@ from safehold.recovery.retention import (
     SegmentSeen,
     View,
     choose,
+    leave_locked,
     plan,
 )
 from safehold.recovery.selection import SYSTEM
@@ -49,6 +52,8 @@ CHECK_EVERY = 64
 
 #: Why nothing may be removed now ("" where it may): a recovery is open.
 Frozen = Callable[[], str]
+#: Whether an object cannot be removed yet, since whoever stores it has locked it.
+Held = Callable[[str], bool]
 #: Puts `retain` evidence into the vault, and returns once it is synced there.
 Tell = Callable[[RetainFacts, LogPosition], None]
 
@@ -178,16 +183,27 @@ def look(vault: Vault, opener: Opener, receipts: Receipts, clock: Clock) -> Look
     return Look(vault, opener, receipts, clock)
 
 
-def make(found: Look, policy: Policy, evidence: Sequence[EvidenceSeen], *, frozen: str = "", damaged: str = "") -> Plan:
+def make(
+    found: Look,
+    policy: Policy,
+    evidence: Sequence[EvidenceSeen],
+    *,
+    frozen: str = "",
+    damaged: str = "",
+    held: Held = lambda _: False,
+) -> Plan:
     """What would go and why the rest stays. Reads; writes nothing. Raises VaultDown."""
     view = found.view(evidence, frozen, damaged)
     choice = choose(view, policy)
     if choice.blocked:
         return plan(view, choice, {}, ())
+    locked = [g.number for g in view.generations if g.number not in choice.kept and held(manifest_object(g.number))]
+    choice = choice._replace(kept=choice.kept | dict.fromkeys(locked, LOCKED))
     needed, problem = found.needed_blobs(choice)
     if not problem:
         blobs = {info.name: info.size for info in found.vault.list(blob.BLOB_PREFIX)}
         made = plan(view, choice, blobs, needed, _aside(found.vault))
+        leave_locked(made, view.receipts.log_from, held)
         problem = "" if made.empty else found.verify(choice)
         if not problem:
             return made

@@ -32,14 +32,14 @@ generations are whole.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from safehold.formats.generation import manifest_object, parse_manifest_name
 from safehold.formats.run import parse_run_name
-from safehold.formats.segment import HEADER_BYTES, LOG_PREFIX, SegmentName
+from safehold.formats.segment import HEADER_BYTES, LOG_PREFIX, SegmentName, parse_name
 from safehold.model.counting import count_text
 from safehold.ports.core import LogPosition
 from safehold.vault.receipts import DAY, Attested, Receipts, RetainFacts
@@ -54,6 +54,8 @@ MAX_BLOBS = 20_000
 #: a day until the next generation, one until its attestation, one until retention finds that old enough, two until the
 #: blobs lie aside, ASIDE_DAYS there, and some for a keeper that was late.
 ERASURE_SLACK_DAYS = 14
+#: Why something stays that would go.
+LOCKED = "whoever stores it has locked it"
 _POLICY = re.compile(r"(\d{1,4}) (daily|weekly|monthly)")
 _DAYS = {"daily": 1, "weekly": 7, "monthly": 30}
 
@@ -362,6 +364,29 @@ def _plan_blobs(
     made.aside = [Going(n, blobs[n], "nothing that stays names it") for n in unneeded if n in before][:MAX_BLOBS]
     going = {g.name for g in made.aside}
     made.unneeded = [name for name in unneeded if name not in going][:MAX_BLOBS]
+
+
+def leave_locked(made: Plan, before: tuple[int, int], held: Callable[[str], bool]) -> None:
+    """What cannot go yet stays, and of the log all that comes after it, so that it has no hole.
+
+    `before`: from where on the log was there on purpose already.
+    """
+    going = sorted(g.name for g in (*made.remove, *made.shorten) if g.name.startswith(LOG_PREFIX))
+    first = next((name for name in going if held(name)), None)
+
+    def goes(going: Going) -> bool:
+        if going.name.startswith(LOG_PREFIX):
+            return first is None or going.name < first
+        return not held(going.name)
+
+    stay = [g for g in (*made.remove, *made.shorten, *made.aside) if not goes(g)]
+    made.remove, made.shorten, made.aside = (
+        [g for g in each if goes(g)] for each in (made.remove, made.shorten, made.aside)
+    )
+    made.keep = [*made.keep, *(Staying(g.name, LOCKED) for g in stay)]
+    parsed = parse_name(first) if first is not None else None
+    if parsed is not None:
+        made.log_from = max(before, min(made.log_from, (parsed.timeline, parsed.first)))
 
 
 def _plan_evidence(made: Plan, view: View, choice: Choice) -> None:

@@ -37,7 +37,7 @@ from safehold.recovery.build import Accepted, Build, Built, gap_words
 from safehold.recovery.examine import State
 from safehold.recovery.find import Find
 from safehold.recovery.place import Memo, Place
-from safehold.recovery.plan import Plan
+from safehold.recovery.plan import ByParity, Plan
 from safehold.recovery.report import Progress, Report, Stage, silent
 from safehold.recovery.returns import Returned
 from safehold.recovery.shares import Helpers
@@ -59,6 +59,8 @@ class Result(msgspec.Struct):
     taken: list[Accepted] = []
     #: What a find has put back as new changes, where one was given.
     returned: Returned | None = None
+    #: What vaults computed again from their own parity.
+    by_parity: list[ByParity] = []
     #: Why a start would be refused: the installation's own key is lost, and may still come back.
     refused: str = ""
 

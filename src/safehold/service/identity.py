@@ -167,8 +167,11 @@ class IdentityRules:
             raise Conflict(f"this account has a name: {account.name}", hint="its devices know it by that")
         if ledger.core.account_named(command.name) is not None:
             raise Conflict(f"there is an account {command.name} already")
-        identity = self._identity(account)
         with ledger.group():
+            if ledger.fresh(account, PATH_IDENTITY) is None:  # no source has ever heard of it
+                self._found_anew(account, "its identity is in no source", command.actor)
+            account = ledger.account(command.account)
+            identity = self._identity(account)
             self._write(account, identity, PROFILE, _profile(command.name, False), command.actor)
             if command.password is not None:
                 self._write(account, identity, PASSWORD, command.password.encode(), command.actor)

@@ -12,7 +12,8 @@ signatures, as a copy from anywhere is.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 
 from safehold.formats import blob, parity, reed_solomon, segment
@@ -135,9 +136,12 @@ class ParityVault:
     So are the parity objects themselves. An object that is damaged beyond what its group can give is not there.
     """
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: Vault, given: Callable[[str], None] = lambda _: None) -> None:
+        """`given` is told of each object that was given and that the vault itself has otherwise, or not at all."""
         self._vault = vault
+        self._given = given
         self._listing: dict[str, int] | None = None
+        self._names: list[str] = []
         self._member_of: dict[str, str] = {}  # by object: the id of its group
         self._rebuilt: tuple[str, dict[str, bytes]] = ("", {})
         self.beyond: dict[str, None] = {}  # objects that were asked for, and are lost beyond the strength of a group
@@ -158,9 +162,11 @@ class ParityVault:
         return sorted({rest.split("/")[0] for rest in names if "/" in rest})
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        for name, size in sorted(self._known().items()):
-            if name.startswith(prefix):
-                yield ObjectInfo(name, size)
+        known = self._known()
+        for name in self._names[bisect_left(self._names, prefix) :]:
+            if not name.startswith(prefix):
+                return
+            yield ObjectInfo(name, known[name])
 
     def size(self, name: str) -> int | None:
         return self._known().get(name)
@@ -175,6 +181,8 @@ class ParityVault:
         if data is None:
             self.beyond[name] = None
             raise KeyError(name)
+        if _read(self._vault, name, len(data)) != data:
+            self._given(name)
         return data[offset : None if count is None else offset + count]
 
     def put(self, name: str, chunks: Iterable[bytes]) -> bool:
@@ -196,6 +204,7 @@ class ParityVault:
                 sizes.update(dict.fromkeys(group.objects(), group.object_bytes))
                 self._listing.update(sizes)
                 self._member_of.update(dict.fromkeys(sizes, group.id))
+            self._names = sorted(self._listing)
         return self._listing
 
     def _group(self, id_: str) -> Group:

@@ -9,12 +9,16 @@ It begins with the keeper's clock at its first word. So a clock that jumps ahead
 three days at most, one that jumps back by nothing, and a keeper that was away for a month counts three days of it: what
 is kept is kept longer, never shorter. What writers say of the time counts nowhere.
 
+Where whoever stores a vault says when each piece of evidence came (`Receipts.as_taken`), what counts as old has to be
+old by that clock too: of the two, each makes things younger, never older.
+
 A position of the log is *N days old* when an attestation that covers it is: its receipt time lies N days back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -103,6 +107,7 @@ class Receipts:
         self.retained: list[Retained] = []  # oldest first
         self.drop_upto = 0  # the furthest that was ever allowed
         self._last: tuple[int, int] | None = None  # receipt time and keeper's clock of the last word
+        self._latest: int | None = None  # what it is at most now, by the store's clock
         for signed in evidence:
             if signed.evidence.vault == vault:
                 self._take(signed)
@@ -137,12 +142,28 @@ class Receipts:
         if self._last is None or (receipt, -clock) > (self._last[0], -self._last[1]):
             self._last = (receipt, clock)  # of two at once the later one is that whose clock had jumped back
 
+    def as_taken(self, moments: Mapping[str, int], now: int) -> Receipts:
+        """The same words, none older than the store's clock says: `moments` at which it took evidence, and `now` (µs).
+
+        What it does not hold counts as taken now.
+        """
+        found = copy(self)
+        found._latest = now
+        found.attested = [a._replace(receipt=max(a.receipt, moments.get(a.evidence, now))) for a in self.attested]
+        found.retained = [
+            r._replace(facts=msgspec.structs.replace(r.facts, receipt=max(r.facts.receipt, moments.get(r.name, now))))
+            for r in self.retained
+        ]
+        found.attested.sort(key=lambda a: (a.receipt, a.generation))
+        found.retained.sort(key=lambda r: r.facts.receipt)
+        return found
+
     def now(self, clock: int) -> int:
         """The receipt time at this moment of the keeper's clock (µs)."""
-        if self._last is None:
-            return clock
-        receipt, then = self._last
-        return receipt + min(max(clock - then, 0), STEP)
+        if self._last is not None:
+            receipt, then = self._last
+            clock = receipt + min(max(clock - then, 0), STEP)
+        return clock if self._latest is None else min(clock, self._latest)
 
     def believed(self, clock: int) -> int:
         """The keeper's clock (µs), but no further on than STEP after its last word."""

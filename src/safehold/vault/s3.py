@@ -378,13 +378,17 @@ class S3Vault:
         )
 
     def _is_conditional(self) -> bool:
-        """Whether the store refuses to put what is there: asked once, with FORMAT as it is. Raises StoreError."""
+        """Whether the store refuses to put what is there: asked once, with FORMAT as it is. Raises StoreError.
+
+        Where it was taken it is asked again: a deletion may have lain on top of it, and then the store was right.
+        """
         traits = self._store.traits
         if traits.conditional is None:
             there = self._store.find(self._key(mark.NAME))
             if there is None:
                 raise StoreError(f"{mark.NAME} is gone")
-            traits.conditional = self._store.put(there.key, self._store.get(there)) is not Put.DONE
+            data = self._store.get(there)
+            traits.conditional = any(self._store.put(there.key, data) is not Put.DONE for _ in range(2))
         return traits.conditional
 
     # -- slots

@@ -14,10 +14,11 @@ over        in a bucket that keeps no versions, and where these credentials may:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 
 from safehold.formats import mark, segment
+from safehold.formats.evidence import EVIDENCE_PREFIX
 from safehold.model.errors import OperatorError
 from safehold.ports.objectstore import ObjectStore, Stored, StoreError
 from safehold.ports.vault import KeptVault, ObjectInfo, VaultDown
@@ -27,6 +28,8 @@ from safehold.vault.s3 import LARGE_BYTES, S3Vault
 from safehold.vault.s3_mends import MENDED, Slots
 from safehold.vault.s3_slots import SLOT_MARK, is_gap, offset_of
 
+_MICROSECONDS = 1_000_000
+_DAY_SECONDS = 86_400
 #: What stands for bytes that are missing.
 _FILLERS = (b"\xa5", b"\x5a")
 #: What a probe, and a mend, put there: no strays.
@@ -192,17 +195,21 @@ class KeptS3Vault(ScrubbedS3Vault):
         if self.size(name) is None:
             raise KeyError(name)
         with self._told(changes=True):
-            aside = self._copy_aside(name) if self._is_plain() else ""
-            if not aside or not self._removed(name):
+            aside = self._copy_aside(name) if self._is_plain() or self._proves_itself(name) else f"{ASIDE}/{name}"
+            if self._proves_itself(name):  # nothing hides it
+                self._require_removed(name)
+            elif not (self._is_plain() and self._removed(name)):
                 self._mends.put(name, iter([b""]))
-                aside = aside or f"{ASIDE}/{name}"
         self._anew()
-        if self.size(name) is not None:
-            raise VaultDown(
-                f"vault {self.name}: {name} cannot be passed over: it proves itself",
-                hint="nothing that is whole is set aside in a bucket",
-            )
         return aside
+
+    def _proves_itself(self, name: str) -> bool:
+        """Whether what is read under a name is an object of it, or has frames of it."""
+        slots = self._look(name) or ()
+        parsed = segment.parse_name(name)
+        if parsed is not None:
+            return self._mends.holds_frames(parsed, self.get(name))
+        return bool(slots) and self._mends.is_sound(name, slots[0])
 
     def replace(self, name: str, chunks: Iterable[bytes]) -> None:
         self._require_object(name)
@@ -211,6 +218,7 @@ class KeptS3Vault(ScrubbedS3Vault):
             if not self._keys_of(name) and not self._mends.all().get(name):
                 self._put_new(name, chunks)
                 return
+            data = b""
             if name.startswith(segment.LOG_PREFIX):
                 data = b"".join(chunks)
                 if self._filled(name, data):
@@ -221,6 +229,9 @@ class KeptS3Vault(ScrubbedS3Vault):
                 self._copy_aside(name)
             self._mends.put(name, iter(chunks))
             self._anew()
+            if name.startswith(segment.LOG_PREFIX) and len(data) == segment.HEADER_BYTES:
+                self._shortened(name, data)
+                return
             if plain:
                 self._put_over(name)
             for key in [key for key in self.strays(name) if self._object(key) == name and key != name]:
@@ -233,7 +244,7 @@ class KeptS3Vault(ScrubbedS3Vault):
         if name == mark.NAME:
             raise OperatorError(f"{mark.NAME} of the vault {self.name} is never removed: without it this is no vault")
         with self._told(changes=True):
-            self._removed(name)
+            self._require_removed(name)
         self._anew()
 
     def purge_aside(self, before: int | None) -> int:
@@ -245,6 +256,31 @@ class KeptS3Vault(ScrubbedS3Vault):
                 if before is None or (moment.isdigit() and int(moment) < before):
                     removed += self._deleted(stored.key)
         return removed
+
+    # -- what the store says
+
+    def evidence_taken(self) -> tuple[dict[str, int], int]:
+        """When the store took each piece of evidence, and the last moment that it named for any (µs, by its clock).
+
+        Raises VaultDown.
+        """
+        found: dict[str, int] = {}
+        with self._told():
+            for stored in self._store.list(self._key(EVIDENCE_PREFIX)):
+                found[stored.key.removeprefix(self._root)] = stored.modified * _MICROSECONDS
+        return found, max(found.values(), default=0)
+
+    def held(self) -> Callable[[str], bool]:
+        """Whether the lock of the bucket still holds an object, or a slot or mend of it. Raises VaultDown."""
+        with self._told():
+            days = self._store.features().lock_days
+            put: dict[str, int] = {}
+            for stored, marker in self._store.versions(self._root) if days else ():
+                name = self._object(stored.key.removeprefix(self._key(MENDED)).removeprefix(self._root))
+                if not marker:
+                    put[name] = max(put.get(name, 0), stored.modified)
+        now = max(put.values(), default=0)
+        return lambda name: bool(days) and put.get(name, 0) + days * _DAY_SECONDS > now
 
     # -- mending
 
@@ -317,27 +353,67 @@ class KeptS3Vault(ScrubbedS3Vault):
         """Whether what is put over a key, or deleted, is gone."""
         return not self._store.features().versioned
 
+    def _shortened(self, name: str, header: bytes) -> None:
+        """Nothing but its header is to stay, whatever else of it proves itself. Raises StoreError, VaultDown."""
+        for stored in reversed(self._keys_of(name)):
+            if not self._deleted(stored.key):
+                raise self._refused(name)
+        self._store.put(self._key(name), header)  # until then the mend counts
+        for stored in self._mends.all().get(name, ()):
+            self._deleted(stored.key)
+        self._anew()
+
     # -- removing
 
     def _copy_aside(self, name: str) -> str:
-        """What lies under a name, or what a mend does not pass over of it, once more in aside/. Raises StoreError."""
-        data = b"".join(self._store.get(stored) for stored in self._keys_of(name))
-        flat = name.replace("/", "+")
+        """What lies under a name and its slots, once more in aside/; the same bytes only once. Raises StoreError."""
+        keys = self._keys_of(name)
+        flat, size = name.replace("/", "+"), sum(stored.size for stored in keys)
         for stored in self._store.list(self._key(f"{ASIDE}/")):
-            if stored.key.partition("+")[2] == flat and stored.size == len(data) and self._store.get(stored) == data:
+            there = stored.key.removeprefix(self._key(f"{ASIDE}/")).partition("+")[2]
+            if there == flat and stored.size == size and self._same(keys, stored):
                 return stored.key.removeprefix(self._root)
         at = self._clock.now()
         while self._store.find(self._key(f"{ASIDE}/{at:016d}+{flat}")) is not None:
             at += 1
-        self._store.put(self._key(f"{ASIDE}/{at:016d}+{flat}"), data)
-        return f"{ASIDE}/{at:016d}+{flat}"
+        key = self._key(f"{ASIDE}/{at:016d}+{flat}")
+        if size > LARGE_BYTES:
+            self._store.put_large(key, self._pieces(keys))
+        else:
+            self._store.put(key, b"".join(self._pieces(keys)))
+        return key.removeprefix(self._root)
+
+    def _pieces(self, keys: Iterable[Stored]) -> Iterator[bytes]:
+        for stored in keys:
+            for start in range(0, stored.size, LARGE_BYTES):
+                yield self._store.get(stored, start, min(start + LARGE_BYTES, stored.size))
+
+    def _same(self, keys: Iterable[Stored], other: Stored) -> bool:
+        """Whether what lies under these keys is what lies there."""
+        start = 0
+        for piece in self._pieces(keys):
+            if self._store.get(other, start, start + len(piece)) != piece:
+                return False
+            start += len(piece)
+        return True
+
+    def _require_removed(self, name: str) -> None:
+        if not self._removed(name):
+            raise self._refused(name)
+
+    def _refused(self, name: str) -> VaultDown:
+        return VaultDown(
+            f"vault {self.name}: the store does not let {name} go",
+            hint="let these credentials delete versions (docs/s3.md), or wait until its lock has ended",
+        )
 
     def _removed(self, name: str) -> bool:
         """Whether nothing is left of an object: its slots from the last on, its own key, its mends."""
         keys = [stored.key for stored in reversed(self._keys_of(name))]
         keys += [stored.key for stored in self._mends.all().get(name, ())]
-        gone = [self._deleted(key) for key in keys]  # each is tried
-        return all(gone)
+        return all(
+            self._deleted(key) for key in keys
+        )  # none after one that is refused: what is newest is locked longest
 
     def _deleted(self, key: str) -> bool:
         """Whether no version of a key is left: a lock holds what it holds, and credentials may not delete."""

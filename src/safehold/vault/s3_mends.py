@@ -155,6 +155,11 @@ class Mends:
         """How many frames of a segment are signed in these bytes. Raises StoreError."""
         return len(self._segment(name, data, None).signed)
 
+    def holds_frames(self, name: SegmentName, data: bytes) -> bool:
+        """Whether these bytes have the header, or a frame, of a segment. Raises StoreError."""
+        seen = self._segment(name, data, None)
+        return bool(seen.signed) or seen.headed
+
     def _known(self) -> Keys:
         if self._keys is None:
             self._keys = Keys(self._installation())
@@ -216,7 +221,9 @@ class Mends:
             if any(is_signed(frame, writer) for writer in writers):
                 signed.setdefault(frame.header.number, frame.data)
         seen = read_segment(name, data, keys)
-        return _Seen(signed, seen.headed, seen.closed, seen.headed and not seen.faults and seen.tail is None)
+        footer = segment.parse_segment_footer(data)
+        closed = seen.closed and footer is not None and footer.name == name  # not another's, which came here
+        return _Seen(signed, seen.headed, closed, seen.headed and not seen.faults and seen.tail is None)
 
 
 class _Seen(NamedTuple):
