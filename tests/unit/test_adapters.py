@@ -18,7 +18,7 @@ from safehold.adapters import channel as channel_module
 from safehold.adapters.channel import ChannelServer, UnixChannel, peer_uid
 from safehold.adapters.passwords import Argon2Hasher
 from safehold.adapters.system import SystemClock, SystemEntropy
-from safehold.adapters.threads import ThreadScheduler
+from safehold.adapters.threads import Rounds, ThreadScheduler
 from safehold.model.errors import Held
 from safehold.ports.world import Handler
 
@@ -349,3 +349,16 @@ def test_a_client_that_breaks_off_harms_nobody(serve: Callable[..., str]) -> Non
             client.connect(address)
             client.sendall(part)
     assert UnixChannel().request(address, b"on") == b"on"
+
+
+def test_rounds_go_on_whatever_one_of_them_raises() -> None:
+    troubles: list[Exception] = [OSError("no disk"), ValueError("no record")]
+
+    def work() -> None:
+        if troubles:
+            raise troubles.pop()
+        assert rounds.stop()
+
+    rounds = Rounds("test", work, lambda: 0.001)
+    rounds.run()
+    assert not troubles

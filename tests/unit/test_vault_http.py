@@ -456,7 +456,7 @@ def test_one_guests_links_are_bounded_and_the_oldest_gives_way(plain: HttpServer
         assert plain.ask(guest, HELLO, f"{number:032d}", 1).status == 200
     assert plain.ask(guest, vaultwire.Size(MARK), f"{0:032d}", 2).status == 410
     assert plain.ask(guest, vaultwire.Size(MARK), f"{99:032d}", 2).status == 200
-    assert len(plain.app.sessions._links[(guest, True)]) == 48
+    assert len(plain.app.sessions._links[(guest, True, False)]) == 48
 
 
 # -- quotas

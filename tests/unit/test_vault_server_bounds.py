@@ -202,7 +202,7 @@ def test_a_token_that_may_only_read_holds_up_no_writer(plain: HttpServer) -> Non
             sock.sendall("\r\n".join(lines).encode())
             held.append(sock)
         turns = plain.app._turns
-        until(lambda: (guest, False) in turns and turns[(guest, False)].count == ACTIVE + WAITING)
+        until(lambda: (guest, False, False) in turns and turns[(guest, False, False)].count == ACTIVE + WAITING)
         vault = plain.vault(guest)
         vault.append(segment(0), 0, b"one")
         assert vault.get(segment(0)) == b"one"
@@ -220,7 +220,7 @@ def test_a_link_that_gives_way_is_waited_for_by_nobody_else(plain: HttpServer) -
         plain.ask(guest, vaultwire.Put(segment(0)), session, 2)
         assert plain.ask(guest, vaultwire.Piece(b"x" * 100), session, 3).status == 200
     further = threading.Thread(target=lambda: plain.ask(guest, HELLO, "f" * 32, 1), daemon=True)
-    links = plain.app.sessions._links[(guest, True)]
+    links = plain.app.sessions._links[(guest, True, False)]
     with plain.host._served[guest].lock:  # as while something is appended
         further.start()
         until(lambda: "f" * 32 in links or f"{0:032d}" not in links)
@@ -251,7 +251,8 @@ def test_a_guest_learns_of_the_server_what_concerns_it_and_no_more(plain: HttpSe
         *(f" {os.geteuid()}," for _ in range(os.geteuid() > 0)),
     ):
         assert not secret or secret not in told
-    assert set(said) == {"machine", "holder", "private", "causes", "quota_bytes", "room_bytes"}
+    rights = {"may_append", "may_mend"}
+    assert set(said) == {"machine", "holder", "private", "causes", "quota_bytes", "room_bytes"} | rights
 
 
 def test_no_refusal_names_a_path_of_the_server(plain: HttpServer) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from safehold.adapters.lock import Locked
-from safehold.assembly import vault_server
 from safehold.assembly.vault_server import ServerFolder
 from safehold.assembly.vault_server_config import FILE_NAME, load_server, parse_bytes, parse_server
 from safehold.cli.main import main
@@ -55,20 +52,6 @@ def test_a_key_that_is_there_is_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match="cannot be read"):
         server.make()
     assert made.key.read_text() == "no key"
-
-
-def test_what_commands_change_is_taken_up_whatever_went_wrong_before() -> None:
-    ended = threading.Event()
-    troubles: list[Exception] = [Locked("another command is at it"), OSError("no disk"), ValueError("no record")]
-
-    class Host:
-        def refresh(self) -> None:
-            if troubles:
-                raise troubles.pop()
-            ended.set()
-
-    vault_server._again_and_again(Host().refresh, 0.001, ended)
-    assert ended.is_set()
 
 
 @pytest.mark.parametrize(

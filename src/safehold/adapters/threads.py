@@ -65,6 +65,37 @@ class ThreadScheduler:
         return [running.worker for running in all_running if running.thread.is_alive()]
 
 
+class Rounds:
+    """The same work again and again, in a thread of its own: what raises is logged, and tried again after the pause."""
+
+    def __init__(self, name: str, work: Callable[[], object], pause: Callable[[], float]) -> None:
+        """`pause`: seconds, asked after each round."""
+        self._name, self._work, self._pause = name, work, pause
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """The first round comes at once."""
+        self._thread = threading.Thread(target=self.run, name=self._name, daemon=True)
+        self._thread.start()
+
+    def run(self) -> None:
+        """Until `stop`."""
+        while not self._stop.is_set():
+            try:
+                self._work()
+            except Exception:
+                _log.exception("a round of %s failed; it is tried again", self._name)
+            self._stop.wait(self._pause())
+
+    def stop(self, patience_seconds: float = 0.0) -> bool:
+        """No further round begins; False where the last has not ended within so long."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(patience_seconds)
+        return self._thread is None or not self._thread.is_alive()
+
+
 def side_by_side(works: Sequence[Callable[[], object]], seconds: float) -> bool:
     """Do all of them at once, each in a thread of its own; False where some have not ended after so long.
 

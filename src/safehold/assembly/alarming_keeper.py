@@ -9,12 +9,11 @@ on, and each vault in one more, since a mount that hangs must not silence it.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from safehold.adapters.threads import ThreadScheduler
+from safehold.adapters.threads import Rounds, ThreadScheduler
 from safehold.adapters.watch import Watch
 from safehold.assembly.alarming import Alarming, last_test, limits_of, make_channels, make_heartbeat, sender_of
 from safehold.assembly.keeping import keeper_incidents, last_keep
@@ -65,8 +64,7 @@ class KeeperAlarms:
         )
         self.differences: Sequence[str] = ()  # of the last pull
         self._silence = Silence()
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._rounds = Rounds("alarms", self.look, lambda: LOOK_SECONDS)
         self._scheduler = ThreadScheduler()
         self._began = site.clock.monotonic()
         urls = [VaultConfig(url, url, "async") for url in site.config.keeper_pull]
@@ -93,24 +91,12 @@ class KeeperAlarms:
         if heartbeat is not None:
             self._scheduler.add(heartbeat)
         self.alarming.wake = self._scheduler.wake
-        self._thread = threading.Thread(target=self._run, name="alarms", daemon=True)
-        self._thread.start()
+        self._rounds.start()
 
     def stop(self) -> None:
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(END_SECONDS)
-            if not self._thread.is_alive():
-                self.alarming.stop()
+        if self._rounds.stop(END_SECONDS):
+            self.alarming.stop()
         self._scheduler.stop(END_SECONDS)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self.look()
-            except Exception:
-                _log.exception("the look for alarms failed; it is tried again")
-            self._stop.wait(LOOK_SECONDS)
 
     def look(self) -> list[Told]:
         """One look at everything."""

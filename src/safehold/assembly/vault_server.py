@@ -26,6 +26,7 @@ from typing import Any
 from safehold.adapters.lock import PATIENCE_SECONDS, FolderLock, Locked
 from safehold.adapters.places import cause_words, known_here, look_at_place, machine
 from safehold.adapters.system import SystemClock, SystemEntropy
+from safehold.adapters.threads import Rounds
 from safehold.adapters.vault_http_server import VaultApp, serve
 from safehold.assembly.mending_here import mend_here
 from safehold.assembly.vault_server_config import DEFAULT_PORT, FILE_NAME, TEXT, ServerConfig, load_server
@@ -324,12 +325,12 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    ended = threading.Event()
-    for work, pause, name in (
-        (vaults.refresh, REFRESH_SECONDS, "guests"),
-        (vaults.count_anew, COUNT_SECONDS, "counting"),
-    ):
-        threading.Thread(target=_again_and_again, args=(work, pause, ended), name=name, daemon=True).start()
+    housekeeping = [
+        Rounds("guests", vaults.refresh, lambda: REFRESH_SECONDS),
+        Rounds("counting", vaults.count_anew, lambda: COUNT_SECONDS),
+    ]
+    for rounds in housekeeping:
+        rounds.start()
     require_free(host, port)
     from safehold.assembly.vault_server_alarms import ServerAlarms  # what only invites needs none
 
@@ -346,7 +347,8 @@ async def _serve(
             listening=lambda: announce(config.url),
         )
     finally:
-        ended.set()
+        for rounds in housekeeping:
+            rounds.stop()
         app.close()
         alarms.stop()
 
@@ -357,15 +359,6 @@ def require_free(host: str, port: int) -> None:
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((host, port))
-
-
-def _again_and_again(work: Callable[[], None], pause: float, ended: threading.Event) -> None:
-    """Whatever goes wrong, it is tried again: else a token that is taken back would go on opening a vault."""
-    while not ended.wait(pause):
-        try:
-            work()
-        except Exception:
-            _log.exception("what has changed in the server's folder could not be taken up; it is tried again")
 
 
 def _signature(folder: Path) -> object:

@@ -8,7 +8,6 @@ twice. How long a guest may be silent was said when it was invited; a guest that
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from safehold.adapters.threads import ThreadScheduler
+from safehold.adapters.threads import Rounds, ThreadScheduler
 from safehold.assembly.alarming import Alarming, limits_of, make_channels
 from safehold.assembly.looking import writers_seen
 from safehold.assembly.looking_vault import VaultLook, VaultLooks
@@ -151,29 +150,16 @@ class ServerAlarms:
         self._config = config
         self._guests: dict[str, _GuestAlarms] = {}
         self._scheduler = ThreadScheduler()
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._rounds = Rounds("alarms", lambda: self.look(deliver=True), self._pause)
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="alarms", daemon=True)
-        self._thread.start()
+        self._rounds.start()
 
     def stop(self) -> None:
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(END_SECONDS)
-            if not self._thread.is_alive():
-                for known in self._guests.values():
-                    known.alarming.stop()
+        if self._rounds.stop(END_SECONDS):
+            for known in self._guests.values():
+                known.alarming.stop()
         self._scheduler.stop(END_SECONDS)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self.look(deliver=True)
-            except Exception:
-                _log.exception("the look for alarms failed; it is tried again")
-            self._stop.wait(self._pause())
 
     def _pause(self) -> float:
         shortest = min((g.guest.record.dead_man_seconds or LOOK_SECONDS for g in self._guests.values()), default=4.0)
