@@ -110,7 +110,7 @@ def test_what_is_no_request(bad: object) -> None:
 
 
 def test_no_request_overwrites_shortens_or_removes_what_is_sound() -> None:
-    """I54: whoever adds one has to explain it here. Mend takes the place of what is damaged, and of nothing else (I112)."""
+    """I54: whoever adds one has to explain it here. Mend takes the place of what is damaged alone (I112)."""
     sorts = {sort.__name__ for sort in vaultwire.Request.__args__}
     looking = {"Hello", "Look", "Size", "Get", "Folders", "List", "About"}
     assert sorts - looking == {"Append", "Put", "Mend", "Piece", "Finish"}
