@@ -70,6 +70,7 @@ class Simulation(Course):
         self._faulty = False
         self._struck = False  # the power goes between two actions
         self._stopped = False  # the process ended by itself
+        self._replaced = False  # the sync vault, by another one
         self._closed = False  # whether the last answer was that of a collection of which a loss is proved
         self._lossy = False  # whether history ever lost its end
         self._device_count = 0
@@ -521,6 +522,7 @@ class Simulation(Course):
         if disaster == "far":
             disk.lose("/far")
             self._shipped = None
+        self._replaced = False
         strikes = self.rng.choice((0, 0, 0, 1, 2))
         while True:
             if strikes:
@@ -565,10 +567,11 @@ class Simulation(Course):
             # A torn end of the sync vault looks like damage to what was acknowledged last.
             torn = any(problem.startswith(NEAR.name) for problem in plan.problems)
             self._check_report(result, lossy=torn or "near" in disaster)
-        if disaster.endswith("hurt"):  # thrown away, once all that it may have had is in the core
-            house.disk.lose("/near")
-        if disaster.endswith(("near", "hurt")):
+        if disaster.endswith(("near", "hurt")) and not self._replaced:
+            if disaster.endswith("hurt"):  # thrown away, once all that it may have had is in the core
+                house.disk.lose("/near")
             make_near(self.house)
+            self._replaced = True  # what a start then writes is nowhere else yet
         self._start(mend=disaster == "near", lossy=disaster == "core and near", set_aside=holes)
 
     def _check_report(self, result: Result, *, lossy: bool) -> None:
@@ -588,10 +591,16 @@ class Simulation(Course):
         self._settle(lossy=lossy)
 
     def _accept_end(self) -> None:
-        """Where a recovery could not know how the log had ended, no list is given until somebody accepts that (I64)."""
-        if self.house.engine.stopped is None and doubts_of(self.house.reads):
-            with self.calm():
-                self.house.engine.execute(AcceptEnd(account=SYSTEM_ACCOUNT, actor="operator"))
+        """Where a recovery could not know how the log had ended, no list is given until somebody accepts that (I64).
+
+        Nobody can on a disk that has filled up while the house came back. Raises OutOfSpace then: it needs room first.
+        """
+        if not doubts_of(self.house.reads):
+            return
+        if self.house.engine.stopped is not None:
+            raise self.house.engine.stopped
+        with self.calm():
+            self.house.engine.execute(AcceptEnd(account=SYSTEM_ACCOUNT, actor="operator"))
 
     def _settle(self, *, lossy: bool = False) -> None:
         """The house has read back what there is: compare all of it with what must be."""
