@@ -103,7 +103,7 @@ class World:
         self.clock = SimClock()
         self._disk = ThreadPoolExecutor(1, "commit")
         self.pump = Pump(cast(Any, None), self._disk)
-        sources = SimpleNamespace(blobs=lambda: None, names=lambda: ["near"], suspicions=lambda below: [])
+        sources = SimpleNamespace(blobs=lambda: None, names=lambda: ["near"], suspicions=lambda _: [], by_parity=list)
         claim = SimpleNamespace(done=self._done)
         self.recovery = ServingRecovery(
             UnderWay(cast(Any, streams), cast(Any, sources), cast(Any, claim), cast(Any, self)),
