@@ -365,8 +365,17 @@ class LawTwo(Course):
             # A delete that was lost with the end: who deleted has nothing to learn from a token of before.
             lost = {n for n in there if (path, n) in self._of_the_end and self._persons.ever_wished(path, n)}
             there = {n: etag for n, etag in there.items() if n in here or n not in lost}
+            there = {n: etag for n, etag in there.items() if n in here or not self._is_held(path, n)}
             if here != there:
                 raise Wrong(f"{device.table.client} has {_shown(here)} in {path}, not {_shown(there)}", "law 2")
+
+    def _is_held(self, path: str, name: str) -> bool:
+        """Whether its body is gone with all that held it: no device can have what is answered 503.
+
+        That a body which some vault has is given is held by the other course, and by the disasters.
+        """
+        asked = Request("GET", href(f"{path}/{name}"), user=path.partition("/")[0])
+        return self.house.requests([asked])[0].status == 503
 
     # -- what a person or an operator says ---------------------------------------------------------------------------
 
