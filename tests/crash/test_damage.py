@@ -21,11 +21,14 @@ import pytest
 from safehold.disaster.house import House
 from safehold.formats import segment
 from safehold.formats.frame import MAGIC, FrameType, RawFrame, scan_frames
+from safehold.formats.mark import NAME as MARK
+from safehold.formats.mark import encode_mark
 from safehold.formats.segment import SegmentName
 from safehold.lab.simdisk import Crash, SimDisk
 from safehold.model.change import Change, Op
 from safehold.ports.core import EMPTY_LOG
 from safehold.ports.log import LogFrame
+from safehold.ports.vault import VaultDown
 from safehold.recovery.judging import Damage, Remembered, Standing
 from safehold.recovery.notebook import FileNotebook
 from safehold.recovery.plan import Plan, make_plan
@@ -318,6 +321,36 @@ def _mend_on(here: DamagedWorld, disk: SimDisk) -> list[Damage]:
     inventory = scrubber.read()
     standing = Standing(core=here.core)
     return Repairer(near, scrubber, [far], standing, inventory, remembered=here.remembered).carry_out()
+
+
+def test_a_digit_of_the_installation_in_its_mark_is_mended() -> None:
+    """FORMAT then names another installation, to the byte as Safehold writes it; the log says whose vault it is."""
+    here = world(2)
+    for at in range(16):
+        named = bytes(byte ^ (0x10 if place == at else 0) for place, byte in enumerate(here.installation))
+        disk = _disk_with(here, {**here.near, MARK: encode_mark(named)})
+        near, far = _on_disk(here, disk)
+        result = scrub(near, [far], Standing(core=here.core), opener=here.opener, notebook=Notes(here.remembered))
+        assert names(result.damaged) == {MARK} and not result.trouble
+        assert _mend_on(here, disk) == []
+        assert objects(ScrubbedVault("near", "/near", disk, here.installation)) == here.near
+
+
+def test_a_vault_of_another_installation_is_never_mended() -> None:
+    """Whether its FORMAT names it or nobody, and even where one segment of ours lies in its log, or none at all."""
+    here, other = world(2), world(3)
+    assert other.installation != here.installation
+    ours = next(name for name in here.near if name.startswith("log/") and name not in other.near)
+    for near in (
+        other.near,
+        {**other.near, MARK: b"what is this"},
+        {**other.near, ours: here.near[ours]},
+        {MARK: encode_mark(other.installation)},
+    ):
+        disk = _disk_with(here, near)
+        with pytest.raises(VaultDown):
+            _mend_on(here, disk)
+        assert {name: disk.bytes_of(f"/near/{name}") for name in near} == near
 
 
 def _killed_at(disk: SimDisk, left: int) -> None:

@@ -112,7 +112,20 @@ def _stray(objects: Objects, rng: random.Random) -> tuple[Objects, Harm] | None:
     if name in objects or any(other.startswith(f"{name}/") for other in objects):
         return None
     content = rng.choice((b"", rng.randbytes(300), objects[model], objects[model][:100]))
+    if not content and _is_next(name, objects):
+        return None
     return {**objects, name: content}, Harm(f"stray {name}", (name,))
+
+
+def _is_next(name: str, objects: Objects) -> bool:
+    """Whether a writer that was killed as it began its timeline's next segment leaves this: empty, it harms nothing."""
+    parsed = segment.parse_name(name)
+    if parsed is None:
+        return False
+    numbers = [
+        other.number for other in map(segment.parse_name, objects) if other and other.timeline == parsed.timeline
+    ]
+    return bool(numbers) and parsed.number == max(numbers) + 1
 
 
 class KeptMemoryVault(MemoryVault):

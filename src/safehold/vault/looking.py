@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from safehold.formats import mark, segment
-from safehold.model.errors import Damaged
+from safehold.formats import segment
 from safehold.ports.vault import VaultDown
 from safehold.vault.folder import FolderVault
 from safehold.vault.keeping import KeptFolderVault
@@ -13,7 +12,7 @@ _GLANCES = 16
 
 
 class _Tolerant(FolderVault):
-    """Believes a folder whose FORMAT is missing or damaged where its log is this installation's."""
+    """Believes a folder whose FORMAT is missing, or not this installation's, where its log is."""
 
     _believed = False
 
@@ -26,14 +25,11 @@ class _Tolerant(FolderVault):
             self._believed = True
 
     def _is_ours(self, installation: bytes) -> bool:
-        try:
-            file = self._disk.open(self._at(mark.NAME))
-            try:
-                return mark.parse_mark(file.read_at(0, file.size())) == installation
-            finally:
-                file.close()
-        except (OSError, Damaged):
-            pass
+        """Whether every segment that is looked at is this installation's, and one is there.
+
+        That FORMAT names another says nothing against it: one digit of the name may be what was damaged.
+        """
+        looked_at = 0
         try:
             for folder in sorted(self._disk.list(self._at("log")), key=lambda entry: entry.name)[:_GLANCES]:
                 for entry in list(self._disk.list(self._at(f"log/{folder.name}")))[:_GLANCES]:
@@ -42,11 +38,14 @@ class _Tolerant(FolderVault):
                         header = segment.parse_segment_header(file.read_at(0, segment.HEADER_BYTES))
                     finally:
                         file.close()
-                    if header is not None:
-                        return segment.vouched(header, installation)
+                    if header is None:
+                        continue
+                    if not segment.vouched(header, installation):
+                        return False
+                    looked_at += 1
         except OSError:
-            pass
-        return False
+            return False
+        return looked_at > 0
 
 
 class ScrubbedVault(_Tolerant):
