@@ -496,6 +496,10 @@ class _Course:
             self._throttle.rest,
             lambda done, total: self._told("compare", done, total, "streams"),
         )
+        self._run(comparison, before)
+
+    def _run(self, comparison: Comparison | StatedComparison, before: float) -> None:
+        """Carry it out, and note what it found and how long it took since `before`."""
         self._found.compared = comparison.run()
         self._found.differs(self._found.compared.differences)
         self._found.stages["compare"] = self._clock.monotonic() - before
@@ -618,10 +622,7 @@ class _KeeperCourse(_Course):
             self._throttle.rest,
             lambda done, total: self._told("compare", done, total, "streams"),
         )
-        self._found.compared = comparison.run()
-        self._found.differs(self._found.compared.differences)
-        self._found.stages["compare"] = self._clock.monotonic() - before
-        self._streams = comparison.told
+        self._run(comparison, before)
 
 
 def _rounded(seconds: float | None) -> float | None:
