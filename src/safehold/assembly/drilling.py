@@ -496,9 +496,9 @@ class _Course:
             self._throttle.rest,
             lambda done, total: self._told("compare", done, total, "streams"),
         )
-        self._run(comparison, before)
+        self._compare_by(comparison, before)
 
-    def _run(self, comparison: Comparison | StatedComparison, before: float) -> None:
+    def _compare_by(self, comparison: Comparison | StatedComparison, before: float) -> None:
         """Carry it out, and note what it found and how long it took since `before`."""
         self._found.compared = comparison.run()
         self._found.differs(self._found.compared.differences)
@@ -622,7 +622,7 @@ class _KeeperCourse(_Course):
             self._throttle.rest,
             lambda done, total: self._told("compare", done, total, "streams"),
         )
-        self._run(comparison, before)
+        self._compare_by(comparison, before)
 
 
 def _rounded(seconds: float | None) -> float | None:

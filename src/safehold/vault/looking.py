@@ -7,7 +7,7 @@ from safehold.ports.vault import VaultDown
 from safehold.vault.folder import FolderVault
 from safehold.vault.keeping import KeptFolderVault
 
-#: Segments that are looked at for the installation that they are of.
+#: So many timelines, and so many segments of each, are looked at for the installation that they are of.
 _GLANCES = 16
 
 
